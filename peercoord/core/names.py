@@ -1,0 +1,367 @@
+"""Every file name of the coordination directory, with its inverse. No other module spells a path.
+
+All paths are relative to the coordination directory, with ``/`` between parts. A *ticket* is an empty file; its
+name says which task and which epoch it stands for, its directory says what state the task is in::
+
+    <id>~<nonce>      in queue/new/        being added
+    <id>~<epoch>      waiting, ready, parked, or in a peer's claims/
+    <id>~<epoch>~done in a peer's claims/  completed: the holder's private commit point
+    <id>              in queue/done/<shard>/
+
+Inverses are strict: a name that the forward function would not have made (a leading zero, a sign, a stray suffix)
+parses to ``None`` and belongs to nobody. That is what keeps foreign files harmless.
+
+This module is on the path of every call from a coding agent, so it imports nothing but its siblings.
+"""
+
+from __future__ import annotations
+
+from peercoord.core import ids
+from peercoord.core.limits import EPOCH_DIGITS, READY_BLOCK
+
+ROOT = ".claude-coordination"
+INSTANCE = ".claude-instance"
+
+PROTOCOL = "protocol.json"
+STATE = "state.json"
+TASK_QUEUE = "task_queue.json"
+BIRTHS, TASKS, QUEUE, PEERS, DEPARTED = "births", "tasks", "queue", "peers", "departed"
+NEW, WAITING, READY = "queue/new", "queue/waiting", "queue/ready"
+PARKED, DONE, LEADER = "queue/parked", "queue/done", "queue/leader"
+REPORTS, RESULTS, EVENTS = "progress-reports", "results", "events"
+MEMORY, BELL, LOCKS, TMP, QUARANTINE = "memory-updates", "bell", "locks", "tmp", "quarantine"
+BELL_FILE = "bell/ring"
+INTAKE_LOCK = "locks/intake"
+
+PARKED_WHY = ("blocked", "review", "deferred", "cancelled", "failed", "held", "unreadable")
+MEMORY_STATES = ("queued", "merged", "candidates", "approvals", "rejected")
+PRIORITIES = ("critical", "high", "medium", "low", "lowest")  # level 0 … 4; the level is the directory's name
+OUTCOMES = ("done", "failed", "evicted", "released")
+
+SKELETON = (
+    BIRTHS,
+    TASKS,
+    QUEUE,
+    NEW,
+    WAITING,
+    READY,
+    PARKED,
+    *(f"{PARKED}/{why}" for why in PARKED_WHY),
+    DONE,
+    LEADER,
+    PEERS,
+    DEPARTED,
+    REPORTS,
+    RESULTS,
+    EVENTS,
+    MEMORY,
+    *(f"{MEMORY}/{state}" for state in MEMORY_STATES),
+    BELL,
+    LOCKS,
+    TMP,
+    QUARANTINE,
+)
+"""The directories of a new root, parents first. Shards are made when they are first needed."""
+
+
+# -- numbers and shards ------------------------------------------------------------------------------------------
+
+
+def number(text: str) -> int | None:
+    """Read a whole number as this protocol writes it: ASCII digits, no leading zero, at most 15 of them."""
+    if not text.isascii() or not text.isdigit() or len(text) > EPOCH_DIGITS:
+        return None
+    return None if text[0] == "0" and text != "0" else int(text)
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for nibble in range(16):
+        value = nibble << 28
+        for _ in range(4):
+            value = (value << 1) ^ (0x04C11DB7 if value & 0x80000000 else 0)
+        table.append(value & 0xFFFFFFFF)
+    return tuple(table)
+
+
+_CRC = _crc_table()
+
+
+def cksum(data: bytes) -> int:
+    """Give the CRC that POSIX ``cksum`` prints, so that a peer written in sh finds the same shard."""
+    crc, length, tail = 0, len(data), bytearray()
+    while length:
+        tail.append(length & 0xFF)
+        length >>= 8
+    for byte in (*data, *tail):
+        crc = ((crc << 4) & 0xFFFFFFFF) ^ _CRC[(crc >> 28) ^ (byte >> 4)]
+        crc = ((crc << 4) & 0xFFFFFFFF) ^ _CRC[(crc >> 28) ^ (byte & 0x0F)]
+    return crc ^ 0xFFFFFFFF
+
+
+def shard(task: str) -> str:
+    """Give the shard of a task's records: two hexadecimal digits from the ``cksum`` of the id in lower case.
+
+    Ids that differ only in case share a shard, so that a listing of it shows the clash.
+    """
+    return f"{cksum(task.lower().encode()) & 0xFF:02x}"
+
+
+def ready_shard(order: int) -> str:
+    """Give the ready shard of the task added as number ``order``: blocks of 256, oldest first when sorted."""
+    return f"{order // READY_BLOCK:06d}"
+
+
+# -- tickets -----------------------------------------------------------------------------------------------------
+
+
+class Ticket:
+    """What a ticket's name says. Immutable by convention; equal when the names are equal.
+
+    Attributes:
+        task: Task id.
+        epoch: How many times the task went into a peer's hands.
+        done: The holder has decided that it is complete (``~done``).
+    """
+
+    __slots__ = ("done", "epoch", "task")
+
+    def __init__(self, task: str, epoch: int, done: bool = False) -> None:
+        self.task, self.epoch, self.done = task, epoch, done
+
+    def __str__(self) -> str:
+        return f"{self.task}~{self.epoch}~done" if self.done else f"{self.task}~{self.epoch}"
+
+    def __repr__(self) -> str:
+        return f"Ticket({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ticket) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def claimed(self) -> Ticket:
+        """Give the ticket as it is once in a peer's hands: epoch + 1, always."""
+        return Ticket(self.task, self.epoch + 1)
+
+    def completed(self) -> Ticket:
+        """Give the ticket as its holder renames it to complete the task."""
+        return Ticket(self.task, self.epoch, done=True)
+
+
+def parse_ticket(name: str) -> Ticket | None:
+    """Read a ticket's name; ``None`` for anything else."""
+    parts = name.split("~")
+    if len(parts) not in (2, 3) or not ids.is_id(parts[0]):
+        return None
+    epoch = number(parts[1])
+    if epoch is None or (len(parts) == 3 and parts[2] != "done"):
+        return None
+    return Ticket(parts[0], epoch, done=len(parts) == 3)
+
+
+def new_ticket(task: str, nonce: str) -> str:
+    """Path of a ticket being added."""
+    return f"{NEW}/{task}~{nonce}"
+
+
+def parse_new(name: str) -> tuple[str, str] | None:
+    """Read the name of a ticket being added: task id and nonce."""
+    task, tilde, nonce = name.partition("~")
+    return (task, nonce) if tilde and ids.is_id(task) and ids.is_id(nonce) else None
+
+
+def waiting_dir(dependency: str) -> str:
+    """Path of the directory of tickets that wait for ``dependency``."""
+    return f"{WAITING}/{dependency}"
+
+
+def waiting(dependency: str, ticket: Ticket) -> str:
+    """Path of a ticket that waits for ``dependency``."""
+    return f"{WAITING}/{dependency}/{ticket}"
+
+
+def ready_dir(level: int, order: int) -> str:
+    """Path of the ready shard for a priority level and an order of adding."""
+    return f"{READY}/{level}/{ready_shard(order)}"
+
+
+def ready(level: int, order: int, ticket: Ticket) -> str:
+    """Path of a ticket that anyone may claim."""
+    return f"{READY}/{level}/{ready_shard(order)}/{ticket}"
+
+
+def parked(why: str, ticket: Ticket) -> str:
+    """Path of a ticket that nobody may claim, by reason (one of ``PARKED_WHY``)."""
+    return f"{PARKED}/{why}/{ticket}"
+
+
+def done_dir(task: str) -> str:
+    """Path of the done shard of a task; what lies in it does not move, so a listing of it is an answer."""
+    return f"{DONE}/{shard(task)}"
+
+
+def done(task: str) -> str:
+    """Path of a finished task's ticket."""
+    return f"{DONE}/{shard(task)}/{task}"
+
+
+# -- records -----------------------------------------------------------------------------------------------------
+
+
+def birth(task: str) -> str:
+    """Path of a task's birth record."""
+    return f"{BIRTHS}/{shard(task)}/{task}.json"
+
+
+def definition(task: str) -> str:
+    """Path of a task's definition, the file people may edit."""
+    return f"{TASKS}/{shard(task)}/{task}.json"
+
+
+def parse_record(name: str) -> str | None:
+    """Read the task id from the name of a birth record or a definition."""
+    task = name.removesuffix(".json")
+    return task if task != name and ids.is_id(task) else None
+
+
+def results_dir(task: str) -> str:
+    """Path of the results shard of a task."""
+    return f"{RESULTS}/{shard(task)}"
+
+
+def result(task: str, epoch: int, outcome: str) -> str:
+    """Path of the result record of one attempt."""
+    return f"{RESULTS}/{shard(task)}/{task}~{epoch}.{outcome}.json"
+
+
+def parse_result(name: str) -> tuple[str, int, str] | None:
+    """Read the name of a result: task id, epoch, outcome."""
+    stem, _, outcome = name.removesuffix(".json").rpartition(".")
+    ticket = parse_ticket(stem)
+    if not name.endswith(".json") or outcome not in OUTCOMES or ticket is None or ticket.done:
+        return None
+    return ticket.task, ticket.epoch, outcome
+
+
+# -- peers -------------------------------------------------------------------------------------------------------
+
+
+class Incarnation:
+    """One life of a peer: its name, a rising number and a random suffix, never used again.
+
+    Written ``instance-1~7.k3f9``; that is also the name of its directory.
+    """
+
+    __slots__ = ("number", "peer", "suffix")
+
+    def __init__(self, peer: str, number: int, suffix: str) -> None:
+        self.peer, self.number, self.suffix = peer, number, suffix
+
+    def __str__(self) -> str:
+        return f"{self.peer}~{self.number}.{self.suffix}"
+
+    def __repr__(self) -> str:
+        return f"Incarnation({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Incarnation) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __lt__(self, other: Incarnation) -> bool:
+        return (self.peer, self.number, self.suffix) < (other.peer, other.number, other.suffix)
+
+
+def parse_incarnation(name: str) -> Incarnation | None:
+    """Read the name of a peer's directory."""
+    peer, tilde, rest = name.partition("~")
+    digits, dot, suffix = rest.partition(".")
+    count = number(digits)
+    if not tilde or not dot or count is None or not ids.is_id(peer) or not (suffix.isascii() and suffix.isalnum()):
+        return None
+    return Incarnation(peer, count, suffix)
+
+
+def peer_dir(who: Incarnation) -> str:
+    """Path of a living peer's directory."""
+    return f"{PEERS}/{who}"
+
+
+def departed_dir(who: Incarnation, by: Incarnation) -> str:
+    """Path of a peer's directory once it is evicted, or left (``by`` itself)."""
+    return f"{DEPARTED}/{who}~{by}"
+
+
+def parse_departed(name: str) -> tuple[Incarnation, Incarnation] | None:
+    """Read the name of a departed peer's directory: who, and by whom."""
+    parts = name.split("~")
+    if len(parts) != 4:
+        return None
+    who, by = parse_incarnation("~".join(parts[:2])), parse_incarnation("~".join(parts[2:]))
+    return (who, by) if who and by else None
+
+
+def claims_dir(home: str) -> str:
+    """Path of the claims below a peer's directory, living or departed."""
+    return f"{home}/claims"
+
+
+def claim(home: str, ticket: Ticket) -> str:
+    """Path of a claim below a peer's directory."""
+    return f"{home}/claims/{ticket}"
+
+
+def peer_record(home: str) -> str:
+    """Path of a peer's identity below its directory."""
+    return f"{home}/peer.json"
+
+
+def assignments_dir(home: str) -> str:
+    """Path of a peer's assignment records, the ones for people."""
+    return f"{home}/assignments"
+
+
+def assignment(home: str, ticket: Ticket) -> str:
+    """Path of the mission's assignment record of one claim."""
+    return f"{home}/assignments/{ticket.task}~{ticket.epoch}.json"
+
+
+def beat(home: str, seq: int, challenger: Incarnation | None = None) -> str:
+    """Path of a heartbeat, plain or challenged by a peer that doubts it."""
+    return f"{home}/beat~{seq}" if challenger is None else f"{home}/beat~{seq}~{challenger}"
+
+
+def parse_beat(name: str) -> tuple[int, Incarnation | None] | None:
+    """Read the name of a heartbeat: its number, and who challenged it."""
+    parts = name.split("~", 2)
+    if len(parts) < 2 or parts[0] != "beat":
+        return None
+    seq = number(parts[1])
+    if seq is None or len(parts) == 2:
+        return None if seq is None else (seq, None)
+    by = parse_incarnation(parts[2])
+    return (seq, by) if by else None
+
+
+def leader(home: str, term: int) -> str:
+    """Path of the leader's ticket, in a peer's directory or in ``LEADER``."""
+    return f"{home}/leader~{term}"
+
+
+def parse_leader(name: str) -> int | None:
+    """Read the term from the leader's ticket."""
+    word, _, term = name.partition("~")
+    return number(term) if word == "leader" and term else None
+
+
+def report(peer: str) -> str:
+    """Path of a peer's published progress report."""
+    return f"{REPORTS}/{peer}.json"
+
+
+def events(peer: str) -> str:
+    """Path of a peer's events."""
+    return f"{EVENTS}/{peer}.jsonl"
