@@ -32,6 +32,7 @@ REPORTS, RESULTS, EVENTS = "progress-reports", "results", "events"
 MEMORY, BELL, LOCKS, TMP, QUARANTINE = "memory-updates", "bell", "locks", "tmp", "quarantine"
 BELL_FILE = "bell/ring"
 INTAKE_LOCK = "locks/intake"
+ORDER = "locks/order"  # the next number in the order of adding: a convenience, counted anew if lost
 
 PARKED_WHY = ("blocked", "review", "deferred", "cancelled", "failed", "held", "unreadable")
 MEMORY_STATES = ("queued", "merged", "candidates", "approvals", "rejected")

@@ -131,7 +131,7 @@ class Definition:
             BrokenFileError: A field is missing or of the wrong kind; the message says which.
         """
         try:
-            made = _definition(raw)
+            made = checked(raw)
         except UsageError as error:
             raise BrokenFileError(f"{where}: {error.message}", error.hint) from None
         if made.task != task:
@@ -163,7 +163,7 @@ def define(
     Raises:
         UsageError: Something is not allowed; the message says what.
     """
-    return _definition(
+    return checked(
         {
             "schema_version": SCHEMA_VERSION,
             "task_id": ids.public(ids.check(task)),
@@ -177,7 +177,12 @@ def define(
     )
 
 
-def _definition(raw: Json) -> Definition:
+def checked(raw: Json) -> Definition:
+    """Check a definition, whoever wrote it.
+
+    Raises:
+        UsageError: A key is missing or of the wrong kind; the message says which.
+    """
     task = ids.check(raw.get("task_id"))
     title = raw.get("title")
     if not isinstance(title, str) or not title.strip():

@@ -36,9 +36,7 @@ class Spot:
 READY = Spot("ready")
 
 
-def spot(
-    definition: Definition, is_done: Callable[[str], bool], is_cancelled: Callable[[str], bool]
-) -> Spot:
+def spot(definition: Definition, standing: Callable[[str], str]) -> Spot:
     """Decide where a ticket belongs that nobody holds.
 
     A waiting ticket watches ONE of its unmet dependencies (as a SAT solver watches one literal of a clause, Moskewicz
@@ -46,17 +44,20 @@ def spot(
 
     Args:
         definition: The task.
-        is_done: Tells whether a task is done. Asked in order, no further than the first that is not.
-        is_cancelled: Tells whether a task that is not done was cancelled.
+        standing: Says what a dependency is: ``done``, ``open``, ``cancelled`` or ``unknown``. Asked in order, no
+            further than the first that is not done.
     """
     if definition.cancelled is not None:
         return Spot("parked", "cancelled", definition.cancelled)
     if definition.set_aside is not None:
         return Spot("parked", *definition.set_aside)
     for dependency in definition.dependencies:
-        if not is_done(dependency):
-            if is_cancelled(dependency):
-                return Spot("parked", "blocked", f"it depends on task {dependency}, which was cancelled")
+        now = standing(dependency)
+        if now == "cancelled":
+            return Spot("parked", "blocked", f"it depends on task {dependency}, which was cancelled")
+        if now == "unknown":
+            return Spot("parked", "blocked", f"it depends on task {dependency}, which is not known")
+        if now != "done":
             return Spot("waiting", dependency)
     return READY
 

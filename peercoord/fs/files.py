@@ -1,0 +1,295 @@
+"""The one door to the coordination directory: each errno gets its meaning here, once.
+
+Promises:
+
+- *Everything appears whole.* A file is written under ``tmp/``, flushed where that matters, then linked (only if
+  the name is free) or renamed into place. A crash leaves the old state, the new one, or litter in ``tmp/``.
+- *An error is not an answer.* A network filesystem may say "no such file" for a rename that it has done. After
+  any failure ``move`` looks where the ticket is, and answers from that.
+- *Nothing is taken for empty.* What cannot be read is an error that names the file; ``quarantine`` sets it aside.
+
+Losing a race is ``False``; a filesystem that refuses is a ``StorageError`` that says which path and why.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from peercoord.core import names
+from peercoord.core.errors import BrokenFileError, StorageError
+from peercoord.core.limits import RECORD_BYTES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peercoord.fs.disk import DiskLike, Stat
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+_TRIES = 16  # a directory that is made and removed under our hands this often is not a race but a fault
+
+_WHY = {
+    errno.ENOSPC: ("the disk is full", "free some space; claims, releases and heartbeats go on meanwhile"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space; claims, releases and heartbeats go on meanwhile"),
+    errno.EROFS: ("the filesystem is read-only", "mount it read-write, or work through the background agent"),
+    errno.EACCES: ("permission denied", "check the owner and mode of that path: peercoord doctor"),
+    errno.EPERM: ("not permitted", "check the owner, mode and mount options of that path: peercoord doctor"),
+    errno.EISDIR: ("a directory stands where a file should be", "move it away: peercoord doctor"),
+    errno.ELOOP: ("a symbolic link stands where a file should be", "remove the link: peercoord doctor"),
+    errno.EXDEV: ("the coordination directory spans two filesystems", "keep all of it on one: peercoord doctor"),
+}
+
+
+def refused(error: OSError, path: str) -> StorageError:
+    """Turn what the kernel said about a path into an error that says what to do."""
+    reason, hint = _WHY.get(error.errno or 0, (error.strerror or str(error), "look with: peercoord doctor"))
+    return StorageError(f"{path}: {reason}", hint, code=errno.errorcode.get(error.errno or 0, "EIO").lower())
+
+
+def parent(path: str) -> str:
+    """Give the directory that a path lies in."""
+    return path.rpartition("/")[0]
+
+
+def _aside(path: str) -> str:
+    return f"{names.QUARANTINE}/{path.replace('/', '+')}~"
+
+
+class Files:
+    """The coordination directory.
+
+    Args:
+        disk: The system calls, on one root.
+        token: Gives a new random word at each call, for names under ``tmp/`` and ``quarantine/``.
+    """
+
+    def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
+        self.disk = disk
+        self.token = token
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def scan(self, path: str) -> list[str]:
+        """Names in a directory, in no order; none if it is not there."""
+        try:
+            return self.disk.listdir(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return []
+            raise refused(error, path) from None
+
+    def stat(self, path: str) -> Stat | None:
+        """Look at a path; ``None`` if it is not there."""
+        try:
+            return self.disk.stat(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise refused(error, path) from None
+
+    def listed(self, path: str) -> bool:
+        """Tell whether a listing of its directory shows a path: the look that no network cache falsifies."""
+        home, _, name = path.rpartition("/")
+        return name in self.scan(home)
+
+    def read(self, path: str) -> bytes | None:
+        """Content of a file; ``None`` if it is not there.
+
+        Raises:
+            BrokenFileError: Something else stands in its place, or it is too large for a record.
+            StorageError: The filesystem would not let us read it.
+        """
+        try:
+            data = self.disk.read(path, RECORD_BYTES + 1)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+                raise BrokenFileError(refused(error, path).message) from None
+            raise refused(error, path) from None
+        if len(data) > RECORD_BYTES:
+            raise BrokenFileError(f"{path}: larger than any record may be ({RECORD_BYTES} bytes)")
+        return data
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    def put(self, path: str, data: bytes, durable: bool = False) -> None:
+        """Replace a file, whole. For records with one writer, and views.
+
+        Args:
+            path: Where; its directory is made if it is missing.
+            data: The new content.
+            durable: It survives a power cut once this returns.
+        """
+        staged = self._stage(data, durable)
+        try:
+            self._into(path, lambda: self.disk.rename(staged, path))
+        except StorageError:
+            self.remove(staged)
+            raise
+        if durable:
+            self._sync(parent(path))
+
+    def publish(self, path: str, data: bytes, durable: bool = False) -> bool:
+        """Make a file, whole, only if its name is free.
+
+        Returns:
+            Whether this call made it. After a reply lost on the way it may say ``False`` for its own file: where
+            that matters the content carries a nonce to look for.
+        """
+        staged = self._stage(data, durable)
+        try:
+            made = self._into(path, lambda: self.disk.link(staged, path))
+        finally:
+            self.remove(staged)
+        if durable:
+            self._sync(parent(path))
+        return made
+
+    def ticket(self, path: str) -> bool:
+        """Make an empty file; ``False`` if its name is taken."""
+        return self._into(path, lambda: self.disk.create(path, b"", durable=False))
+
+    def make_dir(self, path: str) -> bool:
+        """Make a directory; ``False`` if it is there."""
+        try:
+            self.disk.mkdir(path)
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                return False
+            raise refused(error, path) from None
+        return True
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add to a file that one writer owns."""
+        try:
+            self.disk.append(path, data)
+        except OSError as error:
+            raise refused(error, path) from None
+
+    def ring(self) -> None:
+        """Wake whoever watches the bell. A hint: that nobody heard it changes nothing."""
+        try:
+            self.disk.touch(names.BELL_FILE)
+        except OSError:
+            return
+
+    # -- moving ----------------------------------------------------------------------------------------------
+
+    def move(self, source: str, target: str, make_home: bool = False) -> bool:
+        """Rename a ticket or a directory: the one thing that decides anything here.
+
+        Args:
+            source: Where it was seen.
+            target: A name that only this peer makes, or one that every peer would give the same ticket.
+            make_home: Make the target's directory if it is missing. Never for a peer's own directory: that it is
+                gone is the news.
+
+        Returns:
+            ``True`` if the ticket now lies at ``target``; ``False`` if ``source`` is gone, or the target's
+            directory is and was not to be made. Which of the two, and whether that means eviction, the caller
+            finds out by looking.
+
+        Raises:
+            StorageError: The filesystem refused and the ticket still lies at ``source``.
+        """
+        for _ in range(_TRIES):
+            try:
+                self.disk.rename(source, target)
+            except OSError as error:
+                if self.stat(source) is None:
+                    return self.listed(target)
+                if error.errno not in _ABSENT:
+                    raise refused(error, target) from None
+                if not self._home_for(target, make_home):
+                    return False
+            else:
+                return True
+        raise StorageError(f"{target}: its directory does not stay", "look with: peercoord doctor")
+
+    def remove(self, path: str) -> bool:
+        """Remove a file; ``False`` if it was gone."""
+        try:
+            self.disk.unlink(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return False
+            raise refused(error, path) from None
+        return True
+
+    def remove_dir(self, path: str) -> bool:
+        """Remove a directory if it is empty; ``True`` if it is gone, whoever removed it."""
+        try:
+            self.disk.rmdir(path)
+        except OSError as error:
+            if error.errno in _NOT_EMPTY:
+                return False
+            if error.errno in _ABSENT:
+                return True
+            raise refused(error, path) from None
+        return True
+
+    def quarantine(self, path: str, reason: str) -> str:
+        """Set aside what could not be read, with the reason beside it.
+
+        Returns:
+            Where it lies now; empty if it was gone.
+        """
+        aside = f"{_aside(path)}{self.token()}"
+        if not self.move(path, aside):
+            return ""
+        try:
+            self.put(f"{aside}.why", f"{path}\n{reason}\n".encode())
+        except StorageError:
+            return aside  # what matters is that it is out of the way; the event log has the reason as well
+        return aside
+
+    def set_aside(self, path: str) -> str:
+        """Give the place in quarantine of what was set aside from ``path``; empty if nothing was."""
+        prefix = _aside(path).rpartition("/")[2]
+        found = [n for n in self.scan(names.QUARANTINE) if n.startswith(prefix) and not n.endswith(".why")]
+        return f"{names.QUARANTINE}/{min(found)}" if found else ""
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    def _stage(self, data: bytes, durable: bool) -> str:
+        path = f"{names.TMP}/{self.token()}"
+        try:
+            self.disk.create(path, data, durable)
+        except OSError as error:
+            self.remove(path)
+            raise refused(error, path) from None
+        return path
+
+    def _into(self, path: str, step: Callable[[], None]) -> bool:
+        """Take a step that makes ``path``, making its directory if needed; ``False`` if the name is taken."""
+        for _ in range(_TRIES):
+            try:
+                step()
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _ABSENT or not self._home_for(path, make_home=True):
+                    raise refused(error, path) from None
+            else:
+                return True
+        raise StorageError(f"{path}: its directory does not stay", "look with: peercoord doctor")
+
+    def _home_for(self, path: str, make_home: bool) -> bool:
+        """Tell whether a path's directory is there now, having made it where that is allowed."""
+        home = parent(path)
+        if self.stat(home) is not None:
+            return True
+        if not make_home:
+            return False
+        if parent(home) and self.stat(parent(home)) is None and not self._home_for(home, make_home):
+            return False
+        self.make_dir(home)
+        return True
+
+    def _sync(self, path: str) -> None:
+        try:
+            self.disk.sync(path)
+        except OSError as error:
+            raise refused(error, path) from None

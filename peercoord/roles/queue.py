@@ -1,0 +1,487 @@
+"""The task queue: adding, placing, finding and changing tasks that lie in nobody's hands.
+
+Promises: a task exists once its birth record does, and from then on has exactly one ticket; whatever is killed in
+the middle of a sequence here, anyone who comes later (``Janitor``) brings it to its end. ``place`` is the one
+procedure for every move toward ``waiting/`` or ``ready/``.
+
+The race that shaped ``place``: a task's last dependency is completed between our look at it and our move of the
+ticket to ``waiting/``, and its completer looked there before we came. So we look once more after the move; of the
+two, completer and placer, at least one sees the other.
+"""
+
+from __future__ import annotations
+
+from peercoord.core import graph, ids, names, records, tickets
+from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.core.limits import LOOKS
+from peercoord.core.names import Ticket
+from peercoord.core.records import Birth, Definition
+from peercoord.core.tickets import Sighting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from peercoord.core.records import Json
+    from peercoord.roles.root import Root
+
+ADDED, KNOWN = "added", "known"
+
+
+class Queue:
+    """The tasks of one coordination directory.
+
+    Args:
+        root: The open directory.
+        actor: Who acts, for births and events: a peer's name, or a person's word.
+    """
+
+    def __init__(self, root: Root, actor: str = "person") -> None:
+        self.root = root
+        self.files = root.files
+        self.actor = actor
+
+    # -- records ---------------------------------------------------------------------------------------------
+
+    def birth(self, task: str) -> Birth | None:
+        """Read how a task came into being; ``None`` if there is no such task.
+
+        Raises:
+            BrokenFileError: The record cannot be understood; it is left where it is, being the only one.
+        """
+        path = names.birth(task)
+        data = self.files.read(path)
+        return None if data is None else Birth.read(records.decode(data, path), path, task)
+
+    def definition(self, task: str) -> Definition:
+        """Read what a task is now, rebuilt from its birth if the file was lost.
+
+        Raises:
+            NotFoundError: There is no such task.
+            BrokenFileError: The file could not be understood; it lies in quarantine now, the task as it was added
+                stays readable, and whoever holds the ticket parks it as unreadable.
+        """
+        path = names.definition(task)
+        try:
+            data = self.files.read(path)
+            if data is not None:
+                return Definition.read(records.decode(data, path), path, task)
+        except BrokenFileError as error:
+            self.files.quarantine(path, error.message)
+            self.root.event(self.actor, "quarantined", path=path, reason=error.message)
+        aside = self.files.set_aside(path)
+        if aside:
+            raise BrokenFileError(
+                f"{path} could not be read and was set aside as {aside}",
+                hint=f"put a mended copy at {path}, or take the task as it was added: peercoord task reopen {task}",
+            )
+        return self._rebuilt(task)
+
+    def _rebuilt(self, task: str) -> Definition:
+        birth = self.birth(task)
+        if birth is None:
+            raise NotFoundError(f"there is no task {task}", hint="see what there is: peercoord task list")
+        self.files.put(names.definition(task), records.encode(birth.definition.raw))
+        return birth.definition
+
+    def results(self, task: str) -> list[str]:
+        """Names in a task's results shard, those of its neighbours among them."""
+        return self.files.scan(names.results_dir(task))
+
+    def result(self, task: str) -> tuple[int, str, Json] | None:
+        """Read the newest result of a task: epoch, outcome, record. One that cannot be read counts as empty."""
+        found = [r for r in map(names.parse_result, self.results(task)) if r and r[0] == task]
+        if not found:
+            return None
+        _, epoch, outcome = max(found, key=lambda r: (r[1], r[2] == "done", r[2]))
+        return epoch, outcome, self.read_record(names.result(task, epoch, outcome)) or {}
+
+    def read_record(self, path: str) -> Json | None:
+        """Read a record that only informs: ``None`` if it is missing or broken (and then quarantined)."""
+        try:
+            data = self.files.read(path)
+            return None if data is None else records.decode(data, path)
+        except BrokenFileError as error:
+            aside = self.files.quarantine(path, error.message)
+            self.root.event(self.actor, "quarantined", path=path, to=aside, reason=error.message)
+            return None
+
+    # -- standing --------------------------------------------------------------------------------------------
+
+    def is_done(self, task: str) -> bool:
+        """Tell whether a task is done: by a listing of its shard, where nothing moves, or by a look."""
+        return task in self.files.scan(names.done_dir(task)) or self.files.stat(names.done(task)) is not None
+
+    def standing(self, task: str) -> str:
+        """Say what a dependency is to those who wait for it: ``done``, ``open``, ``cancelled`` or ``unknown``."""
+        if self.is_done(task):
+            return "done"
+        try:
+            return "open" if self.definition(task).cancelled is None else "cancelled"
+        except NotFoundError:
+            return "unknown"
+        except BrokenFileError:
+            return "open"  # its own ticket is parked as unreadable; who waits for it goes on waiting
+
+    # -- placing ---------------------------------------------------------------------------------------------
+
+    def place(self, path: str, ticket: Ticket) -> str:
+        """Move a ticket from ``path`` to where it belongs: ready, waiting for one unmet dependency, or parked.
+
+        Returns:
+            Where it lies now; empty if it was gone from ``path``, having been moved by someone else.
+        """
+        while True:
+            spot = self.spot(ticket.task)
+            target = self._path(spot, ticket)
+            if target == path:
+                return path
+            if not self.files.move(path, target, make_home=True):
+                return ""
+            if spot.state == "ready":
+                self.files.ring()
+            if spot.state != "waiting" or self.standing(spot.detail) == "open":
+                return target
+            path = target
+
+    def spot(self, task: str) -> tickets.Spot:
+        """Decide where a task's ticket belongs now, if nobody holds it."""
+        try:
+            return tickets.spot(self.definition(task), self.standing)
+        except (BrokenFileError, NotFoundError) as error:
+            return tickets.Spot("parked", "unreadable", error.message)
+
+    def _path(self, spot: tickets.Spot, ticket: Ticket) -> str:
+        if spot.state == "waiting":
+            return names.waiting(spot.detail, ticket)
+        if spot.state == "parked":
+            return names.parked(spot.detail, ticket)
+        return names.ready(self.definition(ticket.task).level, self._order(ticket.task), ticket)
+
+    def _order(self, task: str) -> int:
+        try:
+            birth = self.birth(task)
+        except BrokenFileError:
+            return 0
+        return birth.order if birth else 0
+
+    def place_waiting(self, task: str) -> None:
+        """Place again every ticket that watches ``task``, which is done or cancelled now."""
+        home = names.waiting_dir(task)
+        for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
+            self.place(f"{home}/{ticket}", ticket)
+        self.files.remove_dir(home)
+
+    def place_blocked(self) -> None:
+        """Place again what was parked for a reason that may be gone: a dependency, a cycle, an unreadable file."""
+        for why in ("blocked", "unreadable"):
+            for name in self.files.scan(f"{names.PARKED}/{why}"):
+                ticket = names.parse_ticket(name)
+                if ticket and (why == "blocked" or self.spot(ticket.task).detail != why):
+                    self._drop_broken_cycle(ticket.task)
+                    self.place(names.parked(why, ticket), ticket)
+
+    def _drop_broken_cycle(self, task: str) -> None:
+        try:
+            definition = self.definition(task)
+        except BrokenFileError:
+            return
+        note = definition.raw.get("parked")
+        if not isinstance(note, dict) or note.get("kind") != "cycle":
+            return
+        if graph.cycle_through(task, self._dependencies_with(definition)) is None:
+            raw = {key: value for key, value in definition.raw.items() if key != "parked"}
+            self.files.put(names.definition(task), records.encode(raw))
+
+    # -- adding ----------------------------------------------------------------------------------------------
+
+    def add(self, definition: Definition, *, done: bool = False) -> str:
+        """Add one task; refused if it depends on a task nobody knows, or on itself.
+
+        Args:
+            definition: The task, checked.
+            done: It was finished elsewhere before.
+
+        Returns:
+            Where its ticket lies.
+
+        Raises:
+            UsageError: The id is taken, a dependency is unknown, or a cycle would close (with its path).
+        """
+        with self.root.intake():
+            for dependency in definition.dependencies:
+                if dependency != definition.task and self.standing(dependency) == "unknown":
+                    raise UsageError(
+                        f"task {definition.task} depends on task {dependency}, which is not known",
+                        hint=f"add task {dependency} first",
+                        code="unknown-dependency",
+                    )
+            self.refuse_cycle(definition)
+            order = self._next_order()
+            if self.bear(definition, order, done=done) == KNOWN:
+                raise UsageError(
+                    f"there is a task {definition.task} already",
+                    hint=f"change it with: peercoord task edit {definition.task}",
+                    code="exists",
+                )
+            self._note_order(order + 1)
+        sighting = self.locate(definition.task)
+        return sighting.path if sighting else ""
+
+    def bear(self, definition: Definition, order: int, *, done: bool = False, durable: bool = True) -> str:
+        """Bring a task into being. The caller holds the intake mutex and has checked the dependencies.
+
+        The ticket comes first and the birth record decides: were it the other way round, whoever finds a birth
+        without a ticket could not tell a crash from a ticket that has moved on, and might make a second one.
+
+        Returns:
+            ``ADDED``, or ``KNOWN`` if the task was there.
+
+        Raises:
+            UsageError: Another id differs from this one only in case.
+        """
+        task = definition.task
+        self._refuse_case_twin(task)
+        if self.files.listed(names.birth(task)):
+            return KNOWN
+        birth = Birth(task, self.files.token(), order, definition)
+        new = names.new_ticket(task, birth.nonce)
+        self.files.ticket(new)
+        record = birth.record(self.actor, self.root.clock.now()) | ({"state": "done"} if done else {})
+        if not self.files.publish(names.birth(task), records.encode(record), durable):
+            winner = self.birth(task)
+            if winner is None or winner.nonce != birth.nonce:
+                self.files.remove(new)
+                return KNOWN
+        self.settle(new, birth, done)
+        self.root.event(self.actor, "added", task=task)
+        return ADDED
+
+    def settle(self, new: str, birth: Birth, done: bool) -> None:
+        """Take a task from its birth to its first place: definition, then ticket. Repeatable."""
+        self.files.publish(names.definition(birth.task), records.encode(birth.definition.raw))
+        if done:
+            record = {
+                "schema_version": records.SCHEMA_VERSION,
+                "task_id": ids.public(birth.task),
+                "epoch": 0,
+                "outcome": "done",
+                "by": "before it was added here",
+                "at": self.root.clock.now(),
+            }
+            self.files.publish(names.result(birth.task, 0, "done"), records.encode(record))
+            self.files.move(new, names.done(birth.task), make_home=True)
+            self.place_waiting(birth.task)
+        else:
+            self.place(new, Ticket(birth.task, 0))
+
+    def born_done(self, task: str) -> bool:
+        """Tell whether a task was already finished when it was added."""
+        data = self.files.read(names.birth(task))
+        return data is not None and records.decode(data, names.birth(task)).get("state") == "done"
+
+    def refuse_cycle(self, definition: Definition) -> None:
+        """Refuse a definition whose dependencies lead back to it.
+
+        Raises:
+            UsageError: They do; the message gives the path.
+        """
+        path = graph.cycle_through(definition.task, self._dependencies_with(definition))
+        if path:
+            raise UsageError(
+                f"task {definition.task} would wait for itself: {' → '.join(path)}",
+                hint="leave one of these dependencies out",
+                code="cycle",
+            )
+
+    def _dependencies_with(self, definition: Definition) -> Callable[[str], list[str]]:
+        def dependencies(task: str) -> list[str]:
+            if task == definition.task:
+                return definition.dependencies
+            try:
+                return [] if self.is_done(task) else self.definition(task).dependencies
+            except (NotFoundError, BrokenFileError):
+                return []
+
+        return dependencies
+
+    def _refuse_case_twin(self, task: str) -> None:
+        for name in self.files.scan(f"{names.BIRTHS}/{names.shard(task)}"):
+            other = names.parse_record(name)
+            if other and other != task and other.lower() == task.lower():
+                raise UsageError(
+                    f"task id {task} differs from {other} only in case",
+                    hint="some filesystems cannot tell them apart: choose another id",
+                    code="case-twin",
+                )
+
+    def _next_order(self) -> int:
+        data = self.files.read(names.ORDER)
+        known = names.number((data or b"").decode("ascii", "replace").strip())
+        return known if known is not None else len(self.all_tasks())
+
+    def _note_order(self, order: int) -> None:
+        self.files.put(names.ORDER, f"{order}\n".encode())
+
+    def all_tasks(self) -> list[str]:
+        """Ids of all tasks that were ever born here, in no order."""
+        shards = self.files.scan(names.BIRTHS)
+        return [t for s in shards for t in map(names.parse_record, self.files.scan(f"{names.BIRTHS}/{s}")) if t]
+
+    # -- finding ---------------------------------------------------------------------------------------------
+
+    def sightings(self) -> Iterator[Sighting]:
+        """Go once over every directory a ticket may lie in. One that moves meanwhile may be missed, or seen twice.
+
+        In the order in which tickets travel, so that one on its way is rather seen twice than missed.
+        """
+        for name in self.files.scan(names.NEW):
+            if new := names.parse_new(name):
+                yield Sighting(new[0], "new", "", 0, f"{names.NEW}/{name}")
+        for state, base in (("parked", names.PARKED), ("waiting", names.WAITING)):
+            for detail in self.files.scan(base):
+                yield from self._in(f"{base}/{detail}", state, detail)
+        for level in self.files.scan(names.READY):
+            for block in self.files.scan(f"{names.READY}/{level}"):
+                yield from self._in(f"{names.READY}/{level}/{block}", "ready", level)
+        for state, base in (("claimed", names.PEERS), ("departed", names.DEPARTED)):
+            for home in self.files.scan(base):
+                yield from self._in(names.claims_dir(f"{base}/{home}"), state, home)
+        for block in self.files.scan(names.DONE):
+            for task in filter(ids.is_id, self.files.scan(f"{names.DONE}/{block}")):
+                yield Sighting(task, "done", "", 0, f"{names.DONE}/{block}/{task}")
+
+    def _in(self, home: str, state: str, detail: str) -> Iterator[Sighting]:
+        for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
+            yield Sighting(ticket.task, state, detail, ticket.epoch, f"{home}/{ticket}")
+
+    def survey(self) -> dict[str, Sighting]:
+        """Find every task's ticket. Looks again for those that a listing missed because they moved."""
+        born = set(self.all_tasks())
+        states = tickets.fold(s for s in self.sightings() if s.task in born)
+        for _ in range(LOOKS):
+            missing = born - states.keys()
+            if not missing:
+                break
+            states |= tickets.fold(s for s in self.sightings() if s.task in missing)
+        return states
+
+    def locate(self, task: str) -> Sighting | None:
+        """Find one task's ticket; ``None`` if none is to be found however often one looks."""
+        for _ in range(LOOKS):
+            if self.is_done(task):
+                return Sighting(task, "done", "", 0, names.done(task))
+            found = tickets.fold(s for s in self.sightings() if s.task == task)
+            if task in found:
+                return found[task]
+        return None
+
+    def find(self, task: str) -> Sighting:
+        """Find one task's ticket.
+
+        Raises:
+            NotFoundError: There is no such task, or its ticket is nowhere.
+        """
+        sighting = self.locate(task)
+        if sighting is None:
+            if self.birth(task) is None:
+                raise NotFoundError(f"there is no task {task}", hint="see what there is: peercoord task list")
+            raise NotFoundError(f"the ticket of task {task} is nowhere", hint="peercoord doctor --fix", code="no-ticket")
+        return sighting
+
+    # -- changing --------------------------------------------------------------------------------------------
+
+    def edit(self, task: str, **changes: object) -> Definition:
+        """Change a task's definition, and its place if nobody holds it.
+
+        Args:
+            task: Which.
+            changes: Keys of the definition with their new values; ``None`` removes one.
+
+        Raises:
+            UsageError: The new definition is not allowed, or closes a cycle.
+        """
+        with self.root.intake():
+            old = self.definition(task)
+            raw = {key: value for key, value in {**old.raw, **changes}.items() if value is not None}
+            changed = records.checked(raw | {"edited_at": self.root.clock.now()})
+            if changed.dependencies != old.dependencies:
+                self.refuse_cycle(changed)
+            self.files.put(names.definition(task), records.encode(changed.raw), durable=True)
+        self.root.event(self.actor, "edited", task=task, keys=sorted(changes))
+        self.again(task)
+        if changed.dependencies != old.dependencies:
+            self.place_blocked()
+        return changed
+
+    def again(self, task: str) -> Sighting:
+        """Place a task again if its ticket lies still in waiting, ready or parked as blocked."""
+        sighting = self.find(task)
+        if sighting.state in ("waiting", "ready") or (sighting.state, sighting.detail) == ("parked", "blocked"):
+            self.place(sighting.path, Ticket(task, sighting.epoch))
+        return sighting
+
+    def cancel(self, task: str, reason: str = "") -> Sighting:
+        """Cancel a task; what waits for it is parked as blocked.
+
+        Returns:
+            Where its ticket lay. If a peer holds it, that peer goes on until it asks or reports; nobody claims the
+            task after it.
+
+        Raises:
+            UsageError: The task is done.
+        """
+        if self.find(task).state == "done":
+            raise UsageError(f"task {task} is done", hint=f"peercoord task reopen {task}", code="done")
+        note = {"by": self.actor, "at": self.root.clock.now(), "reason": reason or "cancelled"}
+        self.edit(task, cancelled=note)
+        sighting = self.find(task)
+        if sighting.state == "parked":
+            self.place(sighting.path, Ticket(task, sighting.epoch))
+        self.place_waiting(task)
+        return sighting
+
+    def reopen(self, task: str) -> str:
+        """Put a done or parked task back into the queue; its epoch goes on from the highest it had.
+
+        Returns:
+            Where its ticket lies now.
+
+        Raises:
+            LostError: A peer holds it, or it moved while we looked.
+            UsageError: Its dependencies close a cycle.
+        """
+        with self.root.intake():
+            sighting = self.find(task)
+            if sighting.state in ("claimed", "departed"):
+                raise LostError(f"task {task} is held by {sighting.detail}", hint=f"peercoord reassign {task} PEER")
+            try:
+                definition = self.definition(task)
+            except BrokenFileError:
+                definition = self._rebuilt(task)
+            self.refuse_cycle(definition)
+            raw = {key: value for key, value in definition.raw.items() if key not in ("parked", "cancelled")}
+            self.files.put(names.definition(task), records.encode(raw), durable=True)
+        epoch = max(sighting.epoch, tickets.highest_epoch(task, self.results(task)))
+        placed = self.place(sighting.path, Ticket(task, epoch))
+        if not placed:
+            raise LostError(f"task {task} moved meanwhile", hint=f"look again: peercoord task show {task}")
+        self.root.event(self.actor, "reopened", task=task)
+        self.place_blocked()
+        return placed
+
+    def park(self, path: str, ticket: Ticket, why: str, reason: str) -> bool:
+        """Set a ticket aside for people, with the reason in its definition.
+
+        Returns:
+            ``False`` if the ticket was gone from ``path``.
+        """
+        if why not in names.PARKED_WHY:
+            raise PeercoordError(f"tasks are not parked as {ids.shown(why)}")
+        with self.root.intake():
+            raw = dict(self.definition(ticket.task).raw)
+            raw["parked"] = {"why": why, "reason": reason, "by": self.actor, "at": self.root.clock.now()}
+            self.files.put(names.definition(ticket.task), records.encode(raw), durable=True)
+        moved = self.files.move(path, names.parked(why, ticket))
+        self.root.event(self.actor, "parked", task=ticket.task, why=why, reason=reason)
+        return moved

@@ -1,0 +1,179 @@
+"""The coordination directory as a whole: made in one step, recognised by its store id, with its settings.
+
+Two accidents shaped this. A root that is made on the way gives every host a world of its own when the mount is
+missing: so it is built under another name and renamed into place, only by set-up, and everyone else finds it or
+fails. And a restored backup or a wrong mount looks like the right root: so it carries a store id, and who has
+worked with the project before knows which one to expect.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from peercoord.core import ids, names, records
+from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
+from peercoord.core.limits import DEFAULT_SETTINGS, EVENTS_BYTES, PROTOCOL_VERSION
+from peercoord.fs import clock as clocks
+from peercoord.fs.clock import Clock
+from peercoord.fs.disk import Disk
+from peercoord.fs.files import Files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from peercoord.core.records import Json
+
+
+class Root:
+    """An open coordination directory: the files, the clock, chance, and what ``protocol.json`` says.
+
+    Args:
+        files: The door to the directory.
+        protocol: The content of ``protocol.json``.
+        clock: Wall and monotonic time.
+        chance: Gives a random whole number at each call.
+        intake: Gives the mutex for adding and editing, as a context manager.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        protocol: Json,
+        clock: Clock | None = None,
+        chance: Callable[[], int] = clocks.chance,
+        intake: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.files = files
+        self.protocol = protocol
+        self.clock = clock or Clock()
+        self.chance = chance
+        self.intake = intake
+
+    @property
+    def store_id(self) -> str:
+        """What tells this coordination directory from every other."""
+        return str(self.protocol["store_id"])
+
+    def setting(self, key: str) -> int | str:
+        """Give a shared setting, its default where ``protocol.json`` does not say or says something unusable."""
+        default = DEFAULT_SETTINGS[key]
+        value = self.protocol.get("settings", {}).get(key, default)
+        return value if type(value) is type(default) else default
+
+    def number(self, key: str) -> int:
+        """Give a shared setting that is a whole number."""
+        value = self.setting(key)
+        return value if isinstance(value, int) and value > 0 else int(DEFAULT_SETTINGS[key])
+
+    def event(self, peer: str, kind: str, **facts: object) -> None:
+        """Note what happened in ``events/<peer>.jsonl``. A note: when it cannot be written, work goes on."""
+        path = names.events(peer)
+        line = records.encode_line({"at": self.clock.now(), "event": kind, "peer": peer, **facts})
+        try:
+            self.files.append(path, line)
+            seen = self.files.stat(path)
+            if seen and seen.size > EVENTS_BYTES:
+                self.files.move(path, f"{path}.1")
+        except StorageError:
+            return
+
+
+def create(path: str, project: str, settings: Json | None = None) -> Root:
+    """Make the coordination directory, whole, or open it if it is there.
+
+    Args:
+        path: Absolute path of the directory to make; its parent must exist.
+        project: The project's name, for people.
+        settings: Shared settings that differ from the defaults.
+
+    Raises:
+        StorageError: It cannot be written there.
+    """
+    parent, _, name = path.rpartition("/")
+    files = Files(Disk(parent), clocks.token)
+    if files.stat(f"{name}/{names.PROTOCOL}") is not None:
+        return open_root(path)
+    staged = f"{name}.{clocks.token()}"
+    protocol: Json = {
+        "schema_version": records.SCHEMA_VERSION,
+        "protocol": {"version": PROTOCOL_VERSION, "least_reader": PROTOCOL_VERSION, "least_writer": PROTOCOL_VERSION},
+        "store_id": clocks.token(20),
+        "project": project,
+        "created": Clock().now(),
+        "settings": {**DEFAULT_SETTINGS, **(settings or {})},
+    }
+    build(files, staged, protocol)
+    try:
+        files.move(staged, name)
+    except StorageError as error:
+        _discard(files, staged)
+        if error.code not in ("enotempty", "eexist"):
+            raise
+    return open_root(path)
+
+
+def build(files: Files, at: str, protocol: Json) -> None:
+    """Lay out a new coordination directory at ``at`` (relative; empty for the root of ``files`` itself)."""
+    prefix = f"{at}/" if at else ""
+    if at:
+        files.make_dir(at)
+    for directory in names.SKELETON:
+        files.make_dir(f"{prefix}{directory}")
+    files.disk.create(f"{prefix}{names.PROTOCOL}", records.encode(protocol), True)
+    files.ticket(f"{prefix}{names.leader(names.LEADER, 0)}")
+
+
+def _discard(files: Files, at: str) -> None:
+    files.remove(f"{at}/{names.PROTOCOL}")
+    files.remove(f"{at}/{names.leader(names.LEADER, 0)}")
+    for directory in reversed(names.SKELETON):
+        files.remove_dir(f"{at}/{directory}")
+    files.remove_dir(at)
+
+
+def open_root(path: str, expected: str = "") -> Root:
+    """Open the coordination directory at ``path``.
+
+    Args:
+        path: Its absolute path.
+        expected: The store id this project recorded; empty if it recorded none.
+
+    Raises:
+        NotFoundError: There is none, or it is another project's.
+        BrokenFileError: ``protocol.json`` cannot be understood.
+        PeercoordError: It needs a newer version of this program.
+    """
+    from peercoord.fs.mutex import held
+
+    files = Files(Disk(path), clocks.token)
+    data = files.read(names.PROTOCOL)
+    if data is None:
+        raise NotFoundError(
+            f"{path} is no coordination directory",
+            hint="set the project up with: claude-team-coordinated PROJECT",
+            code="no-coordination",
+        )
+    protocol = records.decode(data, f"{path}/{names.PROTOCOL}")
+    _check(protocol, path, expected)
+    return Root(files, protocol, intake=lambda: held(f"{path}/{names.INTAKE_LOCK}", busy="another call is adding tasks"))
+
+
+def _check(protocol: Json, path: str, expected: str) -> None:
+    version = protocol.get("protocol")
+    least = version.get("least_writer") if isinstance(version, dict) else None
+    if not isinstance(least, int) or not ids.is_id(protocol.get("store_id")):
+        raise BrokenFileError(f"{path}/{names.PROTOCOL} lacks its versions or its store id", "peercoord doctor")
+    if least > PROTOCOL_VERSION:
+        raise PeercoordError(
+            f"{path} needs protocol version {least}, this program speaks {PROTOCOL_VERSION}",
+            hint="upgrade peercoord in this environment",
+            code="version",
+        )
+    if expected and protocol["store_id"] != expected:
+        raise NotFoundError(
+            f"{path} is another store ({protocol['store_id']}) than this worktree joined ({expected})",
+            hint="is a filesystem not mounted, or a backup restored? look with: peercoord doctor",
+            code="other-store",
+        )

@@ -1,0 +1,334 @@
+"""What a peer does with tasks: claim, report, complete, fail, release.
+
+Promises: a task is in one peer's hands or in none. A claim is one rename from where anyone may take it to a name
+that only this peer makes; completing has a private commit point, the rename to ``~done`` inside the peer's own
+directory, so that whoever comes after a crash carries the task to ``done/`` and never back to the queue.
+
+The zombie that shaped this: a peer stopped for an hour, evicted meanwhile, goes on exactly where it was. Every path
+it knows is gone, so every step fails, and it is told who holds its task now.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from peercoord.core import ids, names, records, tickets
+from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, StorageError
+from peercoord.core.names import Ticket
+from peercoord.roles import progress
+from peercoord.roles.janitor import HAND_OVER, Janitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from peercoord.core.records import Definition, Json
+    from peercoord.roles.membership import Membership
+    from peercoord.roles.queue import Queue
+
+
+class Claim:
+    """A task in this peer's hands.
+
+    Attributes:
+        ticket: Its id and epoch.
+        definition: What it is.
+        hand_over: What its last holder left, if anyone held it before: progress, achievements, branch, commit …
+        again: It was held already, and is answered again.
+    """
+
+    __slots__ = ("again", "definition", "hand_over", "ticket")
+
+    def __init__(self, ticket: Ticket, definition: Definition, hand_over: Json, again: bool = False) -> None:
+        self.ticket, self.definition, self.hand_over, self.again = ticket, definition, hand_over, again
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+        return self.ticket.task
+
+
+class Worker:
+    """One incarnation at work.
+
+    Args:
+        queue: The tasks.
+        membership: The incarnation's place in the team.
+    """
+
+    def __init__(self, queue: Queue, membership: Membership) -> None:
+        self.queue = queue
+        self.membership = membership
+        self.root = queue.root
+        self.files = queue.files
+        self.me = membership.me
+        self.home = membership.home
+        self.janitor = Janitor(queue, self.me.peer)
+        self.reports = progress.Reports(queue)
+
+    # -- claiming --------------------------------------------------------------------------------------------
+
+    def held(self) -> list[Ticket]:
+        """List what this peer holds, carrying to the end what a crash left completed but not filed."""
+        mine = []
+        for ticket in filter(None, map(names.parse_ticket, self.files.scan(names.claims_dir(self.home)))):
+            if ticket.done:
+                self.janitor.finish(names.claim(self.home, ticket), ticket, self.me)
+            else:
+                mine.append(ticket)
+        return sorted(mine, key=self._claimed_at, reverse=True)
+
+    def _claimed_at(self, ticket: Ticket) -> tuple[str, int]:
+        record = self.queue.read_record(names.assignment(self.home, ticket)) or {}
+        return str(record.get("assigned_at", "")), ticket.epoch
+
+    def request(self) -> Claim | None:
+        """Claim the next task; asked again, answer with what is held already, newest first.
+
+        Returns:
+            The claim; ``None`` if nothing is ready now.
+
+        Raises:
+            EvictedError: This incarnation is no longer a peer.
+        """
+        self.membership.require()
+        for ticket in self.held():
+            try:
+                return Claim(ticket, self.queue.definition(ticket.task), self.hand_over(ticket), again=True)
+            except BrokenFileError:
+                self.queue.place(names.claim(self.home, ticket), ticket)
+        return self._claim_next()
+
+    def _claim_next(self) -> Claim | None:
+        busy = True
+        while busy:
+            busy = False
+            for level in sorted(self.files.scan(names.READY)):
+                base = f"{names.READY}/{level}"
+                for block in sorted(self.files.scan(base)):
+                    entries = tickets.in_order(self.files.scan(f"{base}/{block}"))
+                    if not entries:
+                        self.files.remove_dir(f"{base}/{block}")
+                    for ticket in tickets.attempt_order(entries, self.root.chance()):
+                        busy = True
+                        claim = self._take(f"{base}/{block}/{ticket}", ticket)
+                        if claim:
+                            return claim
+        return None
+
+    def _take(self, path: str, ticket: Ticket) -> Claim | None:
+        """Try for one ticket: the rename decides, then a second look at what the task is."""
+        mine = ticket.claimed()
+        if not self.files.move(path, names.claim(self.home, mine)):
+            self.membership.require()
+            return None
+        if self.queue.spot(mine.task) != tickets.READY:
+            self.queue.place(names.claim(self.home, mine), mine)
+            return None
+        definition = self.queue.definition(mine.task)
+        with suppress(StorageError):  # on a full disk the record for people is lost, the claim is not
+            self.record(mine, definition)
+        return Claim(mine, definition, self.hand_over(mine))
+
+    def record(self, ticket: Ticket, definition: Definition) -> None:
+        """Write the mission's assignment record and open the report's entry for a claim."""
+        assignment = {
+            "task_id": ids.public(ticket.task),
+            "title": definition.title,
+            "assigned_to": self.me.peer,
+            "status": "in-progress",
+            "assigned_at": self.root.clock.now(),
+            "dependencies_satisfied": True,
+            "epoch": ticket.epoch,
+            "incarnation": str(self.me),
+        }
+        self.files.put(names.assignment(self.home, ticket), records.encode(assignment))
+        self.reports.begin(self.me, ticket, definition)
+        self.root.event(self.me.peer, "claimed", task=ticket.task, epoch=ticket.epoch, incarnation=str(self.me))
+        self.files.ring()
+
+    def hand_over(self, ticket: Ticket) -> Json:
+        """Give what the last holder of a task left, if it was held before."""
+        last = self.queue.result(ticket.task)
+        if last is None or last[0] >= ticket.epoch or last[0] == 0:
+            return {}
+        epoch, outcome, record = last
+        kept = {key: record[key] for key in ("peer", "reason", "at", *HAND_OVER) if key in record}
+        return {"epoch": epoch, "outcome": outcome, **kept}
+
+    # -- reporting -------------------------------------------------------------------------------------------
+
+    def require(self, task: str) -> Ticket:
+        """Give this peer's ticket for a task.
+
+        Raises:
+            EvictedError: This incarnation is no longer a peer; the message says who holds the task.
+            LostError: The task is in other hands, or nobody's.
+            NotFoundError: There is no such task.
+        """
+        if not self.membership.present():
+            error = self.membership.evicted()
+            error.holders = {task: self._holder(task)}
+            error.message += f"; {self._whereabouts(task)}"
+            error.args = (error.message,)
+            raise error
+        for ticket in self.held():
+            if ticket.task == task:
+                return ticket
+        raise LostError(
+            f"{self.me.peer} does not hold task {task}: {self._whereabouts(task)}",
+            hint="see what is held: coordinate.sh check-status",
+        )
+
+    def _holder(self, task: str) -> str | None:
+        sighting = self.queue.locate(task)
+        who = names.parse_incarnation(sighting.detail) if sighting and sighting.state == "claimed" else None
+        return who.peer if who else None
+
+    def _whereabouts(self, task: str) -> str:
+        sighting = self.queue.find(task)
+        holder = names.parse_incarnation(sighting.detail) if sighting.state == "claimed" else None
+        if holder:
+            return f"task {task} is held by {holder.peer} now (epoch {sighting.epoch})"
+        if sighting.state == "done":
+            by = (self.queue.result(task) or (0, "", {}))[2].get("peer")
+            return f"task {task} is done{f', by {by}' if by else ''}"
+        detail = f" ({sighting.detail})" if sighting.state == "parked" else ""
+        return f"task {task} is held by nobody now, it is {sighting.state}{detail}"
+
+    def report(self, task: str, said: Json) -> Json:
+        """Report progress on a task this peer holds.
+
+        Args:
+            task: Which.
+            said: See ``progress.updated``.
+
+        Returns:
+            The report's entry as it is now.
+
+        Raises:
+            LostError: The task is not this peer's, or no longer; EvictedError among them.
+            UsageError: A value is not allowed.
+        """
+        ticket = self.require(task)
+        definition = self.queue.definition(task)
+        entry = self._entry(ticket, definition)
+        new = progress.updated(entry, definition, said)
+        self.reports.write(self.me, new)
+        if new["progress"] != entry.get("progress"):
+            self.root.event(self.me.peer, "progress", task=task, epoch=ticket.epoch, progress=new["progress"])
+        self.files.ring()
+        return new
+
+    def _entry(self, ticket: Ticket, definition: Definition) -> Json:
+        entry = self.reports.entry(self.me.peer, ticket)
+        if entry is None:
+            self.reports.begin(self.me, ticket, definition)
+            entry = self.reports.entry(self.me.peer, ticket) or {}
+        return entry
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    def complete(self, task: str, said: Json | None = None, facts: Json | None = None) -> Json:
+        """Complete a task this peer holds. Asked again after a crash or a lost answer, it answers the same.
+
+        Args:
+            task: Which.
+            said: What the peer says of its work, see ``progress.updated``.
+            facts: What is known of it: ``branch``, ``commit``, ``worktree``.
+
+        Returns:
+            The result.
+
+        Raises:
+            LostError: The task is not this peer's, or no longer; EvictedError among them.
+            StorageError: The result cannot be written; nothing has changed.
+        """
+        known = self._completed_before(task)
+        if known is not None:
+            return known
+        ticket = self.require(task)
+        definition = self.queue.definition(task)
+        steps = [step.step for step in definition.steps]
+        entry = progress.updated(self._entry(ticket, definition), definition, {**(said or {}), "steps": steps})
+        entry |= {"progress": 1.0, "status": "done"}
+        result = self._result(ticket, "done", entry, facts)
+        self.files.put(names.result(task, ticket.epoch, "done"), records.encode(result), durable=True)
+        mark = names.claim(self.home, ticket.completed())
+        if not self.files.move(names.claim(self.home, ticket), mark):
+            self.require(task)  # says who holds it
+            raise LostError(f"task {task} moved while it was being completed", hint="ask again")
+        self.janitor.finish(mark, ticket, self.me)
+        self.files.disk.sync(names.done_dir(task))
+        self._forget(ticket, entry)
+        return result
+
+    def _completed_before(self, task: str) -> Json | None:
+        """Give this incarnation's own result if the task is done by it: the answer to a call that is repeated."""
+        if not self.membership.present() or not self.queue.is_done(task):
+            return None
+        last = self.queue.result(task)
+        return last[2] if last and last[1] == "done" and last[2].get("incarnation") == str(self.me) else None
+
+    def fail(self, task: str, reason: str, said: Json | None = None, facts: Json | None = None) -> str:
+        """End an attempt that failed; the task goes back to the queue, or aside once ``max_attempts`` is reached.
+
+        Returns:
+            Where the ticket lies now.
+        """
+        ticket, entry = self._last_report(task, said, "failed")
+        result = self._result(ticket, "failed", entry, facts) | {"reason": reason}
+        self.files.put(names.result(task, ticket.epoch, "failed"), records.encode(result), durable=True)
+        placed = self.janitor.close(names.claim(self.home, ticket), ticket, self.me, "failed", reason)
+        self._forget(ticket, entry)
+        return placed
+
+    def release(self, task: str, reason: str = "released", facts: Json | None = None) -> str:
+        """Give a task back; nobody's failure. The next holder is told how far it came.
+
+        Returns:
+            Where the ticket lies now.
+        """
+        ticket, entry = self._last_report(task, None, "released")
+        with suppress(StorageError):  # on a full disk the hand-over is lost, the release is not
+            result = self._result(ticket, "released", entry, facts) | {"reason": reason}
+            self.files.put(names.result(task, ticket.epoch, "released"), records.encode(result))
+        placed = self.janitor.close(names.claim(self.home, ticket), ticket, self.me, "released", reason)
+        self._forget(ticket, entry)
+        return placed
+
+    def park(self, task: str, why: str, reason: str, said: Json | None = None, facts: Json | None = None) -> None:
+        """Set a task aside for people: ``blocked`` or ``review``, with the reason and how far it came."""
+        ticket, entry = self._last_report(task, said, why)
+        result = self._result(ticket, "released", entry, facts) | {"reason": reason}
+        self.files.put(names.result(task, ticket.epoch, "released"), records.encode(result), durable=True)
+        self.queue.park(names.claim(self.home, ticket), ticket, why, reason)
+        self._forget(ticket, entry)
+
+    def _last_report(self, task: str, said: Json | None, status: str) -> tuple[Ticket, Json]:
+        ticket = self.require(task)
+        try:
+            definition = self.queue.definition(task)
+        except (BrokenFileError, NotFoundError):
+            return ticket, {"task_id": ids.public(task), "epoch": ticket.epoch, "status": status}
+        entry = progress.updated(self._entry(ticket, definition), definition, said or {})
+        return ticket, {**entry, "status": status}
+
+    def _result(self, ticket: Ticket, outcome: str, entry: Json, facts: Json | None) -> Json:
+        return {
+            "schema_version": records.SCHEMA_VERSION,
+            "task_id": ids.public(ticket.task),
+            "epoch": ticket.epoch,
+            "outcome": outcome,
+            "peer": self.me.peer,
+            "incarnation": str(self.me),
+            "by": self.me.peer,
+            "at": self.root.clock.now(),
+            **{key: entry[key] for key in HAND_OVER if key in entry},
+            **(facts or {}),
+        }
+
+    def _forget(self, ticket: Ticket, entry: Json) -> None:
+        """Close the report's entry and drop the assignment record: both are for people."""
+        with suppress(StorageError):
+            self.reports.write(self.me, entry)
+            self.files.remove(names.assignment(self.home, ticket))
+        self.files.ring()
