@@ -1,0 +1,1 @@
+"""Pure decisions: no file, clock, process or chance is touched here; they are arguments."""

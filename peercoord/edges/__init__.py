@@ -1,0 +1,1 @@
+"""Where the protocol meets people and programs: the command line, the team, task sources."""

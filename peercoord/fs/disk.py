@@ -67,7 +67,7 @@ class Disk:
 
     def listdir(self, path: str) -> list[str]:
         """Names in a directory, in no order. While files move it may miss one or show it twice."""
-        return os.listdir(self._full(path))  # noqa: PTH208 - pathlib costs as much to import as Python to start
+        return os.listdir(self._full(path))
 
     def read(self, path: str, most: int) -> bytes:
         """Content of a regular file, ``most`` bytes at the most. Links are not followed, a FIFO does not block."""
@@ -103,19 +103,19 @@ class Disk:
 
     def rename(self, source: str, target: str) -> None:
         """Move a file or directory in one step."""
-        os.rename(self._full(source), self._full(target))  # noqa: PTH104 - as above
+        os.rename(self._full(source), self._full(target))
 
     def unlink(self, path: str) -> None:
         """Remove a file's name."""
-        os.unlink(self._full(path))  # noqa: PTH108 - as above
+        os.unlink(self._full(path))
 
     def mkdir(self, path: str) -> None:
         """Make one directory; its parent must exist."""
-        os.mkdir(self._full(path))  # noqa: PTH102 - as above
+        os.mkdir(self._full(path))
 
     def rmdir(self, path: str) -> None:
         """Remove a directory, only if it is empty."""
-        os.rmdir(self._full(path))  # noqa: PTH106 - as above
+        os.rmdir(self._full(path))
 
     def stat(self, path: str) -> Stat:
         """Look at a path without following links."""

@@ -62,7 +62,7 @@ def name_of(pid: int) -> str:
         words = psutil.Process(pid).cmdline()
     except psutil.Error:
         return ""
-    return " ".join(os.path.basename(word) for word in words[:2])  # noqa: PTH119 - on the path of every call
+    return " ".join(os.path.basename(word) for word in words[:2])
 
 
 def _start(pid: int) -> int | float | None:
@@ -81,7 +81,7 @@ def _start(pid: int) -> int | float | None:
 def _stat_fields(pid: int) -> list[str] | None:
     """Fields of /proc/<pid>/stat after the command, which may hold spaces and parentheses of its own."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as handle:  # noqa: PTH123 - see fs/disk
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as handle:
             return handle.read().rpartition(")")[2].split()
     except OSError:
         return None
@@ -89,7 +89,7 @@ def _stat_fields(pid: int) -> list[str] | None:
 
 def _boot_id() -> str:
     if _LINUX:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as handle:  # noqa: PTH123 - see fs/disk
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as handle:
             return handle.read().strip()
     import psutil
 
@@ -98,6 +98,6 @@ def _boot_id() -> str:
 
 def _pid_namespace() -> str:
     try:
-        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - see fs/disk
+        return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""

@@ -154,7 +154,11 @@ class Janitor:
         """Give what a holder last published about a task, for its result and the next holder."""
         report = self.queue.read_record(names.report(who.peer)) or {}
         for entry in report.get("assigned_tasks", []):
-            if isinstance(entry, dict) and str(entry.get("task_id")) == ticket.task and entry.get("epoch") == ticket.epoch:
+            if (
+                isinstance(entry, dict)
+                and str(entry.get("task_id")) == ticket.task
+                and entry.get("epoch") == ticket.epoch
+            ):
                 return {key: entry[key] for key in HAND_OVER if key in entry}
         return {}
 
@@ -200,4 +204,3 @@ class Janitor:
             if ids.is_id(dependency) and self.queue.standing(dependency) != "open":
                 self.queue.place_waiting(dependency)
         self.queue.place_blocked()
-

@@ -7,6 +7,7 @@ estimate, and marked as that. Nothing here decides anything: it is shown, and ha
 from __future__ import annotations
 
 from peercoord.core import ids, names, records
+from peercoord.core.errors import UsageError
 from peercoord.core.limits import NOTE_CHARS
 
 TYPE_CHECKING = False
@@ -122,8 +123,8 @@ def _merged(known: object, more: object) -> list[str]:
     return records.notes(list(dict.fromkeys([*records.notes(known), *records.notes(more)])))
 
 
-def _no_step(step: str, definition: Definition) -> records.UsageError:
-    return records.UsageError(
+def _no_step(step: str, definition: Definition) -> UsageError:
+    return UsageError(
         f"task {definition.task} has no step {step}",
         hint=f"its steps: {', '.join(s.step for s in definition.steps) or 'none'}",
         code="no-step",

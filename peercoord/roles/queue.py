@@ -338,18 +338,24 @@ class Queue:
         for name in self.files.scan(names.NEW):
             if new := names.parse_new(name):
                 yield Sighting(new[0], "new", "", 0, f"{names.NEW}/{name}")
-        for state, base in (("parked", names.PARKED), ("waiting", names.WAITING)):
-            for detail in self.files.scan(base):
-                yield from self._in(f"{base}/{detail}", state, detail)
+        yield from self._still()
         for level in self.files.scan(names.READY):
             for block in self.files.scan(f"{names.READY}/{level}"):
                 yield from self._in(f"{names.READY}/{level}/{block}", "ready", level)
-        for state, base in (("claimed", names.PEERS), ("departed", names.DEPARTED)):
-            for home in self.files.scan(base):
-                yield from self._in(names.claims_dir(f"{base}/{home}"), state, home)
+        yield from self._in_hands()
         for block in self.files.scan(names.DONE):
             for task in filter(ids.is_id, self.files.scan(f"{names.DONE}/{block}")):
                 yield Sighting(task, "done", "", 0, f"{names.DONE}/{block}/{task}")
+
+    def _still(self) -> Iterator[Sighting]:
+        for state, base in (("parked", names.PARKED), ("waiting", names.WAITING)):
+            for detail in self.files.scan(base):
+                yield from self._in(f"{base}/{detail}", state, detail)
+
+    def _in_hands(self) -> Iterator[Sighting]:
+        for state, base in (("claimed", names.PEERS), ("departed", names.DEPARTED)):
+            for home in self.files.scan(base):
+                yield from self._in(names.claims_dir(f"{base}/{home}"), state, home)
 
     def _in(self, home: str, state: str, detail: str) -> Iterator[Sighting]:
         for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
@@ -386,7 +392,9 @@ class Queue:
         if sighting is None:
             if self.birth(task) is None:
                 raise NotFoundError(f"there is no task {task}", hint="see what there is: peercoord task list")
-            raise NotFoundError(f"the ticket of task {task} is nowhere", hint="peercoord doctor --fix", code="no-ticket")
+            raise NotFoundError(
+                f"the ticket of task {task} is nowhere", hint="peercoord doctor --fix", code="no-ticket"
+            )
         return sighting
 
     # -- changing --------------------------------------------------------------------------------------------

@@ -157,7 +157,9 @@ def open_root(path: str, expected: str = "") -> Root:
         )
     protocol = records.decode(data, f"{path}/{names.PROTOCOL}")
     _check(protocol, path, expected)
-    return Root(files, protocol, intake=lambda: held(f"{path}/{names.INTAKE_LOCK}", busy="another call is adding tasks"))
+    return Root(
+        files, protocol, intake=lambda: held(f"{path}/{names.INTAKE_LOCK}", busy="another call is adding tasks")
+    )
 
 
 def _check(protocol: Json, path: str, expected: str) -> None:
