@@ -1,4 +1,4 @@
-"""The system calls this protocol makes, and no others: thirteen, on paths below one root.
+"""The system calls this protocol makes, and no others: fourteen, on paths below one root.
 
 ``Files`` is built on this and gives each errno its meaning; here an ``OSError`` is passed on as the kernel said it.
 Tests put another object with the same methods in this place: a directory in memory, one that crashes before or
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         def stat(self, path: str) -> Stat: ...  # noqa: D102
         def sync(self, path: str) -> None: ...  # noqa: D102
         def touch(self, path: str) -> None: ...  # noqa: D102
+        def flush(self) -> None: ...  # noqa: D102
 
 
 class Stat:
@@ -41,14 +42,16 @@ class Stat:
     Attributes:
         is_dir: It is a directory (a symbolic link never is: links are not followed).
         size: Bytes.
-        modified_ns: Last change, in nanoseconds of the filesystem's own clock.
+        modified_ns: Last change of the content, in nanoseconds of the filesystem's own clock.
+        changed_ns: Last change of anything, a rename among it.
         links: How many names it has.
     """
 
-    __slots__ = ("is_dir", "links", "modified_ns", "size")
+    __slots__ = ("changed_ns", "is_dir", "links", "modified_ns", "size")
 
-    def __init__(self, is_dir: bool, size: int, modified_ns: int, links: int) -> None:
-        self.is_dir, self.size, self.modified_ns, self.links = is_dir, size, modified_ns, links
+    def __init__(self, is_dir: bool, size: int, modified_ns: int, links: int, changed_ns: int = 0) -> None:
+        self.is_dir, self.size, self.links = is_dir, size, links
+        self.modified_ns, self.changed_ns = modified_ns, changed_ns
 
 
 class Disk:
@@ -120,7 +123,7 @@ class Disk:
     def stat(self, path: str) -> Stat:
         """Look at a path without following links."""
         seen = os.lstat(self._full(path))
-        return Stat(_stat.S_ISDIR(seen.st_mode), seen.st_size, seen.st_mtime_ns, seen.st_nlink)
+        return Stat(_stat.S_ISDIR(seen.st_mode), seen.st_size, seen.st_mtime_ns, seen.st_nlink, seen.st_ctime_ns)
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut."""
@@ -137,6 +140,10 @@ class Disk:
             os.utime(handle)
         finally:
             os.close(handle)
+
+    def flush(self) -> None:
+        """Write out all that the system holds back."""
+        os.sync()
 
 
 def _read_all(handle: int, most: int) -> bytes:

@@ -217,14 +217,14 @@ class Queue:
                         code="unknown-dependency",
                     )
             self.refuse_cycle(definition)
-            order = self._next_order()
+            order = self.next_order()
             if self.bear(definition, order, done=done) == KNOWN:
                 raise UsageError(
                     f"there is a task {definition.task} already",
                     hint=f"change it with: peercoord task edit {definition.task}",
                     code="exists",
                 )
-            self._note_order(order + 1)
+            self.note_order(order + 1)
         sighting = self.locate(definition.task)
         return sighting.path if sighting else ""
 
@@ -315,12 +315,14 @@ class Queue:
                     code="case-twin",
                 )
 
-    def _next_order(self) -> int:
+    def next_order(self) -> int:
+        """Give the next number in the order of adding. Only an order: a number given twice does no harm."""
         data = self.files.read(names.ORDER)
         known = names.number((data or b"").decode("ascii", "replace").strip())
         return known if known is not None else len(self.all_tasks())
 
-    def _note_order(self, order: int) -> None:
+    def note_order(self, order: int) -> None:
+        """Keep the next number in the order of adding."""
         self.files.put(names.ORDER, f"{order}\n".encode())
 
     def all_tasks(self) -> list[str]:
