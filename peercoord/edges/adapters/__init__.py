@@ -1,0 +1,1 @@
+"""Other programs' task lists: read here, written back by the leader alone."""

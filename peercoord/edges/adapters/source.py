@@ -1,0 +1,114 @@
+"""Task sources: where a project's tasks come from, and one door to read any of them.
+
+A source is told by what it is, not by what it is called: a SQLite file by its first bytes, an export of beads by its
+suffix ``.jsonl``, everything else is taken for a ``tasks.json``. Reading never changes a source.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from peercoord.core import ids
+from peercoord.core.errors import UsageError
+from peercoord.edges.adapters import files
+from peercoord.edges.adapters.imported import Imported, Reading
+
+__all__ = ["Imported", "Reading", "find_source", "read_source"]
+
+TASKS_JSON = ".taskmaster/tasks/tasks.json"
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+
+
+def read_source(where: str, tag: str | None = None) -> Reading:
+    """Read the tasks of a source.
+
+    Args:
+        where: A path, or ``sqlite:///PATH``. A ``~`` at the beginning of the path is the home directory.
+        tag: Of a ``tasks.json`` with tags, which one; by default its current one.
+
+    Raises:
+        NotFoundError: The source or the tag is not there.
+        UsageError: Nothing that can be read here, or a tag where there are none.
+        BrokenFileError: The file is not understood.
+        StorageError: It is locked or cannot be read.
+    """
+    from peercoord.edges.adapters import beads, taskmaster, tasks_json
+
+    path, database = _located(where)
+    start = files.head(path)
+    if database or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
+        return taskmaster.read(path, tag)
+    if path.suffix.lower() == ".jsonl":
+        if tag is not None:
+            raise UsageError(f"{files.quoted(path)} has no tags", hint="leave --tag out")
+        return beads.read(path)
+    return tasks_json.read(path, tag)
+
+
+def find_source(project: Path) -> str | None:
+    """Find where a project keeps its tasks, looking nowhere but in the project.
+
+    First ``.taskmaster/tasks/tasks.json``; then a TaskMaster database in ``.taskmaster/`` or at the top level, by the
+    suffixes ``.db``, ``.sqlite`` and ``.sqlite3``. Found by itself, a database must have all the columns of one, what
+    depends on what among them: many applications keep a table ``tasks`` that is no plan of work.
+
+    Args:
+        project: The project's directory.
+
+    Returns:
+        A path for ``read_source``, or ``None``.
+
+    Raises:
+        UsageError: There are several databases, and no telling which is meant.
+    """
+    if os.path.lexists(project / TASKS_JSON):
+        return str(project / TASKS_JSON)
+    for folder in (project / ".taskmaster", project):
+        found = _databases(folder)
+        if len(found) > 1:
+            named = ", ".join(ids.shown(path.name) for path in found)
+            raise UsageError(
+                f"{files.quoted(folder)} holds {len(found)} databases with tasks: {named}",
+                hint=f"say which with --tasks, for example --tasks {found[0]}",
+                code="several-sources",
+            )
+        if found:
+            return str(found[0])
+    return None
+
+
+def _located(where: str) -> tuple[Path, bool]:
+    """Give the full path of a source, and whether a URL named it a database.
+
+    A URL is never quoted in a message: it may hold a password.
+    """
+    url = _URL.fullmatch(where)
+    if url is None:
+        return _full(where), False
+    scheme, rest = url[1].lower().split("+")[0], url[2].partition("?")[0]
+    if scheme != "sqlite":
+        raise UsageError(
+            f"tasks cannot be read from a URL of the kind {ids.shown(scheme)}",
+            hint="name a file, or sqlite:///PATH with three slashes, four before a full path",
+        )
+    if not rest.startswith("/") or rest in ("/", "/:memory:"):
+        raise UsageError("this sqlite URL names no file", hint="write sqlite:///PATH, with four slashes a full path")
+    return _full(rest[1:]), True
+
+
+def _full(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _databases(folder: Path) -> list[Path]:
+    from peercoord.edges.adapters import taskmaster
+
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    paths = [folder / name for name in names if name.lower().endswith(_DATABASES)]
+    return [path for path in paths if taskmaster.is_taskmaster(path)]
