@@ -21,6 +21,7 @@ from peercoord.core.limits import EPOCH_DIGITS, READY_BLOCK
 
 ROOT = ".claude-coordination"
 INSTANCE = ".claude-instance"
+BANK = "memory-bank"
 
 PROTOCOL = "protocol.json"
 STATE = "state.json"
@@ -361,6 +362,11 @@ def parse_leader(name: str) -> int | None:
 def report(peer: str) -> str:
     """Path of a peer's published progress report."""
     return f"{REPORTS}/{peer}.json"
+
+
+def contribution(state: str, contribution_id: str) -> str:
+    """Path of a memory contribution, by state (one of ``MEMORY_STATES``)."""
+    return f"{MEMORY}/{state}/{contribution_id}.json"
 
 
 def events(peer: str) -> str:

@@ -17,7 +17,7 @@ import errno
 
 from peercoord.core import names
 from peercoord.core.errors import BrokenFileError, StorageError
-from peercoord.core.limits import RECORD_BYTES
+from peercoord.core.limits import EVENTS_BYTES, RECORD_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,6 +111,16 @@ class Files:
         if len(data) > RECORD_BYTES:
             raise BrokenFileError(f"{path}: larger than any record may be ({RECORD_BYTES} bytes)")
         return data
+
+    def read_tail(self, path: str) -> bytes:
+        """The last whole lines of a file that only grows, a record's size of them; nothing if it is not there."""
+        try:
+            data = self.disk.read(path, EVENTS_BYTES)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return b""
+            raise refused(error, path) from None
+        return data[-RECORD_BYTES:]
 
     # -- making ----------------------------------------------------------------------------------------------
 

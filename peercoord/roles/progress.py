@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from peercoord.core.records import Definition, Json
     from peercoord.roles.queue import Queue
 
-FINISHED_KEPT = 20  # entries of finished tasks that stay in a report, the newest
+KEPT = 20  # entries of finished tasks, and of contributions, that stay in a report: the newest
 
 
 class Reports:
@@ -65,17 +65,32 @@ class Reports:
         report = self.read(me.peer)
         entry = {**entry, "updated_at": self.root.clock.now()}
         others = [e for e in report["assigned_tasks"] if e.get("task_id") != entry["task_id"]]
-        ended = [e for e in others if e.get("status") != "in-progress"][-FINISHED_KEPT:]
+        ended = [e for e in others if e.get("status") != "in-progress"][-KEPT:]
         running = [e for e in others if e.get("status") == "in-progress"]
+        self._put(me, {**report, "assigned_tasks": [*ended, *running, entry]})
+
+    def contributed(self, me: Incarnation, contribution: Json) -> None:
+        """Note a memory contribution in a peer's report, as the mission's schema shows it."""
+        report = self.read(me.peer)
+        note = {key: contribution[key] for key in ("file", "type", "content", "timestamp", "id") if key in contribution}
+        known = report.get("memory_contributions")
+        listed = [n for n in known if isinstance(n, dict)] if isinstance(known, list) else []
+        self._put(me, {**report, "memory_contributions": [*listed, note][-KEPT:]})
+
+    def _put(self, me: Incarnation, report: Json) -> None:
         whole = {
             "schema_version": records.SCHEMA_VERSION,
             "instance_id": me.peer,
-            "assigned_tasks": [*ended, *running, entry],
+            "assigned_tasks": report["assigned_tasks"],
             "memory_contributions": report.get("memory_contributions", []),
             "incarnation": str(me),
-            "updated_at": entry["updated_at"],
+            "updated_at": self.root.clock.now(),
         }
-        self.root.files.put(names.report(me.peer), records.encode({**report, **whole}))
+        self.root.files.put(names.report(me.peer), records.encode({**whole, **report, **_identity(whole)}))
+
+
+def _identity(whole: Json) -> Json:
+    return {key: whole[key] for key in ("instance_id", "incarnation", "updated_at")}
 
 
 def is_of(entry: Json, ticket: Ticket) -> bool:

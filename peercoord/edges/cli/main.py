@@ -14,7 +14,8 @@ import click
 
 from peercoord import __version__
 from peercoord.core.errors import PeercoordError
-from peercoord.edges.cli import out
+from peercoord.edges import context
+from peercoord.edges.reply import Reply
 
 COMMANDS = {
     "up": "team:up",
@@ -31,21 +32,50 @@ COMMANDS = {
     "agent": "agent:agent",
     "doctor": "doctor:doctor",
     "events": "status:events",
-    "config": "config:config",
     "demo": "demo:demo",
     "bench": "bench:bench",
 }
 """Each command's module below this package and its name there."""
 
+VERBS = {
+    "request-task": ["request"],
+    "report-progress": ["report"],
+    "update-memory": ["memory", "add"],
+    "check-status": ["check"],
+}
+"""The mission's words in ``coordinate.sh``, and the commands they stand for."""
+
+
+class Call:
+    """One call of the command line: where it stands, found when a command first asks.
+
+    Args:
+        place: Where it stands, if that is known.
+        session: The coding session on whose behalf it is made, ``{"pid", "start"}``, if that is known.
+    """
+
+    def __init__(self, place: context.Place | None = None, session: dict[str, object] | None = None) -> None:
+        self.directory = ""
+        self.quiet = False
+        self.session = session
+        self._place = place
+
+    @property
+    def place(self) -> context.Place:
+        """Where the call stands."""
+        if self._place is None:
+            self._place = context.find(given=self.directory)
+        return self._place
+
 
 class Lazy(click.Group):
     """A group whose commands are imported when they are called for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Give every command's name, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
@@ -56,9 +86,10 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="peercoord")
-@click.option("-C", "directory", metavar="DIR", help="Act for the project or worktree at DIR.")
+@click.option("-C", "directory", metavar="DIR", default="", help="Act for the project or worktree at DIR.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
-def cli(directory: str | None, quiet: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, directory: str, quiet: bool) -> None:
     """Coordinate AI coding agents that work on one project, each in its own git worktree.
 
     No server: the state is files under .claude-coordination/ in the main checkout, for anyone to read.
@@ -66,36 +97,56 @@ def cli(directory: str | None, quiet: bool) -> None:
     Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, not running or queued, 4 lost a race or nothing to claim
     (safe to retry), 5 a decision is waiting (with --check), 130 interrupted.
     """
-    if directory:
-        os.environ["PEERCOORD_PROJECT"] = directory
-    if quiet:
-        os.environ["PEERCOORD_QUIET"] = "1"
+    ctx.obj = ctx.obj or Call()
+    ctx.obj.directory = directory
+    ctx.obj.quiet = quiet
+
+
+def serve(args: list[str], call: Call | None = None, name: str = "peercoord") -> tuple[int, bytes, bytes]:
+    """Execute one command line.
+
+    Args:
+        args: The words after the command's name; the mission's verbs are understood as well.
+        call: Where it stands, if that is known.
+        name: The command's name, for usage messages.
+
+    Returns:
+        Exit code, standard output, standard error.
+    """
+    call = call or Call()
+    words = [*VERBS[args[0]], *args[1:]] if args and args[0] in VERBS else args
+    as_json = "--json" in words
+    try:
+        reply = cli.main(words, prog_name=name, standalone_mode=False, obj=call)
+    except PeercoordError as error:
+        reply = Reply.of(error)
+    except click.exceptions.Abort:
+        return 130, b"", b"\n"
+    except click.ClickException as error:
+        if not as_json:
+            usage = f"{error.ctx.get_usage()}\n" if isinstance(error, click.UsageError) and error.ctx else ""
+            return error.exit_code, b"", f"{usage}peercoord: {error.format_message()}\n".encode()
+        reply = Reply.of(PeercoordError(error.format_message(), code="usage"))
+        reply.code = error.exit_code
+    if not isinstance(reply, Reply):  # --help and --version have printed what they had to say
+        return reply if isinstance(reply, int) else 0, b"", b""
+    return reply.render(as_json, call.quiet)
 
 
 def run(args: list[str], name: str = "peercoord") -> None:
-    """Run the command line and end the process with the published exit code.
-
-    Args:
-        args: The words after the command's name.
-        name: The name to show in usage messages.
-    """
-    as_json = "--json" in args
+    """Run the command line and end the process with the published exit code."""
     try:
-        cli.main(args, prog_name=name, standalone_mode=False)
-    except PeercoordError as error:
-        out.fail(error, as_json)
-    except click.exceptions.Abort:
-        raise SystemExit(130) from None
-    except click.ClickException as error:
-        if as_json:
-            out.fail(PeercoordError(error.format_message(), code="usage"), as_json)
-        error.show()
-        raise SystemExit(error.exit_code) from None
+        code, answer, messages = serve(args, name=name)
+        sys.stderr.buffer.write(messages)
+        sys.stderr.flush()
+        sys.stdout.buffer.write(answer)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        code = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: not a failure
-        raise SystemExit(0) from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone: not a failure
+        code = 0
+    raise SystemExit(code)
 
 
 def main() -> None:

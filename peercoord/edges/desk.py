@@ -1,0 +1,419 @@
+"""The desk: what the four verbs of ``coordinate.sh`` do, for the worktree's own peer.
+
+Called by the command line and by the background agent alike. It keeps the worktree's copy of what it says
+(``info.json``, ``progress.json``) and rejoins by itself when its peer was evicted: an evicted peer's call fails and
+says who holds its task now; the next call works again, under a new incarnation.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+
+from peercoord.core import ids, names, records
+from peercoord.core.errors import (
+    BrokenFileError,
+    EvictedError,
+    LostError,
+    NotFoundError,
+    PeercoordError,
+    StorageError,
+    UsageError,
+)
+from peercoord.edges.context import write_instance
+from peercoord.edges.reply import Reply, bar, block, percent, plain
+from peercoord.fs import process
+from peercoord.roles import root as roots
+from peercoord.roles.peer import Peer
+from peercoord.roles.progress import Reports
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peercoord.core.records import Json
+    from peercoord.core.tickets import Sighting
+    from peercoord.edges.context import Place
+    from peercoord.roles.root import Root
+    from peercoord.roles.worker import Claim
+
+SHELL = f"./{names.INSTANCE}/coordinate.sh"
+NOTHING_READY = 4
+WHY_MOST = 20  # tasks named when nothing is ready
+
+
+class Desk:
+    """The worktree's place at the table.
+
+    Args:
+        place: Where the call stands; must be a joined worktree.
+        session: The coding session on whose behalf the call is made; found from this process if not given.
+    """
+
+    def __init__(self, place: Place, session: Json | None = None) -> None:
+        if not place.worktree:
+            raise NotFoundError(
+                f"{place.project} is the main checkout, no instance's worktree",
+                hint="call this in a worktree, or name one: peercoord -C WORKTREE …",
+                code="no-instance",
+            )
+        self.place = place
+        self.session = session or process.identify(process.session_leader(os.getpid()))
+        self.root: Root = roots.open_root(place.coordination, place.store_id)
+        self.notes: list[str] = []
+        self.rejoined: list[str] = []
+
+    # -- the worktree's peer ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def peer(self) -> Iterator[Peer]:
+        """Act as the worktree's peer, one call at a time; joins if it is none, or no longer."""
+        from peercoord.fs.mutex import held
+
+        lock = f"{self.place.worktree}/{names.INSTANCE}/call.lock"
+        with held(lock, busy="another call of this worktree is at work"):
+            peer = self._member()
+            try:
+                yield peer
+            except LostError as error:
+                raise LostError("; ".join([*self.rejoined, error.message]), error.hint, error.code) from None
+            finally:
+                with suppress(PeercoordError):
+                    self._mirror(peer)
+
+    def _member(self) -> Peer:
+        me = self.place.incarnation
+        if me is not None:
+            try:
+                peer = Peer.resume(self.root, me)
+            except EvictedError as error:
+                self.rejoined = [f"{error.message}, and this worktree has joined again"]
+                self.notes += self.rejoined
+            else:
+                peer.membership.update(session=self.session)
+                return peer
+        peer = Peer.join(
+            self.place.project,
+            self.place.instance,
+            record={
+                "worktree": self.place.worktree,
+                "branch": str(self.place.info.get("branch", "")),
+                "session": self.session,
+            },
+            expected_store=self.place.store_id,
+            least=me.number + 1 if me else 1,
+        )
+        self.place.remember(incarnation=str(peer.membership.me), store_id=self.root.store_id)
+        return peer
+
+    def _mirror(self, peer: Peer) -> None:
+        """Keep the worktree's own copies: its progress, and the ids it holds."""
+        report = Reports(peer.queue).read(peer.name)
+        write_instance(self.place.worktree, "progress.json", report)
+        held = [ids.public(ticket.task) for ticket in peer.worker.held()]
+        self.place.remember(assigned_tasks=held)
+
+    # -- request-task ----------------------------------------------------------------------------------------
+
+    def request(self) -> Reply:
+        """Claim the next task, or say why there is none."""
+        with self.peer() as peer:
+            claim = peer.worker.request()
+            if claim is None:
+                return self._nothing(peer)
+            data = self._claimed(peer, claim)
+        return Reply(data, _claim_lines(data), self.notes)
+
+    def _claimed(self, peer: Peer, claim: Claim) -> Json:
+        entry = peer.worker.reports.entry(peer.name, claim.ticket) or {}
+        raw = claim.definition.raw
+        steps, done = claim.definition.steps, set(entry.get("steps_done", []))
+        return {
+            **{key: raw[key] for key in ("task_id", "title", "description", "details", "priority") if raw.get(key)},
+            "epoch": claim.ticket.epoch,
+            "held_before": claim.again,
+            "progress": entry.get("progress", 0.0),
+            "dependencies": raw.get("dependencies", []),
+            "steps": [{"id": s.step, "title": s.title, "done": s.done or s.step in done} for s in steps],
+            "notes": raw.get("notes", []),
+            "hand_over": claim.hand_over,
+            "merge": self._missing_commits(peer, claim),
+            "definition": raw,
+        }
+
+    def _missing_commits(self, peer: Peer, claim: Claim) -> list[Json]:
+        """Name the dependencies whose commits are not in this worktree yet, with the line that brings them."""
+        missing = []
+        for dependency in claim.definition.dependencies:
+            record = (peer.queue.result(dependency) or (0, "", {}))[2]
+            commit, branch = record.get("commit"), record.get("branch")
+            if isinstance(commit, str) and _is_commit(commit) and not self._contains(commit):
+                line = f"git merge {commit[:12]}"
+                missing.append({"task_id": ids.public(dependency), "branch": branch, "commit": commit, "command": line})
+        return missing
+
+    def _contains(self, commit: str) -> bool:
+        from peercoord.edges.team import git
+
+        try:
+            return (
+                git.ask(self.place.worktree, "merge-base", "--is-ancestor", commit, "HEAD", ok=(0, 1, 128)).status == 0
+            )
+        except PeercoordError:
+            return True  # no git to ask: nothing to say about merging
+
+    def _nothing(self, peer: Peer) -> Reply:
+        states = peer.queue.survey()
+        left = [s for s in states.values() if s.state != "done" and s.detail != "cancelled"]
+        if not left:
+            word = "every task is done" if states else "there are no tasks yet"
+            hint = [] if states else ['add one with: peercoord task add "TITLE"']
+            return Reply({"finished": True, "total_tasks": len(states)}, [f"{word}: nothing to do", *hint], self.notes)
+        why = [self._why(peer, s) for s in sorted(left, key=lambda s: ids.natural(s.task))[:WHY_MOST]]
+        data = {"finished": False, "ready": 0, "waiting_for": why, "not_done": len(left)}
+        lines = [f"nothing is ready now; {len(left)} of {len(states)} tasks are not done:"]
+        lines += [f"  task {w['task_id']}: {plain(w['why'])}" for w in why]
+        return Reply(data, lines, self.notes, code=NOTHING_READY)
+
+    def _why(self, peer: Peer, sighting: Sighting) -> Json:
+        holder = names.parse_incarnation(sighting.detail)
+        if sighting.state == "claimed" and holder:
+            why = f"held by {holder.peer}"
+        elif sighting.state == "waiting":
+            other = peer.queue.locate(sighting.detail)
+            owner = names.parse_incarnation(other.detail) if other and other.state == "claimed" else None
+            why = f"waits for task {sighting.detail}" + (f", which {owner.peer} holds" if owner else "")
+        elif sighting.state == "parked":
+            why = f"{sighting.detail}: {peer.queue.spot(sighting.task).reason or 'see peercoord task show'}"
+        else:
+            why = f"{sighting.state}: ask again"
+        return {"task_id": ids.public(sighting.task), "state": sighting.state, "why": why}
+
+    # -- report-progress -------------------------------------------------------------------------------------
+
+    def report(self, task: str, said: Json, status: str = "", reason: str = "") -> Reply:
+        """Report on a task: progress, or how it ends.
+
+        Args:
+            task: Its id; empty if only one is held.
+            said: See ``progress.updated``.
+            status: ``in-progress`` (or empty), ``done``, ``blocked``, ``review`` or ``failed``.
+            reason: For a task that ends undone; the last blocker if not given.
+        """
+        with self.peer() as peer:
+            task = ids.check(task) if task else self._only(peer)
+            if status in ("", "in-progress"):
+                entry = peer.worker.report(task, said)
+                shown = "" if entry.get("steps") else "~"
+                line = f"task {task}: {shown}{percent(entry['progress'])} reported"
+                return Reply({"task_id": ids.public(task), "status": "in-progress", **entry}, [line], self.notes)
+            return self._ended(peer, task, said, status, reason)
+
+    def _ended(self, peer: Peer, task: str, said: Json, status: str, reason: str) -> Reply:
+        facts = self._facts()
+        reason = reason or next(reversed(records.notes(said.get("blockers"))), "") or f"reported as {status}"
+        if status == "done":
+            self._check_committed(facts)
+            result = peer.worker.complete(task, said, {k: v for k, v in facts.items() if k != "dirty_files"})
+            lines = [f"task {task} is done (epoch {result['epoch']})", f"next: {SHELL} request-task"]
+            return Reply({"task_id": ids.public(task), "status": "done", **result}, lines, self.notes)
+        if status == "failed":
+            where = peer.worker.fail(task, reason, said, facts)
+            aside = where.startswith(names.parked("failed", names.Ticket(task, 0)).rpartition("/")[0])
+            line = f"task {task}: attempt failed; " + ("set aside, too many attempts" if aside else "back in the queue")
+        else:
+            peer.worker.park(task, status, reason, said, facts)
+            line = f"task {task} is parked as {status}: {plain(reason)}"
+        return Reply({"task_id": ids.public(task), "status": status, "reason": reason}, [line], self.notes)
+
+    def _facts(self) -> Json:
+        """Say what git knows of this worktree: branch, commit, files not committed."""
+        from peercoord.edges.team import git
+
+        facts: Json = {"worktree": self.place.worktree}
+        try:
+            facts["branch"] = git.text(self.place.worktree, "rev-parse", "--abbrev-ref", "HEAD")
+            facts["commit"] = git.text(self.place.worktree, "rev-parse", "HEAD")
+            changed = git.fields(self.place.worktree, "status", "--porcelain", "-z", "--no-renames")
+            facts["dirty_files"] = [line[3:] for line in changed][:200]
+        except PeercoordError as error:
+            self.notes.append(f"git could not be asked: {error.message}")
+        return facts
+
+    def _check_committed(self, facts: Json) -> None:
+        dirty = facts.get("dirty_files") or []
+        if not dirty:
+            return
+        what = f"{len(dirty)} file(s) of this worktree are not committed, {ids.shown(dirty[0])} among them"
+        if self.root.setting("uncommitted") == "refuse":
+            raise UsageError(
+                f"the task is not completed: {what}", hint="commit, then report it done again", code="dirty"
+            )
+        self.notes.append(f"{what}: others will not see that work before it is committed")
+
+    def _only(self, peer: Peer) -> str:
+        held = peer.worker.held()
+        if len(held) == 1:
+            return held[0].task
+        if not held:
+            raise LostError(f"{peer.name} holds no task", hint=f"ask for one: {SHELL} request-task")
+        listed = ", ".join(ticket.task for ticket in held)
+        raise UsageError(f"{peer.name} holds several tasks: {listed}", hint=f"name one: {SHELL} report-progress TASK")
+
+    def report_file(self, path: str) -> Reply:
+        """Report what a progress file in the mission's schema says, every task of it that this peer holds."""
+        said = self._progress_file(path)
+        done, skipped = [], []
+        with self.peer() as peer:
+            held = {ticket.task for ticket in peer.worker.held()}
+            for entry in said:
+                task = ids.check(entry.get("task_id"))
+                if task in held:
+                    peer.worker.report(task, _said(entry))
+                    done.append(task)
+                elif entry.get("status") in (None, "in-progress"):
+                    skipped.append(task)
+        self.notes += [f"task {task} is not held here: what {path} says of it was passed over" for task in skipped]
+        lines = [f"reported from {path}: {', '.join(done) or 'nothing'}"]
+        return Reply({"reported": done, "passed_over": skipped}, lines, self.notes)
+
+    def _progress_file(self, path: str) -> list[Json]:
+        try:
+            with open(path, "rb") as handle:  # the user's own file, named on the command line
+                raw = records.decode(handle.read(), path)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}", hint="name a progress file: --file PATH") from None
+        entries = raw.get("assigned_tasks")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise BrokenFileError(f"{path}: assigned_tasks must be a list of objects", f"see {SHELL} check-status")
+        return entries
+
+    # -- update-memory ---------------------------------------------------------------------------------------
+
+    def remember(self, document: str, section: str, kind: str, content: str, critical: bool) -> Reply:
+        """Queue a contribution to the memory bank, durably, before answering.
+
+        Args:
+            document: The bank's document, as ``techContext.md``.
+            section: Its heading; empty for the document as a whole.
+            kind: ``addition`` or ``update``.
+            content: The text.
+            critical: It waits for a person.
+        """
+        from peercoord.core.memory import contributions, reading
+
+        with self.peer() as peer:
+            held = peer.worker.held()
+            author = contributions.Author(peer.name, held[0].task if held else "", self.root.clock.now())
+            found = reading.from_call(
+                author,
+                document,
+                content,
+                self.root.files.token(),
+                briefed=self._bank_document(document),
+                section=section,
+                kind=kind,
+                critical=critical,
+            )
+            for one in found.contributions:
+                path = names.contribution("queued", one.id)
+                self.root.files.publish(path, records.encode(one.raw), durable=True)
+                peer.worker.reports.contributed(peer.membership.me, one.raw)
+                self.root.event(peer.name, "contributed", id=one.id, file=document)
+        self.root.files.ring()
+        queued = [{"id": one.id, "file": document, "section": list(one.section)} for one in found.contributions]
+        lines = [f"queued for {plain(document)}: {len(queued)} contribution(s)"]
+        return Reply({"queued": queued, "critical": critical}, lines, self.notes)
+
+    def _bank_document(self, document: str) -> bytes | None:
+        """Read a document of the memory bank as this worktree sees it; only a plain name ever becomes a path."""
+        from peercoord.core.memory import contributions
+
+        name = contributions.check_document(document)
+        try:
+            with open(f"{self.place.worktree}/{names.BANK}/{name}", "rb") as handle:
+                return handle.read(contributions.FILE_BYTES)
+        except OSError:
+            return None
+
+    # -- release, check-status -------------------------------------------------------------------------------
+
+    def release(self, task: str, reason: str) -> Reply:
+        """Give a task back."""
+        with self.peer() as peer:
+            task = ids.check(task) if task else self._only(peer)
+            where = peer.worker.release(task, reason or "released", self._facts())
+        return Reply({"task_id": ids.public(task), "ticket": where}, [f"task {task} is back in the queue"], self.notes)
+
+    def check(self) -> Reply:
+        """Say where this worktree stands: what it holds, what is ready, what others do."""
+        from peercoord.roles.peer import judge
+        from peercoord.roles.views import Reader
+
+        with self.peer() as peer:
+            board = Reader(peer.queue, lambda who: judge(self.root, who)).board()
+            held = board.held_by(str(peer.membership.me))
+        data: Json = {
+            "instance_id": peer.name,
+            "incarnation": str(peer.membership.me),
+            "assigned_tasks": [
+                {"task_id": ids.public(r.task), "title": r.title, "progress": r.progress, "epoch": r.sighting.epoch}
+                for r in held
+                if r.sighting
+            ],
+            "ready": board.count("ready"),
+            "waiting": board.count("waiting"),
+            "in_progress": board.count("in-progress"),
+            "done": board.count("done"),
+            "total_tasks": len(board.rows),
+            "leader": board.leader,
+        }
+        mine = [f"  task {r.task} {plain(r.title)}  {bar(r.progress)} {percent(r.progress)}" for r in held]
+        lines = [
+            f"{peer.name} ({plain(self.place.info.get('branch', ''))}) holds {len(held)} task(s)",
+            *mine,
+            f"{data['done']} of {data['total_tasks']} done, {data['in_progress']} in progress, {data['ready']} ready, "
+            f"{data['waiting']} waiting",
+        ]
+        return Reply(data, lines, self.notes)
+
+
+def _said(entry: Json) -> Json:
+    known = {key: entry.get(key) for key in ("achievements", "blockers", "time_spent", "progress")}
+    return {**known, "estimate": entry.get("completion_estimate"), "steps": entry.get("steps_done") or []}
+
+
+def _is_commit(text: str) -> bool:
+    return len(text) in (40, 64) and not text.strip("0123456789abcdef")
+
+
+def _claim_lines(data: Json) -> list[str]:
+    again = " (held already)" if data["held_before"] else ""
+    lines = [
+        f"task {data['task_id']}: {plain(data['title'])}{again}",
+        f"  priority {data['priority']}, epoch {data['epoch']}",
+    ]
+    for key in ("description", "details"):
+        lines += block(data[key]) if data.get(key) else []
+    lines += [f"  [{'x' if s['done'] else ' '}] {s['id']} {plain(s['title'])}" for s in data["steps"]]
+    lines += [f"  note: {plain(note)}" for note in data["notes"]]
+    lines += _hand_over_lines(data["hand_over"])
+    lines += [f"  task {m['task_id']} was done on {plain(m['branch'])}: {m['command']}" for m in data["merge"]]
+    step = f" --step {data['steps'][0]['id']}" if data["steps"] else " --progress 0.5"
+    return [
+        *lines,
+        f"report: {SHELL} report-progress {data['task_id']}{step}",
+        f"finish: {SHELL} report-progress {data['task_id']} --status done",
+    ]
+
+
+def _hand_over_lines(left: Json) -> list[str]:
+    if not left:
+        return []
+    share = left.get("progress")
+    came = f" at {percent(share)}" if isinstance(share, float) else ""
+    lines = [f"  before you: {plain(left.get('peer', 'someone'))}, {plain(left.get('outcome'))}{came}"]
+    for key in ("achievements", "blockers"):
+        lines += [f"    {key[:-1]}: {plain(item)}" for item in left.get(key) or []]
+    where = [f"{key} {plain(left[key])}" for key in ("branch", "commit", "worktree") if left.get(key)]
+    return [*lines, *([f"    {', '.join(where)}"] if where else [])]
