@@ -1,0 +1,7 @@
+"""``python -m peercoord``: the command line."""
+
+from __future__ import annotations
+
+from peercoord.edges.cli.main import main
+
+main()
