@@ -214,7 +214,7 @@ class _Made:
 
     def imported(self, origin: Origin) -> Imported:
         """Give the task, or raise ``UsageError`` if it cannot be one."""
-        for need in self.row.needs:
+        for need in dict.fromkeys(self.row.needs):
             self._edge(need)
         steps = [self._step(step, row) for step, row in self.steps.items()]
         priority = words.priority(self.row.priority)
@@ -251,8 +251,9 @@ class _Made:
             self.notes.append(f"it depends on {ids.shown(need)}, which is no task id")
 
     def _step(self, step: str, row: StepRow) -> Json:
-        inside = [need for need in row.needs if need in self.steps]
-        self.notes.extend(f"step {step} builds on {self._named(need)}" for need in row.needs if need not in self.steps)
+        needs = dict.fromkeys(row.needs)
+        inside = [need for need in needs if need in self.steps]
+        self.notes.extend(f"step {step} builds on {self._named(need)}" for need in needs if need not in self.steps)
         status = {"open": "pending", "done": "done"}.get(words.state(row.status) or "")
         return {
             "id": step,

@@ -24,6 +24,7 @@ _ESCAPES = re.compile(
     r"|\x9b[0-?]*[ -/]*[@-~]"
 )
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_BREAKS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SEPARATORS = re.compile(r"[,;\s]+")
 _NOTHING = ("", "none", "null", "nil", "-", "n/a")
 _DEPTH = 20  # levels of nested values that are kept; deeper ones cannot be written as a record
@@ -60,8 +61,7 @@ def plain(value: object) -> str:
     if value is None:
         return ""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _CONTROLS.sub("", text)[:TEXT_CHARS]
+    return _CONTROLS.sub("", _BREAKS.sub("\n", _ESCAPES.sub("", text)))[:TEXT_CHARS]
 
 
 def one_line(value: object, most: int = TITLE_CHARS) -> str:

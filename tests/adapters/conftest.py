@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peercoord.core import records
+from peercoord.edges.adapters.source import Imported, Reading, read_source
+
+DATA = Path(__file__).parent / "data"
+
+
+class Read:
+    """A reading by task id, every definition proven to survive being written and read again."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.refused = reading.refused
+        self.tasks: dict[str, Imported] = {}
+        for task in reading.tasks:
+            made = task.definition
+            again = records.Definition.read(records.decode(records.encode(made.raw), "a record"), "a record", made.task)
+            assert again.raw == made.raw
+            assert made.task not in self.tasks
+            self.tasks[made.task] = task
+
+    def __getitem__(self, task: str) -> Imported:
+        return self.tasks[task]
+
+    def raw(self, task: str) -> Any:
+        return self.tasks[task].definition.raw
+
+    def needs(self, task: str) -> list[str]:
+        return self.tasks[task].definition.dependencies
+
+    def notes(self, task: str) -> list[str]:
+        notes: list[str] = self.raw(task)["notes"]
+        return notes
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: task.state for name, task in self.tasks.items()}
+
+
+@pytest.fixture
+def data() -> Path:
+    return DATA
+
+
+@pytest.fixture
+def read() -> Callable[..., Read]:
+    def read(where: str | Path, tag: str | None = None) -> Read:
+        return Read(read_source(str(where), tag))
+
+    return read
+
+
+@pytest.fixture
+def tasks_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file of tasks, given as objects, and give its path."""
+
+    def write(*tasks: object) -> Path:
+        path = tmp_path / "tasks.json"
+        path.write_text(json.dumps({"tasks": tasks}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Callable[..., Path]:
+    """Make a database from a script and rows of ``tasks``, and give its path."""
+
+    def make(script: str, *rows: tuple[Any, ...], name: str = "tasks.db") -> Path:
+        path = tmp_path / name
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(script)
+            for row in rows:
+                connection.execute(f"INSERT INTO tasks VALUES ({', '.join('?' * len(row))})", row)
+            connection.commit()
+        return path
+
+    return make
+
+
+@pytest.fixture
+def forbidden() -> Callable[[Path], Any]:
+    """Make a file that this process may not read, as root too, for as long as the context lasts."""
+
+    @contextmanager
+    def forbid(path: Path) -> Iterator[None]:
+        user, modes = os.geteuid(), [(p, p.stat().st_mode) for p in (path, *path.parents[:3]) if p.owner()]
+        for parent in path.parents[:3]:
+            if parent.stat().st_uid == user and parent != Path("/tmp"):
+                parent.chmod(0o755)
+        path.chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            for changed, mode in modes:
+                changed.chmod(mode & 0o7777)
+
+    return forbid

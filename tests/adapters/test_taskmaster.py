@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from peercoord.core.errors import BrokenFileError, NotFoundError, StorageError, UsageError
+from peercoord.edges.adapters import sqlite_tables, taskmaster
+
+Reader = Callable[..., Any]
+Maker = Callable[..., Path]
+
+PLAIN = """CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY, title TEXT, description TEXT, status TEXT, priority TEXT, dependencies TEXT);"""
+
+
+@pytest.fixture
+def plain(database: Maker) -> Path:
+    return database(
+        PLAIN,
+        (1, "Foundation", "Build and test", "done", "high", None),
+        (2, "Parser", "", "in_progress", "1", "[1]"),
+        (3, "Writer", None, "pending", "low", "1, 2"),
+        (10, "Docs", "", "todo", None, ""),
+        (4, "Old idea", "", "cancelled", "4", '["2", "3"]'),
+        (5, "Release", "", "OPEN", "urgent", "7"),
+    )
+
+
+def test_plain_database(read: Reader, plain: Path) -> None:
+    found = read(plain)
+    assert found.states == {"1": "done", "2": "held", "3": "open", "10": "open", "4": "cancelled", "5": "open"}
+    assert {task: found.raw(task)["priority"] for task in found.tasks} == {
+        "1": "high",
+        "2": "high",
+        "3": "low",
+        "10": "medium",
+        "4": "lowest",
+        "5": "critical",
+    }
+    assert {task: found.needs(task) for task in found.tasks} == {
+        "1": [],
+        "2": ["1"],
+        "3": ["1", "2"],
+        "10": [],
+        "4": ["2", "3"],
+        "5": ["7"],
+    }
+    assert found["2"].reason == "it is 'in_progress' in 'tasks.db'"
+    assert found.raw("1")["description"] == "Build and test"
+    assert found.raw("1")["source"] == {"kind": "sqlite", "path": str(plain), "status": "done"}
+    assert found.refused == []
+
+
+def test_columns_are_found_by_name_and_others_kept(read: Reader, database: Maker) -> None:
+    path = database(
+        """CREATE TABLE Tasks (Task_ID TEXT, Name TEXT, Desc TEXT, State TEXT, PRIORITY INT, Depends_On TEXT,
+           Test_Strategy TEXT, Notes TEXT, Assigned_To TEXT, Estimate REAL, Coordination_Data TEXT, Blob BLOB);""",
+        ("a-1", "First", "d", "Doing", 0, "#b.2", "by hand", "mind the gap", "bob", 2.5, "{}", b"\x00\xff"),
+        ("b.2", "Second", "", "Closed", 3, "null", "", None, None, None, None, None),
+    )
+    found = read(path)
+    assert found.states == {"a-1": "held", "b.2": "done"}
+    assert found["a-1"].reason == "it is 'Doing' in 'tasks.db', assigned to 'bob'"
+    assert found.needs("a-1") == ["b.2"]
+    assert found.raw("a-1")["priority"] == "critical"
+    assert found.raw("a-1")["testStrategy"] == "by hand"
+    assert found.notes("a-1") == ["mind the gap"]
+    assert found.raw("a-1")["source"]["extra"] == {"estimate": 2.5, "blob": "\ufffd"}
+
+
+def test_no_status_column_but_one_that_says_completed(read: Reader, database: Maker) -> None:
+    path = database("CREATE TABLE tasks (id INTEGER, title TEXT, completed BOOLEAN);", (1, "A", 1), (2, "B", 0))
+    assert read(path).states == {"1": "done", "2": "open"}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["task_id, depends_on_task_id", "id, TASK_ID, Depends_On_Id", "task_id, dependency_id", "depends_on, task_id"],
+)
+def test_dependencies_in_a_table_of_their_own(read: Reader, database: Maker, columns: str) -> None:
+    values = {"task_id": "2", "id": "77"}
+    row = ", ".join(values.get(name.strip().lower(), "1") for name in columns.split(","))
+    path = database(
+        f"""CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);
+            INSERT INTO tasks VALUES (1, 'A', 'todo'), (2, 'B', 'todo');
+            CREATE TABLE task_dependencies ({columns}); INSERT INTO task_dependencies VALUES ({row});"""
+    )
+    found = read(path)
+    assert found.needs("2") == ["1"]
+    assert found.needs("1") == []
+
+
+def test_only_what_blocks_becomes_an_edge(read: Reader, database: Maker) -> None:
+    path = database(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, dependencies TEXT);
+           INSERT INTO tasks VALUES (1, 'A', NULL), (2, 'B', NULL), (3, 'C', '2');
+           CREATE TABLE task_dependencies (task_id, depends_on, type);
+           INSERT INTO task_dependencies VALUES (3, 1, 'blocks'), (3, 2, NULL), (2, 1, 'Related');"""
+    )
+    found = read(path)
+    assert found.needs("3") == ["2", "1"]
+    assert found.needs("2") == []
+
+
+def test_table_of_edges_that_is_not_understood_is_an_error(read: Reader, database: Maker) -> None:
+    path = database(PLAIN + "CREATE TABLE task_dependencies (left_side, right_side);", (1, "A", "", "", "", ""))
+    with pytest.raises(BrokenFileError) as caught:
+        read(path)
+    assert "'task_dependencies'" in caught.value.message
+    assert "'left_side', 'right_side'" in caught.value.message
+
+
+# -- steps -------------------------------------------------------------------------------------------------------
+
+
+def test_rows_below_a_task_are_its_steps(read: Reader, database: Maker) -> None:
+    path = database(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, dependencies TEXT, parent_id INTEGER);
+           INSERT INTO tasks VALUES
+             (1, 'Epic', 'todo', NULL, NULL), (2, 'Part', 'closed', NULL, 1), (3, 'Part of part', 'todo', '2', 2),
+             (4, 'Other', 'todo', '3', 0), (5, 'Part of other', 'todo', '3,4,1', 4), (6, 'Orphan', 'todo', '2', 99);"""
+    )
+    found = read(path)
+    assert list(found.tasks) == ["1", "4", "6"]
+    steps = found["1"].definition.steps
+    assert [(step.step, step.title, step.done) for step in steps] == [
+        ("1.2", "Part", True),
+        ("1.3", "Part of part", False),
+    ]
+    assert steps[1].raw["dependencies"] == ["1.2"]
+    assert found.needs("4") == ["1"]
+    assert found.needs("6") == []
+    assert found.notes("6") == ["it builds on step 1.2 of task 1"]
+    assert found.notes("4") == [
+        "it builds on step 1.3 of task 1",
+        "step 4.5 builds on step 1.3",
+        "step 4.5 builds on task 4",
+        "step 4.5 builds on task 1",
+    ]
+
+
+def test_ring_of_parents_leaves_its_rows_as_tasks(read: Reader, database: Maker) -> None:
+    path = database(
+        """CREATE TABLE tasks (id TEXT, title TEXT, parent_id TEXT);
+           INSERT INTO tasks VALUES ('a', 'A', 'b'), ('b', 'B', 'a'), ('c', 'C', 'c'), ('d', 'D', 'a');"""
+    )
+    assert read(path).states == dict.fromkeys("abcd", "open")
+
+
+def test_steps_in_a_column_and_in_a_table(read: Reader, database: Maker) -> None:
+    path = database(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, subtasks TEXT);
+           CREATE TABLE subtasks (id, task_id, title, status, description, dependencies);
+           INSERT INTO subtasks VALUES (7, 2, 'From the table', 'completed', 'd', NULL),
+                                       (8, 2, 'Next', NULL, '', '7');""",
+        (1, "A", '[{"id": 1, "title": "From the column", "testStrategy": "t"}, 5]'),
+        (2, "B", "null"),
+        (3, "C", "{broken"),
+    )
+    found = read(path)
+    assert [(s.step, s.title, s.done) for s in found["1"].definition.steps] == [("1.1", "From the column", False)]
+    assert found["1"].definition.steps[0].raw["testStrategy"] == "t"
+    assert [(s.step, s.title, s.done) for s in found["2"].definition.steps] == [
+        ("2.7", "From the table", True),
+        ("2.8", "Next", False),
+    ]
+    assert found["2"].definition.steps[1].raw["dependencies"] == ["2.7"]
+    assert found.refused == [
+        ("subtasks of task '3'", "they are no JSON list"),
+        ("step 2 of task 1", "it has no id"),
+    ]
+
+
+def test_table_of_steps_without_their_task_is_told(read: Reader, database: Maker) -> None:
+    path = database(PLAIN + "CREATE TABLE subtasks (id, title);", (1, "A", "", "", "", ""))
+    assert read(path).refused == [("table 'subtasks'", "it has no column that names the task of a subtask")]
+
+
+# -- bad rows ----------------------------------------------------------------------------------------------------
+
+
+def test_bad_rows_are_refused_and_the_rest_goes_on(read: Reader, database: Maker) -> None:
+    path = database(
+        "CREATE TABLE tasks (id, title, status, dependencies);",
+        (None, "No id", "", ""),
+        ("../up", "Climbs", "", ""),
+        (3, None, "", ""),
+        ("x", "Lower", "", ""),
+        ("X", "Upper", "", ""),
+        (5, b"\xff\x1b[31mbytes", "", "[bad"),
+        (6, "line\nbreak\x00 and \x1b]0;t\x07more", "weird", "6"),
+        (6.0, "Twice", "", ""),
+    )
+    found = read(path)
+    assert found.states == {"x": "open", "5": "open", "6": "blocked"}
+    assert found.raw("5")["title"] == "\ufffdbytes"
+    assert found.raw("6")["title"] == "line break and more"
+    assert found.needs("5") == ["bad"]
+    assert found.needs("6") == ["6"]
+    assert [what for what, _ in found.refused] == [
+        "entry 1 ('No id')",
+        "task '../up' ('Climbs')",
+        "task '3'",
+        "task 'X' ('Upper')",
+        "task '6' ('Twice')",
+    ]
+
+
+def test_text_that_is_not_utf8_costs_its_bytes_only(read: Reader, database: Maker) -> None:
+    path = database(PLAIN + "INSERT INTO tasks VALUES (1, CAST(x'41ff42' AS TEXT), '', 'todo', '', '');")
+    assert read(path).raw("1")["title"] == "A\ufffdB"
+
+
+def test_strange_column_types_are_read_as_they_lie(read: Reader, database: Maker) -> None:
+    path = database(
+        """CREATE TABLE tasks (id INTEGER, title VARCHAR(3), status ENUM, created DATETIME, due DATE, amount DECIMAL);
+           INSERT INTO tasks VALUES (1, 'A title', 'todo', 'yesterday', 17, 'much');"""
+    )
+    assert read(path).raw("1")["source"]["extra"] == {"created": "yesterday", "due": 17, "amount": "much"}
+
+
+def test_a_view_will_do(read: Reader, database: Maker) -> None:
+    path = database("CREATE TABLE work (nr, what); INSERT INTO work VALUES (1, 'A');"
+                    "CREATE VIEW tasks AS SELECT nr AS id, what AS title FROM work;")  # fmt: skip
+    assert read(path).states == {"1": "open"}
+
+
+def test_tag_column(read: Reader, database: Maker) -> None:
+    path = database("CREATE TABLE tasks (id, title, tag);", (1, "A", "web"), (2, "B", "cli"), (3, "C", None))
+    assert read(path, "web").states == {"1": "open"}
+    assert read(path, "web").raw("1")["source"]["tag"] == "web"
+    assert len(read(path).tasks) == 3
+    with pytest.raises(NotFoundError) as caught:
+        read(path, "wbe")
+    assert caught.value.hint == "its tags are '', 'cli', 'web'"
+
+
+def test_tag_of_a_database_without_tags_is_refused(read: Reader, plain: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(plain, "master")
+    assert caught.value.hint == "leave --tag out"
+
+
+# -- broken files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("CREATE TABLE other (id, title);", "it has no table 'tasks'; its tables: 'other'"),
+        ("PRAGMA user_version = 1;", "it has no table 'tasks'; its tables: none"),
+        ("CREATE TABLE tasks (title, status);", "its table 'tasks' has no column 'id'; its columns: 'status', 'title'"),
+        ("CREATE TABLE tasks (id, status);", "its table 'tasks' has no column 'title'; its columns: 'id', 'status'"),
+    ],
+)
+def test_database_of_another_kind_is_named_with_what_it_has(
+    read: Reader, database: Maker, script: str, says: str
+) -> None:
+    path = database(script)
+    with pytest.raises(BrokenFileError) as caught:
+        read(path)
+    assert says in caught.value.message
+    assert str(path) in caught.value.message
+    assert "'tasks'" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"hello", "is not a SQLite database"),
+        (b"SQLite format 3\0", "is not a SQLite database"),
+        (b"SQLite format 3\0" + b"\xff" * 5000, "is not a SQLite database"),
+    ],
+)
+def test_what_is_no_database_is_named(read: Reader, tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "tasks.db"
+    path.write_bytes(content)
+    with pytest.raises(BrokenFileError) as caught:
+        read(path)
+    assert says in caught.value.message
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+    assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["tasks.db"]
+
+
+def test_damaged_database_is_named(read: Reader, database: Maker) -> None:
+    path = database(PLAIN, *((n, "x" * 300, "", "todo", "", "") for n in range(500)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xa5" * (len(whole) - 8192))
+    with pytest.raises(BrokenFileError) as caught:
+        read(path)
+    assert "is damaged" in caught.value.message
+    assert str(path) in caught.value.message
+    assert ".recover" in caught.value.hint
+
+
+def test_locked_database_is_an_error_that_names_it(plain: Path) -> None:
+    with closing(sqlite3.connect(plain)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError) as caught:
+            taskmaster.read(plain, wait=0.05)
+        other.rollback()
+    assert f"'{plain}' is locked" in caught.value.message
+    assert len(taskmaster.read(plain, wait=0.05).tasks) == 6
+
+
+def test_unfinished_change_of_a_program_that_died_is_an_error(database: Maker) -> None:
+    path = database(PLAIN, *((n, "x" * 500, "", "todo", "", "") for n in range(1000)))
+    die = f"""
+import os, sqlite3
+connection = sqlite3.connect({str(path)!r})
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("UPDATE tasks SET status = 'done'")
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", die], check=True)
+    before = sorted(os.listdir(path.parent))
+    assert before == ["tasks.db", "tasks.db-journal"]
+    with pytest.raises(StorageError) as caught:
+        taskmaster.read(path)
+    assert "unfinished change" in caught.value.message
+    assert "open it once" in caught.value.hint
+    assert sorted(os.listdir(path.parent)) == before
+
+
+def test_unreadable_database_is_named(plain: Path, forbidden: Callable[[Path], Any]) -> None:
+    with forbidden(plain), pytest.raises(StorageError) as caught:
+        taskmaster.read(plain)
+    assert f"'{plain}' may not be read" in caught.value.message
+
+
+# -- nothing is left behind --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_reading_leaves_the_directory_as_it_was(read: Reader, plain: Path, mode: str) -> None:
+    with closing(sqlite3.connect(plain)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+    before = plain.read_bytes(), plain.stat().st_mtime_ns
+    assert len(read(plain).tasks) == 6
+    assert os.listdir(plain.parent) == ["tasks.db"]
+    assert (plain.read_bytes(), plain.stat().st_mtime_ns) == before
+
+
+def test_what_lies_only_in_the_log_of_a_live_database_is_read(read: Reader, plain: Path) -> None:
+    with closing(sqlite3.connect(plain)) as other:
+        other.execute("PRAGMA journal_mode = wal")
+        other.execute("INSERT INTO tasks VALUES (50, 'Just added', '', 'todo', '', '')")
+        other.commit()
+        assert "50" in read(plain).tasks
+
+
+def test_database_that_changes_while_it_is_read_is_read_again(read: Reader, plain: Path) -> None:
+    with closing(sqlite3.connect(plain)) as other:
+        other.execute("PRAGMA journal_mode = wal")
+    writers: list[sqlite3.Connection] = []
+
+    def change(*_: object) -> None:
+        if not writers:
+            writers.append(sqlite3.connect(plain))
+            writers[0].execute("INSERT INTO tasks VALUES (50, 'Just added', '', 'todo', '', '')")
+            writers[0].commit()
+
+    event.listen(Engine, "after_cursor_execute", change)
+    try:
+        found = read(plain)
+    finally:
+        event.remove(Engine, "after_cursor_execute", change)
+        for writer in writers:
+            writer.close()
+    assert len(writers) == 1
+    assert "50" in found.tasks
+
+
+def test_columns_alone_can_be_read(plain: Path) -> None:
+    tables = sqlite_tables.read(plain, ["tasks"], rows=False)
+    assert tables.found["tasks"].columns == ["id", "title", "description", "status", "priority", "dependencies"]
+    assert tables.found["tasks"].rows == []
+
+
+def test_ten_thousand_tasks(read: Reader, database: Maker) -> None:
+    path = database(PLAIN, *((n, f"Task {n}", "d", "todo", n % 5, str(n - 1)) for n in range(1, 10_001)))
+    found = read(path)
+    assert len(found.tasks) == 10_000
+    assert found.needs("10000") == ["9999"]
