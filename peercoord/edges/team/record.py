@@ -1,0 +1,131 @@
+"""What the team added to a repository, written down in the git directory so that all of it can be taken away again.
+
+Two records, both out of reach of ``git clean``. The team's, ``peercoord/team.json`` in the shared git directory: where
+the main checkout is, which settings were turned on, which branches and which memory bank were made. And each
+worktree's, ``peercoord.json`` in its own git directory, gone when git removes the worktree: which peer works there,
+whether the team made it, which files were copied into it. An intention is written before it is carried out, so a
+crash leaves a record of too much, never of too little.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from peercoord.core import records
+from peercoord.fs import mutex
+from peercoord.fs.files import refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from peercoord.core.records import Json
+
+HOME = "peercoord"
+_TEAM, _WORKTREE, _LOCK = "team.json", "peercoord.json", "lock"
+
+
+def read_team(common: Path) -> Json:
+    """Read the team's record; empty if there is none.
+
+    Raises:
+        BrokenFileError: It cannot be understood.
+    """
+    return _read(common / HOME / _TEAM)
+
+
+def note_team(common: Path, **facts: object) -> None:
+    """Put facts into the team's record, keeping the others."""
+    home = common / HOME
+    home.mkdir(exist_ok=True)
+    put(home / _TEAM, records.encode({"schema_version": records.SCHEMA_VERSION, **read_team(common), **facts}))
+
+
+def read_project(common: Path, sub: str) -> Json:
+    """Read what the team's record says of one project of the repository."""
+    projects = read_team(common).get("projects")
+    own = projects.get(sub) if isinstance(projects, dict) else None
+    return own if isinstance(own, dict) else {}
+
+
+def note_project(common: Path, sub: str, **facts: object) -> None:
+    """Put facts about one project into the team's record, keeping the others."""
+    projects = read_team(common).get("projects")
+    known = projects if isinstance(projects, dict) else {}
+    note_team(common, projects={**known, sub: {**read_project(common, sub), **facts}})
+
+
+def forget_project(common: Path, sub: str) -> bool:
+    """Take a project out of the team's record; say whether it was the last one, and the record is gone."""
+    projects = read_team(common).get("projects")
+    others = {key: value for key, value in projects.items() if key != sub} if isinstance(projects, dict) else {}
+    if others:
+        note_team(common, projects=others)
+        return False
+    for name in (_TEAM, _LOCK):
+        (common / HOME / name).unlink(missing_ok=True)
+    if (common / HOME).is_dir() and not any((common / HOME).iterdir()):
+        (common / HOME).rmdir()
+    return True
+
+
+def read_worktree(git_dir: Path) -> Json:
+    """Read a worktree's record; empty if it is not of the team.
+
+    Raises:
+        BrokenFileError: It cannot be understood.
+    """
+    return _read(git_dir / _WORKTREE)
+
+
+def note_worktree(git_dir: Path, **facts: object) -> None:
+    """Put facts into a worktree's record, keeping the others."""
+    known = read_worktree(git_dir)
+    put(git_dir / _WORKTREE, records.encode({"schema_version": records.SCHEMA_VERSION, **known, **facts}))
+
+
+def forget_worktree(git_dir: Path) -> None:
+    """Remove a worktree's record: it is not of the team any more."""
+    (git_dir / _WORKTREE).unlink(missing_ok=True)
+
+
+def held(common: Path) -> AbstractContextManager[None]:
+    """Give the mutex for set-up and removal: one at a time in a repository.
+
+    Raises:
+        LostError: Another set-up or removal runs there.
+    """
+    home = common / HOME
+    try:
+        home.mkdir(exist_ok=True)
+    except OSError as error:
+        raise refused(error, str(home)) from None
+    return mutex.held(str(home / _LOCK), 0, f"another set-up or removal runs in {common}")
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file whole, with the mode it had: beside its place, then renamed into it.
+
+    Raises:
+        StorageError: The filesystem refused; the old file is as it was.
+    """
+    staged = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        staged.write_bytes(data)
+        if path.exists():
+            staged.chmod(path.stat().st_mode)
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise refused(error, str(path)) from None
+
+
+def _read(path: Path) -> Json:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise refused(error, str(path)) from None
+    return records.decode(data, str(path))
