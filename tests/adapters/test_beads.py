@@ -100,6 +100,26 @@ def test_ring_of_parents_ends(read: Reader, tmp_path: Path) -> None:
     assert found.needs("b") == ["x", "a"]
 
 
+def test_ring_below_an_issue_ends(read: Reader, tmp_path: Path) -> None:
+    path = tmp_path / "issues.jsonl"
+    ups: dict[str, list[str]] = {"top": [], "a": ["b", "top"], "b": ["a"]}
+    issues = [
+        {"id": own, "title": "T", "dependencies": [{"depends_on_id": up, "type": "parent-child"} for up in above]}
+        for own, above in ups.items()
+    ]
+    issues[0]["dependencies"] = [{"depends_on_id": "x", "type": "blocks"}]
+    path.write_text("\n".join(json.dumps(issue) for issue in issues))
+    found = read(path)
+    assert found.needs("a") == ["b", "x"]
+    assert found.needs("b") == ["a", "x"]
+
+
+def test_message_that_was_dealt_with_is_done(read: Reader, tmp_path: Path) -> None:
+    path = tmp_path / "issues.jsonl"
+    path.write_text('{"id":"a","title":"A","status":"closed","issue_type":"message"}')
+    assert read(path).states == {"a": "done"}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

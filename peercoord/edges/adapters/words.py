@@ -61,6 +61,8 @@ def plain(value: object) -> str:
     if value is None:
         return ""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if text.isprintable():
+        return text[:TEXT_CHARS]
     return _CONTROLS.sub("", _BREAKS.sub("\n", _ESCAPES.sub("", text)))[:TEXT_CHARS]
 
 
