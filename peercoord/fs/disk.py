@@ -11,6 +11,7 @@ whoever holds a handle on a moved directory would not.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as _stat
 
@@ -73,9 +74,12 @@ class Disk:
         return os.listdir(self._full(path))
 
     def read(self, path: str, most: int) -> bytes:
-        """Content of a regular file, ``most`` bytes at the most. Links are not followed, a FIFO does not block."""
+        """Content of a regular file, ``most`` bytes at the most. Links are not followed, a FIFO or device is ENXIO."""
         handle = os.open(self._full(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            mode = os.fstat(handle).st_mode
+            if not _stat.S_ISREG(mode) and not _stat.S_ISDIR(mode):
+                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
             return _read_all(handle, most)
         finally:
             os.close(handle)

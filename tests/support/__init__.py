@@ -1,0 +1,1 @@
+"""What the tests share: a directory in memory, faults, worlds, checkers."""

@@ -1,0 +1,231 @@
+"""A directory in memory with the methods of ``peercoord.fs.disk.Disk`` and the errors that Linux gives.
+
+It keeps the promises that ``tests/fs/test_disk_contract.py`` states for the real one, so that what is tried out here
+(every crash, every interleaving) says something about disks. Files have inodes, names are links to them. Not here:
+symbolic links, FIFOs, permissions, two filesystems; those are tried on the real disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from peercoord.fs.disk import Stat
+
+NAME_MAX = 255  # bytes
+
+
+class Inode:
+    """What a file is apart from its names."""
+
+    __slots__ = ("data", "links", "modified_ns")
+
+    def __init__(self, data: bytes, modified_ns: int) -> None:
+        self.data = data
+        self.modified_ns = modified_ns
+        self.links = 1
+
+
+class Folder:
+    """A directory: names, each of a file or of a directory."""
+
+    __slots__ = ("entries", "modified_ns")
+
+    def __init__(self, modified_ns: int) -> None:
+        self.entries: dict[str, Inode | Folder] = {}
+        self.modified_ns = modified_ns
+
+    def holds(self, other: Folder) -> bool:
+        """Tell whether ``other`` is this directory or lies below it."""
+        return self is other or any(isinstance(node, Folder) and node.holds(other) for node in self.entries.values())
+
+
+def _copied(folder: Folder, known: dict[int, Inode]) -> Folder:
+    twin = Folder(folder.modified_ns)
+    for name, node in folder.entries.items():
+        if isinstance(node, Folder):
+            twin.entries[name] = _copied(node, known)
+        elif id(node) in known:
+            twin.entries[name] = known[id(node)]
+        else:
+            twin.entries[name] = known[id(node)] = Inode(node.data, node.modified_ns)
+            known[id(node)].links = node.links
+    return twin
+
+
+def refuse(number: int, path: str) -> OSError:
+    """Make the error that the kernel would give."""
+    return OSError(number, os.strerror(number), path)
+
+
+class MemoryDisk:
+    """An empty directory in memory. Copies are independent: ``copy()`` is how one situation is tried in many ways."""
+
+    def __init__(self) -> None:
+        self.top = Folder(0)
+        self.ticks = 0
+
+    # -- the calls of Disk -----------------------------------------------------------------------------------
+
+    def listdir(self, path: str) -> list[str]:
+        return list(self._folder(path).entries)
+
+    def read(self, path: str, most: int) -> bytes:
+        node = self._node(path)
+        if isinstance(node, Folder):
+            raise refuse(errno.EISDIR, path)
+        return node.data[:most]
+
+    def create(self, path: str, data: bytes, durable: bool) -> None:
+        home, name = self._home(path)
+        if name in home.entries:
+            raise refuse(errno.EEXIST, path)
+        home.entries[name] = Inode(bytes(data), self._tick(home))
+
+    def append(self, path: str, data: bytes) -> None:
+        node = self._opened(path)
+        node.data += data
+        node.modified_ns = self._tick()
+
+    def link(self, source: str, target: str) -> None:
+        node = self._node(source)
+        home, name = self._home(target)
+        if name in home.entries:
+            raise refuse(errno.EEXIST, target)
+        if isinstance(node, Folder):
+            raise refuse(errno.EPERM, source)
+        home.entries[name] = node
+        node.links += 1
+        self._tick(home)
+
+    def rename(self, source: str, target: str) -> None:
+        old, old_name = self._home(source)
+        new, new_name = self._home(target)
+        node, there = old.entries.get(old_name), new.entries.get(new_name)
+        if node is None:
+            raise refuse(errno.ENOENT, source)
+        if isinstance(node, Folder) and node.holds(new):
+            raise refuse(errno.EINVAL, target)
+        if isinstance(there, Folder) and there.holds(old):
+            raise refuse(errno.ENOTEMPTY, target)
+        if node is there:  # two names of one file, or one name twice: nothing happens, both stay
+            return
+        self._make_way(node, there, target)
+        del old.entries[old_name]
+        new.entries[new_name] = node
+        self._tick(old, new)
+
+    def unlink(self, path: str) -> None:
+        home, name = self._home(path)
+        node = self._node(path)
+        if isinstance(node, Folder):
+            raise refuse(errno.EISDIR, path)
+        del home.entries[name]
+        node.links -= 1
+        self._tick(home)
+
+    def mkdir(self, path: str) -> None:
+        home, name = self._home(path)
+        if name in home.entries:
+            raise refuse(errno.EEXIST, path)
+        home.entries[name] = Folder(self._tick(home))
+
+    def rmdir(self, path: str) -> None:
+        home, name = self._home(path)
+        if self._folder(path).entries:
+            raise refuse(errno.ENOTEMPTY, path)
+        del home.entries[name]
+        self._tick(home)
+
+    def stat(self, path: str) -> Stat:
+        node = self._node(path)
+        if isinstance(node, Folder):
+            return Stat(True, 0, node.modified_ns, 1)
+        return Stat(False, len(node.data), node.modified_ns, node.links)
+
+    def sync(self, path: str) -> None:
+        self._folder(path)
+
+    def touch(self, path: str) -> None:
+        self._opened(path).modified_ns = self._tick()
+
+    # -- for tests -------------------------------------------------------------------------------------------
+
+    def copy(self) -> MemoryDisk:
+        """Give an independent copy, names of one file staying names of one file."""
+        twin = MemoryDisk()
+        twin.top, twin.ticks = _copied(self.top, {}), self.ticks
+        return twin
+
+    def files(self) -> dict[str, bytes]:
+        """Every file by its path, with its content."""
+        return {path: node.data for path, node in self._walk("", self.top) if isinstance(node, Inode)}
+
+    def folders(self) -> set[str]:
+        """Every directory below the root, by its path."""
+        return {path for path, node in self._walk("", self.top) if isinstance(node, Folder)}
+
+    def _walk(self, prefix: str, folder: Folder) -> Iterator[tuple[str, Inode | Folder]]:
+        for name, node in sorted(folder.entries.items()):
+            path = f"{prefix}/{name}" if prefix else name
+            yield path, node
+            if isinstance(node, Folder):
+                yield from self._walk(path, node)
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    def _node(self, path: str) -> Inode | Folder:
+        node: Inode | Folder = self.top
+        for name in path.split("/") if path else []:
+            if not isinstance(node, Folder):
+                raise refuse(errno.ENOTDIR, path)
+            if len(os.fsencode(name)) > NAME_MAX:
+                raise refuse(errno.ENAMETOOLONG, path)
+            if name not in node.entries:
+                raise refuse(errno.ENOENT, path)
+            node = node.entries[name]
+        return node
+
+    def _folder(self, path: str) -> Folder:
+        node = self._node(path)
+        if not isinstance(node, Folder):
+            raise refuse(errno.ENOTDIR, path)
+        return node
+
+    def _home(self, path: str) -> tuple[Folder, str]:
+        if not path:
+            raise refuse(errno.EBUSY, path)
+        home, _, name = path.rpartition("/")
+        folder = self._folder(home)
+        if len(os.fsencode(name)) > NAME_MAX:
+            raise refuse(errno.ENAMETOOLONG, path)
+        return folder, name
+
+    def _opened(self, path: str) -> Inode:
+        home, name = self._home(path)
+        if name not in home.entries:
+            self.create(path, b"", False)
+        node = home.entries[name]
+        if isinstance(node, Folder):
+            raise refuse(errno.EISDIR, path)
+        return node
+
+    def _make_way(self, node: Inode | Folder, there: Inode | Folder | None, target: str) -> None:
+        if there is None:
+            return
+        if isinstance(node, Folder):
+            if not isinstance(there, Folder):
+                raise refuse(errno.ENOTDIR, target)
+            if there.entries:
+                raise refuse(errno.ENOTEMPTY, target)
+        elif isinstance(there, Folder):
+            raise refuse(errno.EISDIR, target)
+        else:
+            there.links -= 1
+
+    def _tick(self, *changed: Folder) -> int:
+        self.ticks += 1
+        for folder in changed:
+            folder.modified_ns = self.ticks
+        return self.ticks

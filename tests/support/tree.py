@@ -1,0 +1,112 @@
+"""What must hold of a coordination directory at any moment, said of the files themselves.
+
+The checks here read a ``MemoryDisk`` whole, in one instant, and use nothing of the roles they check.
+"""
+
+from __future__ import annotations
+
+import re
+
+from peercoord.core import names, records
+from support.memory import MemoryDisk
+
+_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_TICKET = rf"{_ID}~\d+"
+_PEER = rf"{_ID}~\d+\.\w+"
+_HOME = rf"(peers/{_PEER}|departed/{_PEER}~{_PEER})"
+KNOWN = [
+    re.compile(pattern)
+    for pattern in (
+        r"protocol\.json",
+        rf"(births|tasks)/[0-9a-f]{{2}}/{_ID}\.json",
+        rf"results/[0-9a-f]{{2}}/{_TICKET}\.(done|failed|evicted|released)\.json",
+        rf"queue/new/{_ID}~\w+",
+        rf"queue/waiting/{_ID}/{_TICKET}",
+        rf"queue/ready/\d/\d{{6}}/{_TICKET}",
+        rf"queue/parked/({'|'.join(names.PARKED_WHY)})/{_TICKET}",
+        rf"queue/done/[0-9a-f]{{2}}/{_ID}",
+        r"queue/leader/leader~\d+",
+        rf"{_HOME}/claims/{_TICKET}(~done)?",
+        rf"{_HOME}/assignments/{_TICKET}\.json",
+        rf"{_HOME}/(peer\.json|beat~\d+(~{_PEER})?|leader~\d+)",
+        rf"progress-reports/{_ID}\.json",
+        rf"events/{_ID}\.jsonl",
+        r"bell/ring",
+        r"locks/(order|intake)",
+        r"tmp/.*",
+        r"quarantine/.*",
+    )
+]
+_CLAIMS = re.compile(rf"({_HOME})/claims/([^/]+)")
+
+
+def born(disk: MemoryDisk) -> dict[str, str]:
+    """Every task that has a birth record, with its nonce."""
+    found = {}
+    for path, data in disk.files().items():
+        if path.startswith("births/"):
+            record = records.decode(data, path)
+            found[str(record["task_id"])] = str(record["nonce"])
+    return found
+
+
+def tickets(disk: MemoryDisk) -> dict[str, list[str]]:
+    """Every path that stands for a born task as its ticket."""
+    nonces = born(disk)
+    found: dict[str, list[str]] = {task: [] for task in nonces}
+    for path in disk.files():
+        task = stands_for(path, nonces)
+        if task in found:
+            found[task].append(path)
+    return found
+
+
+def stands_for(path: str, nonces: dict[str, str]) -> str:
+    """Give the task whose ticket lies at this path; empty if none does."""
+    home, _, name = path.rpartition("/")
+    if home == names.NEW:
+        new = names.parse_new(name)
+        return new[0] if new and nonces.get(new[0]) == new[1] else ""
+    if home.startswith(names.DONE):
+        return name
+    if home.startswith(("queue/waiting/", "queue/ready/", "queue/parked/")) or _CLAIMS.fullmatch(path):
+        ticket = names.parse_ticket(name)
+        return ticket.task if ticket else ""
+    return ""
+
+
+def check(disk: MemoryDisk) -> None:
+    """Assert what holds at every single moment, a crash's included."""
+    for task, paths in tickets(disk).items():
+        assert len(paths) == 1, f"task {task} has {len(paths)} tickets: {paths}"
+    for path, data in disk.files().items():
+        assert any(known.fullmatch(path) for known in KNOWN), f"{path} is no file of this protocol"
+        if path.endswith(".json") and not path.startswith(("tmp/", "quarantine/")):
+            records.decode(data, path)
+    for folder in disk.folders():
+        living = folder.startswith("peers/") and folder.count("/") == 1
+        whole = not living or {f"{folder}/claims", f"{folder}/assignments"} <= disk.folders()
+        assert whole, f"{folder} is half a peer"
+
+
+def check_at_rest(disk: MemoryDisk) -> None:
+    """Assert what holds once everything was repaired."""
+    check(disk)
+    nonces = born(disk)
+    for path in disk.files():
+        if path.startswith("queue/new/"):
+            new = names.parse_new(path.rpartition("/")[2])
+            assert new, path
+            assert new[0] not in nonces, f"{path} is still being added, or lost the race for its birth"
+        seat = _CLAIMS.fullmatch(path)
+        assert not (seat and seat[1].startswith("departed/")), f"{path} was not given back"
+    for folder in disk.folders():
+        assert not re.fullmatch(r"departed/[^/]+/claims", folder), f"{folder} is not sealed"
+    leaders = [path for path in disk.files() if "leader~" in path and not path.startswith("departed/")]
+    assert len(leaders) == 1, f"leader's tickets: {leaders}"
+
+
+def situation(disk: MemoryDisk) -> dict[str, bytes]:
+    """What decides anything: the files without notes, bells and staging."""
+    aside = ("events/", "bell/", "tmp/", "locks/")
+    return {path: data for path, data in disk.files().items() if not path.startswith(aside)}

@@ -1,0 +1,160 @@
+"""Small coordinated worlds: a coordination directory, its tasks and peers, with time and chance that repeat.
+
+A ``World`` stands on any disk. Several may stand on one directory, each through a disk of its own: that is how one
+peer crashes while another lives.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from peercoord.core import names, records
+from peercoord.core.liveness import DEAD, UNKNOWN, Verdict
+from peercoord.core.names import Incarnation, Ticket
+from peercoord.fs.clock import Clock
+from peercoord.fs.files import Files
+from peercoord.roles import membership as members
+from peercoord.roles import root as roots
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.membership import Membership
+from peercoord.roles.queue import Queue
+from peercoord.roles.root import Root
+from peercoord.roles.worker import Worker
+from support.memory import MemoryDisk
+
+if TYPE_CHECKING:
+    from peercoord.core.records import Json
+    from peercoord.fs.disk import DiskLike
+
+PROTOCOL: Json = {
+    "schema_version": 1,
+    "protocol": {"version": 1, "least_reader": 1, "least_writer": 1},
+    "store_id": "s70re",
+    "project": "test",
+    "created": "2026-01-31T15:30:00Z",
+    "settings": {},
+}
+
+
+class Ticking(Clock):
+    """A clock that goes on by one second each time it is looked at."""
+
+    def __init__(self) -> None:
+        self.seconds = 0
+
+    def now(self) -> str:
+        self.seconds += 1
+        hours, rest = divmod(self.seconds, 3600)
+        return f"2026-01-31T{hours:02d}:{rest // 60:02d}:{rest % 60:02d}Z"
+
+    def monotonic(self) -> float:
+        self.seconds += 1
+        return float(self.seconds)
+
+
+class Chance:
+    """Words and numbers that are as good as random where it matters, and the same in every run."""
+
+    def __init__(self) -> None:
+        self.count = itertools.count(1)
+
+    def token(self) -> str:
+        return f"{next(self.count):06d}token"
+
+    def number(self) -> int:
+        return next(self.count) * 7919
+
+
+def unknown(_who: Incarnation) -> Verdict:
+    """Judge nobody."""
+    return Verdict(UNKNOWN, "nothing is known of it")
+
+
+def dead(_who: Incarnation) -> Verdict:
+    """Judge everybody dead."""
+    return Verdict(DEAD, "its process is gone")
+
+
+class World:
+    """A coordination directory as one process sees it.
+
+    Args:
+        disk: What it stands on.
+        like: Another world, whose clock and chance this one shares.
+    """
+
+    def __init__(self, disk: DiskLike, like: World | None = None) -> None:
+        self.disk = disk
+        self.clock: Clock = like.clock if like else Ticking()
+        self.chance = like.chance if like else Chance()
+        self.protocol = like.protocol if like else {**PROTOCOL}
+        self.files = Files(disk, self.chance.token)
+        self.root = Root(self.files, self.protocol, self.clock, self.chance.number)
+        self.queue = Queue(self.root)
+
+    @classmethod
+    def new(cls, disk: DiskLike | None = None) -> World:
+        """Make the coordination directory on an empty disk."""
+        world = cls(disk if disk is not None else MemoryDisk())
+        roots.build(world.files, "", world.protocol)
+        return world
+
+    def on(self, disk: DiskLike) -> World:
+        """Give the same world through another disk."""
+        return World(disk, like=self)
+
+    # -- people and peers ------------------------------------------------------------------------------------
+
+    def add(self, task: str, needs: tuple[str, ...] = (), priority: str = "medium", **more: object) -> str:
+        return self.queue.add(records.define(task, f"Task {task}", dependencies=needs, priority=priority, **more))
+
+    def join(self, peer: str, least: int = 1) -> Worker:
+        """Join as a peer; nobody's death can be told."""
+        queue = Queue(self.root, peer)
+        membership = members.join(self.root, peer, {}, unknown, Janitor(queue, peer).evict, least)
+        return Worker(queue, membership)
+
+    def resume(self, me: Incarnation) -> Worker:
+        """Go on as a peer that joined before."""
+        return Worker(Queue(self.root, me.peer), Membership(self.root, me))
+
+    def janitor(self, by: str = "janitor") -> Janitor:
+        return Janitor(Queue(self.root, by), by)
+
+    def evict(self, who: Incarnation, by: Incarnation) -> bool:
+        return self.janitor(by.peer).evict(who, by, "a test says so")
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def at(self, task: str) -> str:
+        """Where a task's ticket lies."""
+        return self.queue.find(task).path
+
+    def state(self, task: str) -> tuple[str, str]:
+        """What state a task is in, with its detail."""
+        sighting = self.queue.find(task)
+        return sighting.state, sighting.detail
+
+    def outcomes(self, task: str) -> list[tuple[int, str]]:
+        """Epoch and outcome of every result of a task."""
+        found = (names.parse_result(name) for name in self.queue.results(task))
+        return sorted((r[1], r[2]) for r in found if r and r[0] == task)
+
+    def taken(self, worker: Worker, task: str) -> Ticket:
+        """Let a peer claim until it gets this very task."""
+        claim = worker.request()
+        assert claim is not None, f"nothing to claim, {task} is {self.state(task)}"
+        assert claim.task == task
+        return claim.ticket
+
+    def drained(self, worker: Worker, most: int = 200) -> Iterator[str]:
+        """Let a peer claim and complete whatever there is, one after the other."""
+        for _ in range(most):
+            claim = worker.request()
+            if claim is None:
+                return
+            worker.complete(claim.task)
+            yield claim.task
+        raise AssertionError(f"still claiming after {most} tasks")
