@@ -94,18 +94,14 @@ def forbidden() -> Callable[[Path], Any]:
 
     @contextmanager
     def forbid(path: Path) -> Iterator[None]:
-        user, modes = os.geteuid(), [(p, p.stat().st_mode) for p in (path, *path.parents[:3]) if p.owner()]
-        for parent in path.parents[:3]:
-            if parent.stat().st_uid == user and parent != Path("/tmp"):
-                parent.chmod(0o755)
+        user, mode = os.geteuid(), path.stat().st_mode
         path.chmod(0)
-        if user == 0:
+        if user == 0:  # root may read everything; nobody may not
             os.seteuid(65534)
         try:
             yield
         finally:
             os.seteuid(user)
-            for changed, mode in modes:
-                changed.chmod(mode & 0o7777)
+            path.chmod(mode & 0o7777)
 
     return forbid
