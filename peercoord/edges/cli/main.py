@@ -15,7 +15,7 @@ import click
 from peercoord import __version__
 from peercoord.core.errors import PeercoordError
 from peercoord.edges import context
-from peercoord.edges.reply import Reply
+from peercoord.edges.reply import Reply, plain
 
 COMMANDS = {
     "up": "team:up",
@@ -32,6 +32,7 @@ COMMANDS = {
     "agent": "agent:agent",
     "doctor": "doctor:doctor",
     "events": "status:events",
+    "config": "config:config",
     "demo": "demo:demo",
     "bench": "bench:bench",
 }
@@ -83,6 +84,19 @@ class Lazy(click.Group):
         found: click.Command = getattr(import_module(f"peercoord.edges.cli.{module}"), name)
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Understand the mission's words as well; suggest what may have been meant by others."""
+        if args[0] in VERBS:
+            args = [*VERBS[args[0]], *args[1:]]
+        if args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], [*COMMANDS, *VERBS], n=1)
+            ctx.fail(f"No such command '{plain(args[0])}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="peercoord")
@@ -114,10 +128,9 @@ def serve(args: list[str], call: Call | None = None, name: str = "peercoord") ->
         Exit code, standard output, standard error.
     """
     call = call or Call()
-    words = [*VERBS[args[0]], *args[1:]] if args and args[0] in VERBS else args
-    as_json = "--json" in words
+    as_json = "--json" in args
     try:
-        reply = cli.main(words, prog_name=name, standalone_mode=False, obj=call)
+        reply = cli.main(args, prog_name=name, standalone_mode=False, obj=call)
     except PeercoordError as error:
         reply = Reply.of(error)
     except click.exceptions.Abort:

@@ -1,0 +1,114 @@
+"""Commands that set a team up and take it down."""
+
+from __future__ import annotations
+
+import click
+
+from peercoord.edges.cli.main import Call
+from peercoord.edges.cli.work import json_option
+from peercoord.edges.reply import Reply, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from peercoord.core.records import Json
+    from peercoord.edges.team.plan import Seat
+    from peercoord.edges.team.up import Wishes
+
+
+@click.command()
+@click.argument("project", default=".")
+@click.argument("count", type=click.IntRange(min=1), required=False, metavar="[N]")
+@click.option(
+    "--tasks", default="", metavar="PATH_OR_URL", help="Where tasks are; looked for in the project if left out."
+)
+@click.option("--tag", metavar="T", help="The tag of a tasks.json; its current one if left out.")
+@click.option("--take-in-progress", is_flag=True, help="Take tasks a person has in progress there as free to claim.")
+@click.option("--base", default="", metavar="REV", help="What new branches start from; HEAD if left out.")
+@click.option("--branch-prefix", default="team/", metavar="P", help="Before instance-<k> in a branch's name.")
+@click.option("--setup", default="", metavar="CMD", help="A command to run in each new worktree.")
+@click.option("--launch", type=click.Choice(["none", "tmux"]), default="none", help="Open a session per worktree.")
+@click.option("--command", default="", metavar="CMD", help="What runs in each session; claude where installed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@click.pass_obj
+def up(
+    call: Call,
+    /,
+    project: str,
+    count: int | None,
+    launch: str,
+    command: str,
+    dry_run: bool,
+    as_json: bool,
+    **wished: object,
+) -> Reply:
+    """Set up a coordinated team on PROJECT: N worktrees (3 if left out), each with its agent.
+
+    Run again, it repairs what is missing; with a larger N it adds worktrees.
+    """
+    from peercoord.edges.team import plan as plans
+    from peercoord.edges.team import repository
+    from peercoord.edges.team.plan import Action
+    from peercoord.edges.team.up import plan
+
+    found = repository.discover(call.directory or project, exact=True)
+    made = plan(found, _wishes(count, wished))
+    steps = [Action(a.text, str) for a in made.actions] if dry_run else made.actions
+    warnings = plans.run(steps, _quiet if as_json or call.quiet else _say)
+    sessions: list[str] = []
+    data: Json = {
+        "project": str(found.directory),
+        "dry_run": dry_run,
+        "actions": [action.text for action in made.actions],
+        "notes": made.notes,
+        "warnings": warnings,
+        "instances": [_seat(seat) for seat in made.seats],
+        "sessions": sessions,
+    }
+    return Reply(data, _closing(data, dry_run), warnings)
+
+
+def _say(text: str) -> None:
+    click.echo(f"  {plain(text)}")
+
+
+def _quiet(text: str) -> None:
+    """Say nothing: a program reads the end, or the caller wants quiet."""
+
+
+def _wishes(count: int | None, wished: dict[str, object]) -> Wishes:
+    from peercoord.edges.team.up import Wishes
+    from peercoord.edges.team.worktrees import Options
+
+    setup = str(wished["setup"])
+    return Wishes(
+        count,
+        Options(
+            base=str(wished["base"]),
+            branch_prefix=str(wished["branch_prefix"]),
+            setup=("/bin/sh", "-c", setup) if setup else (),
+        ),
+        tasks=str(wished["tasks"]),
+        tag=str(wished["tag"]) if wished["tag"] else None,
+        take_in_progress=bool(wished["take_in_progress"]),
+    )
+
+
+def _seat(seat: Seat) -> Json:
+    return {"id": seat.peer, "worktree_path": str(seat.directory), "branch": seat.branch, "index": seat.index}
+
+
+def _closing(data: Json, dry_run: bool) -> list[str]:
+    notes = [f"  {plain(note)}" for note in data["notes"]]
+    if dry_run:
+        return [*notes, "nothing was done (--dry-run)"]
+    if not data["actions"]:
+        notes.append("  nothing to do: the team is as it should be")
+    return [
+        *notes,
+        *[f"  {plain(line)}" for line in data["sessions"]],
+        "",
+        f"Watch    claude-coordination-status {plain(data['project'])}",
+        "Work     cd into a worktree, then ./.claude-instance/coordinate.sh request-task",
+        f"Undo     peercoord -C {plain(data['project'])} down --remove",
+    ]

@@ -1,0 +1,93 @@
+"""The demonstration's verdict: what must be true when it ends, read from the files themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from peercoord.core import names, records
+from peercoord.edges.team import git
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from peercoord.core.records import Json
+    from peercoord.roles.queue import Queue
+
+STATE_KEYS = {"created", "instances", "active_instances", "task_assignments", "progress_summary"}
+SUMMARY_KEYS = {"total_tasks", "assigned", "in_progress", "completed", "overall_progress"}
+
+
+class Check:
+    """One thing that must be true, whether it is, and what was seen."""
+
+    __slots__ = ("holds", "seen", "what")
+
+    def __init__(self, what: str, holds: bool, seen: str) -> None:
+        self.what, self.holds, self.seen = what, holds, seen
+
+
+class Handed:
+    """A task that the killed instance held, and where it went: seconds after the kill."""
+
+    __slots__ = ("again_after", "done_by", "free_after", "task")
+
+    def __init__(self, task: str, free_after: float | None, again_after: float | None, done_by: str) -> None:
+        self.task, self.free_after, self.again_after, self.done_by = task, free_after, again_after, done_by
+
+
+def checks(queue: Queue, tasks: int, victim: str, handed: Sequence[Handed], trees: Iterable[Path]) -> list[Check]:
+    """Check the end of a demonstration.
+
+    Args:
+        queue: The tasks.
+        tasks: How many there should be.
+        victim: Name of the instance that was killed.
+        handed: What it held, and where that went.
+        trees: The main checkout and the worktrees of the living.
+    """
+    found = Counter(seen.task for seen in queue.sightings())
+    done = [seen.task for seen in queue.sightings() if seen.state == "done"]
+    results = Counter(r[0] for r in _results(queue) if r[2] == "done")
+    holders = {h.done_by for h in handed}
+    reassigned = bool(handed) and victim not in holders and all(h.again_after is not None for h in handed)
+    return [
+        Check(f"all {tasks} tasks are done", len(done) == tasks, f"{len(done)} done"),
+        Check("every task has exactly one ticket", set(found.values()) == {1}, f"{found.total()} tickets"),
+        Check("every task was done exactly once", set(results.values()) == {1}, f"{results.total()} done results"),
+        Check(f"what {victim} held was done by others", reassigned, _handed(handed)),
+        views_agree(queue, tasks),
+        *_clean(trees),
+    ]
+
+
+def _results(queue: Queue) -> Iterable[tuple[str, int, str]]:
+    for shard in queue.files.scan(names.RESULTS):
+        yield from filter(None, map(names.parse_result, queue.files.scan(f"{names.RESULTS}/{shard}")))
+
+
+def _handed(handed: Sequence[Handed]) -> str:
+    return ", ".join(f"task {h.task} by {h.done_by}" for h in handed) or "it held nothing"
+
+
+def views_agree(queue: Queue, tasks: int) -> Check:
+    """Check that the published views have the mission's keys, and every task done."""
+    state = _view(queue, names.STATE)
+    missing = (STATE_KEYS - state.keys()) | (SUMMARY_KEYS - state.get("progress_summary", {}).keys())
+    completed = state.get("progress_summary", {}).get("completed")
+    listed = len(_view(queue, names.TASK_QUEUE).get("tasks", []))
+    holds = not missing and completed == tasks and listed == tasks
+    seen = f"completed {completed}, {listed} tasks listed" + (f", keys missing: {sorted(missing)}" if missing else "")
+    return Check("state.json and task_queue.json say so too", holds, seen)
+
+
+def _view(queue: Queue, path: str) -> Json:
+    data = queue.files.read(path)
+    return records.decode(data, path) if data else {}
+
+
+def _clean(trees: Iterable[Path]) -> list[Check]:
+    found = [(tree.name, git.text(tree, "status", "--porcelain")) for tree in trees]
+    dirty = [f"{name}: {status.splitlines()[0]}" for name, status in found if status]
+    return [Check("git status is clean everywhere", not dirty, "; ".join(dirty) or f"{len(found)} checkouts")]

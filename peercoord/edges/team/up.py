@@ -1,0 +1,168 @@
+"""Setting a team up, whole: worktrees, the coordination directory, tasks, each instance's own files, its agent.
+
+One plan of small actions, each left out when there is nothing to do: so the same call makes, adds to, repairs and
+goes on after a failure, and ``--dry-run`` prints what the real run does because it is the same list.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+
+from peercoord.core import names, records
+from peercoord.edges import agentctl, context
+from peercoord.edges.adapters.source import find_source, read_source
+from peercoord.edges.importing import take_in
+from peercoord.edges.team import record, repository, worktrees
+from peercoord.edges.team.plan import Action, Plan, Seat
+from peercoord.fs.clock import Clock
+from peercoord.roles import root as roots
+from peercoord.roles.queue import Queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peercoord.core.records import Json
+    from peercoord.edges.team.repository import Project
+
+SHELL_TEMPLATE = "coordinate.sh"
+DIRECTORIES = ("memory-contributions", "outbox", "inbox")
+
+
+class Wishes:
+    """What the user asked for.
+
+    Attributes:
+        count: How many worktrees; ``None``: as many as there are, or the default.
+        options: What they chose about the worktrees.
+        tasks: Where tasks come from; empty: looked for in the project.
+        tag: The tag of a tasks.json.
+        take_in_progress: Take what a person has in progress there.
+        settings: Shared settings that differ from the defaults.
+    """
+
+    def __init__(
+        self,
+        count: int | None = None,
+        options: worktrees.Options | None = None,
+        tasks: str = "",
+        tag: str | None = None,
+        take_in_progress: bool = False,
+        settings: Json | None = None,
+    ) -> None:
+        self.count, self.options = count, options or worktrees.Options()
+        self.tasks, self.tag, self.take_in_progress = tasks, tag, take_in_progress
+        self.settings = settings or {}
+
+
+def plan(project: Project, wishes: Wishes) -> Plan:
+    """Plan a team, or what is missing of it.
+
+    Args:
+        project: The project.
+        wishes: What the user asked for.
+
+    Raises:
+        PeercoordError: Something stands in the way; nothing was done.
+    """
+    repository.commit(project)
+    made = worktrees.plan(project, wishes.count, wishes.options)
+    state = project.directory / names.ROOT
+    if not (state / names.PROTOCOL).exists():
+        made.actions.append(Action(f"create {names.ROOT}/", partial(_create, project, state, wishes.settings)))
+    source = wishes.tasks or find_source(project.directory) or ""
+    if source:
+        text = f"take in the tasks of {source}"
+        made.actions.append(Action(text, partial(_import, state, source, wishes, made.notes)))
+    for seat in made.seats:
+        made.actions += _fit(project, seat)
+        if not (seat.directory / context.INFO).exists() or not agentctl.status(str(seat.directory))["running"]:
+            made.actions.append(Action(f"start the agent of {seat.peer}", partial(_start, seat)))
+    return made
+
+
+def _create(project: Project, state: Path, settings: Json) -> str:
+    root = roots.create(str(state), project.name, settings)
+    record.note_project(project.common, project.sub, store_id=root.store_id)
+    return ""
+
+
+def _import(state: Path, source: str, wishes: Wishes, notes: list[str]) -> str:
+    reading = read_source(source, wishes.tag)
+    queue = Queue(roots.open_root(str(state)))
+    intake = take_in(queue, reading.tasks, take_in_progress=wishes.take_in_progress)
+    intake.refused += reading.refused
+    known = f", {len(intake.known)} were known" if intake.known else ""
+    notes.append(f"{len(intake.added)} tasks taken in ({len(intake.done)} of them done before){known}")
+    notes.extend(f"task {task} is parked: {why}" for task, why in intake.parked.items())
+    notes.extend(f"refused: {what}: {why}" for what, why in intake.refused)
+    return ""
+
+
+def _start(seat: Seat) -> str:
+    agentctl.start(str(seat.directory))
+    return ""
+
+
+# -- an instance's own files -------------------------------------------------------------------------------------
+
+
+def _fit(project: Project, seat: Seat) -> list[Action]:
+    """Plan what is missing of a worktree's ``.claude-instance/``."""
+    home = seat.directory / names.INSTANCE
+    info = context.find(given=str(seat.directory)).info if (home / "info.json").exists() else {}
+    script = home / "coordinate.sh"
+    whole = all((home / name).is_dir() for name in DIRECTORIES) and (home / "progress.json").exists()
+    same = script.exists() and script.read_bytes() == coordinate_sh()
+    if whole and same and info.get("project") == str(project.directory):
+        return []
+    where = project.short(home)
+    return [Action(f"write {where}/ (info.json, progress.json, coordinate.sh)", partial(fit, project, seat))]
+
+
+def fit(project: Project, seat: Seat) -> str:
+    """Write an instance's own files; what is there and right stays as it is."""
+    home = seat.directory / names.INSTANCE
+    for name in DIRECTORIES:
+        (home / name).mkdir(parents=True, exist_ok=True)
+    place = str(seat.directory)
+    known: Json = {}
+    if (home / "info.json").exists():
+        known = context.find(given=place).info
+    root = roots.open_root(str(project.directory / names.ROOT))
+    info: Json = {
+        "schema_version": records.SCHEMA_VERSION,
+        "instance_id": seat.peer,
+        "index": seat.index,
+        "created": Clock().now(),
+        "assigned_tasks": [],
+        **known,
+        "project": str(project.directory),
+        "coordination": str(project.directory / names.ROOT),
+        "store_id": root.store_id,
+        "worktree_path": place,
+        "branch": seat.branch,
+    }
+    context.write_instance(place, "info.json", info)
+    if not (home / "progress.json").exists():
+        empty: Json = {"instance_id": seat.peer, "assigned_tasks": [], "memory_contributions": []}
+        context.write_instance(place, "progress.json", empty)
+    _write_script(home / "coordinate.sh")
+    return ""
+
+
+def _write_script(path: Path) -> None:
+    staged = path.with_name(f".{path.name}.new")
+    staged.write_bytes(coordinate_sh())
+    staged.chmod(0o755)
+    staged.replace(path)
+
+
+def coordinate_sh() -> bytes:
+    """Give the ``coordinate.sh`` that calls this very installation."""
+    from importlib.resources import files
+
+    template = files("peercoord.edges").joinpath(SHELL_TEMPLATE).read_text(encoding="utf-8")
+    python = " ".join(shlex.quote(word) for word in agentctl.command()[:-2])
+    return template.replace("@PYTHON@", python).encode()

@@ -1,0 +1,255 @@
+"""The four verbs, as a coding agent calls them: what they answer, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.project import Project, git
+
+from peercoord.core.names import parse_incarnation
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.peer import Peer
+
+
+def evict(project: Project, worktree: Path, by: str) -> None:
+    info = json.loads((worktree / ".claude-instance" / "info.json").read_text())
+    who = parse_incarnation(info["incarnation"])
+    assert who is not None
+    other = Peer.join(project.main, by)
+    assert Janitor(project.queue, by).evict(who, other.membership.me, "a test says so")
+
+
+def test_the_most_urgent_ready_task_comes_first(project: Project) -> None:
+    project("task", "add", "later")
+    project("task", "add", "urgent", "--priority", "critical")
+    project("task", "add", "needs the urgent one", "--priority", "critical", "--depends-on", "2")
+    assert project.data("request")["task_id"] == 2
+    assert project.data("request-task")["task_id"] == 2, "asked again, the same answer"
+    assert project("report-progress", "--status", "done")[0] == 0
+    assert project.data("request")["task_id"] == 3
+
+
+def test_nothing_ready_is_exit_4_with_the_reasons(project: Project, second: Path) -> None:
+    project("task", "add", "first")
+    project("task", "add", "second", "--depends-on", "1")
+    project("request")
+    code, out, _ = project("request", at=second)
+    assert code == 4
+    assert "task 1: held by one" in out
+    assert "task 2: waits for task 1, which one holds" in out
+    answer = project.data("request", at=second)
+    assert answer["finished"] is False
+    assert [w["task_id"] for w in answer["waiting_for"]] == [1, 2]
+
+
+def test_all_finished_is_exit_0_and_says_so(project: Project) -> None:
+    project("task", "add", "only")
+    project("task", "add", "not wanted")
+    project("request")
+    project("report", "1", "--status", "done")
+    project("task", "cancel", "2")
+    code, out, _ = project("request")
+    assert (code, "every task is done" in out) == (0, True)
+    assert project.data("request")["finished"] is True
+
+
+def test_steps_are_reported_and_progress_is_steps_done_of_all(project: Project) -> None:
+    project("task", "add", "in steps", "--step", "a", "--step", "b", "--step", "c", "--step", "d")
+    project("request")
+    assert project.data("report-progress", "1", "--step", "1.1", "--progress", "0.9")["progress"] == 0.25
+    assert project.data("report", "1", "--step", "2")["progress"] == 0.5
+    wrong = project.data("report", "1", "--step", "1.9")
+    assert (wrong["exit"], wrong["code"]) == (2, "no-step")
+    assert project.data("report", "1", "--status", "done")["steps_done"] == ["1.1", "1.2", "1.3", "1.4"]
+
+
+@pytest.mark.parametrize("progress", ["1.5", "-0.1", "nan", "inf"])
+def test_a_progress_outside_0_to_1_is_refused(project: Project, progress: str) -> None:
+    project("task", "add", "t")
+    project("request")
+    assert project("report", "1", "--progress", progress)[0] == 2
+    assert project.data("check")["assigned_tasks"][0]["progress"] == 0.0
+
+
+def test_completing_with_uncommitted_work_warns_and_a_setting_refuses(project: Project) -> None:
+    project("task", "add", "t")
+    project("task", "add", "u")
+    project("request")
+    (project.worktree / "new file.txt").write_text("x")
+    code, _, err = project("report", "1", "--status", "done")
+    assert (code, "not committed, 'new file.txt'" in err) == (0, True)
+    project("config", "uncommitted", "refuse")
+    project("request")
+    refused = project.data("report", "2", "--status", "done")
+    assert refused["code"] == "dirty"
+    assert project.data("check")["assigned_tasks"][0]["task_id"] == 2, "the task is held on"
+    git(project.worktree, "add", "-A")
+    git(project.worktree, "commit", "-q", "-m", "work")
+    done = project.data("report", "2", "--status", "done")
+    assert done["commit"] == git(project.worktree, "rev-parse", "HEAD").strip()
+    assert done["branch"] == "one"
+
+
+def test_an_evicted_worktree_is_told_who_holds_its_task_and_rejoins(project: Project, second: Path) -> None:
+    project("task", "add", "t")
+    project("request")
+    evict(project, project.worktree, "watcher")
+    assert project.data("request", at=second)["epoch"] == 2
+    lost = project.data("report", "1", "--status", "done")
+    assert lost["exit"] == 4
+    assert "was evicted by watcher" in lost["message"]
+    assert "held by two now (epoch 2)" in lost["message"]
+    info = json.loads((project.worktree / ".claude-instance" / "info.json").read_text())
+    assert info["incarnation"].startswith("one~2."), "it has joined again"
+    assert project("report", "1", "--status", "done", at=second)[0] == 0
+
+
+def test_blocked_and_review_park_the_task_with_the_reason(project: Project) -> None:
+    for title in ("a", "b"):
+        project("task", "add", title)
+    project("request")
+    project("report", "--status", "blocked", "--blocker", "needs a key")
+    project("request")
+    project("report", "--status", "review", "--reason", "look at the colours")
+    shown = project.data("task", "show", "1")
+    assert (shown["state"], shown["detail"], shown["reason"]) == ("parked", "blocked", "needs a key")
+    assert project.data("task", "show", "2")["reason"] == "look at the colours"
+    assert project("request")[0] == 4
+
+
+def test_a_failed_task_comes_back_until_it_is_poison(project: Project) -> None:
+    project("task", "add", "t")
+    for epoch in (1, 2, 3):
+        assert project.data("request")["epoch"] == epoch
+        assert project("report", "1", "--status", "failed", "--reason", f"try {epoch}")[0] == 0
+    assert project("request")[0] == 4
+    assert project.data("task", "show", "1")["detail"] == "failed"
+
+
+def test_the_next_holder_is_told_how_far_the_last_one_came(project: Project, second: Path) -> None:
+    project("task", "add", "t")
+    project("request")
+    project("report", "--progress", "0.6", "--achievement", "tests written", "--blocker", "slow network")
+    assert project("release", "1", "--reason", "lunch")[0] == 0
+    left = project.data("request", at=second)["hand_over"]
+    assert (left["outcome"], left["progress"], left["peer"]) == ("released", 0.6, "one")
+    assert (left["achievements"], left["blockers"]) == (["tests written"], ["slow network"])
+    assert left["branch"] == "one"
+
+
+def test_a_dependency_done_elsewhere_is_handed_out_with_the_merge_that_brings_it(
+    project: Project, second: Path
+) -> None:
+    project("task", "add", "base")
+    project("task", "add", "upon it", "--depends-on", "1")
+    project("request")
+    (project.worktree / "f").write_text("x")
+    git(project.worktree, "add", "f")
+    git(project.worktree, "commit", "-q", "-m", "base")
+    project("report", "--status", "done")
+    task = project.data("request", at=second)
+    assert [m["task_id"] for m in task["merge"]] == [1]
+    git(second, *task["merge"][0]["command"].split()[1:])
+    assert project.data("request", at=second)["merge"] == []
+
+
+def test_a_progress_file_edited_by_hand_is_reported(project: Project) -> None:
+    project("task", "add", "t")
+    project("request")
+    path = project.worktree / ".claude-instance" / "progress.json"
+    said = json.loads(path.read_text())
+    said["assigned_tasks"][0] |= {"progress": 0.4, "achievements": ["by hand"]}
+    path.write_text(json.dumps(said))
+    assert project.data("report-progress")["reported"] == ["1"]
+    assert project.data("check")["assigned_tasks"][0]["progress"] == 0.4
+    path.write_text("{ broken")
+    broken = project.data("report-progress")
+    assert (broken["code"], "progress.json is not JSON" in broken["message"]) == ("broken-file", True)
+
+
+def test_update_memory_queues_a_contribution_that_survives(project: Project) -> None:
+    found = project.data("update-memory", "--file", "techContext.md", "--section", "Tools", "--content", "- a tool")
+    record = json.loads((project.state / f"memory-updates/queued/{found['queued'][0]['id']}.json").read_text())
+    assert (record["file"], record["type"], record["content"].strip()) == ("techContext.md", "addition", "- a tool")
+    assert (record["instance_id"], record["section"]) == ("one", ["Tools"])
+
+
+@pytest.mark.parametrize("name", ["../x.md", "/etc/passwd", "a/../../b.md", "", "x\0.md"])
+def test_a_document_name_never_leaves_the_bank(project: Project, name: str) -> None:
+    assert project("update-memory", "--file", name, "--content", "x")[0] == 2
+    assert list((project.state / "memory-updates/queued").iterdir()) == []
+
+
+def test_reassign_moves_the_task_and_the_former_holder_is_told(project: Project, second: Path) -> None:
+    project("task", "add", "t")
+    project("request")
+    assert project("request", at=second)[0] == 4, "the other one is a peer now"
+    moved = project.data("reassign", "1", "two")
+    assert (moved["was"], moved["epoch"]) == ("one", 2)
+    assert "held by two now" in project.data("report", "1", "--progress", "0.5")["message"]
+    assert project.data("request", at=second)["task_id"] == 1
+    again = project.data("reassign", "1", "two")
+    assert again["exit"] == 4
+    assert project.data("reassign", "1", "nobody")["code"] == "no-peer"
+
+
+@pytest.mark.parametrize("task", ["..", "../1", "a/b", "", "-x", "x" * 65, "1\n", "1~2", "\x1b[31m"])
+def test_hostile_ids_are_refused_at_every_door(project: Project, task: str) -> None:
+    project("task", "add", "t")
+    before = sorted(str(p) for p in project.state.rglob("*") if "events" not in str(p))
+    for words in (["task", "show"], ["task", "cancel"], ["task", "reopen"], ["task", "edit", "--title", "x"]):
+        assert project(*words, "--", task)[0] == 2
+    assert project("reassign", "--", task, "one")[0] == 2
+    assert project("reassign", "--", "1", task)[0] == 2
+    assert project("task", "add", "--id", f"x/{task}", "title")[0] == 2
+    assert sorted(str(p) for p in project.state.rglob("*") if "events" not in str(p)) == before
+
+
+def test_text_from_tasks_never_reaches_a_terminal_as_it_is(project: Project) -> None:
+    evil = "a\x1b[2J\x1b]0;owned\x07b"
+    project("task", "add", evil, "--description", evil, "--step", evil)
+    for words in (["request"], ["task", "list"], ["task", "show", "1"], ["status"], ["check"], ["instance"]):
+        code, out, err = project(*words)
+        assert code == 0, err
+        assert "\x1b" not in out + err
+        assert "\x07" not in out + err
+    assert project.data("request")["title"] == evil, "programs get the text as it is"
+
+
+def test_the_main_checkout_is_no_instance(project: Project) -> None:
+    code, _, err = project("request", at=project.main)
+    assert (code, "is the main checkout" in err) == (3, True)
+
+
+def test_the_installed_command_works_from_a_subdirectory_and_says_where_it_found_no_project(project: Project) -> None:
+    below = project.worktree / "src"
+    below.mkdir()
+    words = [sys.executable, "-m", "peercoord"]
+    project("task", "add", "t")
+    done = subprocess.run([*words, "request", "--json"], cwd=below, capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["data"]["task_id"]) == (0, 1)
+    lost = subprocess.run([*words, "status"], cwd="/", capture_output=True, text=True, check=False)
+    assert (lost.returncode, "claude-team-coordinated" in lost.stderr, lost.stdout) == (3, True, "")
+
+
+def test_an_interrupt_is_exit_130(project: Project) -> None:
+    with open(project.worktree / ".claude-instance" / "call.lock", "w") as lock:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        call = subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True); from peercoord.edges.cli.main import main; main()", "request"],
+            cwd=project.worktree,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert call.stdout is not None
+        call.stdout.readline()
+        call.send_signal(signal.SIGINT)
+        assert call.wait(timeout=30) in (130, -signal.SIGINT)
+        call.communicate()

@@ -1,0 +1,83 @@
+"""For tests: a project with one joined worktree, made with git itself and the roles, and the command line to call in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peercoord.edges import context
+from peercoord.edges.cli import main as cli
+from peercoord.roles import root as roots
+from peercoord.roles.queue import Queue
+
+
+@dataclass
+class Project:
+    main: Path
+    worktree: Path
+    queue: Queue
+
+    def __call__(self, *words: str, at: Path | None = None) -> tuple[int, str, str]:
+        """Call the command line in a directory; exit code, standard output, standard error."""
+        place = context.find(str(at or self.worktree))
+        code, out, err = cli.serve(list(words), cli.Call(place))
+        return code, out.decode(), err.decode()
+
+    def data(self, *words: str, at: Path | None = None) -> Any:
+        code, out, _ = self(*words, "--json", at=at)
+        answer = json.loads(out)
+        assert answer["schema_version"] == 1
+        return answer["data"] if "data" in answer else {"exit": code, **answer["error"]}
+
+    @property
+    def state(self) -> Path:
+        return self.main / ".claude-coordination"
+
+
+def git(at: Path, *words: str) -> str:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false")
+    return subprocess.run(["git", "-C", str(at), *identity, *words], check=True, capture_output=True, text=True).stdout
+
+
+def add_worktree(project: Project, name: str) -> Path:
+    tree = project.main.parent / name
+    git(project.main, "worktree", "add", "-q", str(tree), "-b", name)
+    (tree / ".claude-instance").mkdir()
+    info = {
+        "schema_version": 1,
+        "instance_id": name,
+        "project": str(project.main),
+        "store_id": project.queue.root.store_id,
+        "worktree_path": str(tree),
+        "branch": name,
+    }
+    context.write_instance(str(tree), "info.json", info)
+    return tree
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    for key in [key for key in os.environ if key.startswith("GIT_")]:
+        monkeypatch.delenv(key)
+    monkeypatch.delenv("PEERCOORD_PROJECT", raising=False)
+    home = Path(os.path.realpath(tmp_path)) / "proj é x"
+    home.mkdir()
+    git(home, "init", "-q", "-b", "main")
+    (home / ".git" / "info").mkdir(exist_ok=True)
+    (home / ".git" / "info" / "exclude").write_text(".claude-coordination/\n.claude-instance/\n")
+    git(home, "commit", "-q", "--allow-empty", "-m", "first")
+    root = roots.create(str(home / ".claude-coordination"), "proj")
+    made = Project(home, home, Queue(root))
+    made.worktree = add_worktree(made, "one")
+    return made
+
+
+@pytest.fixture
+def second(project: Project) -> Path:
+    return add_worktree(project, "two")
