@@ -95,7 +95,8 @@ def ask(
         GitError: Git failed; the message has the line in which it says why.
         NotFoundError: There is no git, or ``at`` is in no repository.
     """
-    return _run(at, (*_NO_HOOKS, *_QUIET, *words), words[0], ok, data, {**_PLAIN, **(env or {})})
+    name = next(word for word in words if not word.startswith("-"))
+    return _run(at, (*_NO_HOOKS, *_QUIET, *words), name, ok, data, {**_PLAIN, **(env or {})})
 
 
 def text(at: Path | str, *words: str, ok: Collection[int] = (0,)) -> str:

@@ -52,8 +52,8 @@ def add(project: Project, bank: Bank, seat: Seat, start: str, setup: tuple[str, 
     """
     words = ["worktree", "add", "-q", "--no-checkout"]
     if start:
-        noted = record.read_team(project.common).get("branches") or {}
-        record.note_team(project.common, branches={**noted, seat.branch: start})
+        noted = record.read_project(project.common, project.sub).get("branches") or {}
+        record.note_project(project.common, project.sub, branches={**noted, seat.branch: start})
         words += ["--no-track", "-b", seat.branch, str(seat.worktree), start]
     else:
         words += [str(seat.worktree), seat.branch]

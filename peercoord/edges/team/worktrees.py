@@ -141,7 +141,7 @@ class _Planner:
         path = home(self.project, index)
         tree = self.trees.get(path)
         if tree is not None:
-            made = tree.branch in (record.read_team(self.project.common).get("branches") or {})
+            made = tree.branch in (record.read_project(self.project.common, self.project.sub).get("branches") or {})
             return Seat(index, peer_name(index), path, path / self.project.sub, tree.branch, made, tree.git_dir)
         making.check_place(path)
         branch = branches.name(self.prefix, peer_name(index))

@@ -1,0 +1,106 @@
+"""The door to git: its errors, and what of its surroundings it must not feel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from peercoord.core.errors import NotFoundError, PeercoordError
+from peercoord.edges.team import git
+
+
+def test_an_error_has_the_line_in_which_git_says_why_and_where(repo):
+    with pytest.raises(git.GitError) as caught:
+        git.ask(repo.path, "rev-parse", "--verify", "nowhere")
+    assert "fatal: Needed a single revision" in caught.value.message
+    assert str(repo.path) in caught.value.message
+    assert caught.value.status == 128
+    assert caught.value.hint
+
+
+def test_what_git_says_cannot_drive_a_terminal(repo):
+    with pytest.raises(PeercoordError) as caught:
+        git.ask(repo.path, "rev-parse", "--verify", "\x1b[31mred\x07")
+    assert "\x1b" not in caught.value.message
+
+
+def test_a_directory_outside_any_repository_is_not_found(tmp_path):
+    with pytest.raises(NotFoundError, match="is not inside a git repository"):
+        git.ask(tmp_path, "status")
+
+
+def test_variables_of_a_calling_hook_do_not_lead_elsewhere(repo, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    git.ask(tmp_path, "init", "-q", str(other))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert Path(git.text(repo.path, "rev-parse", "--show-toplevel")) == repo.path
+    assert "src/main.py" in git.text(repo.path, "ls-files")
+
+
+def test_messages_are_english_whatever_the_locale(repo, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "de")
+    with pytest.raises(PeercoordError, match="fatal: "):
+        git.ask(repo.path, "checkout", "nowhere-at-all", "--")
+
+
+def test_no_hook_of_the_repository_runs_in_a_call(repo):
+    for name in ("post-checkout", "pre-commit", "reference-transaction", "post-index-change"):
+        hook = repo.write(f".git/hooks/{name}", f"#!/bin/sh\necho {name} >> ran\nexit 1\n")
+        hook.chmod(0o755)
+    git.ask(repo.path, "checkout", "-q", "-b", "other")
+    assert not (repo.path / "ran").exists()
+    assert git.has_hook(repo.path, "post-checkout")
+    with pytest.raises(git.GitError):
+        git.hook(repo.path, "post-checkout", "0", "1", "1")
+    assert (repo.path / "ran").read_text() == "post-checkout\n"
+
+
+def test_undecodable_names_come_back_as_they_are(repo):
+    name = b"caf\xe9.txt"
+    Path(repo.path, name.decode("utf-8", "surrogateescape")).write_text("x")
+    listed = git.fields(repo.path, "ls-files", "--others", "-z")
+    assert listed == [name.decode("utf-8", "surrogateescape")]
+    assert git.shown_path(listed[0]) == "caf\\udce9.txt"
+
+
+def test_pathspec_magic_is_not_magic(repo):
+    repo.commit(":(top)*")
+    assert git.fields(repo.path, "ls-files", "-z", "--", ":(top)*") == [":(top)*"]
+
+
+def test_paths_with_a_leading_colon_are_asked_about_as_they_are(repo):
+    assert git.ignored(repo.path, [":x.log", "a b.log", "x.txt", "build/"]) == [":x.log", "a b.log", "build/"]
+
+
+def test_a_missing_git_says_so(repo, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotFoundError, match="there is no git"):
+        git.ask(repo.path, "status")
+
+
+def test_an_old_git_is_refused(tmp_path, monkeypatch):
+    old = tmp_path / "git"
+    old.write_text("#!/bin/sh\necho git version 2.30.2\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    git.check_version.cache_clear()
+    with pytest.raises(PeercoordError, match="git 2.30.2 is too old") as caught:
+        git.check_version()
+    assert "2.36" in caught.value.hint
+    git.check_version.cache_clear()
+
+
+def test_status_takes_no_lock_from_a_person(repo):
+    repo.write(".git/index.lock", "")
+    assert git.text(repo.path, "status", "--porcelain") == ""
+
+
+def test_a_lock_in_the_way_is_explained(repo):
+    repo.write(".git/index.lock", "")
+    with pytest.raises(git.GitError) as caught:
+        git.ask(repo.path, "reset", "-q", "--hard")
+    assert "another git command" in caught.value.hint
