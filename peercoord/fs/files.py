@@ -5,7 +5,9 @@ Promises:
 - *Everything appears whole.* A file is written under ``tmp/``, flushed where that matters, then linked (only if
   the name is free) or renamed into place. A crash leaves the old state, the new one, or litter in ``tmp/``.
 - *An error is not an answer.* A network filesystem may say "no such file" for a rename that it has done. After
-  any failure ``move`` looks where the ticket is, and answers from that.
+  any failure to move, link, replace or make something we look whether it is there, and answer from that.
+- *Nobody's return.* A peer's own directory is never made on the way to a file in it: that it is gone is the news, and
+  a zombie that made it anew would be taken for living.
 - *Nothing is taken for empty.* What cannot be read is an error that names the file; ``quarantine`` sets it aside.
 
 Losing a race is ``False``; a filesystem that refuses is a ``StorageError`` that says which path and why.
@@ -14,6 +16,7 @@ Losing a race is ``False``; a filesystem that refuses is a ``StorageError`` that
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 
 from peercoord.core import names
 from peercoord.core.errors import BrokenFileError, StorageError
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+_ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
 _TRIES = 16  # a directory that is made and removed under our hands this often is not a race but a fault
 
 _WHY = {
@@ -35,6 +39,8 @@ _WHY = {
     errno.EROFS: ("the filesystem is read-only", "mount it read-write, or work through the background agent"),
     errno.EACCES: ("permission denied", "check the owner and mode of that path: peercoord doctor"),
     errno.EPERM: ("not permitted", "check the owner, mode and mount options of that path: peercoord doctor"),
+    errno.ENOENT: ("its directory is gone", "look with: peercoord doctor"),
+    errno.ENXIO: ("something that is no file stands where a file should be", "remove it: peercoord doctor"),
     errno.EISDIR: ("a directory stands where a file should be", "move it away: peercoord doctor"),
     errno.ELOOP: ("a symbolic link stands where a file should be", "remove the link: peercoord doctor"),
     errno.EXDEV: ("the coordination directory spans two filesystems", "keep all of it on one: peercoord doctor"),
@@ -53,7 +59,11 @@ def parent(path: str) -> str:
 
 
 def _aside(path: str) -> str:
-    return f"{names.QUARANTINE}/{path.replace('/', '+')}~"
+    flat = path.replace("/", "+")
+    whole = flat.encode("utf-8", "surrogateescape")
+    if len(whole) > _ASIDE_BYTES:
+        flat = f"{whole[:_ASIDE_BYTES].decode('utf-8', 'ignore')}+{names.cksum(whole):08x}"
+    return f"{names.QUARANTINE}/{flat}~"
 
 
 class Files:
@@ -136,23 +146,35 @@ class Files:
         try:
             self._into(path, lambda: self.disk.rename(staged, path))
         except StorageError:
-            self.remove(staged)
-            raise
+            if not self._holds(path, data):
+                self._drop(staged)
+                raise
         if durable:
             self._sync(parent(path))
 
-    def publish(self, path: str, data: bytes, durable: bool = False) -> bool:
+    def publish(self, path: str, data: bytes, durable: bool = False, ticket: str = "") -> bool:
         """Make a file, whole, only if its name is free.
 
+        Args:
+            path: Where; its directory is made if it is missing.
+            data: The content.
+            durable: It survives a power cut once this returns.
+            ticket: A ticket to make first, as durable; but not before the content is written, so that a full disk
+                is met while nothing has changed.
+
         Returns:
-            Whether this call made it. After a reply lost on the way it may say ``False`` for its own file: where
-            that matters the content carries a nonce to look for.
+            Whether this call made it. Where links cannot be counted it may say ``False`` for its own file, after a
+            reply lost on the way: where that matters the content carries a nonce to look for.
         """
         staged = self._stage(data, durable)
         try:
-            made = self._into(path, lambda: self.disk.link(staged, path))
+            if ticket:
+                self.ticket(ticket)
+                if durable:
+                    self._sync(parent(ticket))
+            made = self._linked(staged, path)
         finally:
-            self.remove(staged)
+            self._drop(staged)
         if durable:
             self._sync(parent(path))
         return made
@@ -168,7 +190,9 @@ class Files:
         except OSError as error:
             if error.errno == errno.EEXIST:
                 return False
-            raise refused(error, path) from None
+            seen = self.stat(path)
+            if seen is None or not seen.is_dir:
+                raise refused(error, path) from None
         return True
 
     def append(self, path: str, data: bytes) -> None:
@@ -197,8 +221,7 @@ class Files:
         Args:
             source: Where it was seen.
             target: A name that only this peer makes, or one that every peer would give the same ticket.
-            make_home: Make the target's directory if it is missing. Never for a peer's own directory: that it is
-                gone is the news.
+            make_home: Make the target's directory if it is missing, unless it is a peer's own.
 
         Returns:
             ``True`` if the ticket now lies at ``target``; ``False`` if ``source`` is gone, or the target's
@@ -220,7 +243,9 @@ class Files:
                     return False
             else:
                 return True
-        raise StorageError(f"{target}: its directory does not stay", "look with: peercoord doctor")
+        if not make_home:
+            return False  # a cached look may go on showing a directory that is gone
+        raise _unsteady(target)
 
     def remove(self, path: str) -> bool:
         """Remove a file; ``False`` if it was gone."""
@@ -251,10 +276,10 @@ class Files:
             Where it lies now; empty if it was gone.
         """
         aside = f"{_aside(path)}{self.token()}"
-        if not self.move(path, aside):
+        if not self.move(path, aside, make_home=True):
             return ""
         try:
-            self.put(f"{aside}.why", f"{path}\n{reason}\n".encode())
+            self.put(f"{aside}.why", f"{path}\n{reason}\n".encode("utf-8", "backslashreplace"))
         except StorageError:
             return aside  # what matters is that it is out of the way; the event log has the reason as well
         return aside
@@ -270,11 +295,39 @@ class Files:
     def _stage(self, data: bytes, durable: bool) -> str:
         path = f"{names.TMP}/{self.token()}"
         try:
-            self.disk.create(path, data, durable)
-        except OSError as error:
-            self.remove(path)
-            raise refused(error, path) from None
+            self._into(path, lambda: self.disk.create(path, data, durable))
+        except StorageError:
+            self._drop(path)
+            raise
         return path
+
+    def _drop(self, staged: str) -> None:
+        """Clear away what was staged; litter under ``tmp/`` is no reason to fail."""
+        with suppress(OSError):
+            self.disk.unlink(staged)
+
+    def _linked(self, staged: str, path: str) -> bool:
+        """Link what was staged into place; a second link of it is the proof where the answer is not."""
+        try:
+            if self._into(path, lambda: self.disk.link(staged, path)):
+                return True
+        except StorageError:
+            if not self._has_twin(staged):
+                raise
+            return True
+        return self._has_twin(staged)
+
+    def _has_twin(self, staged: str) -> bool:
+        try:
+            return self.disk.stat(staged).links > 1
+        except OSError:
+            return False
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        try:
+            return self.disk.read(path, len(data) + 1) == data
+        except OSError:
+            return False
 
     def _into(self, path: str, step: Callable[[], None]) -> bool:
         """Take a step that makes ``path``, making its directory if needed; ``False`` if the name is taken."""
@@ -288,16 +341,20 @@ class Files:
                     raise refused(error, path) from None
             else:
                 return True
-        raise StorageError(f"{path}: its directory does not stay", "look with: peercoord doctor")
+        raise _unsteady(path)
 
     def _home_for(self, path: str, make_home: bool) -> bool:
         """Tell whether a path's directory is there now, having made it where that is allowed."""
         home = parent(path)
-        if self.stat(home) is not None:
+        seen = self.stat(home)
+        if seen is not None:
+            if not seen.is_dir:
+                raise StorageError(
+                    f"{home}: a file stands where a directory should be", "move it away: peercoord doctor", "enotdir"
+                )
             return True
-        if not make_home:
-            return False
-        if parent(home) and self.stat(parent(home)) is None and not self._home_for(home, make_home):
+        above = parent(home)
+        if not make_home or above in (names.PEERS, names.DEPARTED) or (above and not self._home_for(home, make_home)):
             return False
         self.make_dir(home)
         return True
@@ -307,3 +364,7 @@ class Files:
             self.disk.sync(path)
         except OSError as error:
             raise refused(error, path) from None
+
+
+def _unsteady(path: str) -> StorageError:
+    return StorageError(f"{path}: its directory does not stay", "look with: peercoord doctor")
