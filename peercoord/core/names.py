@@ -31,6 +31,8 @@ NEW, WAITING, READY = "queue/new", "queue/waiting", "queue/ready"
 PARKED, DONE, LEADER = "queue/parked", "queue/done", "queue/leader"
 REPORTS, RESULTS, EVENTS = "progress-reports", "results", "events"
 MEMORY, BELL, LOCKS, TMP, QUARANTINE = "memory-updates", "bell", "locks", "tmp", "quarantine"
+SCHEMAS = "schemas"  # of the files that people edit, for their editors
+EDITED = ("protocol", "definition")
 BELL_FILE = "bell/ring"
 INTAKE_LOCK = "locks/intake"
 ORDER = "locks/order"  # the next number in the order of adding: a convenience, counted anew if lost
@@ -62,6 +64,7 @@ SKELETON = (
     LOCKS,
     TMP,
     QUARANTINE,
+    SCHEMAS,
 )
 """The directories of a new root, parents first. Shards are made when they are first needed."""
 
@@ -357,6 +360,11 @@ def parse_leader(name: str) -> int | None:
     """Read the term from the leader's ticket."""
     word, _, term = name.partition("~")
     return number(term) if word == "leader" and term else None
+
+
+def schema(record: str) -> str:
+    """Path of the schema of a record that people edit, one of ``EDITED``."""
+    return f"{SCHEMAS}/{record}.schema.json"
 
 
 def report(peer: str) -> str:

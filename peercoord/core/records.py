@@ -165,6 +165,7 @@ def define(
     """
     return checked(
         {
+            "$schema": f"../../{names.schema('definition')}",
             "schema_version": SCHEMA_VERSION,
             "task_id": ids.public(ids.check(task)),
             "title": title,

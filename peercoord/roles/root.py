@@ -97,6 +97,7 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
         return open_root(path)
     staged = f"{name}.{clocks.token()}"
     protocol: Json = {
+        "$schema": names.schema("protocol"),
         "schema_version": records.SCHEMA_VERSION,
         "protocol": {"version": PROTOCOL_VERSION, "least_reader": PROTOCOL_VERSION, "least_writer": PROTOCOL_VERSION},
         "store_id": clocks.token(20),
@@ -105,6 +106,8 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
         "settings": {**DEFAULT_SETTINGS, **(settings or {})},
     }
     build(files, staged, protocol)
+    for record in names.EDITED:
+        files.disk.create(f"{staged}/{names.schema(record)}", _schema(record), False)
     try:
         files.move(staged, name)
     except StorageError as error:
@@ -112,6 +115,13 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
         if error.code not in ("enotempty", "eexist"):
             raise
     return open_root(path)
+
+
+def _schema(record: str) -> bytes:
+    """Give the schema of a record that people edit: their editors find it beside the file, without a network."""
+    from importlib.resources import files
+
+    return files("peercoord").joinpath("schemas", f"{record}.schema.json").read_bytes()
 
 
 def build(files: Files, at: str, protocol: Json) -> None:
@@ -128,6 +138,8 @@ def build(files: Files, at: str, protocol: Json) -> None:
 def _discard(files: Files, at: str) -> None:
     files.remove(f"{at}/{names.PROTOCOL}")
     files.remove(f"{at}/{names.leader(names.LEADER, 0)}")
+    for record in names.EDITED:
+        files.remove(f"{at}/{names.schema(record)}")
     for directory in reversed(names.SKELETON):
         files.remove_dir(f"{at}/{directory}")
     files.remove_dir(at)
