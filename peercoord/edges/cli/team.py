@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
+from peercoord.core.errors import NotFoundError
 from peercoord.edges.cli.main import Call
 from peercoord.edges.cli.work import json_option
+from peercoord.edges.desk import SHELL
 from peercoord.edges.reply import Reply, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from peercoord.core.records import Json
-    from peercoord.edges.team.plan import Seat
+    from peercoord.edges.team.plan import Plan, Seat
     from peercoord.edges.team.up import Wishes
 
 
@@ -46,16 +50,17 @@ def up(
 
     Run again, it repairs what is missing; with a larger N it adds worktrees.
     """
-    from peercoord.edges.team import plan as plans
+    from peercoord.edges.team import launch as launches
     from peercoord.edges.team import repository
-    from peercoord.edges.team.plan import Action
     from peercoord.edges.team.up import plan
 
     found = repository.discover(call.directory or project, exact=True)
     made = plan(found, _wishes(count, wished))
-    steps = [Action(a.text, str) for a in made.actions] if dry_run else made.actions
-    warnings = plans.run(steps, _quiet if as_json or call.quiet else _say)
-    sessions: list[str] = []
+    words = launches.command_words(command)
+    if launch == "tmux" and words:
+        made.actions += launches.plan_open(made.seats, words)
+    warnings = _carried_out(call, made, dry_run, as_json)
+    to_type = [] if launch == "tmux" and words else launches.lines(made.seats, words)
     data: Json = {
         "project": str(found.directory),
         "dry_run": dry_run,
@@ -63,9 +68,18 @@ def up(
         "notes": made.notes,
         "warnings": warnings,
         "instances": [_seat(seat) for seat in made.seats],
-        "sessions": sessions,
+        "sessions": {} if dry_run else launches.opened(made.seats),
+        "to_type": to_type,
     }
     return Reply(data, _closing(data, dry_run), warnings)
+
+
+def _carried_out(call: Call, made: Plan, dry_run: bool, as_json: bool) -> list[str]:
+    """Carry a plan out, or only say what it would do; give its warnings."""
+    from peercoord.edges.team import plan as plans
+
+    actions = [plans.Action(a.text, str) for a in made.actions] if dry_run else made.actions
+    return plans.run(actions, _quiet if as_json or call.quiet else _say)
 
 
 def _say(text: str) -> None:
@@ -104,11 +118,55 @@ def _closing(data: Json, dry_run: bool) -> list[str]:
         return [*notes, "nothing was done (--dry-run)"]
     if not data["actions"]:
         notes.append("  nothing to do: the team is as it should be")
+    attach = [f"  tmux attach -t {name}" for name in data["sessions"].values()]
     return [
         *notes,
-        *[f"  {plain(line)}" for line in data["sessions"]],
         "",
-        f"Watch    claude-coordination-status {plain(data['project'])}",
-        "Work     cd into a worktree, then ./.claude-instance/coordinate.sh request-task",
-        f"Undo     peercoord -C {plain(data['project'])} down --remove",
+        "Start a session in each worktree:" if data["to_type"] else "Sessions:",
+        *[f"  {plain(line)}" for line in data["to_type"] or attach],
+        "",
+        f"Watch    claude-coordination-status {shlex.quote(data['project'])}",
+        f"Work     in a worktree: {SHELL} request-task",
+        f"Undo     peercoord -C {shlex.quote(data['project'])} down --remove",
     ]
+
+
+@click.command()
+@click.option(
+    "--remove", is_flag=True, help="Remove worktrees that are clean and merged, or hold nothing of their own."
+)
+@click.option("--purge", is_flag=True, help="Take every trace of the team out of the repository.")
+@click.option("--discard", "named", multiple=True, metavar="INSTANCE", help="Remove this one with all that is in it.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@click.pass_obj
+def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run: bool, as_json: bool) -> Reply:
+    """Stop the team's agents and sessions and give every task back; worktrees stay, unless told otherwise.
+
+    A worktree with work that would be lost is named and kept, whatever is asked, unless you type its name: --discard.
+    """
+    from peercoord.edges.team import down as downs
+    from peercoord.edges.team import repository
+    from peercoord.edges.team.plan import Plan
+
+    found = repository.discover(call.place.project)
+    stop = downs.plan_stop(found)
+    unknown = set(named) - {seat.peer for seat in stop.seats}
+    if unknown:
+        known = ", ".join(seat.peer for seat in stop.seats) or "none"
+        raise NotFoundError(f"there is no instance {min(unknown)}", hint=f"those there are: {known}", code="no-peer")
+    warnings = _carried_out(call, stop, dry_run, as_json)
+    clear = downs.plan_clear(found, named, purge) if remove or purge or named else Plan()
+    warnings += _carried_out(call, clear, dry_run, as_json)
+    actions = [action.text for action in (*stop.actions, *clear.actions)]
+    data: Json = {
+        "project": str(found.directory),
+        "dry_run": dry_run,
+        "actions": actions,
+        "notes": clear.notes,
+        "warnings": warnings,
+        "kept": [_seat(seat) for seat in clear.seats],
+    }
+    lines = [f"  {plain(note)}" for note in clear.notes]
+    end = "nothing was done (--dry-run)" if dry_run else "the team is down" if actions else "nothing to do"
+    return Reply(data, [*lines, end], warnings)
