@@ -1,0 +1,199 @@
+"""A document under change: sections get new text, new sections appear, and nothing else moves by a byte.
+
+Before a change is taken, the changed section is parsed together with the heading that follows it. If that heading
+would no longer be one (an open fence, a list that takes an indented heading in), the change is refused and the
+draft is as it was. This is what makes it enough to parse the document once.
+"""
+
+from __future__ import annotations
+
+import re
+
+from peercoord.core.memory import sections
+from peercoord.core.memory.sections import fold, styled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peercoord.core.memory.sections import Document, Path, Section
+
+_ENDS_BLANK = re.compile(rb"(?:\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)[ \t]*\Z")
+_EOL_END = (b"\n", b"\r")
+_LEVEL_MOST = 6
+
+
+class Node:
+    """A section of a draft. ``was`` is the section it was made from, ``None`` for a new one."""
+
+    __slots__ = ("before", "core", "head", "lead", "level", "next", "occurrence", "path", "tail", "was")
+
+    def __init__(self, path: Path, level: int, head: bytes, was: Section | None = None) -> None:
+        self.path, self.level, self.head, self.was = path, level, head, was
+        self.occurrence = was.occurrence if was else 1
+        self.lead, self.core, self.tail = (was.lead, was.core, was.tail) if was else (b"", b"", b"")
+        self.before: Node | None = None
+        self.next: Node | None = None
+
+    @property
+    def span(self) -> bytes:
+        """All its bytes."""
+        return self.head + self.lead + self.core + self.tail
+
+    @property
+    def text(self) -> str:
+        """Its text with ``LF`` line endings."""
+        return sections.plain(self.core)
+
+
+class Draft:
+    """A document under change.
+
+    Args:
+        document: The document as it is.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._nodes: dict[tuple[Path, int], Node] = {}
+        last: Node | None = None
+        for section in document.sections:
+            node = Node(section.path, section.level, section.head, section)
+            node.before = last
+            if last:
+                last.next = node
+            last = self._nodes[fold(section.path), section.occurrence] = node
+        self._first = self._nodes[(), 1]
+
+    def __iter__(self) -> Iterator[Node]:
+        node: Node | None = self._first
+        while node:
+            yield node
+            node = node.next
+
+    def at(self, path: Path, occurrence: int = 1) -> Node | None:
+        """Give the section at a path, if there is one."""
+        return self._nodes.get((fold(path), occurrence))
+
+    def join(self) -> bytes:
+        """Give the document as it is now."""
+        return b"".join(node.span for node in self)
+
+    def put(self, path: Path, occurrence: int, text: str, free: bool = False) -> bool:
+        """Give a section a new text, making the section (and those above it) if it is not there.
+
+        Args:
+            path: The section.
+            occurrence: Which of those with that path.
+            text: Its whole text, ``LF`` line endings, no blank lines at its ends.
+            free: The text may hold headings: a person wrote it.
+
+        Returns:
+            Whether it was taken. If not, nothing has changed.
+        """
+        made = [] if self.at(path, occurrence) else self._grow(path)
+        node = self.at(path, occurrence)
+        if node is None:
+            self._prune(made)
+            return False
+        saved = node.head, node.lead, node.core, node.tail
+        self._fill(node, text)
+        if self._intact(node, free):
+            return True
+        node.tail += self._eol(node)  # an HTML block ends at a blank line, an underlined heading begins after one
+        if self._intact(node, free):
+            return True
+        node.head, node.lead, node.core, node.tail = saved
+        self._prune(made)
+        return False
+
+    def remove(self, node: Node) -> None:
+        """Take a section out, heading and all."""
+        if node.before:
+            node.before.next = node.next
+        if node.next:
+            node.next.before = node.before
+        del self._nodes[fold(node.path), node.occurrence]
+
+    # -- new sections ----------------------------------------------------------------------------------------
+
+    def _grow(self, path: Path) -> list[tuple[Node, bytes]]:
+        """Make the sections of a path that are missing; none if one of them cannot be made."""
+        made: list[tuple[Node, bytes]] = []
+        for depth in range(1, len(path) + 1):
+            if self.at(path[:depth]) is None:
+                one = self._insert(path[:depth])
+                if one is None:
+                    self._prune(made)
+                    return []
+                made.append(one)
+        return made
+
+    def _insert(self, path: Path) -> tuple[Node, bytes] | None:
+        """Make a section, last below the one above it. With it comes the tail that its neighbour had before."""
+        parent = self._nodes[fold(path[:-1]), 1]
+        child, before = None, parent
+        while before.next and before.next.level > parent.level:
+            before = before.next
+            child = before if len(before.path) == len(path) else child
+        level = child.level if child else max(parent.level, 1) + 1
+        eol = self.document.eol
+        node = Node(path, level, styled(f"{'#' * level} {path[-1]}\n", eol))
+        made = sections.headings(sections.plain(node.head))
+        if level > _LEVEL_MOST or [heading.text for heading in made] != [path[-1]]:
+            return None
+        tail = before.tail
+        end = before.span[-64:]
+        if end and end != sections.BOM and not _ENDS_BLANK.search(end):
+            before.tail += eol if end.endswith(_EOL_END) else eol + eol
+        node.tail = eol if before.next else b""
+        node.before, node.next, before.next = before, before.next, node
+        if node.next:
+            node.next.before = node
+        self._nodes[fold(path), 1] = node
+        if not (self._intact(before) and self._intact(node)):
+            self._prune([(node, tail)])
+            return None
+        return node, tail
+
+    def _prune(self, made: list[tuple[Node, bytes]]) -> None:
+        for node, tail in reversed(made):
+            if node.before:
+                node.before.tail = tail
+            self.remove(node)
+
+    # -- text ------------------------------------------------------------------------------------------------
+
+    def _eol(self, node: Node) -> bytes:
+        found = sections.EOL.search(node.head) or sections.EOL.search(node.core)
+        return found.group() if found else self.document.eol
+
+    def _fill(self, node: Node, text: str) -> None:
+        eol, old = self._eol(node), node.text
+        if old and text.startswith(old + "\n"):
+            node.core += styled(text[len(old) :], eol)  # what stood there keeps its bytes, mixed line endings too
+        elif old or not text:
+            node.core = styled(text, eol)
+        else:
+            ended = not node.span or node.span.endswith(_EOL_END)
+            if node.head and not node.head.endswith((*_EOL_END, sections.BOM)):
+                node.head += eol
+            node.lead = b"" if node.head in (b"", sections.BOM) else eol
+            node.core = styled(text, eol)
+            if node.next:
+                node.tail = eol + (node.tail or eol)
+            elif ended:
+                node.tail = eol + node.tail
+
+    def _intact(self, node: Node, free: bool = False) -> bool:
+        """Tell whether a section, as it is now, is still one section and leaves the next its heading."""
+        text = sections.plain((node.head if node.level else b"") + node.lead + node.core + node.tail)
+        if node.next is None:
+            text += "\n\n"
+        following = sections.plain(node.next.head) if node.next else sections.SENTINEL
+        found = sections.headings(text + following)
+        own = [heading.text for heading in found[:-1]]
+        if not found or found[-1].start != text.count("\n"):
+            return False
+        wanted = [node.path[-1]] if node.level else []
+        return own[: len(wanted)] == wanted if free else own == wanted
