@@ -104,7 +104,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def repo(tmp_path: Path, template: Path) -> Repo:
     """A repository ``app`` with one commit and no memory bank."""
     path = tmp_path / "work" / "app"
@@ -112,7 +112,7 @@ def repo(tmp_path: Path, template: Path) -> Repo:
     return Repo(path)
 
 
-@pytest.fixture()
+@pytest.fixture
 def tracked(repo: Repo) -> Repo:
     """The same with a memory bank that it tracks."""
     repo.write("memory-bank/progress.md", "# Progress\n")

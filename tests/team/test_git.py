@@ -88,7 +88,7 @@ def test_an_old_git_is_refused(tmp_path, monkeypatch):
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     git.check_version.cache_clear()
-    with pytest.raises(PeercoordError, match="git 2.30.2 is too old") as caught:
+    with pytest.raises(PeercoordError, match=r"git 2\.30\.2 is too old") as caught:
         git.check_version()
     assert "2.36" in caught.value.hint
     git.check_version.cache_clear()

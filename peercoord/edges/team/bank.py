@@ -207,7 +207,7 @@ def _target(project: Project, bank: Bank, tree: Path) -> Path:
 
 def _own(tree: Path, path: str) -> list[str]:
     """List what lies in a directory of a worktree and could not be had from git again."""
-    words = ("status", "--porcelain", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
+    words = ("status", "--porcelain", "-z", "--untracked-files=all", "--ignored", "--no-renames")
     return [entry[3:] for entry in git.fields(tree, *words, "--", path) if (tree / entry[3:]).exists()]
 
 

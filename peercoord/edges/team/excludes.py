@@ -68,11 +68,7 @@ def plan_block(project: Project, bank: str, hidden: bool | None) -> list[Action]
     if bank:
         link, directory = pattern(bank), f"!{pattern(bank)}/"
         if hidden is None:
-            hidden = (
-                directory not in kept
-                if link in kept
-                else bool(git.ignored(project.main, [f"{bank}/"], also_tracked=True))
-            )
+            hidden = directory not in kept if link in kept else _is_ignored(project, bank)
         kept = [line for line in kept if line not in (link, directory)]
         kept += [link] if hidden else [link, directory]
     wanted = [*_OURS, *kept]
@@ -151,3 +147,8 @@ def _remove(common: Path) -> None:
         record.put(_file(common), b"")
     if "info" in made and not any(_file(common).parent.iterdir()):
         _file(common).parent.rmdir()
+
+
+def _is_ignored(project: Project, bank: str) -> bool:
+    asked = bank if (project.main / bank).is_symlink() else f"{bank}/"
+    return bool(git.ignored(project.main, [asked], also_tracked=True))

@@ -89,23 +89,38 @@ def check_out(project: Project, bank: Bank, tree: Path) -> str:
     return ""
 
 
+def belongs_to(tree: Path, git_dir: Path, moved: bool = False) -> bool:
+    """Tell whether a directory says, in its ``.git`` file, that it is the worktree of ``git_dir``.
+
+    Args:
+        tree: The directory.
+        git_dir: A worktree's own git directory.
+        moved: The main checkout may have moved since: then the place named there is gone, and its name is enough.
+    """
+    pointer = tree / ".git"
+    if not pointer.is_file():
+        return False
+    target = Path(os.fsdecode(pointer.read_bytes().rstrip(b"\n").removeprefix(b"gitdir: ")))
+    if Path(os.path.normpath(tree / target)) == git_dir:
+        return True
+    return moved and target.parts[-2:] == git_dir.parts[-2:] and not target.exists()
+
+
 def moved_to(beside: Path, git_dir: Path) -> Path | None:
-    """Find, among the directories in one, the worktree that says it belongs to ``git_dir``."""
-    for pointer in sorted(beside.glob("*/.git")):
-        if pointer.is_file() and pointer.read_bytes().strip() == b"gitdir: " + os.fsencode(git_dir):
-            return pointer.parent
-    return None
+    """Find, among the directories in one, the worktree that belongs to ``git_dir``."""
+    candidates = [pointer.parent for pointer in sorted(beside.glob("*/.git"))]
+    return next((tree for tree in candidates if belongs_to(tree, git_dir, moved=True)), None)
 
 
-def repair(project: Project, moved: Path) -> str:
-    """Tell git where a worktree lies now."""
-    git.ask(project.main, "worktree", "repair", str(moved))
+def repair(project: Project, tree: Path) -> str:
+    """Tell git where a worktree lies now, and the worktree where its repository lies."""
+    git.ask(project.main, "worktree", "repair", str(tree))
     return ""
 
 
 def make_again(project: Project, tree: Path) -> str:
     """Give a worktree whose directory is gone its files back, from its own index: what was staged is there again."""
-    tree.mkdir(parents=True)
+    tree.mkdir(parents=True, exist_ok=True)
     git.ask(project.main, "worktree", "repair")
     git.ask(tree, "checkout", "-q", "-f", "--", ".")
     return ""

@@ -8,6 +8,7 @@ a rebase under way, and the commits of its submodules.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -183,9 +184,9 @@ class _Planner:
         """Plan what a worktree that git knows still lacks."""
         project, where = self.project, self.project.short(seat.worktree)
         head = next((tree.head for tree in self.trees.values() if tree.git_dir == git_dir), "")
-        gone = not (seat.worktree / ".git").exists()
-        if gone:
-            seat, gone = self._bring_back(seat, git_dir)
+        whole = making.belongs_to(seat.worktree, git_dir)
+        if not whole:
+            seat = self._bring_back(seat, git_dir)
         if not record.read_worktree(git_dir):
             on = f"branch {seat.branch}" if seat.branch else "no branch"
             text = f"take worktree {where}, on {on}, in as {seat.peer}"
@@ -194,7 +195,7 @@ class _Planner:
         if fresh:
             text = f"finish worktree {where}, which was left half made"
             self.do(text, partial(making.check_out, project, self.bank, seat.worktree))
-        self._fit(seat, None if gone or fresh else git_dir, head)
+        self._fit(seat, git_dir if whole and not fresh else None, head)
         if fresh:
             self.made.actions += setup.plan_hook(project, seat)
         self.made.actions += setup.plan_again(project, seat, git_dir, self.options.setup)
@@ -208,9 +209,13 @@ class _Planner:
         self.made.actions += include.plan_copies(self.project, seat.worktree, self.copies)
         self.made.actions += submodules.plan_fill(self.project, seat.worktree, "" if git_dir else start)
 
-    def _bring_back(self, seat: Seat, git_dir: Path) -> tuple[Seat, bool]:
-        """Plan for a worktree that is not where git has it; say whether its directory is to be made again."""
+    def _bring_back(self, seat: Seat, git_dir: Path) -> Seat:
+        """Plan for a worktree that is not where git has it, or does not know where its repository is."""
         project, where = self.project, self.project.short(seat.worktree)
+        if making.belongs_to(seat.worktree, git_dir, moved=True):
+            text = f"git worktree repair {where}, since the main checkout moved"
+            self.do(text, partial(making.repair, project, seat.worktree))
+            return seat
         locked = self.trees[seat.worktree].locked
         if locked is not None:
             text = f"worktree {where} is gone, and locked" + (f": {git.shown_path(locked)}" if locked else "")
@@ -219,10 +224,13 @@ class _Planner:
         if moved:
             text = f"git worktree repair {project.short(moved)}, which was {where}"
             self.do(text, partial(making.repair, project, moved))
-            return replace(seat, worktree=moved, directory=moved / project.sub), False
+            return replace(seat, worktree=moved, directory=moved / project.sub)
+        if os.path.lexists(seat.worktree) and any(seat.worktree.iterdir()):
+            text = f"{where} is a worktree no more (its .git file is gone or leads elsewhere), and is not empty"
+            raise PeercoordError(text, "move it away, then run the same command again", code="place-taken")
         text = f"make worktree {where} again: it is gone (had you moved it: git worktree repair NEW-PLACE)"
         self.do(text, partial(making.make_again, project, seat.worktree))
-        return seat, True
+        return seat
 
     def finish(self) -> Plan:
         """Give the plan, led by the note of it: what is added must be known before it is there."""
