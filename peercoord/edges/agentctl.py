@@ -66,7 +66,8 @@ def run(worktree: str, ready: int = -1, aloud: bool = False) -> None:
 
     Args:
         worktree: Which.
-        ready: A descriptor to write a line to once it has joined; -1 for none.
+        ready: A descriptor to write its pid to once it has joined, after leaving the caller's process behind;
+            -1 to stay in it.
         aloud: Say on stderr what the log is told.
 
     Raises:
@@ -77,12 +78,14 @@ def run(worktree: str, ready: int = -1, aloud: bool = False) -> None:
     from peercoord.roles.agent import Agent
 
     place = place_of(worktree)
+    if ready >= 0 and os.fork():  # nobody has to collect us when we end, however long our starter lives
+        os._exit(0)
     with held(_path(place.worktree, "agent.lock"), wait=0, busy=f"an agent of {place.worktree} runs already"):
         wake = Wakeups()
         log = Log(_path(place.worktree, "agent.log"), aloud)
         agent = Agent(lambda: connect(place.worktree), wake, log, duties)
         if ready >= 0:
-            os.write(ready, b"ready\n")
+            os.write(ready, b"%d\n" % os.getpid())
             os.close(ready)
         agent.run()
         wake.close()
@@ -222,13 +225,14 @@ def start(worktree: str) -> int:
                 env={k: v for k, v in os.environ.items() if k != "PEERCOORD_PROJECT"},
             )
         os.close(write)
+        child.wait()
         said = b""
         if select.select([read], [], [], START_SECONDS)[0]:
             said = os.read(read, 16)
     finally:
         os.close(read)
     if said:
-        return child.pid
+        return int(said)
     other = _running(place.worktree)  # two starts at once: the other one's agent is as good
     if other:
         return int(other["pid"])
