@@ -28,7 +28,7 @@ def check(text: object, what: str = "task id") -> str:
     Raises:
         UsageError: ``text`` is no id. Only its printable form stands in the message.
     """
-    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 10**ID_MAX:
         text = str(text)
     if isinstance(text, str) and is_id(text):
         return text
@@ -41,7 +41,10 @@ def check(text: object, what: str = "task id") -> str:
 
 def shown(text: object, most: int = 80) -> str:
     """Quote text from outside for a message: no control character survives, long text is cut."""
-    plain = ascii(text) if not isinstance(text, str) else ascii(text)[1:-1]
+    try:
+        plain = ascii(text) if not isinstance(text, str) else ascii(text)[1:-1]
+    except ValueError:  # a number of more digits than Python will write out
+        plain = f"{type(text).__name__} too long to show"
     return f"'{plain[:most]}…'" if len(plain) > most else f"'{plain}'"
 
 
@@ -54,9 +57,9 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts ``2`` before ``10`` and ``a2`` before ``a10``; total over all ids."""
     parts: list[tuple[int, int, str]] = []
     run = ""
-    for char in text + "\0":
-        if run and char.isdigit() != run[-1].isdigit():
-            parts.append((0, int(run), run) if run[0].isdigit() else (1, 0, run))
-            run = ""
+    for at, char in enumerate(text, 1):
         run += char
+        if at == len(text) or text[at].isdigit() != char.isdigit():
+            parts.append((0, int(run), run) if char.isdigit() else (1, 0, run))
+            run = ""
     return tuple(parts)

@@ -9,6 +9,7 @@ RECORD_BYTES = 1 << 20  # a definition, result or report larger than this is ref
 TITLE_CHARS = 500
 TEXT_CHARS = 200_000  # description, details
 NOTE_CHARS = 4_000  # one achievement, one blocker, one estimate
+NOTES_CHARS = 60_000  # all achievements, or all blockers, of one task together: two such lists fit into any record
 NOTES_MOST = 200  # achievements or blockers kept of one task, the newest
 STEPS_MOST = 1_000
 DEPENDENCIES_MOST = 1_000

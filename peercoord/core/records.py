@@ -13,6 +13,7 @@ from peercoord.core.errors import BrokenFileError, UsageError
 from peercoord.core.limits import (
     DEPENDENCIES_MOST,
     NOTE_CHARS,
+    NOTES_CHARS,
     NOTES_MOST,
     RECORD_BYTES,
     STEPS_MOST,
@@ -33,17 +34,51 @@ STEP_DONE = ("done", "completed")
 
 
 def encode(record: Json) -> bytes:
-    """Write a record as people read it: UTF-8, two spaces, a final newline, keys in their order."""
+    """Write a record as people read it: UTF-8, two spaces, a final newline, keys in their order.
+
+    Raises:
+        UsageError: It holds something that JSON cannot: broken text, a number too large.
+    """
     import orjson
 
-    return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        raise _unwritable(error) from None
 
 
 def encode_line(record: Json) -> bytes:
-    """Write a record as one line, for events."""
+    """Write a record as one line, for events.
+
+    Raises:
+        UsageError: It holds something that JSON cannot.
+    """
     import orjson
 
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        raise _unwritable(error) from None
+
+
+def encode_stored(record: Json) -> bytes:
+    """Write a record that must be readable again: as ``encode``, within the size that ``decode`` takes.
+
+    Raises:
+        UsageError: It is too large, or holds something that JSON cannot.
+    """
+    data = encode(record)
+    if len(data) > RECORD_BYTES:
+        raise UsageError(
+            f"this would be a record of {len(data)} bytes; one has at most {RECORD_BYTES}",
+            hint="shorten its texts, or keep them in a file and name it",
+            code="too-large",
+        )
+    return data
+
+
+def _unwritable(error: TypeError) -> UsageError:
+    return UsageError(f"this cannot be written as JSON: {error}", hint="give plain UTF-8 text", code="bad-text")
 
 
 def decode(data: bytes, where: str) -> Json:
@@ -227,12 +262,14 @@ def priority_level(priority: object) -> int:
     Raises:
         UsageError: It is neither; the message lists the words.
     """
+    levels = range(len(names.PRIORITIES))
     if isinstance(priority, str):
         word = priority.strip().lower()
         if word in names.PRIORITIES:
             return names.PRIORITIES.index(word)
-        priority = int(word) if word.isascii() and word.isdigit() else None
-    if isinstance(priority, int) and not isinstance(priority, bool) and 0 <= priority < len(names.PRIORITIES):
+        if word in map(str, levels):
+            return int(word)
+    if isinstance(priority, int) and not isinstance(priority, bool) and priority in levels:
         return priority
     raise UsageError(
         f"priority {ids.shown(priority)} is not known",
@@ -278,8 +315,10 @@ class Birth:
             BrokenFileError: It is not one.
         """
         nonce, order, inner = raw.get("nonce"), raw.get("order"), raw.get("definition")
-        if not ids.is_id(nonce) or not isinstance(order, int) or order < 0 or not isinstance(inner, dict):
-            raise BrokenFileError(f"{where} is no birth record")
+        if not isinstance(order, int) or isinstance(order, bool) or order < 0:
+            raise BrokenFileError(f"{where} is no birth record: its order is no whole number")
+        if not ids.is_id(nonce) or not isinstance(inner, dict):
+            raise BrokenFileError(f"{where} is no birth record: it lacks its nonce or definition")
         return cls(task, str(nonce), order, Definition.read(inner, where, task))
 
 
@@ -289,7 +328,10 @@ class Birth:
 def notes(found: object) -> list[str]:
     """Give achievements or blockers within their limits: the newest, each cut."""
     items = found if isinstance(found, (list, tuple)) else []
-    return [str(item)[:NOTE_CHARS] for item in items if isinstance(item, (str, int, float))][-NOTES_MOST:]
+    kept = [str(item)[:NOTE_CHARS] for item in items if isinstance(item, (str, int, float))][-NOTES_MOST:]
+    while sum(map(len, kept)) > NOTES_CHARS:
+        kept.pop(0)
+    return kept
 
 
 def fraction(value: object) -> float:
@@ -300,7 +342,7 @@ def fraction(value: object) -> float:
     """
     try:
         share = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         share = -1.0
     if not 0.0 <= share <= 1.0:
         raise UsageError(f"progress {ids.shown(value)} is not a number from 0 to 1", hint="70 % is written 0.7")
