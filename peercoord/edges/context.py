@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from peercoord.core.records import Json
 
+_ANEW = "remove it, then repair the worktree from the main checkout: claude-team-coordinated PROJECT"
 INFO = f"{names.INSTANCE}/info.json"
 
 
@@ -125,9 +126,12 @@ def _read_info(directory: str) -> Json | None:
     data = Files(Disk(directory), clocks.token).read(INFO)
     if data is None:
         return None
-    info = records.decode(data, path)
+    try:
+        info = records.decode(data, path)
+    except BrokenFileError as error:
+        raise BrokenFileError(error.message, _ANEW) from None
     if not ids.is_id(info.get("instance_id")) or not isinstance(info.get("project"), str):
-        raise BrokenFileError(f"{path} lacks its instance_id or project", hint="join anew: peercoord join")
+        raise BrokenFileError(f"{path} lacks its instance_id or project", _ANEW)
     return info
 
 

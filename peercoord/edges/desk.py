@@ -283,6 +283,8 @@ class Desk:
                 raw = records.decode(handle.read(), path)
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}", hint="name a progress file: --file PATH") from None
+        except BrokenFileError as error:
+            raise BrokenFileError(error.message, f"mend it, or report in words: {SHELL} report-progress TASK") from None
         entries = raw.get("assigned_tasks")
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise BrokenFileError(f"{path}: assigned_tasks must be a list of objects", f"see {SHELL} check-status")

@@ -20,9 +20,13 @@ from peercoord.roles.janitor import HAND_OVER, Janitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from peercoord.core.records import Definition, Json
     from peercoord.roles.membership import Membership
     from peercoord.roles.queue import Queue
+
+PASSES_MOST = 64  # a listing that shows only what is long gone, as a network filesystem's may, is not believed for ever
 
 
 class Claim:
@@ -98,28 +102,42 @@ class Worker:
         return self._claim_next()
 
     def _claim_next(self) -> Claim | None:
-        busy = True
-        while busy:
-            busy = False
-            for level in sorted(self.files.scan(names.READY)):
-                base = f"{names.READY}/{level}"
-                for block in sorted(self.files.scan(base)):
-                    entries = tickets.in_order(self.files.scan(f"{base}/{block}"))
-                    if not entries:
-                        self.files.remove_dir(f"{base}/{block}")
-                    for ticket in tickets.attempt_order(entries, self.root.chance()):
-                        busy = True
-                        claim = self._take(f"{base}/{block}/{ticket}", ticket)
-                        if claim:
-                            return claim
+        for _ in range(PASSES_MOST):
+            seen = False
+            for path, ticket in self._candidates():
+                seen = True
+                mine = self._take(path, ticket)
+                if mine is None:
+                    continue
+                claim = self._look(mine)
+                if claim:
+                    return claim
+                break  # it was put elsewhere, not lost to anyone: look again, from the most urgent
+            if not seen:
+                return None
         return None
 
-    def _take(self, path: str, ticket: Ticket) -> Claim | None:
-        """Try for one ticket: the rename decides, then a second look at what the task is."""
+    def _candidates(self) -> Iterator[tuple[str, Ticket]]:
+        """Go over what anyone may claim: the most urgent level first, in it the oldest shard."""
+        for level in sorted(self.files.scan(names.READY)):
+            for block in sorted(self.files.scan(f"{names.READY}/{level}")):
+                home = f"{names.READY}/{level}/{block}"
+                entries = tickets.in_order(self.files.scan(home))
+                if not entries:
+                    self.files.remove_dir(home)
+                for ticket in tickets.attempt_order(entries, self.root.chance()):
+                    yield f"{home}/{ticket}", ticket
+
+    def _take(self, path: str, ticket: Ticket) -> Ticket | None:
+        """Try for one ticket; the rename decides. ``None`` if someone else has it."""
         mine = ticket.claimed()
-        if not self.files.move(path, names.claim(self.home, mine)):
-            self.membership.require()
-            return None
+        if self.files.move(path, names.claim(self.home, mine)):
+            return mine
+        self.membership.require()
+        return None
+
+    def _look(self, mine: Ticket) -> Claim | None:
+        """Look once more at a task just claimed; put its ticket where it belongs if it cannot be worked on."""
         if self.queue.spot(mine.task) != tickets.READY:
             self.queue.place(names.claim(self.home, mine), mine)
             return None

@@ -1,0 +1,163 @@
+"""Bad input at the doors of the command line: what, where, the next step; nothing lost, the other tasks go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.project import Project
+
+
+@pytest.fixture
+def three(project: Project) -> Project:
+    for title in ("one", "two", "three"):
+        assert project("task", "add", title)[0] == 0
+    return project
+
+
+def definition(project: Project, task: str) -> Path:
+    return next((project.state / "tasks").glob(f"*/{task}.json"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff\xfe", b'{"task_id": 1}', b'{"task_id": 2, "title": "x"}', b"{}" + b" " * (2 << 20)],
+)
+def test_a_broken_definition_is_set_aside_and_the_others_go_on(three: Project, content: bytes) -> None:
+    definition(three, "1").write_bytes(content)
+    assert three.data("request")["task_id"] == 2, "the broken one is not handed out"
+    aside = [p for p in (three.state / "quarantine").iterdir() if not p.name.endswith(".why")]
+    assert [p.read_bytes() for p in aside] == [content]
+    assert three.data("task", "list", "--status", "unreadable")["tasks"][0]["task_id"] == 1
+    shown = three.data("task", "show", "1")
+    assert (shown["code"], "quarantine/" in shown["message"], "reopen 1" in shown["hint"]) == (
+        "broken-file",
+        True,
+        True,
+    )
+    assert three.data("task", "reopen", "1")["task_id"] == 1
+    assert three.data("task", "show", "1")["definition"]["title"] == "one", "as it was added"
+
+
+def test_a_mended_copy_is_taken(three: Project) -> None:
+    path = definition(three, "1")
+    good = path.read_bytes()
+    path.write_bytes(good[:40])
+    three("request")
+    path.write_bytes(good.replace(b'"one"', b'"one, mended"'))
+    assert three("task", "reopen", "1")[0] == 0
+    assert three.data("task", "show", "1")["definition"]["title"] == "one, mended"
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "symlink"])
+def test_what_is_no_file_is_set_aside_and_never_followed(three: Project, kind: str) -> None:
+    path = definition(three, "1")
+    path.unlink()
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/etc/passwd")
+    assert three.data("request")["task_id"] == 2
+    assert three.data("task", "show", "1")["code"] == "broken-file"
+
+
+@pytest.mark.parametrize("name", ["protocol.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"protocol": {"least_writer": 1}}'])
+def test_a_broken_protocol_file_stops_every_command_with_its_name(three: Project, name: str, content: bytes) -> None:
+    (three.state / name).write_bytes(content)
+    for words in (["request"], ["status"], ["task", "list"]):
+        code, _, err = three(*words)
+        assert (code, name in err) == (1, True)
+    assert (three.state / name).read_bytes() == content, "it is left as it is"
+
+
+def test_a_newer_protocol_is_refused_with_what_to_do(three: Project) -> None:
+    path = three.state / "protocol.json"
+    path.write_text(path.read_text().replace('"least_writer": 1', '"least_writer": 99'))
+    code, _, err = three("request")
+    assert (code, "needs protocol version 99" in err, "upgrade" in err) == (1, True, True)
+
+
+def test_another_store_in_its_place_is_refused(three: Project) -> None:
+    path = three.state / "protocol.json"
+    path.write_text(path.read_text().replace(three.queue.root.store_id, "elsewhere"))
+    answer = three.data("request")
+    assert (answer["code"], answer["exit"]) == ("other-store", 3)
+
+
+def test_a_vanished_coordination_directory_is_never_made_anew(three: Project) -> None:
+    three.state.rename(three.main / "away")
+    assert three("request")[0] == 3
+    assert not three.state.exists()
+
+
+@pytest.mark.parametrize("file", ["info.json", "progress.json"])
+def test_a_broken_file_of_the_instance(three: Project, file: str) -> None:
+    three("request")
+    path = three.worktree / ".claude-instance" / file
+    path.write_text("{ broken")
+    done = subprocess.run(
+        [sys.executable, "-m", "peercoord", "report"], cwd=three.worktree, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert file in done.stderr
+    assert "hint:" in done.stderr
+
+
+def test_views_are_never_truth(three: Project) -> None:
+    three("request")
+    for name in ("state.json", "task_queue.json"):
+        (three.state / name).write_text("nonsense")
+    (three.state / "progress-reports" / "one.json").write_text("nonsense")
+    assert three("status")[0] == 0
+    assert three.data("check")["assigned_tasks"][0]["task_id"] == 1
+    assert three("report", "1", "--progress", "0.5")[0] == 0
+
+
+def test_a_full_disk_refuses_what_needs_a_record_and_lets_the_rest_go_on(three: Project, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(full)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small filesystem can only be mounted by root")
+    try:
+        subprocess.run(["cp", "-a", f"{three.state}/.", str(full)], check=True)
+        subprocess.run(["mount", "--bind", str(full), str(three.state)], check=True)
+        three("request")
+        ballast = os.open(full / "ballast", os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
+            while os.write(ballast, b"x" * 4096):
+                pass
+        os.close(ballast)
+        added = three.data("task", "add", "four")
+        assert (added["code"], "disk is full" in added["message"]) == ("enospc", True)
+        refused = three.data("report", "1", "--status", "done")
+        assert refused["code"] == "enospc"
+        assert three.data("request")["task_id"] == 1, "held on; nothing was changed"
+        assert three("release", "1")[0] == 0, "giving back needs no room"
+        assert three("request")[0] == 0, "nor does claiming"
+        (full / "ballast").unlink()
+        assert three("report", "1", "--status", "done")[0] == 0
+        assert {t["task_id"] for t in three.data("task", "list")["tasks"]} == {1, 2, 3}
+    finally:
+        subprocess.run(["umount", str(three.state)], check=False)
+        subprocess.run(["umount", str(full)], check=False)
+
+
+def test_a_read_only_directory_says_so(three: Project) -> None:
+    mounted = subprocess.run(["mount", "--bind", str(three.state), str(three.state)], check=False)
+    if mounted.returncode:
+        pytest.skip("a directory can only be made read-only for root by root")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(three.state)], check=True)
+        answer = three.data("request")
+        assert (answer["code"], answer["exit"]) == ("erofs", 1)
+        assert three("status")[0] == 0, "looking works"
+    finally:
+        subprocess.run(["umount", str(three.state)], check=False)
