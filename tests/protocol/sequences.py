@@ -1,0 +1,280 @@
+"""Every sequence of the protocol, run on a directory in memory: its steps, and what a crash before each one comes to.
+
+What the specification's crash table says is held equal to what is found here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from support import tree
+from support.faults import CHANGES, Call, Crash, Wrapper
+from support.memory import MemoryDisk
+from support.worlds import World, unknown
+
+from peercoord.core import names, records
+from peercoord.core.names import Incarnation
+from peercoord.roles import membership as members
+from peercoord.roles.leader import Leadership
+from peercoord.roles.peer import reassign
+from peercoord.roles.views import Reader
+
+ME, OTHER = "amber", "birch"
+TASK, AFTER = "7", "8"  # the task of every sequence, and one that waits for it
+NOTES = ("events/", "bell/")
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One sequence.
+
+    Attributes:
+        name: What it is called in the table.
+        prepare: Makes the world in which it begins.
+        run: Does it, in a world like that one.
+        by: Who does it: a peer, which is evicted after its crash, or a person.
+        judged: What is said of the end: of the task, or of the peers.
+    """
+
+    name: str
+    prepare: Callable[[World], None]
+    run: Callable[[World], object]
+    by: str = ME
+    judged: str = "task"
+
+
+def world() -> World:
+    """A world with two peers, and every directory there that a sequence may need: making one is a step of its own."""
+    made = World.new(MemoryDisk())
+    for task in (TASK, AFTER):
+        shard = names.shard(task)
+        for home in (names.BIRTHS, names.TASKS, names.RESULTS, names.DONE):
+            made.files.make_dir(f"{home}/{shard}")
+    made.files.make_dir(f"{names.READY}/2")
+    made.files.make_dir(f"{names.READY}/2/000000")
+    made.join(OTHER)
+    return made
+
+
+def who(world: World, peer: str) -> Incarnation:
+    """The incarnation of a name, living or departed."""
+    found = [*members.living(world.root), *(one for one, _ in members.departed(world.root))]
+    return next(one for one in found if one.peer == peer)
+
+
+def known(world: World) -> None:
+    """A task, and the block that it is moved to when it becomes more urgent."""
+    added(world)
+    world.files.make_dir(f"{names.READY}/1")
+    world.files.make_dir(f"{names.READY}/1/000000")
+
+
+def joined(world: World) -> None:
+    world.join(ME)
+
+
+def added(world: World) -> None:
+    joined(world)
+    world.add(TASK)
+    world.add(AFTER, (TASK,))
+
+
+def held(world: World) -> None:
+    added(world)
+    world.taken(world.resume(who(world, ME)), TASK)
+
+
+def leading(world: World) -> None:
+    held(world)
+    Leadership(world.resume(who(world, ME)).membership).take()
+
+
+def marked(world: World) -> None:
+    """It crashed right after it had decided that the task is complete."""
+    held(world)
+    home = names.peer_dir(who(world, ME))
+    ticket = names.Ticket(TASK, 1)
+    path = names.result(TASK, 1, "done")
+    record = {"task_id": int(TASK), "epoch": 1, "outcome": "done", "by": ME, "at": world.clock.now(), "peer": ME}
+    world.files.put(path, records.encode(record))
+    world.files.move(names.claim(home, ticket), names.claim(home, ticket.completed()))
+
+
+def parked(world: World) -> None:
+    held(world)
+    world.resume(who(world, ME)).park(TASK, "review", "look at it")
+
+
+def finished(world: World) -> None:
+    held(world)
+    world.resume(who(world, ME)).complete(TASK)
+
+
+def waited_for(world: World) -> None:
+    """Done; what waited for it was not placed, because its completer crashed."""
+    marked(world)
+    world.files.move(
+        names.claim(names.peer_dir(who(world, ME)), names.Ticket(TASK, 1, done=True)), names.done(TASK), make_home=True
+    )
+
+
+def _mine(world: World) -> members.Membership:
+    return world.resume(who(world, ME)).membership
+
+
+def _leave(world: World) -> None:
+    me = who(world, ME)
+    world.resume(me).release(TASK)
+    if world.files.move(names.peer_dir(me), names.departed_dir(me, me)):
+        world.janitor(ME).sweep(me, me)
+
+
+def _evict(world: World) -> None:
+    world.evict(who(world, ME), who(world, OTHER))
+
+
+SEQUENCES = (
+    Sequence("add", joined, lambda w: w.add(TASK), by="person"),
+    Sequence("claim", added, lambda w: w.resume(who(w, ME)).request()),
+    Sequence("report", held, lambda w: w.resume(who(w, ME)).report(TASK, {"progress": 0.5})),
+    Sequence("complete", held, lambda w: w.resume(who(w, ME)).complete(TASK)),
+    Sequence("release", held, lambda w: w.resume(who(w, ME)).release(TASK)),
+    Sequence("fail", held, lambda w: w.resume(who(w, ME)).fail(TASK, "it does not work")),
+    Sequence("park", held, lambda w: w.resume(who(w, ME)).park(TASK, "review", "look at it")),
+    Sequence("reassign", held, lambda w: reassign(w.queue, TASK, OTHER), by="person"),
+    Sequence("edit", known, lambda w: w.queue.edit(TASK, priority="high"), by="person"),
+    Sequence("cancel", added, lambda w: w.queue.cancel(TASK), by="person"),
+    Sequence("reopen", finished, lambda w: w.queue.reopen(TASK), by="person"),
+    Sequence("join", lambda w: None, lambda w: w.join(ME), judged="peers"),
+    Sequence("beat", joined, lambda w: _mine(w).beat(), judged="peers"),
+    Sequence("leave", held, _leave),
+    Sequence("evict", leading, _evict, by=OTHER),
+    Sequence("evict one that completed", marked, _evict, by=OTHER),
+    Sequence("lead", joined, lambda w: Leadership(_mine(w)).take(), judged="peers"),
+    Sequence("resign", leading, lambda w: Leadership(_mine(w)).give(), judged="peers"),
+    Sequence("views", held, lambda w: Reader(w.queue, unknown).publish(), judged="views"),
+)
+
+
+class Recording(Wrapper):
+    """Writes down the steps that pass: the calls that change what others see, without notes and staging."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        super().__init__(disk)
+        self.directory = disk
+        self.steps: list[Call] = []
+
+    def around(self, call: Call) -> object:
+        if _is_step(call, self.directory):
+            self.steps.append(call)
+        return call.run()
+
+
+class CrashingAtStep(Recording):
+    """A disk whose process dies just before its n-th step."""
+
+    def __init__(self, disk: MemoryDisk, at: int) -> None:
+        super().__init__(disk)
+        self.at = at
+
+    def around(self, call: Call) -> object:
+        if len(self.steps) >= self.at or (len(self.steps) == self.at - 1 and _is_step(call, self.directory)):
+            raise Crash(repr(call))
+        return super().around(call)
+
+
+def _is_step(call: Call, disk: MemoryDisk) -> bool:
+    staged = call.name in ("create", "unlink", "mkdir") and call.path.startswith("tmp/")
+    if call.name not in CHANGES or staged or call.path.startswith(NOTES):
+        return False
+    try:
+        getattr(disk.copy(), call.name)(*call.args)
+    except OSError:
+        return False
+    return True
+
+
+def steps(sequence: Sequence) -> list[str]:
+    """The steps of a sequence, as the table shows them."""
+    prepared = world()
+    sequence.prepare(prepared)
+    assert isinstance(prepared.disk, MemoryDisk)
+    recording = Recording(prepared.disk)
+    sequence.run(prepared.on(recording))
+    return [shown(call, prepared) for call in recording.steps]
+
+
+def end(sequence: Sequence, at: int) -> str:
+    """What a crash just before a step comes to, once the others have repaired what it left."""
+    prepared = world()
+    sequence.prepare(prepared)
+    assert isinstance(prepared.disk, MemoryDisk)
+    try:
+        sequence.run(prepared.on(CrashingAtStep(prepared.disk, at)))
+    except Crash:
+        pass
+    else:
+        raise AssertionError(f"{sequence.name} has no step {at}")
+    if sequence.by in (ME, OTHER):
+        _bury(prepared, sequence.by)
+    prepared.janitor("cedar").tidy()
+    if sequence.judged != "views":
+        tree.check_at_rest(prepared.disk)
+    return _said(prepared, sequence)
+
+
+def _bury(world: World, peer: str) -> None:
+    """Let a third peer evict the one that crashed."""
+    crashed = [one for one in members.living(world.root) if one.peer == peer]
+    by = world.join("cedar").me
+    for one in crashed:
+        world.evict(one, by)
+
+
+def _said(world: World, sequence: Sequence) -> str:
+    if sequence.judged == "views":
+        return ", ".join(name for name in (names.TASK_QUEUE, names.STATE) if world.files.stat(name)) or "no view"
+    if sequence.judged == "task":
+        return _task(world)
+    living = sum(one.peer == ME for one in members.living(world.root))
+    past = sum(one.peer == ME for one, _ in members.departed(world.root))
+    lies = [name for name in world.files.scan(names.LEADER) if names.parse_leader(name) is not None]
+    return f"{'a peer' if living else 'departed' if past else 'no peer'}; {lies[0] if lies else 'led'}"
+
+
+def _task(world: World) -> str:
+    sighting = world.queue.locate(TASK)
+    if sighting is None or world.queue.birth(TASK) is None:
+        return "no task"
+    where = sighting.state + (f"/{sighting.detail}" if sighting.state in ("waiting", "parked") else "")
+    epoch = "" if sighting.state == "done" else f" {sighting.epoch}"
+    outcomes = ", ".join(f"{number} {outcome}" for number, outcome in world.outcomes(TASK))
+    return f"{where}{epoch}" + (f"; {outcomes}" if outcomes else "")
+
+
+def shown(call: Call, world: World) -> str:
+    """A call as the table shows it: what differs from run to run as a placeholder."""
+    text = " ".join([call.name, *(arg for arg in call.args if isinstance(arg, str))])
+    text = re.sub(rf"{ME}~\d+\.\w+", "<me>", text)
+    text = re.sub(rf"{OTHER}~\d+\.\w+", "<by>", text)
+    text = text.replace(f"reports/{ME}", "reports/<me>").replace(f"reports/{OTHER}", "reports/<by>")
+    text = re.sub(r"tmp/\d{6}token", "tmp/<token>", text)
+    text = re.sub(r"\d{6}token", "<nonce>", text)
+    for task, word in ((TASK, "<id>"), (AFTER, "<next>")):
+        text = text.replace(f"/{names.shard(task)}/", "/<shard>/")
+        text = re.sub(rf"(?<=/){task}(?=[~./]|$| )", word, text)
+    text = re.sub(r"(leader|beat)~(\d+)", lambda m: f"{m[1]}~{_counted(m[2], 't' if m[1] == 'leader' else 'n')}", text)
+    text = re.sub(r">~(\d+)(?=$|[ .]|~done)", lambda m: f">~{_counted(m[1], 'e')}", text)
+    return re.sub(r"ready/\d/\d{6}", "ready/<level>/<block>", text)
+
+
+def _counted(number: str, letter: str) -> str:
+    return f"<{letter}>" if number == "0" else f"<{letter}+{number}>"
+
+
+if __name__ == "__main__":
+    for each in SEQUENCES:
+        for number, step in enumerate(steps(each), 1):
+            print(f"| {each.name} {number} | `{step}` | | {end(each, number)} |")
