@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,48 +76,74 @@ class Repo:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith(("GIT_", "TMUX", "XDG_"))]:
-        monkeypatch.delenv(name)
+def home(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "home"
     directory.mkdir()
     (directory / ".gitconfig").write_text(SETTINGS)
-    monkeypatch.setenv("HOME", str(directory))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(directory / ".gitconfig"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / ".config"))
-    return directory
+    patch = at_home(directory / ".gitconfig")
+    patch.setenv("HOME", str(directory))
+    patch.setenv("XDG_CONFIG_HOME", str(directory / ".config"))
+    yield directory
+    patch.undo()
+
+
+def at_home(settings: Path) -> pytest.MonkeyPatch:
+    """Let git and tmux read nobody's settings."""
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith(("GIT_", "TMUX", "XDG_"))]:
+        patch.delenv(name)
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    return patch
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with one commit, made once and copied."""
-    base = tmp_path_factory.mktemp("template")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Repositories made once and copied: ``plain/app`` and ``team/app``, the second with a bank and two worktrees."""
+    base = tmp_path_factory.mktemp("templates").resolve()
     (base / "gitconfig").write_text(SETTINGS)
-    path = base / "app"
-    path.mkdir()
-    env = {**os.environ, "GIT_CONFIG_GLOBAL": str(base / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
-    (path / "src").mkdir()
-    (path / "src" / "main.py").write_text("print('hello')\n")
-    (path / ".gitignore").write_text(".env\n*.log\nbuild/\n")
+    patch = at_home(base / "gitconfig")
+    plain = Repo(base / "plain" / "app")
+    plain.write("src/main.py", "print('hello')\n")
+    plain.write(".gitignore", ".env\n*.log\nbuild/\n")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
-        subprocess.run(["git", *words], cwd=path, check=True, env=env)
-    return path
+        plain.git(*words)
+    shutil.copytree(base / "plain", base / "team")
+    team = with_bank(Repo(base / "team" / "app"))
+    team.write(".env", "SECRET=1\n")
+    team.commit(".worktreeinclude", ".env\n")
+    team.up(2)
+    patch.undo()
+    return base
+
+
+def with_bank(repo: Repo) -> Repo:
+    repo.write("memory-bank/progress.md", "# Progress\n")
+    repo.write("memory-bank/projectbrief.md", "# Brief\n")
+    repo.git("add", "memory-bank")
+    repo.git("commit", "-q", "-m", "bank")
+    return repo
 
 
 @pytest.fixture
-def repo(tmp_path: Path, template: Path) -> Repo:
+def repo(tmp_path: Path, templates: Path) -> Repo:
     """A repository ``app`` with one commit and no memory bank."""
-    path = tmp_path / "work" / "app"
-    shutil.copytree(template, path)
-    return Repo(path)
+    shutil.copytree(templates / "plain", tmp_path / "work")
+    return Repo(tmp_path / "work" / "app")
 
 
 @pytest.fixture
 def tracked(repo: Repo) -> Repo:
     """The same with a memory bank that it tracks."""
-    repo.write("memory-bank/progress.md", "# Progress\n")
-    repo.commit("memory-bank/projectbrief.md", "# Brief\n", "bank")
-    repo.git("add", "-A")
-    repo.git("commit", "-q", "-m", "bank")
-    return repo
+    return with_bank(repo)
+
+
+@pytest.fixture
+def team(tmp_path: Path, templates: Path) -> Repo:
+    """The same with a team of two, an ``.env`` that both worktrees have a copy of, and nothing left to do."""
+    shutil.copytree(templates / "team", tmp_path / "work", symlinks=True)
+    work = tmp_path / "work"
+    pointers = [*work.glob("*-instance-*/.git"), *work.glob("app/.git/worktrees/*/gitdir")]
+    for file in (*pointers, work / "app/.git/peercoord/team.json"):
+        file.write_text(file.read_text().replace(str(templates / "team"), str(work)))
+    return Repo(work / "app")

@@ -2,8 +2,8 @@
 
 Reachable from another branch, a remote branch or a tag: kept. Else by content, in the branches that work ends up in
 (where the main checkout stands, each remote's default branch): every commit picked over (a rebase), all of them
-together as one commit (a squash), or nothing left that a merge would bring. A change that was taken in and reverted is
-not kept. Nothing is written to the repository: what a trial merge makes goes to a directory that is thrown away.
+together as one commit (a squash), or nothing left that a merge would bring. In the history is enough: what was taken in
+and reverted later is not lost. Nothing is written to the repository: a trial merge's objects go to a scratch directory.
 """
 
 from __future__ import annotations

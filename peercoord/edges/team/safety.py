@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    import psutil
+
     from peercoord.edges.team.repository import Project, Worktree
 
 _UNDER_WAY = {
@@ -84,7 +86,7 @@ def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = (
 def _left_behind(git_dir: Path) -> list[Reason]:
     """Look for what a worktree whose directory is gone still has in its git directory."""
     found = []
-    staged = git.fields(git_dir, "--git-dir=.", "diff-index", "--cached", "--name-only", "-z", "HEAD")
+    staged = git.fields(git_dir, "--git-dir=.", "diff-index", "--cached", "--name-only", "-z", "HEAD", "--")
     if staged and (git_dir / "index").exists():
         found.append(Reason("changed", f"its directory is gone, but this was staged: {_some(staged)}"))
     if (git_dir / "modules").exists():
@@ -230,10 +232,17 @@ def _processes(tree: Path, ignore: Collection[int]) -> list[Reason]:
     import psutil
 
     found = []
-    for process in psutil.process_iter(["pid", "name", "cwd", "cmdline"]):
+    for process in psutil.process_iter(["cwd"]):
         cwd = process.info["cwd"]
-        pid = int(process.info["pid"])
-        if cwd and pid != os.getpid() and pid not in ignore and Path(cwd).is_relative_to(tree):
-            command = shown_path(" ".join(process.info["cmdline"] or [process.info["name"]]))[:60]
-            found.append(Reason("process", f"process {pid} works there: {command}"))
+        if cwd and process.pid != os.getpid() and process.pid not in ignore and Path(cwd).is_relative_to(tree):
+            found.append(Reason("process", f"process {process.pid} works there: {_command(process)}"))
     return found
+
+
+def _command(process: psutil.Process) -> str:
+    import psutil
+
+    try:
+        return shown_path(" ".join(process.cmdline()) or process.name())[:80]
+    except psutil.Error:
+        return "gone by now"

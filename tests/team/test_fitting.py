@@ -1,0 +1,272 @@
+"""What goes into a worktree besides its files: copies, submodules, large files, hooks, the set-up command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from peercoord.edges.team import plan as plans
+from peercoord.edges.team import record
+from peercoord.edges.team.git import GitError
+from peercoord.edges.team.repository import discover
+from peercoord.edges.team.worktrees import Options, plan
+
+# -- .worktreeinclude --------------------------------------------------------------------------------------------
+
+
+def test_ignored_files_that_it_selects_are_copied_with_mode_and_links(repo):
+    repo.write(".env", "SECRET=1\n").chmod(0o600)
+    repo.write("config/dev.log", "log\n")
+    repo.write("build/keep/x.bin", "x")
+    repo.write("build/drop.bin", "x")
+    (repo.path / "build/keep/link").symlink_to("x.bin")
+    repo.commit(".worktreeinclude", "# what instances need\n.env\n*.log\nbuild/*\n!build/drop.bin\nsrc/main.py\n")
+    made, warnings = repo.up(1)
+    there = repo.instance(1).path
+    assert warnings == []
+    assert (there / ".env").stat().st_mode & 0o777 == 0o600
+    assert (there / "config/dev.log").read_text() == "log\n"
+    assert os.readlink(there / "build/keep/link") == "x.bin"
+    assert not (there / "build/drop.bin").exists()
+    assert any("copy 4 files by .worktreeinclude into ../app-instance-1: " in a.text for a in made.actions)
+    assert repo.instance(1).status() == ""
+
+
+def test_tracked_files_and_files_that_git_does_not_ignore_are_not_copied(repo):
+    repo.write("notes.txt", "mine")
+    repo.write("src/main.py", "print('changed, not committed')\n")
+    repo.commit(".worktreeinclude", "*\n")
+    repo.up(1)
+    assert not (repo.instance(1).path / "notes.txt").exists()
+    assert repo.instance(1).status() == ""
+
+
+def test_nothing_is_overwritten_and_what_is_there_stays(repo):
+    repo.write(".env", "SECRET=1\n")
+    repo.commit(".worktreeinclude", ".env\n")
+    repo.up(1)
+    repo.instance(1).write(".env", "SECRET=mine\n")
+    repo.write(".env", "SECRET=2\n")
+    assert repo.plan(1).actions == []
+    repo.up(2)
+    assert (repo.instance(1).path / ".env").read_text() == "SECRET=mine\n"
+    assert (repo.instance(2).path / ".env").read_text() == "SECRET=2\n"
+
+
+def test_the_team_s_own_state_and_the_memory_bank_are_never_copied(repo):
+    repo.commit(".gitignore", "memory-bank/\n.claude*\n.env\n")
+    repo.write("memory-bank/progress.md")
+    repo.write(".claude-coordination/state.json")
+    repo.write(".claude-instance/info.json")
+    repo.commit(".worktreeinclude", "*\n**/*\n")
+    repo.up(1)
+    assert not (repo.instance(1).path / ".claude-coordination").exists()
+    assert not (repo.instance(1).path / ".claude-instance").exists()
+    assert (repo.instance(1).path / "memory-bank").is_symlink()
+
+
+def test_a_copy_never_goes_through_a_link_of_the_worktree_s_branch(repo, tmp_path):
+    (tmp_path / "outside").mkdir()
+    repo.git("switch", "-q", "-c", "linked")
+    (repo.path / "config").symlink_to(tmp_path / "outside")
+    repo.git("add", "config")
+    repo.git("commit", "-q", "-m", "config elsewhere")
+    repo.git("switch", "-q", "main")
+    repo.write("config/dev.log")
+    repo.commit(".worktreeinclude", "*.log\n")
+    _, warnings = repo.up(1, base="linked")
+    assert os.listdir(tmp_path / "outside") == []
+    assert warnings == [f"not copied into {repo.instance(1).path}: config/dev.log"]
+
+
+def test_names_that_are_no_text_are_copied_too(repo):
+    name = os.fsdecode(b"caf\xe9\n.log")
+    repo.path.joinpath(name).write_text("x")
+    repo.commit(".worktreeinclude", "*.log\n")
+    repo.up(1)
+    assert repo.instance(1).path.joinpath(name).read_text() == "x"
+
+
+# -- submodules --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def super_(repo, tmp_path, home):
+    """A repository with a submodule ``lib`` that has one of its own, ``deep=er``; and an empty one, ``absent``."""
+    with home.joinpath(".gitconfig").open("a") as settings:
+        settings.write('[protocol "file"]\n  allow = always\n')
+    for name in ("deeper", "lib", "absent"):
+        repo.git("init", "-q", str(tmp_path / "origin" / name))
+        origin = repo.beside(f"../origin/{name}")
+        origin.commit(f"{name}.txt")
+        if name == "lib":
+            origin.git("submodule", "--quiet", "add", "--name", "deep=er", str(tmp_path / "origin/deeper"), "deep er")
+            origin.git("commit", "-q", "-m", "deeper")
+    repo.git("submodule", "--quiet", "add", str(tmp_path / "origin/lib"), "lib")
+    repo.git("submodule", "--quiet", "add", str(tmp_path / "origin/absent"), "absent")
+    repo.git("commit", "-q", "-m", "submodules")
+    repo.git("submodule", "--quiet", "update", "--init", "--recursive")
+    repo.git("submodule", "--quiet", "deinit", "-f", "absent")
+    home.joinpath(".gitconfig").write_text(home.joinpath(".gitconfig").read_text().split("[protocol")[0])
+    return repo
+
+
+def test_submodules_are_filled_at_every_depth_without_their_origin(super_, tmp_path):
+    os.rename(tmp_path / "origin", tmp_path / "unplugged")
+    made, warnings = super_.up(1)
+    there = super_.instance(1)
+    assert warnings == []
+    assert any("fill submodules of ../app-instance-1 from the main checkout: lib" in a.text for a in made.actions)
+    assert (there.path / "lib/lib.txt").exists()
+    assert (there.path / "lib/deep er/deeper.txt").exists()
+    assert os.listdir(there.path / "absent") == []
+    assert there.git("submodule", "status", "--recursive").count("\n") == 3
+    assert there.status() == super_.status() == ""
+    lib = there.beside("app-instance-1/lib")
+    assert lib.git("remote", "get-url", "origin").strip() == str(tmp_path / "origin/lib")
+    assert lib.git("for-each-ref", "--format=%(refname)", "refs/remotes").split() == [
+        "refs/remotes/origin/HEAD",
+        "refs/remotes/origin/main",
+    ]
+    assert super_.plan(1).actions == []
+
+
+def test_a_submodule_commit_that_is_not_here_is_a_warning_with_the_next_step(super_, tmp_path):
+    lib = super_.beside("app/lib")
+    missing = super_.beside("../origin/lib").commit("later.txt")
+    super_.git("update-index", "--cacheinfo", f"160000,{missing},lib")
+    super_.git("commit", "-q", "-m", "newer lib")
+    os.rename(tmp_path / "origin", tmp_path / "unplugged")
+    _, warnings = super_.up(1)
+    assert len(warnings) == 1
+    assert "submodule lib is not filled" in warnings[0]
+    assert "submodule update --init lib" in warnings[0]
+    assert super_.instance(1).path.joinpath("src/main.py").exists()
+    assert lib.git("status", "--porcelain") == ""
+
+
+def test_submodules_deleted_in_a_worktree_are_filled_again(super_):
+    super_.up(1)
+    super_.instance(1).git("submodule", "--quiet", "deinit", "-f", "lib")
+    made, warnings = super_.up(1)
+    assert len(made.actions) == 2
+    assert warnings == []
+    assert (super_.instance(1).path / "lib/lib.txt").exists()
+
+
+# -- large files -------------------------------------------------------------------------------------------------
+
+
+def test_large_files_that_cannot_be_had_are_pointers_and_a_warning(repo, tmp_path):
+    smudge = tmp_path / "git-lfs-stand-in"
+    smudge.write_text('#!/bin/sh\nif [ -n "$GIT_LFS_SKIP_SMUDGE" ]; then cat; else exit 2; fi\n')
+    smudge.chmod(0o755)
+    repo.commit("big.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    repo.commit(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    repo.git("config", "filter.lfs.smudge", f"{smudge} %f")
+    repo.git("config", "filter.lfs.clean", "cat")
+    repo.git("config", "filter.lfs.required", "true")
+    _, warnings = repo.up(1)
+    assert len(warnings) == 1
+    assert "lfs pull" in warnings[0]
+    assert (repo.instance(1).path / "big.bin").read_text().startswith("version https://git-lfs")
+    assert (repo.instance(1).path / "src/main.py").exists()
+
+
+def test_a_checkout_that_fails_for_another_reason_is_an_error_and_can_be_gone_on_from(repo):
+    repo.commit(".gitattributes", "*.bin filter=broken\n")
+    repo.commit("big.bin", "x\n")
+    repo.git("config", "filter.broken.smudge", "false")
+    repo.git("config", "filter.broken.clean", "cat")
+    repo.git("config", "filter.broken.required", "true")
+    with pytest.raises(GitError, match="external filter"):
+        repo.up(1)
+    repo.git("config", "filter.broken.smudge", "cat")
+    made, _ = repo.up(1)
+    assert any("finish worktree" in action.text for action in made.actions)
+    assert repo.instance(1).status() == ""
+    assert repo.plan(1).actions == []
+
+
+# -- hooks and the set-up command ----------------------------------------------------------------------------------
+
+
+def hook(repo, name, body):
+    path = repo.write(f".git/hooks/{name}", f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def test_the_repository_s_own_hook_runs_once_at_the_end(repo):
+    repo.write(".env", "SECRET=1\n")
+    repo.commit(".worktreeinclude", ".env\n")
+    hook(repo, "post-checkout", 'cat .env > .git-hook.log; ls memory-bank >> .git-hook.log; echo "$@" >> .git-hook.log')
+    repo.up(1)
+    lines = (repo.instance(1).path / ".git-hook.log").read_text().splitlines()
+    assert lines[0] == "SECRET=1"
+    assert "progress.md" in lines
+    assert lines[-1] == f"{'0' * 40} {repo.git('rev-parse', 'HEAD').strip()} 1"
+    assert repo.plan(1).actions == []
+
+
+@pytest.mark.parametrize("name", ["post-checkout", "pre-commit", "post-index-change", "post-rewrite"])
+def test_a_failing_hook_does_not_stop_the_team(repo, name):
+    hook(repo, name, "echo the hook is broken >&2; exit 1")
+    _, warnings = repo.up(2)
+    assert len(warnings) == (2 if name == "post-checkout" else 0)
+    assert all("the hook is broken" in warning for warning in warnings)
+    assert repo.instance(2).status() == ""
+    assert repo.plan(2).actions == []
+
+
+def test_hooks_kept_elsewhere_run_too(repo, tmp_path):
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks/post-checkout").write_text("#!/bin/sh\ntouch ran.log\n")
+    (tmp_path / "hooks/post-checkout").chmod(0o755)
+    repo.git("config", "core.hooksPath", str(tmp_path / "hooks"))
+    repo.up(1)
+    assert (repo.instance(1).path / "ran.log").exists()
+
+
+SETUP = "import os; print('number', os.environ['PEERCOORD_INSTANCE_INDEX'], os.path.basename(os.getcwd()))"
+
+
+def test_the_set_up_command_runs_in_each_new_worktree_with_its_number_and_its_output_is_kept(repo):
+    repo.up(2, setup=(sys.executable, "-c", SETUP))
+    for index in (1, 2):
+        log = repo.instance(index).path / ".claude-instance/setup.log"
+        assert log.read_text() == f"number {index} app-instance-{index}\n"
+        assert repo.instance(index).status() == ""
+    repo.instance(1).path.joinpath(".claude-instance/setup.log").unlink()
+    repo.up(3, setup=(sys.executable, "-c", SETUP))
+    assert not (repo.instance(1).path / ".claude-instance/setup.log").exists()
+    assert (repo.instance(3).path / ".claude-instance/setup.log").exists()
+
+
+def test_a_failing_set_up_command_is_a_warning_and_tried_again_next_time(repo):
+    command = (sys.executable, "-c", "import os, sys; sys.exit('no network') if not os.path.exists('ok.log') else 0")
+    _, warnings = repo.up(2, setup=command)
+    assert len(warnings) == 2
+    assert "(status 1): 'no network'" in warnings[0]
+    assert "setup.log" in warnings[0]
+    repo.instance(1).write("ok.log")
+    repo.instance(2).write("ok.log")
+    made, warnings = repo.up()
+    assert (len(made.actions), warnings) == (3, [])
+    assert repo.plan().actions == []
+
+
+def test_a_set_up_command_that_is_not_there_is_a_warning(repo):
+    _, warnings = repo.up(1, setup=("no-such-program",))
+    assert "status 127" in warnings[0]
+    assert record.read_worktree(repo.path / ".git/worktrees/app-instance-1")["setup"]["status"] == 127
+
+
+def test_the_set_up_command_runs_in_the_project_below_the_root(repo):
+    project = discover(repo.path / "src", exact=True)
+    made = plan(project, 1, Options(setup=(sys.executable, "-c", SETUP)))
+    plans.run(made.actions)
+    log = Path(made.seats[0].directory) / ".claude-instance/setup.log"
+    assert log.read_text() == "number 1 src\n"
