@@ -235,10 +235,20 @@ class TestDirectories:
         assert (disk.stat("a").is_dir, disk.stat("a").size, disk.stat("a").links) == (False, 4, 1)
         assert disk.stat("").is_dir
 
+    def test_a_rename_is_a_change_but_none_of_the_content(self, disk: DiskLike) -> None:
+        disk.create("a", b"four", False)
+        before = disk.stat("a")
+        disk.rename("a", "b")
+        after = disk.stat("b")
+        assert after.modified_ns == before.modified_ns <= before.changed_ns <= after.changed_ns
+        disk.append("b", b"!")
+        assert disk.stat("b").modified_ns >= before.modified_ns
+
     def test_syncing_a_directory_changes_nothing(self, disk: DiskLike) -> None:
         disk.mkdir("d")
         disk.create("d/a", b"", False)
         disk.sync("d")
+        disk.flush()
         assert disk.listdir("d") == ["a"]
 
 

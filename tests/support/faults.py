@@ -54,7 +54,7 @@ class Call:
     @property
     def path(self) -> str:
         """The path that the call is about: for a link or a rename, where it leads."""
-        return str(self.args[1] if self.name in ("link", "rename") else self.args[0])
+        return str(self.args[1] if self.name in ("link", "rename") else self.args[0] if self.args else "")
 
     @property
     def writes(self) -> bool:
@@ -112,6 +112,9 @@ class Wrapper:
 
     def touch(self, path: str) -> None:
         self._pass("touch", path)
+
+    def flush(self) -> None:
+        self._pass("flush")
 
 
 class Counting(Wrapper):

@@ -19,22 +19,24 @@ NAME_MAX = 255  # bytes
 class Inode:
     """What a file is apart from its names."""
 
-    __slots__ = ("data", "links", "modified_ns")
+    __slots__ = ("changed_ns", "data", "links", "modified_ns")
 
-    def __init__(self, data: bytes, modified_ns: int) -> None:
+    def __init__(self, data: bytes, modified_ns: int, changed_ns: int = 0, links: int = 1) -> None:
         self.data = data
         self.modified_ns = modified_ns
-        self.links = 1
+        self.changed_ns = changed_ns or modified_ns
+        self.links = links
 
 
 class Folder:
     """A directory: names, each of a file or of a directory."""
 
-    __slots__ = ("entries", "modified_ns")
+    __slots__ = ("changed_ns", "entries", "modified_ns")
 
-    def __init__(self, modified_ns: int) -> None:
+    def __init__(self, modified_ns: int, changed_ns: int = 0) -> None:
         self.entries: dict[str, Inode | Folder] = {}
         self.modified_ns = modified_ns
+        self.changed_ns = changed_ns or modified_ns
 
     def holds(self, other: Folder) -> bool:
         """Tell whether ``other`` is this directory or lies below it."""
@@ -42,15 +44,14 @@ class Folder:
 
 
 def _copied(folder: Folder, known: dict[int, Inode]) -> Folder:
-    twin = Folder(folder.modified_ns)
+    twin = Folder(folder.modified_ns, folder.changed_ns)
     for name, node in folder.entries.items():
         if isinstance(node, Folder):
             twin.entries[name] = _copied(node, known)
         elif id(node) in known:
             twin.entries[name] = known[id(node)]
         else:
-            twin.entries[name] = known[id(node)] = Inode(node.data, node.modified_ns)
-            known[id(node)].links = node.links
+            twin.entries[name] = known[id(node)] = Inode(node.data, node.modified_ns, node.changed_ns, node.links)
     return twin
 
 
@@ -86,7 +87,7 @@ class MemoryDisk:
     def append(self, path: str, data: bytes) -> None:
         node = self._opened(path)
         node.data += data
-        node.modified_ns = self._tick()
+        node.modified_ns = node.changed_ns = self._tick()
 
     def link(self, source: str, target: str) -> None:
         node = self._node(source)
@@ -97,7 +98,7 @@ class MemoryDisk:
             raise refuse(errno.EPERM, source)
         home.entries[name] = node
         node.links += 1
-        self._tick(home)
+        node.changed_ns = self._tick(home)
 
     def rename(self, source: str, target: str) -> None:
         old, old_name = self._home(source)
@@ -114,7 +115,7 @@ class MemoryDisk:
         self._make_way(node, there, target)
         del old.entries[old_name]
         new.entries[new_name] = node
-        self._tick(old, new)
+        node.changed_ns = self._tick(old, new)
 
     def unlink(self, path: str) -> None:
         home, name = self._home(path)
@@ -123,7 +124,7 @@ class MemoryDisk:
             raise refuse(errno.EISDIR, path)
         del home.entries[name]
         node.links -= 1
-        self._tick(home)
+        node.changed_ns = self._tick(home)
 
     def mkdir(self, path: str) -> None:
         home, name = self._home(path)
@@ -141,14 +142,18 @@ class MemoryDisk:
     def stat(self, path: str) -> Stat:
         node = self._node(path)
         if isinstance(node, Folder):
-            return Stat(True, 0, node.modified_ns, 1)
-        return Stat(False, len(node.data), node.modified_ns, node.links)
+            return Stat(True, 0, node.modified_ns, 1, node.changed_ns)
+        return Stat(False, len(node.data), node.modified_ns, node.links, node.changed_ns)
 
     def sync(self, path: str) -> None:
         self._folder(path)
 
     def touch(self, path: str) -> None:
-        self._opened(path).modified_ns = self._tick()
+        node = self._opened(path)
+        node.modified_ns = node.changed_ns = self._tick()
+
+    def flush(self) -> None:
+        """Do nothing: this memory loses nothing while it lasts."""
 
     # -- for tests -------------------------------------------------------------------------------------------
 
@@ -227,5 +232,5 @@ class MemoryDisk:
     def _tick(self, *changed: Folder) -> int:
         self.ticks += 1
         for folder in changed:
-            folder.modified_ns = self.ticks
+            folder.modified_ns = folder.changed_ns = self.ticks
         return self.ticks
