@@ -248,11 +248,24 @@ class TestDirectories:
         disk.mkdir("d")
         disk.create("d/a", b"", False)
         disk.sync("d")
-        disk.flush()
         assert disk.listdir("d") == ["a"]
 
 
+def test_a_flush_in_memory_loses_nothing() -> None:
+    disk = Wrapper(MemoryDisk())
+    disk.create("a", b"x", False)
+    disk.flush()
+    assert disk.read("a", 1) == b"x"
+
+
 class TestOnlyOnARealDisk:
+    @pytest.mark.slow  # it writes out whatever the whole machine holds back
+    def test_a_flush_loses_nothing(self, tmp_path: Path) -> None:
+        disk = Disk(str(tmp_path))
+        disk.create("a", b"x", False)
+        disk.flush()
+        assert disk.read("a", 1) == b"x"
+
     def test_links_are_not_followed(self, tmp_path: Path) -> None:
         disk = Disk(str(tmp_path))
         (tmp_path / "secret").write_bytes(b"secret")
