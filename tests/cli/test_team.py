@@ -129,6 +129,25 @@ def test_a_worktree_with_work_in_it_is_named_and_kept(repo: Path) -> None:
     assert not tree.exists()
 
 
+def test_a_worktree_made_by_hand_joins_and_leaves_as_it_was(repo: Path) -> None:
+    data("up", repo, 1)
+    tree = repo.parent / "by hand"
+    git(repo, "worktree", "add", "-q", str(tree), "-b", "feature")
+    before = sorted(p.name for p in tree.rglob("*") if ".git" not in p.parts)
+    joined = data("join", tree, "--name", "helper")
+    assert joined["instance"]["id"] == "helper"
+    assert git(tree, "status", "--porcelain") == ""
+    call("-C", repo, "task", "add", "t")
+    assert json.loads(shell(tree, "request-task", "--json").stdout)["data"]["task_id"] == 1
+    assert agentctl.status(str(tree))["running"]
+    data("leave", tree)
+    assert data("-C", repo, "task", "list")["tasks"][0]["status"] == "ready"
+    assert sorted(p.name for p in tree.rglob("*") if ".git" not in p.parts) == before
+    assert git(tree, "status", "--porcelain") == ""
+    assert "no instance" in call("leave", tree)[2]
+    assert call("join", repo)[0] == 1, "the main checkout is no worktree"
+
+
 def test_a_repository_without_a_commit_is_a_clear_error(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     code, out, err = call("up", tmp_path, 2)

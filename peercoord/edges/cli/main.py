@@ -20,6 +20,8 @@ from peercoord.edges.reply import Reply, plain
 COMMANDS = {
     "up": "team:up",
     "down": "team:down",
+    "join": "team:join",
+    "leave": "team:leave",
     "status": "status:status",
     "instance": "status:instance",
     "reassign": "work:reassign",

@@ -170,3 +170,50 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     lines = [f"  {plain(note)}" for note in clear.notes]
     end = "nothing was done (--dry-run)" if dry_run else "the team is down" if actions else "nothing to do"
     return Reply(data, [*lines, end], warnings)
+
+
+@click.command()
+@click.argument("path", default=".")
+@click.option("--name", default="", metavar="N", help="The instance's name; the next free instance-<k> if left out.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@click.pass_obj
+def join(call: Call, path: str, name: str, dry_run: bool, as_json: bool) -> Reply:
+    """Take the existing worktree at PATH into the team, also one that a coding agent made for itself."""
+    from pathlib import Path
+
+    from peercoord.edges.team import repository
+    from peercoord.edges.team.up import plan_join
+
+    at = Path(call.directory or path)
+    made = plan_join(repository.discover(at), at, name)
+    warnings = _carried_out(call, made, dry_run, as_json)
+    data: Json = {
+        "dry_run": dry_run,
+        "actions": [action.text for action in made.actions],
+        "notes": made.notes,
+        "instance": _seat(made.seats[0]),
+    }
+    joined = "nothing was done (--dry-run)" if dry_run else f"{made.seats[0].peer} is in the team"
+    return Reply(data, [*[f"  {plain(note)}" for note in made.notes], joined], warnings)
+
+
+@click.command()
+@click.argument("path", default=".")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@click.pass_obj
+def leave(call: Call, path: str, dry_run: bool, as_json: bool) -> Reply:
+    """Take the worktree at PATH out of the team: its tasks go back, it stays as an ordinary worktree."""
+    from peercoord.edges.team import down as downs
+    from peercoord.edges.team import repository
+    from peercoord.edges.team.seats import seat_at
+
+    found = repository.discover(call.directory or path)
+    seat = seat_at(found, found.here)
+    if seat is None:
+        raise NotFoundError(f"{plain(found.here)} is no instance of this team", "see: claude-coordination-status")
+    made = downs.plan_leave(found, seat)
+    warnings = _carried_out(call, made, dry_run, as_json)
+    data: Json = {"dry_run": dry_run, "actions": [action.text for action in made.actions], "instance": _seat(seat)}
+    return Reply(data, ["nothing was done (--dry-run)" if dry_run else f"{seat.peer} has left the team"], warnings)

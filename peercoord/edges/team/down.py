@@ -31,8 +31,21 @@ def plan_stop(project: Project) -> Plan:
     made.actions += launch.plan_close(made.seats)
     for seat in made.seats:
         if (seat.directory / context.INFO).exists() and _is_up(seat):
-            text = f"stop the agent of {seat.peer} and give its tasks back"
-            made.actions.append(Action(text, partial(_stop, seat)))
+            made.actions.append(_stop_action(seat))
+    return made
+
+
+def _stop_action(seat: Seat) -> Action:
+    return Action(f"stop the agent of {seat.peer} and give its tasks back", partial(_stop, seat))
+
+
+def plan_leave(project: Project, seat: Seat) -> Plan:
+    """Plan to take one worktree out of the team; it stays, as an ordinary one."""
+    made = Plan(seats=[seat])
+    made.actions += launch.plan_close([seat])
+    if (seat.directory / context.INFO).exists() and _is_up(seat):
+        made.actions.append(_stop_action(seat))
+    made.actions += removal.plan_leave(project, seat)
     return made
 
 

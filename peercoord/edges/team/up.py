@@ -75,11 +75,33 @@ def plan(project: Project, wishes: Wishes) -> Plan:
     if source:
         text = f"take in the tasks of {source}"
         made.actions.append(Action(text, partial(_import, state, source, wishes, made.notes)))
+    _plan_instances(project, made)
+    return made
+
+
+def plan_join(project: Project, path: Path, peer: str = "") -> Plan:
+    """Plan to take an existing worktree into a team that is set up.
+
+    Args:
+        project: The project.
+        path: A directory in the worktree.
+        peer: Name of its peer; empty: the next free ``instance-<k>``.
+
+    Raises:
+        NotFoundError: The project has no team.
+        PeercoordError: It is no worktree of this repository, or the name is taken.
+    """
+    roots.open_root(str(project.directory / names.ROOT))
+    made = worktrees.plan_join(project, path, peer)
+    _plan_instances(project, made)
+    return made
+
+
+def _plan_instances(project: Project, made: Plan) -> None:
     for seat in made.seats:
         made.actions += _fit(project, seat)
         if not (seat.directory / context.INFO).exists() or not agentctl.status(str(seat.directory))["running"]:
             made.actions.append(Action(f"start the agent of {seat.peer}", partial(_start, seat)))
-    return made
 
 
 def _create(project: Project, state: Path, settings: Json) -> str:
