@@ -36,7 +36,7 @@ def plan_extension(project: Project) -> list[Action]:
 
 def plan_no_extension(project: Project) -> list[Action]:
     """Plan to turn them off again, if it was us who turned them on; decided when nobody uses them any more."""
-    if "worktree_config" not in record.read_team(project.common):
+    if "worktree_config" not in record.read_team(project.common) or _get(project.common, _EXTENSION) != "true":
         return []
     return [Action(f"turn {_EXTENSION} off again, unless something else uses it", lambda: _turn_off(project))]
 
