@@ -1,0 +1,237 @@
+"""The vectors, run against the core: what a peer in any language must make of what it is given."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from peercoord.core import graph, ids, liveness, names, records, tickets, views
+from peercoord.core.errors import UsageError
+from peercoord.core.liveness import Silence, Verdict
+from peercoord.core.names import Incarnation
+from peercoord.core.tickets import Sighting
+from protocol import document
+
+Given = dict[str, Any]
+FILES = sorted(path for path in document.VECTORS.glob("*.json") if not path.name.endswith(".schema.json"))
+
+
+def loaded() -> list[tuple[str, Given]]:
+    return [
+        (f"{path.stem}: {vector['description']}", vector)
+        for path in FILES
+        for vector in json.loads(path.read_text(encoding="utf-8"))["vectors"]
+    ]
+
+
+# -- names -------------------------------------------------------------------------------------------------------
+
+
+def _incarnation(found: Incarnation | None) -> Given | None:
+    return found and {"peer": found.peer, "number": found.number, "suffix": found.suffix}
+
+
+def _ticket(name: str) -> Given | None:
+    found = names.parse_ticket(name)
+    return found and {"task": found.task, "epoch": found.epoch, "done": found.done}
+
+
+def _new(name: str) -> Given | None:
+    found = names.parse_new(name)
+    return found and {"task": found[0], "nonce": found[1]}
+
+
+def _departed(name: str) -> Given | None:
+    found = names.parse_departed(name)
+    return found and {"who": _incarnation(found[0]), "by": _incarnation(found[1])}
+
+
+def _beat(name: str) -> Given | None:
+    found = names.parse_beat(name)
+    return found and {"seq": found[0], "by": _incarnation(found[1])}
+
+
+def _leader(name: str) -> Given | None:
+    term = names.parse_leader(name)
+    return None if term is None else {"term": term}
+
+
+def _result(name: str) -> Given | None:
+    found = names.parse_result(name)
+    return found and {"task": found[0], "epoch": found[1], "outcome": found[2]}
+
+
+def _record(name: str) -> Given | None:
+    task = names.parse_record(name)
+    return None if task is None else {"task": task}
+
+
+PARSERS: dict[str, Callable[[str], Given | None]] = {
+    "ticket": _ticket,
+    "new": _new,
+    "incarnation": lambda name: _incarnation(names.parse_incarnation(name)),
+    "departed": _departed,
+    "beat": _beat,
+    "leader": _leader,
+    "result": _result,
+    "record": _record,
+}
+
+
+def _id(given: Given) -> Given:
+    try:
+        return {"id": ids.check(given["value"])}
+    except UsageError:
+        return {"id": None}
+
+
+# -- placement, order --------------------------------------------------------------------------------------------
+
+
+def _place(given: Given) -> Given:
+    spot = tickets.spot(records.checked(given["definition"]), given["standing"].__getitem__)
+    return {"state": spot.state, "detail": spot.detail} if spot.detail else {"state": spot.state}
+
+
+def _results(given: Given) -> Given:
+    task, found = given["task"], given["names"]
+    return {"attempts": tickets.attempts(task, found), "highest_epoch": tickets.highest_epoch(task, found)}
+
+
+def _cycle(given: Given) -> Given:
+    return {"cycle": graph.cycle_through(given["start"], given["dependencies"].__getitem__)}
+
+
+def _level(given: Given) -> Given:
+    try:
+        return {"level": records.priority_level(given["priority"])}
+    except UsageError:
+        return {"level": None}
+
+
+def _tries(given: Given) -> Given:
+    ordered = tickets.in_order(given["names"])
+    return {"tickets": [str(ticket) for ticket in tickets.attempt_order(ordered, given["seed"])]}
+
+
+def _parsed(name: str) -> names.Ticket:
+    ticket = names.parse_ticket(name)
+    assert ticket
+    return ticket
+
+
+def _progress(given: Given) -> Given:
+    return {"progress": records.steps_progress(records.checked(given["definition"]), given["steps_done"])}
+
+
+# -- folds -------------------------------------------------------------------------------------------------------
+
+
+def _fold(given: Given) -> Given:
+    seen = [Sighting(s["task"], s["state"], s["detail"], s["epoch"], s["path"]) for s in given["sightings"]]
+    return {"states": {task: sighting.path for task, sighting in tickets.fold(seen).items()}}
+
+
+def _row(row: Given) -> views.Row:
+    lost = row["state"] == "missing"
+    return views.Row(
+        row["task"],
+        records.define(row["task"], "T"),
+        None if lost else Sighting(row["task"], row["state"], row["detail"], 1, ""),
+        holder=row.get("holder", ""),
+        entry={"progress": row["progress"]} if "progress" in row else None,
+        finished_by=row.get("finished_by", ""),
+    )
+
+
+def _summary(given: Given) -> Given:
+    return views.summary(map(_row, given["rows"]))
+
+
+# -- verdicts ----------------------------------------------------------------------------------------------------
+
+
+def _process(given: Given) -> Given:
+    def among(key: str) -> Callable[[Given], bool]:
+        return lambda process: {"pid": process["pid"], "start": process["start"]} in given[key]
+
+    verdict = liveness.by_process(given["record"], given["here"], among("running"), among("stopped"))
+    return {"verdict": verdict.state}
+
+
+def _activity(given: Given) -> Given:
+    me = names.parse_incarnation(given["me"])
+    assert me
+    silence = Silence()
+    for look in given["looks"]:
+        silence.look(look["at"], look["entries"], given["interval"])
+        if look["at"] == given["challenged_at"]:
+            silence.challenged_at, silence.challenger = look["at"], names.parse_incarnation(given["challenger"])
+    return {"verdict": liveness.by_activity(silence, given["ttl"], given["patience"], me).state}
+
+
+def _combined(given: Given) -> Given:
+    process, activity = (Verdict(given[key], "it was given") for key in ("process", "activity"))
+    return {"verdict": liveness.combined({}, process, activity, given["session_runs"]).state}
+
+
+def _watched(given: Given) -> Given:
+    me, leader = names.parse_incarnation(given["me"]), names.parse_incarnation(given["leader"] or "")
+    assert me
+    peers = [peer for peer in map(names.parse_incarnation, given["peers"]) if peer]
+    return {"watched": [str(peer) for peer in liveness.watched(me, peers, leader)]}
+
+
+RULES: dict[str, Callable[[Given], Given]] = {
+    "parse": lambda given: {"parsed": PARSERS[given["kind"]](given["name"])},
+    "shard": lambda given: {"shard": names.shard(given["id"])},
+    "block": lambda given: {"block": names.ready_shard(given["order"])},
+    "public": lambda given: {"json": ids.public(given["id"])},
+    "id": _id,
+    "place": _place,
+    "results": _results,
+    "cycle": _cycle,
+    "level": _level,
+    "in-order": lambda given: {"tickets": [str(ticket) for ticket in tickets.in_order(given["names"])]},
+    "tries": _tries,
+    "claimed": lambda given: {"ticket": str(_parsed(given["ticket"]).claimed())},
+    "completed": lambda given: {"ticket": str(_parsed(given["ticket"]).completed())},
+    "progress": _progress,
+    "fold": _fold,
+    "summary": _summary,
+    "process": _process,
+    "activity": _activity,
+    "combined": _combined,
+    "watched": _watched,
+}
+
+
+# -- the tests ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", [pytest.param(vector, id=name) for name, vector in loaded()])
+def test_the_core_does_what_the_vector_says(vector: Given) -> None:
+    found = RULES[vector["rule"]](vector["given"])
+    assert {key: found[key] for key in vector["then"]} == vector["then"]
+    for key, value in vector["then"].items():
+        assert type(found[key]) is type(value), f"{key}: {found[key]!r} for {value!r}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_of_vectors_is_valid_and_says_everything_once(path: Any) -> None:
+    vectors = json.loads(path.read_text(encoding="utf-8"))
+    schema = json.loads((document.VECTORS / "vectors.schema.json").read_text(encoding="utf-8"))
+    document.Draft202012Validator(schema).validate(vectors)
+    said = [vector["description"] for vector in vectors["vectors"]]
+    assert len(said) == len(set(said))
+
+
+def test_every_rule_is_used_and_described() -> None:
+    used = {vector["rule"] for _, vector in loaded()}
+    described = document.table("## Rules", (document.VECTORS / "README.md").read_text(encoding="utf-8"))
+    assert used == set(RULES)
+    assert used == {rule for row in described for rule in re.findall(r"`([^`]+)`", row[0])}
