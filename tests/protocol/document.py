@@ -33,9 +33,8 @@ def fences(text: str) -> list[tuple[str, str]]:
 def table(after: str, text: str = SPEC) -> list[list[str]]:
     """The cells of the first table after a piece of the page, without its head."""
     rest = text[text.index(after) + len(after) :]
-    lines = [line for line in rest[rest.index("\n|") + 1 :].splitlines()]
     rows = []
-    for line in lines:
+    for line in rest[rest.index("\n|") + 1 :].splitlines():
         if not line.startswith("|"):
             break
         rows.append([cell.strip() for cell in line.strip("|").split(" | ")])

@@ -1,0 +1,326 @@
+"""Clauses on peers, one by one, on a directory in memory: joining, beating, eviction and its sweep, leading, views."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from support import faults, tree
+from support.memory import MemoryDisk
+from support.worlds import World, unknown
+
+from peercoord.core import names, records
+from peercoord.core.errors import EvictedError, UsageError
+from peercoord.core.names import Ticket
+from peercoord.roles import membership as members
+from peercoord.roles.leader import Leadership
+from peercoord.roles.views import Reader
+from peercoord.roles.worker import Worker
+
+
+@pytest.fixture
+def world() -> World:
+    return World.new()
+
+
+@pytest.fixture
+def amber(world: World) -> Worker:
+    return world.join("amber")
+
+
+@pytest.fixture
+def birch(world: World) -> Worker:
+    return world.join("birch")
+
+
+def disk(world: World) -> MemoryDisk:
+    assert isinstance(world.disk, MemoryDisk)
+    return world.disk
+
+
+# -- joining -----------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_appears_whole(world: World) -> None:
+    """MBR-1, MBR-2, ORD-9: whatever it dies in, there is the whole directory or none."""
+    at = 0
+    while True:
+        at += 1
+        copy = disk(world).copy()
+        try:
+            world.on(faults.Crashing(copy, at)).join("amber")
+        except faults.Crash:
+            tree.check(copy)  # half a peer would be seen there
+        else:
+            break
+    assert at > 5
+
+
+def test_a_name_is_not_taken_twice(world: World, amber: Worker) -> None:
+    """MBR-3."""
+    with pytest.raises(UsageError, match="amber already"):
+        world.join("amber")
+
+
+def test_of_two_that_join_at_once_the_earlier_incarnation_stays(world: World) -> None:
+    """MBR-3."""
+    counting = faults.Counting(disk(world).copy())
+    world.on(counting).join("amber")
+    move = next(at for at, call in enumerate(counting.calls, 1) if call.name == "rename")
+    slow = world.on(faults.Pausing(world.disk, move, lambda: world.join("amber")))
+    with pytest.raises(UsageError, match="the same moment"):
+        slow.join("amber")
+    assert [one.peer for one in members.living(world.root)] == ["amber"]
+
+
+def test_an_incarnation_is_never_used_again(world: World, amber: Worker, birch: Worker) -> None:
+    """NAM-5, EVI-6."""
+    world.evict(amber.me, birch.me)
+    again = world.join("amber")
+    assert again.me.number == amber.me.number + 1
+    assert world.join("cedar", least=9).me.number == 9
+
+
+def test_a_peer_writes_its_own_record_only_while_it_is_one(world: World, amber: Worker, birch: Worker) -> None:
+    """MBR-5."""
+    amber.membership.update(branch="b")
+    assert members.read_record(world.root, amber.home) == amber.membership.record()
+    world.evict(amber.me, birch.me)
+    with pytest.raises(EvictedError):
+        amber.membership.update(branch="c")
+    assert amber.home not in disk(world).folders()
+
+
+def test_a_heartbeat_is_a_rename_that_works_on_a_full_disk(world: World, amber: Worker) -> None:
+    """MBR-6."""
+    full = world.on(faults.Failing(world.disk, faults.full)).resume(amber.me)
+    assert [full.membership.beat() for _ in range(3)] == [1, 2, 3]
+    assert [n for n in disk(world).listdir(amber.home) if n.startswith("beat~")] == ["beat~3"]
+
+
+def test_a_living_peer_answers_a_challenge(world: World, amber: Worker, birch: Worker) -> None:
+    """MBR-7, LIV-7."""
+    world.files.move(names.beat(amber.home, 0), names.beat(amber.home, 0, birch.me))
+    assert amber.membership.beat() == 1
+    assert [n for n in disk(world).listdir(amber.home) if n.startswith("beat~")] == ["beat~1"]
+
+
+def test_a_zombies_heartbeat_is_refused(world: World, amber: Worker, birch: Worker) -> None:
+    """MBR-6, MBR-8."""
+    world.evict(amber.me, birch.me)
+    with pytest.raises(EvictedError, match="by birch"):
+        amber.membership.beat()
+
+
+# -- evicting ----------------------------------------------------------------------------------------------------
+
+
+def test_one_rename_revokes_all_and_the_sweep_gives_it_back(world: World, amber: Worker, birch: Worker) -> None:
+    """EVI-1, EVI-3, ORD-7, ORD-8."""
+    world.add("1")
+    world.taken(amber, "1")
+    counting = faults.Counting(world.disk)
+    assert world.on(counting).evict(amber.me, birch.me)
+    assert str(counting.changes[0]) == str(counting.calls[0])
+    assert counting.calls[0].args == (names.peer_dir(amber.me), names.departed_dir(amber.me, birch.me))
+    assert counting.changes[-1].name == "rmdir"
+    assert world.at("1") == "queue/ready/2/000000/1~1"
+    assert not world.evict(amber.me, world.join("cedar").me)
+
+
+def test_a_sweep_ends_with_the_seal(world: World, amber: Worker, birch: Worker) -> None:
+    """EVI-5: a network client still reaches the moved directory and puts a ticket into claims/ after it was listed."""
+    world.add("1")
+    gone = names.departed_dir(amber.me, birch.me)
+    late = [lambda: world.disk.rename(world.at("1"), names.claim(gone, Ticket("1", 1)))]
+
+    def put_before_the_seal(call: faults.Call) -> faults.Fault | None:
+        if call.name == "rmdir" and call.path.endswith("/claims") and late:
+            late.pop()()
+        return None
+
+    world.on(faults.Failing(world.disk, put_before_the_seal)).evict(amber.me, birch.me)
+    assert late == []
+    assert world.at("1") == "queue/ready/2/000000/1~1"
+    assert names.claims_dir(gone) not in disk(world).folders()
+    with pytest.raises(OSError, match=r"claims|No such") as refused:
+        world.disk.rename(world.at("1"), names.claim(gone, Ticket("1", 2)))
+    assert refused.value.errno == errno.ENOENT
+
+
+def test_what_lies_in_claims_and_is_no_ticket_is_set_aside(world: World, amber: Worker, birch: Worker) -> None:
+    """LAY-5, VER-4."""
+    disk(world).create(f"{amber.home}/claims/.DS_Store", b"x", False)
+    world.evict(amber.me, birch.me)
+    assert any("DS_Store" in name for name in disk(world).listdir(names.QUARANTINE))
+    assert names.claims_dir(names.departed_dir(amber.me, birch.me)) not in disk(world).folders()
+
+
+def test_whoever_tidies_sweeps_what_is_not_sealed(world: World, amber: Worker, birch: Worker) -> None:
+    """EVI-2, TDY-1, TDY-4: and doing it again changes nothing."""
+    world.add("1")
+    world.taken(amber, "1")
+    Leadership(amber.membership).take()
+    world.disk.rename(names.peer_dir(amber.me), names.departed_dir(amber.me, birch.me))
+    world.janitor().tidy()
+    tree.check_at_rest(disk(world))
+    after = tree.situation(disk(world))
+    world.janitor().tidy()
+    assert tree.situation(disk(world)) == after
+
+
+def test_additions_half_done_are_brought_to_their_end(world: World) -> None:
+    """TDY-2, CRA-1."""
+    counting = faults.Counting(disk(world).copy())
+    world.on(counting).add("1")
+    link = next(at for at, call in enumerate(counting.calls, 1) if call.name == "link" and "births" in call.path)
+    with pytest.raises(faults.Crash):
+        world.on(faults.Crashing(world.disk, link + 1, "before")).add("1")
+    world.janitor().tidy()
+    assert world.queue.birth("1") is None or world.state("1") == ("ready", "2")
+    tree.check_at_rest(disk(world))
+
+
+def test_what_waits_for_something_done_is_placed_by_whoever_tidies(world: World, amber: Worker) -> None:
+    """TDY-3."""
+    world.add("1")
+    world.add("2", ("1",))
+    ticket = world.taken(amber, "1")
+    world.files.move(names.claim(amber.home, ticket), names.done("1"), make_home=True)
+    world.janitor().tidy()
+    assert world.state("2") == ("ready", "2")
+
+
+def test_a_task_parked_for_a_cycle_comes_back_when_the_cycle_is_gone(world: World) -> None:
+    """TDY-3, ADD-6."""
+    world.add("1")
+    world.add("2", ("1",))
+    note = {"why": "blocked", "kind": "cycle", "reason": "1 → 2 → 1"}
+    record = records.decode(world.files.read(names.definition("1")) or b"", "1")
+    world.files.put(names.definition("1"), records.encode({**record, "dependencies": [2], "parked": note}))
+    world.queue.again("1")
+    assert world.state("1") == ("parked", "blocked")
+    world.queue.edit("2", dependencies=[])
+    assert world.state("2") == ("ready", "2")
+    assert world.state("1") == ("waiting", "2")
+
+
+# -- leading -----------------------------------------------------------------------------------------------------
+
+
+def test_one_leads_and_every_taking_raises_the_term(world: World, amber: Worker, birch: Worker) -> None:
+    """LDR-1, LDR-2, LDR-3, INV-7."""
+    first, second = Leadership(amber.membership), Leadership(birch.membership)
+    assert (first.take(), second.take()) == (1, None)
+    first.give()
+    assert (second.take(above=7), first.term()) == (8, None)
+
+
+def test_the_ticket_may_be_taken_from_who_does_not_lead(world: World, amber: Worker, birch: Worker) -> None:
+    """LDR-4, LDR-5: and who had it finds out before it writes."""
+    first, second = Leadership(amber.membership), Leadership(birch.membership)
+    first.take()
+    assert second.take_from(amber.me, "its agent is gone") == 2
+    assert first.term() is None
+
+
+def test_the_sweep_lays_the_leadership_down(world: World, amber: Worker, birch: Worker) -> None:
+    """LDR-3, ORD-8."""
+    Leadership(amber.membership).take()
+    world.evict(amber.me, birch.me)
+    assert disk(world).listdir(names.LEADER) == ["leader~1"]
+
+
+def test_nothing_needs_a_leader(world: World, amber: Worker, birch: Worker) -> None:
+    """LDR-6."""
+    world.files.remove(names.leader(names.LEADER, 0))
+    world.add("1")
+    world.add("2", ("1",))
+    world.taken(amber, "1")
+    amber.membership.beat()
+    world.evict(amber.me, birch.me)
+    assert list(world.drained(birch)) == ["1", "2"]
+
+
+# -- views -------------------------------------------------------------------------------------------------------
+
+
+def test_views_and_notes_decide_nothing(world: World, amber: Worker) -> None:
+    """LAY-6, VIW-1, VIW-2, INV-10: all of them gone or false, everything goes on, and the views come back."""
+    world.add("1")
+    world.add("2", ("1",))
+    reader = Reader(world.queue, unknown)
+    reader.publish()
+    world.taken(amber, "1")
+    for path in (names.STATE, names.TASK_QUEUE, names.report("amber"), names.events("amber")):
+        disk(world).unlink(path)
+        disk(world).create(path, b"\0 false", False)
+    disk(world).unlink(names.assignment(amber.home, Ticket("1", 1)))
+    amber.complete("1")
+    assert list(world.drained(amber)) == ["2"]
+    reader.publish()
+    state = records.decode(world.files.read(names.STATE) or b"", names.STATE)
+    assert state["progress_summary"]["completed"] == 2
+
+
+def test_a_task_that_no_round_found_is_missing_and_not_ready(world: World) -> None:
+    """VIW-3, OPS-9."""
+    world.add("1")
+    disk(world).unlink(world.at("1"))
+    (row,) = Reader(world.queue, unknown).board().rows
+    assert row.status == "missing"
+
+
+def test_what_is_seen_in_one_round_of_five_is_not_missing(world: World) -> None:
+    """OPS-9: a listing of moving things missed it four times."""
+    world.add("1")
+    missed = iter(range(4))
+
+    class Missing(faults.Wrapper):
+        def around(self, call: faults.Call) -> object:
+            found = call.run()
+            lies = call.name == "listdir" and call.path == "queue/ready/2/000000"
+            return [] if lies and next(missed, None) is not None else found
+
+    assert world.on(Missing(world.disk)).state("1") == ("ready", "2")
+
+
+def test_unknown_files_are_left_alone(world: World, amber: Worker, birch: Worker) -> None:
+    """VER-4, NAM-3."""
+    strange = ("queue/ready/2/000000/notes.txt", "queue/new/README", "peers/backup.tar", "departed/x", "results/old/a")
+    world.add("1")
+    for path in strange:
+        disk(world).mkdir(path.rpartition("/")[0]) if path.startswith("results") else None
+        disk(world).create(path, b"", False)
+    world.taken(amber, "1")
+    world.evict(amber.me, birch.me)
+    world.janitor().tidy()
+    assert list(world.drained(birch)) == ["1"]
+    assert set(strange) <= set(disk(world).files())
+
+
+def test_the_epoch_lies_in_the_name_of_one_holder_for_ever(world: World, amber: Worker, birch: Worker) -> None:
+    """INV-2, CLM-3, CLM-4: an evicted holder's look at its own claim tells it to stop."""
+    world.add("1")
+    mine = names.claim(amber.home, world.taken(amber, "1"))
+    assert world.files.listed(mine)
+    world.evict(amber.me, birch.me)
+    assert not world.files.listed(mine)
+    assert world.taken(birch, "1") == Ticket("1", 2)
+
+
+def test_an_observer_never_uses_a_clock_of_the_wall(world: World) -> None:
+    """LIV-1, FMT-5: times in records are written, and no verdict reads one."""
+    from peercoord.core import liveness
+
+    here = {"host": "h", "boot_id": "b", "pid_ns": "p"}
+    process = {"pid": 1, "start": 1}
+    for year in ("1970", "2026", "9999"):
+        record = {
+            **here,
+            "agent": process,
+            "joined_at": f"{year}-01-01T00:00:00Z",
+            "stopped_at": f"{year}-01-01T00:00:00Z",
+        }
+        assert liveness.by_process(record, here, lambda _: True).state == liveness.ALIVE
+        assert liveness.by_process(record, here, lambda _: False).state == liveness.DEAD
