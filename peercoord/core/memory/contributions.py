@@ -38,7 +38,8 @@ class Contribution:
         peer: Who made it.
         task: The task it was made for, ``""`` if none.
         document: File name in the memory bank.
-        section: Heading path; ``()`` for the text above the first heading.
+        section: Heading path. ``()`` is the text above the first heading for an update, and for an addition the
+            document as a whole: below its title where it has one.
         occurrence: Which of the sections with that path, from 1.
         kind: ``addition`` (appended) or ``update`` (the section's whole text, anew).
         critical: It waits for a person even when it merges cleanly.

@@ -182,7 +182,7 @@ class Draft:
             node.core = styled(text, eol)
             if node.next:
                 node.tail = eol + (node.tail or eol)
-            elif ended:
+            elif ended or node.tail:
                 node.tail = eol + node.tail
 
     def _intact(self, node: Node, free: bool = False) -> bool:

@@ -1,9 +1,9 @@
 """The merge: a pure function of a document, what is contributed to it, and what already waits for a person.
 
 Promise: the same contributions give the same document in whatever order they come; only sections that something is
-contributed to change; each contribution ends in exactly one place of the outcome; and what was merged before and is
-given again changes nothing. So the leader may run it at any time, again and again, and a leader that died half way
-leaves nothing to repair.
+contributed to change; each contribution ends in exactly one place of the outcome; what is settled is never applied
+again, and what was merged and is given again by mistake does not stand there twice. So the leader may run it at any
+time, again and again.
 
 In one section: updates first (those whose base still stands simply apply, others go through a three-way merge with
 their base as ancestor), then additions in the order of their making. Two sides that differ become a candidate, and
@@ -14,7 +14,7 @@ applies freely, but only proposed.
 from __future__ import annotations
 
 from peercoord.core.errors import LostError, UsageError
-from peercoord.core.memory import additions, conflicts, contributions, outcome, progress, sections
+from peercoord.core.memory import additions, conflicts, outcome, progress, sections
 from peercoord.core.memory.draft import Draft
 from peercoord.core.memory.outcome import Candidate, Edit, Outcome, Side
 from peercoord.core.memory.places import KNOWN, STATIC
@@ -99,9 +99,9 @@ def decide(name: str, document: bytes | None, candidate: Candidate, text: str) -
             hint="see the new state with: peercoord review list",
         )
     text = sections.trimmed(sections.plain(text.encode()))
-    if candidate.conflict and any(line.startswith(("<<<<<<<", ">>>>>>>")) for line in text.split("\n")):
+    size = conflicts.marker_size(candidate.base, candidate.takes["both"])  # shorter ones are the document's own
+    if candidate.conflict and any(line.startswith(("<" * size, ">" * size)) for line in text.split("\n")):
         raise UsageError("the text still holds conflict markers", hint=f"peercoord review edit {candidate.id}")
-    contributions.check_text(text, "the text")
     if not work.draft.put(candidate.section, candidate.occurrence, text, free=True):
         raise UsageError(f"this text cannot stand there: {_WHY_OPEN}", hint=f"peercoord review edit {candidate.id}")
     work.apply(candidate.section, candidate.occurrence, candidate.members)
@@ -177,9 +177,8 @@ class _Work:
 
     def _group(self, one: Contribution) -> _Group:
         base = one.base if one.kind == "update" else ""
-        section = self.document.find(one.section, one.occurrence, base)
-        if section and not section.path and not section.core and one.kind == "addition":
-            section = self.document.root
+        named = one.section or one.kind == "update"
+        section = self.document.find(one.section, one.occurrence, base) if named else self.document.root
         if section:
             guard = self.guard or (_WHY_MARK if section.guarded else "")
             return _Group(section.path, section.occurrence, section, guard)

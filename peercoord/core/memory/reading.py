@@ -212,7 +212,7 @@ def _revise(write: _Writer, kind: str, piece: Piece, past: _Past) -> None:
     text = piece.text
     if kind == "copy":
         before = _before(piece, past)
-        kind, text = _difference(before, text)
+        kind, text = _difference(before, text, bool(piece.path))
         if past.settled:
             base = write.keep(before.encode())
         nothing = kind == "addition" and not text
@@ -242,10 +242,12 @@ def _before(piece: Piece, past: _Past) -> str:
     return text
 
 
-def _difference(before: str, text: str) -> tuple[str, str]:
+def _difference(before: str, text: str, named: bool) -> tuple[str, str]:
     """Give kind and text of an edit: what only adds at the end is an addition, and conflicts with nothing."""
     if text == before:
         return "addition", ""
+    if not named:
+        return "update", text  # an addition without a section would go below the title
     if not before or text.startswith(before + "\n"):
         return "addition", text[len(before) :].strip("\n")
     return "update", text

@@ -1,0 +1,193 @@
+"""What must hold for every document and every set of contributions."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from memory.helpers import DOCUMENTS, note, places, texts
+from peercoord.core.errors import UsageError
+from peercoord.core.memory import ledger, sections
+from peercoord.core.memory.merge import decide, merge
+from peercoord.core.memory.undo import undo
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.core.memory.contributions import Contribution
+    from peercoord.core.memory.outcome import Outcome
+
+NAME = "techContext.md"
+NEW = ("Something new", "And below it")
+WORDS = ("- item", "* star", "1. one", "Text of two\nlines.", "```\n# code\n```", "| a |\n|---|\n| 1 |", "> # quote")
+CHANGES = ("first line", "last line", "all of it")
+RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[bytes, list[Contribution]]:
+    """A document of the corpus, and contributions of four peers to a few of its sections and to new ones."""
+    document = DOCUMENTS[draw(st.sampled_from(sorted(DOCUMENTS)))]
+    found = sections.split(document).sections
+    spots = draw(st.lists(st.sampled_from(found), min_size=1, max_size=3))
+    made = []
+    for number in range(draw(st.integers(1, 7))):
+        spot = draw(st.sampled_from([*spots, None]))
+        peer = f"instance-{draw(st.integers(1, 4))}"
+        common = {"peer": peer, "time": draw(st.integers(0, 5)), "critical": draw(st.integers(0, 4)) == 0}
+        if spot is None or draw(st.booleans()):
+            text = f"{draw(st.sampled_from(WORDS))} {draw(st.integers(0, 3))}"
+            path, occurrence = (spot.path, spot.occurrence) if spot else (NEW[: draw(st.integers(1, 2))], 1)
+            add = {"kind": "addition", "occurrence": occurrence}
+        else:
+            text, path = _changed(spot.text, draw(st.sampled_from(CHANGES)), f"by {number}"), spot.path
+            add = {"kind": "update", "base": spot.hash, "occurrence": spot.occurrence}
+        try:
+            made.append(note(text, path, **common, **add, source=f"call:{number}"))  # type: ignore[arg-type]
+        except UsageError:
+            continue  # the text of that section is open at its end, or its heading is too long to be named
+    return document, made
+
+
+def _changed(text: str, where: str, word: str) -> str:
+    lines = text.split("\n")
+    if where == "first line":
+        return "\n".join([f"{word} {lines[0].lstrip(' #>-|`~')}", *lines[1:]])
+    return "\n".join([*lines, "", word]) if where == "last line" else word
+
+
+def run(document: bytes, given_: list[Contribution], merge3: Merge3, **more: object) -> Outcome:
+    return merge(NAME, document, given_, texts(document), merge3, **more)  # type: ignore[arg-type]
+
+
+def outside(document: bytes, outcome: Outcome) -> tuple[list[bytes], list[bytes]]:
+    """The sections that the outcome does not name as changed, before and after."""
+    named = {(sections.fold(edit.section), edit.occurrence) for edit in outcome.edits}
+    before, after = (
+        [s.span for s in sections.split(one).sections if (sections.fold(s.path), s.occurrence) not in named]
+        for one in (document, outcome.document)
+    )
+    return before, after
+
+
+@RELAXED
+@given(situations())
+def test_each_contribution_is_in_one_place_and_its_text_in_the_document(
+    merge3: Merge3, situation: tuple[bytes, list[Contribution]]
+) -> None:
+    document, made = situation
+    outcome = run(document, made, merge3)
+    assert places(outcome).keys() == {one.id for one in made}
+    lines = {line.strip() for line in sections.plain(outcome.document.removeprefix(sections.BOM)).split("\n")}
+    updated = {one.section for one in made if one.kind == "update"}
+    for one in made:
+        if one.kind == "addition" and one.id in outcome.applied:
+            assert {line.strip() for line in one.content.split("\n") if line.strip()} <= lines
+        if one.kind == "update" and one.id in outcome.applied and len(updated) == len(made) == 1:
+            assert {line.strip() for line in one.content.split("\n")} <= lines | {""}
+
+
+@RELAXED
+@given(situations())
+def test_only_named_sections_change_and_each_only_where_something_was_contributed(
+    merge3: Merge3, situation: tuple[bytes, list[Contribution]]
+) -> None:
+    document, made = situation
+    outcome = run(document, made, merge3)
+    before, after = outside(document, outcome)
+    assert before == after
+    for edit in outcome.edits:
+        if not edit.contributions and edit.before:
+            assert outcome.texts[edit.before].rstrip() == outcome.texts[edit.after].rstrip()
+    found = {(sections.fold(s.path), s.occurrence): s.span for s in sections.split(outcome.document).sections}
+    for edit in outcome.edits:
+        assert found[sections.fold(edit.section), edit.occurrence] == outcome.texts[edit.after]
+
+
+@RELAXED
+@given(situations(), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_matter(
+    merge3: Merge3, situation: tuple[bytes, list[Contribution]], chance: random.Random
+) -> None:
+    document, made = situation
+    shuffled = list(made)
+    chance.shuffle(shuffled)
+    one, two = run(document, made, merge3), run(document, shuffled, merge3)
+    assert one.document == two.document
+    assert places(one) == places(two)
+    assert one.candidates == two.candidates
+
+
+@RELAXED
+@given(situations())
+def test_nothing_is_applied_twice(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
+    document, made = situation
+    once = run(document, made, merge3)
+    settled = {*once.applied, *once.duplicates, *once.superseded}
+    again = merge(
+        NAME, once.document, made, texts(document, once.document), merge3, candidates=once.candidates, settled=settled
+    )
+    assert again.document == once.document
+    assert again.standing == once.candidates
+    assert not again.candidates
+    assert not again.void
+    assert again.waiting == once.waiting
+    replayed = [one for one in made if one.kind == "addition" and one.id in once.applied]
+    bare = run(once.document, replayed, merge3)
+    assert bare.document == once.document
+
+
+@RELAXED
+@given(situations(), st.booleans())
+def test_undo_restores(merge3: Merge3, situation: tuple[bytes, list[Contribution]], with_backup: bool) -> None:
+    document, made = situation
+    outcome = run(document, made, merge3)
+    entry = ledger.entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
+    back = undo(entry, outcome.document, outcome.texts, merge3, document if with_backup else None)
+    assert back.document == document
+
+
+@RELAXED
+@given(situations())
+def test_every_candidate_can_be_decided_and_touches_its_section_alone(
+    merge3: Merge3, situation: tuple[bytes, list[Contribution]]
+) -> None:
+    document, made = situation
+    outcome = run(document, made, merge3)
+    for candidate in outcome.candidates:
+        try:
+            done = decide(NAME, outcome.document, candidate, candidate.takes["right"])
+        except UsageError as error:
+            assert "cannot stand there" in error.message
+            continue
+        before, after = outside(outcome.document, done)
+        assert before == after
+        assert sorted(done.applied) == sorted(candidate.members)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_section_of_the_corpus_takes_an_addition_and_gives_it_back(name: str, merge3: Merge3) -> None:
+    document = DOCUMENTS[name]
+    for spot in sections.split(document).sections:
+        if any(len(part) > 300 for part in spot.path):
+            continue
+        one = note("- an addition", spot.path, occurrence=spot.occurrence)
+        outcome = run(document, [one], merge3)
+        if outcome.candidates:
+            assert spot.guarded or name in ("fence_unclosed", "comment_unclosed", "heading_indented")
+            outcome = decide(NAME, document, outcome.candidates[0], spot.text) if spot.guarded else outcome
+            continue
+        assert outcome.applied == [one.id]
+        before, after = outside(document, outcome)
+        assert before == after
+        assert document in _without_insertion(document, outcome.document)
+        entry = ledger.entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
+        assert undo(entry, outcome.document, outcome.texts, merge3).document == document
+
+
+def _without_insertion(before: bytes, after: bytes) -> list[bytes]:
+    """All that is left when one run of bytes is cut out of a text that grew."""
+    grown = len(after) - len(before)
+    return [after[:at] + after[at + grown :] for at in range(len(before) + 1)]

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory.helpers import DOCUMENTS, OUTLINES
+from peercoord.core.errors import UsageError
+from peercoord.core.memory import sections
+
+PIECES = st.sampled_from(
+    ["# A", "## B", "B\n---", "x\n===", "- a", "  - b", "> # q", "```", "~~~", "<!--", "-->", "| a |\n|---|", "---"]
+    + ["text", "    code", "\t", " ", "<div>", "[a]: b", "+++", "\ufeff", "\u2028", "\x00", "1. x", "# ", "#", "é"]
+)
+ENDINGS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "", " \n", "\n   \n"])
+MARKDOWN = st.lists(st.tuples(PIECES, ENDINGS), max_size=25).map(lambda parts: "".join(a + b for a, b in parts))
+
+
+def test_the_corpus_is_large_enough_and_every_document_has_its_outline() -> None:
+    assert len(DOCUMENTS) >= 40
+    assert DOCUMENTS.keys() == OUTLINES.keys()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_is_the_row_of_its_sections_and_these_are_the_ones_meant(name: str) -> None:
+    document = sections.split(DOCUMENTS[name])
+    assert sections.join(document.sections) == DOCUMENTS[name]
+    assert [[*section.path, section.occurrence] for section in document.sections[1:]] == OUTLINES[name]
+
+
+@given(st.one_of(MARKDOWN, st.text()))
+def test_any_text_is_the_row_of_its_sections(text: str) -> None:
+    found = sections.split(text.encode()).sections
+    assert sections.join(found) == text.encode()
+    assert found[0].level == 0
+    assert all(section.head for section in found[1:])
+    for section in found:
+        assert section.core == section.core.strip(b"\r\n")
+        assert not section.lead.strip()
+        assert not section.tail.strip()
+
+
+@given(MARKDOWN)
+def test_a_section_alone_reads_as_it_does_in_its_document(text: str) -> None:
+    for section in sections.split(text.encode()).sections[1:]:
+        alone = sections.split(b"\n" + section.span).sections
+        assert [one.path[-1:] for one in alone] == [(), section.path[-1:]]
+        assert alone[1].core == section.core
+
+
+@given(MARKDOWN)
+def test_every_line_with_text_is_in_exactly_one_block(text: str) -> None:
+    text = sections.plain(text.encode())
+    lines = [line for block in sections.blocks(text) for line in block.text.split("\n")]
+    assert [line for line in lines if line.strip()] == [line for line in text.split("\n") if line.strip()]
+
+
+def test_bytes_that_are_no_utf8_are_refused_with_their_place() -> None:
+    with pytest.raises(UsageError, match=r"notes\.md is not valid UTF-8 \(byte 3\)"):
+        sections.split(b"abc\xff\n", "notes.md")
+
+
+def test_blank_lines_around_a_text_are_in_no_hash() -> None:
+    close, loose = (sections.split(text).find(("A",)) for text in (b"# A\ntext\n## B\n", b"# A\n\n\ntext\n\n\n## B\n"))
+    assert close
+    assert loose
+    assert close.hash == loose.hash == sections.digest(b"text")
+
+
+def guarded(name: str) -> set[str]:
+    return {sections.shown(section.path) for section in sections.split(DOCUMENTS[name]).sections if section.guarded}
+
+
+def test_a_mark_guards_its_section_and_what_is_below_it() -> None:
+    assert guarded("approval_marks") == {"Patterns › Money", "Patterns › Money › Rounding", "Patterns › Keys"}
+
+
+def test_a_mark_above_all_headings_guards_everything() -> None:
+    assert guarded("approval_of_everything") == {"the text above the first heading", "Charter", "Charter › Scope"}
+
+
+def test_a_mark_in_code_guards_nothing() -> None:
+    assert guarded("approval_only_talked_about") == set()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (("Log", "Monday", "Done"), "Log › Monday › Done"),
+        (("log", "MONDAY", "done"), "Log › Monday › Done"),
+        (("Tuesday", "Done"), "Log › Tuesday › Done"),
+        (("Open",), "Log › Monday › Open"),
+        (("Done",), None),  # there are three, and none of them is meant more than another
+        (("Wednesday",), None),
+    ],
+)
+def test_a_section_is_found_as_people_name_it(wanted: tuple[str, ...], found: str | None) -> None:
+    section = sections.split(DOCUMENTS["duplicates_below_duplicates"]).find(wanted)
+    assert (section and sections.shown(section.path)) == found
+
+
+def test_of_several_with_one_heading_the_base_says_which_then_the_number() -> None:
+    document = sections.split(DOCUMENTS["duplicate_headings"])
+    path = ("Decisions", "Decision")
+    redis = document.sections[3]
+    assert document.find(path, 1, redis.hash) is redis
+    assert document.find(path, 2) is redis
+    assert document.find(path, 9) is document.sections[4]
+
+
+def test_the_text_about_the_whole_document_stands_below_its_one_title() -> None:
+    assert sections.split(b"# T\n\n## A\n").root.path == ("T",)
+    assert sections.split(b"## A\n\n# T\n").root.path == ()
+    assert sections.split(b"# A\n\n# B\n").root.path == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [("  A   b ", "A b"), ("A ##", "A"), ("C#", "C#"), ("A <!-- x --> b", "A b"), ("#", ""), ("a <!-- b", "a <!-- b")],
+)
+def test_heading_text(raw: str, text: str) -> None:
+    assert sections.heading_text(raw) == text
+
+
+def test_parse_path() -> None:
+    assert sections.parse_path("Tech › Limits > Sizes") == ("Tech", "Limits", "Sizes")
+    assert sections.parse_path("## Limits") == ("Limits",)
+    assert sections.parse_path("a>b") == ("a>b",)
+
+
+def test_blocks_that_say_the_same_have_one_key() -> None:
+    keys = [block.key for text in ("- a  ", "* a", "+ a", "1. a", "7. a") for block in sections.blocks(text)]
+    assert keys == ["- a", "- a", "- a", "1. a", "1. a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# " + "<!--" * 50_000, "`" * 100_000 + "<!-- peercoord: approval -->", ">" * 100_000, "- " * 50_000, "[a" * 50_000],
+)
+def test_hostile_text_takes_no_time(text: str) -> None:
+    assert sections.join(sections.split(text.encode()).sections) == text.encode()
