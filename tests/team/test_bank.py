@@ -73,22 +73,28 @@ def test_add_everything_and_commit_all_take_neither_link_nor_bank(kind):
     assert linked(there, kind)
 
 
-def test_a_merge_that_brings_bank_changes_passes_the_link_by(tracked):
-    tracked.up(1)
-    there = tracked.instance(1)
+def test_a_merge_that_brings_bank_changes_passes_the_link_by(team):
+    there = team.instance(1)
     there.commit("src/mine.py")
-    tracked.commit("memory-bank/progress.md", "# Changed\n")
-    tracked.commit("memory-bank/new.md", "# New\n")
+    team.commit("memory-bank/progress.md", "# Changed\n")
+    team.commit("memory-bank/new.md", "# New\n")
     there.git("merge", "-q", "main")
-    assert clean(there, tracked)
-    assert linked(there, tracked)
+    assert clean(there, team)
+    assert linked(there, team)
     assert there.git("show", "HEAD:memory-bank/new.md") == "# New\n"
-    tracked.git("merge", "-q", "team/instance-1")
-    assert clean(there, tracked)
-    assert (tracked.path / "memory-bank/progress.md").read_text() == "# Changed\n"
+    team.git("merge", "-q", "team/instance-1")
+    assert clean(there, team)
+    assert (team.path / "memory-bank/progress.md").read_text() == "# Changed\n"
 
 
-@pytest.mark.parametrize("words", [("stash",), ("stash", "-u"), ("stash", "push", "-u", "-k")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stash", "-u"),
+        pytest.param(("stash",), marks=pytest.mark.slow),
+        pytest.param(("stash", "push", "-u", "-k"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_stash_and_its_return(kind, words):
     kind.up(1)
     there = kind.instance(1)
@@ -124,22 +130,20 @@ def test_branch_switches_there_and_back(kind):
     assert linked(there, kind)
 
 
-def test_a_rebase_over_changes_of_the_bank(tracked):
-    tracked.up(1)
-    there = tracked.instance(1)
+def test_a_rebase_over_changes_of_the_bank(team):
+    there = team.instance(1)
     there.commit("src/one.py")
     there.commit("src/two.py")
-    tracked.commit("memory-bank/progress.md", "# Changed\n")
+    team.commit("memory-bank/progress.md", "# Changed\n")
     there.git("rebase", "-q", "main")
-    assert clean(there, tracked)
-    assert linked(there, tracked)
+    assert clean(there, team)
+    assert linked(there, team)
 
 
-def test_resets_picks_reverts_and_bisections(tracked):
-    tracked.up(1)
-    there = tracked.instance(1)
-    picked = tracked.commit("memory-bank/progress.md", "# Changed\n")
-    tracked.commit("src/main.py", "print('later')\n")
+def test_resets_picks_reverts_and_bisections(team):
+    there = team.instance(1)
+    picked = team.commit("memory-bank/progress.md", "# Changed\n")
+    team.commit("src/main.py", "print('later')\n")
     there.git("cherry-pick", picked)
     assert clean(there)
     there.git("revert", "--no-edit", "HEAD")
@@ -148,17 +152,16 @@ def test_resets_picks_reverts_and_bisections(tracked):
     there.git("bisect", "start", "HEAD", "HEAD~2")
     there.git("bisect", "reset")
     there.git("sparse-checkout", "reapply")
-    assert clean(there, tracked)
-    assert linked(there, tracked)
+    assert clean(there, team)
+    assert linked(there, team)
 
 
-def test_new_files_of_a_tracked_bank_are_seen_in_the_main_checkout(tracked):
-    tracked.up(1)
-    tracked.write("memory-bank/decisions.md")
-    assert tracked.status() == "?? memory-bank/decisions.md\n"
-    tracked.git("add", "memory-bank/decisions.md")
-    tracked.git("commit", "-q", "-m", "decisions")
-    assert clean(tracked, tracked.instance(1))
+def test_new_files_of_a_tracked_bank_are_seen_in_the_main_checkout(team):
+    team.write("memory-bank/decisions.md")
+    assert team.status() == "?? memory-bank/decisions.md\n"
+    team.git("add", "memory-bank/decisions.md")
+    team.git("commit", "-q", "-m", "decisions")
+    assert clean(team, team.instance(1))
 
 
 def test_the_status_of_the_main_checkout_is_as_it_was(repo, home):
@@ -185,12 +188,11 @@ def test_a_bank_that_a_person_ignores_by_themselves_stays_ignored(repo, home, wh
     assert repo.plan().actions == []
 
 
-def test_global_excludes_go_on_working_in_worktrees(tracked, home):
-    tracked.up(1)
+def test_global_excludes_go_on_working_in_worktrees(team, home):
     home.joinpath(".config/git").mkdir(parents=True)
     home.joinpath(".config/git/ignore").write_text("*.swp\n")
-    tracked.instance(1).write("x.swp")
-    assert clean(tracked.instance(1))
+    team.instance(1).write("x.swp")
+    assert clean(team.instance(1))
 
 
 def test_a_gitignore_that_brings_everything_back_does_not_show_our_directories(repo):
@@ -329,26 +331,25 @@ def test_a_bank_on_another_branch_of_the_main_checkout_is_only_noted(tracked):
 # -- what stands in the link's place -------------------------------------------------------------------------------
 
 
-def test_a_conflict_in_the_bank_puts_a_directory_there_and_the_next_run_the_link_again(tracked):
-    tracked.up(1)
-    there = tracked.instance(1)
-    tracked.git("switch", "-q", "-c", "other")
-    tracked.commit("memory-bank/progress.md", "# Other\n")
-    tracked.git("switch", "-q", "main")
-    tracked.commit("memory-bank/progress.md", "# Main\n")
+def test_a_conflict_in_the_bank_puts_a_directory_there_and_the_next_run_the_link_again(team):
+    there = team.instance(1)
+    team.git("switch", "-q", "-c", "other")
+    team.commit("memory-bank/progress.md", "# Other\n")
+    team.git("switch", "-q", "main")
+    team.commit("memory-bank/progress.md", "# Main\n")
     there.git("switch", "-q", "other", "--ignore-other-worktrees")
     there.git("merge", "-q", "main", ok=False)
-    assert (tracked.path / "memory-bank/progress.md").read_text() == "# Main\n"
-    made = tracked.plan()
+    assert (team.path / "memory-bank/progress.md").read_text() == "# Main\n"
+    made = team.plan()
     assert any("has work of its own" in note for note in made.notes)
     plans.run(made.actions)
     assert "<<<<<<<" in (there.path / "memory-bank/progress.md").read_text()
     there.write("memory-bank/progress.md", "# Both\n")
     there.git("add", "--sparse", "memory-bank/progress.md")
     there.git("commit", "-q", "-m", "merged")
-    tracked.up(1)
-    assert linked(there, tracked)
-    assert clean(there, tracked)
+    team.up(1)
+    assert linked(there, team)
+    assert clean(there, team)
     assert there.git("show", "HEAD:memory-bank/progress.md") == "# Both\n"
 
 
@@ -362,12 +363,11 @@ def test_files_that_somebody_put_in_the_link_s_place_are_kept_and_named(kind):
     assert (there.path / "memory-bank/mine.md").read_text() == "# Mine\n"
 
 
-def test_a_changed_copy_hidden_by_sparse_patterns_is_not_overwritten(tracked):
-    tracked.up(1)
-    there = tracked.instance(1)
+def test_a_changed_copy_hidden_by_sparse_patterns_is_not_overwritten(team):
+    there = team.instance(1)
     (there.path / "memory-bank").unlink()
     there.write("memory-bank/progress.md", "# Written here by mistake\n")
-    _, warnings = tracked.up(1)
+    _, warnings = team.up(1)
     assert "something of its own is there" in " ".join(warnings)
     assert (there.path / "memory-bank/progress.md").read_text() == "# Written here by mistake\n"
 
@@ -406,8 +406,15 @@ def test_a_link_is_never_made_through_another_link(repo, tmp_path):
 # -- a main checkout that is sparse itself, and settings of one worktree alone ---------------------------------------
 
 
-@pytest.mark.parametrize("cone", ["--cone", "--no-cone"])
-@pytest.mark.parametrize("shared_config", [False, True])
+@pytest.mark.parametrize(
+    ("cone", "shared_config"),
+    [
+        ("--cone", False),
+        ("--no-cone", True),
+        pytest.param("--cone", True, marks=pytest.mark.slow),
+        pytest.param("--no-cone", False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_sparse_main_checkout_stays_as_it_is_and_worktrees_follow_it(tracked, cone, shared_config):
     tracked.commit("big/data.txt")
     patterns = ["src", "memory-bank"] if cone == "--cone" else ["/*", "!/big/"]

@@ -211,7 +211,7 @@ def test_the_repository_s_own_hook_runs_once_at_the_end(repo):
     assert repo.plan(1).actions == []
 
 
-@pytest.mark.parametrize("name", ["post-checkout", "pre-commit", "post-index-change", "post-rewrite"])
+@pytest.mark.parametrize("name", ["post-checkout", "post-index-change"])
 def test_a_failing_hook_does_not_stop_the_team(repo, name):
     hook(repo, name, "echo the hook is broken >&2; exit 1")
     _, warnings = repo.up(2)

@@ -243,7 +243,13 @@ def picture(repo) -> dict[str, object]:
     }
 
 
-SHAPES = ["tracked", "ignored", "missing", "sparse", "bare", "no-exclude", "no-newline", "subdirectory", "packed"]
+SHAPES = [
+    *("tracked", "missing", "sparse", "bare"),
+    *(
+        pytest.param(shape, marks=pytest.mark.slow)
+        for shape in ("ignored", "no-exclude", "no-newline", "subdirectory", "packed")
+    ),
+]
 
 
 def shaped(repo, shape, tmp_path):

@@ -170,12 +170,11 @@ def unlink(bank_path: str, tree: Path) -> None:
 
 def untouched(project: Project) -> Path | None:
     """Give the directory of the memory bank that the team made, if nobody has changed or added anything in it."""
-    made = record.read_project(project.common, project.sub).get("bank_made")
-    if not isinstance(made, dict) or not isinstance(made.get("path"), str):
+    made = record.table(record.read_project(project.common, project.sub), "bank_made")
+    if not isinstance(made.get("path"), str):
         return None
-    place = project.main / made["path"]
-    files = made.get("files")
-    if place.is_symlink() or not place.is_dir() or not isinstance(files, dict) or _modes(project.main, made["path"]):
+    place, files = project.main / made["path"], record.table(made, "files")
+    if place.is_symlink() or not place.is_dir() or _modes(project.main, made["path"]):
         return None
     same = all(
         entry.is_file() and not entry.is_symlink() and files.get(entry.name) == _digest(entry.read_bytes())

@@ -89,6 +89,17 @@ def check(project: Project, known: Branches, branch: str) -> None:
             raise PeercoordError(text, hint, code="branch-blocked")
 
 
+def check_has(project: Project, start: str, sub: str) -> None:
+    """Refuse a commit in which the project's directory is missing.
+
+    Raises:
+        PeercoordError: A worktree that starts from it would have no project.
+    """
+    if sub and not git.fields(project.main, "ls-tree", "-z", "--full-tree", start, "--", sub):
+        text = f"commit {start[:7]} has no {shown_path(sub)}/, so a worktree of it would have no project"
+        raise PeercoordError(text, "commit the directory first, or choose another commit: --base", code="no-base")
+
+
 def origin(project: Project, known: Branches, branch: str) -> str:
     """Say for people where a worktree's branch comes from."""
     tip = known.existing.get(branch)

@@ -70,7 +70,7 @@ def _shared(path: str, bank: str) -> bool:
 
 def _copy_all(main: Path, tree: Path, paths: list[str]) -> str:
     git_dir = Path(git.text(tree, "rev-parse", "--absolute-git-dir"))
-    copied = dict(record.read_worktree(git_dir).get("copied") or {})
+    copied = dict(record.table(record.read_worktree(git_dir), "copied"))
     left = []
     for path in paths:
         source, target = main / path, tree / path
@@ -78,7 +78,7 @@ def _copy_all(main: Path, tree: Path, paths: list[str]) -> str:
         inside = Path(os.path.realpath(target.parent)).is_relative_to(tree)
         if not inside or not _copy(source, target, git_dir / "peercoord.copy"):
             left.append(path)
-        elif path.isprintable():
+        elif path.isprintable():  # what a record cannot spell counts as somebody's own
             copied[path] = digest(target)
     record.note_worktree(git_dir, copied=copied)
     return f"not copied into {git.shown_path(tree)}: {', '.join(map(git.shown_path, left))}" if left else ""

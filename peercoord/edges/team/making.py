@@ -52,7 +52,7 @@ def add(project: Project, bank: Bank, seat: Seat, start: str, setup: tuple[str, 
     """
     words = ["worktree", "add", "-q", "--no-checkout"]
     if start:
-        noted = record.read_project(project.common, project.sub).get("branches") or {}
+        noted = record.table(record.read_project(project.common, project.sub), "branches")
         record.note_project(project.common, project.sub, branches={**noted, seat.branch: start})
         words += ["--no-track", "-b", seat.branch, str(seat.worktree), start]
     else:

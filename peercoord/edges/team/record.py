@@ -42,24 +42,26 @@ def note_team(common: Path, **facts: object) -> None:
     put(home / _TEAM, records.encode({"schema_version": records.SCHEMA_VERSION, **read_team(common), **facts}))
 
 
+def table(known: Json, key: str) -> Json:
+    """Give a part of a record that has parts itself; empty if it is missing or of another kind."""
+    found = known.get(key)
+    return found if isinstance(found, dict) else {}
+
+
 def read_project(common: Path, sub: str) -> Json:
     """Read what the team's record says of one project of the repository."""
-    projects = read_team(common).get("projects")
-    own = projects.get(sub) if isinstance(projects, dict) else None
-    return own if isinstance(own, dict) else {}
+    return table(table(read_team(common), "projects"), sub)
 
 
 def note_project(common: Path, sub: str, **facts: object) -> None:
     """Put facts about one project into the team's record, keeping the others."""
-    projects = read_team(common).get("projects")
-    known = projects if isinstance(projects, dict) else {}
-    note_team(common, projects={**known, sub: {**read_project(common, sub), **facts}})
+    known = table(read_team(common), "projects")
+    note_team(common, projects={**known, sub: {**table(known, sub), **facts}})
 
 
 def forget_project(common: Path, sub: str) -> bool:
     """Take a project out of the team's record; say whether it was the last one, and the record is gone."""
-    projects = read_team(common).get("projects")
-    others = {key: value for key, value in projects.items() if key != sub} if isinstance(projects, dict) else {}
+    others = {key: known for key, known in table(read_team(common), "projects").items() if key != sub}
     if others:
         note_team(common, projects=others)
         return False

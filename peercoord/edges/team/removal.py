@@ -111,10 +111,10 @@ def plan_branches(project: Project, gone: Collection[Seat] = ()) -> Plan:
         gone: Seats whose worktrees will be gone by then.
     """
     made = Plan()
-    branches = record.read_project(project.common, project.sub).get("branches")
+    branches = record.table(record.read_project(project.common, project.sub), "branches")
     leaving = {seat.worktree for seat in gone}
     used = {tree.branch: tree.path for tree in worktrees(project) if tree.path not in leaving}
-    for branch in branches if isinstance(branches, dict) else ():
+    for branch in branches:
         tip = _tip(project, branch)
         if not tip:
             continue
@@ -170,8 +170,8 @@ def _lost(seat: Seat, named: Collection[str]) -> str:
 
 
 def _plan_bank(project: Project, made: Plan) -> list[Action]:
-    known = record.read_project(project.common, project.sub).get("bank_made")
-    if not isinstance(known, dict):
+    known = record.table(record.read_project(project.common, project.sub), "bank_made")
+    if not known:
         return []
     place = bank.untouched(project)
     if place is None:
@@ -185,7 +185,7 @@ def _plan_settings(project: Project) -> list[Action]:
     team = record.read_team(project.common)
     if not team:
         return []
-    others = set(team.get("projects") or {}) - {project.sub}
+    others = set(record.table(team, "projects")) - {project.sub}
     known = record.read_project(project.common, project.sub).get("bank")
     actions = [] if others else sparse.plan_no_extension(project)
     actions += excludes.plan_no_block(

@@ -206,7 +206,7 @@ def _listed(common: Path) -> list[Worktree]:
     """Read git's list as it is, without a bare repository's own entry."""
     admin = _admin_dirs(common)
     found = []
-    for block in git.ask(common, "worktree", "list", "--porcelain", "-z").out.split("\0\0"):
+    for block in git.ask(common, "--git-dir=.", "worktree", "list", "--porcelain", "-z").out.split("\0\0"):
         facts = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
         if facts and "bare" not in facts:
             path = Path(facts["worktree"])

@@ -76,8 +76,7 @@ def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = (
     else:
         known = record.read_worktree(tree.git_dir)
         link = project.path(str(record.read_project(project.common, project.sub).get("bank") or ""))
-        copied = known.get("copied")
-        found += _files(tree.path, project.main, link, copied if isinstance(copied, dict) else {})
+        found += _files(tree.path, project.main, link, record.table(known, "copied"))
         found += _submodules(project, tree)
         found += _processes(tree.path, ignore_pids)
     return found

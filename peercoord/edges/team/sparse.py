@@ -73,8 +73,8 @@ def leave_out(project: Project, tree: Path, pattern: str) -> None:
 
 def take_back(tree: Path, git_dir: Path) -> None:
     """Undo ``leave_out``: the worktree has the patterns it had before, or none."""
-    known = record.read_worktree(git_dir).get("sparse")
-    if not isinstance(known, dict):
+    known = record.table(record.read_worktree(git_dir), "sparse")
+    if not known:
         return
     if known.get("patterns"):
         _set(tree, list(known["patterns"]))
@@ -127,8 +127,8 @@ def _turn_on(project: Project) -> str:
 
 def _turn_off(project: Project) -> str:
     common, own = project.common / "config", project.common / "config.worktree"
-    known = record.read_team(project.common).get("worktree_config")
-    moved = dict(known.get("moved") or {}) if isinstance(known, dict) else {}
+    known = record.table(record.read_team(project.common), "worktree_config")
+    moved = record.table(known, "moved")
     users = [path for path in project.common.glob("worktrees/*/config.worktree") if path.read_bytes().strip()]
     if own.is_file():
         listed = git.fields(project.common, "config", "--file", str(own), "--list", "--name-only", "-z")
@@ -138,6 +138,6 @@ def _turn_off(project: Project) -> str:
     for key, value in moved.items():
         git.ask(project.common, "config", "--file", str(common), key, value)
     git.ask(project.common, "config", "--file", str(common), "--unset", _EXTENSION, ok=(0, 5))
-    if isinstance(known, dict) and not known.get("file"):
+    if not known.get("file"):
         own.unlink(missing_ok=True)
     return ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from peercoord.core import ids
 from peercoord.core.errors import PeercoordError, UsageError
@@ -22,7 +23,6 @@ from peercoord.edges.team.seats import home, peer_name, seats
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from peercoord.edges.team.repository import Project, Worktree
 
@@ -73,6 +73,8 @@ def plan(project: Project, count: int | None = None, options: Options | None = N
         )
     missing = {index: planner.missing(index) for index in range(1, wanted + 1) if index not in team}
     planner.prepare([*team.values(), *missing.values()])
+    if any(seat.git_dir is None for seat in missing.values()):
+        planner.look_around()
     for _, seat in sorted({**team, **missing}.items()):
         if seat.git_dir is None:
             planner.new(seat)
@@ -142,7 +144,7 @@ class _Planner:
         path = home(self.project, index)
         tree = self.trees.get(path)
         if tree is not None:
-            made = tree.branch in (record.read_project(self.project.common, self.project.sub).get("branches") or {})
+            made = tree.branch in record.table(record.read_project(self.project.common, self.project.sub), "branches")
             return Seat(index, peer_name(index), path, path / self.project.sub, tree.branch, made, tree.git_dir)
         making.check_place(path)
         branch = branches.name(self.prefix, peer_name(index))
@@ -168,10 +170,25 @@ class _Planner:
             self.made.actions += sparse.plan_extension(project)
         self.copies = include.selected(project, self.bank.path)
 
+    def look_around(self) -> None:
+        """Say where worktrees would show: beside a checkout that lies in another one, as a submodule does."""
+        beside = self.project.main.parent
+        try:
+            outer = Path(git.text(beside, "rev-parse", "--show-toplevel"))
+        except PeercoordError:
+            return
+        place = f"{home(self.project, 1).relative_to(outer)}/"
+        if not git.ignored(outer, [place]):
+            hint = (
+                f"hide them there with a line {excludes.pattern(place.replace('-1/', '-'))}*/ in its .git/info/exclude"
+            )
+            self.made.notes.append(f"the worktrees lie in the checkout {git.shown_path(outer)}; {hint}")
+
     def new(self, seat: Seat) -> None:
         """Plan a worktree that is to be made."""
         exists = seat.branch in self.branches.existing
         start = self.branches.existing.get(seat.branch, self.branches.base)
+        branches.check_has(self.project, start, self.project.sub)
         origin = branches.origin(self.project, self.branches, seat.branch)
         step = partial(making.add, self.project, self.bank, seat, "" if exists else start, self.options.setup)
         self.do(f"add worktree {self.project.short(seat.worktree)} on {origin}", step)
