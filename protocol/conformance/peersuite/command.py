@@ -1,0 +1,133 @@
+"""Driving an implementation: a world with one coordination directory, and peers that are command lines."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peersuite.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SECONDS = 60  # that one command may take
+
+
+class ConformanceError(Exception):
+    """An implementation did not do what the specification says."""
+
+
+def expect(holds: object, otherwise: str) -> None:
+    """Demand that something holds.
+
+    Raises:
+        ConformanceError: It does not.
+    """
+    if not holds:
+        raise ConformanceError(otherwise)
+
+
+class Answer:
+    """What a command said: the first line of its stdout, and its exit code."""
+
+    def __init__(self, words: Sequence[str], code: int, line: str, noise: str) -> None:
+        self.words, self.code, self.line, self.noise = words, code, line, noise
+
+    def __str__(self) -> str:
+        return (
+            f"'{' '.join(self.words)}' answered '{self.line}', exit code {self.code}{self.noise and '; '}{self.noise}"
+        )
+
+    def must(self, line: str, code: int = 0) -> None:
+        """Demand an answer.
+
+        Raises:
+            ConformanceError: It was another one.
+        """
+        expect((self.line, self.code) == (line, code), f"{self}; expected '{line}', exit code {code}")
+
+    def refused(self, code: int) -> None:
+        """Demand an exit code, whatever was said."""
+        expect(self.code == code, f"{self}; expected exit code {code}")
+
+
+class Member:
+    """A peer that joined.
+
+    Attributes:
+        me: Its incarnation.
+    """
+
+    def __init__(self, world: World, command: Sequence[str], me: str) -> None:
+        self.world, self.command, self.me = world, command, me
+        self.home = f"peers/{me}"
+
+    def run(self, word: str, *more: str) -> Answer:
+        """Run one of its commands."""
+        return self.world.run(self.command, word, self.me, *more)
+
+    def claims(self) -> list[str]:
+        """What lies in its hands."""
+        return self.world.store.names(f"{self.home}/claims")
+
+    def claimed(self, task: str, epoch: int) -> None:
+        """Demand that its next claim is this one."""
+        self.run("claim").must(f"claimed {task} {epoch}")
+        expect(self.claims() == [f"{task}~{epoch}"], f"after 'claimed {task} {epoch}' it holds {self.claims()}")
+
+
+class World:
+    """A coordination directory, and the commands that work on it.
+
+    Args:
+        project: An empty directory.
+        commands: The implementations; the first one is judged, where only one is needed.
+        settings: Shared settings that differ from the usual.
+    """
+
+    def __init__(self, project: Path, commands: Sequence[Sequence[str]], **settings: object) -> None:
+        self.commands = commands
+        self.store = Store.build(project, **settings)
+
+    def run(self, command: Sequence[str], word: str, *more: str) -> Answer:
+        """Run one command to its end."""
+        words = [*command, word, str(self.store.root), *more]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+        return self.answer(words, done.returncode, done.stdout, done.stderr)
+
+    def start(self, command: Sequence[str], word: str, *more: str) -> subprocess.Popen[str]:
+        """Start one command, to run beside others."""
+        words = [*command, word, str(self.store.root), *more]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end(self, started: subprocess.Popen[str]) -> Answer:
+        """Wait for a command that was started."""
+        out, noise = started.communicate(timeout=SECONDS)
+        return self.answer([str(word) for word in started.args], started.returncode, out, noise)  # type: ignore[union-attr]
+
+    @staticmethod
+    def answer(words: Sequence[str], code: int, out: str, noise: str) -> Answer:
+        """Make an answer of what a process wrote."""
+        return Answer(words[-4:], code, out.partition("\n")[0].rstrip(), noise.strip()[-400:])
+
+    def join(self, name: str, by: int = 0) -> Member:
+        """Join as a peer of the implementation number ``by``."""
+        command = self.commands[by % len(self.commands)]
+        answer = self.run(command, "join", name)
+        expect(answer.code == 0 and answer.line.startswith(f"{name}~"), f"{answer}; expected an incarnation of {name}")
+        return Member(self, command, answer.line)
+
+    def lies(self, task: str, place: str) -> None:
+        """Demand that a task's one ticket lies there."""
+        expect(self.store.at(task) == place, f"the ticket of task {task} lies at {self.store.at(task)}, not at {place}")
+
+    def recorded(self, task: str, *outcomes: str) -> None:
+        """Demand that a task has just these results."""
+        found = self.store.outcomes(task)
+        expect(found == sorted(outcomes), f"task {task} has the results {found}, not {sorted(outcomes)}")
+
+    def sound(self) -> None:
+        """Demand that nothing is wrong with the directory."""
+        wrong = self.store.faults()
+        expect(not wrong, "; ".join(wrong))
