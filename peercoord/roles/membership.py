@@ -142,7 +142,7 @@ def join(
         evict(other, me, verdict.because)
     _build(root, me, record)
     rivals = _others(root, me)
-    if any(rival < me for rival in rivals):  # two joined at once: the earlier incarnation keeps the name
+    if rivals:  # of two that join at once, the later one sees the other, and may have the lower number
         root.files.move(names.peer_dir(me), names.departed_dir(me, me))
         raise _taken(min(rivals), "it joined at the same moment")
     root.event(peer, "joined", incarnation=str(me))
