@@ -136,10 +136,20 @@ class Desk:
             "dependencies": raw.get("dependencies", []),
             "steps": [{"id": s.step, "title": s.title, "done": s.done or s.step in done} for s in steps],
             "notes": raw.get("notes", []),
-            "hand_over": claim.hand_over,
+            "hand_over": self._hand_over(claim),
             "merge": self._missing_commits(peer, claim),
             "definition": raw,
         }
+
+    def _hand_over(self, claim: Claim) -> Json:
+        """Add to what the last holder left what its worktree shows now, where that is on this machine."""
+        from pathlib import Path
+
+        left = claim.hand_over
+        tree = left.get("worktree")
+        if not isinstance(tree, str) or not Path(tree, ".git").exists():
+            return left
+        return {**left, **{key: value for key, value in self._facts(tree).items() if key not in left}}
 
     def _missing_commits(self, peer: Peer, claim: Claim) -> list[Json]:
         """Name the dependencies whose commits are not in this worktree yet, with the line that brings them."""
@@ -226,15 +236,16 @@ class Desk:
             line = f"task {task} is parked as {status}: {plain(reason)}"
         return Reply({"task_id": ids.public(task), "status": status, "reason": reason}, [line], self.notes)
 
-    def _facts(self) -> Json:
-        """Say what git knows of this worktree: branch, commit, files not committed."""
+    def _facts(self, tree: str = "") -> Json:
+        """Say what git knows of a worktree, this one by default: branch, commit, files not committed."""
         from peercoord.edges.team import git
 
-        facts: Json = {"worktree": self.place.worktree}
+        tree = tree or self.place.worktree
+        facts: Json = {"worktree": tree}
         try:
-            facts["branch"] = git.text(self.place.worktree, "rev-parse", "--abbrev-ref", "HEAD")
-            facts["commit"] = git.text(self.place.worktree, "rev-parse", "HEAD")
-            changed = git.fields(self.place.worktree, "status", "--porcelain", "-z", "--no-renames")
+            facts["branch"] = git.text(tree, "rev-parse", "--abbrev-ref", "HEAD")
+            facts["commit"] = git.text(tree, "rev-parse", "HEAD")
+            changed = git.fields(tree, "status", "--porcelain", "-z", "--no-renames")
             facts["dirty_files"] = [line[3:] for line in changed][:200]
         except PeercoordError as error:
             self.notes.append(f"git could not be asked: {error.message}")
@@ -418,4 +429,6 @@ def _hand_over_lines(left: Json) -> list[str]:
     for key in ("achievements", "blockers"):
         lines += [f"    {key[:-1]}: {plain(item)}" for item in left.get(key) or []]
     where = [f"{key} {plain(left[key])}" for key in ("branch", "commit", "worktree") if left.get(key)]
-    return [*lines, *([f"    {', '.join(where)}"] if where else [])]
+    lines += [f"    {', '.join(where)}"] if where else []
+    dirty = left.get("dirty_files") or []
+    return [*lines, *([f"    not committed there: {', '.join(map(plain, dirty[:10]))}"] if dirty else [])]

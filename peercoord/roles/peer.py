@@ -17,7 +17,7 @@ import os
 from contextlib import suppress
 
 from peercoord.core import liveness, names
-from peercoord.core.errors import EvictedError, LostError, NotFoundError
+from peercoord.core.errors import LostError, NotFoundError
 from peercoord.fs import process
 from peercoord.roles import membership as members
 from peercoord.roles import root as roots
@@ -122,10 +122,6 @@ class Peer:
 
     def leave(self) -> None:
         """Give every claim and the leadership back, and stop being a peer. Nothing to do if it was evicted."""
-        with suppress(EvictedError):
-            for ticket in self.worker.held():
-                with suppress(LostError):
-                    self.worker.release(ticket.task, "its holder left")
         me = self.membership.me
         if self.root.files.move(names.peer_dir(me), names.departed_dir(me, me)):
             Janitor(self.queue, me.peer).sweep(me, me)

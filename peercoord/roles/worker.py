@@ -75,7 +75,8 @@ class Worker:
         mine = []
         for ticket in filter(None, map(names.parse_ticket, self.files.scan(names.claims_dir(self.home)))):
             if ticket.done:
-                self.janitor.finish(names.claim(self.home, ticket), ticket, self.me)
+                with suppress(StorageError):  # it is completed; where it lies matters to nobody but the next look
+                    self.janitor.finish(names.claim(self.home, ticket), ticket, self.me)
             else:
                 mine.append(ticket)
         return sorted(mine, key=self._claimed_at, reverse=True)
@@ -96,9 +97,12 @@ class Worker:
         self.membership.require()
         for ticket in self.held():
             try:
-                return Claim(ticket, self.queue.definition(ticket.task), self.hand_over(ticket), again=True)
-            except BrokenFileError:
-                self.queue.place(names.claim(self.home, ticket), ticket)
+                definition = self.queue.definition(ticket.task)
+                if definition.cancelled is None:
+                    return Claim(ticket, definition, self.hand_over(ticket), again=True)
+            except (BrokenFileError, NotFoundError):
+                pass
+            self.queue.place(names.claim(self.home, ticket), ticket)
         return self._claim_next()
 
     def _claim_next(self) -> Claim | None:
@@ -118,13 +122,18 @@ class Worker:
         return None
 
     def _candidates(self) -> Iterator[tuple[str, Ticket]]:
-        """Go over what anyone may claim: the most urgent level first, in it the oldest shard."""
+        """Go over what anyone may claim: what was taken from this peer before it came back, then by urgency and age."""
+        for task, epoch in self.reports.unfinished(self.me.peer):
+            path = self.queue.ready_path(Ticket(task, epoch))
+            if path and self.files.stat(path) is not None:
+                yield path, Ticket(task, epoch)
         for level in sorted(self.files.scan(names.READY)):
             for block in sorted(self.files.scan(f"{names.READY}/{level}")):
                 home = f"{names.READY}/{level}/{block}"
                 entries = tickets.in_order(self.files.scan(home))
-                if not entries:
-                    self.files.remove_dir(home)
+                if not entries and block != names.ready_shard(0):
+                    with suppress(StorageError):
+                        self.files.remove_dir(home)
                 for ticket in tickets.attempt_order(entries, self.root.chance()):
                     yield f"{home}/{ticket}", ticket
 
@@ -134,6 +143,10 @@ class Worker:
         if self.files.move(path, names.claim(self.home, mine)):
             return mine
         self.membership.require()
+        if self.files.stat(names.claims_dir(self.home)) is None:
+            raise StorageError(
+                f"{names.claims_dir(self.home)} is not there", hint=f"leave and join again as {self.me.peer}"
+            )
         return None
 
     def _look(self, mine: Ticket) -> Claim | None:
@@ -158,7 +171,7 @@ class Worker:
             "epoch": ticket.epoch,
             "incarnation": str(self.me),
         }
-        self.files.put(names.assignment(self.home, ticket), records.encode(assignment))
+        self.files.put(names.assignment(self.home, ticket), records.encode_stored(assignment))
         self.reports.begin(self.me, ticket, definition)
         self.root.event(self.me.peer, "claimed", task=ticket.task, epoch=ticket.epoch, incarnation=str(self.me))
         self.files.ring()
@@ -237,11 +250,7 @@ class Worker:
         return new
 
     def _entry(self, ticket: Ticket, definition: Definition) -> Json:
-        entry = self.reports.entry(self.me.peer, ticket)
-        if entry is None:
-            self.reports.begin(self.me, ticket, definition)
-            entry = self.reports.entry(self.me.peer, ticket) or {}
-        return entry
+        return self.reports.entry(self.me.peer, ticket) or self.reports.opened(ticket, definition)
 
     # -- ending ----------------------------------------------------------------------------------------------
 
@@ -269,19 +278,30 @@ class Worker:
         entry = progress.updated(self._entry(ticket, definition), definition, {**(said or {}), "steps": steps})
         entry |= {"progress": 1.0, "status": "done"}
         result = self._result(ticket, "done", entry, facts)
-        self.files.put(names.result(task, ticket.epoch, "done"), records.encode(result), durable=True)
+        self.files.put(names.result(task, ticket.epoch, "done"), records.encode_stored(result), durable=True)
         mark = names.claim(self.home, ticket.completed())
         if not self.files.move(names.claim(self.home, ticket), mark):
-            self.require(task)  # says who holds it
-            raise LostError(f"task {task} moved while it was being completed", hint="ask again")
-        self.janitor.finish(mark, ticket, self.me)
-        self.files.disk.sync(names.done_dir(task))
+            raise self._moved(task)
+        with suppress(StorageError):  # it is completed; whoever comes next carries it to its end
+            self.janitor.finish(mark, ticket, self.me)
+            self.files.sync(names.done_dir(task))
         self._forget(ticket, entry)
         return result
 
+    def _moved(self, task: str) -> LostError:
+        """Say who has a task that slipped out of this peer's hands in the middle of a call."""
+        try:
+            self.require(task)
+        except LostError as error:
+            return error
+        return LostError(f"task {task} moved in the middle of this", hint="ask again")
+
     def _completed_before(self, task: str) -> Json | None:
         """Give this incarnation's own result if the task is done by it: the answer to a call that is repeated."""
-        if not self.membership.present() or not self.queue.is_done(task):
+        if not self.membership.present():
+            return None
+        self.held()  # what a crash left completed is filed by looking
+        if not self.queue.is_done(task):
             return None
         last = self.queue.result(task)
         return last[2] if last and last[1] == "done" and last[2].get("incarnation") == str(self.me) else None
@@ -294,10 +314,8 @@ class Worker:
         """
         ticket, entry = self._last_report(task, said, "failed")
         result = self._result(ticket, "failed", entry, facts) | {"reason": reason}
-        self.files.put(names.result(task, ticket.epoch, "failed"), records.encode(result), durable=True)
-        placed = self.janitor.close(names.claim(self.home, ticket), ticket, self.me, "failed", reason)
-        self._forget(ticket, entry)
-        return placed
+        self.files.put(names.result(task, ticket.epoch, "failed"), records.encode_stored(result), durable=True)
+        return self._close(ticket, entry, "failed", reason)
 
     def release(self, task: str, reason: str = "released", facts: Json | None = None) -> str:
         """Give a task back; nobody's failure. The next holder is told how far it came.
@@ -308,8 +326,13 @@ class Worker:
         ticket, entry = self._last_report(task, None, "released")
         with suppress(StorageError):  # on a full disk the hand-over is lost, the release is not
             result = self._result(ticket, "released", entry, facts) | {"reason": reason}
-            self.files.put(names.result(task, ticket.epoch, "released"), records.encode(result))
-        placed = self.janitor.close(names.claim(self.home, ticket), ticket, self.me, "released", reason)
+            self.files.put(names.result(task, ticket.epoch, "released"), records.encode_stored(result))
+        return self._close(ticket, entry, "released", reason)
+
+    def _close(self, ticket: Ticket, entry: Json, outcome: str, reason: str) -> str:
+        placed = self.janitor.close(names.claim(self.home, ticket), ticket, self.me, outcome, reason)
+        if not placed:
+            raise self._moved(ticket.task)
         self._forget(ticket, entry)
         return placed
 
@@ -317,8 +340,9 @@ class Worker:
         """Set a task aside for people: ``blocked`` or ``review``, with the reason and how far it came."""
         ticket, entry = self._last_report(task, said, why)
         result = self._result(ticket, "released", entry, facts) | {"reason": reason}
-        self.files.put(names.result(task, ticket.epoch, "released"), records.encode(result), durable=True)
-        self.queue.park(names.claim(self.home, ticket), ticket, why, reason)
+        self.files.put(names.result(task, ticket.epoch, "released"), records.encode_stored(result), durable=True)
+        if not self.queue.park(names.claim(self.home, ticket), ticket, why, reason):
+            raise self._moved(task)
         self._forget(ticket, entry)
 
     def _last_report(self, task: str, said: Json | None, status: str) -> tuple[Ticket, Json]:

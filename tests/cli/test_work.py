@@ -142,6 +142,29 @@ def test_the_next_holder_is_told_how_far_the_last_one_came(project: Project, sec
     assert left["branch"] == "one"
 
 
+def test_what_a_dead_holder_left_is_shown_from_its_worktree(project: Project, second: Path) -> None:
+    project("task", "add", "t")
+    project("request")
+    project("report", "--progress", "0.6", "--achievement", "half of it")
+    (project.worktree / "draft.py").write_text("x = 1")
+    evict(project, project.worktree, "watcher")
+    left = project.data("request", at=second)["hand_over"]
+    assert (left["outcome"], left["progress"], left["achievements"]) == ("evicted", 0.6, ["half of it"])
+    assert (left["worktree"], left["branch"]) == (str(project.worktree), "one")
+    assert left["commit"] == git(project.worktree, "rev-parse", "HEAD").strip()
+    assert left["dirty_files"] == ["draft.py"]
+
+
+def test_a_worktree_that_comes_back_gets_what_it_held_before_anything_more_urgent(project: Project) -> None:
+    project("task", "add", "low one", "--priority", "low")
+    project("request")
+    project("task", "add", "urgent", "--priority", "critical")
+    evict(project, project.worktree, "watcher")
+    assert project.data("request")["task_id"] == 1
+    project("release", "1")
+    assert project.data("request")["task_id"] == 2, "what it gave back itself is not its own any more"
+
+
 def test_a_dependency_done_elsewhere_is_handed_out_with_the_merge_that_brings_it(
     project: Project, second: Path
 ) -> None:

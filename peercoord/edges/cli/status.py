@@ -65,8 +65,17 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
     if seat is None and not report["assigned_tasks"]:
         known = ", ".join(s.peer for s in board.seats) or "none"
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
+    _mark_returned(report, board, seat)
     data: Json = {**report, "instance_id": wanted, **(_seat(seat) if seat else {"status": "departed"})}
     return Reply(data, _instance_lines(wanted, seat, data))
+
+
+def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:
+    """Say of what the report calls in progress, but is held no more, that it went back."""
+    held = {(r.task, r.sighting.epoch) for r in board.held_by(seat.incarnation) if r.sighting} if seat else set()
+    for entry in report["assigned_tasks"]:
+        if entry.get("status") == "in-progress" and (str(entry.get("task_id")), entry.get("epoch")) not in held:
+            entry["status"] = "returned"
 
 
 def _seat(seat: Seat) -> Json:
