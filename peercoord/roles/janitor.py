@@ -15,6 +15,8 @@ from contextlib import suppress
 from peercoord.core import ids, names, records, tickets
 from peercoord.core.errors import BrokenFileError, StorageError
 from peercoord.core.names import Ticket
+from peercoord.roles import membership as members
+from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from peercoord.roles.queue import Queue
     from peercoord.roles.root import Root
 
+SWEEPS_MOST = 64  # listings of one departed peer in one sweep: each finds only what a zombie put there since the last
 HAND_OVER = (
     "progress",
     "steps_done",
@@ -70,16 +73,24 @@ class Janitor:
         return True
 
     def sweep(self, who: Incarnation, by: Incarnation) -> None:
-        """Give back what a departed peer held, then seal its directory. Repeatable, by several at once."""
+        """Give back what a departed peer held, then seal its directory. Repeatable, by several at once.
+
+        What the filesystem will not let us move now stays, unsealed, for the next sweep; it holds up nothing else.
+        """
         home = names.departed_dir(who, by)
-        while self.files.listed(home):
+        for _ in range(SWEEPS_MOST):
             for name in self.files.scan(home):
                 term = names.parse_leader(name)
                 if term is not None:
-                    self.files.move(f"{home}/{name}", names.leader(names.LEADER, term))
+                    self.files.move(f"{home}/{name}", names.leader(names.LEADER, term), make_home=True)
+            stuck = 0
             for name in self.files.scan(names.claims_dir(home)):
-                self._give_back(home, name, who, by)
-            if self.files.remove_dir(names.claims_dir(home)):
+                try:
+                    self._give_back(home, name, who, by)
+                except StorageError as error:
+                    stuck += 1
+                    self.root.event(self.by, "stuck", who=str(who), claim=ids.shown(name), reason=error.message)
+            if stuck or self.files.remove_dir(names.claims_dir(home)):
                 return
 
     def _give_back(self, home: str, name: str, who: Incarnation, by: Incarnation) -> None:
@@ -127,8 +138,10 @@ class Janitor:
             most = self.root.number("max_attempts")
             if tickets.attempts(ticket.task, self.queue.results(ticket.task)) >= most:
                 target = names.parked("failed", ticket)
+                if not self.files.move(path, target, make_home=True):
+                    return ""
                 self.root.event(self.by, "poison", task=ticket.task, attempts=most)
-                return target if self.files.move(path, target) else ""
+                return target
         placed = self.queue.place(path, ticket)
         if placed:
             self.root.event(self.by, outcome, task=ticket.task, epoch=ticket.epoch, incarnation=str(who), reason=reason)
@@ -148,19 +161,16 @@ class Janitor:
             "reason": reason,
             **self.known_work(ticket, who),
         }
-        self.files.publish(names.result(ticket.task, ticket.epoch, outcome), records.encode(record))
+        self.files.publish(names.result(ticket.task, ticket.epoch, outcome), records.encode_stored(record))
 
     def known_work(self, ticket: Ticket, who: Incarnation) -> Json:
-        """Give what a holder last published about a task, for its result and the next holder."""
-        report = self.queue.read_record(names.report(who.peer)) or {}
-        for entry in report.get("assigned_tasks", []):
-            if (
-                isinstance(entry, dict)
-                and str(entry.get("task_id")) == ticket.task
-                and entry.get("epoch") == ticket.epoch
-            ):
-                return {key: entry[key] for key in HAND_OVER if key in entry}
-        return {}
+        """Give what a holder last published about a task, and where it worked, for its result and the next holder."""
+        entry = Reports(self.queue).entry(who.peer, ticket) or {}
+        departed = (names.departed_dir(who, by) for one, by in members.departed(self.root) if one == who)
+        homes = [names.peer_dir(who), *departed]
+        record = next(filter(None, (members.read_record(self.root, home) for home in homes)), {})
+        known = {**record, **entry}
+        return {key: known[key] for key in HAND_OVER if known.get(key) is not None}
 
     # -- what crashes left -----------------------------------------------------------------------------------
 
@@ -174,7 +184,8 @@ class Janitor:
         """Sweep and seal the directories of departed peers that are not sealed yet."""
         for name in self.files.scan(names.DEPARTED):
             both = names.parse_departed(name)
-            if both and "claims" in self.files.scan(f"{names.DEPARTED}/{name}"):
+            left = self.files.scan(f"{names.DEPARTED}/{name}") if both else []
+            if both and ("claims" in left or any(names.parse_leader(entry) is not None for entry in left)):
                 self.sweep(*both)
 
     def settle_new(self) -> None:
@@ -195,7 +206,7 @@ class Janitor:
                     self.queue.settle(path, birth, self.queue.born_done(birth.task))
                 else:
                     self.files.remove(path)
-            except BrokenFileError as error:
+            except (BrokenFileError, StorageError) as error:  # the others go on
                 self.root.event(self.by, "unreadable", path=names.birth(new[0]), reason=error.message)
 
     def place_again(self) -> None:

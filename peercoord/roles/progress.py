@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from peercoord.core import ids, names, records
 from peercoord.core.errors import UsageError
-from peercoord.core.limits import NOTE_CHARS
+from peercoord.core.limits import NOTE_CHARS, RECORD_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peercoord.core.records import Definition, Json
     from peercoord.roles.queue import Queue
 
+SECONDS_MOST = 10**12  # of time spent on one task: more is a slip, not a time
 KEPT = 20  # entries of finished tasks, and of contributions, that stay in a report: the newest
 
 
@@ -41,10 +42,20 @@ class Reports:
         """Read what a peer reported of one claim; ``None`` if nothing."""
         return next((e for e in self.read(peer)["assigned_tasks"] if is_of(e, ticket)), None)
 
+    def unfinished(self, peer: str) -> list[tuple[str, int]]:
+        """List the claims whose work a peer never ended itself, newest first: task and epoch."""
+        entries = [e for e in self.read(peer)["assigned_tasks"] if e.get("status") == "in-progress"]
+        claims = [(str(e.get("task_id")), e.get("epoch")) for e in reversed(entries)]
+        return [(task, epoch) for task, epoch in claims if ids.is_id(task) and isinstance(epoch, int)]
+
     def begin(self, me: Incarnation, ticket: Ticket, definition: Definition) -> None:
         """Open the entry of a task just claimed."""
+        self.write(me, self.opened(ticket, definition))
+
+    def opened(self, ticket: Ticket, definition: Definition) -> Json:
+        """Make the entry of a task just claimed."""
         done = [step.step for step in definition.steps if step.done]
-        entry = {
+        return {
             "task_id": ids.public(ticket.task),
             "title": definition.title,
             "progress": records.steps_progress(definition, done) or 0.0,
@@ -58,7 +69,6 @@ class Reports:
             "steps": len(definition.steps),
             "started_at": self.root.clock.now(),
         }
-        self.write(me, entry)
 
     def write(self, me: Incarnation, entry: Json) -> None:
         """Put one entry into a peer's report, in the place of the one for the same claim."""
@@ -86,11 +96,27 @@ class Reports:
             "incarnation": str(me),
             "updated_at": self.root.clock.now(),
         }
-        self.root.files.put(names.report(me.peer), records.encode({**whole, **report, **_identity(whole)}))
+        whole = {**whole, **report, **_identity(whole)}
+        while len(records.encode(whole)) > RECORD_BYTES and _shortened(whole):
+            continue
+        self.root.files.put(names.report(me.peer), records.encode_stored(whole))
 
 
 def _identity(whole: Json) -> Json:
     return {key: whole[key] for key in ("instance_id", "incarnation", "updated_at")}
+
+
+def _shortened(report: Json) -> bool:
+    """Leave out the oldest finished task, or else contribution, of a report too large to be read again."""
+    tasks, notes = report["assigned_tasks"], report["memory_contributions"]
+    ended = next((at for at, entry in enumerate(tasks[:-1]) if entry.get("status") != "in-progress"), None)
+    if ended is not None:
+        report["assigned_tasks"] = [*tasks[:ended], *tasks[ended + 1 :]]
+    elif isinstance(notes, list) and notes:
+        report["memory_contributions"] = notes[1:]
+    else:
+        return False
+    return True
 
 
 def is_of(entry: Json, ticket: Ticket) -> bool:
@@ -114,7 +140,7 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
     new["achievements"] = _merged(entry.get("achievements"), said.get("achievements"))
     new["blockers"] = _merged(entry.get("blockers"), said.get("blockers"))
     if said.get("time_spent") is not None:
-        new["time_spent"] = max(0, int(said["time_spent"]))
+        new["time_spent"] = _seconds(said["time_spent"])
     if said.get("estimate") is not None:
         new["completion_estimate"] = str(said["estimate"])[:NOTE_CHARS]
     if said.get("status"):
@@ -124,14 +150,26 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
     for step in now:
         if step not in steps:
             raise _no_step(step, definition)
-    new["steps_done"] = [s for s in dict.fromkeys([*entry.get("steps_done", []), *now]) if s in steps]
+    new["steps_done"] = [s for s in dict.fromkeys([*records.notes(entry.get("steps_done")), *now]) if s in steps]
     new["steps"] = len(steps)
     share = records.steps_progress(definition, new["steps_done"])
     if share is not None:
         new["progress"] = share
     elif said.get("progress") is not None:
         new["progress"] = records.fraction(said["progress"])
+    elif not isinstance(new.get("progress"), (int, float)):
+        new["progress"] = 0.0
     return new
+
+
+def _seconds(value: object) -> int:
+    try:
+        seconds = int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        seconds = SECONDS_MOST + 1
+    if seconds > SECONDS_MOST:
+        raise UsageError(f"time spent {ids.shown(value)} is not a number of seconds")
+    return max(0, seconds)
 
 
 def _merged(known: object, more: object) -> list[str]:

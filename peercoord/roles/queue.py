@@ -11,8 +11,10 @@ two, completer and placer, at least one sees the other.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from peercoord.core import graph, ids, names, records, tickets
-from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, StorageError, UsageError
 from peercoord.core.limits import LOOKS
 from peercoord.core.names import Ticket
 from peercoord.core.records import Birth, Definition
@@ -20,12 +22,13 @@ from peercoord.core.tickets import Sighting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from peercoord.core.records import Json
     from peercoord.roles.root import Root
 
 ADDED, KNOWN = "added", "known"
+FULL = ("enospc", "edquot")
 
 
 class Queue:
@@ -49,7 +52,7 @@ class Queue:
         Raises:
             BrokenFileError: The record cannot be understood; it is left where it is, being the only one.
         """
-        path = names.birth(task)
+        path = names.birth(ids.check(task))
         data = self.files.read(path)
         return None if data is None else Birth.read(records.decode(data, path), path, task)
 
@@ -61,27 +64,36 @@ class Queue:
             BrokenFileError: The file could not be understood; it lies in quarantine now, the task as it was added
                 stays readable, and whoever holds the ticket parks it as unreadable.
         """
-        path = names.definition(task)
+        path = names.definition(ids.check(task))
+        broken: BrokenFileError | None = None
         try:
             data = self.files.read(path)
             if data is not None:
                 return Definition.read(records.decode(data, path), path, task)
         except BrokenFileError as error:
-            self.files.quarantine(path, error.message)
-            self.root.event(self.actor, "quarantined", path=path, reason=error.message)
+            broken = error
+            self._set_aside(path, error)
         aside = self.files.set_aside(path)
         if aside:
             raise BrokenFileError(
                 f"{path} could not be read and was set aside as {aside}",
                 hint=f"put a mended copy at {path}, or take the task as it was added: peercoord task reopen {task}",
             )
+        if broken:
+            raise broken
         return self._rebuilt(task)
+
+    def _set_aside(self, path: str, error: BrokenFileError) -> None:
+        with suppress(StorageError):  # who may only look leaves it for those who may write
+            aside = self.files.quarantine(path, error.message)
+            self.root.event(self.actor, "quarantined", path=path, to=aside, reason=error.message)
 
     def _rebuilt(self, task: str) -> Definition:
         birth = self.birth(task)
         if birth is None:
             raise NotFoundError(f"there is no task {task}", hint="see what there is: peercoord task list")
-        self.files.put(names.definition(task), records.encode(birth.definition.raw))
+        with suppress(StorageError):  # never over a file that is there after all: "absent" may have been a lie
+            self.files.publish(names.definition(task), records.encode(birth.definition.raw))
         return birth.definition
 
     def results(self, task: str) -> list[str]:
@@ -89,11 +101,15 @@ class Queue:
         return self.files.scan(names.results_dir(task))
 
     def result(self, task: str) -> tuple[int, str, Json] | None:
-        """Read the newest result of a task: epoch, outcome, record. One that cannot be read counts as empty."""
+        """Read the newest result of a task: epoch, outcome, record. One that cannot be read counts as empty.
+
+        Of two outcomes at one epoch the one that the ticket agrees with.
+        """
         found = [r for r in map(names.parse_result, self.results(task)) if r and r[0] == task]
         if not found:
             return None
-        _, epoch, outcome = max(found, key=lambda r: (r[1], r[2] == "done", r[2]))
+        truth = "done" if self.is_done(task) else "evicted"  # a zombie may have written the other beside it
+        _, epoch, outcome = max(found, key=lambda r: (r[1], r[2] == truth, r[2] == "done", r[2]))
         return epoch, outcome, self.read_record(names.result(task, epoch, outcome)) or {}
 
     def read_record(self, path: str) -> Json | None:
@@ -102,15 +118,14 @@ class Queue:
             data = self.files.read(path)
             return None if data is None else records.decode(data, path)
         except BrokenFileError as error:
-            aside = self.files.quarantine(path, error.message)
-            self.root.event(self.actor, "quarantined", path=path, to=aside, reason=error.message)
+            self._set_aside(path, error)
             return None
 
     # -- standing --------------------------------------------------------------------------------------------
 
     def is_done(self, task: str) -> bool:
         """Tell whether a task is done: by a listing of its shard, where nothing moves, or by a look."""
-        return task in self.files.scan(names.done_dir(task)) or self.files.stat(names.done(task)) is not None
+        return ids.check(task) in self.files.scan(names.done_dir(task)) or self.files.stat(names.done(task)) is not None
 
     def standing(self, task: str) -> str:
         """Say what a dependency is to those who wait for it: ``done``, ``open``, ``cancelled`` or ``unknown``."""
@@ -120,7 +135,7 @@ class Queue:
             return "open" if self.definition(task).cancelled is None else "cancelled"
         except NotFoundError:
             return "unknown"
-        except BrokenFileError:
+        except (BrokenFileError, StorageError):
             return "open"  # its own ticket is parked as unreadable; who waits for it goes on waiting
 
     # -- placing ---------------------------------------------------------------------------------------------
@@ -132,11 +147,12 @@ class Queue:
             Where it lies now; empty if it was gone from ``path``, having been moved by someone else.
         """
         while True:
-            spot = self.spot(ticket.task)
-            target = self._path(spot, ticket)
+            spot, level = self._look(ticket.task)
+            target = self._path(spot, level, ticket)
             if target == path:
                 return path
-            if not self.files.move(path, target, make_home=True):
+            target = self._moved(path, target, spot.state == "ready", level, ticket)
+            if not target:
                 return ""
             if spot.state == "ready":
                 self.files.ring()
@@ -146,22 +162,41 @@ class Queue:
 
     def spot(self, task: str) -> tickets.Spot:
         """Decide where a task's ticket belongs now, if nobody holds it."""
-        try:
-            return tickets.spot(self.definition(task), self.standing)
-        except (BrokenFileError, NotFoundError) as error:
-            return tickets.Spot("parked", "unreadable", error.message)
+        return self._look(task)[0]
 
-    def _path(self, spot: tickets.Spot, ticket: Ticket) -> str:
+    def _look(self, task: str) -> tuple[tickets.Spot, int]:
+        """Give a task's place and its priority level. One whose files cannot be read must not hold up the others."""
+        try:
+            definition = self.definition(task)
+        except (BrokenFileError, NotFoundError, StorageError) as error:
+            return tickets.Spot("parked", "unreadable", error.message), records.MEDIUM
+        return tickets.spot(definition, self.standing), definition.level
+
+    def _path(self, spot: tickets.Spot, level: int, ticket: Ticket) -> str:
         if spot.state == "waiting":
             return names.waiting(spot.detail, ticket)
         if spot.state == "parked":
             return names.parked(spot.detail, ticket)
-        return names.ready(self.definition(ticket.task).level, self._order(ticket.task), ticket)
+        return names.ready(level, self._order(ticket.task), ticket)
+
+    def _moved(self, path: str, target: str, ready: bool, level: int, ticket: Ticket) -> str:
+        try:
+            return target if self.files.move(path, target, make_home=True) else ""
+        except StorageError as error:
+            spare = names.ready(level, 0, ticket)
+            if not ready or spare == target or error.code not in FULL:
+                raise
+            return spare if self.files.move(path, spare) else ""  # no room for the shard's directory; this one stays
+
+    def ready_path(self, ticket: Ticket) -> str:
+        """Give where a ticket lies if nobody holds it and it is ready; empty if its task is not."""
+        spot, level = self._look(ticket.task)
+        return self._path(spot, level, ticket) if spot == tickets.READY else ""
 
     def _order(self, task: str) -> int:
         try:
             birth = self.birth(task)
-        except BrokenFileError:
+        except (BrokenFileError, StorageError):
             return 0
         return birth.order if birth else 0
 
@@ -170,7 +205,8 @@ class Queue:
         home = names.waiting_dir(task)
         for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
             self.place(f"{home}/{ticket}", ticket)
-        self.files.remove_dir(home)
+        with suppress(StorageError):
+            self.files.remove_dir(home)
 
     def place_blocked(self) -> None:
         """Place again what was parked for a reason that may be gone: a dependency, a cycle, an unreadable file."""
@@ -182,16 +218,24 @@ class Queue:
                     self.place(names.parked(why, ticket), ticket)
 
     def _drop_broken_cycle(self, task: str) -> None:
+        if self._cycle_gone(task) is None:
+            return
+        with suppress(LostError, StorageError), self.root.intake():  # or next time
+            definition = self._cycle_gone(task)  # it may have been edited meanwhile
+            if definition:
+                raw = {key: value for key, value in definition.raw.items() if key != "parked"}
+                self.files.put(names.definition(task), records.encode(raw))
+
+    def _cycle_gone(self, task: str) -> Definition | None:
+        """Give the definition of a task that is set aside for a cycle which is no more."""
         try:
             definition = self.definition(task)
-        except BrokenFileError:
-            return
+        except (BrokenFileError, NotFoundError, StorageError):
+            return None
         note = definition.raw.get("parked")
         if not isinstance(note, dict) or note.get("kind") != "cycle":
-            return
-        if graph.cycle_through(task, self._dependencies_with(definition)) is None:
-            raw = {key: value for key, value in definition.raw.items() if key != "parked"}
-            self.files.put(names.definition(task), records.encode(raw))
+            return None
+        return None if graph.cycle_through(task, self._dependencies_with(definition)) else definition
 
     # -- adding ----------------------------------------------------------------------------------------------
 
@@ -209,13 +253,7 @@ class Queue:
             UsageError: The id is taken, a dependency is unknown, or a cycle would close (with its path).
         """
         with self.root.intake():
-            for dependency in definition.dependencies:
-                if dependency != definition.task and self.standing(dependency) == "unknown":
-                    raise UsageError(
-                        f"task {definition.task} depends on task {dependency}, which is not known",
-                        hint=f"add task {dependency} first",
-                        code="unknown-dependency",
-                    )
+            self._refuse_unknown(definition.task, definition.dependencies)
             self.refuse_cycle(definition)
             order = self.next_order()
             if self.bear(definition, order, done=done) == KNOWN:
@@ -246,20 +284,23 @@ class Queue:
             return KNOWN
         birth = Birth(task, self.files.token(), order, definition)
         new = names.new_ticket(task, birth.nonce)
-        self.files.ticket(new)
         record = birth.record(self.actor, self.root.clock.now()) | ({"state": "done"} if done else {})
-        if not self.files.publish(names.birth(task), records.encode(record), durable):
+        if not self.files.publish(names.birth(task), records.encode_stored(record), durable, ticket=new):
             winner = self.birth(task)
-            if winner is None or winner.nonce != birth.nonce:
+            if winner is None:
+                return KNOWN  # the name was taken and is not to be seen: whose it is, the janitor finds out
+            if winner.nonce != birth.nonce:
                 self.files.remove(new)
                 return KNOWN
-        self.settle(new, birth, done)
+        with suppress(StorageError):  # it is born; the janitor brings it to its place as soon as the disk lets it
+            self.settle(new, birth, done)
         self.root.event(self.actor, "added", task=task)
         return ADDED
 
     def settle(self, new: str, birth: Birth, done: bool) -> None:
         """Take a task from its birth to its first place: definition, then ticket. Repeatable."""
-        self.files.publish(names.definition(birth.task), records.encode(birth.definition.raw))
+        with suppress(StorageError):  # the birth holds it as well
+            self.files.publish(names.definition(birth.task), records.encode(birth.definition.raw))
         if done:
             record = {
                 "schema_version": records.SCHEMA_VERSION,
@@ -279,6 +320,15 @@ class Queue:
         """Tell whether a task was already finished when it was added."""
         data = self.files.read(names.birth(task))
         return data is not None and records.decode(data, names.birth(task)).get("state") == "done"
+
+    def _refuse_unknown(self, task: str, dependencies: Iterable[str]) -> None:
+        for dependency in dependencies:
+            if dependency != task and self.standing(dependency) == "unknown":
+                raise UsageError(
+                    f"task {task} depends on task {dependency}, which is not known",
+                    hint=f"add task {dependency} first",
+                    code="unknown-dependency",
+                )
 
     def refuse_cycle(self, definition: Definition) -> None:
         """Refuse a definition whose dependencies lead back to it.
@@ -300,7 +350,7 @@ class Queue:
                 return definition.dependencies
             try:
                 return [] if self.is_done(task) else self.definition(task).dependencies
-            except (NotFoundError, BrokenFileError):
+            except (NotFoundError, BrokenFileError, StorageError):
                 return []
 
         return dependencies
@@ -376,6 +426,7 @@ class Queue:
 
     def locate(self, task: str) -> Sighting | None:
         """Find one task's ticket; ``None`` if none is to be found however often one looks."""
+        ids.check(task)
         for _ in range(LOOKS):
             if self.is_done(task):
                 return Sighting(task, "done", "", 0, names.done(task))
@@ -409,15 +460,19 @@ class Queue:
             changes: Keys of the definition with their new values; ``None`` removes one.
 
         Raises:
-            UsageError: The new definition is not allowed, or closes a cycle.
+            UsageError: The new definition is not allowed, or names a new dependency that is not known or closes a
+                cycle.
         """
         with self.root.intake():
             old = self.definition(task)
             raw = {key: value for key, value in {**old.raw, **changes}.items() if value is not None}
             changed = records.checked(raw | {"edited_at": self.root.clock.now()})
+            if changed.task != task:
+                raise UsageError(f"task {task} keeps its id", hint="add the other as a task of its own", code="bad-id")
             if changed.dependencies != old.dependencies:
+                self._refuse_unknown(task, [d for d in changed.dependencies if d not in old.dependencies])
                 self.refuse_cycle(changed)
-            self.files.put(names.definition(task), records.encode(changed.raw), durable=True)
+            self.files.put(names.definition(task), records.encode_stored(changed.raw), durable=True)
         self.root.event(self.actor, "edited", task=task, keys=sorted(changes))
         self.again(task)
         if changed.dependencies != old.dependencies:
@@ -483,6 +538,9 @@ class Queue:
     def park(self, path: str, ticket: Ticket, why: str, reason: str) -> bool:
         """Set a ticket aside for people, with the reason in its definition.
 
+        The ticket goes first: a zombie that no longer holds it must not leave its reason behind. A crash before the
+        reason is written leaves a task parked without one, or sends a blocked one back to the queue.
+
         Returns:
             ``False`` if the ticket was gone from ``path``.
         """
@@ -491,7 +549,13 @@ class Queue:
         with self.root.intake():
             raw = dict(self.definition(ticket.task).raw)
             raw["parked"] = {"why": why, "reason": reason, "by": self.actor, "at": self.root.clock.now()}
-            self.files.put(names.definition(ticket.task), records.encode(raw), durable=True)
-        moved = self.files.move(path, names.parked(why, ticket))
+            data = records.encode_stored(raw)
+            if not self.files.move(path, names.parked(why, ticket), make_home=True):
+                return False
+            try:
+                self.files.put(names.definition(ticket.task), data, durable=True)
+            except StorageError:
+                self.files.move(names.parked(why, ticket), path)
+                raise
         self.root.event(self.actor, "parked", task=ticket.task, why=why, reason=reason)
-        return moved
+        return True
