@@ -56,6 +56,17 @@ def test_nothing_is_overwritten_and_what_is_there_stays(repo):
     assert (repo.instance(2).path / ".env").read_text() == "SECRET=2\n"
 
 
+def test_a_file_that_appears_after_the_plan_is_not_overwritten(repo):
+    repo.write(".env", "SECRET=1\n")
+    repo.commit(".worktreeinclude", ".env\n")
+    steps = repo.plan(1).actions
+    copying = next(at for at, step in enumerate(steps) if step.text.startswith("copy"))
+    plans.run(steps[:copying])
+    repo.instance(1).write(".env", "SECRET=mine\n")
+    assert plans.run(steps[copying:]) == [f"not copied into {repo.instance(1).path}: .env"]
+    assert (repo.instance(1).path / ".env").read_text() == "SECRET=mine\n"
+
+
 def test_the_team_s_own_state_and_the_memory_bank_are_never_copied(repo):
     repo.commit(".gitignore", "memory-bank/\n.claude*\n.env\n")
     repo.write("memory-bank/progress.md")

@@ -293,6 +293,17 @@ def test_after_a_purge_nothing_is_left(repo, shape, tmp_path):
     assert picture(repo) == before
 
 
+@pytest.mark.parametrize("at", [2, 4, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 3, 5, 6))])
+def test_a_set_up_stopped_half_way_can_be_taken_away(tracked, at):
+    before = picture(tracked)
+    steps = tracked.plan(2).actions
+    assert len(steps) == 7
+    plans.run(steps[:at])
+    made, warnings = purge(tracked)
+    assert (made.notes, warnings) == ([], [])
+    assert picture(tracked) == before
+
+
 def test_a_purge_again_has_nothing_to_do(team):
     purge(team)
     assert plan_purge(team.project()).actions == []
@@ -353,8 +364,10 @@ def test_lines_that_the_user_added_around_ours_stay(repo):
     repo.up(1)
     path = repo.path / ".git/info/exclude"
     path.write_text(path.read_text() + "*.later\n")
+    path.chmod(0o640)
     purge(repo)
     assert path.read_text() == "*.mine\n*.later\n"
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_another_team_in_the_same_repository_is_left_whole(repo):

@@ -113,7 +113,7 @@ def _is_squashed(project: Project, base: str, target: str, tip: str) -> bool:
     if not changed:
         return True
     if any(line.startswith("-\t-\t") for line in changed):
-        return False  # binary: a patch id says too little about those
+        return False  # before git 2.39, a patch id says nothing of binary content
     first = changed[0].split("\t", 2)[2]
     whole = git.ask(project.main, "diff", *_DIFF, base, tip).out
     log = ("log", "-p", "--full-diff", "--no-merges", "-n500", "--format=commit %H", *_DIFF, f"{base}..{target}")
