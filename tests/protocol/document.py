@@ -31,7 +31,8 @@ def fences(text: str) -> list[tuple[str, str]]:
 
 
 def table(after: str, text: str = SPEC) -> list[list[str]]:
-    """The cells of the first table after a piece of the page, without its head."""
+    """The cells of the first table after a piece of the page that stands there once, without its head."""
+    assert text.count(after) == 1, after
     rest = text[text.index(after) + len(after) :]
     rows = []
     for line in rest[rest.index("\n|") + 1 :].splitlines():

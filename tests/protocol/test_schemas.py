@@ -1,0 +1,301 @@
+"""The schemas are true: examples, the code's own checks, and what real commands write and answer agree with them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from support.project import Project, project, second
+from support.worlds import unknown
+
+from peercoord.core import names, records
+from peercoord.core.errors import PeercoordError
+from peercoord.core.memory import contributions
+from peercoord.edges import context
+from peercoord.edges.cli.main import COMMANDS, cli
+from peercoord.roles import root as roots
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.leader import Leadership
+from peercoord.roles.peer import Peer
+from peercoord.roles.queue import Queue
+from peercoord.roles.views import Reader
+from protocol import document
+
+__all__ = ["project", "second"]
+
+RECORDS = [name for name in document.schema_names() if not name.startswith("cli/")]
+ANSWERS = [name for name in document.schema_names() if name.startswith("cli/")]
+CASES = sorted(document.EXAMPLES.rglob("*.json"))
+
+
+# -- the schemas themselves --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", document.schema_names())
+def test_a_schema_is_one_names_itself_and_takes_unknown_keys(name: str) -> None:
+    """VER-3."""
+    schema = json.loads((document.SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    document.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"] == f"{name.rpartition('/')[2]}.schema.json"
+    assert schema["title"]
+    assert schema["description"]
+    assert '"additionalProperties": false' not in json.dumps(schema)
+    assert "unevaluatedProperties" not in json.dumps(schema)
+    used = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema)))
+    assert used == set(schema.get("$defs", {})), "a definition is missing, or not used"
+
+
+def test_what_schemas_define_in_common_is_the_same_in_each() -> None:
+    defined: dict[str, Any] = {}
+    for name in document.schema_names():
+        schema = json.loads((document.SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+        for key, value in schema.get("$defs", {}).items():
+            assert defined.setdefault(key, value) == value, f"{name}: {key}"
+
+
+# -- examples ----------------------------------------------------------------------------------------------------
+
+
+def _protocol(raw: Any) -> None:
+    roots._check(raw, "here", "")
+
+
+CHECKS: dict[str, Callable[[Any], object]] = {
+    "definition": records.checked,
+    "birth": lambda raw: records.Birth.read(raw, "here", "2"),
+    "contribution": contributions.check,
+    "protocol": _protocol,
+}
+"""How the code itself checks a record, where it does."""
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: str(path.relative_to(document.EXAMPLES)))
+def test_an_example_is_what_its_folder_says(path: Path) -> None:
+    """FMT-2, FMT-6: and the code agrees."""
+    record, kind = path.parts[-3:-1]
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    assert document.validator(record).is_valid(raw) == (kind == "valid")
+    check = CHECKS.get(record)
+    if check and isinstance(raw, dict):
+        if kind == "valid":
+            check(raw)
+        else:
+            with pytest.raises(PeercoordError):
+                check(raw)
+
+
+def test_every_record_has_examples_of_both_kinds() -> None:
+    found = {path.parts[-3:-1] for path in CASES}
+    assert found == {(name, kind) for name in RECORDS for kind in ("valid", "invalid")}
+
+
+# -- what is really written --------------------------------------------------------------------------------------
+
+PLACES = {
+    "<id>": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+    "<e>": r"(?:0|[1-9][0-9]{0,14})",
+    "<shard>": "[0-9a-f]{2}",
+    "<level>": "[0-4]",
+    "<block>": "[0-9]{6,}",
+    "<why>": "|".join(names.PARKED_WHY),
+    "<outcome>": "|".join(names.OUTCOMES),
+    "<state>": "|".join(names.MEMORY_STATES),
+    "<token>": "[A-Za-z0-9]+",
+    "<path>": "[^/]+",
+}
+for alias, of in (("<dep>", "<id>"), ("<nonce>", "<id>"), ("<peer>", "<id>"), ("<cid>", "<id>"), ("<record>", "<id>")):
+    PLACES[alias] = PLACES[of]
+for alias in ("<seq>", "<term>"):
+    PLACES[alias] = PLACES["<e>"]
+PLACES["<n>"] = PLACES["<e>"] + r"\.[A-Za-z0-9]+"
+PLACES["<by>"] = f"{PLACES['<peer>']}~{PLACES['<n>']}"
+
+
+SHARED, OWN = "`<shard>` two hexadecimal digits.", "which belongs to that worktree's peer alone:"
+
+
+def pattern(path: str) -> re.Pattern[str]:
+    """What a path of the layout table matches."""
+    parts = re.split(r"(<\w+>)", path)
+    return re.compile("".join(f"(?:{PLACES[part]})" if part in PLACES else re.escape(part) for part in parts))
+
+
+def layout(after: str) -> dict[str, str]:
+    """Each path of a layout table, and what it holds."""
+    found = {}
+    for row in document.table(after):
+        for path in re.findall(r"`([^`]+)`", row[0]):
+            found[path] = row[2].strip("`")
+    return found
+
+
+def claimed_by(path: str, places: dict[str, str]) -> list[str]:
+    """What the rows that a path falls under say it holds."""
+    if path.startswith("departed/"):
+        who = re.match(rf"departed/{PLACES['<peer>']}~{PLACES['<n>']}~{PLACES['<by>']}/", path)
+        path = f"peers/a~1.x/{path[who.end() :]}" if who else path
+    return [content for place, content in places.items() if pattern(place).fullmatch(path)]
+
+
+def check_file(path: str, content: str, data: bytes) -> None:
+    """Assert that a file holds what its row says."""
+    if content == "ticket":
+        assert data == b"", path
+        assert is_ticket(path), path
+    elif content == "event":
+        for line in data.splitlines():
+            document.valid("event", json.loads(line))
+    elif content == "empty":
+        assert data == b"", path
+    elif content not in ("text", "any"):
+        document.valid(content, json.loads(data))
+
+
+def is_ticket(path: str) -> bool:
+    """Tell whether the parsers of names know a path as a ticket's."""
+    home, _, name = path.rpartition("/")
+    if home == names.NEW:
+        return names.parse_new(name) is not None
+    if home.startswith(names.DONE):
+        return names.ids.is_id(name)
+    found = names.parse_ticket(name), names.parse_beat(name), names.parse_leader(name)
+    return any(one is not None for one in found)
+
+
+def check_tree(root: Path, places: dict[str, str]) -> set[str]:
+    """Check every file below a directory; say which rows were met."""
+    met = set()
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        name = str(path.relative_to(root))
+        found = claimed_by(name, places)
+        assert len(found) == 1, f"{name} is claimed by {found or 'no row'}"
+        check_file(name, found[0], path.read_bytes())
+        met.add(found[0])
+    return met
+
+
+def lively(project: Project, second: Path) -> Iterator[tuple[str, Any]]:
+    """A scenario that calls every command there is for people at work; gives each answer with its command."""
+
+    def call(*words: str, at: Path | None = None) -> tuple[str, Any]:
+        group = words[0] in ("task", "memory", "agent", "review")
+        _, out, _ = project(*words, "--json", at=at)
+        return "-".join(words[: 1 + group]), json.loads(out)
+
+    yield call("task", "add", "First", "--step", "a", "--step", "b", "--priority", "critical")
+    yield call("task", "add", "Second", "--depends-on", "1", "-d", "Two\nlines")
+    for title in ("Third", "Fourth", "Fifth", "Sixth"):
+        yield call("task", "add", title)
+    yield call("task", "add", "no such dependency", "--depends-on", "99")
+    yield call("request")
+    yield call("request")
+    yield call("report", "--step", "1", "--achievement", "a is done", "--blocker", "b is hard", "--time-spent", "60")
+    yield call("check")
+    yield call("memory", "add", "--file", "techContext.md", "--content", "- one fact")
+    yield call("memory", "list")
+    yield call("status")
+    yield call("instance", "one")
+    yield call("report", "--file", str(project.worktree / ".claude-instance" / "progress.json"))
+    yield call("report", "1", "--status", "done", "--estimate", "none")
+    yield call("request", at=second)
+    yield call("report", "--status", "review", "--reason", "look at it", at=second)
+    yield call("request", at=second)
+    yield call("release", "--reason", "tired", at=second)
+    yield call("request", at=second)
+    yield call("report", "--status", "failed", "--reason", "no luck", at=second)
+    yield call("request")
+    yield call("request", at=second)
+    yield call("reassign", "3", "two")
+    yield call("task", "edit", "4", "--priority", "low")
+    yield call("task", "cancel", "4")
+    yield call("task", "reopen", "1")
+    yield call("task", "show", "1")
+    yield call("task", "show", "2")
+    yield call("task", "list")
+    source = project.main / "tasks.json"
+    source.write_text('{"tasks": [{"id": 1, "title": "known"}, {"id": 50, "title": "ring", "dependencies": [50]}]}')
+    yield call("task", "import", str(source))
+    yield call("config")
+    yield call("config", "max_attempts", "2")
+    yield call("events")
+    yield call("agent", "status")
+    yield call("agent", "stop")
+    yield call("request", "--no-such-option")
+    yield call("task", "show", "nobody")
+
+
+def test_every_file_is_claimed_by_one_schema_and_every_answer_is_valid(project: Project, second: Path) -> None:
+    """LAY-1, FMT-1, FMT-2, FMT-5, FMT-8: after real commands, an eviction, a broken file and a leader's views."""
+    answered = set()
+    for name, answer in lively(project, second):
+        document.valid("envelope", answer)
+        if "data" in answer:
+            document.valid(f"cli/{name}", answer["data"])
+            answered.add(f"cli/{name}")
+    library = Peer.join(project.main, "library")
+    Leadership(library.membership).take()
+    victim = context.find(str(second)).incarnation
+    assert victim
+    assert Janitor(project.queue, "library").evict(victim, library.membership.me, "the test says so")
+    broken = project.state / names.definition("5")
+    broken.write_bytes(b"{")
+    assert project.queue.spot("5").detail == "unreadable"
+    (project.state / "tmp" / "litter").write_bytes(b"")
+    Reader(Queue(library.root), unknown).publish()
+    met = check_tree(project.state, layout(SHARED))
+    assert {"protocol", "birth", "definition", "result", "peer", "assignment", "report", "contribution"} <= met
+    assert {"event", "state", "task_queue", "ticket", "text", "empty", "any"} <= met
+    inside = check_tree(project.worktree / ".claude-instance", layout(OWN))
+    assert {"info", "report"} <= inside
+    assert len(answered) > 15
+
+
+def test_the_classification_tells_what_is_foreign() -> None:
+    """VER-4, NAM-3: no row claims a name that is almost ours."""
+    places = layout(SHARED)
+    for path in ("births/a1/1.json~", "queue/ready/7/000000/1~0", "queue/done/a1/1~1~done", "peers/a/beat~1", "x.json"):
+        assert claimed_by(path, places) == [], path
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+def answering() -> Iterator[str]:
+    """Every command that knows ``--json``, by the name of its schema."""
+    context_ = click.Context(cli)
+    for name in COMMANDS:
+        try:
+            command = cli.get_command(context_, name)
+        except ModuleNotFoundError:
+            continue
+        leaves = {name: command}
+        if isinstance(command, click.Group):
+            leaves = {f"{name}-{sub}": one for sub, one in command.commands.items()}
+        for leaf, one in leaves.items():
+            if one is not None and any("--json" in option.opts for option in one.params):
+                yield f"cli/{leaf}"
+
+
+def test_every_answer_has_a_schema() -> None:
+    found = set(answering())
+    assert sorted(found - set(ANSWERS)) == [], "write their schemas in protocol/schemas/v1/cli/"
+    assert sorted(set(ANSWERS) - found) == [], "no command answers like this any more"
+
+
+# -- files that people edit --------------------------------------------------------------------------------------
+
+
+def test_files_that_people_edit_name_a_schema_that_lies_beside_them(tmp_path: Path) -> None:
+    """FMT-9: no network is needed to find it, and it is the very schema."""
+    root = roots.create(str(tmp_path / names.ROOT), "p")
+    Queue(root).add(records.define("1", "First"))
+    for path, record in ((names.PROTOCOL, "protocol"), (names.definition("1"), "definition")):
+        file = tmp_path / names.ROOT / path
+        schema = (file.parent / json.loads(file.read_text())["$schema"]).resolve()
+        assert schema.read_bytes() == (document.SCHEMAS / f"{record}.schema.json").read_bytes()
