@@ -218,6 +218,32 @@ def test_our_directories_are_invisible_in_the_main_checkout_and_in_worktrees(rep
     assert ".claude" not in repo.path.joinpath(".gitignore").read_text()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("reset", "--hard"),
+        ("checkout", "--ignore-skip-worktree-bits", "--", "."),
+        ("checkout-index", "-f", "-a", "--ignore-skip-worktree-bits"),
+        ("sparse-checkout", "disable"),
+        ("clean", "-ffdx"),
+        ("stash", "-a"),
+        ("rm", "-rfq", "memory-bank"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_in_a_worktree_writes_through_the_link_and_the_next_run_mends_it(team, words):
+    team.write("memory-bank/progress.md", "# Not committed yet\n")
+    there = team.instance(1)
+    there.git(*words, ok=False)
+    assert (team.path / "memory-bank/progress.md").read_text() == "# Not committed yet\n"
+    assert sorted(os.listdir(team.path / "memory-bank")) == ["progress.md", "projectbrief.md"]
+    _, warnings = team.up()
+    assert warnings == []
+    assert linked(there, team)
+    assert clean(there)
+    assert team.plan().actions == []
+
+
 # -- the bank itself -----------------------------------------------------------------------------------------------
 
 

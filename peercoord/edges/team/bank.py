@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from peercoord.core import names
 from peercoord.core.errors import PeercoordError, UsageError
 from peercoord.core.ids import shown
-from peercoord.edges.team import excludes, git, record, sparse
+from peercoord.edges.team import excludes, git, include, record, sparse
 from peercoord.edges.team.git import shown_path
 from peercoord.edges.team.plan import Action
 
@@ -149,6 +149,7 @@ def link(project: Project, bank: Bank, tree: Path) -> str:
     if bank.tracked or _modes(tree, bank.path):
         sparse.leave_out(project, tree, excludes.pattern(bank.path))
     if place.is_dir():
+        _remove_copies(tree, bank.path)
         _remove_empty(place)
     if os.path.lexists(place) or not Path(os.path.realpath(place.parent)).is_relative_to(tree):
         return f"{project.short(place)} is not the link to the memory bank: something of its own is there"
@@ -208,6 +209,16 @@ def _own(tree: Path, path: str) -> list[str]:
     """List what lies in a directory of a worktree and could not be had from git again."""
     words = ("status", "--porcelain", "-z", "--untracked-files=all", "--ignored", "--no-renames")
     return [entry[3:] for entry in git.fields(tree, *words, "--", path) if (tree / entry[3:]).exists()]
+
+
+def _remove_copies(tree: Path, path: str) -> None:
+    """Remove the files of a directory that are in the index just as they are: git can give them back."""
+    for facts, _, name in (entry.partition("\t") for entry in git.fields(tree, "ls-files", "-s", "-z", "--", path)):
+        place = tree / name
+        if include.is_own_file(place):
+            now = git.text(tree, "hash-object", f"--path={name}", "--", name)
+            if now == facts.split(" ")[1]:
+                place.unlink()
 
 
 def _remove_empty(place: Path) -> None:

@@ -64,6 +64,11 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def is_own_file(place: Path) -> bool:
+    """Tell whether a file is there itself, not seen through a link such as the memory bank's."""
+    return place.is_file() and not place.is_symlink() and Path(os.path.realpath(place.parent)) == place.parent
+
+
 def _shared(path: str, bank: str) -> bool:
     return any(part in _OURS for part in path.split("/")) or (bool(bank) and f"{path}/".startswith(f"{bank}/"))
 

@@ -180,18 +180,13 @@ def _is_copy(place: Path, original: Path, digest: str | None) -> bool:
 def _hidden(tree: Path) -> list[str]:
     """List files that the index says not to look at, and that differ from it."""
     marks = [(line[0], line[2:]) for line in git.fields(tree, "ls-files", "-v", "-z")]
-    asked = [path for mark, path in marks if (mark == "S" or mark.islower()) and _is_own_file(tree / path)]
+    asked = [path for mark, path in marks if (mark == "S" or mark.islower()) and include.is_own_file(tree / path)]
     listed = git.fields(tree, "ls-files", "-s", "-z", "--", *asked) if asked else []
     found = []
     for facts, _, path in (entry.partition("\t") for entry in listed):
         if git.text(tree, "hash-object", f"--path={path}", "--", path) != facts.split(" ")[1]:
             found.append(path)
     return found
-
-
-def _is_own_file(place: Path) -> bool:
-    """Tell whether a file is there itself, not seen through a link such as the memory bank's."""
-    return place.is_file() and not place.is_symlink() and Path(os.path.realpath(place.parent)) == place.parent
 
 
 # -- submodules and processes --------------------------------------------------------------------------------------
