@@ -49,6 +49,8 @@ SKELETON = (
     NEW,
     WAITING,
     READY,
+    *(f"{READY}/{level}" for level in range(len(PRIORITIES))),
+    *(f"{READY}/{level}/{0:06d}" for level in range(len(PRIORITIES))),
     PARKED,
     *(f"{PARKED}/{why}" for why in PARKED_WHY),
     DONE,
@@ -66,7 +68,9 @@ SKELETON = (
     QUARANTINE,
     SCHEMAS,
 )
-"""The directories of a new root, parents first. Shards are made when they are first needed."""
+"""The directories of a new root, parents first. Shards are made when they are first needed, but for each level's first
+ready shard: it stays, so that a ticket can be given back on a disk too full for a new directory.
+"""
 
 
 # -- numbers and shards ------------------------------------------------------------------------------------------

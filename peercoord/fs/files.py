@@ -150,7 +150,7 @@ class Files:
                 self._drop(staged)
                 raise
         if durable:
-            self._sync(parent(path))
+            self.sync(parent(path))
 
     def publish(self, path: str, data: bytes, durable: bool = False, ticket: str = "") -> bool:
         """Make a file, whole, only if its name is free.
@@ -171,12 +171,12 @@ class Files:
             if ticket:
                 self.ticket(ticket)
                 if durable:
-                    self._sync(parent(ticket))
+                    self.sync(parent(ticket))
             made = self._linked(staged, path)
         finally:
             self._drop(staged)
         if durable:
-            self._sync(parent(path))
+            self.sync(parent(path))
         return made
 
     def ticket(self, path: str) -> bool:
@@ -208,6 +208,13 @@ class Files:
             self.disk.touch(names.BELL_FILE)
         except OSError:
             return
+
+    def sync(self, path: str) -> None:
+        """Make the names in a directory survive a power cut."""
+        try:
+            self.disk.sync(path)
+        except OSError as error:
+            raise refused(error, path) from None
 
     def flush(self) -> None:
         """Make all that was written so far survive a power cut, at once: one flush for a thousand files."""
@@ -358,12 +365,6 @@ class Files:
             return False
         self.make_dir(home)
         return True
-
-    def _sync(self, path: str) -> None:
-        try:
-            self.disk.sync(path)
-        except OSError as error:
-            raise refused(error, path) from None
 
 
 def _unsteady(path: str) -> StorageError:

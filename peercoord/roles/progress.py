@@ -164,7 +164,7 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
 
 def _seconds(value: object) -> int:
     try:
-        seconds = int(value)  # type: ignore[call-overload]
+        seconds: int = int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):
         seconds = SECONDS_MOST + 1
     if seconds > SECONDS_MOST:

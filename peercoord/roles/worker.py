@@ -269,10 +269,13 @@ class Worker:
             LostError: The task is not this peer's, or no longer; EvictedError among them.
             StorageError: The result cannot be written; nothing has changed.
         """
-        known = self._completed_before(task)
-        if known is not None:
+        try:
+            ticket = self.require(task)
+        except LostError:
+            known = self._completed_before(task)
+            if known is None:
+                raise
             return known
-        ticket = self.require(task)
         definition = self.queue.definition(task)
         steps = [step.step for step in definition.steps]
         entry = progress.updated(self._entry(ticket, definition), definition, {**(said or {}), "steps": steps})
@@ -298,10 +301,9 @@ class Worker:
 
     def _completed_before(self, task: str) -> Json | None:
         """Give this incarnation's own result if the task is done by it: the answer to a call that is repeated."""
-        if not self.membership.present():
-            return None
-        self.held()  # what a crash left completed is filed by looking
-        if not self.queue.is_done(task):
+        claims = self.files.scan(names.claims_dir(self.home))
+        marked = any(t and t.done and t.task == task for t in map(names.parse_ticket, claims))
+        if not self.membership.present() or not (marked or self.queue.is_done(task)):
             return None
         last = self.queue.result(task)
         return last[2] if last and last[1] == "done" and last[2].get("incarnation") == str(self.me) else None
