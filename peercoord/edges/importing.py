@@ -85,10 +85,10 @@ def take_in(queue: Queue, tasks: Sequence[Incoming], *, take_in_progress: bool =
         if intake.added:
             queue.note_order(start + len(new))
             queue.files.flush()
+    states = queue.survey() if intake.added else {}
     for task in intake.added:
-        sighting = queue.locate(task)
-        if sighting and sighting.state == "parked":
-            intake.parked[task] = queue.spot(task).reason or sighting.detail
+        if task in states and states[task].state == "parked":
+            intake.parked[task] = queue.spot(task).reason or states[task].detail
     queue.place_blocked()
     return intake
 
