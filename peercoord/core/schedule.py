@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 1.0  # seconds after a first failure; doubled with each further one …
 LONGEST_PAUSE = 60.0  # … up to this
 
+FAULTS = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""Errors of the program itself. One step that meets one must not take a process from all the others."""
+
 
 class Step:
     """One thing done again and again.
@@ -20,17 +23,18 @@ class Step:
         name: What it is, for messages.
         every: Seconds between two runs, where nothing brings the next one forward.
         run: Does it.
-        least: Seconds that must lie between the ends of two runs, however often it is asked for.
+        least: Seconds between two runs, however often it is asked for.
         at: When it is due.
+        ended: When it last succeeded.
         failures: How often it has failed in a row.
+        said: What its last failure said.
     """
 
-    __slots__ = ("asked", "at", "every", "failures", "least", "name", "run", "said")
+    __slots__ = ("at", "ended", "every", "failures", "least", "name", "run", "said")
 
     def __init__(self, name: str, every: float, run: Callable[[], object], least: float = 0.0) -> None:
         self.name, self.every, self.run, self.least = name, every, run, least
-        self.at = float("-inf")
-        self.asked = False
+        self.at = self.ended = float("-inf")
         self.failures = 0
         self.said = ""
 
@@ -45,10 +49,6 @@ class Schedule:
         """Take a step in, due at once; one of the same name is replaced."""
         self._steps[step.name] = step
 
-    def drop(self, name: str) -> None:
-        """Forget a step."""
-        self._steps.pop(name, None)
-
     def due(self, now: float) -> list[Step]:
         """Give the steps that are due, in the order in which they were added."""
         return [step for step in self._steps.values() if step.at <= now]
@@ -60,19 +60,27 @@ class Schedule:
     def soon(self, name: str, now: float) -> None:
         """Bring a step forward: due now, or once its least pause is over. One that fails keeps its pause."""
         step = self._steps.get(name)
-        if step is None or step.failures:
-            return
-        step.asked = True
-        step.at = min(step.at, max(now, step.at - step.every + step.least))
+        if step is not None and not step.failures:
+            step.at = min(step.at, max(now, step.ended + step.least))
 
-    def ran(self, step: Step, now: float) -> bool:
+    def hasten(self, now: float) -> None:
+        """Bring every step forward, those that fail as well: the world has changed."""
+        for step in self._steps.values():
+            step.at = min(step.at, now)
+
+    def ran(self, step: Step, now: float, sooner: float | None = None) -> bool:
         """Note that a step succeeded.
+
+        Args:
+            step: Which.
+            now: When it ended.
+            sooner: Seconds after which it is due again, if that is before its interval is over.
 
         Returns:
             Whether it had failed before.
         """
-        recovered, step.failures, step.said, step.asked = step.failures > 0, 0, "", False
-        step.at = now + step.every
+        recovered, step.failures, step.said = step.failures > 0, 0, ""
+        step.ended, step.at = now, now + min(step.every, sooner if sooner is not None else step.every)
         return recovered
 
     def failed(self, step: Step, now: float, message: str) -> bool:

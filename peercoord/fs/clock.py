@@ -6,6 +6,7 @@ Wall time is for people to read and is never compared across machines; monotonic
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 of them; none that people mistake for another
@@ -21,6 +22,14 @@ class Clock:
     def monotonic(self) -> float:
         """Seconds of this machine's monotonic clock, from no particular moment."""
         return time.monotonic()
+
+    def asleep(self) -> float:
+        """Seconds for which this machine was suspended since it started, 0 where that cannot be told."""
+        if sys.platform == "linux":
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+        if sys.platform == "darwin":
+            return time.clock_gettime(time.CLOCK_MONOTONIC) - time.clock_gettime(time.CLOCK_UPTIME_RAW)
+        return 0.0
 
 
 def token(length: int = 12) -> str:

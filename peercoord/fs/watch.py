@@ -1,7 +1,8 @@
-"""Waiting: for a moment, a signal, the end of a process, or something that changed. One call, no thread of ours.
+"""Waiting: for a moment, a signal, the end of a process, a caller at the door, or a file that changed.
 
 Promise: nothing depends on an event arriving. ``wait`` always ends at its time-out, and whoever is woken looks at
-the files themselves; an event only makes that look come sooner.
+the files themselves; an event only makes that look come sooner. Whether events come at all is tried out, not
+believed: a change by another machine brings none, whatever the watching library says.
 """
 
 from __future__ import annotations
@@ -11,14 +12,23 @@ import select
 import selectors
 import signal
 import sys
+import threading
+from contextlib import suppress
 
-from peercoord.fs import process
+from peercoord.fs import mount, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import Any, Protocol
 
     from peercoord.core.records import Json
+
+    class Waitable(Protocol):  # noqa: D101
+        def fileno(self) -> int: ...  # noqa: D102
+
+
+PROBE_SECONDS = 1.0
 
 
 class ExitWatch:
@@ -58,7 +68,7 @@ class Wakeups:
     """What one process waits for.
 
     Attributes:
-        signals: Numbers of the signals that came since the last look, in order.
+        signals: Numbers of the signals that came, in order.
     """
 
     def __init__(self) -> None:
@@ -69,6 +79,7 @@ class Wakeups:
             os.set_blocking(end, False)
         self._selector.register(self._read, selectors.EVENT_READ, "poke")
         self._exits: dict[tuple[int, object], ExitWatch] = {}
+        self._noticed: set[str] = set()
 
     def on_signals(self, numbers: Iterable[int]) -> None:
         """Note these signals instead of dying by them, and wake."""
@@ -76,64 +87,173 @@ class Wakeups:
         for number in numbers:
             signal.signal(number, lambda got, _: self.signals.append(got))
 
-    def poke(self) -> None:
-        """Wake the waiting thread, from any other."""
-        try:
+    def poke(self, what: str) -> None:
+        """Wake the waiting thread, from any other, and say what for."""
+        self._noticed.add(what)
+        with suppress(BlockingIOError):  # a full pipe wakes it as well
             os.write(self._write, b"\0")
-        except BlockingIOError:
-            return  # it has enough to wake it
 
-    def watch_exits(self, processes: Iterable[Json]) -> None:
-        """Be woken by the end of these processes, and of no others any more."""
+    def listen(self, name: str, source: Waitable) -> None:
+        """Be woken while ``source`` has something to read, under this name."""
+        self._selector.register(source, selectors.EVENT_READ, name)
+
+    def unlisten(self, source: Waitable) -> None:
+        """Undo ``listen``."""
+        self._selector.unregister(source)
+
+    def watch_exits(self, processes: Iterable[Json]) -> bool:
+        """Be woken by the end of these processes, and of no others any more.
+
+        Returns:
+            Whether all of them were still running.
+        """
         wanted = {(int(p["pid"]), p["start"]): p for p in processes}
         for key in [key for key in self._exits if key not in wanted]:
             self._forget(key)
-        for key, identity in wanted.items():
-            if key not in self._exits:
-                self._watch(key, identity)
+        new = [(key, one) for key, one in wanted.items() if key not in self._exits]
+        return not [key for key, one in new if not self._watch(key, one)]
 
-    def _watch(self, key: tuple[int, object], identity: Json) -> None:
+    def _watch(self, key: tuple[int, object], identity: Json) -> bool:
         try:
             watch = ExitWatch(key[0])
         except OSError:
-            return  # gone already, or not to be watched: the next look tells
-        if process.running(identity):  # asked after opening: the pid is still that process
-            self._exits[key] = watch
-            self._selector.register(watch, selectors.EVENT_READ, key)
-        else:
+            return process.running(identity)  # not to be watched here: the next look tells
+        if not process.running(identity):  # asked after opening: so the pid is still that process, or it is gone
             watch.close()
+            return False
+        self._exits[key] = watch
+        self._selector.register(watch, selectors.EVENT_READ, key)
+        return True
 
     def _forget(self, key: tuple[int, object]) -> None:
         watch = self._exits.pop(key)
         self._selector.unregister(watch)
         watch.close()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> set[str]:
         """Wait until something happens, at most so many seconds.
 
         Returns:
-            Whether a watched process ended.
+            The names of what happened: those given to ``poke`` and ``listen``, and ``exit`` for the end of a process.
         """
-        ended = False
+        happened: set[str] = set()
         for key, _ in self._selector.select(max(0.0, seconds)):
             if key.data == "poke":
                 self._drain()
-            elif isinstance(key.data, tuple):
+            elif isinstance(key.data, str):
+                happened.add(key.data)
+            else:
                 self._forget(key.data)
-                ended = True
-        return ended
+                happened.add("exit")
+        while self._noticed:
+            happened.add(self._noticed.pop())
+        return happened
 
     def _drain(self) -> None:
-        try:
+        with suppress(BlockingIOError):
             while os.read(self._read, 4096):
                 pass
-        except BlockingIOError:
-            return
 
     def close(self) -> None:
         """Let go of every descriptor."""
         for key in list(self._exits):
             self._forget(key)
         self._selector.close()
+        signal.set_wakeup_fd(-1)
         os.close(self._read)
         os.close(self._write)
+
+
+class Changes:
+    """Directories watched for changes, by the system's own events. Hints only.
+
+    Args:
+        notice: Called, from another thread, with the name of the watch and of the entry that changed.
+    """
+
+    def __init__(self, notice: Callable[[str, str], None]) -> None:
+        self._notice = notice
+        self._observer: Any = None
+        self._watched: dict[str, tuple[tuple[str, int], Any]] = {}
+        self.works = True
+
+    def watch(self, name: str, path: str) -> bool:
+        """Watch one directory, not what lies below; a watch of the same name elsewhere ends.
+
+        To be called now and then: a directory that was made anew is watched anew.
+
+        Returns:
+            Whether events can be had; ``False``: look by yourself, often.
+        """
+        if not self.works:
+            return False
+        try:
+            place = (path, os.stat(path).st_ino)
+            if self._watched.get(name, (None,))[0] == place:
+                return True
+            self.unwatch(name)
+            self._watched[name] = (place, self._schedule(name, path))
+        except OSError:  # no more watches or instances for this user, or the directory is not there
+            return False
+        return True
+
+    def _schedule(self, name: str, path: str) -> Any:
+        import logging
+
+        from watchdog import events
+        from watchdog.observers import Observer
+
+        if self._observer is None:
+            logging.getLogger("watchdog").addHandler(logging.NullHandler())  # what it says of itself is no news
+            self._observer = Observer()
+            self._observer.daemon = True
+            self._observer.start()
+        handler = events.FileSystemEventHandler()
+        handler.dispatch = lambda event: self._heard(name, event)  # type: ignore[method-assign]
+        kinds = [events.FileCreatedEvent, events.FileModifiedEvent, events.FileMovedEvent, events.FileDeletedEvent]
+        kinds += [events.DirCreatedEvent, events.DirMovedEvent, events.DirDeletedEvent]
+        return self._observer.schedule(handler, path, event_filter=kinds)
+
+    def _heard(self, name: str, event: Any) -> None:
+        paths = {event.src_path, getattr(event, "dest_path", "")} - {""}
+        for path in paths:
+            self._notice(name, os.path.basename(os.fsdecode(path)))
+
+    def unwatch(self, name: str) -> None:
+        """End a watch."""
+        _, watch = self._watched.pop(name, (None, None))
+        if watch is not None:
+            with suppress(KeyError, OSError):  # it ended by itself: its directory is gone
+                self._observer.unschedule(watch)
+
+    def close(self) -> None:
+        """End every watch."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(5)
+
+
+def events_come(path: str, token: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Try out whether a change in a directory brings an event, and whether all changes are made on this machine.
+
+    Args:
+        path: An absolute path of a directory to make and remove a file in.
+        token: The file's name.
+        seconds: How long to wait for the event.
+    """
+    if not mount.local(mount.kind(os.path.realpath(path))):
+        return False
+    came = threading.Event()
+    changes = Changes(lambda _, entry: came.set() if entry == token else None)
+    probe = os.path.join(path, token)
+    try:
+        if not changes.watch("probe", path):
+            return False
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        return came.wait(seconds)
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            os.unlink(probe)
+        changes.close()

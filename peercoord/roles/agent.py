@@ -1,162 +1,345 @@
-"""The agent: one background process per worktree that beats, watches, repairs and, if it comes to that, leads.
+"""The agent: one background process per worktree that beats, watches, answers at the door and, if need be, leads.
 
 Promises: it survives everything but its own end. A step that fails (the disk is full, the directory is gone, a right
 was taken away) says so once, is tried again after growing pauses, and goes on by itself when the fault is over; the
-other steps go on meanwhile. An agent whose incarnation was evicted joins again and says so.
+other steps go on meanwhile. An agent whose incarnation was evicted joins again and says so. Between steps it sleeps
+until something is due, happens at the door, changes, or ends.
 """
 
 from __future__ import annotations
 
 import signal
+import traceback
 
-from peercoord.core import liveness, names
-from peercoord.core.errors import EvictedError, PeercoordError
-from peercoord.core.schedule import Schedule, Step
+from peercoord.core import door, liveness, names
+from peercoord.core.errors import EvictedError, LostError, PeercoordError
+from peercoord.core.schedule import FAULTS, Schedule, Step
 from peercoord.fs import process
-from peercoord.roles import membership as members
+from peercoord.fs.mutex import held
+from peercoord.fs.watch import Changes, events_come
 from peercoord.roles.janitor import Janitor
-from peercoord.roles.leader import Leadership
-from peercoord.roles.peer import judge
+from peercoord.roles.leader import Duties, Leadership
+from peercoord.roles.observer import Observer
+from peercoord.roles.outbox import Outbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
+    from peercoord.core.door import Answer, Request
+    from peercoord.core.names import Ticket
     from peercoord.core.records import Json
+    from peercoord.fs.files import Files
     from peercoord.fs.watch import Wakeups
+    from peercoord.roles.leader import Duty
     from peercoord.roles.peer import Peer
 
-STOP, GIVE_BACK = signal.SIGTERM, signal.SIGUSR2
-LOOK_SECONDS = 1.0
-TIDY_SECONDS = 30.0
-LEAST_VIEWS_SECONDS = 0.5
+    class Host(Protocol):
+        """What the agent needs of the world outside the protocol."""
+
+        def connect(self, sessions: Sequence[Json]) -> Peer: ...  # noqa: D102 - resumes the worktree's peer, or joins
+        def standing(self) -> tuple[str, Sequence[Ticket]]: ...  # noqa: D102 - incarnation and tickets, for requests
+        def serve(self, request: Request) -> Answer: ...  # noqa: D102 - executes a request from the door
+        def pick_up(self) -> float | None: ...  # noqa: D102 - what was edited by hand; seconds to the next look
+        def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]: ...  # noqa: D102 - what the leader does
+        def revive(self, worktree: str) -> None: ...  # noqa: D102 - starts another worktree's agent
+        def renewed(self) -> bool: ...  # noqa: D102 - a newer program is installed, and works
+        def log(self, message: str) -> None: ...  # noqa: D102 - writes a line for people
 
 
-class Duty:
-    """Something that only the leader does.
-
-    Attributes:
-        name: What it is, for messages.
-        every: Seconds between two runs.
-        run: Does it; told the term.
-    """
-
-    def __init__(self, name: str, every: float, run: Callable[[int], object], least: float = 0.0) -> None:
-        self.name, self.every, self.run, self.least = name, every, run, least
+STOP, GIVE_BACK, RENEW = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1
+RESCAN_SECONDS = 30.0  # between looks at everything, events or not
+POLL_SECONDS = 2.0  # between looks where no events come
+SETTLE_SECONDS = 0.05  # an edit is several writes: look once they are over
 
 
 class Agent:
     """The background process of one worktree.
 
     Args:
-        connect: Resumes this worktree's peer, or joins.
+        host: The world outside the protocol.
+        instance: The worktree's ``.claude-instance/``.
         wake: What to wait on.
-        log: Writes a line for people.
-        duties: Gives what the leader does, for a peer just connected.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], Peer],
-        wake: Wakeups,
-        log: Callable[[str], None],
-        duties: Callable[[Peer], Sequence[Duty]],
-    ) -> None:
-        self.connect = connect
-        self.wake = wake
-        self.log = log
-        self.duties = duties
-        self.schedule = Schedule()
+    def __init__(self, host: Host, instance: Files, wake: Wakeups) -> None:
+        self.host, self.instance, self.wake = host, instance, wake
         self.ending = 0
+        self.changes = Changes(self._noticed)
+        self.duties: Duties | None = None
+        self._sealed: set[str] = set()
+        self._mourning: float | None = None
+        self._living: list[Json] = []
         self._join()
+        self.outbox = Outbox(instance, self._serve, host.standing, self.clock.monotonic)
+        self._open_door()
+
+    # -- joining ---------------------------------------------------------------------------------------------
 
     def _join(self) -> None:
-        self.peer = peer = self.connect()
-        self.root = peer.root
+        self.peer = peer = self.host.connect(self._living)
+        self.root, self.clock = peer.root, peer.root.clock
+        self._slept = self.clock.asleep()
         self.leadership = Leadership(peer.membership)
         self.janitor = Janitor(peer.queue, peer.name)
-        self.clock = peer.root.clock
+        host = self.host
+        self.observer = Observer(peer.membership, self.janitor, self.leadership, host.log, host.revive)
+        self._protocol = self.root.files.stat(names.PROTOCOL)
+        self._arrived = False
+        self._try_events()
+        if self.duties is not None:
+            self.duties.end()
+        self.duties = Duties(self.leadership, host.duties(peer, self.observer), host.log)
+        self._plan()
+        host.log(f"{peer.membership.me} is at work{'' if self.events else '; no events come here, so it polls'}")
+
+    def _plan(self) -> None:
+        beat = float(self.root.number("heartbeat_seconds"))
+        often = RESCAN_SECONDS if self.events else POLL_SECONDS
         self.schedule = Schedule()
-        self.schedule.add(Step("heartbeat", self.root.number("heartbeat_seconds"), peer.membership.beat))
-        self.schedule.add(Step("watching", LOOK_SECONDS, self.look))
-        self.schedule.add(Step("tidying", TIDY_SECONDS, self.janitor.tidy))
-        for duty in self.duties(peer):
-            self.schedule.add(Step(duty.name, duty.every, self._led(duty), duty.least))
-        self.log(f"{peer.membership.me} is at work")
+        self.schedule.add(Step("heartbeat", beat, self.beat))
+        self.schedule.add(Step("watching", min(often, beat / 2), self.look))
+        self.schedule.add(Step("door", often, self.rescan))
+        self.schedule.add(Step("hand edits", often, self.host.pick_up, SETTLE_SECONDS))
+        self.schedule.add(Step("session", RESCAN_SECONDS, self.mourn))
+        self.schedule.add(Step("tidying", beat, self.janitor.tidy))
+        self.schedule.add(Step("settings", RESCAN_SECONDS, self.refresh))
 
-    def _led(self, duty: Duty) -> Callable[[], None]:
-        def run() -> None:
-            term = self.leadership.term()
-            if term is not None:
-                duty.run(term)
+    def _try_events(self) -> None:
+        here, there = _path(self.instance), _path(self.root.files)
+        self.events = bool(here and there) and all(
+            events_come(folder, f"probe{self.root.files.token()}") for folder in (here, f"{there}/{names.TMP}")
+        )
+        self.changes.works = self.events
 
-        return run
+    def _watch_directories(self, leads: bool) -> None:
+        """Watch the few small directories that matter to this peer, never the tree."""
+        here, there = _path(self.instance), _path(self.root.files)
+        watched = {
+            "instance": here,
+            "contributions": f"{here}/memory-contributions",
+            "outbox": "" if self.outbox.wake else f"{here}/{door.OUTBOX}",
+            "peers": f"{there}/{names.PEERS}",
+            "leader": f"{there}/{names.LEADER}",
+            "claims": f"{there}/{names.claims_dir(self.peer.membership.home)}",
+            "bell": f"{there}/{names.BELL}" if leads else "",
+        }
+        for name, path in watched.items():
+            if path:
+                self.changes.watch(name, path)
+            else:
+                self.changes.unwatch(name)
 
-    def run(self) -> None:
-        """Work until told to stop."""
-        self.wake.on_signals((STOP, signal.SIGINT, GIVE_BACK))
+    def _noticed(self, name: str, entry: str) -> None:
+        """Wake for what changed; called from the watching library's thread."""
+        if name != "instance" or entry == "progress.json":
+            self.wake.poke(name)
+
+    def _open_door(self) -> None:
+        listen = self.outbox.open()
+        if listen is not None:
+            self.wake.listen("door", listen)
+        else:
+            self.host.log("no FIFOs on this filesystem: the outbox is looked at now and then")
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    def run(self) -> bool:
+        """Work until told to stop.
+
+        Returns:
+            Whether to start again, as the program that is installed now.
+        """
+        self.wake.on_signals((STOP, signal.SIGINT, signal.SIGHUP, GIVE_BACK, RENEW))
         while not self.ending:
             self.steps()
-            if self.wake.wait(self.schedule.pause(self.clock.monotonic(), LOOK_SECONDS)):
-                self.schedule.soon("watching", self.clock.monotonic())
-            self.ending = next(iter(self.wake.signals), 0)
-        self.stop(give_back=self.ending == GIVE_BACK)
+            self._react(self.wake.wait(self.schedule.pause(self.clock.monotonic(), RESCAN_SECONDS)))
+            self.ending = next(iter(self.wake.signals), self.ending)
+        self._end()
+        return self.ending == RENEW
+
+    def _react(self, happened: set[str]) -> None:
+        now = self.clock.monotonic()
+        if "door" in happened and not self._shielded("the door", self.outbox.heard):
+            self.outbox.hang_up()
+        if happened & {"exit", "peers", "leader"}:
+            self.schedule.soon("watching", now)
+            self.schedule.soon("session", now)
+        if happened & {"instance", "contributions"}:
+            self.schedule.soon("hand edits", now + SETTLE_SECONDS)
+        if happened & {"claims", "outbox"}:
+            self.schedule.soon("door", now)
+        if self.duties is not None and happened & {"bell", "peers", "claims", "leader"}:
+            self.duties.changed()
+        self._look_at_sleep(now)
+
+    def _look_at_sleep(self, now: float) -> None:
+        slept = self.clock.asleep()
+        if slept - self._slept > 1.0:
+            self.host.log(f"this machine slept for {slept - self._slept:.0f} s: looking at everything anew")
+            self.observer.blind()
+            self.schedule.hasten(now)
+        self._slept = slept
 
     def steps(self) -> None:
         """Run what is due, each step shielded from the failures of the others."""
         for step in self.schedule.due(self.clock.monotonic()):
             try:
-                step.run()
+                again = step.run()
             except EvictedError as error:
                 self._rejoin(error)
                 return
             except PeercoordError as error:
-                if self.schedule.failed(step, self.clock.monotonic(), error.message):
-                    self.log(f"{step.name} failed: {error.message}")
+                self._failed(step, error.message)
+            except FAULTS as error:
+                self._failed(step, f"{type(error).__name__}: {error}", traceback.format_exc())
             else:
-                if self.schedule.ran(step, self.clock.monotonic()):
-                    self.log(f"{step.name} works again")
+                sooner = again if isinstance(again, float) else None
+                if self.schedule.ran(step, self.clock.monotonic(), sooner):
+                    self.host.log(f"{step.name} works again")
 
-    def _rejoin(self, error: EvictedError) -> None:
-        self.log(f"{error.message}; joining again")
+    def _failed(self, step: Step, message: str, trace: str = "") -> None:
+        if step.name == "heartbeat":
+            self.observer.blind()
+        if self.schedule.failed(step, self.clock.monotonic(), message):
+            self.host.log(f"{step.name} failed: {message}{trace and chr(10) + trace}")
+
+    def _shielded(self, name: str, run: Callable[[], object]) -> bool:
         try:
-            self._join()
-        except PeercoordError as failure:
-            again = Step("joining again", LOOK_SECONDS, lambda: self._rejoin(error))
-            self.schedule = Schedule()
-            self.schedule.add(again)
-            self.schedule.failed(again, self.clock.monotonic(), failure.message)
-            self.log(f"joining again failed: {failure.message}")
+            run()
+        except PeercoordError as error:
+            self.host.log(f"{name}: {error.message}")
+        except FAULTS:
+            self.host.log(f"{name}:\n{traceback.format_exc()}")
+        else:
+            return True
+        return False
+
+    def _rejoin(self, cause: EvictedError) -> None:
+        self.host.log(f"{cause.message}; joining again")
+        self.schedule = Schedule()
+        self.schedule.add(Step("joining again", RESCAN_SECONDS, self._join))
+        self.schedule.add(Step("door", RESCAN_SECONDS, self.rescan))
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Show that this peer lives."""
+        self.peer.membership.beat()
 
     def look(self) -> None:
-        """Judge the others, evict the dead, take the leadership where nobody leads."""
-        self.peer.membership.require()
-        watched: list[Json] = []
-        for who in members.living(self.root):
-            if who == self.peer.membership.me:
-                continue
-            record = members.read_record(self.root, names.peer_dir(who))
-            verdict = judge(self.root, who)
-            if verdict.state == liveness.DEAD:
-                self.log(f"evicting {who}: {verdict.because}")
-                self.janitor.evict(who, self.peer.membership.me, verdict.because)
-            elif verdict.state == liveness.ALIVE and record:
-                agent = record.get("agent")
-                if isinstance(agent, dict) and not process.running(agent):
-                    self.leadership.take_from(who, f"the agent of {who} is gone")
-                watched += [record[what] for what in ("agent", "session") if isinstance(record.get(what), dict)]
-        self.wake.watch_exits([one for one in watched if process.running(one)])
-        if self.leadership.term() is None and self.leadership.take() is not None:
-            self.log("leading")
+        """Judge the others, evict the dead, sweep, and lead if nobody does."""
+        led = self.leadership.term() is not None
+        ends = self.observer.look(everyone=led or not self._arrived)
+        self._arrived = True
+        leads = self.leadership.term() is not None
+        if self.duties is not None and leads and not (led and self.events):
+            self.duties.changed()
+        self._watch_directories(leads)
+        self._sweep()
+        self._living = [one for one in liveness.sessions(self.peer.membership.record()) if process.running(one)]
+        if not self.wake.watch_exits([*ends, *self._living]):
+            self.schedule.soon("watching", self.clock.monotonic())
+            self.schedule.soon("session", self.clock.monotonic())
+        if any(beat and beat[1] for beat in map(names.parse_beat, self.root.files.scan(self.peer.membership.home))):
+            self.beat()  # someone doubts it
 
-    def stop(self, *, give_back: bool) -> None:
-        """End: lay the leadership down; when asked, give every claim back and leave."""
-        try:
-            self.leadership.give()
-            if give_back:
-                self.peer.leave()
+    def _sweep(self) -> None:
+        """Seal what others left unsealed; a directory seen sealed needs no second look."""
+        for name in self.root.files.scan(names.DEPARTED):
+            both = names.parse_departed(name)
+            if both is None or name in self._sealed:
+                continue
+            if "claims" in self.root.files.scan(f"{names.DEPARTED}/{name}"):
+                self.janitor.sweep(*both)
             else:
-                self.peer.membership.update(agent=None, stopped_at=self.clock.now())
-        except PeercoordError as error:
-            self.log(f"stopping: {error.message}")
-        self.log("stopped")
+                self._sealed.add(name)
+
+    def rescan(self) -> None:
+        """Serve what lies in the outbox, and keep what requests should name up to date."""
+        for request in self.outbox.rescan():
+            self.host.log(f"served {request.verb} {request.number}, found in the outbox")
+        self.outbox.refresh()
+
+    def refresh(self) -> None:
+        """Take in changed settings, and a newer program: by starting again."""
+        seen, before = self.root.files.stat(names.PROTOCOL), self._protocol
+        if seen and before and (seen.modified_ns, seen.size) != (before.modified_ns, before.size):
+            self.host.log("protocol.json has changed")
+            self.ending = RENEW
+        elif self.host.renewed():
+            self.host.log("a newer program is installed")
+            self.ending = RENEW
+
+    def _serve(self, request: Request) -> Answer:
+        answer = self.host.serve(request)
+        self.schedule.soon("session", self.clock.monotonic())
+        if self.duties is not None:
+            self.duties.changed()
+        return answer
+
+    # -- the session -----------------------------------------------------------------------------------------
+
+    def mourn(self) -> float | None:
+        """Keep count of the coding sessions; when the last one has ended, wait, then give the claims back.
+
+        Returns:
+            Seconds after which to look again; ``None`` if that does not press.
+        """
+        record = self.peer.membership.record()
+        known = liveness.sessions(record)
+        living = [one for one in known if process.running(one)]
+        if living and record.get("sessions") != living:
+            self._note(sessions=living)
+        if living or not known:
+            self._mourning = None
+            return None
+        grace = float(self.root.number("session_grace_seconds"))
+        if self._mourning is None:
+            self._mourning = self.clock.monotonic()
+            self.host.log(f"the coding session has ended; its tasks go back in {grace:.0f} s unless another one comes")
+        left = self._mourning + grace - self.clock.monotonic()
+        if left > 0:
+            return left
+        self._give_back()
+        self._note(sessions=[], session=None)
+        self._mourning = None
+        return None
+
+    def _note(self, **facts: object) -> None:
+        with held(f"{self.outbox.root}/call.lock", wait=5.0):
+            self.peer.membership.update(**facts)
+
+    def _give_back(self) -> None:
+        with held(f"{self.outbox.root}/call.lock", wait=5.0):
+            for ticket in self.peer.worker.held():
+                try:
+                    self.peer.worker.release(ticket.task, "its coding session ended")
+                    self.host.log(f"gave task {ticket.task} back: its coding session ended")
+                except LostError as error:
+                    self.host.log(error.message)
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """End: lay the leadership down; when asked, give every claim back and leave."""
+        if self.duties is not None:
+            self.duties.end()
+        self.changes.close()
+        self._shielded("closing the door", self.outbox.close)
+        if self.ending == RENEW:
+            self.host.log("starting again")
+            return
+        self._shielded("laying the leadership down", self.leadership.give)
+        if self.ending == GIVE_BACK:
+            self._shielded("leaving", self.peer.leave)
+        else:
+            note = {"agent": None, "stopped_at": self.clock.now()}
+            self._shielded("noting the stop", lambda: self.peer.membership.update(**note))
+        self.host.log("stopped")
+
+
+def _path(files: Files) -> str:
+    """Give the absolute path of a real directory; empty for one that only exists in memory."""
+    return str(getattr(files.disk, "root", ""))

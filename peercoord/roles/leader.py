@@ -4,14 +4,24 @@ Promises: one rename takes it, so there is one leader at most by the tickets; ev
 lowers it. A leader that was stopped and wakes finds its ticket gone before it writes: whatever it may still do are
 folds over files that the next leader repeats, and the database checks the term itself. So to take the ticket from a
 leader that does not lead is always safe, and needs no proof that it is dead.
+
+What a leader does runs in a thread of its own: reading a long list may take a second, and nobody at the door, and no
+peer that waits to see a heartbeat, should wait for that.
 """
 
 from __future__ import annotations
 
+import threading
+import traceback
+
 from peercoord.core import names
+from peercoord.core.errors import EvictedError, PeercoordError
+from peercoord.core.schedule import FAULTS, Schedule, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from peercoord.core.names import Incarnation
     from peercoord.roles.membership import Membership
 
@@ -71,3 +81,97 @@ class Leadership:
 
 def _terms(entries: list[str]) -> list[int]:
     return [term for term in map(names.parse_leader, entries) if term is not None]
+
+
+class Duty:
+    """Something that only the leader does.
+
+    Attributes:
+        name: What it is, for messages.
+        every: Seconds between two runs.
+        run: Does it; told the term. Repeatable: the next leader does it again.
+        least: Seconds between two runs that changes call for; 0 if changes do not call for it.
+    """
+
+    __slots__ = ("every", "least", "name", "run")
+
+    def __init__(self, name: str, every: float, run: Callable[[int], object], least: float = 0.0) -> None:
+        self.name, self.every, self.run, self.least = name, every, run, least
+
+
+class Duties:
+    """The leader's duties on their schedule, in a thread.
+
+    Args:
+        leadership: Says whether there is anything to do.
+        duties: What there is.
+        log: Writes a line for people.
+    """
+
+    def __init__(self, leadership: Leadership, duties: Sequence[Duty], log: Callable[[str], None]) -> None:
+        self.leadership = leadership
+        self.clock = leadership.root.clock
+        self.log = log
+        self.schedule = Schedule()
+        self._changing = [duty.name for duty in duties if duty.least]
+        for duty in duties:
+            self.schedule.add(Step(duty.name, duty.every, self._led(duty), duty.least))
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="duties", daemon=True)
+        self._thread.start()
+
+    def _led(self, duty: Duty) -> Callable[[], None]:
+        def run() -> None:
+            term = self.leadership.term()  # asked each time: a leader that was stopped must find out before it writes
+            if term is not None:
+                duty.run(term)
+
+        return run
+
+    def changed(self) -> None:
+        """Something changed: bring forward what shows it."""
+        with self._lock:
+            for name in self._changing:
+                self.schedule.soon(name, self.clock.monotonic())
+        self._wake.set()
+
+    def _work(self) -> None:
+        while not self._ended:
+            with self._lock:
+                due = self.schedule.due(self.clock.monotonic())
+            for step in due:
+                self._run(step)
+            with self._lock:
+                pause = self.schedule.pause(self.clock.monotonic(), LONGEST_WAIT)
+            if self._wake.wait(pause):
+                self._wake.clear()
+
+    def _run(self, step: Step) -> None:
+        message = ""
+        try:
+            step.run()
+        except EvictedError:
+            return  # the agent itself finds out, and joins again
+        except PeercoordError as error:
+            message = error.message
+        except FAULTS:
+            message = traceback.format_exc()
+        with self._lock:
+            now = self.clock.monotonic()
+            if not message:
+                told = f"{step.name} works again" if self.schedule.ran(step, now) else ""
+            else:
+                told = f"{step.name} failed: {message}" if self.schedule.failed(step, now, message) else ""
+        if told:
+            self.log(told)
+
+    def end(self, seconds: float = 10.0) -> None:
+        """Finish the duty under way, at most so many seconds, and begin no other."""
+        self._ended = True
+        self._wake.set()
+        self._thread.join(seconds)
+
+
+LONGEST_WAIT = 60.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from peercoord.edges import agentctl
@@ -57,6 +59,22 @@ def status(call: Call, as_json: bool) -> Reply:  # noqa: ARG001 - read by the fr
     leads = f", leads (term {data['leads']})" if data["leads"] is not None else ""
     lines = [f"{data['instance_id']}: agent {data['pid']} runs as {data['incarnation']}{leads}", f"log: {data['log']}"]
     return Reply(data, lines)
+
+
+@agent.command(hidden=True, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.option("--request", "number", default="", help="The id under which the request lies in the outbox.")
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def call(call: Call, number: str, words: tuple[str, ...]) -> None:
+    """Serve a request of coordinate.sh that no agent answered."""
+    from peercoord.edges.call import call as serve
+
+    answer = serve(call.place, list(words), number)
+    sys.stderr.buffer.write(answer.err)
+    sys.stderr.flush()
+    sys.stdout.buffer.write(answer.out)
+    sys.stdout.flush()
+    raise SystemExit(answer.code)
 
 
 def _worktree(call: Call) -> str:
