@@ -494,6 +494,23 @@ def test_an_existing_worktree_joins_wherever_it_lies(team):
     assert [seat.peer for seat in team.up(4)[0].seats] == ["instance-1", "instance-2", "feature", "instance-4"]
 
 
+def test_a_name_with_a_number_takes_that_number_and_no_other_worktree_gets_the_name(team):
+    for name, peer in (("one", "instance-5"), ("two", "bob"), ("three", "instance-3")):
+        team.git("worktree", "add", "-q", f"../{name}", "-b", name)
+        plans.run(plan_join(team.project(), team.beside(name).path, peer).actions)
+    indexes = {seat.peer: seat.index for seat in seats(team.project())}
+    assert indexes == {"instance-1": 1, "instance-2": 2, "instance-5": 5, "bob": 3, "instance-3": 4}
+    made, _ = team.up(6)
+    assert [seat.peer for seat in made.seats] == [
+        "instance-1",
+        "instance-2",
+        "bob",
+        "instance-3",
+        "instance-5",
+        "instance-6",
+    ]
+
+
 def test_who_cannot_join(repo, tmp_path):
     repo.up(1)
     with pytest.raises(PeercoordError, match="is the main checkout"):

@@ -71,7 +71,9 @@ def plan(project: Project, count: int | None = None, options: Options | None = N
         planner.made.notes.append(
             f"the team has {len(team)} worktrees, and keeps them (take some away: peercoord down)"
         )
-    missing = {index: planner.missing(index) for index in range(1, wanted + 1) if index not in team}
+    taken = {seat.peer for seat in team.values()}
+    numbers = [index for index in range(1, wanted + 1) if index not in team and peer_name(index) not in taken]
+    missing = {index: planner.missing(index) for index in numbers}
     planner.prepare([*team.values(), *missing.values()])
     if any(seat.git_dir is None for seat in missing.values()):
         planner.look_around()
@@ -113,7 +115,8 @@ def plan_join(project: Project, path: Path, peer: str = "", bank_name: str | Non
 
 
 def _newcomer(project: Project, team: list[Seat], tree: Worktree, peer: str) -> Seat:
-    index = min(set(range(1, MOST + 1)) - {seat.index for seat in team})
+    free = [index for index in range(1, MOST + 1) if index not in {seat.index for seat in team}]
+    index = next((index for index in free if peer_name(index) == peer), free[0])
     name = ids.check(peer, "peer name") if peer else peer_name(index)
     if any(seat.peer.casefold() == name.casefold() for seat in team):
         raise PeercoordError(
