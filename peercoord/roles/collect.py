@@ -11,6 +11,7 @@ reading everything again after a restart gives nothing new.
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 
 from peercoord.core import ids, names
 from peercoord.core.errors import UsageError
@@ -109,12 +110,12 @@ class Folder:
         ids.check(name, "file name")
         scratch = f"{ORIGINS}/.{self.token()}"
         try:
-            self._make(ORIGINS)
+            with suppress(FileExistsError):
+                self.disk.mkdir(ORIGINS)
             self.disk.create(scratch, document, durable=False)
             try:
-                self.disk.link(scratch, f"{ORIGINS}/{name}")
-            except FileExistsError:
-                pass
+                with suppress(FileExistsError):
+                    self.disk.link(scratch, f"{ORIGINS}/{name}")
             finally:
                 self.disk.unlink(scratch)
         except OSError as error:
@@ -198,7 +199,8 @@ class Folder:
                 self._gone.pop(name, None)
             elif now - self._gone.setdefault(name, now) >= FORGET_SECONDS:
                 del self._gone[name]
-                self.disk.unlink(f"{ORIGINS}/{name}")
+                with suppress(OSError):  # it is tried again at the next look
+                    self.disk.unlink(f"{ORIGINS}/{name}")
 
     def _stat(self, path: str) -> Stat | None:
         try:
@@ -207,12 +209,6 @@ class Folder:
             if error.errno in _ABSENT:
                 return None
             raise refused(error, path) from None
-
-    def _make(self, path: str) -> None:
-        try:
-            self.disk.mkdir(path)
-        except FileExistsError:
-            return
 
 
 def _state(seen: Stat) -> State:

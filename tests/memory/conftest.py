@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from peercoord.fs.textmerge import merger
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from memory.helpers import DOCUMENTS, LIMITS, TECH, change, note, places, text_of, texts
+
 from peercoord.core.errors import LostError, UsageError
 from peercoord.core.memory import sections
 from peercoord.core.memory.merge import decide, merge
@@ -22,7 +23,7 @@ NAMES_SHORT = LINES.replace("unique", "short")
 
 
 @pytest.fixture
-def run(merge3: Merge3):  # noqa: ANN201
+def run(merge3: Merge3):
     def work(*given: Contribution, document: bytes | None = TECH, name: str = NAME, **more: object) -> Outcome:
         outcome = merge(name, document, given, texts(document or b"", TECH), merge3, **more)  # type: ignore[arg-type]
         settled = more.get("settled", ())

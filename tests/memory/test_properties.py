@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, note, places, texts
+
 from peercoord.core.errors import UsageError
 from peercoord.core.memory import ledger, sections
 from peercoord.core.memory.merge import decide, merge
@@ -160,7 +161,8 @@ def test_every_candidate_can_be_decided_and_touches_its_section_alone(
         try:
             done = decide(NAME, outcome.document, candidate, candidate.takes["right"])
         except UsageError as error:
-            assert "cannot stand there" in error.message
+            if "cannot stand there" not in error.message:
+                raise
             continue
         before, after = outside(outcome.document, done)
         assert before == after

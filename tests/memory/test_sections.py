@@ -4,12 +4,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, OUTLINES
+
 from peercoord.core.errors import UsageError
 from peercoord.core.memory import sections
 
 PIECES = st.sampled_from(
-    ["# A", "## B", "B\n---", "x\n===", "- a", "  - b", "> # q", "```", "~~~", "<!--", "-->", "| a |\n|---|", "---"]
-    + ["text", "    code", "\t", " ", "<div>", "[a]: b", "+++", "\ufeff", "\u2028", "\x00", "1. x", "# ", "#", "é"]
+    [
+        "# A",
+        "## B",
+        "B\n---",
+        "x\n===",
+        "- a",
+        "  - b",
+        "> # q",
+        "```",
+        "~~~",
+        "<!--",
+        "-->",
+        "| a |\n|---|",
+        "---",
+        "text",
+        "    code",
+        "\t",
+        " ",
+        "<div>",
+        "[a]: b",
+        "+++",
+        "\ufeff",
+        "\u2028",
+        "\x00",
+        "1. x",
+        "# ",
+        "#",
+        "é",
+    ]
 )
 ENDINGS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "", " \n", "\n   \n"])
 MARKDOWN = st.lists(st.tuples(PIECES, ENDINGS), max_size=25).map(lambda parts: "".join(a + b for a, b in parts))
@@ -134,7 +162,13 @@ def test_blocks_that_say_the_same_have_one_key() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["# " + "<!--" * 50_000, "`" * 100_000 + "<!-- peercoord: approval -->", ">" * 100_000, "- " * 50_000, "[a" * 50_000],
+    [
+        "# " + "<!--" * 50_000,
+        "`" * 100_000 + "<!-- peercoord: approval -->",
+        ">" * 100_000,
+        "- " * 50_000,
+        "[a" * 50_000,
+    ],
 )
 def test_hostile_text_takes_no_time(text: str) -> None:
     assert sections.join(sections.split(text.encode()).sections) == text.encode()

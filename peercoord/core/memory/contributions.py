@@ -262,8 +262,7 @@ def decode(data: bytes, what: str) -> str:
         )
     if b"\0" in data:
         raise UsageError(f"{what} is a binary file", hint="contribute Markdown text", code="binary")
-    text = sections.plain(sections.utf8(data, what).removeprefix("\ufeff").encode())
-    return check_text(text, what)
+    return sections.plain(sections.utf8(data, what).removeprefix("\ufeff").encode())
 
 
 def is_hash(text: str) -> bool:

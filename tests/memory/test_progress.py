@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory.helpers import DOCUMENTS
+
+from peercoord.core.errors import UsageError
+from peercoord.core.memory import progress, sections
+from peercoord.core.memory.progress import BEGIN, END, Facts, Line, with_progress
+
+FACTS = Facts(23, 14, 3, 1, 0.61, [Line("instance-1", "working", "T-14", "OAuth callback", 0.75, note="auth.py")])
+LATER = Facts(23, 15, 2, 1, 0.65, [Line("instance-1", "gone")])
+
+
+def around(document: bytes) -> tuple[bytes, bytes]:
+    before, _, rest = document.partition(BEGIN.encode())
+    return before, rest.partition(END.encode())[2]
+
+
+def test_a_new_document_gets_a_title_and_the_section() -> None:
+    assert with_progress(b"", FACTS).decode() == (
+        "# Progress\n\n## Progress of all instances\n\n<!-- peercoord: progress -->\n"
+        "**61 %** · 14 of 23 tasks done · 3 in progress · 1 blocked\n\n"
+        "| Instance | State | Task | Progress | Newest |\n| --- | --- | --- | --- | --- |\n"
+        "| instance-1 | working | T-14 OAuth callback | 75 % | auth.py |\n<!-- peercoord: end of progress -->\n"
+    )
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_only_what_is_between_the_markers_changes(name: str) -> None:
+    document = DOCUMENTS[name]
+    first = with_progress(document, FACTS)
+    assert with_progress(first, FACTS) == first
+    second = with_progress(first, LATER)
+    assert second != first
+    assert around(second) == around(first)
+    assert with_progress(second, FACTS) == first
+    if BEGIN.encode() not in document:
+        assert first.startswith(document) or first.endswith(document[sections.front(document) :])
+
+
+def test_line_endings_are_those_of_the_document() -> None:
+    made = with_progress(DOCUMENTS["crlf"], FACTS)
+    assert b"\n" not in made.replace(b"\r\n", b"")
+
+
+def test_what_people_wrote_between_a_stray_marker_and_the_section_stays() -> None:
+    stray = with_progress(f"# P\n\n{BEGIN}\n\nby hand\n\n".encode(), FACTS)
+    assert b"by hand" in with_progress(stray, LATER)
+    assert with_progress(stray, LATER).count(b"of 23 tasks") == 1
+
+
+def test_markers_in_a_fence_are_text() -> None:
+    quoted = f"# How it works\n\n```\n{BEGIN}\nkeep me\n{END}\n```\n".encode()
+    assert with_progress(quoted, FACTS).startswith(quoted)
+
+
+TEXTS = st.one_of(
+    st.text(), st.sampled_from([END, BEGIN, "| a | b |", "--> <b>", "`x` *y* [z](q)", "a\n# b", "\\|", "&lt;"])
+)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_words_of_others_never_become_markup(peer: str, title: str, note: str) -> None:
+    plain = Facts(1, 0, 1, 0, 0.5, [Line("p", "s", "1", "t", 0.5, note="n")])
+    foreign = Facts(1, 0, 1, 0, 0.5, [Line(peer, title, "1", title, 0.5, note=note)])
+    shape = [(block.marker, len(block.text.split("\n"))) for block in blocks_of(plain)]
+    assert [(block.marker, len(block.text.split("\n"))) for block in blocks_of(foreign)] == shape
+    row = blocks_of(foreign)[1].text.split("\n")[2]
+    assert row.replace("\\\\", "").replace("\\|", "").count("|") == 6
+    assert with_progress(with_progress(b"", foreign), plain) == with_progress(b"", plain)
+
+
+def blocks_of(facts: Facts) -> list[sections.Block]:
+    return sections.blocks(sections.plain(with_progress(b"", facts).partition(BEGIN.encode() + b"\n")[2]))
+
+
+def test_escaped_text_reads_as_it_was_written() -> None:
+    from markdown_it import MarkdownIt
+
+    words = r"a*b_c`d[e](f)<g>&amp;|#~!\{}"
+    assert MarkdownIt().render(progress.escaped(words)) == ("<p>a*b_c`d[e](f)&lt;g&gt;&amp;amp;|#~!\\{}</p>\n")
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.005, "1 %"), (0.999, "99 %"), (1.0, "100 %")])
+def test_only_what_is_finished_is_a_hundred(share: float, text: str) -> None:
+    assert progress.percent(share) == text
+
+
+def test_an_estimate_is_marked_as_one() -> None:
+    made = with_progress(b"", Facts(1, 0, 1, 0, 0.5, [Line("p", "working", "1", "t", 0.4, estimated=True)]))
+    assert b"| ~40 % |" in made
+
+
+def test_a_document_that_is_no_utf8_is_refused() -> None:
+    with pytest.raises(UsageError, match="not valid UTF-8"):
+        with_progress(b"\xff", FACTS)

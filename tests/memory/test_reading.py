@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from memory.helpers import DOCUMENTS, LIMITS, TECH, at, texts
+
+from peercoord.core.errors import UsageError
+from peercoord.core.memory import places, reading, sections
+from peercoord.core.memory.contributions import Author
+from peercoord.core.memory.merge import merge
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.core.memory.contributions import Contribution
+    from peercoord.core.memory.reading import Reading
+
+BANK = {"techContext.md": TECH, "activeContext.md": DOCUMENTS["active_context"], "progress.md": b"# Progress\n"}
+
+
+def who(time: int = 0, peer: str = "instance-1") -> Author:
+    return Author(peer, "7", at(time))
+
+
+def read(file: str, text: str | bytes, time: int = 0, bank: dict[str, bytes] = BANK, **more: object) -> Reading:
+    data = text.encode() if isinstance(text, str) else text
+    return reading.from_file(who(time), file, data, bank, **more)  # type: ignore[arg-type]
+
+
+def call(content: str, section: str = "", *, briefed: bytes | None = TECH, **more: object) -> Reading:
+    return reading.from_call(who(), "techContext.md", content, "n1", section=section, briefed=briefed, **more)  # type: ignore[arg-type]
+
+
+def brief(found: Reading) -> list[tuple[str, str, str]]:
+    return [(one.kind, sections.shown(one.section, one.occurrence), one.content) for one in found.contributions]
+
+
+# -- calls -------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_names_a_section_as_people_do() -> None:
+    found = call("- a", "limits")
+    assert brief(found) == [("addition", "Tech context › Limits", "- a")]
+    base = found.contributions[0].base
+    assert found.texts[base] == sections.split(TECH).sections[3].core
+
+
+def test_a_call_with_headings_gives_one_contribution_for_each_section() -> None:
+    found = call("own\n\n### Sizes\n\nbig\n\n### Times\n\nlong", "Limits", kind="update")
+    assert brief(found) == [
+        ("update", "Tech context › Limits", "own"),
+        ("update", "Tech context › Limits › Sizes", "big"),
+        ("update", "Tech context › Limits › Times", "long"),
+    ]
+    assert [one.base == "" for one in found.contributions] == [False, True, True]
+
+
+def test_a_call_that_repeats_the_heading_means_the_section() -> None:
+    assert brief(call("## Limits\n\nnew", "Limits", kind="update")) == [("update", "Tech context › Limits", "new")]
+
+
+def test_an_update_that_names_no_section_adds() -> None:
+    found = call("Added TypeScript configuration details", kind="update")
+    assert brief(found) == [("addition", "Tech context", "Added TypeScript configuration details")]
+
+
+def test_an_update_may_empty_a_section() -> None:
+    assert brief(call("", "Limits", kind="update")) == [("update", "Tech context › Limits", "")]
+
+
+def test_a_new_section_is_placed_below_the_one_that_is_named() -> None:
+    assert brief(call("- a", "Limits › Sizes")) == [("addition", "Tech context › Limits › Sizes", "- a")]
+    assert brief(call("- a", "Sizes", briefed=None)) == [("addition", "Sizes", "- a")]
+
+
+def test_a_rule_at_the_beginning_of_a_call_is_text() -> None:
+    assert brief(call("---\nkey: value\n\n***\nmore", "Limits"))[0][2].startswith("---\nkey: value")
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "code"),
+    [
+        ("", {}, "usage"),
+        ("  \n", {"kind": "update"}, "usage"),
+        ("- a", {"kind": "replace"}, "usage"),
+        ("```\nopen", {"section": "Limits"}, "open-block"),
+        ("a\x1b[0m", {}, "binary"),
+        ("half \ud800", {}, "binary"),
+        ("- a", {"section": "x" * 600}, "bad-section"),
+    ],
+)
+def test_a_call_is_refused_whole(content: str, more: dict[str, str], code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call(content, **more)
+    assert caught.value.code == code
+
+
+def test_a_call_answered_twice_gives_the_same_ids() -> None:
+    assert [one.id for one in call("- a").contributions] == [one.id for one in call("- a").contributions]
+
+
+# -- what a file is for ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "document", "kind", "prefix"),
+    [
+        ("techContext-additions.md", "techContext.md", "addition", ()),
+        ("TECHCONTEXT-updates.md", "techContext.md", "update", ()),
+        ("systempatterns-additions.md", "systemPatterns.md", "addition", ()),
+        ("own-additions.md", "own.md", "addition", ()),
+        ("learnings.md", "activeContext.md", "addition", ("Learnings",)),
+        ("progress-report.md", "progress.md", "addition", ("Progress reports", "instance-1")),
+        ("techcontext.md", "techContext.md", "copy", ()),
+    ],
+)
+def test_a_file_says_by_its_name_what_it_is_for(file: str, document: str, kind: str, prefix: tuple[str, ...]) -> None:
+    aim = places.purpose(file, "instance-1", BANK)
+    assert (aim.document, aim.kind, aim.prefix) == (document, kind, prefix)
+
+
+def test_learnings_go_into_a_document_of_that_name_where_there_is_one() -> None:
+    aim = places.purpose("learnings.md", "i", {"learnings.md": b""})
+    assert (aim.document, aim.prefix) == ("learnings.md", ())
+
+
+@pytest.mark.parametrize("file", ["notes.md", "x.txt", "systemPatterns.md"])
+def test_a_file_that_is_for_nothing_is_refused(file: str) -> None:
+    with pytest.raises(UsageError, match="is not a contribution"):
+        read(file, "text")
+
+
+@pytest.mark.parametrize("file", ["../x-additions.md", "a/b-updates.md", "-additions.md", ".x-additions.md"])
+def test_a_file_name_never_becomes_a_path(file: str) -> None:
+    with pytest.raises(UsageError, match="document name"):
+        read(file, "text")
+
+
+# -- additions and updates ---------------------------------------------------------------------------------------
+
+
+def test_an_additions_file_with_a_title_of_its_own() -> None:
+    found = read("techContext-additions.md", "# Tech Context Additions\n\n- about all\n\n## Limits\n\n- more\n")
+    assert brief(found) == [
+        ("addition", "Tech context", "- about all"),
+        ("addition", "Tech context › Limits", "- more"),
+    ]
+
+
+def test_a_heading_that_says_something_is_a_section() -> None:
+    found = read("techContext-additions.md", "# Caching strategy\n\ntext\n\n## Keys\n\n- k\n")
+    assert brief(found) == [
+        ("addition", "Tech context › Caching strategy", "text"),
+        ("addition", "Tech context › Caching strategy › Keys", "- k"),
+    ]
+
+
+def test_learnings_and_reports_go_where_they_belong() -> None:
+    found = read("learnings.md", "# Learnings of instance-1\n\n- Jitter.\n\n## Tests\n\n- Seeds.\n")
+    assert brief(found) == [
+        ("addition", "Active Context › Learnings", "- Jitter."),
+        ("addition", "Active Context › Learnings › Tests", "- Seeds."),
+    ]
+    report = read("progress-report.md", "# Progress Report\n\n- half done\n")
+    assert brief(report) == [("addition", "Progress › Progress reports › instance-1", "- half done")]
+
+
+def test_an_updates_file_updates_what_it_names_and_adds_what_it_does_not() -> None:
+    found = read("techContext-updates.md", "loose\n\n## Language\n\n- Python 3.12\n\n## Tools\n\nUse ruff.\n")
+    assert brief(found) == [
+        ("addition", "Tech context", "loose"),
+        ("update", "Tech context › Language", "- Python 3.12"),
+    ]
+
+
+def test_an_indented_list_is_moved_to_the_left() -> None:
+    assert brief(read("techContext-additions.md", "## Limits\n\n  - a\n    - b\n"))[0][2] == "- a\n  - b"
+
+
+def test_one_bad_section_does_not_keep_the_others_back() -> None:
+    found = read("techContext-additions.md", "## Limits\n\n- good\n\n## Tools\n\n```\nopen\n")
+    assert brief(found) == [("addition", "Tech context › Limits", "- good")]
+    assert found.refused[0].code == "open-block"
+    assert "Tools" in found.refused[0].message
+
+
+def test_front_matter_of_a_contribution_is_mentioned() -> None:
+    assert read("techContext-additions.md", "---\na: 1\n---\n- b\n").notes == [
+        "the front matter of techContext-additions.md is not merged"
+    ]
+
+
+def test_a_file_seen_again_gives_nothing_new_and_after_a_crash_the_same_ids() -> None:
+    text = "## Limits\n\n- a\n\n## Tools\n\n- b\n"
+    first = read("techContext-additions.md", text).contributions
+    assert read("techContext-additions.md", text, 5, earlier=first).contributions == []
+    rest = read("techContext-additions.md", text, 5, earlier=first[:1]).contributions
+    assert [one.id for one in rest] == [first[1].id]
+    merged = {one.id for one in first}
+    assert read("techContext-additions.md", text, 5, earlier=first, merged=merged).contributions == []
+
+
+def test_an_edited_file_supersedes_what_is_not_merged() -> None:
+    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
+    second = read("techContext-additions.md", "## Limits\n\n- a\n- b\n", 5, earlier=first).contributions
+    assert [(one.content, one.supersedes) for one in second] == [("- a\n- b", (first[0].id,))]
+
+
+def test_of_an_edited_file_only_what_is_not_merged_is_contributed() -> None:
+    first = read("techContext-additions.md", "## Limits\n\nNote:\n\n- a\n").contributions
+    merged = {first[0].id}
+    text = "## Limits\n\nNote:\n\n- a\n- b\n\nMore.\n"
+    second = read("techContext-additions.md", text, 5, earlier=first, merged=merged).contributions
+    assert [one.content for one in second] == ["- b\n\nMore."]
+    third = read(
+        "techContext-additions.md", text + "\n- c\n", 9, earlier=[*first, *second], merged=merged
+    ).contributions
+    assert [(one.content, one.supersedes) for one in third] == [("- b\n\nMore.\n\n- c", (second[0].id,))]
+
+
+def test_a_text_that_goes_back_and_forth_has_a_new_id_each_time() -> None:
+    known: list[Contribution] = []
+    for number, word in enumerate(("one", "two", "one", "two")):
+        known += read("techContext-updates.md", f"## Limits\n\n{word}\n", number, earlier=known).contributions
+    assert len({one.id for one in known}) == 4
+
+
+def test_what_an_author_takes_out_of_a_file_is_withdrawn_and_may_come_back() -> None:
+    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
+    gone = read("techContext-additions.md", "", 5, earlier=first)
+    assert (gone.contributions, gone.withdrawn) == ([], [first[0].id])
+    back = read("techContext-additions.md", "## Limits\n\n- a\n", 9, earlier=first, withdrawn={first[0].id})
+    assert [one.content for one in back.contributions] == ["- a"]
+    assert back.contributions[0].id != first[0].id
+
+
+def test_an_update_of_an_update_that_was_merged_starts_from_it() -> None:
+    first = read("techContext-updates.md", "## Limits\n\none\n").contributions
+    found = read("techContext-updates.md", "## Limits\n\ntwo\n", 5, earlier=first, merged={first[0].id})
+    assert found.texts[found.contributions[0].base] == b"one"
+
+
+# -- edited copies -----------------------------------------------------------------------------------------------
+
+
+def test_an_edited_copy_contributes_what_differs() -> None:
+    text = TECH.replace(b"3.11", b"3.12").replace(b"unique.\n", b"unique.\n- new limit\n") + b"\n## More\n\n- x\n"
+    assert brief(read("techContext.md", text)) == [
+        ("update", "Tech context › Language", "- Python 3.12"),
+        ("addition", "Tech context › Limits", "- new limit"),
+        ("addition", "Tech context › More", "- x"),
+    ]
+
+
+def test_an_unchanged_copy_contributes_nothing_and_what_it_lacks_stays() -> None:
+    assert brief(read("techContext.md", TECH)) == []
+    found = read("techContext.md", TECH.split(b"## Tools")[0])
+    assert brief(found) == []
+    assert found.notes == ["Tech context › Tools is not in your copy of techContext.md; it stays"]
+
+
+def test_a_copy_is_compared_with_what_it_was_copied_from_not_with_what_others_made_of_it(merge3: Merge3) -> None:
+    first = read("techContext.md", TECH.replace(b"3.11", b"3.12"))
+    now = TECH.replace(b"20 minutes", b"45 minutes").replace(b"3.11", b"3.12")
+    bank = {**BANK, "techContext.md": now}
+    text = TECH.replace(b"3.11", b"3.12").replace(b"unique", b"short")
+    second = read(
+        "techContext.md",
+        text,
+        5,
+        bank=bank,
+        origin=TECH,
+        earlier=first.contributions,
+        merged={first.contributions[0].id},
+    )
+    assert [one.section for one in second.contributions] == [LIMITS]
+    done = merge("techContext.md", now, second.contributions, texts(TECH, now), merge3)
+    assert done.document == now.replace(b"unique", b"short")
+
+
+def test_a_copy_edited_twice_builds_on_its_own_merged_edit(merge3: Merge3) -> None:
+    first = read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n"))
+    (one,) = first.contributions
+    now = merge("techContext.md", TECH, [one], texts(TECH), merge3).document
+    known = {"origin": TECH, "earlier": [one], "merged": {one.id}, "bank": {**BANK, "techContext.md": now}}
+    assert brief(read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n"), 5, **known)) == []
+    more = read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n- two\n"), 5, **known)
+    assert brief(more) == [("addition", "Tech context › Limits", "- two")]
+    back = read("techContext.md", TECH, 5, **known)
+    assert brief(back) == [("update", "Tech context › Limits", sections.split(TECH).sections[3].text)]
+    done = merge("techContext.md", now, back.contributions, back.texts, merge3)
+    assert done.document == TECH
+
+
+def test_a_copy_of_each_document_of_the_corpus_is_no_contribution() -> None:
+    for name, data in DOCUMENTS.items():
+        if name == "control_characters":
+            continue  # refused as binary
+        found = read("techContext.md", data, bank={"techContext.md": data})
+        assert (found.contributions, found.refused, found.withdrawn) == ([], [], []), name

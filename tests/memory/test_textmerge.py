@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from peercoord.core.errors import NotFoundError, PeercoordError, StorageError
+from peercoord.core.memory import conflicts
+from peercoord.core.memory.conflicts import Conflict
+from peercoord.fs.textmerge import merger
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+
+BASE = "one\ntwo\nthree\nfour\nfive\n"
+
+
+def pieces(merged: conflicts.Merged) -> list[object]:
+    return [p if isinstance(p, str) else (p.ours, p.base, p.theirs) for p in merged.pieces]
+
+
+def test_changes_of_different_lines_merge_cleanly(merge3: Merge3) -> None:
+    merged = merge3(BASE.replace("one", "ONE"), BASE, BASE.replace("five", "FIVE"))
+    assert merged.clean
+    assert merged.take(ours=True, theirs=True) == "ONE\ntwo\nthree\nfour\nFIVE\n"
+
+
+def test_a_conflict_is_given_in_pieces(merge3: Merge3) -> None:
+    merged = merge3(BASE.replace("three", "ours"), BASE, BASE.replace("three", "theirs"))
+    assert pieces(merged) == ["one\ntwo\n", ("ours\n", "three\n", "theirs\n"), "four\nfive\n"]
+    assert merged.take(ours=True, theirs=False) == BASE.replace("three", "ours")
+    assert merged.take(ours=False, theirs=True) == BASE.replace("three", "theirs")
+    assert merged.take(ours=True, theirs=True) == BASE.replace("three", "ours\ntheirs")
+    assert merged.marked("a", "b") == (
+        "one\ntwo\n<<<<<<< a\nours\n||||||| base\nthree\n=======\ntheirs\n>>>>>>> b\nfour\nfive\n"
+    )
+
+
+def test_what_both_sides_say_alike_is_no_part_of_the_conflict(merge3: Merge3) -> None:
+    merged = merge3("same\nours\nend\n", "old\n", "same\ntheirs\nend\n")
+    assert pieces(merged) == ["same\n", ("ours\n", "old\n", "theirs\n"), "end\n"]
+
+
+def test_texts_full_of_conflict_markers_are_texts(merge3: Merge3) -> None:
+    marks = "<<<<<<< a\n||||||| b\n=======\n>>>>>>>>>> c\n"
+    merged = merge3(f"{marks}ours\n", f"{marks}base\n", f"{marks}theirs\n")
+    assert pieces(merged) == [marks, ("ours\n", "base\n", "theirs\n")]
+    assert merged.marked("x", "y").endswith(
+        "<<<<<<<<<<< x\nours\n||||||||||| base\nbase\n===========\ntheirs\n>>>>>>>>>>> y\n"
+    )
+
+
+def test_a_text_that_git_would_take_for_binary_is_one_conflict(merge3: Merge3) -> None:
+    assert pieces(merge3("a\0\n", "b\n", "c\n")) == [("a\0\n", "b\n", "c\n")]
+
+
+LINES = st.lists(st.sampled_from(["a", "b", "c", "", "=======", "<<<<<<< x", "é\u2028", "\x0b"]), max_size=6)
+TEXTS = LINES.map(lambda lines: "".join(f"{line}\n" for line in lines))
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TEXTS, TEXTS, TEXTS)
+def test_nothing_is_lost_on_the_way_through_git(merge3: Merge3, ours: str, base: str, theirs: str) -> None:
+    merged = merge3(ours, base, theirs)
+    if ours == base:
+        assert merged.take(ours=True, theirs=True) == theirs
+    if theirs == base:
+        assert merged.take(ours=True, theirs=True) == ours
+    size = conflicts.marker_size(ours, base, theirs)
+    left, right = (merged.take(ours=own, theirs=not own) for own in (True, False))
+    assert {*left.split("\n")} <= {*ours.split("\n"), *theirs.split("\n"), ""}
+    assert {*right.split("\n")} <= {*ours.split("\n"), *theirs.split("\n"), ""}
+    marked = "".join(
+        p
+        if isinstance(p, str)
+        else f"{'<' * size} a\n{p.ours}{'|' * size} b\n{p.base}{'=' * size}\n{p.theirs}{'>' * size}\n"
+        for p in merged.pieces
+    )
+    assert pieces(conflicts.parse(marked, size)) == pieces(merged)
+
+
+def test_an_environment_that_means_another_repository_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere/at/all")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "nonsense")
+    with merger() as merge:
+        assert merge("a\n", "b\n", "b\n").take(ours=True, theirs=True) == "a\n"
+
+
+def program(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_an_older_git_is_asked_in_its_own_words(tmp_path: Path) -> None:
+    script = '#!/bin/sh\nfor w; do [ "$w" = --zdiff3 ] && exit 129; done\nexec git "$@"\n'
+    with merger(program(tmp_path / "oldgit", script)) as merge:
+        assert pieces(merge("ours\n", "base\n", "theirs\n")) == [("ours\n", "base\n", "theirs\n")]
+        assert merge("a\n", "b\n", "b\n").clean
+
+
+def test_a_git_that_fails_is_named_with_what_it_said(tmp_path: Path) -> None:
+    with (
+        merger(program(tmp_path / "badgit", "#!/bin/sh\necho fatal: no luck >&2\nexit 255\n")) as merge,
+        pytest.raises(PeercoordError, match="status 255: fatal: no luck"),
+    ):
+        merge("a\n", "b\n", "c\n")
+
+
+def test_no_git_is_said(tmp_path: Path) -> None:
+    with merger(str(tmp_path / "absent")) as merge, pytest.raises(NotFoundError, match="absent was not found"):
+        merge("a\n", "b\n", "c\n")
+
+
+def test_the_directory_is_gone_afterwards_and_its_loss_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with merger() as merge:
+        merge("a\n", "b\n", "c\n")
+        (home,) = tmp_path.iterdir()
+        subprocess.run(["rm", "-r", str(home)], check=True)
+        with pytest.raises(StorageError, match="ours"):
+            merge("a\n", "b\n", "c\n")
+        home.mkdir()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_whole_text_can_be_a_conflict() -> None:
+    merged = conflicts.whole("a\n", "b\n", "c\n")
+    assert not merged.clean
+    assert isinstance(merged.pieces[0], Conflict)
