@@ -132,6 +132,17 @@ def refusal(team) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stderr
 
 
+def test_our_own_files_keep_no_worktree_even_where_a_gitignore_shows_them(team):
+    team.instance(1).commit(".gitignore", "!.claude-instance/\n.env\n*.lock\n")
+    team.git("merge", "-q", "team/instance-1")
+    team.instance(1).write(".claude-instance/info.json", "{}")
+    team.instance(1).write(".claude-instance/agent.lock", "")
+    assert "info.json" in team.instance(1).status()
+    made, warnings = take_away(team)
+    assert (made.notes, warnings) == ([], [])
+    assert not team.instance(1).path.exists()
+
+
 def test_a_worktree_whose_directory_is_gone_is_forgotten(team):
     shutil.rmtree(team.instance(1).path)
     take_away(team)

@@ -79,6 +79,8 @@ def remove(project: Project, seat: Seat, despite: bool = False, ignore_pids: Col
     if reasons:
         return f"{project.short(seat.worktree)} stays: {'; '.join(reason.text for reason in reasons)}"
     there = (seat.worktree / ".git").exists()
+    if instance_dir(seat).is_dir():
+        excludes.hide(instance_dir(seat))  # or git's own look would find our files where a .gitignore shows them
     # git refuses submodules even where all is committed; without them its own look is one more
     force = ["--force", "--force"] if despite else ["--force"] if there and submodules.filled(seat.worktree) else []
     git.ask(project.main, "worktree", "remove", *force, str(seat.worktree))

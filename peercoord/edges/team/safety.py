@@ -133,7 +133,8 @@ def _files(tree: Path, main: Path, link: str, copied: dict[str, str]) -> list[Re
         copied: The digests of files that set-up copied, by path.
     """
     words = ("status", "--porcelain", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
-    lines = git.fields(tree, *words, "--ignore-submodules=none")
+    listed = git.fields(tree, *words, "--ignore-submodules=none")
+    lines = [line for line in listed if line[:2] not in ("??", "!!") or names.INSTANCE not in line[3:].split("/")]
     changed = [line[3:] for line in lines if line[:2] not in ("??", "!!")]
     untracked = [line[3:] for line in lines if line[:2] == "??"]
     ignored = [path for line in lines if line[:2] == "!!" for path in _new(tree, main, line[3:], link, copied)]
@@ -157,7 +158,7 @@ def _some(paths: list[str]) -> str:
 def _new(tree: Path, main: Path, path: str, link: str, copied: dict[str, str]) -> Iterable[str]:
     """Go through an ignored file or directory; give the files that are nowhere else and that no program rebuilds."""
     place = tree / path
-    if place.name == names.INSTANCE or (path == link and place.is_symlink()):
+    if path == link and place.is_symlink():
         return
     if not place.is_symlink() and place.is_dir():
         if place.name in _REBUILT or any((place / mark).exists() for mark in _MARKS):
