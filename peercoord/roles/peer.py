@@ -128,6 +128,17 @@ class Peer:
             self.root.event(me.peer, "left", incarnation=str(me))
             self.root.files.ring()
 
+    def beat(self) -> int:
+        """Show that this peer lives. Needed only where the team spans machines: there, at every ``heartbeat_seconds``.
+
+        Returns:
+            The heartbeat's new number.
+
+        Raises:
+            EvictedError: This incarnation was evicted: join again.
+        """
+        return self.membership.beat()
+
     def __enter__(self) -> Peer:
         return self
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from peercoord.edges.demo.show import Demo
     from peercoord.edges.demo.verify import Check
 
-FAST_PAUSE, PAUSE = 0.1, 1.0  # seconds for a third of a task
+FAST_PAUSE, PAUSE = 0.3, 1.0  # seconds for a third of a task
 LIMIT = 300.0
 
 
