@@ -66,7 +66,7 @@ class Janitor:
         Returns:
             Whether this call evicted it; ``False`` if it was gone.
         """
-        if not self.files.move(names.peer_dir(who), names.departed_dir(who, by)):
+        if not self.files.move(names.peer_dir(who), names.departed_dir(who, by), make_home=True):
             return False
         self.root.event(by.peer, "evicted", who=str(who), because=because)
         self.sweep(who, by)

@@ -8,7 +8,7 @@ nothing an earlier life did can touch a later one.
 from __future__ import annotations
 
 from peercoord.core import ids, names, records
-from peercoord.core.errors import BrokenFileError, EvictedError, UsageError
+from peercoord.core.errors import BrokenFileError, EvictedError, StorageError, UsageError
 from peercoord.core.liveness import DEAD
 from peercoord.core.names import Incarnation
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from peercoord.core.liveness import Verdict
     from peercoord.core.records import Json
     from peercoord.roles.root import Root
+
+TRIES = 16  # of a rename that others may come before
 
 
 class Membership:
@@ -61,9 +63,10 @@ class Membership:
 
         Raises:
             EvictedError: This incarnation is no longer a peer.
+            StorageError: The filesystem shows a heartbeat and will not let us move it.
         """
         files = self.root.files
-        while True:
+        for _ in range(TRIES):
             beats = [b for b in map(names.parse_beat, files.scan(self.home)) if b]
             if not beats:
                 self.require()
@@ -73,6 +76,7 @@ class Membership:
             if files.move(names.beat(self.home, seq, challenger), names.beat(self.home, seq + 1)):
                 return seq + 1
             self.require()
+        raise StorageError(f"{self.home}: its heartbeat does not move", "look with: peercoord doctor")
 
     def record(self) -> Json:
         """Read this peer's own record; empty if it cannot be read."""
@@ -86,8 +90,13 @@ class Membership:
         """
         self.require()
         known = self.record()
-        if any(known.get(key) != value for key, value in facts.items()):
-            self.root.files.put(names.peer_record(self.home), records.encode({**known, **facts}))
+        if all(known.get(key) == value for key, value in facts.items()):
+            return
+        try:
+            self.root.files.put(names.peer_record(self.home), records.encode_stored({**known, **facts}))
+        except StorageError:
+            self.require()  # evicted in the middle of this, it should hear that instead
+            raise
 
 
 def read_record(root: Root, home: str) -> Json | None:
@@ -132,8 +141,8 @@ def join(
         UsageError: The name is no id, or a living incarnation of it exists elsewhere.
     """
     ids.check(peer, "peer name")
-    past = [who for who, _ in departed(root)]
-    number = max((i.number for i in (*living(root), *past) if i.peer == peer), default=0) + 1
+    known = [*living(root), *(who for who, _ in departed(root))]  # in this order: who departs meanwhile is in both
+    number = max((i.number for i in known if i.peer == peer), default=0) + 1
     me = Incarnation(peer, max(number, least), root.files.token()[:6])
     for other in _others(root, me):
         verdict = judge(other)
@@ -165,9 +174,6 @@ def _taken(other: Incarnation, because: str) -> UsageError:
 def _build(root: Root, me: Incarnation, record: Json) -> None:
     files = root.files
     staged = f"{names.TMP}/{files.token()}"
-    files.make_dir(staged)
-    files.make_dir(names.claims_dir(staged))
-    files.make_dir(names.assignments_dir(staged))
     whole = {
         "schema_version": records.SCHEMA_VERSION,
         "peer": me.peer,
@@ -175,6 +181,9 @@ def _build(root: Root, me: Incarnation, record: Json) -> None:
         "joined_at": root.clock.now(),
         **record,
     }
-    files.disk.create(names.peer_record(staged), records.encode(whole), False)
+    files.put(names.peer_record(staged), records.encode_stored(whole))
     files.ticket(names.beat(staged, 0))
-    files.move(staged, names.peer_dir(me))
+    files.make_dir(names.claims_dir(staged))
+    files.make_dir(names.assignments_dir(staged))
+    if not files.move(staged, names.peer_dir(me), make_home=True):
+        raise StorageError(f"{staged} was cleared away while {me} joined", hint="join again")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from peercoord.core import ids, names, records, tickets
-from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, StorageError
+from peercoord.core.errors import BrokenFileError, EvictedError, LostError, NotFoundError, StorageError
 from peercoord.core.names import Ticket
 from peercoord.roles import progress
 from peercoord.roles.janitor import HAND_OVER, Janitor
@@ -22,7 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from peercoord.core.names import Incarnation
     from peercoord.core.records import Definition, Json
+    from peercoord.core.tickets import Sighting
     from peercoord.roles.membership import Membership
     from peercoord.roles.queue import Queue
 
@@ -195,28 +197,34 @@ class Worker:
             LostError: The task is in other hands, or nobody's.
             NotFoundError: There is no such task.
         """
-        if not self.membership.present():
-            error = self.membership.evicted()
-            error.holders = {task: self._holder(task)}
-            error.message += f"; {self._whereabouts(task)}"
-            error.args = (error.message,)
-            raise error
-        for ticket in self.held():
-            if ticket.task == task:
-                return ticket
-        raise LostError(
-            f"{self.me.peer} does not hold task {task}: {self._whereabouts(task)}",
-            hint="see what is held: coordinate.sh check-status",
-        )
+        if self.membership.present():
+            for ticket in self.held():
+                if ticket.task == task:
+                    return ticket
+        raise self._not_mine(task)
 
-    def _holder(self, task: str) -> str | None:
-        sighting = self.queue.locate(task)
-        who = names.parse_incarnation(sighting.detail) if sighting and sighting.state == "claimed" else None
-        return who.peer if who else None
+    def _not_mine(self, task: str) -> LostError:
+        """Say who has a task that this peer has not; an eviction in the middle of a call counts as one before it."""
+        try:
+            sighting = self.queue.find(task)
+        except NotFoundError as error:
+            if self.membership.present():
+                raise
+            holder, where = None, error.message
+        else:
+            holder = names.parse_incarnation(sighting.detail) if sighting.state == "claimed" else None
+            where = self._whereabouts(sighting, holder)
+        if self.membership.present():
+            return LostError(
+                f"{self.me.peer} does not hold task {task}: {where}",
+                hint="see what is held: coordinate.sh check-status",
+            )
+        evicted = self.membership.evicted()
+        holders = {task: holder.peer if holder else None}
+        return EvictedError(f"{evicted.message}; {where}", evicted.hint, holders)
 
-    def _whereabouts(self, task: str) -> str:
-        sighting = self.queue.find(task)
-        holder = names.parse_incarnation(sighting.detail) if sighting.state == "claimed" else None
+    def _whereabouts(self, sighting: Sighting, holder: Incarnation | None) -> str:
+        task = sighting.task
         if holder:
             return f"task {task} is held by {holder.peer} now (epoch {sighting.epoch})"
         if sighting.state == "done":
