@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 
 import click
 
@@ -14,8 +15,11 @@ from peercoord.edges.reply import Reply, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from peercoord.core.records import Json
     from peercoord.edges.team.plan import Plan, Seat
+    from peercoord.edges.team.repository import Project
     from peercoord.edges.team.up import Wishes
 
 
@@ -28,7 +32,8 @@ if TYPE_CHECKING:
 @click.option("--tag", metavar="T", help="The tag of a tasks.json; its current one if left out.")
 @click.option("--take-in-progress", is_flag=True, help="Take tasks a person has in progress there as free to claim.")
 @click.option("--base", default="", metavar="REV", help="What new branches start from; HEAD if left out.")
-@click.option("--branch-prefix", default="team/", metavar="P", help="Before instance-<k> in a branch's name.")
+@click.option("--branch-prefix", metavar="P", help="Before instance-<k> in a branch's name; team/ if never said.")
+@click.option("--bank", metavar="DIR", help="The memory bank's directory; memory-bank if never said.")
 @click.option("--setup", default="", metavar="CMD", help="A command to run in each new worktree.")
 @click.option("--launch", type=click.Choice(["none", "tmux"]), default="none", help="Open a session per worktree.")
 @click.option("--command", default="", metavar="CMD", help="What runs in each session; claude where installed.")
@@ -55,11 +60,13 @@ def up(
     from peercoord.edges.team.up import plan
 
     found = repository.discover(call.directory or project, exact=True)
-    made = plan(found, _wishes(count, wished))
+    repository.commit(found)
     words = launches.command_words(command)
-    if launch == "tmux" and words:
-        made.actions += launches.plan_open(made.seats, words)
-    warnings = _carried_out(call, made, dry_run, as_json)
+    with _one_at_a_time(found, dry_run):
+        made = plan(found, _wishes(count, wished))
+        if launch == "tmux" and words:
+            made.actions += launches.plan_open(made.seats, words)
+        warnings = _carried_out(call, made, dry_run, as_json)
     to_type = [] if launch == "tmux" and words else launches.lines(made.seats, words)
     data: Json = {
         "project": str(found.directory),
@@ -72,6 +79,13 @@ def up(
         "to_type": to_type,
     }
     return Reply(data, _closing(data, dry_run), warnings)
+
+
+def _one_at_a_time(found: Project, dry_run: bool) -> AbstractContextManager[None]:
+    """Let no two set-ups or removals of one repository run at once; one that only looks need not wait."""
+    from peercoord.edges.team import record
+
+    return nullcontext() if dry_run else record.held(found.common)
 
 
 def _carried_out(call: Call, made: Plan, dry_run: bool, as_json: bool) -> list[str]:
@@ -99,7 +113,8 @@ def _wishes(count: int | None, wished: dict[str, object]) -> Wishes:
         count,
         Options(
             base=str(wished["base"]),
-            branch_prefix=str(wished["branch_prefix"]),
+            branch_prefix=None if wished["branch_prefix"] is None else str(wished["branch_prefix"]),
+            bank=None if wished["bank"] is None else str(wished["bank"]),
             setup=("/bin/sh", "-c", setup) if setup else (),
         ),
         tasks=str(wished["tasks"]),
@@ -155,9 +170,10 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     if unknown:
         known = ", ".join(seat.peer for seat in stop.seats) or "none"
         raise NotFoundError(f"there is no instance {min(unknown)}", hint=f"those there are: {known}", code="no-peer")
-    warnings = _carried_out(call, stop, dry_run, as_json)
-    clear = downs.plan_clear(found, named, purge) if remove or purge or named else Plan()
-    warnings += _carried_out(call, clear, dry_run, as_json)
+    with _one_at_a_time(found, dry_run):
+        warnings = _carried_out(call, stop, dry_run, as_json)
+        clear = downs.plan_clear(found, named, purge) if remove or purge or named else Plan()
+        warnings += _carried_out(call, clear, dry_run, as_json)
     actions = [action.text for action in (*stop.actions, *clear.actions)]
     data: Json = {
         "project": str(found.directory),
@@ -186,8 +202,10 @@ def join(call: Call, path: str, name: str, dry_run: bool, as_json: bool) -> Repl
     from peercoord.edges.team.up import plan_join
 
     at = Path(call.directory or path)
-    made = plan_join(repository.discover(at), at, name)
-    warnings = _carried_out(call, made, dry_run, as_json)
+    found = repository.discover(at)
+    with _one_at_a_time(found, dry_run):
+        made = plan_join(found, at, name)
+        warnings = _carried_out(call, made, dry_run, as_json)
     data: Json = {
         "dry_run": dry_run,
         "actions": [action.text for action in made.actions],
@@ -213,7 +231,8 @@ def leave(call: Call, path: str, dry_run: bool, as_json: bool) -> Reply:
     seat = seat_at(found, found.here)
     if seat is None:
         raise NotFoundError(f"{plain(found.here)} is no instance of this team", "see: claude-coordination-status")
-    made = downs.plan_leave(found, seat)
-    warnings = _carried_out(call, made, dry_run, as_json)
+    with _one_at_a_time(found, dry_run):
+        made = downs.plan_leave(found, seat)
+        warnings = _carried_out(call, made, dry_run, as_json)
     data: Json = {"dry_run": dry_run, "actions": [action.text for action in made.actions], "instance": _seat(seat)}
     return Reply(data, ["nothing was done (--dry-run)" if dry_run else f"{seat.peer} has left the team"], warnings)

@@ -13,7 +13,7 @@ from peercoord.core import names, records
 from peercoord.edges import agentctl, context
 from peercoord.edges.adapters.source import find_source, read_source
 from peercoord.edges.importing import take_in
-from peercoord.edges.team import record, repository, worktrees
+from peercoord.edges.team import excludes, record, repository, worktrees
 from peercoord.edges.team.plan import Action, Plan, Seat
 from peercoord.fs.clock import Clock
 from peercoord.roles import root as roots
@@ -106,6 +106,7 @@ def _plan_instances(project: Project, made: Plan) -> None:
 
 def _create(project: Project, state: Path, settings: Json) -> str:
     root = roots.create(str(state), project.name, settings)
+    excludes.hide(state)
     record.note_project(project.common, project.sub, store_id=root.store_id)
     return ""
 
@@ -148,6 +149,7 @@ def fit(project: Project, seat: Seat) -> str:
     home = seat.directory / names.INSTANCE
     for name in DIRECTORIES:
         (home / name).mkdir(parents=True, exist_ok=True)
+    excludes.hide(home)
     place = str(seat.directory)
     known: Json = {}
     if (home / "info.json").exists():
