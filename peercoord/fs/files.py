@@ -181,7 +181,11 @@ class Files:
 
     def ticket(self, path: str) -> bool:
         """Make an empty file; ``False`` if its name is taken."""
-        return self._into(path, lambda: self.disk.create(path, b"", durable=False))
+        return self.make(path, b"")
+
+    def make(self, path: str, data: bytes, durable: bool = False) -> bool:
+        """Make a new file where nobody looks yet: a crash may leave half of it. ``False`` if its name is taken."""
+        return self._into(path, lambda: self.disk.create(path, data, durable))
 
     def make_dir(self, path: str) -> bool:
         """Make a directory; ``False`` if it is there."""

@@ -16,8 +16,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from peercoord.core import liveness, names
-from peercoord.core.errors import LostError, NotFoundError
+from peercoord.core import ids, liveness, names, records, tickets
+from peercoord.core.errors import LostError, NotFoundError, StorageError
 from peercoord.fs import process
 from peercoord.roles import membership as members
 from peercoord.roles import root as roots
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from peercoord.core.liveness import Verdict
     from peercoord.core.names import Incarnation
-    from peercoord.core.records import Json
+    from peercoord.core.records import Definition, Json
     from peercoord.roles.root import Root
     from peercoord.roles.worker import Claim
 
@@ -254,26 +254,31 @@ def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
 
     Raises:
         NotFoundError: There is no such task or peer.
-        LostError: It moved meanwhile, is done, waits for something, or is that peer's already.
+        LostError: It moved meanwhile, is done, cancelled, waits for something, or is that peer's already.
     """
     root = queue.root
     home = next((i for i in reversed(members.living(root)) if i.peer == target), None)
     if home is None:
         known = ", ".join(i.peer for i in members.living(root)) or "none"
-        raise NotFoundError(f"there is no peer {target}", hint=f"peers: {known}", code="no-peer")
+        raise NotFoundError(f"there is no peer {ids.shown(target)}", hint=f"peers: {known}", code="no-peer")
     sighting = queue.find(task)
     holder = names.parse_incarnation(sighting.detail) if sighting.state == "claimed" else None
     _refuse_reassign(task, sighting.state, sighting.detail, holder == home)
+    if str(names.Ticket(task, sighting.epoch)) != sighting.path.rpartition("/")[2]:
+        raise LostError(f"task {task} is completed, by {sighting.detail}", hint=f"peercoord task reopen {task}")
     ticket = names.Ticket(task, sighting.epoch)
     target_worker = Worker(queue, members.Membership(root, home))
-    with suppress(NotFoundError):
-        definition = queue.definition(task)
-    if holder:
-        Janitor(queue, queue.actor).note(ticket, holder, "released", f"reassigned to {target}")
+    definition = queue.definition(task)
+    if holder is None:
+        _refuse_unready(queue, definition)
+    else:
+        with suppress(StorageError):  # on a full disk the hand-over is lost, the reassignment is not
+            Janitor(queue, queue.actor).note(ticket, holder, "released", f"reassigned to {target}")
     mine = ticket.claimed()
     if not root.files.move(sighting.path, names.claim(target_worker.home, mine)):
         raise LostError(f"task {task} moved meanwhile", hint=f"look again: peercoord task show {task}")
-    target_worker.record(mine, definition)
+    with suppress(StorageError):
+        target_worker.record(mine, definition)
     root.event(queue.actor, "reassigned", task=task, epoch=mine.epoch, to=target, was=str(holder or ""))
     return (holder.peer if holder else "", mine.epoch)
 
@@ -287,6 +292,18 @@ def _refuse_reassign(task: str, state: str, detail: str, same: bool) -> None:
         raise LostError(f"task {task} waits for task {detail}", hint=f"peercoord task show {detail}")
     if state in ("new", "departed"):
         raise LostError(f"task {task} is on its way back to the queue", hint="try again")
+
+
+def _refuse_unready(queue: Queue, definition: Definition) -> None:
+    """Refuse what nobody may work on now; what a person only set aside, a person may give to someone."""
+    free = records.checked({key: value for key, value in definition.raw.items() if key != "parked"})
+    spot = tickets.spot(free, queue.standing)
+    if spot.state == "waiting":
+        raise LostError(f"task {free.task} waits for task {spot.detail}", hint=f"peercoord task show {spot.detail}")
+    if spot.state == "parked":
+        raise LostError(
+            f"task {free.task} is parked: {spot.detail}, {spot.reason}", hint=f"peercoord task reopen {free.task}"
+        )
 
 
 def _id(task: Task | str) -> str:

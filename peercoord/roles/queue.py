@@ -19,6 +19,7 @@ from peercoord.core.limits import LOOKS
 from peercoord.core.names import Ticket
 from peercoord.core.records import Birth, Definition
 from peercoord.core.tickets import Sighting
+from peercoord.fs.files import parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -373,7 +374,8 @@ class Queue:
 
     def note_order(self, order: int) -> None:
         """Keep the next number in the order of adding."""
-        self.files.put(names.ORDER, f"{order}\n".encode())
+        with suppress(StorageError):
+            self.files.put(names.ORDER, f"{order}\n".encode())
 
     def all_tasks(self) -> list[str]:
         """Ids of all tasks that were ever born here, in no order."""
@@ -554,8 +556,8 @@ class Queue:
                 return False
             try:
                 self.files.put(names.definition(ticket.task), data, durable=True)
-            except StorageError:
-                self.files.move(names.parked(why, ticket), path)
+            except StorageError:  # back into the hand it came from, at the next epoch as always
+                self.files.move(names.parked(why, ticket), f"{parent(path)}/{ticket.claimed()}")
                 raise
         self.root.event(self.actor, "parked", task=ticket.task, why=why, reason=reason)
         return True

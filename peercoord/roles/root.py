@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from peercoord.core import ids, names, records
-from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
+from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
 from peercoord.core.limits import DEFAULT_SETTINGS, EVENTS_BYTES, PROTOCOL_VERSION
 from peercoord.fs import clock as clocks
 from peercoord.fs.clock import Clock
@@ -59,7 +59,8 @@ class Root:
     def setting(self, key: str) -> int | str:
         """Give a shared setting, its default where ``protocol.json`` does not say or says something unusable."""
         default = DEFAULT_SETTINGS[key]
-        value = self.protocol.get("settings", {}).get(key, default)
+        settings = self.protocol.get("settings")
+        value = settings.get(key, default) if isinstance(settings, dict) else default
         return value if type(value) is type(default) else default
 
     def number(self, key: str) -> int:
@@ -70,13 +71,13 @@ class Root:
     def event(self, peer: str, kind: str, **facts: object) -> None:
         """Note what happened in ``events/<peer>.jsonl``. A note: when it cannot be written, work goes on."""
         path = names.events(peer)
-        line = records.encode_line({"at": self.clock.now(), "event": kind, "peer": peer, **facts})
         try:
+            line = records.encode_line({"at": self.clock.now(), "event": kind, "peer": peer, **facts})
             self.files.append(path, line)
             seen = self.files.stat(path)
             if seen and seen.size > EVENTS_BYTES:
                 self.files.move(path, f"{path}.1")
-        except StorageError:
+        except (StorageError, UsageError):
             return
 
 
@@ -105,11 +106,12 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
         "created": Clock().now(),
         "settings": {**DEFAULT_SETTINGS, **(settings or {})},
     }
-    build(files, staged, protocol)
-    for record in names.EDITED:
-        files.disk.create(f"{staged}/{names.schema(record)}", _schema(record), False)
     try:
-        files.move(staged, name)
+        build(files, staged, protocol)
+        for record in names.EDITED:
+            files.make(f"{staged}/{names.schema(record)}", _schema(record))
+        if not files.move(staged, name):
+            raise StorageError(f"{path}: a file stands where a directory should be", "move it away", code="enotdir")
     except StorageError as error:
         _discard(files, staged)
         if error.code not in ("enotempty", "eexist"):
@@ -131,7 +133,7 @@ def build(files: Files, at: str, protocol: Json) -> None:
         files.make_dir(at)
     for directory in names.SKELETON:
         files.make_dir(f"{prefix}{directory}")
-    files.disk.create(f"{prefix}{names.PROTOCOL}", records.encode(protocol), True)
+    files.make(f"{prefix}{names.PROTOCOL}", records.encode(protocol), durable=True)
     files.ticket(f"{prefix}{names.leader(names.LEADER, 0)}")
 
 
