@@ -76,6 +76,7 @@ class _Here(Worktree):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place, lambda _: None, lambda _: None)
+        self.later = None
 
     def _session(self, request: Request) -> Json | None:
         mine = request.pid == os.getpid()

@@ -9,6 +9,8 @@
 # - opening a FIFO for reading and writing never blocks, so it is opened so first.
 # Where no agent answers, the command line itself is called.
 
+patience=${PEERCOORD_WAIT:-30} # seconds
+
 case $0 in
   */*) here=${0%/*} ;;
   *) here=. ;;
@@ -49,16 +51,17 @@ ask() { # put the words to the agent; come back if there is none, or no free doo
 }
 
 hear() { # print the answer and end; come back if there is none
-  trap late ALRM
-  (
-    trap 'kill "$timer"; exit' TERM
-    sleep "${PEERCOORD_WAIT:-30}" &
-    timer=$!
-    wait "$timer" && kill -ALRM "$$"
-  ) 4<&- </dev/null >/dev/null 2>&1 &
-  guard=$!
-  read -r code errors size whose <&4 || code=
-  kill "$guard" 2>/dev/null
+  # A stopped agent does not die. Shells that can read with a time limit do; the others are woken by a child's end.
+  read -t 0 -r code </dev/null 2>/dev/null
+  if [ $? -ne 2 ]; then
+    read -t "$patience" -r code errors size whose <&4 || { [ $? -gt 128 ] && late; code=; }
+  else
+    trap late CHLD
+    sleep "$patience" 4<&- >/dev/null 2>&1 &
+    read -r code errors size whose <&4 || code=
+    trap - CHLD
+    kill "$!" 2>/dev/null
+  fi
   [ -n "$code" ] && [ "$whose" = "$$" ] || return 0
   while [ "$errors" -gt 0 ]; do
     IFS= read -r line <&4

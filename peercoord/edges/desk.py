@@ -29,8 +29,10 @@ from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
+    from peercoord.core.names import Ticket
     from peercoord.core.records import Json
     from peercoord.core.tickets import Sighting
     from peercoord.edges.context import Place
@@ -48,9 +50,17 @@ class Desk:
     Args:
         place: Where the call stands; must be a joined worktree.
         session: The coding session on whose behalf the call is made; found from this process if not given.
+        later: Takes what may be done once the caller has its answer; ``None``: it is done at once.
+        request: The id of the request that is executed; empty if the call is none.
     """
 
-    def __init__(self, place: Place, session: Json | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        session: Json | None = None,
+        later: list[Callable[[], object]] | None = None,
+        request: str = "",
+    ) -> None:
         if not place.worktree:
             raise NotFoundError(
                 f"{place.project} is the main checkout, no instance's worktree",
@@ -58,8 +68,9 @@ class Desk:
                 code="no-instance",
             )
         self.place = place
-        self.session = session or process.identify(process.session_leader(os.getpid()))
+        self.session = session or process.session_of(os.getpid())
         self.root: Root = roots.open_root(place.coordination, place.store_id)
+        self.later, self.asked = later, request
         self.notes: list[str] = []
         self.rejoined: list[str] = []
 
@@ -68,18 +79,27 @@ class Desk:
     @contextmanager
     def peer(self) -> Iterator[Peer]:
         """Act as the worktree's peer, one call at a time; joins if it is none, or no longer."""
-        from peercoord.fs.mutex import held
-
-        lock = f"{self.place.worktree}/{names.INSTANCE}/call.lock"
-        with held(lock, busy="another call of this worktree is at work"):
+        with self._alone():
             peer = self._member()
             try:
                 yield peer
             except LostError as error:
                 raise LostError("; ".join([*self.rejoined, error.message]), error.hint, error.code) from None
             finally:
-                with suppress(PeercoordError):
+                if self.later is None:
                     self._mirror(peer)
+                else:
+                    self.later.append(lambda: self._mirror_later(peer))
+
+    def _alone(self) -> AbstractContextManager[None]:
+        from peercoord.fs.mutex import held
+
+        lock = f"{self.place.worktree}/{names.INSTANCE}/call.lock"
+        return held(lock, busy="another call of this worktree is at work")
+
+    def _mirror_later(self, peer: Peer) -> None:
+        with self._alone():
+            self._mirror(peer)
 
     def _member(self) -> Peer:
         me = self.place.incarnation
@@ -90,7 +110,8 @@ class Desk:
                 self.rejoined = [f"{error.message}, and this worktree has joined again"]
                 self.notes += self.rejoined
             else:
-                peer.membership.update(session=self.session)
+                if self.session:
+                    peer.membership.update(session=self.session)
                 return peer
         peer = Peer.join(
             self.place.project,
@@ -108,10 +129,12 @@ class Desk:
 
     def _mirror(self, peer: Peer) -> None:
         """Keep the worktree's own copies: its progress, and the ids it holds."""
-        report = Reports(peer.queue).read(peer.name)
-        write_instance(self.place.worktree, "progress.json", report)
-        held = [ids.public(ticket.task) for ticket in peer.worker.held()]
-        self.place.remember(assigned_tasks=held)
+        with suppress(PeercoordError):
+            report = Reports(peer.queue).read(peer.name)
+            if self.place.files().read("progress.json") != records.encode(report):
+                write_instance(self.place.worktree, "progress.json", report)
+            held = [ids.public(ticket.task) for ticket in peer.worker.held()]
+            self.place.remember(assigned_tasks=held)
 
     # -- request-task ----------------------------------------------------------------------------------------
 
@@ -322,7 +345,7 @@ class Desk:
                 author,
                 document,
                 content,
-                self.root.files.token(),
+                self.asked or self.root.files.token(),  # a request executed again contributes nothing twice
                 briefed=self._bank_document(document),
                 section=section,
                 kind=kind,
@@ -360,35 +383,38 @@ class Desk:
 
     def check(self) -> Reply:
         """Say where this worktree stands: what it holds, what is ready, what others do."""
-        from peercoord.roles.peer import judge
-        from peercoord.roles.views import Reader
+        from peercoord.roles.tally import leading, tally
 
         with self.peer() as peer:
-            board = Reader(peer.queue, lambda who: judge(self.root, who)).board()
-            held = board.held_by(str(peer.membership.me))
+            mine = [self._standing(peer, ticket) for ticket in peer.worker.held()]
+            counts = tally(self.root.files)
+            leader = leading(self.root.files)
         data: Json = {
             "instance_id": peer.name,
             "incarnation": str(peer.membership.me),
-            "assigned_tasks": [
-                {"task_id": ids.public(r.task), "title": r.title, "progress": r.progress, "epoch": r.sighting.epoch}
-                for r in held
-                if r.sighting
-            ],
-            "ready": board.count("ready"),
-            "waiting": board.count("waiting"),
-            "in_progress": board.count("in-progress"),
-            "done": board.count("done"),
-            "total_tasks": len(board.rows),
-            "leader": board.leader,
+            "assigned_tasks": mine,
+            **counts,
+            "leader": leader,
         }
-        mine = [f"  task {r.task} {plain(r.title)}  {bar(r.progress)} {percent(r.progress)}" for r in held]
         lines = [
-            f"{peer.name} ({plain(self.place.info.get('branch', ''))}) holds {len(held)} task(s)",
-            *mine,
+            f"{peer.name} ({plain(self.place.info.get('branch', ''))}) holds {len(mine)} task(s)",
+            *(
+                f"  task {m['task_id']} {plain(m['title'])}  {bar(m['progress'])} {percent(m['progress'])}"
+                for m in mine
+            ),
             f"{data['done']} of {data['total_tasks']} done, {data['in_progress']} in progress, {data['ready']} ready, "
             f"{data['waiting']} waiting",
         ]
         return Reply(data, lines, self.notes)
+
+    def _standing(self, peer: Peer, ticket: Ticket) -> Json:
+        entry = peer.worker.reports.entry(peer.name, ticket) or {}
+        try:
+            title = peer.queue.definition(ticket.task).title
+        except (BrokenFileError, NotFoundError):
+            title = "(its definition cannot be read)"
+        share = entry.get("progress", 0.0)
+        return {"task_id": ids.public(ticket.task), "title": title, "progress": share, "epoch": ticket.epoch}
 
 
 def _said(entry: Json) -> Json:

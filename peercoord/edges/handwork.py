@@ -36,12 +36,14 @@ def statements(place: Place) -> list[list[str]]:
     data = place.files().read(NAME)
     if data is None or me is None:
         return []
-    said = _entries(records.decode(data, f"{place.worktree}/{names.INSTANCE}/{NAME}"))
     files = Files(Disk(place.coordination), clocks.token)
     published = files.read(names.report(me.peer))
     if published is None or published == data:
         return []
-    known = {_key(entry): entry for entry in _entries(records.decode(published, names.report(me.peer)))}
+    file, report = records.decode(data, f"{place.worktree}/{names.INSTANCE}/{NAME}"), records.decode(published, NAME)
+    if file.get("updated_at", report.get("updated_at")) != report.get("updated_at"):
+        return []  # a copy that a crash left behind, not somebody's words: the next call brings it up to date
+    said, known = _entries(file), {_key(entry): entry for entry in _entries(report)}
     held = _held(files, me)
     calls = [_call(entry, known.get((task, held[task]), {})) for task, entry in _by_task(said).items() if task in held]
     return [call for call in calls if call]

@@ -60,6 +60,8 @@ class Worktree:
         self.revive = start
         self._identity = process.identify(os.getpid())
         self._installed = _installed()
+        self.later: list[Callable[[], object]] | None = []
+        self._edited = (0, 0)  # when progress.json was last looked at: its time and size then
         self._refused: dict[str, list[str]] = {}  # by task: what progress.json said that was not taken
 
     def place(self) -> Place:
@@ -155,8 +157,10 @@ class Worktree:
         named = door.named_file(request.words)
         if named:
             raise UsageError(f"the agent reads no file for a caller: {named}", "coordinate.sh sends what it holds")
+        self._take_edits()
         words, scratch = self._unpacked(request.words)
-        call = cli.Call(self.place(), self._session(request))
+        call = cli.Call(self.place(), self._session(request), request.number)
+        call.later = self.later
         try:
             return Answer(*cli.serve(words, call, name="coordinate.sh"))
         finally:
@@ -205,16 +209,42 @@ class Worktree:
         """
         from peercoord.edges import handwork
         from peercoord.edges.cli import main as cli
+        from peercoord.fs.mutex import held
 
         place = self.place()
-        for words in handwork.statements(place):
+        with held(path(self.tree, "call.lock"), busy="another call of this worktree is at work"):
+            said = handwork.statements(place)
+            self._edited = self._state()
+        for words in said:
             if self._refused.get(words[1]) == words:
                 continue  # it was told so; nothing has changed since
             code, _, err = cli.serve(words, cli.Call(place, self._known_session()), name=handwork.NAME)
             self._refused[words[1]] = words if code else []
             if code:
                 self.log(f"{handwork.NAME}: {err.decode('utf-8', 'replace').strip()}")
+            self._edited = self._state()
         return None
+
+    def _take_edits(self) -> None:
+        """Take in what was edited before a call mirrors what is published over it."""
+        if self._state() != self._edited:
+            try:
+                self.pick_up()
+            except PeercoordError as error:
+                self.log(error.message)
+
+    def finish(self) -> None:
+        """Do what could wait until the caller had its answer."""
+        while self.later:
+            self.later.pop(0)()
+        self._edited = self._state()
+
+    def _state(self) -> tuple[int, int]:
+        try:
+            seen = os.lstat(path(self.tree, "progress.json"))
+        except OSError:
+            return 0, 0
+        return seen.st_mtime_ns, seen.st_size
 
     # -- leading, and other programs -------------------------------------------------------------------------
 

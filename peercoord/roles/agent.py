@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         def connect(self, sessions: Sequence[Json]) -> Peer: ...  # noqa: D102 - resumes the worktree's peer, or joins
         def standing(self) -> tuple[str, Sequence[Ticket]]: ...  # noqa: D102 - incarnation and tickets, for requests
         def serve(self, request: Request) -> Answer: ...  # noqa: D102 - executes a request from the door
+        def finish(self) -> None: ...  # noqa: D102 - does what could wait until a caller had its answer
         def pick_up(self) -> float | None: ...  # noqa: D102 - what was edited by hand; seconds to the next look
         def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]: ...  # noqa: D102 - what the leader does
         def revive(self, worktree: str) -> None: ...  # noqa: D102 - starts another worktree's agent
@@ -161,8 +162,10 @@ class Agent:
 
     def _react(self, happened: set[str]) -> None:
         now = self.clock.monotonic()
-        if "door" in happened and not self._shielded("the door", self.outbox.heard):
-            self.outbox.hang_up()
+        if "door" in happened:
+            if not self._shielded("the door", self.outbox.heard):
+                self.outbox.hang_up()
+            self._shielded("after a call", self.host.finish)
         if happened & {"exit", "peers", "leader"}:
             self.schedule.soon("watching", now)
             self.schedule.soon("session", now)
@@ -260,6 +263,7 @@ class Agent:
         """Serve what lies in the outbox, and keep what requests should name up to date."""
         for request in self.outbox.rescan():
             self.host.log(f"served {request.verb} {request.number}, found in the outbox")
+        self.host.finish()
         self.outbox.refresh()
 
     def refresh(self) -> None:
@@ -275,7 +279,7 @@ class Agent:
     def _serve(self, request: Request) -> Answer:
         answer = self.host.serve(request)
         self.schedule.soon("session", self.clock.monotonic())
-        if self.duties is not None:
+        if not self.events and self.duties is not None:
             self.duties.changed()
         return answer
 

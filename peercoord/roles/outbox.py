@@ -1,8 +1,8 @@
 """The agent's side of the sandbox door: requests are served once, answered the same however often they are asked.
 
-See ``core.door`` for names and formats. Sequence of one request: executed → answer kept → caller told; the request
-itself goes later, together with its answer, so that no caller takes its id for a free one. A crash before the answer
-is kept executes it again, which the verbs are made for; after it, the kept answer stands.
+See ``core.door`` for names and formats. Sequence of one request: executed → caller told → answer kept; the request
+itself goes later, and then its answer, so that no caller takes its id for a free one. A crash before the answer is
+kept executes it again, before anything that came after it: the verbs say the same twice. Then the kept answer stands.
 
 A question (``request-task``, ``check-status``) whose caller is gone is dropped: a task claimed for nobody would lie in
 hands that do not know of it. A statement is served whenever it is found, unless the world has moved on since.
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from peercoord.core.names import Ticket
     from peercoord.fs.files import Files
 
-DOORS = 6  # FIFOs kept ready: so many callers can be at the door at once before one has to wait
+LEAST_DOORS = 3  # with fewer left, more are made
+DOORS = 8  # FIFOs kept ready: so many callers can be at the door at once before one has to wait
 KEPT_SECONDS = 60.0  # a served request and its answer stay so long
 LOCK_SECONDS = 10.0
 INCOMPLETE_SECONDS = 600.0  # a request that stays incomplete so long was never finished
@@ -55,6 +56,7 @@ class Outbox:
         self._serve, self._standing, self._now = serve, standing, now
         self._doors: dict[str, Door] = {}
         self._seen: dict[str, float] = {}  # requests answered or incomplete, and since when this process knows
+        self._told: set[str] = set()  # questions answered: to ask again is to get the answer of that moment
         self._last = 0
         self._current = b""
         self.wake: Wake | None = None
@@ -160,48 +162,49 @@ class Outbox:
         """
         try:
             with held(f"{self.root}/outbox.lock", wait=LOCK_SECONDS):
-                request, reply, news = self._answered(number)
+                return self._answer(number)
         except LostError:
             return None  # a direct call takes long over another one: the next look serves this
-        if request is None or reply is None:
+
+    def _answer(self, number: str) -> Request | None:
+        data = self._read(number) if number not in self._told else None
+        if data is None:
             return None
-        mine = self._doors.pop(number, None)
+        self._seen.setdefault(number, self._now())
+        request = door.parse_request(data, number)
+        if request is None:
+            return None
+        kept = self.kept(number, _mark(data))
+        if kept is not None:
+            self._tell(request, kept)
+            return None
+        mine = self._doors.get(number)
+        if self.wake is not None and request.verb in door.QUESTIONS and (mine is None or not mine.attended()):
+            self.files.remove(door.request(number))
+            return None
+        reply = self._execute(request)
+        self._tell(request, reply)
+        self._keep(request, reply, _mark(data))
+        return request
+
+    def _tell(self, request: Request, reply: Answer) -> None:
+        mine = self._doors.pop(request.number, None)
         if mine is not None:
             mine.send(reply.stream(request.pid))
             mine.close()
-            with suppress(OSError):
-                self._ready()
-        return request if news else None
+            if len(self._doors) < LEAST_DOORS:
+                with suppress(OSError):
+                    self._ready()
 
-    def _answered(self, number: str) -> tuple[Request | None, Answer | None, bool]:
-        data = self._read(number)
-        if data is None:
-            return None, None, False
-        request = door.parse_request(data, number)
-        if request is None:
-            self._seen.setdefault(number, self._now())
-            return None, None, False
-        mark = _mark(data)
-        kept = self.kept(number, mark)
-        if kept is not None:
-            self._seen.setdefault(number, self._now())
-            return request, kept, False
-        mine = self._doors.get(number)
-        alone = self.wake is not None and (mine is None or not mine.attended())
-        if alone and request.verb in door.QUESTIONS:
-            self.files.remove(door.request(number))
-            return None, None, False
-        return request, self._done(request, mark), True
-
-    def _done(self, request: Request, mark: str) -> Answer:
-        """Execute a request and keep the answer; where that cannot be kept the request goes at once instead."""
-        reply = self._execute(request)
+    def _keep(self, request: Request, reply: Answer, mark: str) -> None:
+        """Keep the answer; where that is impossible the request goes at once instead."""
+        if request.verb in door.QUESTIONS:
+            self._told.add(request.number)
+            return
         try:
             self._write(door.answer(request.number), records.encode(reply.record(mark)))
-            self._seen[request.number] = self._now()
         except StorageError:
             self.files.remove(door.request(request.number))
-        return reply
 
     def _execute(self, request: Request) -> Answer:
         incarnation, tickets = self._standing()
@@ -243,7 +246,7 @@ class Outbox:
                 self._served_before(door.parse_name(name) or "", request.number)
             data = self._read(request.number) or request.encode()
             mark = _mark(data)
-            reply = self.kept(request.number, mark) or self._done(request, mark)
+            reply = self.kept(request.number, mark) or self._execute(request)
             self.files.remove(door.request(request.number))
             self.files.remove(door.answer(request.number))
         return reply
@@ -255,7 +258,7 @@ class Outbox:
         if data is None or other is None or other.verb not in door.STATEMENTS:
             return
         if self.kept(number, _mark(data)) is None:
-            self._done(other, _mark(data))
+            self._keep(other, self._execute(other), _mark(data))
 
     # -- keeping order ---------------------------------------------------------------------------------------
 
@@ -265,8 +268,10 @@ class Outbox:
         there = set(listed)
         for number in list(there):
             age = now - self._seen.setdefault(number, now)
-            if age > (KEPT_SECONDS if self.files.listed(door.answer(number)) else INCOMPLETE_SECONDS):
+            served = number in self._told or self.files.listed(door.answer(number))
+            if age > (KEPT_SECONDS if served else INCOMPLETE_SECONDS):
                 self.files.remove(door.request(number))
+                self._told.discard(number)
                 there.discard(number)
         for name in self.files.scan(door.INBOX):
             answered = door.parse_name(name, ".answer")

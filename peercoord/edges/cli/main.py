@@ -17,6 +17,10 @@ from peercoord.core.errors import PeercoordError
 from peercoord.edges import context
 from peercoord.edges.reply import Reply, plain
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COMMANDS = {
     "up": "team:up",
     "down": "team:down",
@@ -55,12 +59,20 @@ class Call:
     Args:
         place: Where it stands, if that is known.
         session: The coding session on whose behalf it is made, ``{"pid", "start"}``, if that is known.
+        request: The id of the request that it executes; empty if it is no request.
+
+    Attributes:
+        later: What is to be done once the answer is given; ``None``: at once.
     """
 
-    def __init__(self, place: context.Place | None = None, session: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, place: context.Place | None = None, session: dict[str, object] | None = None, request: str = ""
+    ) -> None:
         self.directory = ""
         self.quiet = False
         self.session = session
+        self.request = request
+        self.later: list[Callable[[], object]] | None = None
         self._place = place
 
     @property
