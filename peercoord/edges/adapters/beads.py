@@ -46,8 +46,12 @@ _USEFUL = {
 _OWN = ("id", "title", "description", "status", "priority", "dependencies", "comments", "notes")
 
 
-def read(path: Path) -> Reading:
+def read(path: Path, home: Path | None = None) -> Reading:
     """Read the issues of an export.
+
+    Args:
+        path: The file.
+        home: The project that they are read for, if there is one.
 
     Raises:
         BrokenFileError: It is empty, or no line of it is an issue.
@@ -69,7 +73,7 @@ def read(path: Path) -> Reading:
     deleted = [_id(issue) for issue in issues if issue.get("status") == _DELETED]
     refused.extend((f"task {ids.shown(name)}", "it was deleted there") for name in deleted)
     edges = _edges(alive, set(deleted))
-    return build([_row(issue, edges[_id(issue)]) for issue in alive], Origin(KIND, path), refused)
+    return build([_row(issue, edges[_id(issue)]) for issue in alive], Origin(KIND, path, home=home), refused)
 
 
 def _parsed(line: str) -> Json | str:

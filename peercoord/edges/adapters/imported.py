@@ -62,22 +62,46 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows come from: the kind of source, its file and, where it has such, the tag."""
+    """Where rows come from.
+
+    Attributes:
+        kind: The kind of source.
+        path: Its file.
+        tag: Its tag, where it has such.
+        home: The project. A path inside it is noted as it is seen from there, so that the project can be moved.
+    """
 
     kind: str
     path: Path
     tag: str | None = None
+    home: Path | None = None
+
+    @property
+    def noted(self) -> str:
+        """The path as it is noted."""
+        inside = self.home is not None and self.path.is_relative_to(self.home)
+        return str(self.path.relative_to(self.home)) if inside and self.home else str(self.path)
 
 
 @dataclass(slots=True)
 class StepRow:
-    """A subtask as found. ``needs`` names steps by full id (``2.1``) and tasks by theirs."""
+    """A subtask as found.
+
+    Attributes:
+        step: Its id.
+        title: Its title.
+        status: A status word of that program.
+        needs: What it builds on: steps by full id (``2.1``), tasks by theirs.
+        more: Keys that its record keeps.
+        at: Where it stands there, for whoever writes its status back.
+    """
 
     step: object
     title: object
     status: object = None
     needs: list[str] = field(default_factory=list)
     more: Json = field(default_factory=dict)
+    at: object = None
 
 
 @dataclass(slots=True)
@@ -278,7 +302,7 @@ class _Made:
         return self._text(key, value) if text else words.kept(value)
 
     def _source(self, origin: Origin) -> Json:
-        source: Json = {"kind": origin.kind, "path": words.plain(origin.path)}
+        source: Json = {"kind": origin.kind, "path": words.plain(origin.noted)}
         if origin.tag is not None:
             source["tag"] = words.one_line(origin.tag)
         source["status"] = words.one_line(self.row.status)

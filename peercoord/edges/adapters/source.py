@@ -22,12 +22,13 @@ _DATABASES = (".db", ".sqlite", ".sqlite3")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
-def read_source(where: str, tag: str | None = None) -> Reading:
+def read_source(where: str, tag: str | None = None, home: Path | None = None) -> Reading:
     """Read the tasks of a source.
 
     Args:
         where: A path, or ``sqlite:///PATH``. A ``~`` at the beginning of the path is the home directory.
         tag: Of a ``tasks.json`` with tags, which one; by default its current one.
+        home: The project they are read for. A source inside it is noted as it is seen from there.
 
     Raises:
         NotFoundError: The source or the tag is not there.
@@ -40,12 +41,12 @@ def read_source(where: str, tag: str | None = None) -> Reading:
     path, database = _located(where)
     start = files.head(path)
     if database or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
-        return taskmaster.read(path, tag)
+        return taskmaster.read(path, tag, home=home)
     if path.suffix.lower() == ".jsonl":
         if tag is not None:
             raise UsageError(f"{files.quoted(path)} has no tags", hint="leave --tag out")
-        return beads.read(path)
-    return tasks_json.read(path, tag)
+        return beads.read(path, home)
+    return tasks_json.read(path, tag, home)
 
 
 def find_source(project: Path) -> str | None:

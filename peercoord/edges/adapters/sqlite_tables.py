@@ -18,7 +18,7 @@ from peercoord.edges.adapters import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -27,16 +27,22 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 LOCK_SECONDS = 5.0
+_UNFINISHED = ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT")
 _WAL = 2  # what byte 18 of the header says of a database in WAL mode
 
 
 class Table:
-    """One table: its columns in lower case, and its rows by column."""
+    """One table: its columns in lower case, and its rows as they were read."""
 
-    __slots__ = ("columns", "rows")
+    __slots__ = ("columns", "tuples")
 
-    def __init__(self, columns: list[str], rows: list[Record]) -> None:
-        self.columns, self.rows = columns, rows
+    def __init__(self, columns: list[str], tuples: Sequence[tuple[Any, ...]]) -> None:
+        self.columns, self.tuples = columns, tuples
+
+    @property
+    def rows(self) -> list[Record]:
+        """The rows by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.tuples]
 
 
 class Tables:
@@ -74,7 +80,7 @@ def read(path: Path, wanted: Collection[str], wait: float = LOCK_SECONDS, rows: 
                 return still
         return _fetch(path, "mode=ro", wanted, wait, rows)
     except DBAPIError as error:
-        raise _refusal(path, error) from None
+        raise refusal(files.quoted(path), error) from None
 
 
 def _still(path: Path, wanted: Collection[str], wait: float, rows: bool) -> Tables | None:
@@ -110,7 +116,7 @@ def _fetch(path: Path, how: str, wanted: Collection[str], wait: float, rows: boo
                 query = select(text("*")).select_from(table(name)).limit(None if rows else 0)
                 result = connection.execute(query)
                 columns = [str(column).lower() for column in result.keys()]  # noqa: SIM118 - no dictionary
-                found[name.lower()] = Table(columns, [dict(zip(columns, row, strict=True)) for row in result])
+                found[name.lower()] = Table(columns, [tuple(row) for row in result])
     return Tables(found, names)
 
 
@@ -131,9 +137,14 @@ def _open(path: Path, how: str, wait: float) -> Iterator[Connection]:
         yield connection
 
 
-def _refusal(path: Path, error: DBAPIError) -> PeercoordError:
+def refusal(where: str, error: DBAPIError) -> PeercoordError:
+    """Make the error that says what SQLite refused, and what to do.
+
+    Args:
+        where: The database's name, as it is shown.
+        error: What came up.
+    """
     name = str(getattr(error.orig, "sqlite_errorname", ""))
-    where = files.quoted(path)
     if name == "SQLITE_NOTADB":
         return BrokenFileError(f"{where} is not a SQLite database", hint="name another file, or restore this one")
     if name.startswith("SQLITE_CORRUPT"):
@@ -141,10 +152,18 @@ def _refusal(path: Path, error: DBAPIError) -> PeercoordError:
             f"{where} is damaged: {error.orig}", hint="restore it, or save a copy with 'sqlite3 FILE .recover'"
         )
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StorageError(f"{where} is locked by another program", hint="close that program, then try again")
-    if name.startswith("SQLITE_READONLY"):
+        return StorageError(
+            f"{where} is locked by another program", hint="close that program, then try again", code="locked"
+        )
+    if name in _UNFINISHED:
         return StorageError(
             f"{where} holds an unfinished change of a program that ended in the middle",
             hint="open it once with that program, or with sqlite3, then try again",
         )
-    return StorageError(f"{where} cannot be read: {error.orig}", hint="check the file with sqlite3")
+    if name.startswith("SQLITE_READONLY"):
+        return StorageError(
+            f"{where} may not be written", hint="allow writing it and the directory it lies in", code="read-only"
+        )
+    if name == "SQLITE_FULL":
+        return StorageError(f"{where}: the disk is full", hint="free some space", code="enospc")
+    return StorageError(f"{where} cannot be used: {error.orig}", hint="check the file with sqlite3")

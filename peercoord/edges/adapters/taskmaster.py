@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 KIND = "sqlite"
 TASKS = "tasks"
 
-_EDGE_TABLES = ("task_dependencies", "task_deps")
-_STEP_TABLES = ("subtasks", "sub_tasks", "task_subtasks")
-_WANTED = (TASKS, *_EDGE_TABLES, *_STEP_TABLES)
+EDGE_TABLES = ("task_dependencies", "task_deps")
+STEP_TABLES = ("subtasks", "sub_tasks", "task_subtasks")
+WANTED = (TASKS, *EDGE_TABLES, *STEP_TABLES)
+"""Tables that are read, in lower case."""
 
-_COLUMNS = {
+COLUMNS = {
     "id": ("id", "task_id", "uuid"),
     "title": ("title", "name", "subject", "summary"),
     "description": ("description", "desc", "body", "content"),
@@ -53,23 +54,26 @@ _COLUMNS = {
 }
 _MORE = ("details", "testStrategy", "acceptanceCriteria")
 _LEFT = ("instance_progress", "coordination_data", "parenttaskid", "parentid")  # no part of what a task is
-_STEP_OF = ("task_id", "parent_id", "parent_task_id")
-_EDGE_FROM = ("task_id", "task", "from_id", "source_id")
-_EDGE_TO = (
+STEP_OF = ("task_id", "parent_id", "parent_task_id")
+EDGE_FROM = ("task_id", "task", "from_id", "source_id")
+EDGE_TO = (
     *("depends_on_task_id", "depends_on_id", "depends_on", "dependency_id", "dependency_task_id", "dependency"),
     *("blocker_id", "to_id", "target_id"),
 )
-_EDGE_KIND = ("type", "dependency_type", "kind")
+EDGE_KIND = ("type", "dependency_type", "kind")
 _NO_BLOCK = ("related", "relates-to", "relates_to", "discovered-from", "duplicates", "supersedes", "soft", "optional")
 
 
-def read(path: Path, tag: str | None = None, wait: float = sqlite_tables.LOCK_SECONDS) -> Reading:
+def read(
+    path: Path, tag: str | None = None, wait: float = sqlite_tables.LOCK_SECONDS, home: Path | None = None
+) -> Reading:
     """Read the tasks of a database.
 
     Args:
         path: The database file.
         tag: Only rows whose column ``tag`` says so; all rows by default.
         wait: Seconds to wait for a program that has it locked.
+        home: The project that they are read for, if there is one.
 
     Raises:
         NotFoundError: It is not there, or no row has the tag.
@@ -77,13 +81,35 @@ def read(path: Path, tag: str | None = None, wait: float = sqlite_tables.LOCK_SE
         StorageError: It is locked or cannot be read.
         UsageError: A tag was asked of a database that has none.
     """
-    tables = sqlite_tables.read(path, _WANTED, wait)
-    tasks = _tasks(tables, path)
-    rows = tasks.rows if tag is None else _of_tag(tasks, tag, path)
+    tables = sqlite_tables.read(path, WANTED, wait)
+    tasks = tasks_of(tables, files.quoted(path))
+    if tag is not None:
+        tables.found[TASKS] = Table(tasks.columns, _of_tag(tasks, tag, path))
+    made, refused = rows_of(tables, files.quoted(path))
+    return build(made, Origin(KIND, path, tag, home), refused)
+
+
+def rows_of(tables: Tables, where: str) -> tuple[list[Row], Refused]:
+    """Make rows of tables: one for each topmost task, with its edges and steps.
+
+    Args:
+        tables: Those of ``WANTED`` that there are.
+        where: The database's name, as it is shown.
+
+    Raises:
+        BrokenFileError: A table of what depends on what is not understood.
+    """
     refused: Refused = []
     steps = _step_table(tables, refused)
-    made = _rows(rows, _edge_table(tables, path), steps, refused)
-    return build(made, Origin(KIND, path, tag), refused)
+    return _rows(tables.found[TASKS].rows, _edge_table(tables, where), steps, refused), refused
+
+
+def row_of(record: Record, refused: Refused) -> Row:
+    """Make a row of one record of ``tasks`` that stands alone: no rows below it, no other tables to look into."""
+    fields = _Fields(record)
+    found = _row(fields, words.references(fields["needs"]))
+    found.steps = _json_steps(fields["steps"], words.identifier(fields["id"]), refused)
+    return found
 
 
 def is_taskmaster(path: Path) -> bool:
@@ -92,50 +118,56 @@ def is_taskmaster(path: Path) -> bool:
     Applications of every kind have a table ``tasks``; hardly one but a task master says what depends on what.
     """
     try:
-        tables = sqlite_tables.read(path, _WANTED, wait=0.2, rows=False)
+        tables = sqlite_tables.read(path, WANTED, wait=0.2, rows=False)
     except PeercoordError:
         return False
     if TASKS not in tables.found:
         return False
     columns = tables.found[TASKS].columns
-    linked = _column(columns, "needs") or any(name in tables.found for name in _EDGE_TABLES)
+    linked = _column(columns, "needs") or any(name in tables.found for name in EDGE_TABLES)
     return bool(linked) and all(_column(columns, key) for key in ("id", "title", "status", "priority"))
 
 
-def _tasks(tables: Tables, path: Path) -> Table:
+def tasks_of(tables: Tables, where: str) -> Table:
+    """Give the table of tasks.
+
+    Raises:
+        BrokenFileError: There is none, or it has no column for an id or a title.
+    """
     if TASKS not in tables.found:
-        raise _unfit(path, f"it has no table '{TASKS}'", "tables", tables.names)
+        raise _unfit(where, f"it has no table '{TASKS}'", "tables", tables.names)
     tasks = tables.found[TASKS]
     for key in ("id", "title"):
         if not _column(tasks.columns, key):
-            raise _unfit(path, f"its table '{TASKS}' has no column '{key}'", "columns", tasks.columns)
+            raise _unfit(where, f"its table '{TASKS}' has no column '{key}'", "columns", tasks.columns)
     return tasks
 
 
-def _unfit(path: Path, what: str, kind: str, there: Iterable[str]) -> BrokenFileError:
+def _unfit(where: str, what: str, kind: str, there: Iterable[str]) -> BrokenFileError:
     listed = ", ".join(ids.shown(name) for name in sorted(there)) or "none"
     return BrokenFileError(
-        f"{files.quoted(path)} is no TaskMaster database: {what}; its {kind}: {listed}",
+        f"{where} is no TaskMaster database: {what}; its {kind}: {listed}",
         hint=f"name a database with a table '{TASKS}' that has at least the columns id and title",
     )
 
 
 def _column(columns: Collection[str], key: str) -> str | None:
     """Give the name that a column goes by in this table."""
-    return _first(columns, _COLUMNS[key])
+    return _first(columns, COLUMNS[key])
 
 
 def _first(columns: Collection[str], names: Iterable[str]) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
-def _of_tag(tasks: Table, tag: str, path: Path) -> list[Record]:
+def _of_tag(tasks: Table, tag: str, path: Path) -> list[tuple[Any, ...]]:
     column = _column(tasks.columns, "tag")
     if column is None:
         raise UsageError(f"{files.quoted(path)} has no tags", hint="leave --tag out")
-    rows = [row for row in tasks.rows if words.one_line(row[column]) == tag]
+    at = tasks.columns.index(column)
+    rows = [row for row in tasks.tuples if words.one_line(row[at]) == tag]
     if not rows:
-        there = sorted({words.one_line(row[column]) for row in tasks.rows})
+        there = sorted({words.one_line(row[at]) for row in tasks.tuples})
         raise NotFoundError(
             f"{files.quoted(path)} has no tag {ids.shown(tag)}",
             hint=f"its tags are {', '.join(ids.shown(name) for name in there) or 'none'}",
@@ -146,17 +178,17 @@ def _of_tag(tasks: Table, tag: str, path: Path) -> list[Record]:
 # -- edges and steps in tables of their own ----------------------------------------------------------------------
 
 
-def _edge_table(tables: Tables, path: Path) -> dict[str, list[str]]:
+def _edge_table(tables: Tables, where: str) -> dict[str, list[str]]:
     """Give what each task needs, as far as a table of its own says so."""
     edges: dict[str, list[str]] = {}
-    for name in _EDGE_TABLES:
+    for name in EDGE_TABLES:
         if name not in tables.found:
             continue
         table = tables.found[name]
-        start, end = _first(table.columns, _EDGE_FROM), _first(table.columns, _EDGE_TO)
+        start, end = _first(table.columns, EDGE_FROM), _first(table.columns, EDGE_TO)
         if start is None or end is None:
-            raise _unfit(path, f"its table '{name}' does not say what depends on what", "columns", table.columns)
-        kind = _first(table.columns, _EDGE_KIND)
+            raise _unfit(where, f"its table '{name}' does not say what depends on what", "columns", table.columns)
+        kind = _first(table.columns, EDGE_KIND)
         for row in table.rows:
             if kind is None or words.one_line(row[kind]).lower() not in _NO_BLOCK:
                 edges.setdefault(words.identifier(row[start]), []).extend(words.references(row[end]))
@@ -166,17 +198,19 @@ def _edge_table(tables: Tables, path: Path) -> dict[str, list[str]]:
 def _step_table(tables: Tables, refused: Refused) -> dict[str, list[StepRow]]:
     """Give the steps of each task, as far as a table of their own holds them."""
     steps: dict[str, list[StepRow]] = {}
-    for name in _STEP_TABLES:
+    for name in STEP_TABLES:
         if name not in tables.found:
             continue
         table = tables.found[name]
-        of = _first(table.columns, _STEP_OF)
+        of = _first(table.columns, STEP_OF)
         if of is None:
             refused.append((f"table '{name}'", "it has no column that names the task of a subtask"))
             continue
         for row in table.rows:
             task = words.identifier(row[of])
-            steps.setdefault(task, []).append(_step({k: v for k, v in row.items() if k != of}, task))
+            found = _step({k: v for k, v in row.items() if k != of}, task)
+            found.at = (name, row[of], _Fields(row)["id"])
+            steps.setdefault(task, []).append(found)
     return steps
 
 
@@ -200,7 +234,10 @@ def _json_steps(value: object, task: str, refused: Refused) -> list[StepRow]:
     if not isinstance(found, list):
         refused.append((f"subtasks of task {ids.shown(task)}", "they are no JSON list"))
         return []
-    return [_step({k.lower(): v for k, v in item.items()} if isinstance(item, dict) else {}, task) for item in found]
+    steps = [_step({k.lower(): v for k, v in item.items()} if isinstance(item, dict) else {}, task) for item in found]
+    for at, step in enumerate(steps):
+        step.at = at
+    return steps
 
 
 # -- rows --------------------------------------------------------------------------------------------------------
@@ -211,7 +248,7 @@ class _Fields:
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self.record = record
-        self.names = {key: _column(record, key) for key in _COLUMNS}
+        self.names = {key: _column(record, key) for key in COLUMNS}
 
     def __getitem__(self, key: str) -> Any:
         name = self.names[key]
@@ -227,7 +264,7 @@ class _Fields:
         return {key: self[key] for key in _MORE if self[key]}
 
     def extra(self) -> Record:
-        read = {self.names[key] for key in _COLUMNS if key not in ("tag", "finished")}
+        read = {self.names[key] for key in COLUMNS if key not in ("tag", "finished")}
         rest = {k: v for k, v in self.record.items() if k not in read and k not in _LEFT}
         return {k: v for k, v in rest.items() if v not in (None, "")}
 
@@ -257,7 +294,8 @@ def _rows(
         made.setdefault(task, found)
     for task, fields in below:
         needs = [own.get(need, need) for need in _needs(task, fields, edges)]
-        step = StepRow(own[task], fields["title"], fields.status(), needs, fields.step_more())
+        at = (TASKS, None, fields["id"])
+        step = StepRow(own[task], fields["title"], fields.status(), needs, fields.step_more(), at)
         made[top[task]].steps.append(step)
     return out
 

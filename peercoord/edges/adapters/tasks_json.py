@@ -42,12 +42,13 @@ _USEFUL = (
 _STEP_OWN = ("id", "title", "status", "dependencies", "parentId", "parentTaskId")
 
 
-def read(path: Path, tag: str | None = None) -> Reading:
+def read(path: Path, tag: str | None = None, home: Path | None = None) -> Reading:
     """Read the tasks of one tag.
 
     Args:
         path: The file.
         tag: The tag; by default the current one.
+        home: The project that they are read for, if there is one.
 
     Raises:
         NotFoundError: The file or the tag is not there.
@@ -55,7 +56,7 @@ def read(path: Path, tag: str | None = None) -> Reading:
         PeercoordError: It cannot be read.
     """
     lists = tagged(files.json_object(path), path)
-    chosen = _chosen(lists, path, tag)
+    chosen = choose(lists, path, tag)
     rows: list[Row] = []
     refused: list[tuple[str, str]] = []
     for at, entry in enumerate(lists[chosen], 1):
@@ -63,7 +64,7 @@ def read(path: Path, tag: str | None = None) -> Reading:
             rows.append(row(entry))
         else:
             refused.append((f"entry {at}", "it is no task object"))
-    return build(rows, Origin(KIND, path, chosen), refused)
+    return build(rows, Origin(KIND, path, chosen, home), refused)
 
 
 def tagged(data: Json, path: Path) -> dict[str, list[Any]]:
@@ -120,7 +121,13 @@ def _named_tag(data: Json) -> str:
     return tags[0] if isinstance(tags, list) and len(tags) == 1 and isinstance(tags[0], str) else DEFAULT_TAG
 
 
-def _chosen(lists: dict[str, list[Any]], path: Path, tag: str | None) -> str:
+def choose(lists: dict[str, list[Any]], path: Path, tag: str | None) -> str:
+    """Give the tag to read.
+
+    Raises:
+        NotFoundError: It is not there; the hint names those that are.
+        BrokenFileError: The file that names the current one is not understood.
+    """
     there = ", ".join(ids.shown(name) for name in lists)
     if tag is not None:
         if tag in lists:
