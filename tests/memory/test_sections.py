@@ -82,6 +82,13 @@ def test_every_line_with_text_is_in_exactly_one_block(text: str) -> None:
     assert [line for line in lines if line.strip()] == [line for line in text.split("\n") if line.strip()]
 
 
+@given(MARKDOWN)
+def test_blocks_found_with_the_document_are_those_of_the_text_alone(text: str) -> None:
+    for section in sections.split(text.encode()).sections:
+        together = [(block.text, block.marker) for block in section.blocks]
+        assert together == [(block.text, block.marker) for block in sections.blocks(section.text)]
+
+
 def test_bytes_that_are_no_utf8_are_refused_with_their_place() -> None:
     with pytest.raises(UsageError, match=r"notes\.md is not valid UTF-8 \(byte 3\)"):
         sections.split(b"abc\xff\n", "notes.md")

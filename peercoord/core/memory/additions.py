@@ -14,22 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.sections import Block
+    from peercoord.core.memory.sections import Block, Section
 
 
-def append(text: str, additions: Sequence[Contribution]) -> tuple[str, list[Contribution], list[Contribution]]:
+def append(
+    text: str, additions: Sequence[Contribution], section: Section | None = None
+) -> tuple[str, list[Contribution], list[Contribution]]:
     """Append additions that say something new to a section's text.
 
     Args:
         text: The section's text, ``LF`` line endings.
         additions: In the order in which they go.
+        section: The section as it was read, which saves reading its text again where that is still the same.
 
     Returns:
         The text, the additions that went in, and those whose text was there already.
     """
     if not additions:
         return text, [], []
-    there = sections.blocks(text)
+    there = section.blocks if section and section.text == text else sections.blocks(text)
     keys, lines = {block.key for block in there}, {line.rstrip() for line in text.split("\n")}
     last = there[-1] if there else None
     parts, added, known = [text] if text else [], [], []

@@ -230,7 +230,8 @@ class _Work:
             self._conflict(group, text, fold, critical=False)
             self._rest(free, fold, self.held[group.key])
             return None
-        after, added, known = additions.append(fold.text, [one for one in free if one.kind == "addition"])
+        news = [one for one in free if one.kind == "addition"]
+        after, added, known = additions.append(fold.text, news, group.section)
         members = [*fold.members, *added]
         if after != text and not self.draft.put(group.path, group.occurrence, after):
             self._candidate(group, _WHY_OPEN, members, text, after, critical=False)

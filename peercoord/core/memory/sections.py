@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
     Path = tuple[str, ...]
+    Span = tuple[int, int, str]
+    """First line of a block, the line after its last, and its marker."""
 
 BOM = b"\xef\xbb\xbf"
 SEPARATOR = " › "
@@ -51,11 +53,14 @@ class Section:
         guarded: A person marked it, or a section above it, ``<!-- peercoord: approval -->``.
     """
 
-    __slots__ = ("core", "guarded", "head", "lead", "level", "occurrence", "path", "tail")
+    __slots__ = ("_spans", "core", "guarded", "head", "lead", "level", "occurrence", "path", "tail")
 
-    def __init__(self, path: Path, occurrence: int, level: int, head: bytes, body: bytes, guarded: bool) -> None:
+    def __init__(
+        self, path: Path, occurrence: int, level: int, head: bytes, body: bytes, guarded: bool, spans: list[Span]
+    ) -> None:
         self.path, self.occurrence, self.level, self.head, self.guarded = path, occurrence, level, head, guarded
         self.lead, self.core, self.tail = _edges(body)
+        self._spans = spans
 
     @property
     def span(self) -> bytes:
@@ -71,6 +76,12 @@ class Section:
     def text(self) -> str:
         """The text with ``LF`` line endings."""
         return plain(self.core)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks of the text, as they were found when the document was read."""
+        skipped = len(EOL.findall(self.lead))
+        return _blocks(self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self._spans])
 
     def __repr__(self) -> str:
         return f"Section({shown(self.path)!r}, {self.occurrence}, {len(self.span)} bytes)"
@@ -176,24 +187,35 @@ def split(document: bytes, where: str = "the document") -> Document:
     offsets = _offsets(document, start)
     found = list(_headings(tokens))
     marks = [min(line, len(offsets) - 1) for line in _marks(tokens)]
-    first = offsets[found[0].start] if found else len(document)
+    starts = [heading.start for heading in found] + [len(offsets) - 1]
+    spans = _by_section(_spans(tokens), [0, *(heading.end for heading in found)], [*starts, 0])
+    first = offsets[starts[0]]
     eol = EOL.search(document)
-    sections = [Section((), 1, 0, document[:start], document[start:first], False)]
-    stack: list[tuple[Heading, bool]] = []
     every = bool(marks) and offsets[marks[0]] < first
-    sections[0].guarded = every
+    sections = [Section((), 1, 0, document[:start], document[start:first], every, spans[0])]
+    stack: list[tuple[Heading, bool]] = []
     counts: dict[Path, int] = {}
     for at, heading in enumerate(found):
         while stack and stack[-1][0].level >= heading.level:
             stack.pop()
-        until = found[at + 1].start if at + 1 < len(found) else len(offsets) - 1
+        until = starts[at + 1]
         own = any(heading.start <= mark < until for mark in marks) if marks else False
         stack.append((heading, own or (stack[-1][1] if stack else every)))
         path = tuple(above.text for above, _ in stack)
         same = fold(path)
         counts[same] = counts.get(same, 0) + 1
-        head, body = document[offsets[heading.start] : offsets[heading.end]], offsets[heading.end]
-        sections.append(Section(path, counts[same], heading.level, head, document[body : offsets[until]], stack[-1][1]))
+        body = offsets[heading.end]
+        sections.append(
+            Section(
+                path,
+                counts[same],
+                heading.level,
+                document[offsets[heading.start] : body],
+                document[body : offsets[until]],
+                stack[-1][1],
+                spans[at + 1],
+            )
+        )
     return Document(sections, eol.group() if eol else b"\n")
 
 
@@ -209,18 +231,7 @@ def headings(text: str) -> list[Heading]:
 
 def blocks(text: str) -> list[Block]:
     """Give the blocks of a text without headings, in order. Every line that is not blank is in exactly one."""
-    lines = text.split("\n")
-    found: list[Block] = []
-    at = 0
-    for start, end, marker in _spans(_parse(text)):
-        found += _loose(lines[at:start])
-        piece = lines[start : max(end, start)]
-        while piece and not piece[-1].strip():
-            piece.pop()
-        if piece:
-            found.append(Block(piece, marker))
-        at = max(at, end)
-    return found + _loose(lines[at:])
+    return _blocks(text, _spans(_parse(text)))
 
 
 def front(document: bytes) -> int:
@@ -356,7 +367,34 @@ def _marks(tokens: Sequence[Token]) -> Iterator[int]:
                 yield token.map[0]
 
 
-def _spans(tokens: Sequence[Token]) -> Iterator[tuple[int, int, str]]:
+def _blocks(text: str, spans: Iterable[Span]) -> list[Block]:
+    lines = text.split("\n")
+    found: list[Block] = []
+    at = 0
+    for start, end, marker in spans:
+        found += _loose(lines[at:start])
+        piece = lines[start:end]
+        while piece and not piece[-1].strip():
+            piece.pop()
+        if piece:
+            found.append(Block(piece, marker))
+        at = max(at, end)
+    return found + _loose(lines[at:])
+
+
+def _by_section(spans: Iterable[Span], bodies: list[int], starts: list[int]) -> list[list[Span]]:
+    """Give each section's own spans, with lines counted from the first line after its heading."""
+    found: list[list[Span]] = [[] for _ in bodies]
+    at = 0
+    for start, end, marker in spans:
+        while start >= starts[at] and at + 1 < len(bodies):
+            at += 1
+        if start >= bodies[at]:  # the heading itself is a block of no section
+            found[at].append((start - bodies[at], end - bodies[at], marker))
+    return found
+
+
+def _spans(tokens: Sequence[Token]) -> Iterator[Span]:
     for token in tokens:
         if token.map and token.nesting >= 0:
             if token.level == 1 and token.type == "list_item_open":
