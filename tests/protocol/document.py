@@ -16,7 +16,7 @@ SCHEMAS = PROTOCOL / "schemas" / "v1"
 EXAMPLES = PROTOCOL / "examples" / "v1"
 VECTORS = PROTOCOL / "vectors" / "v1"
 CLAUSE = re.compile(r"\b[A-Z]{3}-[1-9][0-9]*\b")
-_DEFINED = re.compile(r"^(?:\| )?\*\*([A-Z]{3}-[1-9][0-9]*)\*\*", re.MULTILINE)
+_DEFINED = re.compile(r"(?:\n\n|^\| )\*\*([A-Z]{3}-[1-9][0-9]*)\*\*", re.MULTILINE)
 _FENCE = re.compile(r"^```json ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

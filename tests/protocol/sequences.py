@@ -1,13 +1,19 @@
 """Every sequence of the protocol, run on a directory in memory: its steps, and what a crash before each one comes to.
 
-What the specification's crash table says is held equal to what is found here.
+What the specification's crash table says is held equal to what is found here. To bring its calls and ends up to date,
+keeping what it says of who goes on: ``python tests/protocol/sequences.py``.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # called as a script
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from support import tree
 from support.faults import CHANGES, Call, Crash, Wrapper
@@ -18,12 +24,14 @@ from peercoord.core import names, records
 from peercoord.core.names import Incarnation
 from peercoord.roles import membership as members
 from peercoord.roles.leader import Leadership
-from peercoord.roles.peer import reassign
+from peercoord.roles.peer import Peer, reassign
 from peercoord.roles.views import Reader
+from protocol import document
 
 ME, OTHER = "amber", "birch"
 TASK, AFTER = "7", "8"  # the task of every sequence, and one that waits for it
 NOTES = ("events/", "bell/")
+TABLE = "**CRA-2** "  # the table stands after this clause
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,6 @@ def world() -> World:
         shard = names.shard(task)
         for home in (names.BIRTHS, names.TASKS, names.RESULTS, names.DONE):
             made.files.make_dir(f"{home}/{shard}")
-    made.files.make_dir(f"{names.READY}/2")
-    made.files.make_dir(f"{names.READY}/2/000000")
     made.join(OTHER)
     return made
 
@@ -62,13 +68,6 @@ def who(world: World, peer: str) -> Incarnation:
     """The incarnation of a name, living or departed."""
     found = [*members.living(world.root), *(one for one, _ in members.departed(world.root))]
     return next(one for one in found if one.peer == peer)
-
-
-def known(world: World) -> None:
-    """A task, and the block that it is moved to when it becomes more urgent."""
-    added(world)
-    world.files.make_dir(f"{names.READY}/1")
-    world.files.make_dir(f"{names.READY}/1/000000")
 
 
 def joined(world: World) -> None:
@@ -125,10 +124,7 @@ def _mine(world: World) -> members.Membership:
 
 
 def _leave(world: World) -> None:
-    me = who(world, ME)
-    world.resume(me).release(TASK)
-    if world.files.move(names.peer_dir(me), names.departed_dir(me, me)):
-        world.janitor(ME).sweep(me, me)
+    Peer(world.root, _mine(world)).leave()
 
 
 def _evict(world: World) -> None:
@@ -144,7 +140,7 @@ SEQUENCES = (
     Sequence("fail", held, lambda w: w.resume(who(w, ME)).fail(TASK, "it does not work")),
     Sequence("park", held, lambda w: w.resume(who(w, ME)).park(TASK, "review", "look at it")),
     Sequence("reassign", held, lambda w: reassign(w.queue, TASK, OTHER), by="person"),
-    Sequence("edit", known, lambda w: w.queue.edit(TASK, priority="high"), by="person"),
+    Sequence("edit", added, lambda w: w.queue.edit(TASK, priority="high"), by="person"),
     Sequence("cancel", added, lambda w: w.queue.cancel(TASK), by="person"),
     Sequence("reopen", finished, lambda w: w.queue.reopen(TASK), by="person"),
     Sequence("join", lambda w: None, lambda w: w.join(ME), judged="peers"),
@@ -186,8 +182,7 @@ class CrashingAtStep(Recording):
 
 
 def _is_step(call: Call, disk: MemoryDisk) -> bool:
-    staged = call.name in ("create", "unlink", "mkdir") and call.path.startswith("tmp/")
-    if call.name not in CHANGES or staged or call.path.startswith(NOTES):
+    if call.name not in CHANGES or call.path.startswith((*NOTES, "tmp/")):
         return False
     try:
         getattr(disk.copy(), call.name)(*call.args)
@@ -274,7 +269,25 @@ def _counted(number: str, letter: str) -> str:
     return f"<{letter}>" if number == "0" else f"<{letter}+{number}>"
 
 
+def rows() -> list[tuple[str, str, str]]:
+    """Every step: its name, its call, and what a crash before it comes to."""
+    return [
+        (f"{each.name} {number}", step, end(each, number))
+        for each in SEQUENCES
+        for number, step in enumerate(steps(each), 1)
+    ]
+
+
+def rewritten(spec: str) -> str:
+    """The specification with its crash table as it is found now; who goes on, and how, stays by name and call."""
+    known = {(row[0], row[1]): row[2] for row in document.table(TABLE, spec)}
+    lines = [
+        f"| {name} | `{call}` | {known.get((name, f'`{call}`'), '?')} | {found} |\n" for name, call, found in rows()
+    ]
+    start = spec.index("\n", spec.index("\n|---", spec.index(TABLE)) + 1) + 1
+    return spec[:start] + "".join(lines) + spec[spec.index("\n\n", start) + 1 :]
+
+
 if __name__ == "__main__":
-    for each in SEQUENCES:
-        for number, step in enumerate(steps(each), 1):
-            print(f"| {each.name} {number} | `{step}` | | {end(each, number)} |")
+    page = document.PROTOCOL / "spec.md"
+    page.write_text(rewritten(document.SPEC), encoding="utf-8")

@@ -13,6 +13,7 @@ from peercoord.core import names, records
 from peercoord.core.errors import EvictedError, UsageError
 from peercoord.core.names import Ticket
 from peercoord.roles import membership as members
+from peercoord.roles.archivist import Archivist
 from peercoord.roles.leader import Leadership
 from peercoord.roles.views import Reader
 from peercoord.roles.worker import Worker
@@ -324,3 +325,27 @@ def test_an_observer_never_uses_a_clock_of_the_wall(world: World) -> None:
         }
         assert liveness.by_process(record, here, lambda _: True).state == liveness.ALIVE
         assert liveness.by_process(record, here, lambda _: False).state == liveness.DEAD
+
+
+def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Worker, birch: Worker) -> None:
+    """TDY-5, EVI-6."""
+    world.add("1")
+    world.add("2")
+    world.taken(amber, "1")
+    world.evict(amber.me, birch.me)
+    world.taken(birch, "1")
+    birch.complete("1")
+    world.taken(birch, "2")
+    birch.fail("2", "no")
+    disk(world).create("tmp/litter", b"x", False)
+    before = tree.situation(disk(world))
+    Archivist(world.root).run()
+    assert tree.situation(disk(world)) == before
+    far = disk(world).ticks + 10**18
+    archivist = Archivist(world.root)
+    archivist.tombstones(far)
+    archivist.results(far)
+    assert disk(world).listdir(names.DEPARTED) == []
+    assert world.outcomes("1") == [(2, "done")]
+    assert world.outcomes("2") == [(1, "failed")]
+    assert names.birth("1") in disk(world).files()

@@ -16,6 +16,8 @@ from support.worlds import unknown
 from peercoord.core import names, records
 from peercoord.core.errors import PeercoordError
 from peercoord.core.memory import contributions
+from peercoord.core.memory.ledger import Entry
+from peercoord.core.memory.outcome import Candidate
 from peercoord.edges import context
 from peercoord.edges.cli.main import COMMANDS, cli
 from peercoord.roles import root as roots
@@ -71,7 +73,10 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "birth": lambda raw: records.Birth.read(raw, "here", "2"),
     "contribution": contributions.check,
     "protocol": _protocol,
+    "candidate": lambda raw: Candidate.read(raw, "here"),
+    "entry": lambda raw: Entry.read(raw, "here"),
 }
+LENIENT = {"current-that-is-no-hash", "unknown-kind", "without-members"}  # read by their own writer alone
 """How the code itself checks a record, where it does."""
 
 
@@ -85,7 +90,7 @@ def test_an_example_is_what_its_folder_says(path: Path) -> None:
     if check and isinstance(raw, dict):
         if kind == "valid":
             check(raw)
-        else:
+        elif path.stem not in LENIENT:
             with pytest.raises(PeercoordError):
                 check(raw)
 
@@ -226,6 +231,8 @@ def lively(project: Project, second: Path) -> Iterator[tuple[str, Any]]:
     yield call("events")
     yield call("agent", "status")
     yield call("agent", "stop")
+    yield call("up", str(project.main), "2", "--dry-run", at=project.main)
+    yield call("down", "--dry-run")
     yield call("request", "--no-such-option")
     yield call("task", "show", "nobody")
 

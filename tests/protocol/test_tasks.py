@@ -74,7 +74,7 @@ def test_a_ticket_without_a_birth_is_left_alone(world: World) -> None:
 
 
 def test_the_loser_of_a_race_for_a_birth_leaves_nothing(world: World) -> None:
-    """ADD-3."""
+    """ADD-3, OPS-12, INV-10: there is no mutex in this world, and nothing rests on one."""
     definition = records.define("1", "Mine")
     slow = world.on(faults.Pausing(world.disk, _call(world, "link"), lambda: world.add("1")))
     with pytest.raises(UsageError, match="already"):
@@ -242,15 +242,29 @@ def test_the_most_urgent_then_the_oldest_block_then_the_lowest_id(world: World, 
     assert list(world.drained(amber)) == ["4", "9", "10", "3"]
 
 
-def test_an_empty_block_is_removed_and_made_again(world: World, amber: Worker) -> None:
+def test_an_empty_block_is_removed_and_made_again_but_the_first_of_a_level_stays(world: World, amber: Worker) -> None:
     """CLM-7, OPS-3."""
+    world.files.put(names.ORDER, b"256\n")
     world.add("1")
     amber.request()
     amber.complete("1")
     assert amber.request() is None
-    assert "queue/ready/2/000000" not in disk(world).folders()
+    assert "queue/ready/2/000001" not in disk(world).folders()
+    assert "queue/ready/2/000000" in disk(world).folders()
     world.queue.reopen("1")
-    assert world.state("1") == ("ready", "2")
+    assert world.at("1") == "queue/ready/2/000001/1~1"
+
+
+def test_who_comes_back_gets_what_was_taken_from_it(world: World, amber: Worker, birch: Worker) -> None:
+    """CLM-6: if it lies there untouched."""
+    world.add("1")
+    world.add("2")
+    world.taken(birch, "1")
+    world.taken(amber, "2")
+    amber.report("2", {"progress": 0.5})
+    world.evict(amber.me, birch.me)
+    birch.release("1")
+    assert world.taken(world.join("amber"), "2") == Ticket("2", 2)
 
 
 # -- report, complete --------------------------------------------------------------------------------------------

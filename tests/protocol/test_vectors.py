@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from peercoord.core import graph, ids, liveness, names, records, tickets, views
+from peercoord.core import door, graph, ids, liveness, names, records, tickets, views
 from peercoord.core.errors import UsageError
 from peercoord.core.liveness import Silence, Verdict
+from peercoord.core.memory import contributions, sections
+from peercoord.core.memory.merge import merge
 from peercoord.core.names import Incarnation
 from peercoord.core.tickets import Sighting
+from peercoord.fs.textmerge import merger
 from protocol import document
 
 Given = dict[str, Any]
@@ -186,6 +189,56 @@ def _watched(given: Given) -> Given:
     return {"watched": [str(peer) for peer in liveness.watched(me, peers, leader)]}
 
 
+# -- the door ----------------------------------------------------------------------------------------------------
+
+
+def _request(given: Given) -> Given:
+    data = "\0".join(given["fields"]).encode() + (b"\0" if given["ended"] else b"")
+    found = door.parse_request(data, given["number"])
+    if found is None:
+        return {"request": None}
+    assert found.encode() == data or len(found.tickets) < len(given["fields"][3].split()) or not found.pid
+    shown = {key: getattr(found, key) for key in ("number", "incarnation", "pid", "parent", "cwd", "words")}
+    return {"request": {**shown, "tickets": list(map(str, found.tickets))}}
+
+
+def _fits(given: Given) -> Given:
+    asked = door.Request("1", given["words"], incarnation=given["incarnation"], tickets=given["tickets"])
+    now = given["now"]
+    return {"fits": not door.outdated(asked, now["incarnation"], [_parsed(name) for name in now["held"]])}
+
+
+# -- memory ------------------------------------------------------------------------------------------------------
+
+
+def _merge(given: Given) -> Given:
+    whole = given["document"]
+    texts = {sections.digest(text.encode()): text.encode() for text in given["texts"]}
+    found = [contributions.check(raw) for raw in given["contributions"]]
+    with merger() as merge3:
+        document_ = None if whole is None else whole.encode()
+        outcome = merge(given["file"], document_, found, texts, merge3, settled=given["settled"])
+    places = dict.fromkeys(outcome.applied, "applied") | dict.fromkeys(outcome.duplicates, "duplicate")
+    places |= dict.fromkeys(outcome.superseded, "superseded") | dict.fromkeys(outcome.waiting, "waiting")
+    places |= dict.fromkeys(outcome.rejected, "rejected")
+    places |= {member: "candidate" for one in outcome.candidates for member in one.members}
+    shown = [
+        {"conflict": one.conflict, "contributions": list(one.members), "left": one.left.text, "right": one.right.text}
+        for one in outcome.candidates
+    ]
+    return {"document": outcome.document.decode(), "places": places, "candidates": shown}
+
+
+def _base(given: Given) -> Given:
+    section = sections.split(given["document"].encode()).find(tuple(given["section"]))
+    return {"base": section.hash if section else None}
+
+
+def _sections(given: Given) -> Given:
+    found = sections.split(given["document"].encode()).sections
+    return {"sections": [list(section.path) for section in found]}
+
+
 RULES: dict[str, Callable[[Given], Given]] = {
     "parse": lambda given: {"parsed": PARSERS[given["kind"]](given["name"])},
     "shard": lambda given: {"shard": names.shard(given["id"])},
@@ -207,6 +260,12 @@ RULES: dict[str, Callable[[Given], Given]] = {
     "activity": _activity,
     "combined": _combined,
     "watched": _watched,
+    "merge": _merge,
+    "base": _base,
+    "sections": _sections,
+    "request": _request,
+    "fits": _fits,
+    "names-file": lambda given: {"option": door.named_file(given["words"])},
 }
 
 
