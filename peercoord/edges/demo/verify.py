@@ -49,7 +49,7 @@ def checks(queue: Queue, tasks: int, victim: str, handed: Sequence[Handed], tree
     """
     found = Counter(seen.task for seen in queue.sightings())
     done = [seen.task for seen in queue.sightings() if seen.state == "done"]
-    results = Counter(r[0] for r in _results(queue) if r[2] == "done")
+    results = Counter(task for task, _ in completions(queue))
     holders = {h.done_by for h in handed}
     reassigned = bool(handed) and victim not in holders and all(h.again_after is not None for h in handed)
     return [
@@ -60,6 +60,18 @@ def checks(queue: Queue, tasks: int, victim: str, handed: Sequence[Handed], tree
         views_agree(queue, tasks),
         *_clean(trees),
     ]
+
+
+def completions(queue: Queue) -> set[tuple[str, int]]:
+    """Give the attempts that completed a task: those whose result says done and no other says anything else.
+
+    A holder killed between writing its result and its commit point leaves a result that the ticket does not bear out;
+    the sweep then writes what became of that attempt.
+    """
+    by_attempt: dict[tuple[str, int], set[str]] = {}
+    for task, epoch, outcome in _results(queue):
+        by_attempt.setdefault((task, epoch), set()).add(outcome)
+    return {attempt for attempt, outcomes in by_attempt.items() if outcomes == {"done"}}
 
 
 def _results(queue: Queue) -> Iterable[tuple[str, int, str]]:
