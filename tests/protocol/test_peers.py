@@ -63,7 +63,7 @@ def test_a_name_is_not_taken_twice(world: World, amber: Worker) -> None:
         world.join("amber")
 
 
-def test_of_two_that_join_at_once_the_earlier_incarnation_stays(world: World) -> None:
+def test_of_two_that_join_at_once_at_most_one_stays(world: World) -> None:
     """MBR-3."""
     counting = faults.Counting(disk(world).copy())
     world.on(counting).join("amber")
