@@ -10,6 +10,7 @@ crash leaves a record of too much, never of too little.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from peercoord.core import records
@@ -18,7 +19,7 @@ from peercoord.fs.files import refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from peercoord.core.records import Json
 
@@ -65,11 +66,16 @@ def forget_project(common: Path, sub: str) -> bool:
     if others:
         note_team(common, projects=others)
         return False
-    for name in (_TEAM, _LOCK):
-        (common / HOME / name).unlink(missing_ok=True)
-    if (common / HOME).is_dir() and not any((common / HOME).iterdir()):
-        (common / HOME).rmdir()
+    (common / HOME / _TEAM).unlink(missing_ok=True)
+    _remove(common / HOME)
     return True
+
+
+def _remove(home: Path) -> None:
+    """Remove the record's directory, unless something else lies in it."""
+    (home / _LOCK).unlink(missing_ok=True)
+    with suppress(OSError):
+        home.rmdir()
 
 
 def read_worktree(git_dir: Path) -> Json:
@@ -92,8 +98,9 @@ def forget_worktree(git_dir: Path) -> None:
     (git_dir / _WORKTREE).unlink(missing_ok=True)
 
 
-def held(common: Path) -> AbstractContextManager[None]:
-    """Give the mutex for set-up and removal: one at a time in a repository.
+@contextmanager
+def held(common: Path) -> Iterator[None]:
+    """Hold the mutex for set-up and removal: one at a time in a repository. One that came to nothing leaves nothing.
 
     Raises:
         LostError: Another set-up or removal runs there.
@@ -103,7 +110,12 @@ def held(common: Path) -> AbstractContextManager[None]:
         home.mkdir(exist_ok=True)
     except OSError as error:
         raise refused(error, str(home)) from None
-    return mutex.held(str(home / _LOCK), 0, f"another set-up or removal runs in {common}")
+    with mutex.held(str(home / _LOCK), 0, f"another set-up or removal runs in {common}"):
+        try:
+            yield
+        finally:
+            if not (home / _TEAM).exists():
+                _remove(home)
 
 
 def put(path: Path, data: bytes) -> None:
