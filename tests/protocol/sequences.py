@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # called as a script
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
@@ -21,12 +23,16 @@ from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
 from peercoord.core import names, records
+from peercoord.core.errors import UsageError
 from peercoord.core.names import Incarnation
 from peercoord.roles import membership as members
 from peercoord.roles.leader import Leadership
 from peercoord.roles.peer import Peer, reassign
 from peercoord.roles.views import Reader
 from protocol import document
+
+if TYPE_CHECKING:
+    from peercoord.fs.disk import DiskLike
 
 ME, OTHER = "amber", "birch"
 TASK, AFTER = "7", "8"  # the task of every sequence, and one that waits for it
@@ -54,7 +60,7 @@ class Sequence:
 
 
 def world() -> World:
-    """A world with two peers, and every directory there that a sequence may need: making one is a step of its own."""
+    """A world with two peers, and the directories of shards that a sequence needs."""
     made = World.new(MemoryDisk())
     for task in (TASK, AFTER):
         shard = names.shard(task)
@@ -119,6 +125,51 @@ def waited_for(world: World) -> None:
     )
 
 
+def poisonous(world: World) -> None:
+    """In its hands for the last attempt there is."""
+    world.protocol["settings"] = {"max_attempts": 1}
+    held(world)
+
+
+def cancelled(world: World) -> None:
+    """And what waited for it is blocked."""
+    added(world)
+    world.queue.cancel(TASK)
+
+
+def waiting(world: World) -> None:
+    """It waits for what the other task waited for."""
+    joined(world)
+    world.add(AFTER)
+    world.add(TASK, (AFTER,))
+
+
+def one_of_two(world: World) -> None:
+    """What waits for it waits for another one as well."""
+    joined(world)
+    world.add(TASK, priority="high")
+    world.add("6")
+    world.add(AFTER, (TASK, "6"))
+    world.taken(world.resume(who(world, ME)), TASK)
+
+
+def _add_done(world: World) -> None:
+    world.queue.add(records.define(TASK, "Done elsewhere"), done=True)
+
+
+def _add_too_late(world: World) -> None:
+    """Another adds the same task between this one's look and its decision."""
+    first = World(world.disk.disk, like=world)  # type: ignore[attr-defined]
+
+    def meanwhile(call: Call) -> None:
+        if call.name == "link" and call.path.startswith(names.BIRTHS) and not first.queue.birth(TASK):
+            first.add(TASK)
+
+    late = world.on(Meeting(world.disk, meanwhile))
+    with suppress(UsageError):
+        late.add(TASK)
+
+
 def _mine(world: World) -> members.Membership:
     return world.resume(who(world, ME)).membership
 
@@ -133,16 +184,23 @@ def _evict(world: World) -> None:
 
 SEQUENCES = (
     Sequence("add", joined, lambda w: w.add(TASK), by="person"),
+    Sequence("add what waits", lambda w: w.add(AFTER), lambda w: w.add(TASK, (AFTER,)), by="person"),
+    Sequence("add what is done", joined, _add_done, by="person"),
+    Sequence("add too late", joined, _add_too_late, by="person"),
     Sequence("claim", added, lambda w: w.resume(who(w, ME)).request()),
     Sequence("report", held, lambda w: w.resume(who(w, ME)).report(TASK, {"progress": 0.5})),
     Sequence("complete", held, lambda w: w.resume(who(w, ME)).complete(TASK)),
+    Sequence("complete one of two", one_of_two, lambda w: w.resume(who(w, ME)).complete(TASK)),
     Sequence("release", held, lambda w: w.resume(who(w, ME)).release(TASK)),
     Sequence("fail", held, lambda w: w.resume(who(w, ME)).fail(TASK, "it does not work")),
+    Sequence("fail for the last time", poisonous, lambda w: w.resume(who(w, ME)).fail(TASK, "again")),
     Sequence("park", held, lambda w: w.resume(who(w, ME)).park(TASK, "review", "look at it")),
     Sequence("reassign", held, lambda w: reassign(w.queue, TASK, OTHER), by="person"),
     Sequence("edit", added, lambda w: w.queue.edit(TASK, priority="high"), by="person"),
+    Sequence("edit what it waits for", waiting, lambda w: w.queue.edit(TASK, dependencies=[]), by="person"),
     Sequence("cancel", added, lambda w: w.queue.cancel(TASK), by="person"),
     Sequence("reopen", finished, lambda w: w.queue.reopen(TASK), by="person"),
+    Sequence("reopen what was cancelled", cancelled, lambda w: w.queue.reopen(TASK), by="person"),
     Sequence("join", lambda w: None, lambda w: w.join(ME), judged="peers"),
     Sequence("beat", joined, lambda w: _mine(w).beat(), judged="peers"),
     Sequence("leave", held, _leave),
@@ -152,6 +210,18 @@ SEQUENCES = (
     Sequence("resign", leading, lambda w: Leadership(_mine(w)).give(), judged="peers"),
     Sequence("views", held, lambda w: Reader(w.queue, unknown).publish(), judged="views"),
 )
+
+
+class Meeting(Wrapper):
+    """Lets something happen before each call."""
+
+    def __init__(self, disk: DiskLike, meanwhile: Callable[[Call], None]) -> None:
+        super().__init__(disk)
+        self.meanwhile = meanwhile
+
+    def around(self, call: Call) -> object:
+        self.meanwhile(call)
+        return call.run()
 
 
 class Recording(Wrapper):
@@ -182,7 +252,7 @@ class CrashingAtStep(Recording):
 
 
 def _is_step(call: Call, disk: MemoryDisk) -> bool:
-    if call.name not in CHANGES or call.path.startswith((*NOTES, "tmp/")):
+    if call.name not in CHANGES or call.name == "mkdir" or call.path.startswith((*NOTES, "tmp/")):
         return False
     try:
         getattr(disk.copy(), call.name)(*call.args)
@@ -257,7 +327,7 @@ def shown(call: Call, world: World) -> str:
     text = text.replace(f"reports/{ME}", "reports/<me>").replace(f"reports/{OTHER}", "reports/<by>")
     text = re.sub(r"tmp/\d{6}token", "tmp/<token>", text)
     text = re.sub(r"\d{6}token", "<nonce>", text)
-    for task, word in ((TASK, "<id>"), (AFTER, "<next>")):
+    for task, word in ((TASK, "<id>"), (AFTER, "<next>"), ("6", "<other>")):
         text = text.replace(f"/{names.shard(task)}/", "/<shard>/")
         text = re.sub(rf"(?<=/){task}(?=[~./]|$| )", word, text)
     text = re.sub(r"(leader|beat)~(\d+)", lambda m: f"{m[1]}~{_counted(m[2], 't' if m[1] == 'leader' else 'n')}", text)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support import crashes
 from support.worlds import World
 
 from peercoord.core import ids, limits, names
@@ -171,6 +172,20 @@ def test_the_crash_table_is_what_a_crash_before_each_step_comes_to() -> None:
     """CRA-1, CRA-2, INV-1, INV-4, INV-9: found by crashing there, and letting the others repair it."""
     said = [(row[0], document.code(row[1]), row[3]) for row in document.table(sequences.TABLE)]
     assert said == sequences.rows(), "run: python tests/protocol/sequences.py, and say who goes on"
+
+
+def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> None:
+    """CRA-1: by the kind of the call, and where it works. That a directory is made first is said by OPS-3."""
+
+    def kind(call: str) -> str:
+        return re.sub(r"<[^>]*>", "<>", call.replace(" → ", " "))
+
+    said = {kind(document.code(row[1])) for row in document.table(sequences.TABLE)}
+    known = {(row.call, row.path) for row in crashes.crash_table() if row.mode == "after" and row.call != "mkdir"}
+    unseen = ("tmp/", *sequences.NOTES)
+    steps = {kind(f"{call} {path}") for call, path in known if not path.rpartition(" → ")[2].startswith(unseen)}
+    never = {"link tmp/<> results/<>/<>~<>.failed.json"}  # the holder's own word is there already: taken (END-4)
+    assert steps - said == never
 
 
 def test_every_row_of_the_crash_table_says_who_goes_on() -> None:
