@@ -7,10 +7,12 @@ from support import faults, tree
 from support.memory import MemoryDisk
 from support.worlds import World
 
-from peercoord.core import names, records
+from peercoord.core import names, records, sync
 from peercoord.core.errors import EvictedError, LostError, StorageError, UsageError
 from peercoord.core.names import Ticket
+from peercoord.roles.ours import Ours
 from peercoord.roles.peer import reassign
+from peercoord.roles.taking import Taking
 from peercoord.roles.worker import Worker
 
 
@@ -452,6 +454,21 @@ def test_a_reopened_task_goes_on_from_its_highest_epoch(world: World, amber: Wor
     amber.complete("1")
     world.queue.reopen("1")
     assert world.queue.find("1").epoch == 1
+
+
+def test_what_a_person_finished_elsewhere_is_done_whoever_holds_it(world: World, amber: Worker) -> None:
+    """CHG-6, CMP-6: and what waited for it goes on."""
+    world.add("1")
+    world.add("2", ("1",))
+    world.taken(amber, "1")
+    ours, found = Ours(world.queue), sync.Settlement()
+    found.incoming["state"] = sync.DONE
+    assert Taking(world.queue, ours, "their list", lambda: None).take("1", ours.look().marks["1"], found, {}) == ""
+    assert world.state("1") == ("done", "")
+    assert world.state("2") == ("ready", "2")
+    assert world.outcomes("1") == [(1, "done")]
+    with pytest.raises(LostError, match="task 1 is done"):
+        amber.complete("1")
 
 
 def test_every_reason_to_park_has_its_directory(world: World, amber: Worker) -> None:
