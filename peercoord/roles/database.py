@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     class Sight(Protocol):
         """The other list at one moment. What is not needed is not read."""
 
-        term: int
-        """The highest term under which it was written; -1 if it never was."""
-        digests: Mapping[str, str]
-        """For each task there, what its row says, as one word."""
-        agreed: Mapping[str, tuple[str, str]]
-        """For each task once agreed on: our mark and their digest as they were then."""
-
+        @property
+        def term(self) -> int: ...  # noqa: D102 - the highest under which it was written; -1 if it never was
+        @property
+        def digests(self) -> Mapping[str, str]: ...  # noqa: D102 - what each row says, as one word
+        @property
+        def agreed(self) -> Mapping[str, tuple[str, str]]: ...  # noqa: D102 - our mark and their digest as they were
+        @property
+        def overtaken(self) -> set[str]: ...  # noqa: D102 - tasks that someone else agreed on since
         def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]: ...  # noqa: D102 - as ``sync.agreed`` gave them
         def row(self, task: str) -> Json | None: ...  # noqa: D102 - the values of a task there
         def incoming(self, tasks: Sequence[str]) -> Sequence[Any]: ...  # noqa: D102 - these tasks, to be taken in
@@ -48,9 +49,8 @@ if TYPE_CHECKING:
     class Store(Protocol):
         """Another program's list of tasks."""
 
-        name: str
-        """What it is called in messages; never a password in it."""
-
+        @property
+        def name(self) -> str: ...  # noqa: D102 - what it is called in messages; never a password in it
         def look(self) -> Sight: ...  # noqa: D102
         def change(self, term: int, work: Callable[[Sight], Sequence[Entry]]) -> list[tuple[str, str]]: ...  # noqa: D102
 
@@ -175,15 +175,14 @@ class Database:
         outcome = Outcome()
         sight = self.store.look()
         self._require(sight.term, term, leads)
-        look = self.ours.look()
-        outcome.meetings = self._meet(look, sight)
+        outcome.meetings = self._meet(self.ours.look(), sight)
         if not outcome.meetings:
             return outcome
         fresh = self._come_in(outcome, sight, lambda: self._require(sight.term, term, leads))
 
         def work(again: Sight) -> list[Entry]:
             self._require(again.term, term, leads)
-            meetings = self._meet(look if fresh is None else self.ours.look(), again, fresh or _NONE)
+            meetings = self._meet(self.ours.look(), again, fresh)
             return [entry for entry in map(_entry, meetings) if entry]
 
         outcome.refused += self.store.change(term, work)
@@ -200,11 +199,11 @@ class Database:
                 code="stale-term",
             )
 
-    def _come_in(self, outcome: Outcome, sight: Sight, require: Callable[[], None]) -> dict[str, str] | None:
+    def _come_in(self, outcome: Outcome, sight: Sight, require: Callable[[], None]) -> dict[str, str]:
         """Take in what comes from there.
 
         Returns:
-            The tasks that are new here with their digests; ``None`` if nothing came in.
+            The tasks that are new here, with their digests.
         """
         new = [m.task for m in outcome.meetings if m.kind == NEW_THERE]
         old = [m for m in outcome.meetings if m.found.incoming and not m.why]
@@ -221,7 +220,7 @@ class Database:
                 changed |= meeting.found.incoming.keys()
         if old:
             taking.finish(changed)
-        return {task: sight.digests[task] for task in new} if new or old else None
+        return {task: sight.digests[task] for task in new}
 
     # -- comparing -------------------------------------------------------------------------------------------
 
@@ -243,6 +242,8 @@ class Database:
         meetings = []
         for task in sorted(touched, key=ids.natural):
             mark, theirs = marks.get(task, ""), sight.row(task)
+            if task in sight.overtaken or (theirs is None and task in digests):
+                continue  # someone else is at it; or its row is no task any more, which is no decision about it
             meeting = self._meeting(task, mark, theirs, bases.get(task), sight, digests.get(task) == fresh.get(task))
             if meeting:
                 meetings.append(meeting)

@@ -22,7 +22,7 @@ from peercoord.edges.adapters import words
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
     from peercoord.core.records import Definition
 
@@ -72,7 +72,7 @@ class Origin:
     """
 
     kind: str
-    path: Path
+    path: PurePath
     tag: str | None = None
     home: Path | None = None
 

@@ -61,7 +61,7 @@ EDGE_TO = (
     *("blocker_id", "to_id", "target_id"),
 )
 EDGE_KIND = ("type", "dependency_type", "kind")
-_NO_BLOCK = ("related", "relates-to", "relates_to", "discovered-from", "duplicates", "supersedes", "soft", "optional")
+NO_BLOCK = ("related", "relates-to", "relates_to", "discovered-from", "duplicates", "supersedes", "soft", "optional")
 
 
 def read(
@@ -190,7 +190,7 @@ def _edge_table(tables: Tables, where: str) -> dict[str, list[str]]:
             raise _unfit(where, f"its table '{name}' does not say what depends on what", "columns", table.columns)
         kind = _first(table.columns, EDGE_KIND)
         for row in table.rows:
-            if kind is None or words.one_line(row[kind]).lower() not in _NO_BLOCK:
+            if kind is None or words.one_line(row[kind]).lower() not in NO_BLOCK:
                 edges.setdefault(words.identifier(row[start]), []).extend(words.references(row[end]))
     return edges
 
@@ -298,6 +298,22 @@ def _rows(
         step = StepRow(own[task], fields["title"], fields.status(), needs, fields.step_more(), at)
         made[top[task]].steps.append(step)
     return out
+
+
+def topmost(tables: Tables) -> dict[str, str]:
+    """Give, for each row of ``tasks`` below another, the topmost row above it."""
+    return _topmost([_Fields(record) for record in tables.found[TASKS].rows])
+
+
+def beside(tables: Tables) -> list[tuple[str, str]]:
+    """Give the tables that say something of tasks, each with its column that names the task."""
+    kinds = ((EDGE_TABLES, EDGE_FROM), (STEP_TABLES, STEP_OF))
+    return [
+        (name, of)
+        for wanted, columns in kinds
+        for name in wanted
+        if name in tables.found and (of := _first(tables.found[name].columns, columns))
+    ]
 
 
 def _step_of(task: str, above: str) -> str:
