@@ -210,8 +210,9 @@ class Janitor:
                 self.root.event(self.by, "unreadable", path=names.birth(new[0]), reason=error.message)
 
     def place_again(self) -> None:
-        """Place again what waits for something done or cancelled, and what is blocked for a reason that is gone."""
+        """Place again whose reason to lie where it lies is gone: a dependency, a cycle, an older definition."""
         for dependency in self.files.scan(names.WAITING):
             if ids.is_id(dependency) and self.queue.standing(dependency) != "open":
                 self.queue.place_waiting(dependency)
         self.queue.place_blocked()
+        self.queue.place_edited()

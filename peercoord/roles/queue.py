@@ -218,6 +218,16 @@ class Queue:
                     self._drop_broken_cycle(ticket.task)
                     self.place(names.parked(why, ticket), ticket)
 
+    def place_edited(self) -> None:
+        """Place again what waits or is ready and has another definition since: edited by hand, or by a call cut short.
+
+        A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
+        """
+        for seen in (*self._waiting(), *self._ready()):
+            ticket, definition = self.files.stat(seen.path), self.files.stat(names.definition(seen.task))
+            if ticket and definition and definition.changed_ns > ticket.changed_ns:
+                self.place(seen.path, Ticket(seen.task, seen.epoch))
+
     def _drop_broken_cycle(self, task: str) -> None:
         if self._cycle_gone(task) is None:
             return
@@ -392,19 +402,23 @@ class Queue:
         for name in self.files.scan(names.NEW):
             if new := names.parse_new(name):
                 yield Sighting(new[0], "new", "", 0, f"{names.NEW}/{name}")
-        yield from self._still()
-        for level in self.files.scan(names.READY):
-            for block in self.files.scan(f"{names.READY}/{level}"):
-                yield from self._in(f"{names.READY}/{level}/{block}", "ready", level)
+        for why in self.files.scan(names.PARKED):
+            yield from self._in(f"{names.PARKED}/{why}", "parked", why)
+        yield from self._waiting()
+        yield from self._ready()
         yield from self._in_hands()
         for block in self.files.scan(names.DONE):
             for task in filter(ids.is_id, self.files.scan(f"{names.DONE}/{block}")):
                 yield Sighting(task, "done", "", 0, f"{names.DONE}/{block}/{task}")
 
-    def _still(self) -> Iterator[Sighting]:
-        for state, base in (("parked", names.PARKED), ("waiting", names.WAITING)):
-            for detail in self.files.scan(base):
-                yield from self._in(f"{base}/{detail}", state, detail)
+    def _waiting(self) -> Iterator[Sighting]:
+        for dependency in self.files.scan(names.WAITING):
+            yield from self._in(names.waiting_dir(dependency), "waiting", dependency)
+
+    def _ready(self) -> Iterator[Sighting]:
+        for level in self.files.scan(names.READY):
+            for block in self.files.scan(f"{names.READY}/{level}"):
+                yield from self._in(f"{names.READY}/{level}/{block}", "ready", level)
 
     def _in_hands(self) -> Iterator[Sighting]:
         for state, base in (("claimed", names.PEERS), ("departed", names.DEPARTED)):

@@ -199,6 +199,25 @@ class TestEditing:
         worker = world.join("w")
         assert list(world.drained(worker)) == ["2", "1"]
 
+    def test_a_definition_edited_by_hand_moves_its_ticket_at_the_next_tidying(self, world: World) -> None:
+        world.add("1")
+        world.add("2", needs=("1",))
+        for task, changes in (("1", {"priority": "critical"}), ("2", {"dependencies": []})):
+            raw = {**world.queue.definition(task).raw, **changes}
+            world.files.put(names.definition(task), records.encode(raw))
+        world.janitor().tidy()
+        assert world.state("1") == ("ready", "0")
+        assert world.state("2") == ("ready", "2")
+
+    def test_tidying_reads_no_definition_that_did_not_change(self, world: World) -> None:
+        world.add("1")
+        for number in range(20):
+            world.add(f"x{number}", needs=("1",))
+            world.add(f"y{number}")
+        counting = Counting(world.disk)
+        world.on(counting).janitor().tidy()
+        assert len([call for call in counting.calls if call.name == "read"]) <= 3
+
 
 class TestCancellingAndReopening:
     def test_reopening_frees_what_was_blocked(self, world: World) -> None:

@@ -6,7 +6,7 @@ peer crashes while another lives.
 
 from __future__ import annotations
 
-import itertools
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -58,13 +58,20 @@ class Chance:
     """Words and numbers that are as good as random where it matters, and the same in every run."""
 
     def __init__(self) -> None:
-        self.count = itertools.count(1)
+        self.count = 0
+
+    def twin(self) -> Chance:
+        other = Chance()
+        other.count = self.count
+        return other
 
     def token(self) -> str:
-        return f"{next(self.count):06d}token"
+        self.count += 1
+        return f"{self.count:06d}token"
 
     def number(self) -> int:
-        return next(self.count) * 7919
+        self.count += 1
+        return self.count * 7919
 
 
 def unknown(_who: Incarnation) -> Verdict:
@@ -100,6 +107,13 @@ class World:
         world = cls(disk if disk is not None else MemoryDisk())
         roots.build(world.files, "", world.protocol)
         return world
+
+    def twin(self) -> World:
+        """Give an independent copy of a world in memory: what happens in one does not happen in the other."""
+        assert isinstance(self.disk, MemoryDisk)
+        other = World(self.disk.copy(), like=self)
+        other.clock, other.chance = copy.copy(self.clock), self.chance.twin()
+        return World(other.disk, like=other)
 
     def on(self, disk: DiskLike) -> World:
         """Give the same world through another disk."""

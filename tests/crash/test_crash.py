@@ -1,0 +1,191 @@
+"""A process that dies at any call of any sequence: nothing is lost, doubled or undone, and others bring it to its end.
+
+Many interruptions leave the very same files behind; each such situation is repaired and checked once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+
+import pytest
+from support import crashes, tree
+from support.crashes import MODES, NOBODY, REPAIRS, Row, crash_table, plays
+from support.faults import CHANGES, Call, Failing, Fault, Pausing
+from support.memory import MemoryDisk
+from support.scenes import Scene, scenes
+from support.worlds import World
+
+from peercoord.core import names
+from peercoord.core.errors import EvictedError
+
+SCENES = scenes()
+CHECKED: set[tuple[object, ...]] = set()
+LIES = [(number, done) for number in (errno.EIO, errno.ENOENT, errno.ESTALE) for done in (True, False)]
+LIES += [(errno.EEXIST, True), (errno.ENOSPC, False)]
+
+
+def disk_of(world: World) -> MemoryDisk:
+    assert isinstance(world.disk, MemoryDisk)
+    return world.disk
+
+
+def check_repaired(world: World, scene: Scene, hint: object) -> None:
+    """Assert, whatever was interrupted, that the survivor leaves everything in order and can finish every task."""
+    disk = disk_of(world)
+    tree.check(disk)
+    situation = (scene.name, frozenset(tree.situation(disk).items()), frozenset(disk.folders()))
+    if situation not in CHECKED:
+        check_repair(world, scene, hint)
+        CHECKED.add(situation)
+
+
+def check_repair(world: World, scene: Scene, hint: object) -> None:
+    disk = disk_of(world)
+    born, decided, before = tree.born(disk), crashes.committed(disk), crashes.epochs(disk)
+    assert tree.born(disk_of(scene.world)).items() <= born.items(), hint
+    assert crashes.committed(disk_of(scene.world)) - set(scene.undoes) <= decided, hint
+    crashes.repair(world, scene)
+    tree.check_at_rest(disk)
+    crashes.check_placed(world)
+    assert tree.born(disk) == born, f"{hint}: a ticket without a birth became a task"
+    assert decided <= {task for task in born if world.queue.is_done(task)}, f"{hint}: a completion was undone"
+    after = crashes.epochs(disk)
+    assert all(after.get(task, epoch) >= epoch for task, epoch in before.items()), f"{hint}: an epoch was lowered"
+    crashes.finish(world, scene)
+    for task in born:
+        assert any(outcome == "done" for _, outcome in world.outcomes(task)), f"{hint}: {task} is done without a result"
+    tree.check_at_rest(disk)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_others_repair_what_a_crash_leaves(scene: Scene, mode: str) -> None:
+    count = 0
+    for play in plays(scene, mode):
+        count += 1
+        check_repaired(play.world, scene, play)
+    assert count > 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_asked_again_after_a_crash_it_is_brought_to_its_end(scene: Scene, mode: str) -> None:
+    """The same peer, in another process: what it asks again is done or refused, never done twice."""
+    for play in plays(scene, mode):
+        crashes.attempt(scene, play.world)
+        tree.check(play.disk)
+        check_repaired(play.world, scene, play)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_undisturbed_it_does_what_it_promises(scene: Scene) -> None:
+    world, counting = crashes.played(scene)
+    assert scene.holds(world)
+    assert counting.changes
+    tree.check(disk_of(world))
+    assert not [path for path in disk_of(world).files() if path.startswith("tmp/")]
+
+
+def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, Call, bool]]:
+    """Play a scene with one call answered wrongly: its first, its second, and so on."""
+    at, met = 0, True
+    while met:
+        at += 1
+        world = scene.world.twin()
+        count = 0
+
+        def rule(call: Call, at: int = at) -> Fault | None:
+            nonlocal count
+            count += 1
+            return fault if count == at and (reads or call.name in CHANGES) else None
+
+        failing = Failing(world.disk, rule)
+        error = crashes.attempt(scene, world.on(failing))
+        met = count >= at
+        if failing.met:
+            yield world, failing.met[0], error is None
+
+
+@pytest.mark.parametrize(("number", "done"), LIES, ids=lambda value: errno.errorcode.get(value, value))
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_a_call_that_is_answered_wrongly_loses_nothing(scene: Scene, number: int, done: bool) -> None:
+    for world, call, answered in faulty(scene, Fault(number, done), reads=False):
+        assert not answered or scene.holds(world), f"after {call} it was answered, and it does not hold"
+        check_repaired(world, scene, call)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT])
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_a_look_that_sees_nothing_loses_nothing(scene: Scene, number: int) -> None:
+    for world, call, _ in faulty(scene, Fault(number), reads=True):
+        check_repaired(world, scene, call)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_a_slow_one_is_overtaken_by_a_janitor_and_goes_on(scene: Scene) -> None:
+    at = 0
+    while True:
+        at += 1
+        world = scene.world.twin()
+        pausing = Pausing(world.disk, at, world.janitor("survivor").tidy)
+        error = crashes.attempt(scene, world.on(pausing))
+        assert error is None, f"{pausing.last}: {error}"
+        assert scene.holds(world), pausing.last
+        if pausing.last is None:
+            break
+        check_repaired(world, scene, pausing.last)
+
+
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.zombie], ids=repr)
+def test_a_stopped_one_is_evicted_its_tasks_are_done_by_another_and_it_goes_on(scene: Scene) -> None:
+    at = 0
+    while True:
+        at += 1
+        world = scene.world.twin()
+
+        def meanwhile(world: World = world) -> None:
+            crashes.repair(world, scene)
+            list(world.drained(world.resume(scene.survivor)))
+
+        pausing = Pausing(world.disk, at, meanwhile)
+        error = crashes.attempt(scene, world.on(pausing))
+        if pausing.last is None:
+            break
+        assert error is None or isinstance(error, EvictedError) or scene.name in ("evict", "sweep"), f"{at}: {error}"
+        assert scene.actor not in {who for who in map(names.parse_incarnation, world.files.scan(names.PEERS)) if who}
+        done = crashes.committed(disk_of(world))
+        check_repaired(world, scene, pausing.last)
+        assert all(world.outcomes(task).count((1, "done")) <= 1 for task in done)
+
+
+@pytest.fixture(scope="module")
+def table() -> list[Row]:
+    return crash_table()
+
+
+class TestTable:
+    def test_every_change_of_every_sequence_has_its_row(self, table: list[Row]) -> None:
+        for scene in SCENES:
+            _, counting = crashes.played(scene)
+            rows = [row for row in table if row.sequence == scene.name and row.mode == "after"]
+            assert [row.step for row in rows] == list(range(1, len(counting.changes) + 1))
+            assert [row.call for row in rows] == [call.name for call in counting.changes]
+        assert {row.sequence for row in table} == {scene.name for scene in SCENES}
+
+    def test_every_row_says_what_is_found_and_who_repairs(self, table: list[Row]) -> None:
+        for row in table:
+            assert row.found
+            assert set(row.repaired_by.split(", ")) <= {NOBODY, *REPAIRS}, row
+            assert not [word for word in row.path.split("/") if word.strip("0123456789") == ""], row
+            assert json.loads(json.dumps(row._asdict())) == row._asdict()
+        assert {name for row in table for name in row.repaired_by.split(", ")} == {NOBODY, *REPAIRS}
+
+    def test_it_is_the_same_in_every_run(self, table: list[Row]) -> None:
+        assert crash_table() == table
+
+    def test_its_last_row_needs_no_repair_of_what_the_sequence_was_for(self, table: list[Row]) -> None:
+        for name in ("add", "complete", "release", "evict", "sweep", "leave", "reassign, from the queue", "tidy"):
+            last = [row for row in table if row.sequence == name and row.mode == "after"][-1]
+            assert last.repaired_by in (NOBODY, "evict"), last
