@@ -349,3 +349,14 @@ def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Work
     assert world.outcomes("1") == [(2, "done")]
     assert world.outcomes("2") == [(1, "failed")]
     assert names.birth("1") in disk(world).files()
+
+
+def test_what_was_edited_by_hand_is_placed_anew_by_whoever_tidies(world: World) -> None:
+    """TDY-3, CHG-5."""
+    world.add("1")
+    world.add("2", ("1",))
+    path = names.definition("2")
+    raw = records.decode(world.files.read(path) or b"", path)
+    world.files.put(path, records.encode({**raw, "dependencies": [], "priority": "high"}))
+    world.janitor().tidy()
+    assert world.state("2") == ("ready", "1")
