@@ -48,6 +48,16 @@ def test_every_clause_that_a_page_names_exists(path: Path) -> None:
     assert set(document.CLAUSE.findall(text)) <= known
 
 
+@pytest.mark.parametrize("part", ["protocol", "examples", "tests"])
+def test_every_clause_that_any_source_names_exists(part: str) -> None:
+    known = set(document.clauses())
+    families = {clause.partition("-")[0] for clause in known}
+    for path in (document.REPOSITORY / part).rglob("*"):
+        if path.suffix in (".py", ".sh", ".tla", ".cfg", ".toml", ".md") and path.is_file():
+            named = set(document.CLAUSE.findall(path.read_text(encoding="utf-8", errors="replace")))
+            assert {mark for mark in named if mark.partition("-")[0] in families} <= known, path
+
+
 def test_every_clause_that_a_test_names_exists() -> None:
     known = set(document.clauses())
     assert set(coverage.by_tests()) <= known
