@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from support.project import Project, project, second
+from support.project import Project, git, project, second
 from support.worlds import unknown
 
 from peercoord.core import names, records
@@ -261,6 +263,29 @@ def test_every_file_is_claimed_by_one_schema_and_every_answer_is_valid(project: 
     inside = check_tree(project.worktree / ".claude-instance", layout(OWN))
     assert {"info", "report"} <= inside
     assert len(answered) > 15
+
+
+@pytest.mark.slow
+def test_a_team_with_agents_leaves_only_files_that_the_layout_knows(tmp_path: Path) -> None:
+    """LAY-1, FMT-2, BOX-5: the installed commands, agents in the background, calls through the sandbox door."""
+    home = tmp_path / "p"
+    home.mkdir()
+    git(home, "init", "-q", "-b", "main")
+    git(home, "commit", "-q", "--allow-empty", "-m", "first")
+    program = [sys.executable, "-m", "peercoord", "-C", str(home)]
+    subprocess.run([*program, "up", str(home), "2"], check=True, capture_output=True)
+    try:
+        subprocess.run([*program, "task", "add", "First"], check=True, capture_output=True)
+        worktrees = sorted(tmp_path.glob("p-*"))
+        script = str(worktrees[0] / names.INSTANCE / "coordinate.sh")
+        for words in (["request-task"], ["report-progress", "--progress", "0.5"], ["check-status"]):
+            done = subprocess.run([script, *words, "--json"], check=True, capture_output=True)
+            document.valid("envelope", json.loads(done.stdout))
+        assert "agent" in check_tree(worktrees[0] / names.INSTANCE, layout(OWN))
+        assert "answer" in check_tree(worktrees[0] / names.INSTANCE, layout(OWN))
+        assert "peer" in check_tree(home / names.ROOT, layout(SHARED))
+    finally:
+        subprocess.run([*program, "down", "--remove"], check=True, capture_output=True)
 
 
 def test_the_classification_tells_what_is_foreign() -> None:
