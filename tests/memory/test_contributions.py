@@ -82,6 +82,7 @@ def test_what_is_no_plain_document_name_is_refused(name: object) -> None:
         ("```\nopen", "open-block"),
         ("<!-- open", "open-block"),
         ("<script>\nx", "open-block"),
+        ("text\n===\n\n<!-- open", "open-block"),
         ("# heading", "heading"),
         ("text\n---", "heading"),
         ("a\0b", "binary"),

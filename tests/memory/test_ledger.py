@@ -6,7 +6,7 @@ import pytest
 from memory.helpers import LIMITS, TECH, change, note, text_of, texts
 
 from peercoord.core.errors import BrokenFileError, PeercoordError
-from peercoord.core.memory import ledger, sections
+from peercoord.core.memory import ledger, outcome, sections
 from peercoord.core.memory.ledger import Entry
 from peercoord.core.memory.merge import decide, merge
 from peercoord.core.memory.outcome import Outcome
@@ -101,6 +101,33 @@ def test_whether_a_dead_leaders_document_reached_the_disk(history: History) -> N
     assert not ledger.landed(entry, None, history.texts)
 
 
+def test_of_a_merge_that_only_took_text_away_the_state_tells(history: History) -> None:
+    entry = history.merge(change("Names are unique."))
+    assert ledger.landed(entry, history.now, history.texts)
+    assert not ledger.landed(entry, TECH, history.texts)
+
+
+def test_what_was_undone_is_not_taken_for_overwritten(merge3: Merge3) -> None:
+    one, twin = History(merge3), History(merge3)
+    first = one.merge(note("- undone"))
+    one.document = one.now.replace(b"Use ruff.", b"Use ruff, by hand.")
+    one.undo(first)
+    twin.merge(note("- by another", peer="instance-2"))
+    entries, store = [*one.entries, *twin.entries], {**one.texts, **twin.texts}
+    lost = ledger.overwritten(entries, one.document, store)
+    assert [entry.contributions for entry in lost] == [twin.entries[0].contributions]
+
+
+def test_what_a_later_entry_builds_on_was_not_overwritten_though_its_text_is_gone(merge3: Merge3) -> None:
+    one, twin = History(merge3), History(merge3)
+    one.merge(note("- first"))
+    one.merge(note("- second", time=1))
+    one.document = one.now.replace(b"- first\n", b"")
+    twin.merge(note("- by another", peer="instance-2"))
+    lost = ledger.overwritten([*one.entries, *twin.entries], one.document, {**one.texts, **twin.texts})
+    assert lost == twin.entries
+
+
 def test_an_entry_that_did_not_land_settles_nothing(history: History) -> None:
     entry = history.merge(note("- a"))
     assert ledger.settled(history.entries, without={entry.id}) == {}
@@ -183,7 +210,7 @@ def test_a_foreign_change_is_seen_and_written_down(history: History) -> None:
     edited = history.now.replace(b"Use ruff.", b"Use ruff and mypy.").replace(b"## Language\n\n- Python 3.11\n\n", b"")
     assert ledger.foreign(last, edited)
     assert ledger.foreign(last, None)
-    edits, store = ledger.compare(sections.split(history.now), sections.split(edited))
+    edits, store = outcome.compare(sections.split(history.now), sections.split(edited))
     assert [(edit.section[-1], edit.after == "") for edit in edits] == [("Tools", False), ("Language", True)]
     assert store[edits[0].after] == b"## Tools\n\nUse ruff and mypy.\n"
 
@@ -246,13 +273,22 @@ def test_an_undo_without_its_section_or_its_texts_is_refused(history: History, g
         history.undo(entry)
 
 
-def test_a_decision_is_undone_as_a_merge_is(history: History) -> None:
+@pytest.mark.parametrize("backup", [True, False])
+def test_a_decision_is_undone_as_a_merge_is(history: History, backup: bool) -> None:
     one = change(LINES.replace("20", "30"), critical=True)
     (candidate,) = merge(NAME, TECH, [one], texts(TECH), history.merge3).candidates
     entry = history.record(decide(NAME, TECH, candidate, "by hand\n\n### More\n\ntext"), "decision")
     assert entry.contributions == (one.id,)
-    history.undo(entry, TECH)
+    assert [(edit.section[-1], edit.contributions) for edit in entry.edits] == [("Limits", (one.id,)), ("More", ())]
+    history.undo(entry, TECH if backup else None)
     assert history.document == TECH
+
+
+def test_an_undo_after_which_a_heading_would_be_swallowed_is_refused(history: History) -> None:
+    entry = history.merge(change("Python, any.", ("Tech context", "Language")))
+    history.document = history.now.replace(b"Python, any.\n", b"Python, any.\n\n  ## Indented\n")
+    with pytest.raises(PeercoordError, match="its sections moved"):
+        history.undo(entry)
 
 
 def test_a_backup_that_is_another_document_is_not_used(history: History) -> None:

@@ -11,7 +11,7 @@ from peercoord.core.memory.merge import decide, merge
 from peercoord.core.memory.outcome import Candidate
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.core.memory.conflicts import Merge3, Merged
     from peercoord.core.memory.contributions import Contribution
     from peercoord.core.memory.outcome import Outcome
 
@@ -100,6 +100,37 @@ def test_an_addition_to_an_open_fence_is_for_a_person(run) -> None:
     assert done.document == document.replace(b"a\n\n## Bad", b"a\n\n- b\n\n## Bad")
 
 
+def test_spaces_at_the_end_of_a_line_stay_on_it(run) -> None:
+    done = run(note("more", ("A",)), document=b"# A\n\nhard break  \n\n# B\n")
+    assert done.document == b"# A\n\nhard break  \n\nmore\n\n# B\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "document", "wanted"),
+    [
+        ("para", b"# A\n```\nx\n```\nB\n---\nend\n", b"# A\n```\nx\n```\n\npara\n\nB\n---\nend\n"),
+        ("<div>\nx\n</div>", b"# A\ntext\n## B\n", b"# A\ntext\n\n<div>\nx\n</div>\n\n## B\n"),
+        ("- x", b"# A\ntext\n## B\n", b"# A\ntext\n\n- x\n## B\n"),
+    ],
+)
+def test_a_blank_line_keeps_the_next_heading_where_one_is_needed(
+    run, content: str, document: bytes, wanted: bytes
+) -> None:
+    assert run(note(content, ("A",)), document=document).document == wanted
+
+
+def test_a_new_section_stands_at_the_level_of_its_neighbours(run) -> None:
+    done = run(note("x", ("A", "C")), document=b"# A\n\n### B\n")
+    assert done.document == b"# A\n\n### B\n\n### C\n\nx\n"
+
+
+def test_a_new_section_that_cannot_be_filled_leaves_no_heading_behind(run) -> None:
+    document = b"# T\n\n### A\n\n  ## B\n"
+    done = run(note("- x", ("T", "A", "New")), document=document)
+    assert done.document == document
+    assert done.candidates
+
+
 # -- updates -----------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +190,36 @@ def test_the_later_word_of_an_author_stands(run) -> None:
     done = run(one, two, other)
     assert done.document == TECH.replace(b"20", b"60").replace(b"unique", b"short")
     assert done.superseded == {one.id: two.id}
+
+
+def test_of_many_words_of_one_author_the_last_stands(run) -> None:
+    made = [change(LINES.replace("20", word), time=n) for n, word in enumerate(("30", "40", "50", "60"))]
+    done = run(*made)
+    assert done.document == TECH.replace(b"20", b"60")
+    assert done.superseded.keys() == {one.id for one in made[:3]}
+
+
+def test_an_author_may_stand_on_both_sides(run) -> None:
+    one, two = change(NAMES_SHORT, time=1), change(SESSIONS_60, time=2)
+    (candidate,) = run(one, two, document=TECH.replace(b"20", b"30")).candidates
+    assert candidate.members == (one.id, two.id)
+    assert (candidate.left.label, candidate.right.label) == ("instance-1", "instance-1 (later)")
+
+
+def test_git_is_only_asked_where_texts_differ() -> None:
+    def never(*given: str) -> Merged:
+        raise AssertionError(given)
+
+    one, same = change(SESSIONS_30), change(LINES, peer="instance-2", time=1)
+    late = change(SESSIONS_30, of=TECH.replace(b"20", b"10"), peer="instance-3", time=2)
+    done = merge(NAME, TECH, [one, same, late], texts(TECH), never)
+    assert done.document == TECH.replace(b"20", b"30")
+    assert places(done) == {one.id: "applied", same.id: "duplicate", late.id: "duplicate"}
+
+
+def test_a_document_of_blanks_takes_a_text(run) -> None:
+    done = run(note("text", (), kind="update"), document=b"   ")
+    assert sections.split(done.document).sections[0].core == b"text"
 
 
 def test_an_update_of_a_section_that_is_gone_is_for_a_person(run) -> None:

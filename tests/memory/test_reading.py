@@ -218,6 +218,26 @@ def test_of_an_edited_file_only_what_is_not_merged_is_contributed() -> None:
     assert [(one.content, one.supersedes) for one in third] == [("- b\n\nMore.\n\n- c", (second[0].id,))]
 
 
+def test_what_stands_in_a_file_twice_is_taken_off_once() -> None:
+    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
+    text = "## Limits\n\n- a\n\nOnce more:\n\n- a\n"
+    second = read("techContext-additions.md", text, 5, earlier=first, merged={first[0].id}).contributions
+    assert [one.content for one in second] == ["Once more:\n\n- a"]
+
+
+def test_an_author_who_edits_a_file_still_starts_from_what_was_seen_first() -> None:
+    first = read("techContext-updates.md", "## Limits\n\none\n").contributions
+    bank = {**BANK, "techContext.md": TECH.replace(b"20", b"30")}
+    (second,) = read("techContext-updates.md", "## Limits\n\ntwo\n", 5, bank=bank, earlier=first).contributions
+    assert second.base == first[0].base
+
+
+def test_a_section_that_an_author_empties_is_withdrawn() -> None:
+    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
+    gone = read("techContext-additions.md", "## Limits\n", 5, earlier=first)
+    assert (gone.contributions, gone.withdrawn) == ([], [first[0].id])
+
+
 def test_a_text_that_goes_back_and_forth_has_a_new_id_each_time() -> None:
     known: list[Contribution] = []
     for number, word in enumerate(("one", "two", "one", "two")):
@@ -250,6 +270,12 @@ def test_an_edited_copy_contributes_what_differs() -> None:
         ("addition", "Tech context › Limits", "- new limit"),
         ("addition", "Tech context › More", "- x"),
     ]
+
+
+def test_a_new_section_of_a_copy_is_not_taken_for_another_of_its_name() -> None:
+    document = b"## A\n\n### Notes\n\nx\n"
+    found = read("techContext.md", document + b"\n## Notes\n\ny\n", bank={"techContext.md": document})
+    assert brief(found) == [("addition", "Notes", "y")]
 
 
 def test_an_unchanged_copy_contributes_nothing_and_what_it_lacks_stays() -> None:

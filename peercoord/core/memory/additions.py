@@ -55,12 +55,8 @@ def append(
 def _gap(last: Block | None, first: Block) -> str:
     """Give what goes between two texts: items close up to a list of the same kind, rows to a table."""
     row = last is not None and last.marker == "table" and not first.marker and first.text.startswith("|")
-    item = last is not None and last.item and first.marker == last.marker and _indent(first) == _indent(last)
+    item = last is not None and last.item and first.marker == last.marker
     return "\n" if row or item else "\n\n"
-
-
-def _indent(block: Block) -> int:
-    return len(block.text) - len(block.text.lstrip(" "))
 
 
 def _stands(content: str, text: str) -> bool:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _ENDS_BLANK = re.compile(rb"(?:\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)[ \t]*\Z")
 _EOL_END = (b"\n", b"\r")
-_LEVEL_MOST = 6
 
 
 class Node:
@@ -140,7 +139,7 @@ class Draft:
         eol = self.document.eol
         node = Node(path, level, styled(f"{'#' * level} {path[-1]}\n", eol))
         made = sections.headings(sections.plain(node.head))
-        if level > _LEVEL_MOST or [heading.text for heading in made] != [path[-1]]:
+        if [heading.text for heading in made] != [path[-1]]:  # seven levels deep, or no text at all
             return None
         tail = before.tail
         end = before.span[-64:]

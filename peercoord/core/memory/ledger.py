@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from peercoord.core.memory.contributions import Contribution
     from peercoord.core.memory.outcome import Outcome
-    from peercoord.core.memory.sections import Document, Path
+    from peercoord.core.memory.sections import Path
     from peercoord.core.records import Json
 
 KINDS = ("merge", "decision", "undo", "progress", "foreign")
@@ -191,8 +191,7 @@ def settled(entries: Iterable[Entry], without: Container[str] = ()) -> dict[str,
     found: dict[str, str] = {}
     for one in known:
         found.update(dict.fromkeys(one.superseded, "superseded"))
-        if one.kind != "undo":
-            found.update(dict.fromkeys(one.contributions, "undone" if one.id in undone else "merged"))
+        found.update(dict.fromkeys(one.contributions, "undone" if one.id in undone else "merged"))
     return found
 
 
@@ -278,26 +277,6 @@ def vanished(
 def foreign(last: Entry | None, document: bytes | None) -> bool:
     """Tell whether a document was changed by no one known since the last entry of its ledger that landed."""
     return last is not None and state(document) != last.after
-
-
-def compare(before: Document, after: Document) -> tuple[list[Edit], dict[str, bytes]]:
-    """Give what differs between two states of a document, by section, with the bytes that this names.
-
-    A section that is gone has ``""`` for ``after``. It is how foreign changes, undos and the kept section of
-    ``progress.md`` are written down.
-    """
-    old = {_key(section.path, section.occurrence): section for section in before.sections}
-    new = {_key(section.path, section.occurrence): section for section in after.sections}
-    edits, texts = [], {}
-    for key in dict.fromkeys((*new, *old)):
-        left, right = old.get(key), new.get(key)
-        spans = [section.span if section else b"" for section in (left, right)]
-        named = right or left
-        if named and spans[0] != spans[1]:
-            hashes = [digest(span) if section else "" for span, section in zip(spans, (left, right), strict=True)]
-            edits.append(Edit(named.path, named.occurrence, hashes[0], hashes[1], ()))
-            texts.update({name: span for name, span in zip(hashes, spans, strict=True) if name})
-    return edits, texts
 
 
 def _key(path: Path, occurrence: int) -> tuple[Path, int]:

@@ -105,7 +105,10 @@ def decide(name: str, document: bytes | None, candidate: Candidate, text: str) -
     if not work.draft.put(candidate.section, candidate.occurrence, text, free=True):
         raise UsageError(f"this text cannot stand there: {_WHY_OPEN}", hint=f"peercoord review edit {candidate.id}")
     work.apply(candidate.section, candidate.occurrence, candidate.members)
-    return work.finish()
+    result = work.finish()
+    # With headings in it, the text is several sections, and each is undone as what it is.
+    result.edits, result.texts = outcome.compare(work.document, sections.split(result.document), work.sources)
+    return result
 
 
 class _Group:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 from peercoord.core import ids
 from peercoord.core.errors import BrokenFileError
-from peercoord.core.memory.sections import digest, shown
+from peercoord.core.memory.sections import digest, fold, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from peercoord.core.memory.sections import Path
+    from peercoord.core.memory.sections import Document, Path
     from peercoord.core.records import Json
 
 BANK = "memory bank"
@@ -173,6 +174,33 @@ class Outcome:
     rejected: dict[str, str] = field(default_factory=dict)
     edits: list[Edit] = field(default_factory=list)
     texts: dict[str, bytes] = field(default_factory=dict)
+
+
+def compare(
+    before: Document, after: Document, sources: Mapping[tuple[Path, int], Sequence[str]] | None = None
+) -> tuple[list[Edit], dict[str, bytes]]:
+    """Give what differs between two states of a document, by section, with the bytes that this names.
+
+    A section that is gone has ``""`` for ``after``. Foreign changes, undos and the section kept in ``progress.md``
+    are written down so.
+
+    Args:
+        before: The document before.
+        after: The document after.
+        sources: By folded path and occurrence, the contributions that went into a section.
+    """
+    old = {(fold(section.path), section.occurrence): section for section in before.sections}
+    new = {(fold(section.path), section.occurrence): section for section in after.sections}
+    edits, texts = [], {}
+    for key in dict.fromkeys((*new, *old)):
+        left, right = old.get(key), new.get(key)
+        named = right or left
+        if named and (left and left.span) != (right and right.span):
+            hashes = [digest(section.span) if section else "" for section in (left, right)]
+            made_of = tuple((sources or {}).get(key, ()))
+            edits.append(Edit(named.path, named.occurrence, hashes[0], hashes[1], made_of))
+            texts.update({digest(section.span): section.span for section in (left, right) if section})
+    return edits, texts
 
 
 def candidate_id(document: str, section: Path, occurrence: int, current: str, members: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ back, none is, and the message says which.
 from __future__ import annotations
 
 from peercoord.core.errors import PeercoordError
-from peercoord.core.memory import ledger, sections
+from peercoord.core.memory import ledger, outcome, sections
 from peercoord.core.memory.draft import Draft
 from peercoord.core.memory.ledger import Entry
 from peercoord.core.memory.outcome import Outcome
@@ -137,5 +137,5 @@ def _without(text: str, part: str) -> str | None:
 
 
 def _outcome(before: bytes, after: bytes) -> Outcome:
-    edits, texts = ledger.compare(sections.split(before), sections.split(after))
+    edits, texts = outcome.compare(sections.split(before), sections.split(after))
     return Outcome(document=after, edits=edits, texts=texts)
