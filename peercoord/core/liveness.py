@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ALIVE, SUSPECT, DEAD, UNKNOWN = "alive", "suspect", "dead", "unknown"
 LEAST_LOOKS = 3  # successful listings that a silence must span
-PATIENCE = 0.25  # heartbeat intervals that a challenge stands before it counts
+PATIENCE = 75.0  # seconds that a challenge stands before it counts, or one heartbeat interval if that is shorter
 GAP = 1.5  # heartbeat intervals that may lie between two looks; more, and the observer itself was away
 NEIGHBOURS = 2  # each peer watches so many in ring order, and the leader
 

@@ -151,11 +151,14 @@ def _other(worktree: str) -> Json:
 
 
 def start_apart(worktree: str) -> None:
-    """Start the agent of a worktree, unless one runs, and do not wait for it."""
+    """Start the agent of a worktree and do not wait for it. Where one runs, the second ends at once.
+
+    That none holds the lock is not asked first: a process that was killed is seen gone while the last of its threads
+    still holds it.
+    """
     try:
         place = place_of(worktree)
-        if not locked(place.worktree):
-            _spawn([*command(), "-C", place.worktree, "agent", "run"], place)
+        _spawn([*command(), "-C", place.worktree, "agent", "run"], place)
     except (PeercoordError, OSError):
         return  # a worktree that is gone has no agent to start
 
@@ -283,7 +286,7 @@ def _here(agent: Json) -> bool:
 def _last_line(worktree: str) -> str:
     try:
         with open(path(worktree, LOG), encoding="utf-8", errors="replace") as handle:
-            lines = [line for line in handle.read()[-4000:].splitlines() if line.strip()]
+            lines = [line for line in handle.read()[-4000:].splitlines() if line.strip() and line[:5] != "hint:"]
     except OSError:
         return "it wrote no log"
     return lines[-1][:300] if lines else "it wrote no log"

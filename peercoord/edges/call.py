@@ -48,7 +48,7 @@ def call(place: Place, words: list[str], number: str = "") -> Answer:
         answer = outbox.direct(request)
     except StorageError as error:
         return _queued(place, request, error.message)
-    if not os.environ.get(NO_AGENT) and not sandboxed(place):
+    if not os.environ.get(NO_AGENT) and not sandboxed(place) and not agentctl.locked(place.worktree):
         agentctl.start_apart(place.worktree)
     return answer
 

@@ -72,6 +72,8 @@ class Agent:
         self._sealed: set[str] = set()
         self._mourning: float | None = None
         self._living: list[Json] = []
+        self._ends: list[Json] = []
+        self._homeless = 0  # looks in a row that did not find this worktree
         self._join()
         self.outbox = Outbox(instance, self._serve, host.standing, self.clock.monotonic)
         self._open_door()
@@ -155,6 +157,8 @@ class Agent:
         self.wake.on_signals((STOP, signal.SIGINT, signal.SIGHUP, GIVE_BACK, RENEW))
         while not self.ending:
             self.steps()
+            if self.ending:
+                break
             self._react(self.wake.wait(self.schedule.pause(self.clock.monotonic(), RESCAN_SECONDS)))
             self.ending = next(iter(self.wake.signals), self.ending)
         self._end()
@@ -234,19 +238,21 @@ class Agent:
     def look(self) -> None:
         """Judge the others, evict the dead, sweep, and lead if nobody does."""
         led = self.leadership.term() is not None
-        ends = self.observer.look(everyone=led or not self._arrived)
+        self._ends = self.observer.look(everyone=led or not self._arrived)
         self._arrived = True
         leads = self.leadership.term() is not None
         if self.duties is not None and leads and not (led and self.events):
             self.duties.changed()
         self._watch_directories(leads)
         self._sweep()
-        self._living = [one for one in liveness.sessions(self.peer.membership.record()) if process.running(one)]
-        if not self.wake.watch_exits([*ends, *self._living]):
-            self.schedule.soon("watching", self.clock.monotonic())
-            self.schedule.soon("session", self.clock.monotonic())
+        self._watch_exits()
         if any(beat and beat[1] for beat in map(names.parse_beat, self.root.files.scan(self.peer.membership.home))):
             self.beat()  # someone doubts it
+
+    def _watch_exits(self) -> None:
+        if not self.wake.watch_exits([*self._ends, *self._living]):
+            self.schedule.soon("watching", self.clock.monotonic())
+            self.schedule.soon("session", self.clock.monotonic())
 
     def _sweep(self) -> None:
         """Seal what others left unsealed; a directory seen sealed needs no second look."""
@@ -267,7 +273,14 @@ class Agent:
         self.outbox.refresh()
 
     def refresh(self) -> None:
-        """Take in changed settings, and a newer program: by starting again."""
+        """Take in changed settings, and a newer program: by starting again. And leave with the worktree."""
+        if self.instance.stat("") is None:
+            self._homeless += 1
+            if self._homeless > 1:
+                self.host.log("this worktree is gone: leaving the team")
+                self.ending = GIVE_BACK
+            return
+        self._homeless = 0
         seen, before = self.root.files.stat(names.PROTOCOL), self._protocol
         if seen and before and (seen.modified_ns, seen.size) != (before.modified_ns, before.size):
             self.host.log("protocol.json has changed")
@@ -293,7 +306,8 @@ class Agent:
         """
         record = self.peer.membership.record()
         known = liveness.sessions(record)
-        living = [one for one in known if process.running(one)]
+        living = self._living = [one for one in known if process.running(one)]
+        self._watch_exits()
         if living and record.get("sessions") != living:
             self._note(sessions=living)
         if living or not known:

@@ -121,7 +121,7 @@ class Observer:
             silence = self._silences.setdefault(who, Silence())
             silence.look(self.root.clock.monotonic(), entries, interval)
         ttl = interval * self.root.number("ttl_heartbeats")
-        activity = liveness.by_activity(silence, ttl, liveness.PATIENCE * interval, self.me)
+        activity = liveness.by_activity(silence, ttl, min(liveness.PATIENCE, interval), self.me)
         pids = liveness.by_process(record, self.here, process.running, process.stopped)
         runs = self._session_runs(record)
         return Sight(who, record, entries, silence, liveness.combined(record, pids, activity, runs))

@@ -1,0 +1,198 @@
+"""One agent per worktree: starting, stopping, asking, starting again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from agent.crew import Crew, until
+
+from peercoord.core.errors import LostError, NotFoundError, PeercoordError
+from peercoord.edges import agentctl, host
+from peercoord.fs import process
+
+Team = Callable[..., Crew]
+
+
+def test_a_start_that_returns_has_an_agent_that_has_joined(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+    status = agentctl.status(str(crew.tree("one")))
+    assert status["running"]
+    assert status["pid"] == pid
+    assert status["present"]
+    assert os.getsid(pid) == pid, "in a session of its own"
+    assert crew.record("one")["agent"] == process.identify(pid)
+    assert json.loads((crew.tree("one") / ".claude-instance" / "info.json").read_text())["incarnation"].startswith(
+        "one~1."
+    )
+
+
+def test_a_second_start_gives_the_first_agent(team: Team) -> None:
+    crew = team()
+    assert crew.agent("one") == crew.agent("one")
+    with pytest.raises(LostError, match="runs already"):
+        agentctl.run(str(crew.tree("one")))
+
+
+def test_starts_at_the_same_moment_make_one_agent(team: Team) -> None:
+    crew = team()
+    tree = str(crew.tree("one"))
+    pids: list[int] = []
+    threads = [threading.Thread(target=lambda: pids.append(agentctl.start(tree))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pids) == 4
+    assert set(pids) == {agentctl.status(tree)["pid"]}
+
+
+def test_a_stop_lays_the_leadership_down_and_keeps_the_claims(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    until(lambda: crew.leader() == "one")
+    assert crew.call("one", "request-task")[0] == 0
+    assert agentctl.stop(str(crew.tree("one")))
+    assert not agentctl.status(str(crew.tree("one")))["running"]
+    assert crew.leader() == ""
+    assert crew.holder("1") == "one"
+    assert crew.record("one")["agent"] is None
+    assert not agentctl.stop(str(crew.tree("one"))), "there is none any more"
+
+
+def test_a_stop_that_gives_back_leaves_the_team(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    assert crew.call("one", "request-task")[0] == 0
+    agentctl.stop(str(crew.tree("one")), give_back=True)
+    assert crew.where("1") == "ready"
+    assert crew.home("one") is None
+
+
+def test_a_stopped_agent_is_ended_as_well(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: agentctl.status(str(crew.tree("one")))["stopped"])
+    assert agentctl.stop(str(crew.tree("one")))
+
+
+def test_the_same_incarnation_goes_on_after_a_restart(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    crew.call("one", "request-task")
+    before = crew.home("one")
+    agentctl.stop(str(crew.tree("one")))
+    crew.agent("one")
+    assert crew.home("one") == before
+    assert crew.record("one")["stopped_at"] is None
+    assert crew.holder("1") == "one"
+
+
+def test_an_incarnation_that_info_json_lost_is_found_again(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    before = crew.home("one")
+    agentctl.stop(str(crew.tree("one")))
+    path = crew.tree("one") / ".claude-instance" / "info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "incarnation": ""}))
+    crew.agent("one")
+    assert crew.home("one") == before
+
+
+def test_an_evicted_agent_joins_again_and_says_so(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    before = crew.home("one")
+    assert before is not None
+    by = "person~1.x"
+    before.rename(crew.state / "departed" / f"{before.name}~{by}")
+    until(lambda: crew.home("one") not in (None, before), what="a new incarnation")
+    until(lambda: "joining again" in crew.log("one"))
+    assert f"evicted by {by.partition('~')[0]}" in crew.log("one")
+    until(lambda: not (crew.state / "departed" / f"{before.name}~{by}" / "claims").exists(), what="the seal")
+
+
+def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+    start = process.identify(pid)
+    until(lambda: "at work" in crew.log("one"))
+    os.kill(pid, signal.SIGUSR1)
+    until(lambda: crew.log("one").count("at work") == 2, what="the second start")
+    assert "starting again" in crew.log("one")
+    assert process.identify(pid) == start, "the same process, so nobody takes it for dead"
+    assert agentctl.status(str(crew.tree("one")))["pid"] == pid
+
+
+def test_a_replaced_program_is_noticed_once_it_works(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import peercoord
+
+    crew = team()
+    file = tmp_path / "__init__.py"
+    file.write_text("")
+    monkeypatch.setattr(peercoord, "__file__", str(file))
+    mine = host.Worktree(agentctl.place_of(str(crew.tree("one"))), print, print)
+    assert not mine.renewed()
+    file.write_text("# another one")
+    monkeypatch.setattr(agentctl, "command", lambda: ["false"])
+    assert not mine.renewed(), "half installed: it does not start"
+    monkeypatch.undo()
+    monkeypatch.setattr(peercoord, "__file__", str(file))
+    assert mine.renewed()
+    assert not mine.renewed()
+
+
+def test_a_program_that_speaks_too_old_a_protocol_does_not_join(team: Team) -> None:
+    crew = team()
+    path = crew.state / "protocol.json"
+    found = json.loads(path.read_text())
+    found["protocol"]["least_writer"] = 99
+    path.write_text(json.dumps(found))
+    with pytest.raises(PeercoordError, match="needs protocol version 99"):
+        crew.agent("one")
+
+
+def test_the_main_checkout_has_no_agent(team: Team) -> None:
+    with pytest.raises(NotFoundError, match="no instance's worktree"):
+        agentctl.start(str(team().project))
+
+
+def test_the_log_follows_no_link(team: Team, tmp_path: Path) -> None:
+    crew = team()
+    victim = tmp_path / "victim"
+    victim.write_text("mine\n")
+    (crew.tree("one") / ".claude-instance" / "agent.log").symlink_to(victim)
+    log = host.Log(str(crew.tree("one") / ".claude-instance" / "agent.log"))
+    log("hello")
+    assert victim.read_text() == "mine\n"
+
+
+def test_the_log_is_rotated(tmp_path: Path) -> None:
+    log = host.Log(str(tmp_path / "log"), most=100)
+    for number in range(10):
+        log(f"line {number}")
+    assert (tmp_path / "log").stat().st_size < 200
+    assert (tmp_path / "log.1").exists()
+
+
+def test_the_command_line_says_how_it_stands(team: Team) -> None:
+    crew = team()
+    words = [*agentctl.command(), "-C", str(crew.tree("one")), "agent"]
+    told = subprocess.run([*words, "status"], capture_output=True, text=True)
+    assert told.returncode == 3
+    assert "peercoord agent start" in told.stdout
+    assert subprocess.run([*words, "start"], capture_output=True).returncode == 0
+    status = json.loads(subprocess.run([*words, "status", "--json"], capture_output=True).stdout)["data"]
+    assert status["running"]
+    assert subprocess.run([*words, "stop", "--give-back"], capture_output=True).returncode == 0
+    assert crew.home("one") is None
