@@ -200,3 +200,30 @@ def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> 
 def test_every_row_of_the_crash_table_says_who_goes_on() -> None:
     """CRA-1."""
     assert [row[0] for row in document.table(sequences.TABLE) if len(row[2]) < 10] == []
+
+
+# -- decisions, words --------------------------------------------------------------------------------------------
+
+
+def test_every_decision_is_listed_and_says_what_the_template_asks() -> None:
+    folder = document.PROTOCOL / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [name.partition("-")[0] for name in pages] == [f"{number:04d}" for number in range(len(pages))]
+    wanted = re.findall(r"^## .*", (folder / pages[0]).read_text(encoding="utf-8"), re.MULTILINE)
+    for name in pages[1:]:
+        text = (folder / name).read_text(encoding="utf-8")
+        assert re.findall(r"^## .*", text, re.MULTILINE) == wanted, name
+        title = text.splitlines()[0].removeprefix("# ")
+        assert f"]({name}) | {title} |" in index, name
+
+
+def test_every_word_of_the_glossary_stands_there_once() -> None:
+    text = (document.PROTOCOL / "glossary.md").read_text(encoding="utf-8")
+    rows = document.table("is not used for it.", text)
+    words = [word for row in rows for word in re.findall(r"\*([^*]+)\*", row[0])]
+    assert len(words) == len(set(words))
+    for word in ("peer", "agent", "session", "ticket", "claim", "epoch", "incarnation", "term", "heartbeat"):
+        assert word in words
+    for word in ("observation", "verdict", "evict", "contribution", "candidate", "view"):
+        assert word in words
