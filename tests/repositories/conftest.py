@@ -28,6 +28,9 @@ SETTINGS = """\
 """
 
 
+WORKING = ("index", "ORIG_HEAD", "COMMIT_EDITMSG", "logs/HEAD", "logs/refs/heads/main")  # of git's own store
+
+
 class Shell:
     """Where commands are called from: a directory with a home of its own, and nobody's settings.
 
@@ -150,6 +153,6 @@ def snapshot(base: Path) -> dict[str, str]:
                 found[key] = f"→ {os.readlink(path)}"
             elif path.is_dir():
                 found[key] = "/"
-            elif name not in ("index", "ORIG_HEAD", "COMMIT_EDITMSG") and not key.endswith(("logs/HEAD", "logs/refs/heads/main")):
+            elif not key.endswith(WORKING):
                 found[key] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "special"
     return found

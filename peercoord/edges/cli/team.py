@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from contextlib import nullcontext
 
@@ -151,7 +152,7 @@ def _closing(data: Json, dry_run: bool) -> list[str]:
     "--remove", is_flag=True, help="Remove worktrees that are clean and merged, or hold nothing of their own."
 )
 @click.option("--purge", is_flag=True, help="Take every trace of the team out of the repository.")
-@click.option("--discard", "named", multiple=True, metavar="INSTANCE", help="Remove this one with all that is in it.")
+@click.option("--discard", "named", multiple=True, metavar="NAME", help="Remove this instance with all that is in it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 @click.pass_obj
@@ -161,12 +162,12 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     A worktree with work that would be lost is named and kept, whatever is asked, unless you type its name: --discard.
     """
     from peercoord.edges.team import down as downs
-    from peercoord.edges.team import repository
     from peercoord.edges.team.plan import Plan
+    from peercoord.edges.team.removal import MEMORY
 
-    found = repository.discover(call.place.project)
+    found = _project(call)
     stop = downs.plan_stop(found)
-    unknown = set(named) - {seat.peer for seat in stop.seats}
+    unknown = set(named) - {seat.peer for seat in stop.seats} - {MEMORY}
     if unknown:
         known = ", ".join(seat.peer for seat in stop.seats) or "none"
         raise NotFoundError(f"there is no instance {min(unknown)}", hint=f"those there are: {known}", code="no-peer")
@@ -186,6 +187,19 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     lines = [f"  {plain(note)}" for note in clear.notes]
     end = "nothing was done (--dry-run)" if dry_run else "the team is down" if actions else "nothing to do"
     return Reply(data, [*lines, end], warnings)
+
+
+def _project(call: Call) -> Project:
+    """Find the project of a call, also one whose coordination directory is gone."""
+    from peercoord.edges.team import repository
+
+    try:
+        return repository.discover(call.place.project)
+    except NotFoundError as error:
+        found = repository.discover(call.directory or os.environ.get("PEERCOORD_PROJECT") or ".")
+        if not repository.is_known(found):
+            raise error from None
+        return found
 
 
 @click.command()

@@ -11,15 +11,19 @@ from functools import partial
 from peercoord.core import names
 from peercoord.core.errors import PeercoordError
 from peercoord.edges import agentctl, context
-from peercoord.edges.team import launch, removal
+from peercoord.edges.team import agents, launch, rebuild, removal
+from peercoord.edges.team.leftover import unserved
 from peercoord.edges.team.plan import Action, Plan
-from peercoord.edges.team.seats import seats
+from peercoord.edges.team.seats import home, seats
+from peercoord.edges.team.worktrees import MOST
 from peercoord.roles import root as roots
 from peercoord.roles.peer import Peer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    import psutil
 
     from peercoord.edges.team.plan import Seat
     from peercoord.edges.team.repository import Project
@@ -30,21 +34,27 @@ def plan_stop(project: Project) -> Plan:
     made = Plan(seats=seats(project))
     made.actions += launch.plan_close(made.seats)
     for seat in made.seats:
-        if (seat.directory / context.INFO).exists() and _is_up(seat):
-            made.actions.append(_stop_action(seat))
+        made.actions += _plan_stop(seat)
+    made.actions += rebuild.plan_ghosts(project)
+    places = [home(project, index) / project.sub for index in range(1, MOST + 1)]
+    for process in agents.at(set(places) - {seat.directory for seat in made.seats}):
+        text = f"end process {process.pid}, the agent of a worktree that is gone"
+        made.actions.append(Action(text, partial(_end, [process])))
     return made
 
 
-def _stop_action(seat: Seat) -> Action:
-    return Action(f"stop the agent of {seat.peer} and give its tasks back", partial(_stop, seat))
+def _plan_stop(seat: Seat) -> list[Action]:
+    there = (seat.directory / context.INFO).exists()
+    if not (there and _is_up(seat)) and not agents.strays(seat.directory):
+        return []
+    return [Action(f"stop the agent of {seat.peer} and give its tasks back", partial(_stop, seat))]
 
 
 def plan_leave(project: Project, seat: Seat) -> Plan:
     """Plan to take one worktree out of the team; it stays, as an ordinary one."""
     made = Plan(seats=[seat])
     made.actions += launch.plan_close([seat])
-    if (seat.directory / context.INFO).exists() and _is_up(seat):
-        made.actions.append(_stop_action(seat))
+    made.actions += _plan_stop(seat)
     made.actions += removal.plan_leave(project, seat)
     return made
 
@@ -63,20 +73,33 @@ def plan_clear(project: Project, named: Collection[str], purge: bool) -> Plan:
 
 
 def _is_up(seat: Seat) -> bool:
+    place = str(seat.directory)
     try:
-        now = agentctl.status(str(seat.directory))
+        return agentctl.locked(place) or bool(agentctl.status(place)["present"])
     except PeercoordError:
-        return False
-    return bool(now["running"] or now["present"])
+        return False  # its coordination directory is gone, and no agent runs
 
 
 def _stop(seat: Seat) -> str:
     """Stop an agent, which gives back and leaves; where none runs, leave on its behalf."""
     place = str(seat.directory)
+    if not (seat.directory / context.INFO).exists():
+        return _end(agents.strays(seat.directory))
+    if unserved(seat) and not agentctl.locked(place):
+        agentctl.start(place)  # what was queued is served before anyone leaves
     agentctl.stop(place, give_back=True)
+    agents.end(agents.strays(seat.directory))
     found = context.find(given=place)
     me = found.incarnation
-    root = roots.open_root(f"{found.project}/{names.ROOT}", found.store_id)
+    try:
+        root = roots.open_root(f"{found.project}/{names.ROOT}", found.store_id)
+    except PeercoordError:
+        return ""  # it is gone, and with it all that this peer held
     if me and str(me) in root.files.scan(names.PEERS):
         Peer.resume(root, me).leave()
+    return ""
+
+
+def _end(processes: Collection[psutil.Process]) -> str:
+    agents.end(processes)
     return ""

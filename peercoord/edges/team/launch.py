@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import shutil
+from contextlib import suppress
 
 from peercoord.core.errors import NotFoundError, PeercoordError, UsageError
 from peercoord.core.ids import shown
@@ -25,11 +26,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import psutil
+
     from peercoord.edges.team.plan import Seat
 
 WAYS = ("tmux", "print")
 DEFAULT_COMMAND = "claude"
 _OPTION = "@peercoord"
+END_SECONDS = 5.0  # for what runs in a session to end once it is closed
 
 
 def command_words(command: str) -> list[str]:
@@ -132,12 +136,29 @@ def _open_action(seat: Seat, name: str, command: list[str], env: dict[str, str])
 
 
 def _close_action(session: str, name: str) -> Action:
+    import psutil
+
     def do() -> str:
-        if session in {known for known, _ in _sessions()[0].values()}:
-            _tmux("kill-session", "-t", session)
-        return ""
+        if session not in {known for known, _ in _sessions()[0].values()}:
+            return ""
+        running = _running_in(session)
+        _tmux("kill-session", "-t", session)
+        _, left = psutil.wait_procs(running, timeout=END_SECONDS)
+        return f"process {left[0].pid} of tmux session {shown_path(name)} has not ended" if left else ""
 
     return Action(f"close tmux session {shown_path(name)}", do)
+
+
+def _running_in(session: str) -> list[psutil.Process]:
+    """List what runs in a session: the programs of its panes and all they started."""
+    import psutil
+
+    found = []
+    for pid in _tmux("list-panes", "-s", "-t", session, "-F", "#{pane_pid}").split():
+        with suppress(psutil.NoSuchProcess):
+            pane = psutil.Process(int(pid))
+            found += [pane, *pane.children(recursive=True)]
+    return found
 
 
 def _sessions() -> tuple[dict[str, tuple[str, str]], set[str]]:

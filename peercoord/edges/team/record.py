@@ -10,6 +10,7 @@ crash leaves a record of too much, never of too little.
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,13 +62,14 @@ def note_project(common: Path, sub: str, **facts: object) -> None:
 
 
 def forget_project(common: Path, sub: str) -> bool:
-    """Take a project out of the team's record; say whether it was the last one, and the record is gone."""
+    """Take a project out of the team's record; say whether it was the last one: then all of ours there goes with it."""
     others = {key: known for key, known in table(read_team(common), "projects").items() if key != sub}
     if others:
         note_team(common, projects=others)
         return False
     (common / HOME / _TEAM).unlink(missing_ok=True)
-    _remove(common / HOME)
+    if (common / HOME).is_dir():
+        shutil.rmtree(common / HOME)
     return True
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from peercoord.core import names
 from peercoord.core.errors import PeercoordError
-from peercoord.edges.team import bank, excludes, git, landed, record, safety, sparse, submodules
+from peercoord.edges.team import bank, excludes, git, landed, leftover, record, safety, sparse, submodules
 from peercoord.edges.team.git import shown_path
 from peercoord.edges.team.plan import Action, Plan
 from peercoord.edges.team.repository import worktrees
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from peercoord.edges.team.plan import Seat
     from peercoord.edges.team.repository import Project
+
+
+MEMORY = "memory"  # what a person types, in place of a peer's name, to let contributions go
 
 
 def plan_remove(
@@ -100,9 +103,23 @@ def leave(project: Project, seat: Seat) -> str:
     known = record.read_project(project.common, project.sub)
     bank.unlink(project.path(str(known["bank"])) if known.get("bank") else "", seat.worktree)
     sparse.take_back(seat.worktree, seat.git_dir)
-    _delete(instance_dir(seat))
+    left = leftover.reasons(project, seat)
+    _delete_instance(instance_dir(seat), keep=[reason.place for reason in left])
     record.forget_worktree(seat.git_dir)
-    return ""
+    where = project.short(instance_dir(seat))
+    return f"{where} stays: {'; '.join(reason.text for reason in left)}" if left else ""
+
+
+def _delete_instance(directory: Path, keep: Collection[str]) -> None:
+    """Delete what is ours in a worktree, but for directories in which something waits for others."""
+    if not keep:
+        _delete(directory)
+        return
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and entry.name not in keep:
+            shutil.rmtree(entry)
+        elif entry.name not in (*keep, ".gitignore"):
+            entry.unlink()
 
 
 def plan_branches(project: Project, gone: Collection[Seat] = ()) -> Plan:
@@ -145,7 +162,18 @@ def plan_purge(
         named: Peers whose names a person typed: their worktrees go with all that is in them.
         ignore_pids: Processes that do not keep a worktree.
         delete_state: Delete ``.claude-coordination/`` too.
+
+    Raises:
+        PeercoordError: Contributions to the memory bank are not merged yet, and nobody said they may go.
     """
+    waiting = leftover.waiting(project) if delete_state and MEMORY not in named else 0
+    if waiting:
+        many = "a contribution" if waiting == 1 else f"{waiting} contributions"
+        raise PeercoordError(
+            f"{many} to the memory bank would be lost, not merged or not decided on yet",
+            f"see: peercoord memory list; throw them away: peercoord down --purge --discard {MEMORY}",
+            code="memory-waits",
+        )
     team = seats(project)
     made = plan_remove(project, team, named, ignore_pids)
     staying = made.seats
@@ -163,7 +191,7 @@ def plan_purge(
 
 
 def _reasons(project: Project, seat: Seat, despite: bool, ignore_pids: Collection[int]) -> list[safety.Reason]:
-    found = safety.removable(project, seat.worktree, ignore_pids)
+    found = [*safety.removable(project, seat.worktree, ignore_pids), *leftover.reasons(project, seat)]
     return [reason for reason in found if reason.kind == "process" or not despite]
 
 

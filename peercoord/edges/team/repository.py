@@ -107,9 +107,14 @@ def discover(directory: Path | str, exact: bool = False) -> Project:
     here = _path(start, "--show-toplevel")
     main = _main(here, _path(start, "--absolute-git-dir"), common)
     below = PurePosixPath(git.text(start, "rev-parse", "--show-prefix"))
-    sub = below if exact else _with_team(main, below)
+    sub = below if exact else _with_team(main, common, below)
     _must_be_text(main, here, common, sub)
-    return Project(main, "" if sub == PurePosixPath() else str(sub), common, here, shallow == "true")
+    return Project(main, _sub(sub), common, here, shallow == "true")
+
+
+def is_known(project: Project) -> bool:
+    """Tell whether the repository remembers that this project has a team."""
+    return bool(record.read_project(project.common, project.sub))
 
 
 def worktrees(project: Project) -> list[Worktree]:
@@ -183,11 +188,18 @@ def _is_root(candidate: Path, common: Path) -> bool:
     return answer.out == f"{common}\n{os.path.realpath(candidate)}\n"
 
 
-def _with_team(main: Path, below: PurePosixPath) -> PurePosixPath:
-    for part in (below, *below.parents):
-        if (main / part / names.ROOT).is_dir():
-            return part
-    return PurePosixPath()
+def _with_team(main: Path, common: Path, below: PurePosixPath) -> PurePosixPath:
+    """Find the project above a directory: by its coordination directory, or if that is gone by the team's record."""
+    parts = (below, *below.parents)
+    there = next((part for part in parts if (main / part / names.ROOT).is_dir()), None)
+    if there is not None:
+        return there
+    known = record.table(record.read_team(common), "projects")
+    return next((part for part in parts if _sub(part) in known), PurePosixPath())
+
+
+def _sub(below: PurePosixPath) -> str:
+    return "" if below == PurePosixPath() else str(below)
 
 
 def _must_be_text(*paths: PurePath) -> None:

@@ -6,6 +6,7 @@ goes on after a failure, and ``--dry-run`` prints what the real run does because
 
 from __future__ import annotations
 
+import os
 import shlex
 from functools import partial
 
@@ -13,8 +14,9 @@ from peercoord.core import names, records
 from peercoord.edges import agentctl, context
 from peercoord.edges.adapters.source import find_source, read_source
 from peercoord.edges.importing import take_in
-from peercoord.edges.team import excludes, record, repository, worktrees
+from peercoord.edges.team import agents, excludes, rebuild, record, repository, worktrees
 from peercoord.edges.team.plan import Action, Plan, Seat
+from peercoord.edges.team.seats import seats
 from peercoord.fs.clock import Clock
 from peercoord.roles import root as roots
 from peercoord.roles.queue import Queue
@@ -69,13 +71,41 @@ def plan(project: Project, wishes: Wishes) -> Plan:
     repository.commit(project)
     made = worktrees.plan(project, wishes.count, wishes.options)
     state = project.directory / names.ROOT
-    if not (state / names.PROTOCOL).exists():
+    gone = rebuild.is_gone(project)
+    if gone:
+        made.actions += rebuild.plan_gone(project, made.notes)
+    elif not (state / names.PROTOCOL).exists():
         made.actions.append(Action(f"create {names.ROOT}/", partial(_create, project, state, wishes.settings)))
+    made.actions += rebuild.plan_ghosts(project)
+    made.actions += rebuild.plan_behind(project, made.notes)
     source = wishes.tasks or find_source(project.directory) or ""
     if source:
         text = f"take in the tasks of {source}"
-        made.actions.append(Action(text, partial(_import, state, source, wishes, made.notes)))
-    _plan_instances(project, made)
+        made.actions.append(Action(text, partial(_import, project, source, wishes, made.notes)))
+    _plan_instances(project, made, again=gone)
+    return made
+
+
+def plan_repair(project: Project) -> Plan:
+    """Plan to mend what set-up made, as it was: no worktree is added, no task taken in, no stopped agent started.
+
+    Args:
+        project: The project.
+
+    Raises:
+        PeercoordError: Something stands in the way; nothing was done.
+    """
+    team = seats(project)
+    made = worktrees.plan(project) if team else Plan()
+    gone = rebuild.is_gone(project)
+    made.actions += rebuild.plan_gone(project, made.notes)
+    made.actions += rebuild.plan_ghosts(project)
+    made.actions += rebuild.plan_behind(project, made.notes)
+    for seat in made.seats:
+        made.actions += _fit(project, seat)
+        lost = agents.strays(seat.directory)
+        if lost or (gone and agents.at([seat.directory])):
+            made.actions.append(Action(f"start the agent of {seat.peer} again", partial(_start, seat, True)))
     return made
 
 
@@ -97,11 +127,16 @@ def plan_join(project: Project, path: Path, peer: str = "") -> Plan:
     return made
 
 
-def _plan_instances(project: Project, made: Plan) -> None:
+def _plan_instances(project: Project, made: Plan, again: bool = False) -> None:
     for seat in made.seats:
-        made.actions += _fit(project, seat)
-        if not (seat.directory / context.INFO).exists() or not agentctl.status(str(seat.directory))["running"]:
+        fitting = _fit(project, seat)
+        made.actions += fitting
+        there = (seat.directory / context.INFO).exists()
+        running = there and agentctl.locked(str(seat.directory))
+        if not running:
             made.actions.append(Action(f"start the agent of {seat.peer}", partial(_start, seat)))
+        elif again or fitting or agents.strays(seat.directory):
+            made.actions.append(Action(f"start the agent of {seat.peer} again", partial(_start, seat, True)))
 
 
 def _create(project: Project, state: Path, settings: Json) -> str:
@@ -111,9 +146,14 @@ def _create(project: Project, state: Path, settings: Json) -> str:
     return ""
 
 
-def _import(state: Path, source: str, wishes: Wishes, notes: list[str]) -> str:
+def _import(project: Project, source: str, wishes: Wishes, notes: list[str]) -> str:
     reading = read_source(source, wishes.tag)
-    queue = Queue(roots.open_root(str(state)))
+    if "@" not in source.partition("://")[2]:  # a URL with a password is not written down
+        noted = source if "://" in source else os.path.abspath(os.path.expanduser(source))
+        if noted.startswith(f"{project.directory}/"):
+            noted = os.path.relpath(noted, project.directory)  # the project may be moved
+        record.note_project(project.common, project.sub, source=noted, tag=wishes.tag)
+    queue = Queue(roots.open_root(str(project.directory / names.ROOT)))
     intake = take_in(queue, reading.tasks, take_in_progress=wishes.take_in_progress)
     intake.refused += reading.refused
     known = f", {len(intake.known)} were known" if intake.known else ""
@@ -123,7 +163,11 @@ def _import(state: Path, source: str, wishes: Wishes, notes: list[str]) -> str:
     return ""
 
 
-def _start(seat: Seat) -> str:
+def _start(seat: Seat, again: bool = False) -> str:
+    """Start an agent; before that, end those of this worktree that do not serve it, or ``again``: all of them."""
+    agents.end(agents.strays(seat.directory))
+    if again:
+        agents.end(agents.at([seat.directory]))
     agentctl.start(str(seat.directory))
     return ""
 
@@ -138,7 +182,8 @@ def _fit(project: Project, seat: Seat) -> list[Action]:
     script = home / "coordinate.sh"
     whole = all((home / name).is_dir() for name in DIRECTORIES) and (home / "progress.json").exists()
     same = script.exists() and script.read_bytes() == coordinate_sh()
-    if whole and same and info.get("project") == str(project.directory):
+    right = {"project": str(project.directory), "worktree_path": str(seat.directory), "instance_id": seat.peer}
+    if whole and same and right.items() <= info.items():
         return []
     where = project.short(home)
     return [Action(f"write {where}/ (info.json, progress.json, coordinate.sh)", partial(fit, project, seat))]
@@ -157,11 +202,11 @@ def fit(project: Project, seat: Seat) -> str:
     root = roots.open_root(str(project.directory / names.ROOT))
     info: Json = {
         "schema_version": records.SCHEMA_VERSION,
-        "instance_id": seat.peer,
         "index": seat.index,
         "created": Clock().now(),
         "assigned_tasks": [],
         **known,
+        "instance_id": seat.peer,
         "project": str(project.directory),
         "coordination": str(project.directory / names.ROOT),
         "store_id": root.store_id,
@@ -171,7 +216,8 @@ def fit(project: Project, seat: Seat) -> str:
     context.write_instance(place, "info.json", info)
     if not (home / "progress.json").exists():
         empty: Json = {"instance_id": seat.peer, "assigned_tasks": [], "memory_contributions": []}
-        context.write_instance(place, "progress.json", empty)
+        published = Queue(root).read_record(names.report(seat.peer))
+        context.write_instance(place, "progress.json", published or empty)
     _write_script(home / "coordinate.sh")
     return ""
 

@@ -1,0 +1,375 @@
+"""Accidents that happen to real repositories: each is told at the next command, and mended by the one it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from peercoord.core.errors import PeercoordError
+from peercoord.edges import context, recovery
+from peercoord.edges.team import repository
+
+from .conftest import BIN, Shell, instances, snapshot
+
+STATE = ".claude-coordination"
+
+
+@dataclass
+class Team:
+    """A team of two in the middle of its work: task 1 done, 2 in the first one's hands, 3 waits for it, 4 is ready."""
+
+    sh: Shell
+    main: Path
+    one: Path
+    two: Path
+
+    def look(self) -> list[recovery.Finding]:
+        try:
+            place = context.find(str(self.main))
+        except PeercoordError:
+            place = recovery.find(str(self.main))
+        return recovery.look(place)
+
+    def fix(self) -> list[str]:
+        """Mend everything; check that nothing is left to be mended."""
+        said = [line for finding in self.look() if finding.fix for line in finding.fix()]
+        assert [finding for finding in self.look() if finding.fix] == []
+        return said
+
+    def goes_on(self, epoch: int = 2) -> None:
+        """Check that the work goes on where it was."""
+        assert self.sh.tasks(self.main)["1"] == "done"
+        again = self.sh.verb(self.one, "request-task")
+        assert (again["task_id"], again["epoch"]) == (2, epoch), again
+        assert self.sh.verb(self.one, "report-progress", "2", "--status", "done")["status"] == "done"
+        assert self.sh.verb(self.two, "request-task")["task_id"] in (3, 4)
+        assert self.sh.git(self.main, "status", "--porcelain") == ""
+        assert len(self.sh.agents()) == 2
+
+
+def tasks_json(repo: Path) -> None:
+    tasks = [
+        {"id": n, "title": f"task {n}", "description": f"all about {n}", "status": "pending"} for n in (1, 2, 3, 4)
+    ]
+    tasks[1]["priority"] = "high"
+    tasks[2]["dependencies"] = [2]
+    path = repo / ".taskmaster" / "tasks" / "tasks.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"master": {"tasks": tasks}}))
+
+
+@pytest.fixture(autouse=True)
+def as_installed(sh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look and mend as the installed command would: with its interpreter and its environment."""
+    monkeypatch.setattr(sys, "executable", (BIN / "peercoord").read_text().partition("\n")[0].removeprefix("#!"))
+    for key in os.environ.keys() - sh.env.keys():
+        monkeypatch.delenv(key)
+    for key, value in sh.env.items():
+        monkeypatch.setenv(key, value)
+
+
+@pytest.fixture
+def team(sh: Shell) -> Team:
+    repo = sh.repository()
+    tasks_json(repo)
+    sh.git(repo, "add", "-A")
+    sh.commit(repo, "memory-bank/techContext.md", "# Tech\n")
+    made = Team(sh, repo, *instances(sh.up(repo, 2)))
+    sh.peercoord(repo, "task", "edit", "1", "--priority", "critical")
+    assert sh.verb(made.one, "request-task")["task_id"] == 1
+    sh.verb(made.one, "report-progress", "1", "--status", "done", "--achievement", "first")
+    assert sh.verb(made.one, "request-task")["task_id"] == 2
+    sh.verb(made.one, "report-progress", "2", "--progress", "0.4", "--achievement", "half of it")
+    assert made.look() == []
+    return made
+
+
+# -- the coordination directory is gone --------------------------------------------------------------------------
+
+
+def clean(team: Team) -> None:
+    team.sh.git(team.main, "clean", "-qfdx")
+    assert not (team.main / STATE).exists()
+
+
+def delete(team: Team) -> None:
+    shutil.rmtree(team.main / STATE)
+
+
+def lose_protocol(team: Team) -> None:
+    (team.main / STATE / "protocol.json").unlink()
+
+
+@pytest.mark.parametrize("accident", [clean, delete])
+def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Callable[[Team], None]) -> None:
+    store = json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"]
+    accident(team)
+    for at in (team.main, team.one):
+        told = team.sh.peercoord(at, "status")
+        assert told["exit"] == 3, told
+        assert "claude-team-coordinated" in told["hint"]
+    said = " ".join(team.fix())
+    assert "4 tasks are back, 1 of them done" in said
+    assert "not to be had back: settings" in said
+    assert json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"] == store
+    shown = team.sh.peercoord(team.main, "task", "show", "2")
+    assert "all about 2" in json.dumps(shown)
+    again = team.sh.verb(team.one, "request-task")
+    assert (again["task_id"], again["epoch"]) == (2, 2), "its last holder is preferred, and the epoch goes on"
+    assert again["hand_over"]["achievements"] == ["half of it"]
+    assert (again["hand_over"]["progress"], again["hand_over"]["peer"]) == (0.4, "instance-1")
+    team.goes_on()
+
+
+def test_set_up_run_again_rebuilds_too(team: Team) -> None:
+    delete(team)
+    planned = team.sh.data(team.main, "claude-team-coordinated", team.main, "--dry-run")
+    made = team.sh.up(team.main)
+    assert made["actions"] == planned["actions"]
+    assert any(f"rebuild {STATE}/" in text for text in made["actions"])
+    assert "4 tasks are back, 1 of them done" in " ".join(made["notes"])
+    team.goes_on()
+    assert team.sh.up(team.main)["actions"][-1].startswith("take in the tasks")
+
+
+def test_without_its_protocol_file_nothing_else_is_lost(team: Team) -> None:
+    lose_protocol(team)
+    assert "is gone" in team.look()[0].what
+    team.fix()
+    again = team.sh.verb(team.one, "request-task")
+    assert (again["task_id"], again["epoch"], again["held_before"]) == (2, 1, True)
+    team.goes_on(epoch=1)
+
+
+def test_agents_live_through_the_loss_and_never_make_a_directory_of_their_own(team: Team) -> None:
+    pids = {process.pid for process in team.sh.agents()}
+    moved = team.main.parent / "elsewhere"
+    (team.main / STATE).rename(moved)
+    refused = team.sh.verb(team.one, "report-progress", "2", "--progress", "0.5")
+    assert refused.get("exit") == 3, refused
+    assert not (team.main / STATE).exists()
+    moved.rename(team.main / STATE)
+    assert team.sh.verb(team.one, "request-task")["held_before"]
+    assert team.sh.verb(team.one, "report-progress", "2", "--progress", "0.6")["progress"] == 0.6
+    assert {process.pid for process in team.sh.agents()} == pids
+    team.goes_on(epoch=1)
+
+
+def test_tasks_that_no_list_has_come_back_by_their_titles_and_that_is_said(team: Team) -> None:
+    team.sh.verb(team.one, "report-progress", "2", "--status", "done")
+    own = team.sh.task(team.main, "only here", "--priority", "critical", "--description", "lost")["task_id"]
+    assert team.sh.verb(team.one, "request-task")["task_id"] == own
+    delete(team)
+    said = " ".join(team.fix())
+    assert f"of 1 tasks only the title is known ({own})" in said
+    again = team.sh.verb(team.one, "request-task")
+    assert (again["task_id"], again["title"], again["epoch"]) == (own, "only here", 2)
+
+
+def test_the_database_in_the_git_directory_is_believed_before_the_list_it_came_from(team: Team) -> None:
+    with closing(sqlite3.connect(team.main / ".git" / "peercoord" / "taskmaster.db")) as db, db:
+        db.execute(
+            "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, description TEXT, status TEXT, priority TEXT,"
+            " dependencies TEXT, assigned_instance TEXT, instance_progress TEXT, coordination_data TEXT)"
+        )
+        rows = [
+            (1, "task 1", "done", "[]", "instance-1", '{"epoch": 1, "state": "done"}'),
+            (2, "task 2", "in-progress", "[]", "instance-1", '{"epoch": 7, "state": "claimed"}'),
+            (9, "from the database", "in-progress", "[]", None, None),
+        ]
+        db.executemany(
+            "INSERT INTO tasks (id, title, status, dependencies, assigned_instance, coordination_data)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+    for tree in (team.one, team.two):
+        shutil.rmtree(tree / ".claude-instance")
+    delete(team)
+    team.fix()
+    assert team.sh.tasks(team.main) == {"1": "done", "2": "ready", "3": "waiting", "4": "ready", "9": "held"}
+    team.sh.peercoord(team.main, "task", "edit", "2", "--priority", "critical")
+    assert team.sh.verb(team.two, "request-task")["epoch"] == 8
+
+
+# -- an older copy -----------------------------------------------------------------------------------------------
+
+
+def test_a_restored_backup_is_brought_up_to_what_the_worktrees_know(team: Team) -> None:
+    backup = team.main.parent / "backup"
+    shutil.copytree(team.main / STATE, backup)
+    team.sh.verb(team.one, "report-progress", "2", "--status", "done")
+    assert team.sh.verb(team.one, "request-task")["task_id"] == 3
+    assert team.sh.verb(team.two, "request-task")["task_id"] == 4
+    for number in range(2):
+        team.sh.verb(team.two, "release", "4", "--reason", str(number))
+        team.sh.verb(team.two, "request-task")
+    shutil.rmtree(team.main / STATE)
+    backup.rename(team.main / STATE)
+    assert any("older than what the worktrees know" in finding.what for finding in team.look())
+    assert "were brought up to it" in " ".join(team.fix())
+    tasks = team.sh.tasks(team.main)
+    assert (tasks["1"], tasks["2"]) == ("done", "done"), "done is never done twice"
+    assert team.sh.verb(team.two, "request-task")["epoch"] == 4, "the epoch goes on above any known"
+    assert team.sh.verb(team.one, "request-task")["task_id"] == 3
+
+
+def test_a_backup_from_before_a_peer_joined_again_leaves_no_ghost(team: Team) -> None:
+    backup = team.main.parent / "backup"
+    shutil.copytree(team.main / STATE, backup)
+    team.sh.peercoord(team.main, "down")
+    team.sh.up(team.main)
+    team.sh.verb(team.one, "request-task")
+    shutil.rmtree(team.main / STATE)
+    backup.rename(team.main / STATE)
+    team.fix()
+    again = team.sh.verb(team.one, "request-task")
+    assert (again["task_id"], again["epoch"]) == (2, 3)
+    living = [path.name for path in (team.main / STATE / "peers").iterdir()]
+    assert sorted(name.partition("~")[0] for name in living) == ["instance-1", "instance-2"]
+
+
+# -- worktrees ---------------------------------------------------------------------------------------------------
+
+
+def test_a_cleaned_worktree_gets_its_files_back_and_keeps_its_task(team: Team) -> None:
+    team.sh.git(team.one, "clean", "-qfdx")
+    assert not (team.one / ".claude-instance").exists()
+    found = team.look()
+    assert any(".claude-instance/" in finding.what for finding in found)
+    assert all(finding.hint == recovery.FIX for finding in found)
+    team.fix()
+    again = team.sh.verb(team.one, "request-task")
+    assert (again["task_id"], again["epoch"], again["held_before"]) == (2, 1, True)
+    kept = json.loads((team.one / ".claude-instance" / "progress.json").read_bytes())
+    assert kept["assigned_tasks"][-1]["achievements"] == ["half of it"]
+    assert (team.one / "memory-bank" / "techContext.md").exists()
+    team.goes_on(epoch=1)
+
+
+def test_both_cleaned_at_once(team: Team) -> None:
+    for tree in (team.main, team.one, team.two):
+        team.sh.git(tree, "clean", "-qfdx")
+    said = " ".join(team.fix())
+    assert "4 tasks are back, 0 of them done" in said, "nobody is left who knows what was done"
+    assert team.sh.verb(team.one, "request-task")["task_id"] == 2
+    assert len(team.sh.agents()) == 2
+
+
+def test_a_stash_takes_nothing_of_ours(team: Team) -> None:
+    (team.one / "new.txt").write_text("new")
+    for tree in (team.main, team.one):
+        team.sh.git(tree, "stash", "-q", "-u")
+    assert team.look() == []
+    team.sh.git(team.one, "stash", "pop", "-q")
+    (team.one / "new.txt").unlink()
+    team.goes_on(epoch=1)
+
+
+def test_a_stash_of_everything_is_mended(team: Team) -> None:
+    for tree in (team.main, team.one):
+        (tree / "new.txt").write_text("new")
+        team.sh.git(tree, "stash", "-q", "-a")
+    assert not (team.main / STATE).exists()
+    team.fix()
+    team.sh.git(team.main, "status")
+    assert team.sh.verb(team.one, "request-task")["task_id"] in (1, 2)
+
+
+def test_garbage_collection_takes_nothing(team: Team) -> None:
+    team.sh.git(team.main, "gc", "-q", "--prune=now")
+    team.sh.git(team.main, "worktree", "prune", "--expire=now")
+    assert team.look() == []
+    team.goes_on(epoch=1)
+
+
+@pytest.mark.parametrize("way", ["git worktree remove", "rm -rf"])
+def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
+    if way == "rm -rf":
+        shutil.rmtree(team.one)
+    else:
+        team.sh.git(team.main, "worktree", "remove", team.one)
+    assert any("instance-1" in finding.what for finding in team.look())
+    team.fix()
+    tasks = team.sh.tasks(team.main)
+    assert (tasks["1"], tasks["2"]) == ("done", "ready" if way != "rm -rf" else tasks["2"])
+    made = team.sh.up(team.main, 2)
+    assert not made["warnings"]
+    again = team.sh.verb(team.one, "request-task")
+    assert again["task_id"] == 2
+    assert len(team.sh.agents()) == 2
+
+
+def test_a_moved_worktree(team: Team) -> None:
+    moved = team.one.with_name("another place")
+    team.one.rename(moved)
+    team.fix()
+    team.one = moved
+    assert team.sh.verb(moved, "check-status")["instance_id"] == "instance-1"
+    team.goes_on(epoch=1)
+
+
+def test_a_moved_main_checkout(team: Team) -> None:
+    moved = team.main.with_name("moved")
+    team.main.rename(moved)
+    told = team.sh.verb(team.one, "check-status")
+    assert told["exit"] == 3, told
+    assert str(team.main) in told["message"]
+    assert "is gone" in recovery.look(context.find(str(team.one)))[0].what
+    team.main = moved
+    team.fix()
+    team.goes_on(epoch=1)
+    assert team.sh.git(team.one, "status", "--porcelain") == ""
+
+
+def test_a_deleted_main_checkout_is_explained_and_nothing_else_is_touched(team: Team) -> None:
+    shutil.rmtree(team.main)
+    before = {key for key in snapshot(team.one) if not key.startswith(".claude-instance")}
+    found = recovery.look(context.find(str(team.one)))
+    assert found[0].fix is None
+    assert "restore it from a backup" in found[0].hint
+    assert team.sh.verb(team.one, "request-task")["exit"] == 3
+    assert {key for key in snapshot(team.one) if not key.startswith(".claude-instance")} == before
+
+
+def test_a_bank_that_went_into_a_stash_is_not_made_anew(sh: Shell) -> None:
+    repo = sh.repository()
+    (repo / "memory-bank").mkdir()
+    (repo / "memory-bank" / "techContext.md").write_text("# Tech\n")
+    sh.up(repo, 1)
+    sh.git(repo, "stash", "-q", "-u")
+    assert not (repo / "memory-bank").exists()
+    found = recovery.look(context.find(str(repo)))
+    assert "has it" in found[0].what
+    for finding in found:
+        if finding.fix:
+            finding.fix()
+    assert not (repo / "memory-bank").exists()
+    sh.run(repo, "sh", "-c", found[0].hint)
+    assert recovery.look(context.find(str(repo))) == []
+
+
+def test_down_works_where_nothing_is_as_it_was(team: Team) -> None:
+    delete(team)
+    shutil.rmtree(team.one)
+    shutil.rmtree(team.two / ".claude-instance")
+    done = team.sh.peercoord(team.main, "down", "--purge")
+    assert "actions" in done, done
+    assert team.sh.agents() == []
+    assert not (team.main / ".git" / "peercoord").exists()
+
+
+def test_a_project_is_found_by_its_record_alone(team: Team) -> None:
+    delete(team)
+    assert recovery.find(str(team.one)).project == str(team.main)
+    assert recovery.find(str(team.main)).project == str(team.main)
+    assert repository.is_known(repository.discover(team.main))
+    assert (BIN / "peercoord").exists()
