@@ -1,0 +1,131 @@
+"""Real processes on the real disk: every task in one pair of hands, whoever is killed or stopped, and whenever."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support import crowd, tree
+from support.memory import MemoryDisk
+
+from peercoord import Peer
+from peercoord.core import names, records
+from peercoord.roles import root as roots
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.queue import Queue
+
+CROWDS = [pytest.param(8, 200, 1), *(pytest.param(32, 1000, seed, marks=pytest.mark.slow) for seed in range(5))]
+KILLED = [pytest.param(6, 150, 1), *(pytest.param(16, 600, seed, marks=pytest.mark.slow) for seed in range(10))]
+
+
+def told(said: list[str], word: str) -> Counter[tuple[str, int]]:
+    """Count what was said of a task at an epoch."""
+    lines = (line.split() for line in said)
+    return Counter((line[1], int(line[2])) for line in lines if line[0] == word)
+
+
+def check_all_done(disk: MemoryDisk, tasks: int) -> dict[str, int]:
+    """Assert that every task is done, with a result; give the epoch at which each was."""
+    tree.check_at_rest(disk)
+    where = tree.tickets(disk)
+    assert len(where) == tasks
+    assert not [task for task, paths in where.items() if paths != [names.done(task)]]
+    results = (names.parse_result(path.rpartition("/")[2]) for path in disk.files() if path.startswith("results/"))
+    epochs = {}
+    for task, epoch, outcome in filter(None, results):
+        if outcome == "done":
+            epochs[task] = max(epochs.get(task, 0), epoch)
+    assert len(epochs) == tasks
+    return epochs
+
+
+@pytest.mark.parametrize(("workers", "tasks", "seed"), CROWDS)
+def test_every_task_is_claimed_once_and_none_is_lost(tmp_path: Path, workers: int, tasks: int, seed: int) -> None:
+    answer = crowd.run("claim", tmp_path, workers=workers, tasks=tasks, seed=seed)
+    assert answer["failed"] == []
+    check_all_done(crowd.snapshot(tmp_path), tasks)
+    everything = {(str(number), 1): 1 for number in range(tasks)}
+    assert told(answer["said"], "claimed") == everything
+    assert told(answer["said"], "done") == everything
+    hands = Counter(line.split()[3] for line in answer["said"])
+    assert len(hands) > workers // 2, "so few took part that nothing was raced for"
+
+
+@pytest.mark.parametrize(("workers", "tasks", "seed"), KILLED)
+def test_with_some_killed_every_task_is_still_done_once(tmp_path: Path, workers: int, tasks: int, seed: int) -> None:
+    answer = crowd.run("claim", tmp_path, workers=workers, tasks=tasks, seed=seed, kills=tasks // 15)
+    assert answer["failed"] == []
+    assert answer["killed"] > 0
+    epochs = check_all_done(crowd.snapshot(tmp_path), tasks)
+    claimed, done = told(answer["said"], "claimed"), told(answer["said"], "done")
+    assert set(claimed.values()) <= {1}, "two held one task at one epoch"
+    assert set(done.values()) <= {1}
+    assert len({task for task, _ in done}) == len(done), "a task was done twice"
+    assert all(epochs[task] == epoch for task, epoch in done)
+    assert all(epoch <= epochs[task] for task, epoch in claimed)
+
+
+@pytest.mark.parametrize("rounds", [6, pytest.param(60, marks=pytest.mark.slow)])
+def test_janitors_that_sweep_at_once_give_everything_back_once(tmp_path: Path, rounds: int) -> None:
+    answer = crowd.run("sweep", tmp_path, janitors=3, rounds=rounds, tasks=30)
+    assert answer["failed"] == 0
+    disk = crowd.snapshot(tmp_path)
+    tree.check_at_rest(disk)
+    assert len(tree.tickets(disk)) == 30
+
+
+@pytest.mark.parametrize("rounds", [150, pytest.param(1000, marks=pytest.mark.slow)])
+def test_what_is_added_while_its_dependency_is_completed_never_waits_for_nothing(tmp_path: Path, rounds: int) -> None:
+    answer = crowd.run("place", tmp_path, rounds=rounds)
+    assert answer["failed"] == [0, 0]
+    stuck = {task: state for task, state in answer["states"].items() if task[0] == "b" and state[0] != "ready"}
+    assert stuck == {}
+    assert len(answer["states"]) == 2 * rounds
+
+
+@pytest.mark.parametrize("moves", [2000, pytest.param(50_000, marks=pytest.mark.slow)])
+def test_a_ticket_that_travels_without_rest_is_found(tmp_path: Path, moves: int) -> None:
+    answer = crowd.run("motion", tmp_path, moves=moves)
+    assert answer["failed"] == 0
+    assert answer["looks"] > 10
+    assert (answer["missed"], answer["short"]) == (0, 0), answer
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_a_peer_evicted_while_stopped_hears_who_holds_its_task_and_rejoins(tmp_path: Path, turn: int) -> None:
+    queue = Queue(roots.create(f"{tmp_path}/{names.ROOT}", "race"))
+    queue.add(records.define("5", "x"))
+    words = [sys.executable, "-c", "import sys; from support.crowd import stopped; stopped(sys.argv[1])", str(tmp_path)]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=here) as process:
+        assert process.stdout is not None
+        me = process.stdout.readline().split()[0]
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        who = names.parse_incarnation(me)
+        assert who is not None
+        with Peer.join(tmp_path, "holder") as holder:
+            assert Janitor(queue, "holder").evict(who, holder.membership.me, f"turn {turn}")
+            task = holder.request()
+            assert task is not None
+            assert (task.id, task.epoch) == ("5", 2)
+            process.send_signal(signal.SIGCONT)
+            answer = json.loads(process.communicate(timeout=30)[0])
+            assert process.returncode == 0
+            for step in ("report", "complete", "release"):
+                code, message = answer["said"][step]
+                assert code == "evicted", step
+                assert message == f"{me} was evicted by holder; task 5 is held by holder now (epoch 2)"
+            for step in ("beat", "request"):
+                assert answer["said"][step] == ["evicted", f"{me} was evicted by holder"]
+            assert answer["again"].startswith("zombie~2.")
+            assert queue.find("5").detail == str(holder.membership.me)
+            assert queue.definition("5").set_aside is None
+            holder.complete(task)
+    tree.check(crowd.snapshot(tmp_path))

@@ -1,0 +1,305 @@
+"""Crowds of real processes on a real directory: what the race tests let loose.
+
+Each job runs in a process of its own, the nursery, which loads everything once and forks its children from there; a
+barrier lets them start together. It prints what happened as JSON. Chance is seeded, the interleaving is the kernel's.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from peercoord.core import names, records
+from peercoord.core.errors import LostError, NotFoundError
+from peercoord.core.names import Ticket
+from peercoord.fs.disk import Disk
+from peercoord.roles import membership as members
+from peercoord.roles import root as roots
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.peer import Peer, judge
+from peercoord.roles.queue import Queue
+from support.memory import MemoryDisk
+
+FORK = multiprocessing.get_context("fork")
+
+
+class Hasty(Disk):
+    """The real disk without waiting for the platter: a race is no other for it, and there are many to run."""
+
+    def create(self, path: str, data: bytes, durable: bool) -> None:
+        super().create(path, data, False)
+
+    def sync(self, path: str) -> None:
+        return
+
+
+def run(job: str, project: Path, **arguments: Any) -> Any:
+    """Run a job in a nursery of its own and give what it says."""
+    words = [sys.executable, "-c", "from support.crowd import main; main()", job, str(project), json.dumps(arguments)]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    done = subprocess.run(words, capture_output=True, text=True, env=here, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    job, project, arguments = sys.argv[1:]
+    roots.Disk = Hasty  # type: ignore[misc, assignment]
+    sys.stdout.write(json.dumps(JOBS[job](project, **json.loads(arguments))))
+
+
+def snapshot(project: Path) -> MemoryDisk:
+    """Read a whole coordination directory into memory, to be checked at leisure."""
+    root, disk = project / names.ROOT, MemoryDisk()
+    for path in sorted(root.rglob("*")):
+        inside = str(path.relative_to(root))
+        if path.is_dir():
+            disk.mkdir(inside)
+        else:
+            disk.create(inside, path.read_bytes(), False)
+    return disk
+
+
+# -- what the processes do -----------------------------------------------------------------------------------------
+
+
+def _opened(project: str, chance: random.Random | None = None) -> roots.Root:
+    root = roots.open_root(f"{project}/{names.ROOT}")
+    if chance:
+        root.chance = lambda: chance.getrandbits(32)
+    return root
+
+
+def _fill(project: str, tasks: int, seed: int) -> None:
+    """Add tasks of random priority, a third of them waiting for one or two others."""
+    chance = random.Random(seed)
+    queue = Queue(roots.create(f"{project}/{names.ROOT}", "race"))
+    for number in range(tasks):
+        needs = chance.sample(range(number), min(number, chance.choice((0, 0, 0, 0, 1, 2))))
+        definition = records.define(
+            str(number), f"Task {number}", priority=chance.choice(names.PRIORITIES), dependencies=needs
+        )
+        queue.bear(definition, number, durable=False)
+
+
+def _worker(project: str, name: str, seed: int, told: int, start: Callable[[], object]) -> None:
+    """Join, wait for the others, then claim and complete until nothing is ready, telling of each claim and end."""
+    peer = Peer.join(project, name)
+    peer = Peer.resume(_opened(project, random.Random(f"{seed} {name}")), peer.membership.me)
+    start()
+    while task := peer.request():
+        os.write(told, f"claimed {task.id} {task.epoch} {os.getpid()}\n".encode())
+        peer.complete(task)
+        os.write(told, f"done {task.id} {task.epoch} {os.getpid()}\n".encode())
+    peer.leave()
+
+
+def _child(act: Callable[[], object]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            act()
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return pid
+
+
+def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> dict[str, Any]:
+    """Let a crowd work off a list; kill some at random instants, evict the dead and let others take their names."""
+    _fill(project, tasks, seed)
+    chance = random.Random(seed)
+    reading, writing = os.pipe()
+    barrier = FORK.Barrier(workers)
+    crowd = {}
+    for number in range(workers):
+        name = f"w{number}"
+        crowd[_child(lambda name=name: _worker(project, name, seed, writing, barrier.wait))] = name
+    said, killed, failed = "", 0, []
+    due = sorted(chance.sample(range(1, tasks), kills)) if kills else []
+    pending: set[int] = set()
+    boss = Peer.join(project, "boss") if kills else None
+    while crowd:
+        select.select([reading], [], [], 0.05)  # or else someone may have died without a word
+        said += _heard(reading)
+        if due and said.count("claimed") >= due[0] and crowd.keys() - pending:
+            due.pop(0)
+            victim = chance.choice(sorted(crowd.keys() - pending))
+            os.kill(victim, signal.SIGKILL)
+            pending.add(victim)
+        pid, status = os.waitpid(-1, 0 if pending else os.WNOHANG)
+        if not pid:
+            continue
+        name = crowd.pop(pid)
+        if os.WIFSIGNALED(status):
+            pending.discard(pid)
+            killed += 1
+            _bury(boss, name)
+            crowd[_child(lambda name=name: _worker(project, name, seed, writing, lambda: None))] = name
+        elif status:
+            failed.append(name)
+    said += _heard(reading)
+    if boss:
+        Janitor(boss.queue, "boss").tidy()
+        while task := boss.request():
+            said += f"claimed {task.id} {task.epoch} 0\n"
+            boss.complete(task)
+            said += f"done {task.id} {task.epoch} 0\n"
+        boss.leave()
+    return {"said": said.splitlines(), "killed": killed, "failed": failed}
+
+
+def _heard(reading: int) -> str:
+    """Read what has been told so far, without waiting for more."""
+    os.set_blocking(reading, False)
+    heard = b""
+    while True:
+        try:
+            part = os.read(reading, 1 << 16)
+        except BlockingIOError:
+            return heard.decode()
+        heard += part
+
+
+def _bury(boss: Peer | None, name: str) -> None:
+    assert boss is not None
+    for who in members.living(boss.root):
+        verdict = judge(boss.root, who)
+        if who.peer == name and verdict.state == "dead":
+            Janitor(boss.queue, "boss").evict(who, boss.membership.me, verdict.because)
+
+
+def sweep(project: str, janitors: int, rounds: int, tasks: int) -> dict[str, Any]:
+    """Let several janitors sweep one departed peer at once, round after round."""
+    root = roots.create(f"{project}/{names.ROOT}", "race")
+    queue = Queue(root)
+    for number in range(tasks):
+        queue.bear(records.define(str(number), "x"), number, durable=False)
+    boss = Peer.join(project, "boss")
+    failed = 0
+    for _ in range(rounds):
+        victim = members.join(root, "victim", {}, lambda who: judge(root, who), lambda *_: None)
+        for seen in list(queue.survey().values()):
+            root.files.move(seen.path, names.claim(victim.home, Ticket(seen.task, seen.epoch + 1)))
+        root.files.move(names.leader(names.LEADER, 0), names.leader(victim.home, 0))
+        root.files.move(victim.home, names.departed_dir(victim.me, boss.membership.me))
+        barrier = FORK.Barrier(janitors)
+
+        def tidy(barrier: Any = barrier) -> None:
+            queue = Queue(_opened(project), "janitor")
+            queue.root.protocol["settings"] = {"max_attempts": 10**9}
+            barrier.wait()
+            Janitor(queue, "janitor").tidy()
+
+        pids = [_child(tidy) for _ in range(janitors)]
+        failed += sum(os.waitpid(pid, 0)[1] != 0 for pid in pids)
+        states = queue.survey()
+        failed += sum(seen.state != "ready" for seen in states.values()) + (len(states) != tasks)
+    boss.leave()
+    return {"failed": failed}
+
+
+def place(project: str, rounds: int) -> dict[str, Any]:
+    """Complete a task while another that depends on it is being added, round after round."""
+    queue = Queue(roots.create(f"{project}/{names.ROOT}", "race"))
+    for number in range(rounds):
+        queue.bear(records.define(f"a{number}", "x"), number, durable=False)
+    together = FORK.Barrier(2)
+
+    def completer() -> None:
+        peer = Peer.join(project, "w")
+        for number in range(rounds):
+            peer.root.files.move(
+                queue.find(f"a{number}").path, names.claim(peer.membership.home, Ticket(f"a{number}", 1))
+            )
+            together.wait()
+            peer.complete(f"a{number}")
+        peer.leave()
+
+    def adder() -> None:
+        mine = Queue(_opened(project), "adder")
+        for number in range(rounds):
+            definition = records.define(f"b{number}", "x", dependencies=[f"a{number}"])
+            together.wait()
+            mine.bear(definition, rounds + number, durable=False)
+
+    pids = [_child(completer), _child(adder)]
+    failed = [os.waitpid(pid, 0)[1] for pid in pids]
+    states = queue.survey()
+    return {"failed": failed, "states": {task: [seen.state, seen.detail] for task, seen in states.items()}}
+
+
+def motion(project: str, moves: int) -> dict[str, Any]:
+    """Look for a task, again and again, while its ticket travels as fast as renames go."""
+    queue = Queue(roots.create(f"{project}/{names.ROOT}", "race"))
+    for number in range(50):
+        queue.bear(records.define(str(number), "x"), number, durable=False)
+    peer = Peer.join(project, "w")
+    over = FORK.Event()
+
+    def mover() -> None:
+        claims = names.claims_dir(peer.membership.home)
+        for epoch in range(moves):
+            assert peer.root.files.move(names.ready(2, 7, Ticket("7", epoch)), f"{claims}/7~{epoch + 1}")
+            assert peer.root.files.move(f"{claims}/7~{epoch + 1}", names.ready(2, 7, Ticket("7", epoch + 1)))
+        over.set()
+
+    pid = _child(mover)
+    looks = missed = surveys = short = 0
+    while not over.is_set():
+        looks += 1
+        try:
+            queue.find("7")
+        except NotFoundError:
+            missed += 1
+        if looks % 10 == 0:
+            surveys += 1
+            short += len(queue.survey()) != 50
+    failed = os.waitpid(pid, 0)[1]
+    peer.leave()
+    return {"failed": failed, "looks": looks, "missed": missed, "surveys": surveys, "short": short}
+
+
+def stopped(project: str) -> None:
+    """A peer that holds a task and reports on it without a pause, until it is told that it no longer does."""
+    peer = Peer.join(project, "zombie")
+    task = peer.request()
+    assert task is not None
+    sys.stdout.write(f"{peer.membership.me} {task.id}\n")
+    sys.stdout.flush()
+    count = 0
+    try:
+        while True:
+            count += 1
+            peer.report(task, (count % 100) / 100)
+    except LostError as error:
+        said = {"report": [error.code, error.message]}
+    for name, step in (
+        ("complete", lambda: peer.complete(task)),
+        ("release", lambda: peer.release(task)),
+        ("beat", peer.membership.beat),
+        ("request", peer.request),
+        ("report", lambda: peer.report(task, 0.5)),
+    ):
+        try:
+            step()
+            said[name] = ["done", ""]
+        except LostError as error:
+            said[name] = [error.code, error.message]
+    again = Peer.join(project, "zombie")
+    sys.stdout.write(json.dumps({"said": said, "reports": count, "again": str(again.membership.me)}))
+    again.leave()
+
+
+JOBS: dict[str, Callable[..., Any]] = {"claim": claim, "sweep": sweep, "place": place, "motion": motion}
