@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from memory.helpers import DOCUMENTS, note, places, texts
+from memory.helpers import DOCUMENTS, TECH, note, places, texts
 
 from peercoord.core.errors import UsageError
 from peercoord.core.memory import ledger, sections
@@ -18,7 +18,7 @@ from peercoord.core.memory.undo import undo
 if TYPE_CHECKING:
     from peercoord.core.memory.conflicts import Merge3
     from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.outcome import Outcome
+    from peercoord.core.memory.outcome import Candidate, Outcome
 
 NAME = "techContext.md"
 NEW = ("Something new", "And below it")
@@ -193,3 +193,48 @@ def _without_insertion(before: bytes, after: bytes) -> list[bytes]:
     """All that is left when one run of bytes is cut out of a text that grew."""
     grown = len(after) - len(before)
     return [after[:at] + after[at + grown :] for at in range(len(before) + 1)]
+
+
+@settings(parent=RELAXED, max_examples=25)
+@given(st.data())
+def test_over_many_merges_and_decisions_each_text_stands_once(merge3: Merge3, data: st.DataObject) -> None:
+    """Peers work from old and new states, people decide and edit, and leaders repeat what was done before."""
+    document = data.draw(st.sampled_from([TECH, TECH.replace(b"\n", b"\r\n"), DOCUMENTS["setext_tight"]]))
+    states, store = [document], texts(document)
+    made: dict[str, Contribution] = {}
+    settled: dict[str, str] = {}
+    candidates: list[Candidate] = []
+    for turn in range(data.draw(st.integers(2, 6))):
+        for number in range(data.draw(st.integers(0, 4))):
+            seen = data.draw(st.sampled_from(states))
+            spot = data.draw(st.sampled_from(sections.split(seen).sections[1:]))
+            word, more = f"word-{turn}-{number}", {"peer": f"i-{number}", "time": turn, "source": f"call:{turn}"}
+            more["critical"] = data.draw(st.integers(0, 5)) == 0
+            if data.draw(st.booleans()):
+                one = note(f"- {word}", spot.path, **more)  # type: ignore[arg-type]
+            else:
+                text = _changed(spot.text, "first line", word)
+                one = note(text, spot.path, kind="update", base=spot.hash, **more)  # type: ignore[arg-type]
+            made[one.id] = one
+        pending = [one for one in made.values() if one.id not in settled]
+        given_ = list(made.values()) if data.draw(st.booleans()) else pending
+        outcome = merge(NAME, document, given_, store, merge3, candidates=candidates, settled=settled)
+        assert places(outcome).keys() == {one.id for one in pending}
+        document, candidates = outcome.document, [*outcome.standing, *outcome.candidates]
+        settled |= dict.fromkeys((*outcome.applied, *outcome.duplicates), "merged")
+        settled |= dict.fromkeys(outcome.superseded, "superseded")
+        if candidates and data.draw(st.booleans()):
+            chosen = candidates.pop(data.draw(st.integers(0, len(candidates) - 1)))
+            if data.draw(st.booleans()):
+                document = decide(NAME, document, chosen, chosen.takes["both"]).document
+                settled |= dict.fromkeys(chosen.members, "decided")
+            else:
+                settled |= dict.fromkeys(chosen.members, "rejected")
+        elif data.draw(st.booleans()):
+            document += f"by hand {turn}\n".encode()
+        states.append(document)
+        store |= texts(document)
+    for one in made.values():
+        if one.kind == "addition":
+            stands = sections.plain(document).split("\n").count(one.content)
+            assert stands == (settled.get(one.id) in ("merged", "decided")), (one.content, settled.get(one.id))
