@@ -194,9 +194,7 @@ class Database:
         uri = f"file:{quote(str(self.address.path))}?mode=rw"
 
         def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
-            connection.text_factory = lambda data: data.decode("utf-8", "replace")
-            return connection
+            return sqlite3.connect(uri, uri=True, timeout=self.wait, isolation_level=None)
 
         engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
 

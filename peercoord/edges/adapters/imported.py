@@ -12,6 +12,7 @@ as edges they would be cycles. A task that depends on a step, ``"3.1"``, depends
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from peercoord.core import ids, records
@@ -60,7 +61,7 @@ class Reading:
     refused: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Origin:
     """Where rows come from.
 
@@ -76,7 +77,7 @@ class Origin:
     tag: str | None = None
     home: Path | None = None
 
-    @property
+    @cached_property
     def noted(self) -> str:
         """The path as it is noted."""
         inside = self.home is not None and self.path.is_relative_to(self.home)

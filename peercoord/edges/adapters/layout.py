@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, TableClause
+    from sqlalchemy import ColumnElement, Connection, Select, TableClause
 
 PROJECT = ("project", "project_name", "project_key", "project_id", "project_path")
 OUTWARD = ("assigned_instance", "instance_progress", "coordination_data")
@@ -59,7 +59,20 @@ class Shape:
 
         clause = self.clause()
         query = select(*[clause.c[self.columns[name].name] for name in wanted]).where(*where)
-        return Table(list(wanted), connection.execute(query).all())
+        return Table(list(wanted), _all(connection, query))
+
+
+def _all(connection: Connection, query: Select[Any]) -> Sequence[Any]:
+    """Give all rows. Text that is not UTF-8 costs its bad bytes, not the table; asked for only where there is some."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        return connection.execute(query).all()
+    except OperationalError as error:
+        if "decode" not in str(error.orig) or connection.connection.driver_connection is None:
+            raise
+        connection.connection.driver_connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        return connection.execute(query).all()
 
 
 class Layout:

@@ -1,9 +1,12 @@
 """What a database remembers of a team: which one it belongs to, the term of its leader, and what was last agreed on.
 
-Two tables of our own, made beside the others::
+Three tables of our own, made beside the others::
 
     peercoord_store   one row for each coordination directory: its store id, its project, the highest term
-    peercoord_sync    one row for each task and list: our mark, their digest, and both sides' values (the ancestor)
+    peercoord_sync    one row for each task and list: our mark and their digest, as they were when both last agreed
+    peercoord_base    beside it, both sides' values as they were then: the ancestor
+
+The first of the last two is read whole at every sync, and so is small; the other only for what has changed.
 
 Promise: the term is checked and stored by one statement, before anything else is written; whoever comes with a lower
 one finds that it changed no row. On SQLite that transaction is the only writer from its beginning on; on
@@ -31,7 +34,10 @@ _MAKE = (
     " (store_id VARCHAR(64) NOT NULL PRIMARY KEY, project TEXT, term BIGINT NOT NULL, adopted_at TEXT)",
     "CREATE TABLE IF NOT EXISTS peercoord_sync"
     " (store_id VARCHAR(64) NOT NULL, place VARCHAR(200) NOT NULL, task_id VARCHAR(64) NOT NULL,"
-    " mark TEXT, digest TEXT, base TEXT, PRIMARY KEY (store_id, place, task_id))",
+    " mark TEXT, digest TEXT, PRIMARY KEY (store_id, place, task_id))",
+    "CREATE TABLE IF NOT EXISTS peercoord_base"
+    " (store_id VARCHAR(64) NOT NULL, place VARCHAR(200) NOT NULL, task_id VARCHAR(64) NOT NULL,"
+    " base TEXT, PRIMARY KEY (store_id, place, task_id))",
 )
 _TERM = "SELECT term FROM peercoord_store WHERE store_id = :store"
 _STORES = "SELECT store_id, project FROM peercoord_store ORDER BY store_id"
@@ -40,15 +46,17 @@ _ENTER = "INSERT INTO peercoord_store (store_id, project, term, adopted_at) VALU
 _FORGET = (
     "DELETE FROM peercoord_store WHERE store_id = :store",
     "DELETE FROM peercoord_sync WHERE store_id = :store",
+    "DELETE FROM peercoord_base WHERE store_id = :store",
 )
 _AGREED = "SELECT task_id, mark, digest FROM peercoord_sync WHERE store_id = :store AND place = :place"
-_BASES = "SELECT task_id, base FROM peercoord_sync WHERE store_id = :store AND place = :place"
+_BASES = "SELECT task_id, base FROM peercoord_base WHERE store_id = :store AND place = :place"
 _SOME_BASES = f"{_BASES} AND task_id IN :tasks"
 _REMEMBER = (
-    "INSERT INTO peercoord_sync (store_id, place, task_id, mark, digest, base)"
-    " VALUES (:store, :place, :task, :mark, :digest, :base)"
-    " ON CONFLICT (store_id, place, task_id) DO UPDATE"
-    " SET mark = excluded.mark, digest = excluded.digest, base = excluded.base"
+    "INSERT INTO peercoord_sync (store_id, place, task_id, mark, digest)"
+    " VALUES (:store, :place, :task, :mark, :digest)"
+    " ON CONFLICT (store_id, place, task_id) DO UPDATE SET mark = excluded.mark, digest = excluded.digest",
+    "INSERT INTO peercoord_base (store_id, place, task_id, base) VALUES (:store, :place, :task, :base)"
+    " ON CONFLICT (store_id, place, task_id) DO UPDATE SET base = excluded.base",
 )
 _MOST = 400  # ids in one statement
 
@@ -184,4 +192,5 @@ class Ledger:
             }
             for task, (mark, digest, base) in agreed.items()
         ]
-        connection.execute(text(_REMEMBER), values)
+        for statement in _REMEMBER:
+            connection.execute(text(statement), values)

@@ -41,6 +41,7 @@ class RowSight:
         agreed: What was agreed on, by task.
         bases: Reads what was agreed on, and says which tasks someone else has agreed on since.
         origin: Where tasks come from that are taken in.
+        memo: Values of rows by task and digest, kept from one look to the next.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class RowSight:
         agreed: Mapping[str, tuple[str, str]],
         bases: Bases,
         origin: Origin,
+        memo: dict[str, tuple[str, Json | None]],
     ) -> None:
-        self.layout, self.tables, self.origin = layout, tables, origin
+        self.layout, self.tables, self.origin, self.memo = layout, tables, origin, memo
         self.term, self.agreed = term, agreed
         self.overtaken: set[str] = set()
         self._bases = bases
@@ -60,6 +62,7 @@ class RowSight:
         self.digests = self._digests()
         self._rows: dict[str, Row] | None = None
         self._reading: Reading | None = None
+        self._by_task: dict[str, Imported] = {}
 
     # -- what changed ----------------------------------------------------------------------------------------
 
@@ -71,13 +74,14 @@ class RowSight:
         if not self.layout.stands_alone:
             return self._grouped(key)
         found: dict[str, str] = {}
+        missing = sum(name not in self.layout.tasks.columns for name in OUTWARD)
+        encoded, records = _encoder((None,) * missing), self.records
         for row in tasks.tuples:
             value = row[key]
             task = str(value) if type(value) is int else words.identifier(value)
-            text = repr(tuple(row)).encode("utf-8", "surrogatepass")
-            found[task] = TWICE if task in found else blake2b(text, digest_size=9).hexdigest()
-            self.records[task] = row
-        return {task: digest for task, digest in found.items() if ids.is_id(task)}
+            found[task] = TWICE if task in found else blake2b(encoded(row), digest_size=9).hexdigest()
+            records[task] = row
+        return found
 
     def _grouped(self, key: int) -> dict[str, str]:
         """Digest each topmost row together with all that says something of it: rows below, edges, steps."""
@@ -100,7 +104,7 @@ class RowSight:
                 task = words.identifier(row[at])
                 if top.get(task, task) in parts:
                     parts[top.get(task, task)].append(repr(tuple(row)))
-        return {task: _digest(said) for task, said in parts.items() if ids.is_id(task)}
+        return {task: _digest(said) for task, said in parts.items()}
 
     def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
         """Give what was agreed on for these tasks; ``overtaken`` names those that someone has agreed on since."""
@@ -111,11 +115,15 @@ class RowSight:
 
     def row(self, task: str) -> Json | None:
         """Give the values of a task; ``None`` if its row is none, or there are two."""
-        if self.digests.get(task) in (None, TWICE):
+        digest = self.digests.get(task, TWICE)
+        if digest == TWICE:
             return None
-        found = self._alone(task) if self.layout.stands_alone else None
-        found = found or self._imported().get(task)
-        return None if found is None else self._values(found)
+        known = self.memo.get(task)
+        if known is None or known[0] != digest:
+            found = self._alone(task) if self.layout.stands_alone and self._reading is None else None
+            found = found or self._imported().get(task)
+            known = self.memo[task] = (digest, None if found is None else self._values(found))
+        return known[1]
 
     def raw(self, task: str) -> Json:
         """Give a task's row by lower-case column."""
@@ -149,7 +157,9 @@ class RowSight:
         return self._reading
 
     def _imported(self) -> dict[str, Imported]:
-        return {task.definition.task: task for task in self._all().tasks}
+        if not self._by_task:
+            self._by_task = {task.definition.task: task for task in self._all().tasks}
+        return self._by_task
 
     def _values(self, found: Imported) -> Json:
         keys, task = self.layout.keys, found.definition.task
@@ -215,6 +225,23 @@ def theirs(found: Imported, texts: Iterable[str]) -> Json:
         "raw_steps": raw.get("subtasks", []),
         "reason": found.reason,
     }
+
+
+def _encoder(more: tuple[None, ...]) -> Callable[[Sequence[Any]], bytes]:
+    """Give what writes a row as bytes, the same for the same row: this is done ten thousand times in a row.
+
+    Args:
+        more: What its columns will hold that are yet to be added.
+    """
+    from orjson import JSONEncodeError, dumps
+
+    def encoded(row: Sequence[Any]) -> bytes:
+        try:
+            return dumps((*row, *more), default=repr)
+        except JSONEncodeError:  # a character that is none
+            return repr((*row, *more)).encode("utf-8", "surrogatepass")
+
+    return encoded
 
 
 def _digest(said: Sequence[str]) -> str:

@@ -75,6 +75,7 @@ class DatabaseStore:
         self.database, self.team, self.now, self.tasks, self.take_over = database, team, now, tasks, take_over
         self.ledger = Ledger(team.store_id, team.project, database.address.shown)
         self.backup = ""
+        self._memo: dict[str, tuple[str, Json | None]] = {}
 
     @property
     def name(self) -> str:
@@ -121,7 +122,7 @@ class DatabaseStore:
             self.ledger.refuse_others(connection)
         tables = self._read(connection, layout)
         term = self.ledger.term(connection)
-        return RowSight(layout, tables, term, agreed, lambda tasks: bases(tasks, agreed), self.origin)
+        return RowSight(layout, tables, term, agreed, lambda tasks: bases(tasks, agreed), self.origin, self._memo)
 
     def _read(self, connection: Connection, layout: Layout) -> Tables:
         if not layout.has_tasks:
@@ -209,6 +210,7 @@ class DatabaseStore:
         wrote = any(entry.outgoing for entry in entries)
         digests = found.digests if not wrote else self._sight(connection, lambda *_: ({}, set())).digests
         self.ledger.remember(connection, PLACE, _agreements(entries, held, digests, writer.refused))
+        self._memo.clear()
         return [(f"task {task}", why) for task, why in writer.refused.items()]
 
     def prepare(self, connection: Connection, term: int) -> None:
