@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS
 
 from peercoord.core.errors import UsageError
-from peercoord.core.memory import progress, sections
+from peercoord.core.memory import markdown, progress, sections
 from peercoord.core.memory.progress import BEGIN, END, Facts, Line, with_progress
 
 FACTS = Facts(23, 14, 3, 1, 0.61, [Line("instance-1", "working", "T-14", "OAuth callback", 0.75, note="auth.py")])
@@ -72,8 +72,8 @@ def test_words_of_others_never_become_markup(peer: str, title: str, note: str) -
     assert with_progress(with_progress(b"", foreign), plain) == with_progress(b"", plain)
 
 
-def blocks_of(facts: Facts) -> list[sections.Block]:
-    return sections.blocks(sections.plain(with_progress(b"", facts).partition(BEGIN.encode() + b"\n")[2]))
+def blocks_of(facts: Facts) -> list[markdown.Block]:
+    return markdown.blocks(sections.plain(with_progress(b"", facts).partition(BEGIN.encode() + b"\n")[2]))
 
 
 def test_escaped_text_reads_as_it_was_written() -> None:

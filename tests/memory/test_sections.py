@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, OUTLINES
 
 from peercoord.core.errors import UsageError
-from peercoord.core.memory import sections
+from peercoord.core.memory import markdown, sections
 
 PIECES = st.sampled_from(
     [
@@ -78,7 +78,7 @@ def test_a_section_alone_reads_as_it_does_in_its_document(text: str) -> None:
 @given(MARKDOWN)
 def test_every_line_with_text_is_in_exactly_one_block(text: str) -> None:
     text = sections.plain(text.encode())
-    lines = [line for block in sections.blocks(text) for line in block.text.split("\n")]
+    lines = [line for block in markdown.blocks(text) for line in block.text.split("\n")]
     assert [line for line in lines if line.strip()] == [line for line in text.split("\n") if line.strip()]
 
 
@@ -86,7 +86,7 @@ def test_every_line_with_text_is_in_exactly_one_block(text: str) -> None:
 def test_blocks_found_with_the_document_are_those_of_the_text_alone(text: str) -> None:
     for section in sections.split(text.encode()).sections:
         together = [(block.text, block.marker) for block in section.blocks]
-        assert together == [(block.text, block.marker) for block in sections.blocks(section.text)]
+        assert together == [(block.text, block.marker) for block in markdown.blocks(section.text)]
 
 
 def test_bytes_that_are_no_utf8_are_refused_with_their_place() -> None:
@@ -153,7 +153,7 @@ def test_the_text_about_the_whole_document_stands_below_its_one_title() -> None:
     [("  A   b ", "A b"), ("A ##", "A"), ("C#", "C#"), ("A <!-- x --> b", "A b"), ("#", ""), ("a <!-- b", "a <!-- b")],
 )
 def test_heading_text(raw: str, text: str) -> None:
-    assert sections.heading_text(raw) == text
+    assert markdown.heading_text(raw) == text
 
 
 def test_parse_path() -> None:
@@ -163,7 +163,7 @@ def test_parse_path() -> None:
 
 
 def test_blocks_that_say_the_same_have_one_key() -> None:
-    keys = [block.key for text in ("- a  ", "* a", "+ a", "1. a", "7. a") for block in sections.blocks(text)]
+    keys = [block.key for text in ("- a  ", "* a", "+ a", "1. a", "7. a") for block in markdown.blocks(text)]
     assert keys == ["- a", "- a", "- a", "1. a", "1. a"]
 
 

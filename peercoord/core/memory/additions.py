@@ -7,14 +7,15 @@ because half of it would read as something else.
 
 from __future__ import annotations
 
-from peercoord.core.memory import sections
+from peercoord.core.memory import markdown, sections
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.sections import Block, Section
+    from peercoord.core.memory.markdown import Block
+    from peercoord.core.memory.sections import Section
 
 
 def append(
@@ -32,13 +33,13 @@ def append(
     """
     if not additions:
         return text, [], []
-    there = section.blocks if section and section.text == text else sections.blocks(text)
+    there = section.blocks if section and section.text == text else markdown.blocks(text)
     keys, lines = {block.key for block in there}, {line.rstrip() for line in text.split("\n")}
     last = there[-1] if there else None
     parts, added, known = [text] if text else [], [], []
     for one in additions:
         content = sections.trimmed(one.content)
-        found = sections.blocks(content)
+        found = markdown.blocks(content)
         fresh = [block for block in found if block.key not in keys]
         if not fresh or (found[0].text.split("\n")[0].rstrip() in lines and _stands(content, text)):
             known.append(one)

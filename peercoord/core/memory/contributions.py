@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from peercoord.core import ids
 from peercoord.core.errors import BrokenFileError, UsageError
-from peercoord.core.memory import sections
-from peercoord.core.memory.sections import digest, heading_text
+from peercoord.core.memory import markdown, sections
+from peercoord.core.memory.sections import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def check_content(content: object) -> str:
             hint="divide it under several headings, or say it shorter",
             code="too-large",
         )
-    found = sections.headings(f"{content}\n\n{sections.SENTINEL}\n")
+    found = markdown.headings(f"{content}\n\n{markdown.SENTINEL}\n")
     if not found or found[-1].start != content.count("\n") + 2:
         raise UsageError(
             "the text ends inside an open code fence, comment or HTML block",
@@ -274,7 +274,7 @@ def _check_section(path: object, occurrence: object) -> None:
     if not isinstance(path, list) or not all(isinstance(part, str) for part in path):
         raise UsageError("'section' must be a list of headings, outermost first", code="bad-section")
     for part in path:
-        if len(part) > HEADING_CHARS or heading_text(part) != part:
+        if len(part) > HEADING_CHARS or markdown.heading_text(part) != part:
             raise UsageError(
                 f"heading {ids.shown(part)} is not allowed",
                 hint=f"one line of at most {HEADING_CHARS} characters, as it reads in the document",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from peercoord.core.memory import sections
+from peercoord.core.memory import markdown, sections
 from peercoord.core.memory.sections import fold, styled
 
 TYPE_CHECKING = False
@@ -138,7 +138,7 @@ class Draft:
         level = child.level if child else max(parent.level, 1) + 1
         eol = self.document.eol
         node = Node(path, level, styled(f"{'#' * level} {path[-1]}\n", eol))
-        made = sections.headings(sections.plain(node.head))
+        made = markdown.headings(sections.plain(node.head))
         if [heading.text for heading in made] != [path[-1]]:  # seven levels deep, or no text at all
             return None
         tail = before.tail
@@ -189,8 +189,8 @@ class Draft:
         text = sections.plain((node.head if node.level else b"") + node.lead + node.core + node.tail)
         if node.next is None:
             text += "\n\n"
-        following = sections.plain(node.next.head) if node.next else sections.SENTINEL
-        found = sections.headings(text + following)
+        following = sections.plain(node.next.head) if node.next else markdown.SENTINEL
+        found = markdown.headings(text + following)
         own = [heading.text for heading in found[:-1]]
         if not found or found[-1].start != text.count("\n"):
             return False

@@ -15,7 +15,7 @@ from collections import Counter
 
 from peercoord.core import ids
 from peercoord.core.errors import UsageError
-from peercoord.core.memory import additions, contributions, places, sections
+from peercoord.core.memory import additions, contributions, markdown, places, sections
 from peercoord.core.memory.contributions import Author, Contribution
 from peercoord.core.memory.places import Piece
 
@@ -257,9 +257,9 @@ def _fresh(text: str, settled: Sequence[Contribution]) -> str:
     """Give what of an additions file is not in the bank yet, block by block."""
     if not settled:
         return text
-    taken = Counter(block.key for one in settled for block in sections.blocks(one.content))
+    taken = Counter(block.key for one in settled for block in markdown.blocks(one.content))
     left = []
-    for block in sections.blocks(text):
+    for block in markdown.blocks(text):
         if taken[block.key]:
             taken[block.key] -= 1
         else:

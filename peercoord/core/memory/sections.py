@@ -13,30 +13,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
 
 from peercoord.core.errors import UsageError
+from peercoord.core.memory import markdown
+from peercoord.core.memory.markdown import heading_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
+    from peercoord.core.memory.markdown import Block, Heading, Span
 
     Path = tuple[str, ...]
-    Span = tuple[int, int, str]
-    """First line of a block, the line after its last, and its marker."""
 
 BOM = b"\xef\xbb\xbf"
 SEPARATOR = " › "
-SENTINEL = "# end"  # put after a text to see whether what follows it is still read as Markdown
 EOL = re.compile(rb"\r\n|\r|\n")
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _BLANKS = re.compile(rb"(?:[ \t]*(?:\r\n|\r|\n))*")
-_CLOSING = re.compile(r"(?:^|\s)#+$")
-_MARK = re.compile(r"<!--\s*peercoord:\s*approval\s*-->")
-_MARKER = re.compile(r"^ {0,3}(?:[-+*]|\d{1,9}([.)]))[ \t]*")
 
 
 class Section:
@@ -81,7 +75,9 @@ class Section:
     def blocks(self) -> list[Block]:
         """The blocks of the text, as they were found when the document was read."""
         skipped = len(EOL.findall(self.lead))
-        return _blocks(self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self._spans])
+        return markdown.blocks_at(
+            self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self._spans]
+        )
 
     def __repr__(self) -> str:
         return f"Section({shown(self.path)!r}, {self.occurrence}, {len(self.span)} bytes)"
@@ -135,39 +131,6 @@ class Document:
         return self.root.path + path, self.root
 
 
-class Heading:
-    """A heading at the top level: its ``level``, ``text``, and lines ``start`` to ``end`` (the first after it)."""
-
-    __slots__ = ("end", "level", "start", "text")
-
-    def __init__(self, level: int, text: str, start: int, end: int) -> None:
-        self.level, self.text, self.start, self.end = level, text, start, end
-
-
-class Block:
-    """A piece of text that stands or falls as one: a paragraph, a fence, a table, one item of a list.
-
-    Attributes:
-        text: Its lines, ``LF`` between them.
-        key: Equal for blocks that say the same: ends of lines, bullets and numbers do not matter.
-        marker: What makes it an item (``-``, ``*``, ``+``, ``.``, ``)``), ``table``, or nothing.
-    """
-
-    __slots__ = ("key", "marker", "text")
-
-    def __init__(self, lines: Sequence[str], marker: str) -> None:
-        self.text, self.marker = "\n".join(lines), marker
-        stripped = [line.rstrip() for line in lines]
-        if marker and marker != "table":
-            stripped[0] = _MARKER.sub(r"1\1 " if marker in ".)" else "- ", stripped[0]).rstrip()
-        self.key = "\n".join(stripped)
-
-    @property
-    def item(self) -> bool:
-        """It is one item of a list."""
-        return self.marker not in ("", "table")
-
-
 # -- splitting ---------------------------------------------------------------------------------------------------
 
 
@@ -183,12 +146,12 @@ def split(document: bytes, where: str = "the document") -> Document:
     """
     text = utf8(document, where)
     start = front(document)
-    tokens = _parse(text if not start else document[start:].decode())
+    tokens = markdown.parse(text if not start else document[start:].decode())
     offsets = _offsets(document, start)
-    found = list(_headings(tokens))
-    marks = [min(line, len(offsets) - 1) for line in _marks(tokens)]
+    found = list(markdown.headings_in(tokens))
+    marks = [min(line, len(offsets) - 1) for line in markdown.marks_in(tokens)]
     starts = [heading.start for heading in found] + [len(offsets) - 1]
-    spans = _by_section(_spans(tokens), [0, *(heading.end for heading in found)], [*starts, 0])
+    spans = _by_section(markdown.spans_in(tokens), [0, *(heading.end for heading in found)], [*starts, 0])
     first = offsets[starts[0]]
     eol = EOL.search(document)
     every = bool(marks) and offsets[marks[0]] < first
@@ -224,16 +187,6 @@ def join(sections: Iterable[Section]) -> bytes:
     return b"".join(section.span for section in sections)
 
 
-def headings(text: str) -> list[Heading]:
-    """Give the headings at the top level of a piece of Markdown."""
-    return list(_headings(_parse(text)))
-
-
-def blocks(text: str) -> list[Block]:
-    """Give the blocks of a text without headings, in order. Every line that is not blank is in exactly one."""
-    return _blocks(text, _spans(_parse(text)))
-
-
 def front(document: bytes) -> int:
     """Give the length of what stands before all Markdown: byte order mark and front matter."""
     start = len(BOM) if document.startswith(BOM) else 0
@@ -262,24 +215,12 @@ def comments(document: bytes, where: str) -> list[tuple[int, int, str]]:
     offsets = _offsets(document, start)
     return [
         (offsets[token.map[0]], offsets[token.map[1]], token.content.strip())
-        for token in _parse(document[start:].decode())
+        for token in markdown.parse(document[start:].decode())
         if token.type == "html_block" and token.level == 0 and token.map
     ]
 
 
 # -- words -------------------------------------------------------------------------------------------------------
-
-
-def heading_text(raw: str) -> str:
-    """Give a heading's text as paths write it: one line, without comments and closing ``#``."""
-    start = raw.find("<!--")
-    while start >= 0:
-        end = raw.find("-->", start + 4)
-        if end < 0:
-            break
-        raw = f"{raw[:start]} {raw[end + 3 :]}"
-        start = raw.find("<!--", start)
-    return _CLOSING.sub("", " ".join(raw.split())).rstrip()
 
 
 def parse_path(text: str) -> Path:
@@ -334,87 +275,6 @@ def utf8(data: bytes, where: str) -> str:
         ) from None
 
 
-# -- the parser --------------------------------------------------------------------------------------------------
-
-
-@cache
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark").enable("table")
-    # Sections need blocks only; what is inside a line would cost as much again and is never looked at.
-    parser.core.ruler.enableOnly(["normalize", "block"])
-    return parser
-
-
-def _parse(text: str) -> list[Token]:
-    return _parser().parse(text)
-
-
-def _headings(tokens: Sequence[Token]) -> Iterator[Heading]:
-    for at, token in enumerate(tokens):
-        if token.type == "heading_open" and token.level == 0 and token.map:
-            yield Heading(int(token.tag[1]), heading_text(tokens[at + 1].content), token.map[0], token.map[1])
-
-
-def _marks(tokens: Sequence[Token]) -> Iterator[int]:
-    for token in tokens:
-        if token.map and "<!--" in token.content and _MARK.search(token.content):
-            inside: list[Token] = []
-            if token.type == "inline":  # a mark in a code span is talk about marks
-                _parser().inline.parse(token.content, _parser(), {}, inside)
-            if any(_MARK.search(part.content) for part in (token, *inside) if part.type.startswith("html_")):
-                yield token.map[0]
-
-
-def _blocks(text: str, spans: Iterable[Span]) -> list[Block]:
-    lines = text.split("\n")
-    found: list[Block] = []
-    at = 0
-    for start, end, marker in spans:
-        found += _loose(lines[at:start])
-        piece = lines[start:end]
-        while piece and not piece[-1].strip():
-            piece.pop()
-        if piece:
-            found.append(Block(piece, marker))
-        at = max(at, end)
-    return found + _loose(lines[at:])
-
-
-def _by_section(spans: Iterable[Span], bodies: list[int], starts: list[int]) -> list[list[Span]]:
-    """Give each section's own spans, with lines counted from the first line after its heading."""
-    found: list[list[Span]] = [[] for _ in bodies]
-    at = 0
-    for start, end, marker in spans:
-        while start >= starts[at] and at + 1 < len(bodies):
-            at += 1
-        if start >= bodies[at]:  # the heading itself is a block of no section
-            found[at].append((start - bodies[at], end - bodies[at], marker))
-    return found
-
-
-def _spans(tokens: Sequence[Token]) -> Iterator[Span]:
-    for token in tokens:
-        if token.map and token.nesting >= 0:
-            if token.level == 1 and token.type == "list_item_open":
-                yield token.map[0], token.map[1], token.markup
-            elif token.level == 0 and not token.type.endswith("_list_open"):
-                yield token.map[0], token.map[1], "table" if token.type == "table_open" else ""
-
-
-def _loose(lines: Sequence[str]) -> list[Block]:
-    # Link definitions leave no token behind; they are text all the same.
-    found, run = [], list[str]()
-    for line in (*lines, ""):
-        if line.strip():
-            run.append(line)
-        elif run:
-            found.append(Block(run, ""))
-            run = []
-    return found
-
-
 def _offsets(document: bytes, start: int) -> list[int]:
     return [*(line.start() for line in _LINE.finditer(document, start)), len(document)]
 
@@ -428,3 +288,15 @@ def _edges(body: bytes) -> tuple[bytes, bytes, bytes]:
     blanks = _BLANKS.match(body)
     start = blanks.end() if blanks else 0
     return body[:start], body[start:length], body[length:]
+
+
+def _by_section(spans: Iterable[Span], bodies: list[int], starts: list[int]) -> list[list[Span]]:
+    """Give each section's own spans, with lines counted from the first line after its heading."""
+    found: list[list[Span]] = [[] for _ in bodies]
+    at = 0
+    for start, end, marker in spans:
+        while start >= starts[at] and at + 1 < len(bodies):
+            at += 1
+        if start >= bodies[at]:  # the heading itself is a block of no section
+            found[at].append((start - bodies[at], end - bodies[at], marker))
+    return found
