@@ -49,7 +49,8 @@ class Team:
         """Check that the work goes on where it was."""
         assert self.sh.tasks(self.main)["1"] == "done"
         again = self.sh.verb(self.one, "request-task")
-        assert (again["task_id"], again["epoch"]) == (2, epoch), again
+        assert again["task_id"] == 2, again
+        assert again["epoch"] >= epoch, "a number is never given twice"
         assert self.sh.verb(self.one, "report-progress", "2", "--status", "done")["status"] == "done"
         assert self.sh.verb(self.two, "request-task")["task_id"] in (3, 4)
         assert self.sh.git(self.main, "status", "--porcelain") == ""
@@ -97,19 +98,30 @@ def team(sh: Shell) -> Team:
 
 
 def clean(team: Team) -> None:
-    team.sh.git(team.main, "clean", "-qfdx")
+    while team.sh.run(team.main, "git", "clean", "-qfdx", ok=False).returncode:  # agents are at work in there
+        continue
     assert not (team.main / STATE).exists()
 
 
 def delete(team: Team) -> None:
-    shutil.rmtree(team.main / STATE)
+    gone = team.main / f"{STATE}.gone"  # at once: agents are at work in there
+    (team.main / STATE).rename(gone)
+    shutil.rmtree(gone)
+
+
+def delete_half(team: Team) -> None:
+    """A deletion that found a directory not empty, since an agent had just written in it."""
+    for name in ("protocol.json", "queue/ready", "peers", "departed", "tasks"):
+        place = team.main / STATE / name
+        place.rename(team.main / "gone")
+        shutil.rmtree(team.main / "gone") if (team.main / "gone").is_dir() else (team.main / "gone").unlink()
 
 
 def lose_protocol(team: Team) -> None:
     (team.main / STATE / "protocol.json").unlink()
 
 
-@pytest.mark.parametrize("accident", [clean, delete])
+@pytest.mark.parametrize("accident", [clean, delete, delete_half])
 def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Callable[[Team], None]) -> None:
     store = json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"]
     accident(team)
@@ -124,7 +136,8 @@ def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Callable
     shown = team.sh.peercoord(team.main, "task", "show", "2")
     assert "all about 2" in json.dumps(shown)
     again = team.sh.verb(team.one, "request-task")
-    assert (again["task_id"], again["epoch"]) == (2, 2), "its last holder is preferred, and the epoch goes on"
+    assert again["task_id"] == 2, "its last holder is preferred"
+    assert again["epoch"] > 1, "the epoch goes on"
     assert again["hand_over"]["achievements"] == ["half of it"]
     assert (again["hand_over"]["progress"], again["hand_over"]["peer"]) == (0.4, "instance-1")
     team.goes_on()
@@ -172,7 +185,8 @@ def test_tasks_that_no_list_has_come_back_by_their_titles_and_that_is_said(team:
     said = " ".join(team.fix())
     assert f"of 1 tasks only the title is known ({own})" in said
     again = team.sh.verb(team.one, "request-task")
-    assert (again["task_id"], again["title"], again["epoch"]) == (own, "only here", 2)
+    assert (again["task_id"], again["title"]) == (own, "only here")
+    assert again["epoch"] > 1
 
 
 def test_the_database_in_the_git_directory_is_believed_before_the_list_it_came_from(team: Team) -> None:
@@ -197,7 +211,7 @@ def test_the_database_in_the_git_directory_is_believed_before_the_list_it_came_f
     team.fix()
     assert team.sh.tasks(team.main) == {"1": "done", "2": "ready", "3": "waiting", "4": "ready", "9": "held"}
     team.sh.peercoord(team.main, "task", "edit", "2", "--priority", "critical")
-    assert team.sh.verb(team.two, "request-task")["epoch"] == 8
+    assert team.sh.verb(team.two, "request-task")["epoch"] > 7
 
 
 # -- an older copy -----------------------------------------------------------------------------------------------
@@ -212,14 +226,20 @@ def test_a_restored_backup_is_brought_up_to_what_the_worktrees_know(team: Team) 
     for number in range(2):
         team.sh.verb(team.two, "release", "4", "--reason", str(number))
         team.sh.verb(team.two, "request-task")
-    shutil.rmtree(team.main / STATE)
+    delete(team)
     backup.rename(team.main / STATE)
     assert any("older than what the worktrees know" in finding.what for finding in team.look())
     assert "were brought up to it" in " ".join(team.fix())
     tasks = team.sh.tasks(team.main)
     assert (tasks["1"], tasks["2"]) == ("done", "done"), "done is never done twice"
-    assert team.sh.verb(team.two, "request-task")["epoch"] == 4, "the epoch goes on above any known"
+    assert team.sh.verb(team.two, "request-task")["epoch"] > 3, "the epoch goes on above any known"
     assert team.sh.verb(team.one, "request-task")["task_id"] == 3
+
+
+def test_a_task_that_was_reopened_stays_open(team: Team) -> None:
+    team.sh.peercoord(team.main, "task", "reopen", "1")
+    assert team.look() == []
+    assert team.sh.tasks(team.main)["1"] == "ready"
 
 
 def test_a_backup_from_before_a_peer_joined_again_leaves_no_ghost(team: Team) -> None:
@@ -228,11 +248,12 @@ def test_a_backup_from_before_a_peer_joined_again_leaves_no_ghost(team: Team) ->
     team.sh.peercoord(team.main, "down")
     team.sh.up(team.main)
     team.sh.verb(team.one, "request-task")
-    shutil.rmtree(team.main / STATE)
+    delete(team)
     backup.rename(team.main / STATE)
     team.fix()
     again = team.sh.verb(team.one, "request-task")
-    assert (again["task_id"], again["epoch"]) == (2, 3)
+    assert again["task_id"] == 2
+    assert again["epoch"] > 2
     living = [path.name for path in (team.main / STATE / "peers").iterdir()]
     assert sorted(name.partition("~")[0] for name in living) == ["instance-1", "instance-2"]
 

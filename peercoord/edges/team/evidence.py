@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from peercoord.core import ids, names, records
+from peercoord.core import door, ids, names, records
 from peercoord.core.errors import PeercoordError
 from peercoord.edges.team import record
 from peercoord.edges.team.git import shown_path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from peercoord.edges.team.plan import Seat
     from peercoord.edges.team.repository import Project
 
-DATABASE = "taskmaster.db"  # in the record's directory of the shared git directory
 _STATES = {"done": "done", "completed": "done", "blocked": "blocked", "review": "review", "cancelled": "cancelled"}
 _LEFT = ("progress", "steps_done", "achievements", "blockers", "completion_estimate", "time_spent", "branch", "commit")
 
@@ -60,6 +60,7 @@ class Evidence:
         tasks: By id, in the order of their sources.
         reports: The worktrees' progress reports, by peer.
         numbers: The number of the last incarnation that a worktree remembers, by peer.
+        epochs: Further epochs that were seen, by task.
         origins: Where it comes from, for people.
         notes: What could not be read.
     """
@@ -68,6 +69,7 @@ class Evidence:
     tasks: dict[str, Known] = field(default_factory=dict)
     reports: dict[str, Json] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
     origins: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -82,13 +84,17 @@ def gather(project: Project, lists: bool = True) -> Evidence:
     known = record.read_project(project.common, project.sub)
     found = Evidence(store_id=_text(known.get("store_id")))
     if lists:
-        _read_database(found, project, project.common / record.HOME / DATABASE)
+        _read_database(found, project, project.common / record.HOME / record.DATABASE)
         where = _text(known.get("source"))
         if where:
             place = where if "://" in where else os.path.join(project.directory, where)
             _read_list(found, project, place, known.get("tag"))
+        _read_remains(found, project.directory / names.ROOT)
     for seat in seats(project):
         _read_worktree(found, seat)
+    for task, epoch in found.epochs.items():
+        if task in found.tasks:
+            found.tasks[task].epoch = max(epoch, found.tasks[task].epoch)
     return found
 
 
@@ -150,11 +156,33 @@ def _left(entry: Json) -> Json:
     return {key: entry[key] for key in ("peer", "worktree", *_LEFT) if entry.get(key) not in (None, "", [])}
 
 
+def _read_remains(found: Evidence, state: Path) -> None:
+    """Read what a deletion left of the coordination directory: it fails half way where agents write meanwhile."""
+    if (state / names.PROTOCOL).exists():
+        return
+    for path in sorted((*state.glob(f"{names.TASKS}/*/*.json"), *state.glob(f"{names.BIRTHS}/*/*.json"))):
+        raw = _read(found, path)
+        raw = raw.get("definition", raw) if isinstance(raw.get("definition"), dict) else raw
+        task = names.parse_record(path.name)
+        with suppress(PeercoordError):
+            if task and task not in found.tasks:
+                found.tasks[task] = Known(records.Definition.read(raw, str(path), task))
+                found.origins.append("what is left of it")
+    for path in state.glob(f"{names.DONE}/*/*"):
+        if path.name in found.tasks:
+            found.tasks[path.name].state = "done"
+    for path in state.glob(f"{names.RESULTS}/*/*.json"):
+        result = names.parse_result(path.name)
+        if result:
+            found.epochs[result[0]] = max(result[1], found.epochs.get(result[0], 0))
+
+
 # -- worktrees ---------------------------------------------------------------------------------------------------
 
 
 def _read_worktree(found: Evidence, seat: Seat) -> None:
     home = instance_dir(seat)
+    _read_claims(found, home / door.CURRENT)
     info, report = _read(found, home / "info.json"), _read(found, home / "progress.json")
     found.store_id = found.store_id or _text(info.get("store_id"))
     me = names.parse_incarnation(_text(info.get("incarnation")))
@@ -168,6 +196,16 @@ def _read_worktree(found: Evidence, seat: Seat) -> None:
     found.origins.append(f"{seat.peer}'s own record")
     for entry in entries:
         _take_entry(found, seat, entry)
+
+
+def _read_claims(found: Evidence, current: Path) -> None:
+    """Read what the worktree's requests name: its claims of this moment, which its report may not have yet."""
+    if not current.is_file():
+        return
+    for word in current.read_bytes().decode("ascii", "replace").split()[1:]:
+        ticket = names.parse_ticket(word)
+        if ticket:
+            found.epochs[ticket.task] = max(ticket.epoch, found.epochs.get(ticket.task, 0))
 
 
 def _take_entry(found: Evidence, seat: Seat, entry: Json) -> None:

@@ -78,6 +78,37 @@ def plan_block(project: Project, bank: str, hidden: bool | None) -> list[Action]
     return [Action(f"hide {what} from git status, in info/exclude", lambda: _write(project, outside, wanted))]
 
 
+def plan_inner(project: Project, tree: Path) -> list[Action]:
+    """Plan to hide a joined worktree that lies inside the main checkout, unless the user hides it already."""
+    line = _inner(project, tree)
+    if not line or git.ignored(project.main, [f"{tree.relative_to(project.main)}/"]):
+        return []
+    text = f"hide {project.short(tree)}/ from the main checkout's git status, in info/exclude"
+    return [Action(text, lambda: _edit(project, line, add=True))]
+
+
+def show_inner(project: Project, tree: Path) -> None:
+    """Take back what ``plan_inner`` added."""
+    line = _inner(project, tree)
+    if line:
+        _edit(project, line, add=False)
+
+
+def _inner(project: Project, tree: Path) -> str:
+    inside = tree != project.main and tree.is_relative_to(project.main)
+    return f"{pattern(str(tree.relative_to(project.main)))}/" if inside else ""
+
+
+def _edit(project: Project, line: str, add: bool) -> str:
+    outside, lines = _split(_read(project.common))
+    others = [known for known in lines if known != line]
+    at = len([known for known in others if known in _OURS])
+    wanted = [*others[:at], line, *others[at:]] if add else others
+    if wanted != lines:
+        _write(project, outside, wanted)
+    return ""
+
+
 def plan_no_block(project: Project, bank: str, last: bool) -> list[Action]:
     """Plan to take the block out again, or a project's lines of it while the repository has another team.
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from peercoord.roles.root import Root
 
 ACTOR = "rebuild"
+LEAP = 10  # epochs: a worktree's own record may lag behind its last claims, and no number may be given twice
 STAGED = f"{names.ROOT}.rebuilt"
 _SHOWN = 5
 
@@ -65,7 +66,7 @@ def plan_gone(project: Project, notes: list[str]) -> list[Action]:
     if not is_gone(project):
         return []
     state = project.directory / names.ROOT
-    if (state / names.BIRTHS).is_dir() and any((state / names.BIRTHS).iterdir()):
+    if all((state / directory).is_dir() for directory in names.SKELETON):
         return [Action(f"write {names.ROOT}/{names.PROTOCOL} again", partial(_write_protocol, project))]
     known = evidence.gather(project)
     where = ", ".join(dict.fromkeys(known.origins)) or "nothing: no task is known any more"
@@ -102,8 +103,7 @@ def _rebuild(project: Project, known: Evidence, notes: list[str]) -> str:
     _bear(queue, known.tasks, notes)
     for task in known.tasks.values():
         _raise(queue, task)
-    for peer, report in known.reports.items():
-        root.files.put(names.report(peer), records.encode(report))
+    _put_reports(queue, known, known.tasks)
     root.event(ACTOR, "rebuilt", tasks=len(known.tasks), origins=known.origins)
     root.files.flush()
     _put_in_place(staged, project.directory / names.ROOT)
@@ -140,20 +140,38 @@ def _bear(queue: Queue, tasks: dict[str, Known], notes: list[str]) -> None:
 
 
 def _raise(queue: Queue, known: Known) -> None:
-    """Lift a task to what is known of it: its epoch, its end, what its last holder left."""
+    """Lift a task to what is known of it: its epoch, its end, what its last holder left.
+
+    Also out of the hands that an older copy shows: whoever held it since has gone on above that claim.
+    """
     task, epoch = known.definition.task, known.epoch
     sighting = queue.locate(task)
-    if sighting is None or epoch == 0:
+    if sighting is None:
         return
     outcome = "done" if known.state == "done" else "released"
-    _write_result(queue, known, outcome)
-    if sighting.state == "done" or not sighting.path.startswith(f"{names.QUEUE}/"):
+    if epoch:
+        _write_result(queue, known, outcome)
+    if sighting.state == "done":
         return
     if outcome == "done":
         if queue.files.move(sighting.path, names.done(task), make_home=True):
             queue.place_waiting(task)
-    elif sighting.epoch < epoch:
-        queue.place(sighting.path, Ticket(task, epoch))
+    else:
+        queue.place(sighting.path, Ticket(task, max(sighting.epoch, epoch + LEAP)))
+
+
+def _put_reports(queue: Queue, known: Evidence, raised: Iterable[str]) -> None:
+    """Publish the worktrees' own reports, each unfinished task at its epoch of now: so its last holder is preferred."""
+    raised = set(raised)
+    for peer, report in known.reports.items():
+        entries = []
+        for entry in report["assigned_tasks"]:
+            task = str(entry.get("task_id")) if isinstance(entry, dict) else ""
+            sighting = queue.locate(task) if task in raised else None
+            if sighting and sighting.state != "done" and entry.get("epoch") == known.tasks[task].epoch:
+                entry = {**entry, "epoch": sighting.epoch}
+            entries.append(entry)
+        queue.files.put(names.report(peer), records.encode({**report, "assigned_tasks": entries}))
 
 
 def _write_result(queue: Queue, known: Known, outcome: str) -> None:
@@ -200,7 +218,7 @@ def plan_behind(project: Project, notes: list[str]) -> list[Action]:
     if behind:
         some = ", ".join(sorted(behind, key=ids.natural)[:_SHOWN])
         text = f"bring {len(behind)} tasks up to what the worktrees know of them: {some}"
-        made.append(Action(text, partial(_catch_up, project, root, behind, notes)))
+        made.append(Action(text, partial(_catch_up, project, root, known, behind, notes)))
     return made
 
 
@@ -249,17 +267,21 @@ def late(queue: Queue, known: Evidence) -> dict[str, Known]:
 
 def _is_late(queue: Queue, said: Known, sighting: Sighting) -> bool:
     task = said.definition.task
-    highest = max(sighting.epoch, tickets.highest_epoch(task, queue.results(task)))
-    return highest < said.epoch
+    results = queue.results(task)
+    if said.state == "done" and sighting.state != "done" and said.epoch >= sighting.epoch:
+        # one that was reopened still has the result of its end; an older copy never had it
+        return names.result(task, said.epoch, "done").rpartition("/")[2] not in results
+    return max(sighting.epoch, tickets.highest_epoch(task, results)) < said.epoch
 
 
-def _catch_up(project: Project, root: Root, behind: dict[str, Known], notes: list[str]) -> str:
+def _catch_up(project: Project, root: Root, known: Evidence, behind: dict[str, Known], notes: list[str]) -> str:
     queue = Queue(root, ACTOR)
     lists = evidence.gather(project).tasks
-    missing = {task: lists.get(task, known) for task, known in behind.items() if queue.birth(task) is None}
+    missing = {task: lists.get(task, said) for task, said in behind.items() if queue.birth(task) is None}
     _bear(queue, missing, notes)
-    for known in behind.values():
-        _raise(queue, known)
+    for said in behind.values():
+        _raise(queue, said)
+    _put_reports(queue, known, behind)
     queue.place_blocked()
     root.event(ACTOR, "caught up", tasks=sorted(behind))
     notes.append(

@@ -10,7 +10,6 @@ crash leaves a record of too much, never of too little.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from peercoord.core.records import Json
 
 HOME = "peercoord"
+DATABASE = "taskmaster.db"
+"""The database of a team that named none: in the record's directory, out of reach of ``git clean`` as well."""
 _TEAM, _WORKTREE, _LOCK = "team.json", "peercoord.json", "lock"
 
 
@@ -67,9 +68,9 @@ def forget_project(common: Path, sub: str) -> bool:
     if others:
         note_team(common, projects=others)
         return False
-    (common / HOME / _TEAM).unlink(missing_ok=True)
-    if (common / HOME).is_dir():
-        shutil.rmtree(common / HOME)
+    for name in (_TEAM, *(f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
+        (common / HOME / name).unlink(missing_ok=True)
+    _remove(common / HOME)
     return True
 
 

@@ -106,6 +106,7 @@ def leave(project: Project, seat: Seat) -> str:
     left = leftover.reasons(project, seat)
     _delete_instance(instance_dir(seat), keep=[reason.place for reason in left])
     record.forget_worktree(seat.git_dir)
+    excludes.show_inner(project, seat.worktree)
     where = project.short(instance_dir(seat))
     return f"{where} stays: {'; '.join(reason.text for reason in left)}" if left else ""
 

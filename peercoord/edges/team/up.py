@@ -76,13 +76,14 @@ def plan(project: Project, wishes: Wishes) -> Plan:
         made.actions += rebuild.plan_gone(project, made.notes)
     elif not (state / names.PROTOCOL).exists():
         made.actions.append(Action(f"create {names.ROOT}/", partial(_create, project, state, wishes.settings)))
-    made.actions += rebuild.plan_ghosts(project)
+    ghosts = rebuild.plan_ghosts(project)
+    made.actions += ghosts
     made.actions += rebuild.plan_behind(project, made.notes)
     source = wishes.tasks or find_source(project.directory) or ""
     if source:
         text = f"take in the tasks of {source}"
         made.actions.append(Action(text, partial(_import, project, source, wishes, made.notes)))
-    _plan_instances(project, made, again=gone)
+    _plan_instances(project, made, again=gone or bool(ghosts))
     return made
 
 
@@ -99,12 +100,13 @@ def plan_repair(project: Project) -> Plan:
     made = worktrees.plan(project) if team else Plan()
     gone = rebuild.is_gone(project)
     made.actions += rebuild.plan_gone(project, made.notes)
-    made.actions += rebuild.plan_ghosts(project)
+    ghosts = rebuild.plan_ghosts(project)
+    made.actions += ghosts
     made.actions += rebuild.plan_behind(project, made.notes)
     for seat in made.seats:
         made.actions += _fit(project, seat)
         lost = agents.strays(seat.directory)
-        if lost or (gone and agents.at([seat.directory])):
+        if lost or ((gone or ghosts) and agents.at([seat.directory])):
             made.actions.append(Action(f"start the agent of {seat.peer} again", partial(_start, seat, True)))
     return made
 

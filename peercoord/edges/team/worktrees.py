@@ -110,6 +110,7 @@ def plan_join(project: Project, path: Path, peer: str = "", bank_name: str | Non
         seat = _newcomer(project, team, tree, peer)
     planner = _Planner(project, team, Options(bank=bank_name))
     planner.prepare([*team, seat])
+    planner.made.actions += excludes.plan_inner(project, root)
     planner.there(seat, tree.git_dir)
     return planner.finish()
 
