@@ -11,6 +11,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 if __package__ in (None, ""):  # called as a script
@@ -30,16 +31,21 @@ file; tests are named by file and function below `tests/`.
 """
 
 
-def test_functions(path: Path) -> Iterator[tuple[str, str]]:
+@cache
+def test_functions(path: Path) -> dict[str, str]:
     """Every test of a file: its name, with its class, and its source."""
+    return dict(_functions(path))
+
+
+def _functions(path: Path) -> Iterator[tuple[str, str]]:
     source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.splitlines()
     for node in tree.body:
         inner = node.body if isinstance(node, ast.ClassDef) else [node]
         prefix = f"{node.name}::" if isinstance(node, ast.ClassDef) else ""
         for one in inner:
             if isinstance(one, ast.FunctionDef) and one.name.startswith("test"):
-                yield prefix + one.name, ast.get_source_segment(source, one) or ""
+                yield prefix + one.name, "\n".join(lines[one.lineno - 1 : one.end_lineno])
 
 
 def mapped() -> dict[str, list[str]]:
@@ -52,7 +58,7 @@ def by_tests() -> dict[str, list[str]]:
     """For each clause, the tests that cite it."""
     found: dict[str, list[str]] = {}
     for path in sorted(HERE.glob("test_*.py")):
-        for name, source in test_functions(path):
+        for name, source in test_functions(path).items():
             for clause in dict.fromkeys(document.CLAUSE.findall(source)):
                 found.setdefault(clause, []).append(f"protocol/{path.name}::{name}")
     for clause, nodes in mapped().items():

@@ -79,7 +79,7 @@ def test_every_test_that_clauses_toml_names_exists() -> None:
             name, _, function = node.partition("::")
             path = document.REPOSITORY / "tests" / name
             assert path.is_file(), f"{clause}: {node}"
-            assert function in dict(coverage.test_functions(path)), f"{clause}: {node}"
+            assert function in coverage.test_functions(path), f"{clause}: {node}"
 
 
 # -- examples and links ------------------------------------------------------------------------------------------
