@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pytest
 from markdown_it import MarkdownIt
-from memory.helpers import change, note, texts
+from memory.helpers import note, texts
 
 from peercoord.core.memory import sections
 from peercoord.core.memory.merge import merge
@@ -48,15 +48,16 @@ def of_one(chance: random.Random) -> bytes:
     return ("# Title\n\n## Section 1\n\n" + "\n\n".join(prose(chance) for _ in range(SIZE // 230))).encode()
 
 
+def revised(of: sections.Section, text: str, peer: str = "i-1") -> Contribution:
+    return note(text, of.path, kind="update", base=of.hash, peer=peer)
+
+
 def mixed(document: bytes) -> list[Contribution]:
     found = sections.split(document).sections[2:]
     made = [note(f"- addition {n}", found[n].path, time=n, peer=f"i-{n % 10}") for n in range(600)]
     made += [note("- x", ("Title", f"New {n}"), time=n) for n in range(100)]
-    made += [change(found[n].text.replace("nested", "N"), found[n].path, of=document) for n in range(600, 700)]
-    for n in range(700, 800):
-        made.append(change(f"first\n\n{found[n].text}", found[n].path, of=document, peer="i-1"))
-        made.append(change(f"{found[n].text}\n\nlast", found[n].path, of=document, peer="i-2"))
-    return made
+    made += [revised(one, one.text.replace("nested", "N")) for one in found[600:700]]
+    return made + contested_ones(found[700:800])
 
 
 def one_section(document: bytes) -> list[Contribution]:
@@ -68,11 +69,12 @@ def new_sections(document: bytes) -> list[Contribution]:
 
 
 def contested(document: bytes) -> list[Contribution]:
-    found = sections.split(document).sections[2 : 2 + COUNT // 2]
-    base = {one.path: one.text for one in found}
-    made = [note(f"first\n\n{t}", p, kind="update", base=sections.digest(t.encode())) for p, t in base.items()]
-    more = {"kind": "update", "peer": "i-2"}
-    return made + [note(f"{t}\n\nlast", p, base=sections.digest(t.encode()), **more) for p, t in base.items()]  # type: ignore[arg-type]
+    return contested_ones(sections.split(document).sections[2 : 2 + COUNT // 2])
+
+
+def contested_ones(found: Sequence[sections.Section]) -> list[Contribution]:
+    made = [revised(one, f"first\n\n{one.text}") for one in found]
+    return made + [revised(one, f"{one.text}\n\nlast", "i-2") for one in found]
 
 
 def timed(work: Callable[[], object]) -> float:
