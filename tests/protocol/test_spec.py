@@ -53,7 +53,7 @@ def test_every_clause_that_any_source_names_exists(part: str) -> None:
     known = set(document.clauses())
     families = {clause.partition("-")[0] for clause in known}
     for path in (document.REPOSITORY / part).rglob("*"):
-        if path.suffix in (".py", ".sh", ".tla", ".cfg", ".toml", ".md") and path.is_file():
+        if path.suffix in (".py", ".sh", ".tla", ".cfg", ".toml", ".md", ".json") and path.is_file():
             named = set(document.CLAUSE.findall(path.read_text(encoding="utf-8", errors="replace")))
             assert {mark for mark in named if mark.partition("-")[0] in families} <= known, path
 
