@@ -122,6 +122,7 @@ def lose_protocol(team: Team) -> None:
 
 
 @pytest.mark.parametrize("accident", [clean, delete, delete_half])
+@pytest.mark.slow
 def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Callable[[Team], None]) -> None:
     store = json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"]
     accident(team)
@@ -154,6 +155,7 @@ def test_set_up_run_again_rebuilds_too(team: Team) -> None:
     assert team.sh.up(team.main)["actions"][-1].startswith("take in the tasks")
 
 
+@pytest.mark.slow
 def test_without_its_protocol_file_nothing_else_is_lost(team: Team) -> None:
     lose_protocol(team)
     assert "is gone" in team.look()[0].what
@@ -163,6 +165,7 @@ def test_without_its_protocol_file_nothing_else_is_lost(team: Team) -> None:
     team.goes_on(epoch=1)
 
 
+@pytest.mark.slow
 def test_agents_live_through_the_loss_and_never_make_a_directory_of_their_own(team: Team) -> None:
     pids = {process.pid for process in team.sh.agents()}
     moved = team.main.parent / "elsewhere"
@@ -177,6 +180,7 @@ def test_agents_live_through_the_loss_and_never_make_a_directory_of_their_own(te
     team.goes_on(epoch=1)
 
 
+@pytest.mark.slow
 def test_tasks_that_no_list_has_come_back_by_their_titles_and_that_is_said(team: Team) -> None:
     team.sh.verb(team.one, "report-progress", "2", "--status", "done")
     own = team.sh.task(team.main, "only here", "--priority", "critical", "--description", "lost")["task_id"]
@@ -189,6 +193,7 @@ def test_tasks_that_no_list_has_come_back_by_their_titles_and_that_is_said(team:
     assert again["epoch"] > 1
 
 
+@pytest.mark.slow
 def test_the_database_in_the_git_directory_is_believed_before_the_list_it_came_from(team: Team) -> None:
     with closing(sqlite3.connect(team.main / ".git" / "peercoord" / "taskmaster.db")) as db, db:
         db.execute(
@@ -236,12 +241,14 @@ def test_a_restored_backup_is_brought_up_to_what_the_worktrees_know(team: Team) 
     assert team.sh.verb(team.one, "request-task")["task_id"] == 3
 
 
+@pytest.mark.slow
 def test_a_task_that_was_reopened_stays_open(team: Team) -> None:
     team.sh.peercoord(team.main, "task", "reopen", "1")
     assert team.look() == []
     assert team.sh.tasks(team.main)["1"] == "ready"
 
 
+@pytest.mark.slow
 def test_a_backup_from_before_a_peer_joined_again_leaves_no_ghost(team: Team) -> None:
     backup = team.main.parent / "backup"
     shutil.copytree(team.main / STATE, backup)
@@ -276,6 +283,7 @@ def test_a_cleaned_worktree_gets_its_files_back_and_keeps_its_task(team: Team) -
     team.goes_on(epoch=1)
 
 
+@pytest.mark.slow
 def test_both_cleaned_at_once(team: Team) -> None:
     for tree in (team.main, team.one, team.two):
         team.sh.git(tree, "clean", "-qfdx")
@@ -285,6 +293,7 @@ def test_both_cleaned_at_once(team: Team) -> None:
     assert len(team.sh.agents()) == 2
 
 
+@pytest.mark.slow
 def test_a_stash_takes_nothing_of_ours(team: Team) -> None:
     (team.one / "new.txt").write_text("new")
     for tree in (team.main, team.one):
@@ -295,6 +304,7 @@ def test_a_stash_takes_nothing_of_ours(team: Team) -> None:
     team.goes_on(epoch=1)
 
 
+@pytest.mark.slow
 def test_a_stash_of_everything_is_mended(team: Team) -> None:
     for tree in (team.main, team.one):
         (tree / "new.txt").write_text("new")
@@ -305,6 +315,7 @@ def test_a_stash_of_everything_is_mended(team: Team) -> None:
     assert team.sh.verb(team.one, "request-task")["task_id"] in (1, 2)
 
 
+@pytest.mark.slow
 def test_garbage_collection_takes_nothing(team: Team) -> None:
     team.sh.git(team.main, "gc", "-q", "--prune=now")
     team.sh.git(team.main, "worktree", "prune", "--expire=now")
@@ -313,6 +324,7 @@ def test_garbage_collection_takes_nothing(team: Team) -> None:
 
 
 @pytest.mark.parametrize("way", ["git worktree remove", "rm -rf"])
+@pytest.mark.slow
 def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
     if way == "rm -rf":
         shutil.rmtree(team.one)
@@ -329,6 +341,7 @@ def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
     assert len(team.sh.agents()) == 2
 
 
+@pytest.mark.slow
 def test_a_moved_worktree(team: Team) -> None:
     moved = team.one.with_name("another place")
     team.one.rename(moved)
@@ -351,6 +364,7 @@ def test_a_moved_main_checkout(team: Team) -> None:
     assert team.sh.git(team.one, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_deleted_main_checkout_is_explained_and_nothing_else_is_touched(team: Team) -> None:
     shutil.rmtree(team.main)
     before = {key for key in snapshot(team.one) if not key.startswith(".claude-instance")}
@@ -361,6 +375,7 @@ def test_a_deleted_main_checkout_is_explained_and_nothing_else_is_touched(team: 
     assert {key for key in snapshot(team.one) if not key.startswith(".claude-instance")} == before
 
 
+@pytest.mark.slow
 def test_a_bank_that_went_into_a_stash_is_not_made_anew(sh: Shell) -> None:
     repo = sh.repository()
     (repo / "memory-bank").mkdir()
@@ -378,6 +393,7 @@ def test_a_bank_that_went_into_a_stash_is_not_made_anew(sh: Shell) -> None:
     assert recovery.look(context.find(str(repo))) == []
 
 
+@pytest.mark.slow
 def test_down_works_where_nothing_is_as_it_was(team: Team) -> None:
     delete(team)
     shutil.rmtree(team.one)
@@ -388,6 +404,7 @@ def test_down_works_where_nothing_is_as_it_was(team: Team) -> None:
     assert not (team.main / ".git" / "peercoord").exists()
 
 
+@pytest.mark.slow
 def test_a_project_is_found_by_its_record_alone(team: Team) -> None:
     delete(team)
     assert recovery.find(str(team.one)).project == str(team.main)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .conftest import Shell, instances, snapshot
 
 
+@pytest.mark.slow
 def test_three_is_the_default_and_a_smaller_number_changes_nothing_and_says_so(sh: Shell) -> None:
     repo = sh.repository()
     assert len(instances(sh.up(repo))) == 3
@@ -16,6 +19,7 @@ def test_three_is_the_default_and_a_smaller_number_changes_nothing_and_says_so(s
     assert "the team has 3 worktrees, and keeps them" in " ".join(fewer["notes"])
 
 
+@pytest.mark.slow
 def test_base_prefix_and_a_branch_that_blocks_it(sh: Shell) -> None:
     repo = sh.repository()
     first = sh.git(repo, "rev-parse", "HEAD").strip()
@@ -47,6 +51,7 @@ def test_an_existing_branch_is_named_before_it_is_used_again(sh: Shell) -> None:
     assert tip in sh.git(repo, "rev-parse", "team/instance-1"), "a branch that was there before is not ours to delete"
 
 
+@pytest.mark.slow
 def test_worktreeinclude_setup_and_the_index(sh: Shell) -> None:
     repo = sh.repository()
     (repo / ".env").write_text("SECRET=1\n")
@@ -68,6 +73,7 @@ def test_worktreeinclude_setup_and_the_index(sh: Shell) -> None:
     assert [one["id"] for one in kept["kept"]] == ["instance-2"], "a changed .env is somebody's work"
 
 
+@pytest.mark.slow
 def test_progress_is_shown_and_can_be_silenced(sh: Shell) -> None:
     repo = sh.repository()
     shown = sh.run(repo, "claude-team-coordinated", repo, 1).stdout
@@ -124,6 +130,7 @@ def test_a_worktree_made_by_a_coding_agent_joins_and_leaves(sh: Shell) -> None:
     assert clash["code"] == "name-taken"
 
 
+@pytest.mark.slow
 def test_a_joined_worktree_stays_when_the_team_goes(sh: Shell) -> None:
     repo = sh.repository()
     sh.up(repo, 1)

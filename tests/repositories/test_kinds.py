@@ -126,7 +126,14 @@ KINDS: list[Callable[[Shell], Path]] = [plain, tracked_bank, untracked_bank, odd
 KINDS += [shallow, hooked, lfs_pointers, separate_git_dir]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+QUICK = (odd_path, submodule)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow]) for kind in KINDS],
+    ids=lambda kind: kind.__name__,
+)
 def test_the_whole_way(sh: Shell, kind: Callable[[Shell], Path]) -> None:
     project = kind(sh)
     trees = whole_way(sh, project)
@@ -136,6 +143,7 @@ def test_the_whole_way(sh: Shell, kind: Callable[[Shell], Path]) -> None:
         assert f"pre-commit in {trees[0]}" in said
 
 
+@pytest.mark.slow
 def test_the_whole_way_in_a_bare_repository_with_worktrees(sh: Shell) -> None:
     origin = sh.repository("origin")
     store = origin.parent / "store.git"
@@ -147,6 +155,7 @@ def test_the_whole_way_in_a_bare_repository_with_worktrees(sh: Shell) -> None:
     whole_way(sh, origin.parent / "app")
 
 
+@pytest.mark.slow
 def test_files_of_a_submodule_are_there_in_each_worktree_and_work_in_it_is_kept(sh: Shell) -> None:
     repo = submodule(sh)
     tree = instances(sh.up(repo, 1))[0]
@@ -180,6 +189,7 @@ def test_a_case_folding_filesystem(sh: Shell) -> None:
             assert len({name.casefold() for name in entries}) == len(entries), where
 
 
+@pytest.mark.slow
 def test_several_projects_at_once_know_nothing_of_each_other(sh: Shell) -> None:
     one, two = sh.repository("one"), sh.repository("two")
     mono = in_subdirectory(sh)
@@ -194,6 +204,7 @@ def test_several_projects_at_once_know_nothing_of_each_other(sh: Shell) -> None:
     assert sh.verb(trees[one], "check-status")["assigned_tasks"][0]["task_id"] == 1
 
 
+@pytest.mark.slow
 def test_two_projects_of_one_repository_come_and_go_apart(sh: Shell) -> None:
     app = in_subdirectory(sh)
     sh.commit(app.parent, "web/main.py")

@@ -63,7 +63,8 @@ def unserved(seat: Seat) -> list[str]:
     for path in sorted(outbox.glob("*")) if outbox.is_dir() else ():
         if path.is_file() and not path.is_symlink() and door.parse_name(path.name):
             request = door.parse_request(path.read_bytes(), path.name)
-            if request and request.verb in door.STATEMENTS:
+            answered = (instance_dir(seat) / door.answer(path.name)).exists()  # a request stays a while after it
+            if request and request.verb in door.STATEMENTS and not answered:
                 verbs.append(request.verb)
     return verbs
 

@@ -1,0 +1,254 @@
+"""Nobody's work goes with a team: what keeps a worktree, what is handed over, and where nothing is ever written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Shell, instances, snapshot
+
+
+@pytest.fixture
+def repo(sh: Shell) -> Path:
+    made = sh.repository()
+    sh.commit(made, "memory-bank/techContext.md", "# Tech\n")
+    return made
+
+
+def kept(sh: Shell, repo: Path, *words: str) -> str:
+    """Take the team down with removal; give why ``instance-1`` stays, empty if it went."""
+    done = sh.peercoord(repo, "down", "--remove", *words)
+    assert sh.agents() == []
+    return " ".join(done["notes"]) if done["kept"] else ""
+
+
+# -- work --------------------------------------------------------------------------------------------------------
+
+
+def uncommitted(sh: Shell, tree: Path) -> str:
+    (tree / "src.py").write_text("print('changed')\n")
+    return "not committed: src.py"
+
+
+def untracked(sh: Shell, tree: Path) -> str:
+    (tree / "new.txt").write_text("new")
+    return "not tracked: new.txt"
+
+
+def ignored(sh: Shell, tree: Path) -> str:
+    (tree / "build").mkdir()
+    (tree / "build" / "results.csv").write_text("1,2")
+    return "ignored by git, and only there: build/results.csv"
+
+
+def committed(sh: Shell, tree: Path) -> str:
+    sh.commit(tree)
+    return "1 commit is on team/instance-1 alone, neither merged nor pushed"
+
+
+def stashed(sh: Shell, tree: Path) -> str:
+    (tree / "src.py").write_text("print('changed')\n")
+    sh.git(tree, "stash", "-q")
+    return "stashed there: stash@{0}"
+
+
+@pytest.mark.parametrize("work", [uncommitted, untracked, ignored, committed, stashed], ids=lambda work: work.__name__)
+@pytest.mark.slow
+def test_work_keeps_its_worktree_until_its_name_is_typed(
+    sh: Shell, repo: Path, work: Callable[[Shell, Path], str]
+) -> None:
+    tree = instances(sh.up(repo, 1))[0]
+    why = work(sh, tree)
+    before = snapshot(tree)
+    assert why in kept(sh, repo)
+    assert snapshot(tree).items() >= {k: v for k, v in before.items() if ".claude-instance" not in k}.items()
+    purged = sh.peercoord(repo, "down", "--purge")
+    assert why in " ".join(purged["notes"])
+    assert tree.exists()
+    assert sh.peercoord(repo, "down", "--discard", "instance-1")["exit"] == 3, "it is an ordinary worktree by now"
+
+
+@pytest.mark.slow
+def test_a_typed_name_takes_all_with_it(sh: Shell, repo: Path) -> None:
+    tree = instances(sh.up(repo, 1))[0]
+    untracked(sh, tree)
+    assert kept(sh, repo, "--discard", "instance-1") == ""
+    assert not tree.exists()
+
+
+def test_a_squash_merged_branch_is_known_by_its_tree_and_a_pushed_one_by_its_remote(sh: Shell, repo: Path) -> None:
+    remote = repo.parent / "remote.git"
+    sh.git(repo.parent, "init", "-q", "--bare", str(remote))
+    sh.git(repo, "remote", "add", "origin", str(remote))
+    one, two = instances(sh.up(repo, 2))
+    for tree in (one, two):
+        sh.commit(tree, f"{tree.name}.txt", "a\n")
+        sh.commit(tree, f"{tree.name}.txt", "b\n")
+    sh.git(repo, "merge", "-q", "--squash", "team/instance-1")
+    sh.git(repo, "commit", "-q", "-m", "squashed")
+    sh.git(two, "push", "-q", "origin", "HEAD")
+    assert kept(sh, repo) == ""
+    assert not one.exists()
+    assert not two.exists()
+    assert sh.peercoord(repo, "down", "--purge")["notes"] == []
+    assert sh.git(repo, "branch", "--list", "team/*") == ""
+
+
+def test_a_worktree_in_which_a_process_runs_is_named_and_kept(sh: Shell, repo: Path) -> None:
+    tree = instances(sh.up(repo, 1))[0]
+    with subprocess.Popen(["sleep", "60"], cwd=tree) as process:
+        assert f"process {process.pid} works there: sleep 60" in kept(sh, repo, "--discard", "instance-1")
+        process.kill()
+    assert kept(sh, repo) == ""
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+@pytest.mark.slow
+def test_what_ran_in_a_session_that_is_closed_keeps_nothing(sh: Shell, repo: Path) -> None:
+    sockets = Path(f"/tmp/peercoord-i7-{os.getpid()}")  # a socket's path has little room
+    sockets.mkdir(mode=0o700)
+    sh.env["TMUX_TMPDIR"] = str(sockets)
+    slow = sh.base / "slow.sh"  # a program that takes its time to end
+    slow.write_text("#!/bin/sh\ntrap 'sleep 0.5; exit' HUP TERM\necho ready >$1\nwhile :; do sleep 0.1; done\n")
+    slow.chmod(0o755)
+    os.mkfifo(sh.base / "ready")
+    try:
+        made = sh.up(repo, 1, "--launch", "tmux", "--command", f"{slow} {sh.base}/ready")
+        assert (sh.base / "ready").read_text() == "ready\n"
+        assert list(made["sessions"]) == ["instance-1"]
+        assert kept(sh, repo) == ""
+        assert not instances(made)[0].exists()
+    finally:
+        sh.run(repo, "tmux", "kill-server", ok=False)
+        shutil.rmtree(sockets)
+
+
+# -- what a peer said and nobody has heard yet -------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_contributions_that_nobody_collected_keep_a_worktree(sh: Shell, repo: Path) -> None:
+    tree = instances(sh.up(repo, 1))[0]
+    sh.peercoord(tree, "agent", "stop")
+    note = tree / ".claude-instance" / "memory-contributions" / "techContext-updates.md"
+    note.write_text("## Tools\n\n- ruff checks\n")
+    assert "nobody has collected: techContext-updates.md" in kept(sh, repo)
+    assert note.exists()
+    left = sh.peercoord(tree, "leave")
+    assert "nobody has collected" in " ".join(left.get("warnings", [])) or note.exists()
+    assert note.read_text() == "## Tools\n\n- ruff checks\n"
+    assert sh.git(tree, "status", "--porcelain", "-uall") == ""
+
+
+def test_contributions_that_are_not_merged_hold_up_a_purge(sh: Shell, repo: Path) -> None:
+    tree = instances(sh.up(repo, 1))[0]
+    sh.verb(tree, "update-memory", "--file", "techContext.md", "--section", "T", "--critical", "--content", "- x")
+    refused = sh.peercoord(repo, "down", "--purge")
+    assert refused["code"] == "memory-waits", refused
+    assert "a contribution to the memory bank would be lost" in refused["message"]
+    assert (repo / ".claude-coordination").exists()
+    assert "actions" in sh.peercoord(repo, "down", "--purge", "--discard", "memory")
+    assert not (repo / ".claude-coordination").exists()
+
+
+def test_a_queued_request_is_served_before_its_worktree_goes(sh: Shell, repo: Path) -> None:
+    tree = instances(sh.up(repo, 1))[0]
+    sh.task(repo)
+    asked = sh.verb(tree, "request-task")
+    assert asked["epoch"] == 1
+    me = (tree / ".claude-instance" / "inbox" / "current").read_text().split()
+    sh.peercoord(tree, "agent", "stop")
+    number = "0-1-abcdef"
+    words = ["1", number, me[0], "1~1", "1", "1", str(tree), "4", "report-progress", "1", "--status", "done"]
+    request = tree / ".claude-instance" / "outbox" / number
+    request.write_bytes(b"".join(word.encode() + b"\0" for word in words))
+    assert kept(sh, repo) == ""
+    assert sh.tasks(repo) == {"1": "done"}
+
+
+# -- hand-over ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["reassign", "release", "killed"])
+@pytest.mark.slow
+def test_a_task_comes_with_what_its_last_holder_left(sh: Shell, repo: Path, way: str) -> None:
+    one, two = instances(sh.up(repo, 2))
+    sh.task(repo)
+    assert sh.verb(one, "request-task")["hand_over"] == {}
+    sh.verb(one, "report-progress", "1", "--progress", "0.3", "--achievement", "a third", "--blocker", "no key")
+    tip = sh.commit(one, "third.txt")
+    (one / "fourth.txt").write_text("half a thought")
+    if way == "reassign":
+        sh.data(repo, "claude-reassign-task", "1", "instance-2")
+    elif way == "release":
+        sh.verb(one, "release", "1", "--reason", "lunch")
+    else:
+        sh.peercoord(one, "agent", "stop")
+        sh.peercoord(repo, "down")
+        sh.up(repo)
+    left = sh.verb(two, "request-task")["hand_over"]
+    assert (left["peer"], left["progress"], left["commit"]) == ("instance-1", 0.3, tip)
+    assert (left["achievements"], left["blockers"]) == (["a third"], ["no key"])
+    assert (left["worktree"], left["branch"], left["dirty_files"]) == (str(one), "team/instance-1", ["fourth.txt"])
+
+
+@pytest.mark.slow
+def test_a_worktree_that_comes_back_is_preferred_for_the_task_it_last_held(sh: Shell, repo: Path) -> None:
+    one, two = instances(sh.up(repo, 2))
+    for title in ("a", "b", "c"):
+        sh.task(repo, title)
+    assert [sh.verb(tree, "request-task")["task_id"] for tree in (one, two)] == [1, 2]
+    sh.peercoord(repo, "down")
+    sh.up(repo)
+    assert [sh.verb(tree, "request-task")["task_id"] for tree in (two, one)] == [2, 1]
+
+
+# -- nothing outside ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_home(sh: Shell) -> Iterator[Shell]:
+    """A home that can be taken away. Root may write what is read-only, so what was written is looked for as well."""
+    yield sh
+    for place in (sh.home, *sh.home.iterdir()) if sh.home.exists() else ():
+        place.chmod(0o755)
+
+
+SLOW = [pytest.mark.slow]
+
+
+@pytest.mark.parametrize("home", ["read-only", pytest.param("missing", marks=SLOW), pytest.param("unset", marks=SLOW)])
+def test_nothing_outside_the_project_and_its_worktrees_is_written(other_home: Shell, home: str) -> None:
+    sh = other_home
+    repo = sh.repository()
+    config = sh.base / "config"
+    shutil.copy(sh.home / ".gitconfig", config)
+    sh.env["GIT_CONFIG_GLOBAL"] = str(config)
+    sh.env |= {"TMPDIR": str(sh.base / "tmp"), "XDG_RUNTIME_DIR": str(sh.base / "run")}
+    for place in ("tmp", "run"):
+        (sh.base / place).mkdir()
+    if home == "read-only":
+        for place in (*sh.home.iterdir(), sh.home):
+            place.chmod(0o555)
+    elif home == "missing":
+        shutil.rmtree(sh.home)
+    else:
+        del sh.env["HOME"]
+    before = {key: value for key, value in snapshot(sh.base).items() if not key.startswith("work/")}
+    tree = instances(sh.up(repo, 1))[0]
+    sh.task(repo)
+    assert sh.verb(tree, "request-task")["task_id"] == 1
+    sh.verb(tree, "report-progress", "1", "--progress", "0.5", "--achievement", "x")
+    sh.verb(tree, "update-memory", "--file", "techContext.md", "--content", "- x")
+    sh.verb(tree, "check-status")
+    sh.peercoord(repo, "status")
+    sh.verb(tree, "report-progress", "1", "--status", "done")
+    assert kept(sh, repo) == ""
+    assert "actions" in sh.peercoord(repo, "down", "--purge", "--discard", "memory")
+    assert {key: value for key, value in snapshot(sh.base).items() if not key.startswith("work/")} == before
+    assert sorted(path.name for path in repo.parent.iterdir()) == ["app"]
