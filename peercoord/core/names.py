@@ -26,6 +26,7 @@ BANK = "memory-bank"
 PROTOCOL = "protocol.json"
 STATE = "state.json"
 TASK_QUEUE = "task_queue.json"
+SYNC = "sync.json"  # how the last sync with other lists went: a note, like a view
 BIRTHS, TASKS, QUEUE, PEERS, DEPARTED = "births", "tasks", "queue", "peers", "departed"
 NEW, WAITING, READY = "queue/new", "queue/waiting", "queue/ready"
 PARKED, DONE, LEADER = "queue/parked", "queue/done", "queue/leader"
