@@ -19,6 +19,8 @@ from peercoord.edges.team.worktrees import MOST
 from peercoord.roles import root as roots
 from peercoord.roles.peer import Peer
 
+SERVE_SECONDS = 10.0
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -85,8 +87,8 @@ def _stop(seat: Seat) -> str:
     place = str(seat.directory)
     if not (seat.directory / context.INFO).exists():
         return _end(agents.strays(seat.directory))
-    if unserved(seat) and not agentctl.locked(place):
-        agentctl.start(place)  # what was queued is served before anyone leaves
+    if unserved(seat):
+        _serve(seat)
     agentctl.stop(place, give_back=True)
     agents.end(agents.strays(seat.directory))
     found = context.find(given=place)
@@ -98,6 +100,19 @@ def _stop(seat: Seat) -> str:
     if me and str(me) in root.files.scan(names.PEERS):
         Peer.resume(root, me).leave()
     return ""
+
+
+def _serve(seat: Seat) -> None:
+    """Let what was queued be served before anyone leaves; what is not served in time keeps its worktree."""
+    import time
+
+    try:
+        agentctl.start(str(seat.directory))
+    except PeercoordError:
+        return  # nobody can serve it now
+    end = time.monotonic() + SERVE_SECONDS
+    while unserved(seat) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _end(processes: Collection[psutil.Process]) -> str:
