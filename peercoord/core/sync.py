@@ -25,8 +25,9 @@ TEXTS = ("title", "description", "details", "testStrategy", "acceptanceCriteria"
 SHARED = (*TEXTS, "priority", "dependencies", "steps")
 """What either side may change. ``steps`` is a list of ``[id, title]``; ``dependencies`` is sorted."""
 
-OUTWARD = ("assigned_instance", "instance_progress", "coordination_data")
-"""What only the tickets say; in the other list it is put right whenever it differs."""
+OUTWARD = ("assigned_instance", "instance_progress", "coordination_data", "summary")
+"""What only the tickets say; in the other list it is put right whenever it differs. A list has the first three, as the
+mission's columns, or the last, which is all of it in one."""
 
 WINS = {
     **dict.fromkeys(SHARED, "theirs"),

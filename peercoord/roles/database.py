@@ -235,6 +235,7 @@ class Database:
             if task not in look.moving
             and (every or agreed.get(task) != (marks.get(task, ""), digests.get(task, "")))
             and (task in marks or task in digests)
+            and ids.is_id(task)
         ]
         if not touched:
             return []
@@ -387,3 +388,27 @@ def term_now(root: Root) -> int:
     if not terms:
         raise LostError("the leadership is changing hands at this moment", hint="try again", code="no-leader")
     return max(terms)
+
+
+def raise_term(root: Root, home: str, term: int, above: int) -> int:
+    """Raise the term of a leader whose ticket is behind what a database has seen: the directory was made anew.
+
+    One rename, of the ticket where it lies; if it lies there no more, someone else leads and nothing happens.
+
+    Args:
+        root: The coordination directory.
+        home: The directory of the leader, or that of the ticket that nobody has.
+        term: The leader's term.
+        above: The new term is higher than this.
+
+    Returns:
+        The term now.
+    """
+    new = max(term, above) + 1
+    return new if root.files.move(names.leader(home, term), names.leader(home, new)) else term
+
+
+def home_of(root: Root, term: int) -> str:
+    """Give the directory in which the leader's ticket of a term lies; empty if it lies in none."""
+    homes = [names.LEADER, *(names.peer_dir(who) for who in members.living(root))]
+    return next((home for home in homes if term in map(names.parse_leader, root.files.scan(home))), "")

@@ -9,6 +9,8 @@ The cost that shaped this: ten thousand tasks are looked at every two minutes, a
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from peercoord.core import ids, names, records, sync, tickets
 from peercoord.core.errors import BrokenFileError
 from peercoord.roles.progress import Reports
@@ -141,10 +143,11 @@ class Ours:
 
     def _changed(self) -> dict[str, str]:
         found = {}
+        look = self.files.disk.stat  # without the door's meanings: one that is gone counts as changed
         for shard in self.files.scan(names.TASKS):
             for name in self.files.scan(f"{names.TASKS}/{shard}"):
-                seen = self.files.stat(f"{names.TASKS}/{shard}/{name}")
-                if seen:
+                with suppress(OSError):
+                    seen = look(f"{names.TASKS}/{shard}/{name}")
                     found[name[:-5]] = f"{seen.modified_ns}.{seen.size}"
         return found
 
@@ -176,16 +179,18 @@ class Ours:
         definition = self.queue.definition(task)
         place = Place(mark.partition(" ")[0])
         past = self._past(task, place)
-        entry = self._entry(task, place)
-        last = entry or self._last(place, past)
+        last = self._entry(task, place) or self._last(place, past)
+        instance = place.holder or self._finished_by(place, past) or None
+        progress, data = _progress(place, last), self._data(definition, place, past, last)
         return {
             **shared(definition),
             "steps_done": self._steps_done(definition, place, last),
             "state": _state(place, definition),
             "holder": place.holder,
-            "assigned_instance": place.holder or self._finished_by(place, past) or None,
-            "instance_progress": _progress(place, last),
-            "coordination_data": self._data(definition, place, past, last),
+            "assigned_instance": instance,
+            "instance_progress": progress,
+            "coordination_data": data,
+            "summary": _summary(instance, progress, data),
             "claims": self._claims(task, place, past),
         }
 
@@ -335,6 +340,14 @@ def _progress(place: Place, last: Json) -> Json | None:
         "status": status,
         **{key: last[key] for key in _PROGRESS if key in last},
     }
+
+
+def _summary(instance: str | None, progress: Json | None, data: Json | None) -> Json | None:
+    """Give all that only the team knows of a task as one record."""
+    if not (instance or progress or data):
+        return None
+    told = {key: value for key, value in (progress or {}).items() if key in ("progress", *_PROGRESS[:2]) and value}
+    return {**({"assigned_to": instance} if instance else {}), **(data or {}), **told}
 
 
 def _outcome(said: set[str], final: bool) -> str:

@@ -7,6 +7,7 @@ it, the database is as it was.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -99,15 +100,22 @@ class DatabaseStore:
             PeercoordError: It cannot be read now, or is another team's.
         """
         with self.database.reading() as connection:
-            return self._sight(connection, self._bases_later)
+            return self._sight(connection, partial(self.bases_later, PLACE))
 
-    def _bases_later(
-        self, tasks: Sequence[str], agreed: Mapping[str, tuple[str, str]]
-    ) -> tuple[Mapping[str, Json], set[str]]:
-        """Read bases after the look; whoever agreed on a task meanwhile knows better."""
+    def bases_later(self, place: str, tasks: Sequence[str], agreed: Agreed) -> tuple[Mapping[str, Json], set[str]]:
+        """Read what was agreed on, after the look: whoever agreed on a task meanwhile knows better.
+
+        Args:
+            place: Which list.
+            tasks: Which tasks.
+            agreed: As the look found it.
+
+        Returns:
+            The bases, and the tasks that were overtaken.
+        """
         with self.database.reading() as connection:
-            now = self.ledger.agreed(connection, PLACE)
-            bases = self.ledger.bases(connection, PLACE, tasks)
+            now = self.ledger.agreed(connection, place)
+            bases = self.ledger.bases(connection, place, tasks)
         overtaken = {task for task in tasks if now.get(task) != agreed.get(task)}
         return bases, overtaken
 
@@ -188,10 +196,14 @@ class DatabaseStore:
             LostError: The term is over, or another transaction crossed this one again and again.
             PeercoordError: It cannot be written now; nothing was changed.
         """
+        return self._again(lambda connection: self._changed(connection, term, work))
+
+    def _again(self, do: Callable[[Connection], list[tuple[str, str]]]) -> list[tuple[str, str]]:
+        """Do something in a transaction; again, if another one crossed it."""
         for left in range(_TRIES - 1, -1, -1):
             try:
                 with self.database.writing() as connection:
-                    return self._changed(connection, term, work)
+                    return do(connection)
             except LostError as error:
                 if error.code == "stale-term" or not left:
                     raise
@@ -209,9 +221,37 @@ class DatabaseStore:
         self._assign(connection, found.layout, writer, [e for e in entries if e.task in held], project)
         wrote = any(entry.outgoing for entry in entries)
         digests = found.digests if not wrote else self._sight(connection, lambda *_: ({}, set())).digests
-        self.ledger.remember(connection, PLACE, _agreements(entries, held, digests, writer.refused))
+        Agreements(self.ledger, connection, PLACE).remember(entries, held, digests, writer.refused)
         self._memo.clear()
         return [(f"task {task}", why) for task, why in writer.refused.items()]
+
+    # -- for other lists -------------------------------------------------------------------------------------
+
+    def remembered(self, place: str) -> tuple[int, Agreed]:
+        """Give the highest term, and what was agreed on of another list."""
+        with self.database.reading() as connection:
+            return self.ledger.term(connection), self.ledger.agreed(connection, place)
+
+    def remembering(
+        self, place: str, term: int, do: Callable[[Agreements], list[tuple[str, str]]]
+    ) -> list[tuple[str, str]]:
+        """Change another list while this database holds off every other leader, and remember what was agreed on.
+
+        Args:
+            place: Which list.
+            term: The leader's term.
+            do: Changes it.
+
+        Raises:
+            LostError: The term is over; nothing was changed.
+            PeercoordError: The database cannot be written now.
+        """
+
+        def inside(connection: Connection) -> list[tuple[str, str]]:
+            self.prepare(connection, term)
+            return do(Agreements(self.ledger, connection, place))
+
+        return self._again(inside)
 
     def prepare(self, connection: Connection, term: int) -> None:
         """Adopt it if it is not yet, and check and store the term.
@@ -275,18 +315,49 @@ def _words(table: Table, column: str | None) -> list[object]:
     return [row[at] for row in table.tuples]
 
 
-def _agreements(
-    entries: Sequence[Entry], held: Mapping[str, Json], digests: Mapping[str, str], refused: Mapping[str, str]
-) -> dict[str, tuple[str, str, Json]]:
-    """Give what to remember of each task: our mark, the digest of its row as it is now, and the base.
+class Agreements:
+    """What is remembered of one list, inside a transaction.
 
-    A new row that was refused is remembered as that, so that it is tried again when the task changes, and not before.
+    Args:
+        ledger: The memory.
+        connection: The transaction.
+        place: Which list.
     """
-    agreed = {}
-    for entry in entries:
-        if entry.task in held:
-            agreed[entry.task] = (entry.mark, digests.get(entry.task, ""), entry.base(held[entry.task]))
-        elif entry.new:
-            why: Json = {"ours": {}, "theirs": {}, "refused": refused[entry.task]}
-            agreed[entry.task] = (entry.mark, "", why)
-    return agreed
+
+    def __init__(self, ledger: Ledger, connection: Connection, place: str) -> None:
+        self.ledger, self.connection, self.place = ledger, connection, place
+
+    @property
+    def term(self) -> int:
+        """The highest term so far."""
+        return self.ledger.term(self.connection)
+
+    @property
+    def agreed(self) -> Agreed:
+        """For each task our mark and their digest."""
+        return self.ledger.agreed(self.connection, self.place)
+
+    def bases(self, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
+        """Give what was agreed on for these tasks; nobody can have overtaken it."""
+        return self.ledger.bases(self.connection, self.place, tasks), set()
+
+    def remember(
+        self,
+        entries: Sequence[Entry],
+        held: Mapping[str, Json],
+        digests: Mapping[str, str],
+        refused: Mapping[str, str],
+    ) -> None:
+        """Keep what was agreed on: of each task our mark, the digest of its row as it is now, and the base.
+
+        A new row that was refused is remembered as that, so that it is tried again when the task changes, and not
+        before.
+        """
+        agreed = {}
+        for entry in entries:
+            if entry.task in held:
+                agreed[entry.task] = (entry.mark, digests.get(entry.task, ""), entry.base(held[entry.task]))
+            elif entry.new:
+                why: Json = {"ours": {}, "theirs": {}, "refused": refused[entry.task]}
+                agreed[entry.task] = (entry.mark, "", why)
+        self.ledger.remember(self.connection, self.place, agreed)

@@ -17,10 +17,6 @@ from peercoord.core.errors import PeercoordError
 from peercoord.edges import context
 from peercoord.edges.reply import Reply, plain
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 COMMANDS = {
     "up": "team:up",
     "down": "team:down",
@@ -36,6 +32,7 @@ COMMANDS = {
     "check": "work:check",
     "memory": "memory:memory",
     "agent": "agent:agent",
+    "sync": "sync:sync_",
     "doctor": "doctor:doctor",
     "events": "status:events",
     "config": "config:config",
@@ -60,9 +57,6 @@ class Call:
         place: Where it stands, if that is known.
         session: The coding session on whose behalf it is made, ``{"pid", "start"}``, if that is known.
         request: The id of the request that it executes; empty if it is no request.
-
-    Attributes:
-        later: What is to be done once the answer is given; ``None``: at once.
     """
 
     def __init__(
@@ -72,7 +66,6 @@ class Call:
         self.quiet = False
         self.session = session
         self.request = request
-        self.later: list[Callable[[], object]] | None = None
         self._place = place
 
     @property

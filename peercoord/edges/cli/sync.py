@@ -1,0 +1,223 @@
+"""``peercoord sync``: bring the TaskMaster database and the tickets into step now, or show what would change."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from peercoord.core import ids, sync
+from peercoord.core.errors import NotFoundError, UsageError
+from peercoord.edges import syncing
+from peercoord.edges.cli.main import Call
+from peercoord.edges.cli.work import json_option
+from peercoord.edges.reply import Reply, plain
+from peercoord.roles.root import open_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from peercoord.core.records import Json
+    from peercoord.roles.database import Meeting, Outcome
+    from peercoord.roles.root import Root
+
+SHOWN = 60  # characters of a value in a line
+_WIDEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for on the command line."""
+
+    database: str
+    project: str
+    tasks_file: str
+    tag: str | None
+    take_over: bool
+    restore: bool
+
+    @property
+    def chooses(self) -> bool:
+        """It says which lists are meant."""
+        return bool(self.database or self.project or self.tasks_file)
+
+
+@click.command(name="sync")
+@click.option("--dry-run", is_flag=True, help="Show what would change, row by row, and change nothing.")
+@click.option("--explain", is_flag=True, help="Show which columns and words mean what, and who wins.")
+@click.option("--database", default="", metavar="PATH_OR_URL", help="The database from now on; 'none' for none.")
+@click.option("--project", default="", metavar="NAME", help="What a database of several projects calls this one.")
+@click.option("--tasks-file", default="", metavar="PATH", help="A tasks.json to keep in step too, from now on.")
+@click.option("--tag", metavar="T", help="The tag of the tasks.json; its current one if left out.")
+@click.option("--take-over", is_flag=True, help="Take a database that another, former team was kept in step with.")
+@click.option("--restore", is_flag=True, help="Write rows again that were deleted, instead of cancelling their tasks.")
+@click.option("--term", type=click.IntRange(min=0), hidden=True)
+@json_option
+@click.pass_obj
+def sync_(
+    call: Call,
+    /,
+    dry_run: bool,
+    explain: bool,
+    term: int | None,
+    as_json: bool,  # noqa: ARG001 - read by the frame
+    **wished: object,
+) -> Reply:
+    """Bring the TaskMaster database and the tickets into step: both ways, at once.
+
+    The leader's agent does so every two minutes and whenever a task is completed. New tasks, edits, cancellations and
+    "done" by hand come in; status, holder, progress and results go out.
+    """
+    root = open_root(call.place.coordination, call.place.store_id)
+    wish = Wish(**wished)  # type: ignore[arg-type]
+    notes: list[str] = []
+    choice = _choice(root, wish, notes)
+    if wish.database == syncing.NONE:
+        syncing.remember(root, choice)
+        return Reply({"database": None}, ["no database is kept in step any more"])
+    url = wish.database if "://" in wish.database else ""
+    lists = syncing.Lists(
+        root, call.place.instance or "person", choice, url=url, take_over=wish.take_over, restore=wish.restore
+    )
+    data: Json = {"dry_run": dry_run, "database": lists.database.name, "changed": False}
+    if dry_run:
+        _require_there(lists)
+        found = lists.plan(every=explain)
+    else:
+        lists.create()
+        found = syncing.run(lists, term)
+        if wish.chooses or not syncing.Choice.of(root.protocol):
+            syncing.remember(root, choice)
+        data["changed"] = any(meeting.changes for _, outcome in found for meeting in outcome.meetings)
+    told = {name: _told(name, outcome) for name, outcome in found}
+    data["lists"] = [{"name": name, **_as_json(outcome)} for name, outcome in found]
+    lines = [line for some in told.values() for line in some]
+    if lists.database.backup:
+        notes.append(f"before the first change the database was copied to {lists.database.backup}")
+        data["backup"] = lists.database.backup
+    if explain:
+        data["explain"] = {**lists.database.explain(), "wins": sync.WINS}
+        lines += _explained(data["explain"])
+    if not lines:
+        lines = [f"in step with {', '.join(plain(store.name) for store in lists.all)}: nothing to do"]
+    if dry_run:
+        lines.append("nothing was changed (--dry-run)")
+    return Reply(data, lines, notes)
+
+
+def _choice(root: Root, wish: Wish, notes: list[str]) -> syncing.Choice:
+    """Give what is to be kept in step: what was chosen before, with what the user says now."""
+    choice, home = syncing.Choice.of(root.protocol), syncing.home_of(root)
+    if wish.database:
+        none = wish.database == syncing.NONE
+        choice.database = syncing.NONE if none else syncing.noted(wish.database, home)
+        if "://" in wish.database and not none and choice.database != wish.database:
+            notes.append("the password is not written down: agents find it in ~/.pgpass or PGPASSWORD")
+    elif not choice:
+        choice.database = _own(home)
+    if wish.project:
+        choice.key = wish.project
+    if wish.tasks_file:
+        if not os.path.isfile(os.path.expanduser(wish.tasks_file)):
+            raise NotFoundError(f"{ids.shown(wish.tasks_file, 300)} is not there", hint="name a tasks.json")
+        choice.tasks_file, choice.tag = syncing.noted(wish.tasks_file, home), wish.tag
+    elif wish.tag:
+        raise UsageError("--tag goes with --tasks-file", hint="peercoord sync --tasks-file PATH --tag T")
+    return choice
+
+
+def _own(home: Path) -> str:
+    from peercoord.edges.team import repository
+
+    return syncing.default_database(home, repository.discover(home, exact=True).common)
+
+
+def _require_there(lists: syncing.Lists) -> None:
+    path = lists.database.database.address.path
+    if path is not None and not path.exists():
+        raise NotFoundError(
+            f"the database {lists.database.name} is not there yet: every task would be written to it",
+            hint="make it with: peercoord sync",
+            code="no-database",
+        )
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------
+
+
+def _as_json(outcome: Outcome) -> Json:
+    return {
+        "added": [ids.public(task) for task in outcome.added],
+        "changes": [row for meeting in outcome.meetings for row in _rows(meeting)],
+        "refused": [{"what": what, "why": why} for what, why in outcome.refused],
+    }
+
+
+def _rows(meeting: Meeting) -> list[Json]:
+    """Give one row for each thing that changes of a task."""
+    task = ids.public(meeting.task)
+    if not meeting.ours or not meeting.theirs:
+        title = (meeting.ours or meeting.theirs).get("title", "")
+        if meeting.found.incoming:
+            return [_row(task, "state", "in", meeting.ours.get("state"), sync.CANCELLED, meeting)]
+        way = "in" if meeting.kind == "new there" else "out"
+        return [_row(task, "task", way, None, title, meeting)] if meeting.changes else []
+    incoming = meeting.found.incoming.items()
+    outgoing = meeting.found.outgoing.items()
+    rows = [_row(task, field, "in", meeting.ours.get(field), value, meeting) for field, value in incoming]
+    return rows + [_row(task, field, "out", meeting.theirs.get(field), value, meeting) for field, value in outgoing]
+
+
+def _row(task: object, field: str, way: str, was: object, now: object, meeting: Meeting) -> Json:
+    row: Json = {"task_id": task, "field": field, "direction": way, "was": was, "now": now}
+    if meeting.why:
+        row["refused"] = meeting.why
+    if field in meeting.found.lost:
+        side, value = meeting.found.lost[field]
+        row["overruled"] = {"side": side, "value": value}
+    return row
+
+
+def _told(name: str, outcome: Outcome) -> list[str]:
+    rows = [row for meeting in outcome.meetings for row in _rows(meeting)]
+    if not rows and not outcome.refused:
+        return []
+    width = min(_WIDEST, max((len(str(row["task_id"])) for row in rows), default=1))
+    lines = [plain(name)]
+    for row in rows:
+        arrow = "→ here" if row["direction"] == "in" else "→ there"
+        change = plain(_short(row["now"])) if row["was"] is None else f"{_short(row['was'])} → {_short(row['now'])}"
+        beside = f"  (over {_short(row['overruled']['value'])})" if "overruled" in row else ""
+        beside += f"  NOT: {plain(row['refused'])}" if "refused" in row else ""
+        lines.append(f"  {row['task_id']:>{width}}  {row['field']:<17} {arrow:<7}  {change}{beside}")
+    return [*lines, *[f"  refused: {plain(what)}: {plain(why)}" for what, why in outcome.refused]]
+
+
+def _short(value: object) -> str:
+    text = plain(value if isinstance(value, str) else _json(value))
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _explained(told: Json) -> list[str]:
+    lines = ["", "Columns"]
+    lines += [f"  {key:<19} {plain(name)}" for key, name in told["columns"].items()]
+    if told["project"]:
+        lines.append(f"  project             {plain(told['project']['column'])} = {plain(told['project']['value'])}")
+    lines += ["", "Status words there, and what they mean here", *_pairs(told["status_words"].items())]
+    lines += ["", "What is written there for a state", *_pairs(told["written_words"].items())]
+    lines += ["", "Priority words there, and what they mean here", *_pairs(told["priority_words"].items())]
+    lines += ["", "Who wins when both sides changed a field (theirs: the list's, ours: the tickets')"]
+    return lines + _pairs(told["wins"].items())
+
+
+def _pairs(items: Iterable[Sequence[object]]) -> list[str]:
+    return [f"  {plain(key):<19} {plain(value) if value is not None else '(no word for it)'}" for key, value in items]
