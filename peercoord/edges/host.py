@@ -250,6 +250,8 @@ class Worktree:
 
     def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]:
         """Give what the leader does, and how often."""
+        from peercoord.edges import syncing
+        from peercoord.edges.agentctl import command
         from peercoord.roles.archivist import Archivist
         from peercoord.roles.leader import Leadership
         from peercoord.roles.publisher import Publisher
@@ -259,10 +261,12 @@ class Worktree:
         leadership = Leadership(peer.membership)
         publisher = Publisher(Reader(peer.queue, observer.verdict), lambda: leadership.term() is not None)
         archivist = Archivist(root)
+        keeper = syncing.Keeper(root, self.tree, command())
         return [
             Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2),
             Duty("clearing up", 30, archivist.litter),
             Duty("archive", 3600, archivist.run),
+            Duty("database", root.number("database_seconds"), keeper.run, syncing.LEAST_SECONDS),
         ]
 
     def renewed(self) -> bool:
