@@ -27,16 +27,18 @@ class Step:
         at: When it is due.
         ended: When it last succeeded.
         failures: How often it has failed in a row.
-        said: What its last failure said.
+        said: What sort of failure its last one was.
+        asked: It was asked for since it last began; what it did then may not count.
     """
 
-    __slots__ = ("at", "ended", "every", "failures", "least", "name", "run", "said")
+    __slots__ = ("asked", "at", "ended", "every", "failures", "least", "name", "run", "said")
 
     def __init__(self, name: str, every: float, run: Callable[[], object], least: float = 0.0) -> None:
         self.name, self.every, self.run, self.least = name, every, run, least
         self.at = self.ended = float("-inf")
         self.failures = 0
         self.said = ""
+        self.asked = False
 
 
 class Schedule:
@@ -61,12 +63,17 @@ class Schedule:
         """Bring a step forward: due now, or once its least pause is over. One that fails keeps its pause."""
         step = self._steps.get(name)
         if step is not None and not step.failures:
+            step.asked = True
             step.at = min(step.at, max(now, step.ended + step.least))
 
     def hasten(self, now: float) -> None:
         """Bring every step forward, those that fail as well: the world has changed."""
         for step in self._steps.values():
             step.at = min(step.at, now)
+
+    def begins(self, step: Step) -> None:
+        """Note that a step begins."""
+        step.asked = False
 
     def ran(self, step: Step, now: float, sooner: float | None = None) -> bool:
         """Note that a step succeeded.
@@ -80,16 +87,22 @@ class Schedule:
             Whether it had failed before.
         """
         recovered, step.failures, step.said = step.failures > 0, 0, ""
-        step.ended, step.at = now, now + min(step.every, sooner if sooner is not None else step.every)
+        pause = step.least if step.asked else step.every
+        step.ended, step.at = now, now + min(pause, sooner if sooner is not None else pause)
         return recovered
 
-    def failed(self, step: Step, now: float, message: str) -> bool:
+    def failed(self, step: Step, now: float, kind: str) -> bool:
         """Note that a step failed; it is tried again after a pause that grows.
 
+        Args:
+            step: Which.
+            now: When.
+            kind: What sort of failure it was.
+
         Returns:
-            Whether this is news: the message was not given the last time.
+            Whether this is news: it did not fail like that the last time.
         """
-        news, step.said = message != step.said, message
+        news, step.said = kind != step.said, kind
         step.at = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(step.failures, 10))
         step.failures += 1
         return news

@@ -76,7 +76,6 @@ class _Here(Worktree):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place, lambda _: None, lambda _: None)
-        self.later = None
 
     def _session(self, request: Request) -> Json | None:
         mine = request.pid == os.getpid()

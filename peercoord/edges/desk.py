@@ -29,7 +29,7 @@ from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from peercoord.core.names import Ticket
@@ -50,7 +50,6 @@ class Desk:
     Args:
         place: Where the call stands; must be a joined worktree.
         session: The coding session on whose behalf the call is made; found from this process if not given.
-        later: Takes what may be done once the caller has its answer; ``None``: it is done at once.
         request: The id of the request that is executed; empty if the call is none.
     """
 
@@ -58,7 +57,6 @@ class Desk:
         self,
         place: Place,
         session: Json | None = None,
-        later: list[Callable[[], object]] | None = None,
         request: str = "",
     ) -> None:
         if not place.worktree:
@@ -70,7 +68,7 @@ class Desk:
         self.place = place
         self.session = session or process.session_of(os.getpid())
         self.root: Root = roots.open_root(place.coordination, place.store_id)
-        self.later, self.asked = later, request
+        self.asked = request
         self.notes: list[str] = []
         self.rejoined: list[str] = []
 
@@ -86,20 +84,13 @@ class Desk:
             except LostError as error:
                 raise LostError("; ".join([*self.rejoined, error.message]), error.hint, error.code) from None
             finally:
-                if self.later is None:
-                    self._mirror(peer)
-                else:
-                    self.later.append(lambda: self._mirror_later(peer))
+                self._mirror(peer)
 
     def _alone(self) -> AbstractContextManager[None]:
         from peercoord.fs.mutex import held
 
         lock = f"{self.place.worktree}/{names.INSTANCE}/call.lock"
         return held(lock, busy="another call of this worktree is at work")
-
-    def _mirror_later(self, peer: Peer) -> None:
-        with self._alone():
-            self._mirror(peer)
 
     def _member(self) -> Peer:
         me = self.place.incarnation
@@ -111,7 +102,8 @@ class Desk:
                 self.notes += self.rejoined
             else:
                 if self.session:
-                    peer.membership.update(session=self.session)
+                    with suppress(StorageError):  # on a full disk who calls is not noted; what is asked is done
+                        peer.membership.update(session=self.session)
                 return peer
         peer = Peer.join(
             self.place.project,

@@ -22,30 +22,34 @@ NAME = "progress.json"
 ENDED = {"done": "done", "completed": "done", "blocked": "blocked", "review": "review", "failed": "failed"}
 
 
-def statements(place: Place) -> list[list[str]]:
+def statements(place: Place, data: bytes, base: bytes | None) -> list[list[str]]:
     """Give the calls that ``progress.json`` amounts to, none if it says nothing new.
 
     Args:
         place: A joined worktree.
+        data: What the file holds.
+        base: What it held before it was edited, as written by a call; ``None`` if that is not known: then what is
+            published stands for it.
 
     Raises:
         BrokenFileError: It cannot be understood; perhaps it is being written.
-        StorageError: It cannot be read.
+        StorageError: What is published cannot be read.
     """
     me = place.incarnation
-    data = place.files().read(NAME)
-    if data is None or me is None:
+    if me is None:
         return []
     files = Files(Disk(place.coordination), clocks.token)
     published = files.read(names.report(me.peer))
     if published is None or published == data:
         return []
-    file, report = records.decode(data, f"{place.worktree}/{names.INSTANCE}/{NAME}"), records.decode(published, NAME)
-    if file.get("updated_at", report.get("updated_at")) != report.get("updated_at"):
+    said = records.decode(data, f"{place.worktree}/{names.INSTANCE}/{NAME}")
+    before = records.decode(base if base is not None else published, NAME)
+    if base is None and said.get("updated_at", before.get("updated_at")) != before.get("updated_at"):
         return []  # a copy that a crash left behind, not somebody's words: the next call brings it up to date
-    said, known = _entries(file), {_key(entry): entry for entry in _entries(report)}
     held = _held(files, me)
-    calls = [_call(entry, known.get((task, held[task]), {})) for task, entry in _by_task(said).items() if task in held]
+    known = {_key(entry): entry for entry in _entries(before)}
+    entries = _by_task(_entries(said))
+    calls = [_call(entry, known.get((task, held[task]), {})) for task, entry in entries.items() if task in held]
     return [call for call in calls if call]
 
 

@@ -60,8 +60,7 @@ class Worktree:
         self.revive = start
         self._identity = process.identify(os.getpid())
         self._installed = _installed()
-        self.later: list[Callable[[], object]] | None = []
-        self._edited = (0, 0)  # when progress.json was last looked at: its time and size then
+        self._known: bytes | None = None  # what progress.json holds, as far as it was taken in
         self._refused: dict[str, list[str]] = {}  # by task: what progress.json said that was not taken
 
     def place(self) -> Place:
@@ -160,12 +159,13 @@ class Worktree:
         self._take_edits()
         words, scratch = self._unpacked(request.words)
         call = cli.Call(self.place(), self._session(request), request.number)
-        call.later = self.later
         try:
-            return Answer(*cli.serve(words, call, name="coordinate.sh"))
+            answer = Answer(*cli.serve(words, call, name="coordinate.sh"))
         finally:
             if scratch:
                 os.unlink(scratch)
+        self._known = self._mirror()
+        return answer
 
     def _session(self, request: Request) -> Json | None:
         """Give the coding session behind a request; this agent's own identity where it cannot be told.
@@ -213,8 +213,9 @@ class Worktree:
 
         place = self.place()
         with held(path(self.tree, "call.lock"), busy="another call of this worktree is at work"):
-            said = handwork.statements(place)
-            self._edited = self._state()
+            data = self._mirror()
+            said = [] if data in (None, self._known) else handwork.statements(place, data or b"", self._known)
+            self._known = data
         for words in said:
             if self._refused.get(words[1]) == words:
                 continue  # it was told so; nothing has changed since
@@ -222,29 +223,18 @@ class Worktree:
             self._refused[words[1]] = words if code else []
             if code:
                 self.log(f"{handwork.NAME}: {err.decode('utf-8', 'replace').strip()}")
-            self._edited = self._state()
+            self._known = self._mirror()
         return None
 
     def _take_edits(self) -> None:
-        """Take in what was edited before a call mirrors what is published over it."""
-        if self._state() != self._edited:
-            try:
-                self.pick_up()
-            except PeercoordError as error:
-                self.log(error.message)
-
-    def finish(self) -> None:
-        """Do what could wait until the caller had its answer."""
-        while self.later:
-            self.later.pop(0)()
-        self._edited = self._state()
-
-    def _state(self) -> tuple[int, int]:
+        """Take in what was edited before a call, which will mirror what is published over it."""
         try:
-            seen = os.lstat(path(self.tree, "progress.json"))
-        except OSError:
-            return 0, 0
-        return seen.st_mtime_ns, seen.st_size
+            self.pick_up()
+        except PeercoordError as error:
+            self.log(f"progress.json: {error.message}")
+
+    def _mirror(self) -> bytes | None:
+        return self.place().files().read("progress.json")
 
     # -- leading, and other programs -------------------------------------------------------------------------
 

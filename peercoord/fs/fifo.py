@@ -31,6 +31,7 @@ class Door:
         try:
             both = os.open(staged, os.O_RDWR | _FLAGS)
             try:
+                _share(both, path)
                 self._handle = os.open(staged, os.O_WRONLY | _FLAGS)
             finally:
                 os.close(both)
@@ -66,6 +67,11 @@ class Door:
             os.unlink(self.path)
 
 
+def _share(handle: int, path: str) -> None:
+    """Let those use a FIFO who may write into its directory."""
+    os.fchmod(handle, os.stat(os.path.dirname(path)).st_mode & 0o666)
+
+
 def _pour(handle: int, data: bytes) -> None:
     os.set_blocking(handle, True)
     try:
@@ -94,6 +100,7 @@ class Wake:
             os.unlink(path)
         os.mkfifo(path, 0o600)
         self._handle = os.open(path, os.O_RDWR | _FLAGS)
+        _share(self._handle, path)
 
     def fileno(self) -> int:
         """Give the descriptor to wait on."""

@@ -212,6 +212,8 @@ class Changes:
         handler.dispatch = lambda event: self._heard(name, event)  # type: ignore[method-assign]
         kinds = [events.FileCreatedEvent, events.FileModifiedEvent, events.FileMovedEvent, events.FileDeletedEvent]
         kinds += [events.DirCreatedEvent, events.DirMovedEvent, events.DirDeletedEvent]
+        touched = getattr(events, "FileAttribEvent", None)  # a modification, in older versions
+        kinds += [touched] if touched else []
         return self._observer.schedule(handler, path, event_filter=kinds)
 
     def _heard(self, name: str, event: Any) -> None:

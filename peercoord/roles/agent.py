@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         def connect(self, sessions: Sequence[Json]) -> Peer: ...  # noqa: D102 - resumes the worktree's peer, or joins
         def standing(self) -> tuple[str, Sequence[Ticket]]: ...  # noqa: D102 - incarnation and tickets, for requests
         def serve(self, request: Request) -> Answer: ...  # noqa: D102 - executes a request from the door
-        def finish(self) -> None: ...  # noqa: D102 - does what could wait until a caller had its answer
         def pick_up(self) -> float | None: ...  # noqa: D102 - what was edited by hand; seconds to the next look
         def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]: ...  # noqa: D102 - what the leader does
         def revive(self, worktree: str) -> None: ...  # noqa: D102 - starts another worktree's agent
@@ -102,12 +101,13 @@ class Agent:
         often = RESCAN_SECONDS if self.events else POLL_SECONDS
         self.schedule = Schedule()
         self.schedule.add(Step("heartbeat", beat, self.beat))
-        self.schedule.add(Step("watching", min(often, beat / 2), self.look))
+        pace = min(often, beat / 2, self.root.number("state_seconds"))
+        self.schedule.add(Step("watching", pace, self.look))
         self.schedule.add(Step("door", often, self.rescan))
         self.schedule.add(Step("hand edits", often, self.host.pick_up, SETTLE_SECONDS))
         self.schedule.add(Step("session", RESCAN_SECONDS, self.mourn))
         self.schedule.add(Step("tidying", beat, self.janitor.tidy))
-        self.schedule.add(Step("settings", RESCAN_SECONDS, self.refresh))
+        self.schedule.add(Step("settings", min(RESCAN_SECONDS, self.root.number("state_seconds")), self.refresh))
 
     def _try_events(self) -> None:
         here, there = _path(self.instance), _path(self.root.files)
@@ -166,10 +166,8 @@ class Agent:
 
     def _react(self, happened: set[str]) -> None:
         now = self.clock.monotonic()
-        if "door" in happened:
-            if not self._shielded("the door", self.outbox.heard):
-                self.outbox.hang_up()
-            self._shielded("after a call", self.host.finish)
+        if "door" in happened and not self._shielded("the door", self.outbox.heard):
+            self.outbox.hang_up()
         if happened & {"exit", "peers", "leader"}:
             self.schedule.soon("watching", now)
             self.schedule.soon("session", now)
@@ -192,25 +190,26 @@ class Agent:
     def steps(self) -> None:
         """Run what is due, each step shielded from the failures of the others."""
         for step in self.schedule.due(self.clock.monotonic()):
+            self.schedule.begins(step)
             try:
                 again = step.run()
             except EvictedError as error:
                 self._rejoin(error)
                 return
             except PeercoordError as error:
-                self._failed(step, error.message)
+                self._failed(step, error.message, error.code)
             except FAULTS as error:
-                self._failed(step, f"{type(error).__name__}: {error}", traceback.format_exc())
+                self._failed(step, traceback.format_exc(), f"{type(error).__name__}: {error}")
             else:
                 sooner = again if isinstance(again, float) else None
                 if self.schedule.ran(step, self.clock.monotonic(), sooner):
                     self.host.log(f"{step.name} works again")
 
-    def _failed(self, step: Step, message: str, trace: str = "") -> None:
+    def _failed(self, step: Step, message: str, kind: str) -> None:
         if step.name == "heartbeat":
             self.observer.blind()
-        if self.schedule.failed(step, self.clock.monotonic(), message):
-            self.host.log(f"{step.name} failed: {message}{trace and chr(10) + trace}")
+        if self.schedule.failed(step, self.clock.monotonic(), kind):
+            self.host.log(f"{step.name} failed: {message}")
 
     def _shielded(self, name: str, run: Callable[[], object]) -> bool:
         try:
@@ -269,7 +268,6 @@ class Agent:
         """Serve what lies in the outbox, and keep what requests should name up to date."""
         for request in self.outbox.rescan():
             self.host.log(f"served {request.verb} {request.number}, found in the outbox")
-        self.host.finish()
         self.outbox.refresh()
 
     def refresh(self) -> None:

@@ -149,21 +149,23 @@ class Duties:
                 self._wake.clear()
 
     def _run(self, step: Step) -> None:
-        message = ""
+        message = kind = ""
+        with self._lock:
+            self.schedule.begins(step)
         try:
             step.run()
         except EvictedError:
-            return  # the agent itself finds out, and joins again
+            message = kind = "evicted"  # the agent itself finds out, and joins again
         except PeercoordError as error:
-            message = error.message
-        except FAULTS:
-            message = traceback.format_exc()
+            message, kind = error.message, error.code
+        except FAULTS as error:
+            message, kind = traceback.format_exc(), f"{type(error).__name__}: {error}"
         with self._lock:
             now = self.clock.monotonic()
             if not message:
                 told = f"{step.name} works again" if self.schedule.ran(step, now) else ""
             else:
-                told = f"{step.name} failed: {message}" if self.schedule.failed(step, now, message) else ""
+                told = f"{step.name} failed: {message}" if self.schedule.failed(step, now, kind) else ""
         if told:
             self.log(told)
 

@@ -266,13 +266,12 @@ class Outbox:
         """Remove what was answered a while ago: the request first, so that it is never found without its answer."""
         now = self._now()
         there = set(listed)
-        for number in list(there):
+        for number in there:
             age = now - self._seen.setdefault(number, now)
             served = number in self._told or self.files.listed(door.answer(number))
             if age > (KEPT_SECONDS if served else INCOMPLETE_SECONDS):
                 self.files.remove(door.request(number))
                 self._told.discard(number)
-                there.discard(number)
         for name in self.files.scan(door.INBOX):
             answered = door.parse_name(name, ".answer")
             if answered and answered not in there and now - self._seen.setdefault(answered, now) > KEPT_SECONDS:

@@ -1,0 +1,168 @@
+"""Agents that cannot write say so once, keep trying, and recover by themselves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from io import RawIOBase
+from pathlib import Path
+
+import pytest
+from agent.crew import LINUX, ROOT, Crew, stays, until
+
+Team = Callable[..., Crew]
+QUICK = {"heartbeat_seconds": 1, "state_seconds": 1}
+MOUNTS = pytest.mark.skipif(not (LINUX and ROOT and shutil.which("mount")), reason="needs root and mount")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 200 KiB, mounted where a project's coordination directory shall be."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def on(team: Team, disk: Path) -> Crew:
+    """A crew whose coordination directory lies on another disk than its worktrees."""
+    crew = team(1, **QUICK)
+    for entry in crew.state.iterdir():
+        shutil.move(entry, disk)
+    crew.state.rmdir()
+    subprocess.run(["mount", "--bind", str(disk), str(made(crew.state))], check=True)
+    return crew
+
+
+def made(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def unbind(team: Team) -> Iterator[list[Path]]:
+    bound: list[Path] = []
+    yield bound
+    for path in bound:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@MOUNTS
+def test_a_full_disk_is_told_once_and_claims_go_on(team: Team, small: Path, unbind: list[Path]) -> None:
+    crew = on(team, small)
+    unbind.append(crew.state)
+    crew.agent("one")
+    until(lambda: (crew.state / "state.json").exists())
+    filler = small / "filler"
+    fill(filler)
+    (small / "state.json").unlink(missing_ok=True)
+    fill(filler)
+    until(lambda: "views failed: " in crew.log("one"))
+    before = beat(crew)
+    until(lambda: beat(crew) >= before + 3, what="the heart beats on a full disk")
+    assert crew.log("one").count("views failed") == 1
+    assert crew.log("one").count("the disk is full") == 1
+    assert crew.call("one", "request-task")[0] == 0, "a claim is a rename"
+    filler.unlink()
+    until(lambda: "views works again" in crew.log("one"), 20)
+    until(lambda: (crew.state / "state.json").exists())
+
+
+@MOUNTS
+def test_a_disk_that_becomes_read_only_is_told_once_and_used_again(team: Team, small: Path, unbind: list[Path]) -> None:
+    crew = on(team, small)
+    unbind.append(crew.state)
+    crew.agent("one")
+    home = crew.home("one")
+    subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+    until(lambda: "heartbeat failed: " in crew.log("one"), 10)
+    assert "read-only" in crew.log("one")
+    stays(lambda: crew.log("one").count("heartbeat failed") == 1, 2.5)
+    subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
+    until(lambda: "heartbeat works again" in crew.log("one"), 20)
+    assert crew.home("one") == home
+
+
+def test_a_directory_that_was_moved_away_and_comes_back(team: Team) -> None:
+    crew = team(**QUICK)
+    crew.agent("one")
+    crew.call("one", "request-task")
+    home = crew.home("one")
+    away = crew.base / "away"
+    crew.state.rename(away)
+    until(lambda: "joining again failed: " in crew.log("one"), 10)
+    stays(lambda: crew.log("one").count("joining again failed") == 1, 2.5)
+    assert not crew.state.exists(), "nobody makes a world of its own where the mount is missing"
+    code, _, told = crew.call("one", "check-status")
+    assert code == 3
+    assert "no coordination directory" in told
+    away.rename(crew.state)
+    until(lambda: "joining again works again" in crew.log("one"), 20)
+    assert crew.home("one") == home
+    assert crew.holder("1") == "one"
+
+
+def test_another_store_in_its_place_is_not_joined(team: Team) -> None:
+    from peercoord.roles import root as roots
+
+    crew = team(**QUICK)
+    crew.agent("one")
+    crew.state.rename(crew.base / "away")
+    roots.create(str(crew.state), "another")
+    until(lambda: "is another store" in crew.log("one"), 10)
+    assert crew.home("one") is None
+
+
+def test_a_worktree_that_is_removed_takes_its_agent_with_it(team: Team) -> None:
+    crew = team(**QUICK)
+    pid = crew.agent("one")
+    crew.agent("two")
+    crew.call("one", "request-task")
+    crew.tree("one").rename(crew.base.parent / f"{crew.base.name}-gone")
+    from peercoord.fs import process
+
+    until(lambda: process.identify(pid) is None, 90, "the agent's end")
+    assert crew.home("one") is None
+    assert crew.where("1") == "ready"
+
+
+def fill(path: Path) -> None:
+    """Write until nothing fits any more."""
+    with path.open("ab", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        write_for_ever(file)
+
+
+def write_for_ever(file: RawIOBase) -> None:
+    while True:
+        file.write(b"x" * 4096)
+
+
+def beat(crew: Crew) -> int:
+    home = crew.home("one")
+    assert home is not None
+    return max(int(p.name.split("~")[1]) for p in home.glob("beat~*"))
+
+
+def test_inotify_used_up_means_polling(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peercoord.fs import watch
+
+    crew = team(**QUICK)
+
+    def none_left(*_: object) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    monkeypatch.setattr(watch.Changes, "_schedule", none_left)
+    assert not watch.events_come(str(crew.base), "probe")
+    assert not watch.Changes(print).watch("x", str(crew.base))
+
+
+def test_events_come_on_a_local_disk(tmp_path: Path) -> None:
+    from peercoord.fs import mount, watch
+
+    if not mount.local(mount.kind(str(tmp_path))):
+        pytest.skip("temporary files lie on a shared filesystem here")
+    assert watch.events_come(str(tmp_path), "probe")
+    assert os.listdir(tmp_path) == []
