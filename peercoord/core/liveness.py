@@ -182,7 +182,7 @@ class Silence:
     Attributes:
         still: How long its number has stood still.
         challenger: Who doubts it, as last seen.
-        challenged_at: When this observer challenged it, on its own clock; ``None`` if it did not.
+        challenged_at: Since when that challenge stands, on the observer's own clock; ``None`` if none stands.
     """
 
     __slots__ = ("challenged_at", "challenger", "number", "still")
@@ -208,29 +208,31 @@ class Silence:
         """
         beats = [beat for beat in map(names.parse_beat, entries) if beat]
         if beats:
-            self.number, self.challenger = max(beats, key=lambda beat: beat[0])
+            self.number, challenger = max(beats, key=lambda beat: beat[0])
+            if challenger != self.challenger:
+                self.challenger, self.challenged_at = challenger, now if challenger else None
         if not self.still.look(now, self.number, GAP * interval):
-            self.challenged_at = None
+            self.challenged_at = now if self.challenger else None
 
 
-def by_activity(silence: Silence, ttl: float, patience: float, me: Incarnation) -> Verdict:
+def by_activity(silence: Silence, ttl: float, patience: float) -> Verdict:
     """Judge a peer by its heartbeat alone: another machine, another container, or an agent that hangs.
 
     Args:
         silence: What was seen of its heartbeat.
         ttl: Seconds of silence after which it is doubted.
         patience: Seconds that it has to take its next number from under a challenge.
-        me: The observer.
 
     Returns:
         ``alive`` if it moved within ``ttl``, or was not watched for so long; ``suspect`` if it did not, and is to be
-        challenged; ``dead`` if this observer's own challenge stands.
+        challenged; ``dead`` if a challenge stands, whoever made it: two that each believed only their own would take it
+        from each other for ever.
     """
     still = silence.still
     if not still.proven(ttl):
         return Verdict(ALIVE, "its heartbeat has not been seen silent for long")
     because = f"its heartbeat has stood still for {still.seconds():.0f} s"
-    if silence.challenger == me and silence.challenged_at is not None:
+    if silence.challenger is not None and silence.challenged_at is not None:
         waited = still.last - silence.challenged_at
         if waited >= patience and waited > 0:
             return Verdict(DEAD, f"{because}, and it did not answer a challenge")

@@ -37,14 +37,22 @@ class Sight:
         entries: What its directory holds.
         silence: What its heartbeat was seen to do until now.
         verdict: What it is judged to be.
+        gone: Its processes are proven gone; otherwise a verdict of death rests on its silence.
     """
 
-    __slots__ = ("entries", "record", "silence", "verdict", "who")
+    __slots__ = ("entries", "gone", "record", "silence", "verdict", "who")
 
     def __init__(
-        self, who: Incarnation, record: Json | None, entries: list[str], silence: Silence, verdict: Verdict
+        self,
+        who: Incarnation,
+        record: Json | None,
+        entries: list[str],
+        silence: Silence,
+        verdict: Verdict,
+        gone: bool,
     ) -> None:
-        self.who, self.record, self.entries, self.silence, self.verdict = who, record, entries, silence, verdict
+        self.who, self.record, self.entries, self.silence = who, record, entries, silence
+        self.verdict, self.gone = verdict, gone
 
     @property
     def term(self) -> int | None:
@@ -121,10 +129,11 @@ class Observer:
             silence = self._silences.setdefault(who, Silence())
             silence.look(self.root.clock.monotonic(), entries, interval)
         ttl = interval * self.root.number("ttl_heartbeats")
-        activity = liveness.by_activity(silence, ttl, min(liveness.PATIENCE, interval), self.me)
+        activity = liveness.by_activity(silence, ttl, min(liveness.PATIENCE, interval))
         pids = liveness.by_process(record, self.here, process.running, process.stopped)
         runs = self._session_runs(record)
-        return Sight(who, record, entries, silence, liveness.combined(record, pids, activity, runs))
+        verdict = liveness.combined(record, pids, activity, runs)
+        return Sight(who, record, entries, silence, verdict, pids.state == DEAD)
 
     def verdict(self, who: Incarnation) -> Verdict:
         """Give the verdict on one peer, for views."""
@@ -153,8 +162,21 @@ class Observer:
     # -- acting ----------------------------------------------------------------------------------------------
 
     def _evict(self, sight: Sight) -> None:
+        if not sight.gone and not self._settle(sight):
+            return
         if self.janitor.evict(sight.who, self.me, sight.verdict.because):
             self.log(f"evicted {sight.who}: {sight.verdict.because}")
+
+    def _settle(self, sight: Sight) -> bool:
+        """Take a challenge back, whoever's it is: if that can be done, it was not answered until now."""
+        home, silence = names.peer_dir(sight.who), sight.silence
+        if silence.number is not None and silence.challenger is not None:
+            standing = names.beat(home, silence.number, silence.challenger)
+            if self.files.move(standing, names.beat(home, silence.number)):
+                return True
+        with self._lock:
+            silence.forget()
+        return False
 
     def _living(self, sight: Sight) -> list[Json]:
         silence = sight.silence
@@ -177,13 +199,10 @@ class Observer:
         return silence.still.proven(ttl) and not self._session_runs(sight.record)
 
     def _challenge(self, who: Incarnation, silence: Silence) -> None:
-        if silence.challenged_at is not None and silence.challenger == self.me:
-            return
         home, number = names.peer_dir(who), silence.number
-        if number is None:
+        if number is None or silence.challenger is not None:
             return
-        old = names.beat(home, number, silence.challenger)
-        if self.files.move(old, names.beat(home, number, self.me)):
+        if self.files.move(names.beat(home, number), names.beat(home, number, self.me)):
             silence.challenger, silence.challenged_at = self.me, self.root.clock.monotonic()
             self.root.event(self.me.peer, "challenged", who=str(who), heartbeat=number)
 

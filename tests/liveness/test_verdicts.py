@@ -95,7 +95,7 @@ class TestSilence:
         return silence
 
     def verdict(self, silence: Silence) -> str:
-        return liveness.by_activity(silence, TTL, PATIENCE, ME).state
+        return liveness.by_activity(silence, TTL, PATIENCE).state
 
     def test_silence_is_suspected_after_the_ttl(self) -> None:
         assert self.verdict(self.still(0, 10, 20, 29)) == ALIVE
@@ -137,23 +137,26 @@ class TestSilence:
             silence.look(at, ["beat~5"], INTERVAL)
         assert self.verdict(silence) == ALIVE
 
-    def test_only_ones_own_challenge_left_standing_is_death(self) -> None:
+    def test_ones_own_challenge_left_standing_is_death(self) -> None:
         silence = self.still(0, 10, 20, 30)
-        silence.challenged_at = 30
+        silence.challenged_at, silence.challenger = 30, ME
         silence.look(32, [f"beat~5~{ME}"], INTERVAL)
         assert self.verdict(silence) == SUSPECT
         silence.look(32.5, [f"beat~5~{ME}"], INTERVAL)
         assert self.verdict(silence) == DEAD
 
-    def test_a_challenge_by_someone_else_is_not_ones_own(self) -> None:
+    def test_a_challenge_by_someone_else_counts_from_when_it_was_seen(self) -> None:
         silence = self.still(0, 10, 20, 30)
-        silence.challenged_at = 30
         silence.look(40, ["beat~5~other~1.x"], INTERVAL)
         assert self.verdict(silence) == SUSPECT
+        silence.look(42.5, ["beat~5~other~1.x"], INTERVAL)
+        assert self.verdict(silence) == DEAD
+        silence.look(43, ["beat~5"], INTERVAL)
+        assert self.verdict(silence) == SUSPECT, "settled: whoever settles it evicts, the others look anew"
 
     def test_an_answered_challenge_begins_anew(self) -> None:
         silence = self.still(0, 10, 20, 30)
-        silence.challenged_at = 30
+        silence.challenged_at, silence.challenger = 30, ME
         silence.look(40, ["beat~6"], INTERVAL)
         assert self.verdict(silence) == ALIVE
         assert silence.challenged_at is None

@@ -167,14 +167,12 @@ def _process(given: Given) -> Given:
 
 
 def _activity(given: Given) -> Given:
-    me = names.parse_incarnation(given["me"])
-    assert me
     silence = Silence()
     for look in given["looks"]:
         silence.look(look["at"], look["entries"], given["interval"])
         if look["at"] == given["challenged_at"]:
             silence.challenged_at, silence.challenger = look["at"], names.parse_incarnation(given["challenger"])
-    return {"verdict": liveness.by_activity(silence, given["ttl"], given["patience"], me).state}
+    return {"verdict": liveness.by_activity(silence, given["ttl"], given["patience"]).state}
 
 
 def _combined(given: Given) -> Given:

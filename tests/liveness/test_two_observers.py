@@ -1,0 +1,68 @@
+"""Two peers that watch the same silent one do not hinder each other (LIV-7)."""
+
+from __future__ import annotations
+
+from support.memory import MemoryDisk
+from support.worlds import World
+
+from peercoord.core import names
+from peercoord.fs.clock import Clock
+from peercoord.roles import membership as members
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.leader import Leadership
+from peercoord.roles.observer import Observer
+
+
+class Still(Clock):
+    """A clock that goes on when it is told to."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def observer(world: World, peer: str) -> Observer:
+    membership = world.join(peer).membership
+    return Observer(membership, Janitor(world.queue, peer), Leadership(membership), lambda _: None, lambda _: None)
+
+
+def test_a_silent_peer_of_another_host_is_evicted_by_one_of_them() -> None:
+    world = World.new(MemoryDisk())
+    clock = Still()
+    world.root.clock = clock
+    world.root.protocol["settings"] = {"heartbeat_seconds": 10}
+    away = world.join("away").membership
+    away.update(host="another-machine", boot_id="b", pid_ns="n")
+    both = [observer(world, "birch"), observer(world, "cedar")]
+    for _ in range(40):
+        clock.seconds += 5
+        for one in both:
+            one.membership.beat()
+            one.look(everyone=True)
+        if not away.present():
+            break
+    assert [who for who, _ in members.departed(world.root)] == [away.me]
+    assert clock.seconds <= 60, "three intervals of silence, one of patience, and the looks between"
+
+
+def test_one_that_answers_the_challenge_lives() -> None:
+    world = World.new(MemoryDisk())
+    clock = Still()
+    world.root.clock = clock
+    world.root.protocol["settings"] = {"heartbeat_seconds": 10}
+    away = world.join("away").membership
+    away.update(host="another-machine", boot_id="b", pid_ns="n")
+    both = [observer(world, "birch"), observer(world, "cedar")]
+    challenged = 0
+    for _ in range(60):
+        clock.seconds += 5
+        for one in both:
+            one.membership.beat()
+            one.look(everyone=True)
+        beats = [names.parse_beat(name) for name in world.files.scan(away.home)]
+        if any(beat and beat[1] for beat in beats):
+            challenged += 1
+            away.beat()
+    assert away.present()
+    assert challenged > 1
