@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,29 +192,20 @@ def test_tasks_that_no_list_has_come_back_by_their_titles_and_that_is_said(team:
 
 
 @pytest.mark.slow
-def test_the_database_in_the_git_directory_is_believed_before_the_list_it_came_from(team: Team) -> None:
-    with closing(sqlite3.connect(team.main / ".git" / "peercoord" / "taskmaster.db")) as db, db:
-        db.execute(
-            "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, description TEXT, status TEXT, priority TEXT,"
-            " dependencies TEXT, assigned_instance TEXT, instance_progress TEXT, coordination_data TEXT)"
-        )
-        rows = [
-            (1, "task 1", "done", "[]", "instance-1", '{"epoch": 1, "state": "done"}'),
-            (2, "task 2", "in-progress", "[]", "instance-1", '{"epoch": 7, "state": "claimed"}'),
-            (9, "from the database", "in-progress", "[]", None, None),
-        ]
-        db.executemany(
-            "INSERT INTO tasks (id, title, status, dependencies, assigned_instance, coordination_data)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+def test_the_database_in_the_git_directory_knows_what_no_worktree_does(team: Team) -> None:
+    team.sh.verb(team.one, "release", "2")
+    assert team.sh.verb(team.one, "request-task")["epoch"] == 2
+    own = team.sh.task(team.main, "only here", "--priority", "low", "--description", "not lost")["task_id"]
+    assert "exit" not in team.sh.peercoord(team.main, "sync")
     for tree in (team.one, team.two):
         shutil.rmtree(tree / ".claude-instance")
     delete(team)
     team.fix()
-    assert team.sh.tasks(team.main) == {"1": "done", "2": "ready", "3": "waiting", "4": "ready", "9": "held"}
-    team.sh.peercoord(team.main, "task", "edit", "2", "--priority", "critical")
-    assert team.sh.verb(team.two, "request-task")["epoch"] > 7
+    assert team.sh.tasks(team.main) == {"1": "done", "2": "ready", "3": "waiting", "4": "ready", str(own): "ready"}
+    assert "not lost" in json.dumps(team.sh.peercoord(team.main, "task", "show", str(own)))
+    again = team.sh.verb(team.two, "request-task")
+    assert (again["task_id"], again["hand_over"]["peer"]) == (2, "instance-1")
+    assert again["epoch"] > 2
 
 
 # -- an older copy -----------------------------------------------------------------------------------------------

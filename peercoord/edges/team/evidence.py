@@ -84,7 +84,8 @@ def gather(project: Project, lists: bool = True) -> Evidence:
     known = record.read_project(project.common, project.sub)
     found = Evidence(store_id=_text(known.get("store_id")))
     if lists:
-        _read_database(found, project, project.common / record.HOME / record.DATABASE)
+        if len(record.table(record.read_team(project.common), "projects")) == 1:  # or its rows are those of several
+            _read_database(found, project, project.common / record.HOME / record.DATABASE)
         where = _text(known.get("source"))
         if where:
             place = where if "://" in where else os.path.join(project.directory, where)

@@ -90,8 +90,9 @@ def _fresh(project: Project, staged: Path, store_id: str) -> Root:
         shutil.rmtree(staged)
     root = roots.create(str(staged), project.name)
     excludes.hide(staged)
-    if store_id:
-        root.files.put(names.PROTOCOL, records.encode({**root.protocol, "store_id": store_id}), durable=True)
+    chosen = record.table(record.read_project(project.common, project.sub), "lists")
+    protocol = {**root.protocol, **chosen, "store_id": store_id or root.store_id}
+    root.files.put(names.PROTOCOL, records.encode(protocol), durable=True)
     return roots.open_root(str(staged))
 
 
