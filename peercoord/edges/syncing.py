@@ -159,6 +159,12 @@ class Lists:
             path = Path(os.path.abspath(home / os.path.expanduser(choice.tasks_file)))
             self.all.insert(0, TasksFile(path, choice.tag, self.database, wait))
 
+    @staticmethod
+    def shown(choice: Choice) -> str:
+        """Name the lists of a choice, for people."""
+        files = [ids.shown(choice.tasks_file, 300)] if choice.tasks_file else []
+        return " and ".join([ids.shown(choice.database, 300), *files])
+
     def create(self) -> bool:
         """Make the database if there is none: only when someone has just named it, or it is the project's own."""
         return self.database.database.create()

@@ -76,7 +76,7 @@ def sync_(
     notes: list[str] = []
     choice = _choice(root, wish, notes)
     if wish.database == syncing.NONE:
-        syncing.remember(root, choice)
+        _remember(root, choice)
         return Reply({"database": None}, ["no database is kept in step any more"])
     url = wish.database if "://" in wish.database else ""
     lists = syncing.Lists(
@@ -90,7 +90,7 @@ def sync_(
         lists.create()
         found = syncing.run(lists, term)
         if wish.chooses or not syncing.Choice.of(root.protocol):
-            syncing.remember(root, choice)
+            _remember(root, choice)
         data["changed"] = any(meeting.changes for _, outcome in found for meeting in outcome.meetings)
     told = {name: _told(name, outcome) for name, outcome in found}
     data["lists"] = [{"name": name, **_as_json(outcome)} for name, outcome in found]
@@ -98,13 +98,13 @@ def sync_(
     if lists.database.backup:
         notes.append(f"before the first change the database was copied to {lists.database.backup}")
         data["backup"] = lists.database.backup
-    if explain:
-        data["explain"] = {**lists.database.explain(), "wins": sync.WINS}
-        lines += _explained(data["explain"])
     if not lines:
         lines = [f"in step with {', '.join(plain(store.name) for store in lists.all)}: nothing to do"]
     if dry_run:
         lines.append("nothing was changed (--dry-run)")
+    if explain:
+        data["explain"] = {**lists.database.explain(), "wins": sync.WINS}
+        lines += _explained(data["explain"])
     return Reply(data, lines, notes)
 
 
@@ -133,6 +133,14 @@ def _own(home: Path) -> str:
     from peercoord.edges.team import repository
 
     return syncing.default_database(home, repository.discover(home, exact=True).common)
+
+
+def _remember(root: Root, choice: syncing.Choice) -> None:
+    from peercoord.edges.team import lists, record, repository
+
+    project = repository.discover(syncing.home_of(root), exact=True)
+    with record.held(project.common):
+        lists.remember(project, root, choice)
 
 
 def _require_there(lists: syncing.Lists) -> None:

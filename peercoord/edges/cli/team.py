@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from contextlib import nullcontext
 
 import click
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 )
 @click.option("--tag", metavar="T", help="The tag of a tasks.json; its current one if left out.")
 @click.option("--take-in-progress", is_flag=True, help="Take tasks a person has in progress there as free to claim.")
+@click.option("--database", default="", metavar="PATH_OR_URL", help="Keep the tasks in step with it; 'none' for none.")
+@click.option("--sync", is_flag=True, help="Write back to where the tasks come from, as they change.")
 @click.option("--base", default="", metavar="REV", help="What new branches start from; HEAD if left out.")
 @click.option("--branch-prefix", metavar="P", help="Before instance-<k> in a branch's name; team/ if never said.")
 @click.option("--bank", metavar="DIR", help="The memory bank's directory; memory-bank if never said.")
@@ -63,6 +66,7 @@ def up(
     found = repository.discover(call.directory or project, exact=True)
     repository.commit(found)
     words = launches.command_words(command)
+    _offer_shared(found, wished, ask=not (as_json or call.quiet or dry_run))
     with _one_at_a_time(found, dry_run):
         made = plan(found, _wishes(count, wished))
         if launch == "tmux" and words:
@@ -80,6 +84,19 @@ def up(
         "to_type": to_type,
     }
     return Reply(data, _closing(data, dry_run), warnings)
+
+
+def _offer_shared(found: Project, wished: dict[str, object], *, ask: bool) -> None:
+    """Ask whether a new team shall use the shared database of this machine; nobody at a terminal: it does not."""
+    from peercoord.core import names
+    from peercoord.edges.team import lists
+
+    shared = lists.shared_database()
+    new = not (found.directory / names.ROOT / names.PROTOCOL).exists()
+    question = f"{shared} is there. Keep this project's tasks in it?"
+    offer = new and shared and ask and not (wished["database"] or wished["sync"]) and sys.stdin.isatty()
+    if offer and click.confirm(question, default=False, err=True):
+        wished["database"] = shared
 
 
 def _one_at_a_time(found: Project, dry_run: bool) -> AbstractContextManager[None]:
@@ -121,6 +138,8 @@ def _wishes(count: int | None, wished: dict[str, object]) -> Wishes:
         tasks=str(wished["tasks"]),
         tag=str(wished["tag"]) if wished["tag"] else None,
         take_in_progress=bool(wished["take_in_progress"]),
+        database=str(wished["database"]),
+        sync=bool(wished["sync"]),
     )
 
 

@@ -14,7 +14,7 @@ from peercoord.core import names, records
 from peercoord.edges import agentctl, context
 from peercoord.edges.adapters.source import find_source, read_source
 from peercoord.edges.importing import take_in
-from peercoord.edges.team import agents, excludes, rebuild, record, repository, worktrees
+from peercoord.edges.team import agents, excludes, lists, rebuild, record, repository, worktrees
 from peercoord.edges.team.plan import Action, Plan, Seat
 from peercoord.edges.team.seats import seats
 from peercoord.fs.clock import Clock
@@ -42,6 +42,8 @@ class Wishes:
         tag: The tag of a tasks.json.
         take_in_progress: Take what a person has in progress there.
         settings: Shared settings that differ from the defaults.
+        database: The database to keep the tasks in step with; empty: the one chosen before, or the project's own.
+        sync: Write back to where the tasks come from.
     """
 
     def __init__(
@@ -52,7 +54,10 @@ class Wishes:
         tag: str | None = None,
         take_in_progress: bool = False,
         settings: Json | None = None,
+        database: str = "",
+        sync: bool = False,
     ) -> None:
+        self.database, self.sync = database, sync
         self.count, self.options = count, options or worktrees.Options()
         self.tasks, self.tag, self.take_in_progress = tasks, tag, take_in_progress
         self.settings = settings or {}
@@ -83,6 +88,7 @@ def plan(project: Project, wishes: Wishes) -> Plan:
     if source:
         text = f"take in the tasks of {source}"
         made.actions.append(Action(text, partial(_import, project, source, wishes, made.notes)))
+    made.actions += lists.plan(project, wishes.database, wishes.sync, source, wishes.tag, made.notes)
     _plan_instances(project, made, again=gone or bool(ghosts))
     return made
 
@@ -149,7 +155,7 @@ def _create(project: Project, state: Path, settings: Json) -> str:
 
 
 def _import(project: Project, source: str, wishes: Wishes, notes: list[str]) -> str:
-    reading = read_source(source, wishes.tag)
+    reading = read_source(source, wishes.tag, project.directory)
     if "@" not in source.partition("://")[2]:  # a URL with a password is not written down
         noted = source if "://" in source else os.path.abspath(os.path.expanduser(source))
         if noted.startswith(f"{project.directory}/"):
