@@ -66,6 +66,7 @@ class Membership:
             StorageError: The filesystem shows a heartbeat and will not let us move it.
         """
         files = self.root.files
+        self.require()
         for _ in range(TRIES):
             beats = [b for b in map(names.parse_beat, files.scan(self.home)) if b]
             if not beats:

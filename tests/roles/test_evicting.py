@@ -6,9 +6,9 @@ import errno
 import json
 
 import pytest
-from support.faults import Failing, Fault, Pausing, full
+from support.faults import Failing, Fault, Following, Pausing, full
 from support.memory import MemoryDisk
-from support.tree import check, check_at_rest
+from support.tree import check, check_at_rest, situation
 from support.worlds import World
 
 from peercoord.core import names, records
@@ -189,6 +189,32 @@ class TestZombies:
         assert caught.value.message == f"{zombie.me} was evicted by boss; task 1 is held by boss now (epoch 2)"
         assert caught.value.exit_code == 4
         assert world.state("1") == ("claimed", str(boss.me))
+
+    @pytest.mark.parametrize("step", ["complete", "report", "release", "fail", "park", "beat", "request", "update"])
+    def test_its_client_may_follow_the_moved_directory_and_it_is_told_all_the_same(self, step: str) -> None:
+        world = World.new(MemoryDisk())
+        world.add("1")
+        world.add("2")
+        zombie, boss = world.join("zombie"), world.join("boss")
+        world.taken(zombie, "1")
+        home = names.departed_dir(zombie.me, boss.me)
+        world.disk.rename(zombie.home, home)
+        before = situation(world.disk)  # type: ignore[arg-type]
+        behind = world.on(Following(world.disk, zombie.home, home)).resume(zombie.me)
+        assert [ticket.task for ticket in behind.held()] == ["1"]
+        steps = {
+            "fail": lambda: behind.fail("1", "x"),
+            "park": lambda: behind.park("1", "review", "x"),
+            "report": lambda: behind.report("1", {}),
+            "complete": lambda: behind.complete("1"),
+            "release": lambda: behind.release("1"),
+            "beat": behind.membership.beat,
+            "request": behind.request,
+            "update": lambda: behind.membership.update(x=1),
+        }
+        with pytest.raises(EvictedError):
+            steps[step]()
+        assert situation(world.disk) == before  # type: ignore[arg-type]
 
     def test_it_claims_nothing(self, world: World) -> None:
         zombie, _ = evicted(world)

@@ -219,7 +219,7 @@ class TestEditing:
 
 
 def edited_later(world: World, task: str, raw: dict[str, object]) -> None:
-    """Save a definition by hand once the filesystem's clock has gone on since the ticket was placed: it ticks slowly."""
+    """Save a definition by hand once the disk's own clock, which ticks slowly, has gone on since the placing."""
     placed = world.disk.stat(world.at(task)).changed_ns
     while world.disk.stat(names.definition(task)).changed_ns <= placed:
         world.files.put(names.definition(task), records.encode(raw))

@@ -176,6 +176,28 @@ class Pausing(Wrapper):
         return call.run()
 
 
+class Following(Wrapper):
+    """A network client that goes on finding a directory where it was, for some seconds after it was moved.
+
+    Args:
+        disk: The server.
+        old: Where the directory was when this client last looked.
+        new: Where it is. A listing of what ``old`` lay in shows that it is gone.
+    """
+
+    def __init__(self, disk: DiskLike, old: str, new: str) -> None:
+        super().__init__(disk)
+        self.old, self.new = old, new
+
+    def around(self, call: Call) -> Any:
+        args = tuple(self._found(arg) if isinstance(arg, str) else arg for arg in call.args)
+        return Call(self.disk, call.name, args).run()
+
+    def _found(self, path: str) -> str:
+        inside = path == self.old or path.startswith(f"{self.old}/")
+        return self.new + path[len(self.old) :] if inside else path
+
+
 class Fault:
     """What a faulty disk answers: an error number, after doing what was asked or instead of it."""
 
