@@ -543,8 +543,9 @@ class Queue:
             self.refuse_cycle(definition)
             raw = {key: value for key, value in definition.raw.items() if key not in ("parked", "cancelled")}
             self.files.put(names.definition(task), records.encode(raw), durable=True)
-        epoch = max(sighting.epoch, tickets.highest_epoch(task, self.results(task)))
-        placed = self.place(sighting.path, Ticket(task, epoch))
+            # still under the mutex: done/<id> says no epoch, and may come back while we hold on to an older one
+            epoch = max(sighting.epoch, tickets.highest_epoch(task, self.results(task)))
+            placed = self.place(sighting.path, Ticket(task, epoch))
         if not placed:
             raise LostError(f"task {task} moved meanwhile", hint=f"look again: peercoord task show {task}")
         self.root.event(self.actor, "reopened", task=task)
