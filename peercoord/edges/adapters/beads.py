@@ -33,7 +33,7 @@ _PARENT = "parent-child"
 _NO_WORK = ("message", "gate", "molecule", "event", "agent", "role", "rig", "merge-request")
 _NO_WORK_FLAGS = ("ephemeral", "pinned", "is_template")
 _DELETED = "tombstone"
-_USEFUL = {
+USEFUL = {
     "design": "design",
     "acceptance_criteria": "acceptanceCriteria",
     "labels": "tags",
@@ -99,8 +99,8 @@ def _row(issue: Json, needs: list[str]) -> Row:
         needs=needs,
         assignee=issue.get("assignee"),
         notes=_notes(issue),
-        more={ours: issue[key] for key, ours in _USEFUL.items() if issue.get(key)},
-        extra={k: v for k, v in issue.items() if k not in _OWN and k not in _USEFUL and v not in (None, "")},
+        more={ours: issue[key] for key, ours in USEFUL.items() if issue.get(key)},
+        extra={k: v for k, v in issue.items() if k not in _OWN and k not in USEFUL and v not in (None, "")},
         aside=_aside(issue),
     )
 

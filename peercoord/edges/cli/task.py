@@ -1,6 +1,8 @@
-"""Commands on the task list: add, list, show, edit, import, cancel, reopen."""
+"""Commands on the task list: add, list, show, edit, import, export, cancel, reopen."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -26,7 +28,7 @@ def queue_of(call: Call) -> Queue:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def task() -> None:
-    """Add, list, show, edit, import, cancel and reopen tasks."""
+    """Add, list, show, edit, import, export, cancel and reopen tasks."""
 
 
 @task.command()
@@ -184,10 +186,28 @@ def import_(call: Call, source: str, tag: str | None, take_in_progress: bool, as
     from peercoord.edges.adapters.source import read_source
     from peercoord.edges.importing import take_in
 
-    reading = read_source(source, tag)
+    reading = read_source(source, tag, Path(call.place.project))
     intake = take_in(queue_of(call), reading.tasks, take_in_progress=take_in_progress)
     intake.refused += reading.refused
     return Reply({"source": source, **intake.as_json()}, import_lines(source, intake))
+
+
+@task.command(name="export")
+@click.option(
+    "--format", "form", type=click.Choice(["tasks.json", "beads", "csv"]), default="tasks.json", show_default=True
+)
+@json_option
+@click.pass_obj
+def export_(call: Call, form: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Write all tasks as another program keeps them, to standard output: take them and go."""
+    from peercoord.edges.adapters.export import export
+    from peercoord.edges.exporting import gather
+
+    queue = queue_of(call)
+    tasks, left_out = gather(queue)
+    text = export(tasks, form, queue.root.clock.now())
+    notes = [f"task {task} is left out: {why}" for task, why in left_out]
+    return Reply({"format": form, "tasks": len(tasks), "content": text}, text.removesuffix("\n").split("\n"), notes)
 
 
 def import_lines(source: str, intake: Intake) -> list[str]:
