@@ -60,12 +60,17 @@ class Worktree:
         self.revive = start
         self._identity = process.identify(os.getpid())
         self._installed = _installed()
+        self._place: Place | None = None
+        self._placed = self._seen = _state("")
         self._known: bytes | None = None  # what progress.json holds, as far as it was taken in
         self._refused: dict[str, list[str]] = {}  # by task: what progress.json said that was not taken
 
     def place(self) -> Place:
-        """Read where this worktree stands now."""
-        return context.find(given=self.tree)
+        """Say where this worktree stands now; read again only when ``info.json`` is another one."""
+        state = _state(path(self.tree, "info.json"))
+        if self._place is None or state != self._placed:
+            self._place, self._placed = context.find(given=self.tree), state
+        return self._place
 
     # -- joining ---------------------------------------------------------------------------------------------
 
@@ -228,12 +233,15 @@ class Worktree:
 
     def _take_edits(self) -> None:
         """Take in what was edited before a call, which will mirror what is published over it."""
+        if _state(path(self.tree, "progress.json")) == self._seen:
+            return
         try:
             self.pick_up()
         except PeercoordError as error:
             self.log(f"progress.json: {error.message}")
 
     def _mirror(self) -> bytes | None:
+        self._seen = _state(path(self.tree, "progress.json"))
         return self.place().files().read("progress.json")
 
     # -- leading, and other programs -------------------------------------------------------------------------
@@ -280,8 +288,13 @@ class Worktree:
 
 def _installed() -> tuple[int, int, int]:
     """What tells the program on disk from the one that runs: its first file."""
+    return _state(sys.modules["peercoord"].__file__ or "")
+
+
+def _state(name: str) -> tuple[int, int, int]:
+    """What tells one state of a file from another, without reading it."""
     try:
-        seen = os.stat(sys.modules["peercoord"].__file__ or "")
+        seen = os.lstat(name)
     except OSError:
         return 0, 0, 0
     return seen.st_mtime_ns, seen.st_size, seen.st_ino

@@ -65,6 +65,7 @@ class Agent:
 
     def __init__(self, host: Host, instance: Files, wake: Wakeups) -> None:
         self.host, self.instance, self.wake = host, instance, wake
+        wake.on_signals((STOP, signal.SIGINT, signal.SIGHUP, GIVE_BACK, RENEW))
         self.ending = 0
         self.changes = Changes(self._noticed)
         self.duties: Duties | None = None
@@ -154,7 +155,6 @@ class Agent:
         Returns:
             Whether to start again, as the program that is installed now.
         """
-        self.wake.on_signals((STOP, signal.SIGINT, signal.SIGHUP, GIVE_BACK, RENEW))
         while not self.ending:
             self.steps()
             if self.ending:
@@ -173,7 +173,9 @@ class Agent:
             self.schedule.soon("session", now)
         if happened & {"instance", "contributions"}:
             self.schedule.soon("hand edits", now + SETTLE_SECONDS)
-        if happened & {"claims", "outbox"}:
+        if "claims" in happened:
+            self._shielded("what requests should name", self.outbox.refresh)
+        if "outbox" in happened:
             self.schedule.soon("door", now)
         if self.duties is not None and happened & {"bell", "peers", "claims", "leader"}:
             self.duties.changed()

@@ -134,7 +134,7 @@ class Duties:
         """Something changed: bring forward what shows it."""
         with self._lock:
             for name in self._changing:
-                self.schedule.soon(name, self.clock.monotonic())
+                self.schedule.soon(name, self.clock.monotonic() + SETTLE_SECONDS)
         self._wake.set()
 
     def _work(self) -> None:
@@ -177,3 +177,4 @@ class Duties:
 
 
 LONGEST_WAIT = 60.0
+SETTLE_SECONDS = 0.2  # what changes seldom changes alone; and whoever changed it may be about to call again

@@ -57,6 +57,7 @@ class Outbox:
         self._doors: dict[str, Door] = {}
         self._seen: dict[str, float] = {}  # requests answered or incomplete, and since when this process knows
         self._told: set[str] = set()  # questions answered: to ask again is to get the answer of that moment
+        self._served: set[str] = set()  # requests answered by this process, which need no second look
         self._last = 0
         self._current = b""
         self.wake: Wake | None = None
@@ -140,7 +141,7 @@ class Outbox:
                 f"{self.root}/{door.WAKE} was replaced", "restart the agent: peercoord agent stop, start"
             )
         listed = [n for n in (door.parse_name(name) for name in sorted(self.files.scan(door.OUTBOX))) if n]
-        served = [request for request in map(self.answer, listed) if request]
+        served = [request for request in map(self.answer, [n for n in listed if n not in self._served]) if request]
         self._clear(listed)
         self._mend()
         return served
@@ -176,6 +177,7 @@ class Outbox:
             return None
         kept = self.kept(number, _mark(data))
         if kept is not None:
+            self._served.add(number)
             self._tell(request, kept)
             return None
         mine = self._doors.get(number)
@@ -198,6 +200,7 @@ class Outbox:
 
     def _keep(self, request: Request, reply: Answer, mark: str) -> None:
         """Keep the answer; where that is impossible the request goes at once instead."""
+        self._served.add(request.number)
         if request.verb in door.QUESTIONS:
             self._told.add(request.number)
             return
@@ -268,10 +271,11 @@ class Outbox:
         there = set(listed)
         for number in there:
             age = now - self._seen.setdefault(number, now)
-            served = number in self._told or self.files.listed(door.answer(number))
+            served = number in self._served or self.files.listed(door.answer(number))
             if age > (KEPT_SECONDS if served else INCOMPLETE_SECONDS):
                 self.files.remove(door.request(number))
                 self._told.discard(number)
+                self._served.discard(number)
         for name in self.files.scan(door.INBOX):
             answered = door.parse_name(name, ".answer")
             if answered and answered not in there and now - self._seen.setdefault(answered, now) > KEPT_SECONDS:
