@@ -205,7 +205,7 @@ class Queue:
         """Place again every ticket that watches ``task``, which is done or cancelled now."""
         home = names.waiting_dir(task)
         for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
-            self.place(f"{home}/{ticket}", ticket)
+            self._try_place(f"{home}/{ticket}", ticket)
         with suppress(StorageError):
             self.files.remove_dir(home)
 
@@ -216,7 +216,7 @@ class Queue:
                 ticket = names.parse_ticket(name)
                 if ticket and (why == "blocked" or self.spot(ticket.task).detail != why):
                     self._drop_broken_cycle(ticket.task)
-                    self.place(names.parked(why, ticket), ticket)
+                    self._try_place(names.parked(why, ticket), ticket)
 
     def place_edited(self) -> None:
         """Place again what waits or is ready and has another definition since: edited by hand, or by a call cut short.
@@ -226,7 +226,12 @@ class Queue:
         for seen in (*self._waiting(), *self._ready()):
             ticket, definition = self.files.stat(seen.path), self.files.stat(names.definition(seen.task))
             if ticket and definition and definition.changed_ns > ticket.changed_ns:
-                self.place(seen.path, Ticket(seen.task, seen.epoch))
+                self._try_place(seen.path, Ticket(seen.task, seen.epoch))
+
+    def _try_place(self, path: str, ticket: Ticket) -> None:
+        """Place one of many: if it will not move now, the others do, and the next tidying tries again."""
+        with suppress(StorageError):
+            self.place(path, ticket)
 
     def _drop_broken_cycle(self, task: str) -> None:
         if self._cycle_gone(task) is None:

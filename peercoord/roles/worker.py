@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peercoord.roles.membership import Membership
     from peercoord.roles.queue import Queue
 
+DENIED = ("eacces", "eperm")  # by one user's rights, not by the state of the disk
 PASSES_MOST = 64  # a listing that shows only what is long gone, as a network filesystem's may, is not believed for ever
 
 
@@ -104,6 +105,9 @@ class Worker:
                     return Claim(ticket, definition, self.hand_over(ticket), again=True)
             except (BrokenFileError, NotFoundError):
                 pass
+            except StorageError as error:
+                if error.code not in DENIED:
+                    raise  # it may be well in a moment
             self.queue.place(names.claim(self.home, ticket), ticket)
         return self._claim_next()
 
@@ -284,7 +288,7 @@ class Worker:
             if known is None:
                 raise
             return known
-        definition = self.queue.definition(task)
+        definition = self._readable(task)
         steps = [step.step for step in definition.steps]
         entry = progress.updated(self._entry(ticket, definition), definition, {**(said or {}), "steps": steps})
         entry |= {"progress": 1.0, "status": "done"}
@@ -357,12 +361,16 @@ class Worker:
 
     def _last_report(self, task: str, said: Json | None, status: str) -> tuple[Ticket, Json]:
         ticket = self.require(task)
-        try:
-            definition = self.queue.definition(task)
-        except (BrokenFileError, NotFoundError):
-            return ticket, {"task_id": ids.public(task), "epoch": ticket.epoch, "status": status}
+        definition = self._readable(task)
         entry = progress.updated(self._entry(ticket, definition), definition, said or {})
         return ticket, {**entry, "status": status}
+
+    def _readable(self, task: str) -> Definition:
+        """Read a held task's definition, or give a stand-in: work that was done can be ended whatever became of it."""
+        try:
+            return self.queue.definition(task)
+        except (BrokenFileError, NotFoundError, StorageError):
+            return records.define(task, f"task {task}")
 
     def _result(self, ticket: Ticket, outcome: str, entry: Json, facts: Json | None) -> Json:
         return {

@@ -85,6 +85,46 @@ class TestBrokenDefinitions:
         world.taken(worker, "2")
         assert world.state("1") == ("parked", "unreadable")
 
+    @pytest.mark.parametrize("fault", ["broken", "unreadable"])
+    @pytest.mark.parametrize("end", ["complete", "release", "fail"])
+    def test_work_on_it_can_still_be_ended(self, memory: World, end: str, fault: str) -> None:
+        memory.add("1", steps=[{"id": 1, "title": "a"}])
+        worker = memory.join("w")
+        memory.taken(worker, "1")
+        worker.report("1", {"achievements": ["half"], "steps": [1]})
+        rule = unreadable(names.definition("1"))
+        if fault == "broken":
+            memory.files.put(names.definition("1"), b"{")
+            rule = unreadable()
+        late = memory.on(Failing(memory.disk, rule)).resume(worker.me)
+        said = {"achievements": ["all"], "steps": [1]}
+        late.complete("1", said) if end == "complete" else getattr(late, end)("1", "x")
+        assert memory.state("1") == (("done", "") if end == "complete" else ("parked", "unreadable"))
+        result = memory.queue.result("1")
+        assert result is not None
+        assert result[2]["achievements"] == (["half", "all"] if end == "complete" else ["half"])
+
+    def test_who_holds_it_and_may_not_read_it_is_given_another(self, memory: World) -> None:
+        memory.add("1")
+        memory.add("2")
+        worker = memory.join("w")
+        memory.taken(worker, "1")
+        blind = memory.on(Failing(memory.disk, unreadable(names.definition("1"))))
+        memory.taken(blind.resume(worker.me), "2")
+        assert memory.state("1") == ("parked", "unreadable")
+
+    def test_one_ticket_that_will_not_move_holds_up_no_other(self, memory: World) -> None:
+        memory.add("1")
+        for task in ("2", "3", "4"):
+            memory.add(task, needs=("1",))
+        worker = memory.join("w")
+        memory.taken(worker, "1")
+        stuck = Failing(memory.disk, lambda c: Fault(errno.EIO) if c.name == "rename" and "/3~" in c.args[0] else None)
+        memory.on(stuck).resume(worker.me).complete("1")
+        assert [memory.state(task) for task in "234"] == [("ready", "2"), ("waiting", "1"), ("ready", "2")]
+        memory.janitor().tidy()
+        assert memory.state("3") == ("ready", "2")
+
     def test_it_can_still_be_given_back(self, world: World) -> None:
         world.add("1")
         worker = world.join("w")
