@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import psutil
 
+    from peercoord.edges.doctor.findings import Finding as Check
     from peercoord.edges.team.repository import Project
     from peercoord.roles.root import Root
 
@@ -66,6 +67,40 @@ def find(directory: str = "") -> Place:
             code="no-project",
         )
     return Place(str(found.directory))
+
+
+def place_of(found: Callable[[], Place], directory: str) -> Place:
+    """Give where a call stands, also where only the git directory remembers the project.
+
+    Args:
+        found: Finds it the ordinary way.
+        directory: The directory that was named; the working directory if empty.
+
+    Raises:
+        NotFoundError: There is no such project.
+    """
+    try:
+        return found()
+    except NotFoundError:
+        return find(directory)
+
+
+def mend(place: Place) -> list[str]:
+    """Mend what accidents did; give what was mended and what people should know then, one line each."""
+    said = []
+    for finding in look(place):
+        if finding.fix:
+            said += [finding.what, *finding.fix()]
+    return list(dict.fromkeys(said))
+
+
+def checks(place: Place) -> list[Check]:
+    """Give what was found as lines of the doctor's report; one that is good if all is as it was set up."""
+    from peercoord.edges.doctor import findings
+
+    about = "set-up"
+    bad = [findings.bad(about, finding.what, finding.hint) for finding in look(place)]
+    return bad or [findings.good(about, "what was made is there, as it was made")]
 
 
 def look(place: Place) -> list[Finding]:

@@ -164,6 +164,22 @@ def test_without_its_protocol_file_nothing_else_is_lost(team: Team) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("at", ["main", "one"])
+def test_the_doctor_tells_and_mends(team: Team, at: str) -> None:
+    place = getattr(team, at)
+    delete(team)
+    told = team.sh.run(place, "peercoord", "doctor", ok=False)
+    assert told.returncode == 1
+    assert f"{STATE} is gone" in told.stdout
+    assert "fix: peercoord doctor --fix" in told.stdout
+    team.sh.git(team.two, "clean", "-qfdx")
+    mended = team.sh.peercoord(place, "doctor", "--fix")["mended"]
+    assert any("4 tasks are back, 1 of them done" in line for line in mended), mended
+    assert team.look() == []
+    team.goes_on()
+
+
+@pytest.mark.slow
 def test_agents_live_through_the_loss_and_never_make_a_directory_of_their_own(team: Team) -> None:
     pids = {process.pid for process in team.sh.agents()}
     moved = team.main.parent / "elsewhere"
