@@ -1,0 +1,1 @@
+"""Looking for what is wrong: each finding with the command that mends it."""
