@@ -229,7 +229,12 @@ def scenes() -> list[Scene]:
         ),
         Scene("beat", (), nothing, lambda w, a: worker(w, a).membership.beat(), lambda _: True),
         Scene(
-            "place", ("2", "3"), just_done, lambda w, _: w.queue.place_waiting("1"), lies("2", "ready"), zombie=False
+            "place",
+            ("2", "3"),
+            just_done,
+            lambda w, _: w.queue.place_waiting("1"),
+            lies("2", "ready", "waiting"),
+            zombie=False,
         ),
         Scene(
             "reassign, from a peer",
