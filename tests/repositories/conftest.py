@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,11 @@ class Shell:
 def sh(tmp_path: Path) -> Iterator[Shell]:
     made = Shell(Path(os.path.realpath(tmp_path)))
     yield made
-    left = made.agents()
-    for process in left:
-        process.kill()
-    psutil.wait_procs(left, timeout=10)
+    while left := made.agents():  # one that is still there may have started another again
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
 
 
 def instances(made: Any) -> list[Path]:
