@@ -61,6 +61,17 @@ def status(call: Call, as_json: bool) -> Reply:  # noqa: ARG001 - read by the fr
     return Reply(data, lines)
 
 
+@agent.command()
+@click.pass_obj
+def service(call: Call) -> Reply:
+    """Print a service file (systemd, launchd) that starts the agent with the machine. Nothing needs it."""
+    from peercoord.edges import service
+
+    worktree = _worktree(call)
+    text = service.text(worktree, call.place.instance, agentctl.command())
+    return Reply({"text": text}, text.rstrip("\n").split("\n"))
+
+
 @agent.command(hidden=True, context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.option("--request", "number", default="", help="The id under which the request lies in the outbox.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -1,0 +1,253 @@
+"""The doctor: what it finds, what it mends, and a filesystem that it must not call good."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent.crew import Crew
+
+from peercoord.core import names, settings
+from peercoord.edges import context
+from peercoord.edges.cli import main as cli
+from peercoord.edges.doctor import disk, races
+from peercoord.edges.doctor.findings import Finding
+
+Team = Callable[..., Crew]
+
+
+def told(crew: Crew, *words: str, at: Path | None = None) -> tuple[int, dict[str, Any]]:
+    place = context.find(str(at or crew.project))
+    code, out, _ = cli.serve(["doctor", "--json", *words], cli.Call(place))
+    answer = json.loads(out)
+    assert "data" in answer, answer
+    return code, answer["data"]
+
+
+def of(data: dict[str, Any], about: str) -> list[dict[str, str]]:
+    return [check for check in data["checks"] if check["check"] == about]
+
+
+def found(findings: list[Finding], about: str) -> list[Finding]:
+    return [one for one in findings if one.about == about]
+
+
+class TestDisk:
+    def test_a_good_one_is_called_good_and_left_clean(self, team: Team) -> None:
+        crew = team()
+        findings = disk.probe(str(crew.state))
+        assert [one.about for one in findings if one.state == "bad"] == []
+        assert {"rename", "link if free", "mkdir", "moves", "seal", "fsync", "locks", "events"} <= {
+            f.about for f in findings
+        }
+        assert os.listdir(crew.state / "tmp") == []
+
+    @pytest.mark.parametrize("race", list(races.RACES))
+    def test_one_that_lets_two_win_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch, race: str) -> None:
+        crew = team()
+        monkeypatch.setitem(races.RACES, race, lambda home, name, racer: None)
+        first = disk.probe(str(crew.state))[0]
+        assert first.state == "bad"
+        assert race in first.text
+        assert "not fit" in first.text
+
+    def test_one_where_nobody_wins_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lost(home: str, name: str, racer: int) -> None:
+            raise FileExistsError(17, "taken")
+
+        crew = team()
+        monkeypatch.setitem(races.RACES, "mkdir", lost)
+        assert disk.probe(str(crew.state))[0].state == "bad"
+
+    def test_one_that_cannot_link_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none(home: str, name: str, racer: int) -> None:
+            raise OSError(95, "not supported")
+
+        crew = team()
+        monkeypatch.setitem(races.RACES, "link if free", none)
+        findings = disk.probe(str(crew.state))
+        assert findings[0].state == "bad"
+        assert "not supported" in found(findings, "link if free")[0].text
+
+    def test_one_whose_removal_ignores_what_is_inside_is_refused(
+        self, team: Team, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        crew = team()
+        monkeypatch.setattr(os, "rmdir", lambda path, **_: None)
+        seal = found(disk.probe(str(crew.state)), "seal")[0]
+        assert seal.state == "bad"
+
+    def test_one_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        assert disk.probe(str(tmp_path / "missing"))[0].state == "bad"
+
+    def test_racers_meet(self, tmp_path: Path) -> None:
+        """Were they to run one after the other, the first would win everything."""
+        shares = []
+        for number in range(5):
+            place = tmp_path / str(number)
+            place.mkdir()
+            assert races.winners(str(place), "rename", rounds=200) == [1] * 200
+            shares.append({path.suffix for path in place.iterdir()})
+        assert any(len(winners) > 1 for winners in shares)
+
+
+class TestTeam:
+    def test_all_well(self, team: Team) -> None:
+        crew = team()
+        crew.agent("one")
+        data = told(crew)[1]
+        assert [c for c in data["checks"] if c["state"] == "bad" and c["check"] not in ("git", "set-up")] == []
+        assert of(data, "tickets")[0]["text"] == "3 tasks, each with one ticket"
+
+    def test_an_agent_that_is_missing_is_named_with_its_command_and_started(self, team: Team) -> None:
+        from peercoord.edges import agentctl
+
+        crew = team()
+        crew.agent("one")
+        crew.call("one", "request-task")
+        agentctl.stop(str(crew.tree("one")))
+        data = told(crew)[1]
+        peers = of(data, "peers")[0]
+        assert peers["state"] == "warning"
+        assert peers["fix"] == f"peercoord -C {crew.tree('one')} agent start"
+        assert any("started the agent of one" in text for text in told(crew, "--fix")[1]["mended"])
+        assert crew.agent_pid("one")
+
+    def test_a_lost_ticket_is_made_anew_with_a_later_epoch(self, team: Team) -> None:
+        crew = team(1)
+        crew.agent("one")
+        crew.call("one", "request-task")
+        next(crew.state.glob("peers/*/claims/1~1")).unlink()
+        code, data = told(crew)
+        assert code == 1
+        assert of(data, "tickets")[0]["text"] == "1 task(s) have no ticket: 1"
+        assert any("made its ticket anew" in text for text in told(crew, "--fix")[1]["mended"])
+        assert next(crew.state.glob("queue/ready/*/*/1~*")).name == "1~2"
+        assert of(told(crew)[1], "tickets")[0]["state"] == "ok"
+
+    def test_the_lower_of_two_names_of_one_ticket_goes(self, team: Team) -> None:
+        crew = team(1)
+        low = next(crew.state.glob("queue/ready/*/*/1~0"))
+        os.link(low, crew.state / "queue" / "parked" / "held" / "1~3")
+        assert "have two tickets" in of(told(crew)[1], "tickets")[0]["text"]
+        told(crew, "--fix")
+        assert not low.exists()
+        assert (crew.state / "queue" / "parked" / "held" / "1~3").exists()
+
+    def test_two_tickets_that_are_two_files_are_left_for_a_person(self, team: Team) -> None:
+        crew = team(1)
+        low = next(crew.state.glob("queue/ready/*/*/1~0"))
+        (crew.state / "queue" / "parked" / "held" / "1~3").touch()
+        told(crew, "--fix")
+        assert low.exists()
+        assert (crew.state / "queue" / "parked" / "held" / "1~3").exists()
+
+    def test_a_leader_ticket_that_was_lost_is_made_above_every_term(self, team: Team) -> None:
+        from agent.crew import until
+
+        crew = team()
+        crew.agent("one")
+        until(lambda: crew.leader() == "one")
+        next(crew.state.glob("peers/*/leader~*")).unlink()
+        (crew.state / "events" / "x.jsonl").write_text('{"event": "leads", "term": 41}\nnot json\n')
+        assert of(told(crew)[1], "leader")[0]["state"] == "bad"
+        told(crew, "--fix")
+        until(lambda: crew.leader() == "one")
+        assert [names.parse_leader(p.name) for p in crew.state.rglob("leader~*")] == [43]
+
+    def test_what_crashes_left_is_brought_to_an_end(self, team: Team) -> None:
+        crew = team(2)
+        crew.agent("one")
+        crew.call("one", "request-task")
+        home = crew.home("one")
+        assert home is not None
+        for session in crew.running():
+            session.kill()
+            session.wait()
+        home.rename(crew.state / "departed" / f"{home.name}~two~1.x")
+        assert of(told(crew)[1], "departed")[0]["state"] == "bad"
+        told(crew, "--fix")
+        assert of(told(crew)[1], "departed") == []
+        assert crew.where("1") == "ready"
+
+    def test_quarantine_is_listed_with_reasons(self, team: Team) -> None:
+        crew = team()
+        path = next(crew.state.glob("tasks/*/1.json"))
+        path.write_text("{")
+        crew.call("one", "request-task")
+        check = of(told(crew)[1], "quarantine")[0]
+        assert check["state"] == "warning"
+        assert "JSON" in check["text"]
+        assert check["fix"].startswith("cat ")
+
+    def test_stale_views_mean_that_nobody_leads(self, team: Team) -> None:
+        crew = team()
+        (crew.state / "state.json").write_text(json.dumps({"updated_at": "2020-01-01T00:00:00Z"}))
+        check = of(told(crew)[1], "views")[0]
+        assert check["state"] == "warning"
+        assert "nobody leads" in check["text"]
+
+
+class TestWorktree:
+    def test_the_script_of_another_version_is_put_right(self, team: Team) -> None:
+        crew = team()
+        tree = crew.tree("one")
+        script = tree / ".claude-instance" / "coordinate.sh"
+        whole = script.read_bytes()
+        script.write_text("#!/bin/sh\n")
+        assert of(told(crew, at=tree)[1], "coordinate.sh")[0]["state"] == "warning"
+        told(crew, "--fix", at=tree)
+        assert script.read_bytes() == whole
+        assert os.access(script, os.X_OK)
+
+    def test_requests_that_wait_for_an_agent_are_counted(self, team: Team) -> None:
+        crew = team()
+        tree = crew.tree("one")
+        (tree / ".claude-instance" / "outbox").mkdir()
+        (tree / ".claude-instance" / "outbox" / "r1").touch()
+        assert of(told(crew, at=tree)[1], "outbox")[0]["text"] == "1 request(s) wait for an agent"
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("changed", "words"),
+        [
+            ({"heartbeat_seconds": 0}, "its default"),
+            ({"heartbeat_seconds": "5"}, "its default"),
+            ({"heartbeat_seconds": True}, "its default"),
+            ({"uncommitted": "maybe"}, "its default"),
+            ({"heartbaet": 5}, "is no setting"),
+            ({"ttl_heartbeats": 1}, "late heartbeat"),
+            ({"heartbeat_seconds": 7200}, "for hours"),
+            ({"heartbeat_seconds": 5}, "state_seconds"),
+            ({"session_grace_seconds": 900}, "session_grace_seconds"),
+        ],
+    )
+    def test_related_limits_are_checked_together(self, changed: dict[str, object], words: str) -> None:
+        assert any(words in text for text in settings.problems(changed))
+
+    def test_the_defaults_fit_together(self) -> None:
+        assert settings.problems({}) == []
+
+    def test_peers_that_disagree_say_so(self, team: Team) -> None:
+        crew = team()
+        os.kill(crew.agent("one"), signal.SIGSTOP)  # else it takes the change in
+        path = crew.state / "protocol.json"
+        whole = json.loads(path.read_text())
+        whole["settings"]["heartbeat_seconds"] = 200
+        path.write_text(json.dumps(whole))
+        assert any("has not taken it in yet" in c["text"] for c in of(told(crew)[1], "settings"))
+
+
+def test_text_for_people_says_what_to_do(team: Team) -> None:
+    crew = team()
+    shutil.rmtree(crew.state / "bell")
+    out = cli.serve(["doctor"], cli.Call(context.find(str(crew.project))))[1]
+    assert "fix: " in out.decode()
+    assert out.decode().rstrip().endswith("bad")
