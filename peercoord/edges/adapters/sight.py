@@ -174,9 +174,9 @@ class RowSight:
             del values["steps"], values["steps_done"]
         if keys["status"] or keys["finished"]:
             values["state"] = state_of(found.definition.raw["source"]["status"])
-        for name in OUTWARD:
-            if name in raw:
-                values[name] = _parsed(raw[name]) if name != "assigned_instance" else raw[name] or None
+        for name in OUTWARD:  # a column that is yet to be added is empty
+            said = raw.get(name)
+            values[name] = _parsed(said) if name != "assigned_instance" else said or None
         return values
 
     def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:

@@ -1,0 +1,182 @@
+"""For tests: a coordination directory beside a TaskMaster database, and the sync between them, without git."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from peercoord.core import names, records
+from peercoord.core.names import Incarnation
+from peercoord.edges.adapters.engine import Address
+from peercoord.edges.adapters.engine import Database as Door
+from peercoord.edges.adapters.store import DatabaseStore, Team
+from peercoord.edges.adapters.tasks_file import TasksFile
+from peercoord.edges.importing import take_in
+from peercoord.fs.disk import Disk
+from peercoord.fs.files import Files
+from peercoord.roles import membership as members
+from peercoord.roles import root as roots
+from peercoord.roles.database import Database, Outcome, term_now
+from peercoord.roles.janitor import Janitor
+from peercoord.roles.queue import Queue
+from peercoord.roles.root import Root
+from peercoord.roles.worker import Worker
+from support.worlds import Chance, Ticking, unknown
+
+TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
+    status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]');"""
+ROWS = "INSERT INTO tasks (id, title, description, status, priority, dependencies) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+class Frozen(Ticking):
+    """A clock that stands still, so that two runs write the same."""
+
+    def now(self) -> str:
+        return "2026-01-31T15:30:00Z"
+
+
+class Lists:
+    """A project with a database.
+
+    Args:
+        home: The project's directory.
+        disk: What the coordination directory stands on; the real one if left out.
+        frozen: Time stands still.
+    """
+
+    def __init__(self, home: Path, disk: Any = None, frozen: bool = False) -> None:
+        self.home = Path(os.path.realpath(home))
+        self.path = self.home / "memory.db"
+        self.clock = Frozen() if frozen else Ticking()
+        self.chance = Chance()
+        where = self.home / names.ROOT
+        if not where.exists():
+            where.mkdir()
+            files = Files(Disk(str(where)), self.chance.token)
+            protocol = {
+                "schema_version": 1,
+                "protocol": {"version": 1, "least_reader": 1, "least_writer": 1},
+                "store_id": "s70re",
+                "project": "proj",
+                "created": "2026-01-31T15:30:00Z",
+                "settings": {},
+            }
+            roots.build(files, "", protocol)
+        self.disk = disk or Disk(str(where))
+        files = Files(self.disk, self.chance.token)
+        data = files.read(names.PROTOCOL)
+        assert data is not None
+        self.root = Root(files, records.decode(data, "protocol.json"), self.clock, self.chance.number)
+        self.queue = Queue(self.root, "leader")
+
+    # -- the list --------------------------------------------------------------------------------------------
+
+    def make(self, script: str, *rows: Sequence[Any]) -> None:
+        """Make the database from a script, and rows of the plain table."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.executescript(script)
+            if rows:
+                connection.executemany(ROWS, rows)
+
+    def plain(self, *rows: Sequence[Any]) -> None:
+        """Make the plain table: rows of id, title and what more there is of it."""
+        full = ("", "", "", "pending", "medium", "[]")
+        self.make(TASKS, *((*row, *full[len(row) :]) for row in rows))
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        """Execute a statement as another program would."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    def row(self, task: object, columns: str = "status, assigned_instance") -> Any:
+        """Give columns of a task's row."""
+        found = self.sql(f"SELECT {columns} FROM tasks WHERE id = ?", task)
+        assert len(found) == 1, f"{len(found)} rows with the id {task}"
+        return found[0] if "," in columns else found[0][0]
+
+    def dump(self) -> dict[str, list[Any]]:
+        """Give all rows of the mission's tables, and what was agreed on."""
+        wanted = {
+            "tasks": "*",
+            "instance_assignments": "task_id, instance_id, status, epoch, assigned_at, ended_at",
+            "peercoord_store": "store_id, project, term",
+            "peercoord_sync": "place, task_id, digest",
+            "peercoord_base": "place, task_id, base",
+        }
+        return {table: sorted(self.sql(f"SELECT {what} FROM {table}"), key=repr) for table, what in wanted.items()}
+
+    # -- syncing ---------------------------------------------------------------------------------------------
+
+    def store(self, **more: Any) -> DatabaseStore:
+        door = Door(Address.read(str(self.path)), more.pop("wait", 0.2))
+        team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
+        return DatabaseStore(door, team, self.clock.now, self.queue.all_tasks, **more)
+
+    def tasks_file(self, path: Path, tag: str | None = None, **more: Any) -> TasksFile:
+        return TasksFile(path, tag, self.store(), more.pop("wait", 0.2), **more)
+
+    def sync(self, store: Any = None, term: int | None = None, **more: Any) -> Outcome:
+        """Bring a list into step; the database if none is named."""
+        mine = term_now(self.root) if term is None else term
+        leads = more.pop("leads", lambda: True)
+        return Database(self.queue, store or self.store(), take_in, **more).sync(mine, leads)
+
+    def plan(self, store: Any = None, **more: Any) -> Outcome:
+        return Database(self.queue, store or self.store(), take_in, **more).plan(every=True)
+
+    def settled(self) -> None:
+        """Sync until nothing is left to do; that must be soon."""
+        for _ in range(3):
+            if not self.sync().meetings:
+                return
+        raise AssertionError(f"still not in step: {[(m.task, m.kind, m.found.outgoing) for m in self.sync().meetings]}")
+
+    # -- the team --------------------------------------------------------------------------------------------
+
+    def join(self, peer: str = "w1") -> Worker:
+        queue = Queue(self.root, peer)
+        return Worker(queue, members.join(self.root, peer, {}, unknown, Janitor(queue, peer).evict))
+
+    def evict(self, worker: Worker) -> None:
+        by = Incarnation("judge", 1, "aaa")
+        assert Janitor(self.queue, "judge").evict(worker.me, by, "a test says so")
+
+    def add(self, task: str, title: str = "", **more: Any) -> None:
+        self.queue.add(records.define(task, title or f"Task {task}", **more))
+
+    def state(self, task: str) -> tuple[str, str]:
+        sighting = self.queue.find(task)
+        return sighting.state, sighting.detail
+
+    def raw(self, task: str) -> Any:
+        return self.queue.definition(task).raw
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def statements(around: Callable[[str], None]) -> Iterator[None]:
+    """Pass every statement of every database connection, and every commit, through ``around`` before it happens."""
+
+    def execute(_c: Any, _u: Any, statement: str, _p: Any, _x: Any, _m: bool) -> None:
+        around(statement)
+
+    def commit(_c: Any) -> None:
+        around("COMMIT")
+
+    event.listen(Engine, "before_cursor_execute", execute)
+    event.listen(Engine, "commit", commit)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", execute)
+        event.remove(Engine, "commit", commit)

@@ -1,0 +1,191 @@
+"""Who wins, field by field; and that once what was decided is carried out, nothing is left to decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peercoord.core import sync
+
+Json = dict[str, Any]
+
+
+def ours(**fields: Any) -> Json:
+    plain = {
+        **dict.fromkeys(sync.TEXTS, ""),
+        "priority": "medium",
+        "dependencies": [],
+        "steps": [],
+        "steps_done": [],
+        "state": "open",
+        "holder": "",
+        **dict.fromkeys(sync.OUTWARD),
+    }
+    return {**plain, **fields}
+
+
+def theirs(**fields: Any) -> Json:
+    values = {**ours(), **fields}
+    del values["holder"]
+    return values
+
+
+def base(mine: Json, other: Json) -> Json:
+    return sync.agreed(None, mine, other)
+
+
+AGREED = base(ours(title="old"), theirs(title="old"))
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "incoming", "outgoing"),
+    [
+        ("old", "old", {}, {}),
+        ("new", "old", {}, {"title": "new"}),
+        ("old", "new", {"title": "new"}, {}),
+        ("same", "same", {}, {}),
+        ("mine", "theirs", {"title": "theirs"}, {}),
+    ],
+)
+def test_a_shared_field(here: str, there: str, incoming: Json, outgoing: Json) -> None:
+    found = sync.settle(AGREED, ours(title=here), theirs(title=there))
+    assert (found.incoming, found.outgoing) == (incoming, outgoing)
+    assert found.lost == ({"title": ("ours", "mine")} if here == "mine" else {})
+
+
+def test_what_differs_and_was_not_changed_is_left() -> None:
+    lossy = base(ours(priority="critical", state="review"), theirs(priority="high", state="held"))
+    assert not sync.settle(lossy, ours(priority="critical", state="review"), theirs(priority="high", state="held"))
+    found = sync.settle(lossy, ours(priority="low", state="review"), theirs(priority="high", state="held"))
+    assert found.outgoing == {"priority": "low"}
+
+
+def test_a_field_that_the_list_cannot_hold_is_not_compared() -> None:
+    other = theirs()
+    del other["description"], other["state"], other["steps"], other["steps_done"]
+    assert not sync.settle(None, ours(description="here", state="done", steps=[["1.1", "a"]]), other)
+
+
+STATE = [
+    # base here, base there, here, holder, there → way, value
+    ("open", "open", "open", "", "open", "", ""),
+    ("open", "open", "held", "w", "open", "out", "held"),
+    ("open", "open", "done", "", "open", "out", "done"),
+    ("open", "open", "open", "", "done", "in", "done"),
+    ("open", "open", "open", "", "cancelled", "in", "cancelled"),
+    ("open", "open", "open", "", "held", "in", "held"),
+    ("open", "open", "held", "w", "done", "in", "done"),  # done by hand counts, whoever holds it
+    ("open", "open", "held", "w", "cancelled", "in", "cancelled"),
+    ("held", "held", "held", "w", "open", "out", "held"),  # out of someone's hands only by reassign
+    ("held", "held", "held", "w", "review", "out", "held"),
+    ("open", "open", "done", "", "cancelled", "out", "done"),  # done here stays done
+    ("open", "open", "done", "", "review", "out", "done"),
+    ("done", "done", "done", "", "open", "in", "open"),  # opened again by hand
+    ("open", "open", "review", "", "deferred", "in", "deferred"),
+    ("cancelled", "cancelled", "open", "", "done", "in", "done"),
+    ("blocked", "open", "blocked", "", "open", "", ""),
+]
+
+
+@pytest.mark.parametrize(("was", "was_there", "here", "holder", "there", "way", "value"), STATE)
+def test_a_state(was: str, was_there: str, here: str, holder: str, there: str, way: str, value: str) -> None:
+    agreed = base(ours(state=was), theirs(state=was_there))
+    found = sync.settle(agreed, ours(state=here, holder=holder), theirs(state=there))
+    assert found.incoming == ({"state": value} if way == "in" else {})
+    assert found.outgoing == ({"state": value} if way == "out" else {})
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "way"),
+    [
+        ("open", "done", "in"),
+        ("done", "open", "out"),
+        ("done", "cancelled", "out"),
+        ("open", "held", "in"),
+        ("blocked", "open", "out"),
+        ("held", "review", "out"),
+    ],
+)
+def test_a_state_at_the_first_meeting(here: str, there: str, way: str) -> None:
+    found = sync.settle(None, ours(state=here, holder="w" if here == "held" else ""), theirs(state=there))
+    assert bool(found.incoming) == (way == "in")
+    assert bool(found.outgoing) == (way == "out")
+    assert not found.lost
+
+
+def test_a_step_done_on_either_side_is_done_and_one_undone_there_is_undone_here() -> None:
+    agreed = base(ours(steps_done=["1.1"]), theirs(steps_done=["1.1"]))
+    both = sync.settle(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=["1.1", "1.3"]))
+    assert both.incoming["steps_done"] == both.outgoing["steps_done"] == ["1.1", "1.2", "1.3"]
+    undone = sync.settle(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=[]))
+    assert undone.incoming["steps_done"] == ["1.2"]
+    assert undone.outgoing["steps_done"] == ["1.2"]
+
+
+def test_what_only_we_know_is_put_right_but_what_another_wrote_is_not_erased() -> None:
+    assert not sync.settle(None, ours(), theirs(assigned_instance="alice"))
+    found = sync.settle(None, ours(assigned_instance="w1"), theirs(assigned_instance="alice"))
+    assert found.outgoing == {"assigned_instance": "w1"}
+    agreed = base(ours(assigned_instance="w1"), theirs(assigned_instance="w1"))
+    assert sync.settle(agreed, ours(), theirs(assigned_instance="w1")).outgoing == {"assigned_instance": None}
+
+
+def test_what_was_left_keeps_its_base() -> None:
+    agreed = sync.agreed(AGREED, ours(title="mine"), theirs(title="theirs"), left=["title"])
+    assert agreed["ours"]["title"] == agreed["theirs"]["title"] == "old"
+    assert agreed["ours"]["state"] == "open"
+
+
+def test_a_wrong_list_is_told_from_decisions() -> None:
+    assert not sync.too_many_gone(3, 3)
+    assert not sync.too_many_gone(25, 100)
+    assert sync.too_many_gone(26, 100)
+
+
+# -- whatever happened -------------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(["a", "b", "c"])
+STEPS = st.lists(st.sampled_from(["1.1", "1.2", "1.3"]), unique=True).map(sorted)
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> Json:
+    return {
+        "title": draw(WORDS),
+        "dependencies": draw(st.lists(st.sampled_from(["1", "2"]), unique=True).map(sorted)),
+        "steps_done": draw(STEPS),
+        "state": draw(st.sampled_from(sync.STATES)),
+        "assigned_instance": draw(st.sampled_from([None, "w1", "w2"])),
+    }
+
+
+def carried_out(base: Json | None, here: Json, there: Json) -> tuple[Json, Json, Json]:
+    found = sync.settle(base, here, there)
+    here, there = {**here, **found.incoming}, {**there, **found.outgoing}
+    return sync.agreed(base, here, there), here, there
+
+
+@given(sides(), sides(), sides(), sides(), st.booleans(), st.booleans())
+def test_carried_out_nothing_is_left(
+    was: Json, was_there: Json, here: Json, there: Json, met: bool, held: bool
+) -> None:
+    mine = ours(**here)
+    mine["holder"] = "w1" if held and here["state"] == "held" else ""
+    agreed = base(ours(**was), theirs(**was_there)) if met else None
+    then, mine, other = carried_out(agreed, mine, theirs(**there))
+    assert not sync.settle(then, mine, other)
+
+
+@given(sides(), sides(), sides(), st.booleans())
+def test_a_sync_broken_off_ends_where_it_would_have(was: Json, here: Json, there: Json, held: bool) -> None:
+    """What came in is written, the crash comes before anything is agreed on, and all is compared anew."""
+    mine = ours(**here)
+    mine["holder"] = "w1" if held and here["state"] == "held" else ""
+    agreed = base(ours(**was), theirs(**was))
+    _, whole_here, whole_there = carried_out(agreed, mine, theirs(**there))
+    half = {**mine, **sync.settle(agreed, mine, theirs(**there)).incoming}
+    _, again_here, again_there = carried_out(agreed, half, theirs(**there))
+    assert (again_here, again_there) == (whole_here, whole_there)
