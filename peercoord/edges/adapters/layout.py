@@ -37,10 +37,11 @@ class Column:
 class Shape:
     """One table: its real name, its columns by lower-case name, and the words that some of them may hold."""
 
-    __slots__ = ("allowed", "columns", "name")
+    __slots__ = ("_clause", "allowed", "columns", "name")
 
     def __init__(self, name: str, columns: dict[str, Column], allowed: dict[str, list[str]]) -> None:
         self.name, self.columns, self.allowed = name, columns, allowed
+        self._clause: TableClause | None = None
 
     def first(self, wanted: Iterable[str]) -> str | None:
         """Give the first of these columns that there is, in lower case."""
@@ -50,8 +51,10 @@ class Shape:
         """Give the table for statements."""
         from sqlalchemy import column, table
 
-        made = [column(c.name, c.type) if c.type is not None else column(c.name) for c in self.columns.values()]
-        return table(self.name, *made)
+        if self._clause is None:
+            made = [column(c.name, c.type) if c.type is not None else column(c.name) for c in self.columns.values()]
+            self._clause = table(self.name, *made)
+        return self._clause
 
     def select(self, connection: Connection, wanted: Sequence[str], *where: ColumnElement[bool]) -> Table:
         """Read these columns of all rows for which the conditions hold."""

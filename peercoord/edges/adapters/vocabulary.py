@@ -7,6 +7,7 @@ Pure functions of what was read.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from peercoord.core import names, sync
@@ -33,6 +34,9 @@ _NEAREST = {
     sync.HELD: (sync.OPEN,),
 }
 """What to say instead where a list can say no such thing. To be done is never said of what is not."""
+
+
+_NUMBERED = re.compile(r"[pP][0-9]")  # P0 … P4
 
 
 def state_of(word: object) -> str:
@@ -86,6 +90,9 @@ class Vocabulary:
         if words.one_line(now) and words.priority(now) == word:
             return words.one_line(now)
         at = names.PRIORITIES.index(word)
+        numbered = next(filter(_NUMBERED.fullmatch, self.counts), "")
+        if numbered:
+            return f"{numbered[0]}{at}"
         for near in sorted(names.PRIORITIES, key=lambda other: abs(names.PRIORITIES.index(other) - at)):
             said = self._priorities.get(near) or next(filter(self._fits, [self._styled(near)]), None)
             if said:

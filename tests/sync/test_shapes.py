@@ -1,0 +1,346 @@
+"""Databases of every shape: columns by other names, words of their own, edges and steps in tables of their own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.lists import Lists
+
+from peercoord.core import sync
+from peercoord.core.errors import BrokenFileError, UsageError
+from peercoord.edges.adapters.store import Team
+from peercoord.edges.adapters.vocabulary import Vocabulary, state_of
+
+
+def work(lists: Lists) -> None:
+    """Claim the first task, complete it, and have everything in step."""
+    lists.settled()
+    worker = lists.join()
+    assert worker.request() is not None
+    lists.settled()
+    worker.complete(worker.held()[0].task)
+    lists.settled()
+
+
+# -- names and words ---------------------------------------------------------------------------------------------
+
+
+def test_columns_by_other_names(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE Tasks (Task_ID TEXT PRIMARY KEY, Name TEXT, "Desc" TEXT, State TEXT, PRIORITY INT,
+             Depends_On TEXT, Test_Strategy TEXT);
+           INSERT INTO Tasks VALUES ('a-1', 'First', 'd', 'Todo', 1, '', 'by hand'),
+             ('b.2', 'Second', '', 'Todo', 3, 'a-1', NULL), ('c', 'Third', '', 'Done', 0, 'a-1,b.2', NULL);"""
+    )
+    lists.settled()
+    lists.queue.edit("b.2", title="2nd", description="more", priority="critical", dependencies=["a-1", "c"])
+    lists.queue.edit("a-1", testStrategy="by machine")
+    lists.sql("UPDATE Tasks SET Name = '1st', Test_Strategy = 'twice' WHERE Task_ID = 'a-1'")
+    lists.settled()
+    assert lists.sql("SELECT * FROM Tasks WHERE Task_ID = 'b.2'")[0][1:6] == ("2nd", "more", "Todo", 0, "a-1,c")
+    assert (lists.raw("a-1")["title"], lists.raw("a-1")["testStrategy"]) == ("1st", "twice")
+    work(lists)
+    assert lists.sql("SELECT State FROM Tasks ORDER BY Task_ID")[0] == ("Done",), "in the words of this table"
+
+
+@pytest.mark.parametrize(
+    ("used", "held", "done", "blocked"),
+    [
+        (["todo", "doing", "done"], "doing", "done", "blocked"),
+        (["TODO", "IN_PROGRESS", "CLOSED"], "IN_PROGRESS", "CLOSED", "BLOCKED"),
+        (["not_started", "finished"], "in_progress", "finished", "blocked"),
+        (["Open", "In Review"], "In Progress", "Done", "Blocked"),
+        ([], "in-progress", "done", "blocked"),
+    ],
+)
+def test_a_list_keeps_to_its_own_words(used: list[str], held: str, done: str, blocked: str) -> None:
+    words = Vocabulary(used)
+    assert [words.status(state) for state in (sync.HELD, sync.DONE, sync.BLOCKED)] == [held, done, blocked]
+    for state in sync.STATES:
+        assert state_of(words.status(state)) == state
+
+
+def test_a_word_that_says_it_already_is_left() -> None:
+    words = Vocabulary(["todo"] * 9 + ["backlog"])
+    assert words.status(sync.OPEN, "backlog") == "backlog"
+    assert words.status(sync.OPEN, "done") == "todo"
+
+
+@pytest.mark.parametrize("state", sync.STATES)
+def test_only_allowed_words_are_written(state: str) -> None:
+    words = Vocabulary([], ["todo", "doing", "completed"])
+    assert words.status(state) in ("todo", "doing", "completed", None)
+    assert (words.status(state) == "completed") == (state == sync.DONE), "what is not done is never called so"
+
+
+def test_a_check_on_the_status_column_is_kept(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL,
+             status TEXT NOT NULL CHECK (status IN ('todo', 'doing', 'completed')) DEFAULT 'todo',
+             priority TEXT CHECK (priority IN ('high', 'medium', 'low')));
+           INSERT INTO tasks (title, priority) VALUES ('A', 'high'), ('B', NULL);"""
+    )
+    lists.settled()
+    lists.queue.edit("2", priority="critical")
+    worker = lists.join()
+    worker.request()
+    lists.settled()
+    assert lists.row(2) == ("doing", "w1")
+    assert lists.row(2, "priority") == "high", "the nearest word that is allowed"
+    worker.park("2", "review", "look at it")
+    lists.settled()
+    assert lists.row(2, "status") == "doing", "nothing nearer to a review"
+    assert json.loads(lists.row(2, "coordination_data"))["state"] == "review"
+    assert lists.raw("2")["priority"] == "critical", "what the list cannot say does not come back changed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "written"),
+    [("INTEGER", 2, 0), ("TEXT", "2", "0"), ("TEXT", "P2", "P0"), ("TEXT", "High", "Critical"), ("", 3, 0)],
+)
+def test_priorities_as_numbers_and_words(lists: Lists, kind: str, given: Any, written: Any) -> None:
+    lists.make(f"CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, priority {kind});")
+    lists.sql("INSERT INTO tasks VALUES (1, 'A', 'todo', ?)", given)
+    lists.settled()
+    lists.queue.edit("1", priority="critical")
+    lists.settled()
+    assert lists.row(1, "priority") == written
+    assert lists.raw("1")["priority"] == "critical"
+
+
+def test_a_column_that_says_completed(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, completed BOOLEAN NOT NULL DEFAULT 0);
+           INSERT INTO tasks (title) VALUES ('A'), ('B');"""
+    )
+    work(lists)
+    assert lists.row(1, "completed") == 1
+    lists.sql("UPDATE tasks SET completed = 1 WHERE id = 2")
+    lists.settled()
+    assert lists.state("2")[0] == "done"
+
+
+def test_no_status_at_all_gets_a_column_for_it(lists: Lists) -> None:
+    lists.make("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT); INSERT INTO tasks VALUES (1, 'A');")
+    work(lists)
+    assert lists.row(1) == ("done", "w1")
+
+
+def test_an_unknown_word_is_blocked_here_and_left_there(lists: Lists) -> None:
+    lists.plain((1, "A", "", "frobnicated"))
+    lists.settled()
+    assert lists.state("1") == ("parked", "blocked")
+    assert lists.row(1, "status") == "frobnicated"
+
+
+def test_columns_that_must_not_be_empty_get_something(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, status TEXT NOT NULL,
+             created_at TIMESTAMP NOT NULL,
+             effort REAL NOT NULL, label TEXT NOT NULL, kind TEXT DEFAULT 'k' NOT NULL);"""
+    )
+    lists.add("1")
+    lists.settled()
+    assert lists.row(1, "status, effort, label, kind") == ("pending", 0, "", "k")
+    assert lists.row(1, "created_at").startswith("2026-")
+
+
+def test_a_row_that_the_database_refuses_costs_that_row(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, status TEXT);
+           CREATE TRIGGER no BEFORE INSERT ON tasks WHEN new.id = 2 BEGIN SELECT RAISE(ABORT, 'not two'); END;
+           CREATE TRIGGER never BEFORE UPDATE ON tasks WHEN new.id = 1 AND new.status = 'done'
+           BEGIN SELECT RAISE(ABORT, 'not done'); END;"""
+    )
+    for task in "123":
+        lists.add(task)
+    assert lists.sync().refused == [("task 2", "the database refuses its row: not two")]
+    assert [row[0] for row in lists.sql("SELECT id FROM tasks")] == [1, 3]
+    worker = lists.join()
+    for task in ("1", "2", "3"):
+        worker.request()
+        worker.complete(task)
+    refused = dict(lists.sync().refused)
+    assert "not done" in refused["task 1"]
+    assert lists.row(3) == ("done", "w1")
+
+
+# -- edges and steps ---------------------------------------------------------------------------------------------
+
+
+def test_edges_in_a_table_of_their_own(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);
+           INSERT INTO tasks VALUES (1, 'A', 'todo'), (2, 'B', 'todo'), (3, 'C', 'todo');
+           CREATE TABLE task_dependencies (task_id INTEGER, depends_on_task_id INTEGER, type TEXT);
+           INSERT INTO task_dependencies VALUES (2, 1, 'blocks'), (3, 1, 'related');"""
+    )
+    lists.settled()
+    assert lists.state("2") == ("waiting", "1")
+    lists.queue.edit("2", dependencies=[3])
+    lists.settled()
+    edges = "SELECT task_id, depends_on_task_id, type FROM task_dependencies ORDER BY 1, 2"
+    assert lists.sql(edges) == [(2, 3, None), (3, 1, "related")]
+    lists.sql("INSERT INTO task_dependencies VALUES (3, 1, 'blocks')")
+    lists.settled()
+    assert lists.raw("3")["dependencies"] == [1]
+
+
+def test_steps_in_rows_below_their_task(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, parent_id INTEGER);
+           INSERT INTO tasks VALUES (1, 'Epic', 'todo', NULL), (2, 'Part', 'todo', 1), (3, 'Other', 'todo', 1);"""
+    )
+    lists.settled()
+    assert lists.queue.all_tasks() == ["1"]
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"steps": ["1.2"]})
+    lists.settled()
+    assert [row[0] for row in lists.sql("SELECT status FROM tasks")] == ["in-progress", "done", "todo"]
+    lists.sql("UPDATE tasks SET status = 'done' WHERE id = 3")
+    lists.settled()
+    assert lists.raw("1")["subtasks"][1]["status"] == "done"
+    lists.sql("INSERT INTO tasks (id, title, status, parent_id) VALUES (4, 'One more', 'todo', 1)")
+    lists.settled()
+    assert [step["id"] for step in lists.raw("1")["subtasks"]] == ["1.2", "1.3", "1.4"]
+    worker.complete("1")
+    lists.settled()
+    assert {row[0] for row in lists.sql("SELECT status FROM tasks")} == {"done"}
+
+
+def test_steps_in_a_table_of_their_own(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);
+           INSERT INTO tasks VALUES (1, 'A', 'todo'), (2, 'B', 'todo');
+           CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT, done INTEGER DEFAULT 0);
+           INSERT INTO subtasks (id, task_id, title) VALUES (1, 1, 'x'), (2, 1, 'y'), (1, 2, 'z');"""
+    )
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"steps": ["1.1"]})
+    lists.settled()
+    assert lists.sql("SELECT task_id, id, done FROM subtasks ORDER BY 1, 2") == [(1, 1, 1), (1, 2, 0), (2, 1, 0)]
+
+
+def test_steps_in_a_json_column(lists: Lists) -> None:
+    lists.make("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, subtasks TEXT);")
+    steps = [{"id": 1, "title": "x", "mood": "merry"}, {"id": 2, "title": "y", "status": "pending"}]
+    lists.sql("INSERT INTO tasks VALUES (1, 'A', 'todo', ?)", json.dumps(steps))
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"steps": ["1.1"]})
+    lists.settled()
+    assert json.loads(lists.row(1, "subtasks")) == [{**steps[0], "status": "done"}, steps[1]]
+    worker.release("1")
+    lists.settled()
+    assert json.loads(lists.row(1, "subtasks"))[0]["status"] == "pending", "who takes it next begins with it"
+    lists.sql("UPDATE tasks SET subtasks = ?", json.dumps([{**step, "status": "done"} for step in steps]))
+    lists.settled()
+    assert [step["status"] for step in lists.raw("1")["subtasks"]] == ["done", "done"]
+
+
+# -- several projects in one database ----------------------------------------------------------------------------
+
+PROJECTS = """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
+    INSERT INTO tasks VALUES (1, 'other', 'Theirs', 'todo'), (1, 'proj', 'Ours', 'todo'),
+      (2, 'proj', 'More', 'todo');"""
+
+
+def test_only_our_projects_rows_are_ours(lists: Lists) -> None:
+    lists.make(PROJECTS)
+    work(lists)
+    lists.add("3")
+    lists.settled()
+    rows = lists.sql("SELECT project, id, title, status FROM tasks ORDER BY 1, 2")
+    assert rows == [
+        ("other", 1, "Theirs", "todo"),
+        ("proj", 1, "Ours", "done"),
+        ("proj", 2, "More", "todo"),
+        ("proj", 3, "Task 3", "todo"),
+    ]
+    assert lists.sql("SELECT project, task_id FROM instance_assignments") == [("proj", 1)]
+
+
+def test_two_projects_share_a_database_that_tells_them_apart(lists: Lists) -> None:
+    lists.make(PROJECTS)
+    lists.settled()
+    other = lists.store(team=Team("0ther", "other", lists.home))
+    assert len(other.look().digests) == 1
+    other.change(4, lambda _sight: [])
+    assert lists.sql("SELECT store_id, project, term FROM peercoord_store ORDER BY 1") == [
+        ("0ther", "other", 4),
+        ("s70re", "proj", 0),
+    ]
+
+
+def test_a_project_that_the_database_does_not_know_is_asked_for(lists: Lists) -> None:
+    lists.make(PROJECTS)
+    store = lists.store(team=Team("s70re", "strange", lists.home))
+    with pytest.raises(UsageError, match="none is 'strange'; those there are: 'other', 'proj'") as caught:
+        store.look()
+    assert "--project" in caught.value.hint
+    named = lists.store(team=Team("s70re", "strange", lists.home, key="proj"))
+    assert sorted(named.look().digests) == ["1", "2"]
+
+
+def test_projects_by_number(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO projects VALUES (7, 'proj'), (8, 'x');
+           CREATE TABLE tasks (id INTEGER PRIMARY KEY, project_id INTEGER, title TEXT, status TEXT);
+           INSERT INTO tasks VALUES (10, 7, 'Ours', 'todo'), (11, 8, 'Theirs', 'todo');"""
+    )
+    work(lists)
+    lists.add("11")
+    refused = dict(lists.sync().refused)
+    assert "task 11" in refused, "an id that another project has is not ours to take"
+    assert lists.sql("SELECT id, project_id, status FROM tasks") == [(10, 7, "done"), (11, 8, "todo")]
+    lists.add("12")
+    lists.sync()
+    assert lists.sql("SELECT project_id FROM tasks WHERE id = 12") == [(7,)]
+
+
+def test_a_second_team_is_refused_where_projects_are_not_told_apart(lists: Lists) -> None:
+    lists.plain((1, "A"))
+    lists.settled()
+    other = Team("0ther", "second", lists.home)
+    for attempt in (lists.store(team=other).look, lambda: lists.store(team=other).change(1, lambda _: [])):
+        with pytest.raises(UsageError, match="another team: project 'proj', store s70re") as caught:
+            attempt()
+        assert caught.value.code == "other-store"
+    taken = lists.store(team=other, take_over=True)
+    taken.change(1, lambda _: [])
+    assert lists.sql("SELECT store_id, term FROM peercoord_store") == [("0ther", 1)]
+    assert lists.sql("SELECT count(*) FROM peercoord_sync") == [(0,)]
+    with pytest.raises(UsageError, match="another team"):
+        lists.sync()
+
+
+# -- what is none ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_list_of_tasks_is_refused_and_left(lists: Lists) -> None:
+    lists.make("CREATE TABLE tasks (code TEXT, label TEXT);")
+    with pytest.raises(BrokenFileError, match="has no column 'id'"):
+        lists.sync()
+    assert lists.sql("SELECT name FROM sqlite_master") == [("tasks",)]
+
+
+def test_a_view_called_tasks_is_refused(lists: Lists) -> None:
+    lists.make("CREATE TABLE t (id INTEGER, title TEXT); CREATE VIEW tasks AS SELECT * FROM t;")
+    with pytest.raises(BrokenFileError, match="is a view"):
+        lists.sync()
+
+
+def test_what_a_database_means_can_be_asked(lists: Lists) -> None:
+    lists.plain((1, "A", "", "todo", "P1"), (2, "B", "", "doing", "P3"))
+    told = lists.store().explain()
+    assert told["columns"]["needs"] == "dependencies"
+    assert told["status_words"] == {"doing": "held", "todo": "open"}
+    assert told["written_words"]["done"] == "done"
+    assert told["written_words"]["held"] == "doing"
+    assert told["priority_words"] == {"P1": "high", "P3": "low"}
