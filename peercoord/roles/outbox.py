@@ -57,7 +57,7 @@ class Outbox:
         self._doors: dict[str, Door] = {}
         self._seen: dict[str, float] = {}  # requests answered or incomplete, and since when this process knows
         self._told: set[str] = set()  # questions answered: to ask again is to get the answer of that moment
-        self._served: set[str] = set()  # requests answered by this process, which need no second look
+        self._served: dict[str, int] = {}  # requests answered by this process, and when each had been written
         self._last = 0
         self._current = b""
         self.wake: Wake | None = None
@@ -141,10 +141,17 @@ class Outbox:
                 f"{self.root}/{door.WAKE} was replaced", "restart the agent: peercoord agent stop, start"
             )
         listed = [n for n in (door.parse_name(name) for name in sorted(self.files.scan(door.OUTBOX))) if n]
-        served = [request for request in map(self.answer, [n for n in listed if n not in self._served]) if request]
+        served = [request for request in map(self.answer, [n for n in listed if self._is_new(n)]) if request]
         self._clear(listed)
         self._mend()
         return served
+
+    def _is_new(self, number: str) -> bool:
+        return number not in self._served or self._written(number) != self._served[number]
+
+    def _written(self, number: str) -> int:
+        seen = self.files.stat(door.request(number))
+        return seen.modified_ns if seen else 0
 
     def _mend(self) -> None:
         """Make doors anew whose FIFO was taken away."""
@@ -177,7 +184,7 @@ class Outbox:
             return None
         kept = self.kept(number, _mark(data))
         if kept is not None:
-            self._served.add(number)
+            self._served[number] = self._written(number)
             self._tell(request, kept)
             return None
         mine = self._doors.get(number)
@@ -200,7 +207,7 @@ class Outbox:
 
     def _keep(self, request: Request, reply: Answer, mark: str) -> None:
         """Keep the answer; where that is impossible the request goes at once instead."""
-        self._served.add(request.number)
+        self._served[request.number] = self._written(request.number)
         if request.verb in door.QUESTIONS:
             self._told.add(request.number)
             return
@@ -275,7 +282,7 @@ class Outbox:
             if age > (KEPT_SECONDS if served else INCOMPLETE_SECONDS):
                 self.files.remove(door.request(number))
                 self._told.discard(number)
-                self._served.discard(number)
+                self._served.pop(number, None)
         for name in self.files.scan(door.INBOX):
             answered = door.parse_name(name, ".answer")
             if answered and answered not in there and now - self._seen.setdefault(answered, now) > KEPT_SECONDS:

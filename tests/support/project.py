@@ -1,4 +1,4 @@
-"""For tests: a project with one joined worktree, made with git itself and the roles, and the command line to call in it."""
+"""For tests: a project with one joined worktree, made with git and the roles, and the command line to call in it."""
 
 from __future__ import annotations
 
