@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
         @property
         def name(self) -> str: ...  # noqa: D102 - what it is called in messages; never a password in it
+        @property
+        def noted(self) -> str: ...  # noqa: D102 - what it is called in records, which move with the project
         def look(self) -> Sight: ...  # noqa: D102
         def change(self, term: int, work: Callable[[Sight], Sequence[Entry]]) -> list[tuple[str, str]]: ...  # noqa: D102
 
@@ -212,7 +214,7 @@ class Database:
             intake = self.take_in(self.queue, sight.incoming(new))
             outcome.added = list(intake.added)
             outcome.refused += [*intake.refused, *sight.refused()]
-        taking = Taking(self.queue, self.ours, self.store.name, require)
+        taking = Taking(self.queue, self.ours, ids.shown(self.store.noted), require)
         changed: set[str] = set()
         for meeting in sorted(old, key=lambda m: ids.natural(m.task)):
             meeting.why = taking.take(meeting.task, meeting.mark, meeting.found, meeting.theirs)
@@ -291,7 +293,7 @@ class Database:
         found = sync.Settlement()
         if not gone and ours["state"] not in (sync.DONE, sync.CANCELLED):
             found.incoming["state"] = sync.CANCELLED
-        reason = {"reason": f"its row was deleted in {self.store.name}"}
+        reason = {"reason": f"its row was deleted in {ids.shown(self.store.noted)}"}
         return Meeting(task, GONE, mark, ours, reason, base, found)
 
     def _first_base(self, task: str, theirs: Json, sight: Sight) -> tuple[Json | None, bool]:

@@ -116,10 +116,14 @@ class Ours:
             for name in self.files.scan(home):
                 task, tilde, _ = name.partition("~")
                 path = f"{home}/{name}"
-                if bool(tilde) == home.startswith(names.DONE):
+                if bool(tilde) == home.startswith(names.DONE) or (home == names.NEW and not self._born(task)):
                     continue
                 found[task] = path if task not in found else max(found[task], path, key=_rank)
         return found
+
+    def _born(self, task: str) -> bool:
+        """Tell whether a ticket that is being added belongs to a task; a crash may have left one without."""
+        return ids.is_id(task) and self.files.listed(names.birth(task))
 
     def _homes(self) -> Iterator[str]:
         """Give every directory in which tickets may lie, in the order in which they travel."""
@@ -355,6 +359,8 @@ def _outcome(said: set[str], final: bool) -> str:
     return "done" if "done" in said and (final or not others) else min(others)
 
 
-def _rank(path: str) -> tuple[bool, int, bool]:
+def _rank(path: str) -> tuple[bool, bool, int, bool]:
+    """Which of two places of one ticket is the later; what is still being added, or lost the race for it, is first."""
     place = Place(path)
-    return (place.state == "done", place.epoch, path.startswith((names.PEERS, names.DEPARTED)))
+    added = not path.startswith(names.NEW)
+    return (added, place.state == "done", place.epoch, path.startswith((names.PEERS, names.DEPARTED)))

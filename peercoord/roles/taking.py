@@ -32,7 +32,7 @@ class Taking:
     Args:
         queue: The tasks.
         ours: Looks at them.
-        where: Name of the list that the changes come from, for people.
+        where: Name of the list that the changes come from, as records note it.
         require: Raises ``LostError`` once the term under which this is done is over.
     """
 
@@ -108,7 +108,8 @@ class Taking:
             raw["subtasks"] = [_ticked(step, old.task, found.incoming["steps_done"]) for step in raw["subtasks"]]
         if "state" in found.incoming:
             raw = self._noted(raw, found.incoming["state"], theirs)
-        overruled = [_overruled(f, v, self.where) for f, (side, v) in found.lost.items() if side == "ours"]
+        lost = {f: value for f, (side, value) in found.lost.items() if side == "ours" and f in sync.SHARED}
+        overruled = [_overruled(field, value, self.where) for field, value in lost.items()]
         if overruled:
             raw["notes"] = records.notes([*records.notes(raw.get("notes")), *overruled])
         return raw

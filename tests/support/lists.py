@@ -19,6 +19,7 @@ from peercoord.edges.adapters.engine import Database as Door
 from peercoord.edges.adapters.store import DatabaseStore, Team
 from peercoord.edges.adapters.tasks_file import TasksFile
 from peercoord.edges.importing import take_in
+from peercoord.fs import clock as clocks
 from peercoord.fs.disk import Disk
 from peercoord.fs.files import Files
 from peercoord.roles import membership as members
@@ -28,7 +29,7 @@ from peercoord.roles.janitor import Janitor
 from peercoord.roles.queue import Queue
 from peercoord.roles.root import Root
 from peercoord.roles.worker import Worker
-from support.worlds import Chance, Ticking, unknown
+from support.worlds import Ticking, unknown
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
     status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]');"""
@@ -55,11 +56,10 @@ class Lists:
         self.home = Path(os.path.realpath(home))
         self.path = self.home / "memory.db"
         self.clock = Frozen() if frozen else Ticking()
-        self.chance = Chance()
         where = self.home / names.ROOT
         if not where.exists():
             where.mkdir()
-            files = Files(Disk(str(where)), self.chance.token)
+            files = Files(Disk(str(where)), clocks.token)
             protocol = {
                 "schema_version": 1,
                 "protocol": {"version": 1, "least_reader": 1, "least_writer": 1},
@@ -70,10 +70,10 @@ class Lists:
             }
             roots.build(files, "", protocol)
         self.disk = disk or Disk(str(where))
-        files = Files(self.disk, self.chance.token)
+        files = Files(self.disk, clocks.token)
         data = files.read(names.PROTOCOL)
         assert data is not None
-        self.root = Root(files, records.decode(data, "protocol.json"), self.clock, self.chance.number)
+        self.root = Root(files, records.decode(data, "protocol.json"), self.clock)
         self.queue = Queue(self.root, "leader")
 
     # -- the list --------------------------------------------------------------------------------------------

@@ -84,6 +84,11 @@ class DatabaseStore:
         return self.database.address.shown
 
     @property
+    def noted(self) -> str:
+        """What it is called in records."""
+        return self.origin.noted
+
+    @property
     def origin(self) -> Origin:
         """Where tasks come from that are taken in from here."""
         address: Address = self.database.address

@@ -9,6 +9,7 @@ so a leader whose term is over never comes so far.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,11 @@ class TasksFile:
     def name(self) -> str:
         """What it is called in messages."""
         return files.quoted(self.path)
+
+    @property
+    def noted(self) -> str:
+        """What it is called in records."""
+        return Origin(tasks_json.KIND, self.path, self.tag, self.memory.team.home).noted
 
     def look(self) -> Sight:
         """Read what it holds, changing nothing.
@@ -134,6 +140,9 @@ class TasksFile:
     def _replace(self, text: str, seen: tuple[int, int], hold: Hold) -> None:
         staged = f".{self.target.name}.{clocks.token()}"
         try:
+            for name in self.disk.listdir(""):
+                if name.startswith(f".{self.target.name}.") and not name.startswith(f".{self.target.name}.lock"):
+                    self.disk.unlink(name)  # what a crash left: nobody else writes while the lock is held
             self.disk.create(staged, text.encode("utf-8"), True)
             mode = self.target.stat().st_mode & 0o7777
             (self.target.parent / staged).chmod(mode)
@@ -143,9 +152,15 @@ class TasksFile:
             self.disk.rename(staged, self.target.name)
             self.disk.sync("")
         except OSError as error:
+            self._drop(staged)
             raise refused(error, str(self.path)) from None
-        finally:
-            (self.target.parent / staged).unlink(missing_ok=True)
+        except LostError:
+            self._drop(staged)
+            raise
+
+    def _drop(self, staged: str) -> None:
+        with suppress(OSError):
+            self.disk.unlink(staged)
 
 
 class FileSight:
