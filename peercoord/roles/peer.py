@@ -274,7 +274,7 @@ def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
     else:
         with suppress(StorageError):  # on a full disk the hand-over is lost, the reassignment is not
             Janitor(queue, queue.actor).note(ticket, holder, "released", f"reassigned to {target}")
-    mine = ticket.claimed()
+    mine = queue.next_claim(ticket)
     if not root.files.move(sighting.path, names.claim(target_worker.home, mine)):
         raise LostError(f"task {task} moved meanwhile", hint=f"look again: peercoord task show {task}")
     with suppress(StorageError):

@@ -101,6 +101,14 @@ class Queue:
         """Names in a task's results shard, those of its neighbours among them."""
         return self.files.scan(names.results_dir(task))
 
+    def next_claim(self, ticket: Ticket) -> Ticket:
+        """Give a ticket as it is once in a peer's hands: one above its epoch, and above every result of the task.
+
+        ``done/<id>`` says no epoch: a reopening that was asleep may bring a ticket back at one that was used since.
+        """
+        highest = tickets.highest_epoch(ticket.task, self.results(ticket.task))
+        return Ticket(ticket.task, max(ticket.epoch, highest)).claimed()
+
     def result(self, task: str) -> tuple[int, str, Json] | None:
         """Read the newest result of a task: epoch, outcome, record. One that cannot be read counts as empty.
 

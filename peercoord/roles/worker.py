@@ -145,7 +145,7 @@ class Worker:
 
     def _take(self, path: str, ticket: Ticket) -> Ticket | None:
         """Try for one ticket; the rename decides. ``None`` if someone else has it."""
-        mine = ticket.claimed()
+        mine = self.queue.next_claim(ticket)
         if self.files.move(path, names.claim(self.home, mine)):
             return mine
         self.membership.require()

@@ -387,3 +387,20 @@ class TestGivingBack:
         assert world.state("1") == ("claimed", str(other.me))
         assert world.outcomes("1") == []
         assert world.queue.definition("1").set_aside is None
+
+
+def test_an_epoch_that_has_a_result_is_never_given_out_again(world: World) -> None:
+    """CLM-3: a reopening that slept through a completion brings the ticket back at an epoch that was used since."""
+    world.add("1")
+    worker = world.join("amber")
+    for epoch in (1, 2):
+        claim = worker.request()
+        assert claim is not None
+        assert claim.ticket.epoch == epoch
+        worker.complete("1")
+        world.queue.reopen("1")
+    late = world.at("1").replace("1~2", "1~1")
+    assert world.files.move(world.at("1"), late)
+    claim = worker.request()
+    assert claim is not None
+    assert claim.ticket.epoch == 3
