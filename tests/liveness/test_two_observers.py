@@ -10,6 +10,7 @@ from peercoord.fs.clock import Clock
 from peercoord.roles import membership as members
 from peercoord.roles.janitor import Janitor
 from peercoord.roles.leader import Leadership
+from peercoord.roles.membership import Membership
 from peercoord.roles.observer import Observer
 
 
@@ -27,14 +28,19 @@ def observer(world: World, peer: str) -> Observer:
     return Observer(membership, Janitor(world.queue, peer), Leadership(membership), lambda _: None, lambda _: None)
 
 
-def test_a_silent_peer_of_another_host_is_evicted_by_one_of_them() -> None:
+def watched() -> tuple[World, Still, Membership, list[Observer]]:
+    """A peer on another machine, and two here that watch it."""
     world = World.new(MemoryDisk())
     clock = Still()
     world.root.clock = clock
     world.root.protocol["settings"] = {"heartbeat_seconds": 10}
     away = world.join("away").membership
     away.update(host="another-machine", boot_id="b", pid_ns="n")
-    both = [observer(world, "birch"), observer(world, "cedar")]
+    return world, clock, away, [observer(world, "birch"), observer(world, "cedar")]
+
+
+def test_a_silent_peer_of_another_host_is_evicted_by_one_of_them() -> None:
+    world, clock, away, both = watched()
     for _ in range(40):
         clock.seconds += 5
         for one in both:
@@ -47,13 +53,7 @@ def test_a_silent_peer_of_another_host_is_evicted_by_one_of_them() -> None:
 
 
 def test_one_that_answers_the_challenge_lives() -> None:
-    world = World.new(MemoryDisk())
-    clock = Still()
-    world.root.clock = clock
-    world.root.protocol["settings"] = {"heartbeat_seconds": 10}
-    away = world.join("away").membership
-    away.update(host="another-machine", boot_id="b", pid_ns="n")
-    both = [observer(world, "birch"), observer(world, "cedar")]
+    world, clock, away, both = watched()
     challenged = 0
     for _ in range(60):
         clock.seconds += 5
