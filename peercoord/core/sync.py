@@ -159,6 +159,14 @@ def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()
     }
 
 
+def described(title: str, description: str) -> str:
+    """Give a description for comparing: one that repeats the title says nothing.
+
+    A program that demands one is given the title; were that taken for news, a task would come back changed.
+    """
+    return "" if description == title else description
+
+
 def too_many_gone(gone: int, known: int) -> bool:
     """Tell whether so many rows vanished at once that a wrong or emptied list is likelier than so many decisions."""
     return gone > 3 and gone * 4 > known

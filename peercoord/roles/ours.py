@@ -310,6 +310,7 @@ def shared(definition: Definition) -> Json:
     texts = {key: str(raw.get(key) or "") for key in sync.TEXTS}
     return {
         **texts,
+        "description": sync.described(definition.title, texts["description"]),
         "priority": names.PRIORITIES[definition.level],
         "dependencies": sorted(definition.dependencies, key=ids.natural),
         "steps": [[step.step, step.title] for step in definition.steps],

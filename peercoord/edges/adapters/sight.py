@@ -216,8 +216,11 @@ def theirs(found: Imported, texts: Iterable[str]) -> Json:
     """
     raw = found.definition.raw
     steps = found.definition.steps
+    said = {key: str(raw.get(key) or "") for key in texts}
+    if "description" in said:
+        said["description"] = sync.described(found.definition.title, said["description"])
     return {
-        **{key: str(raw.get(key) or "") for key in texts},
+        **said,
         "priority": raw["priority"],
         "dependencies": sorted(found.definition.dependencies, key=ids.natural),
         "steps": [[step.step, step.title] for step in steps],

@@ -318,8 +318,9 @@ class _Patching:
             return word, words.priority(word)
         if field == "dependencies":
             return [self._number(need) for need in value], value
+        if field == "description":
+            return words.plain(value) or words.one_line(title), words.plain(value)
         text = words.one_line(value) if field == "title" else words.plain(value)
-        text = text or (words.one_line(title) if field == "description" else "")
         return text, text
 
     def _changed(self, entry: Entry) -> Json:
