@@ -262,7 +262,7 @@ class Worktree:
         keeper = syncing.Keeper(root, self.tree, command())
         return [
             Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2),
-            Duty("clearing up", 30, archivist.litter),
+            Duty("clearing up", 15, archivist.litter),
             Duty("archive", 3600, archivist.run),
             Duty("database", root.number("database_seconds"), keeper.run, syncing.LEAST_SECONDS),
         ]

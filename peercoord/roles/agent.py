@@ -17,6 +17,7 @@ from peercoord.core.schedule import FAULTS, Schedule, Step
 from peercoord.fs import process
 from peercoord.fs.mutex import held
 from peercoord.fs.watch import Changes, events_come
+from peercoord.roles.archivist import Archivist
 from peercoord.roles.janitor import Janitor
 from peercoord.roles.leader import Duties, Leadership
 from peercoord.roles.observer import Observer
@@ -107,7 +108,7 @@ class Agent:
         self.schedule.add(Step("door", often, self.rescan))
         self.schedule.add(Step("hand edits", often, self.host.pick_up, SETTLE_SECONDS))
         self.schedule.add(Step("session", RESCAN_SECONDS, self.mourn))
-        self.schedule.add(Step("tidying", beat, self.janitor.tidy))
+        self.schedule.add(Step("tidying", beat, self.tidy))
         self.schedule.add(Step("settings", min(RESCAN_SECONDS, self.root.number("state_seconds")), self.refresh))
 
     def _try_events(self) -> None:
@@ -265,6 +266,12 @@ class Agent:
                 self.janitor.sweep(*both)
             else:
                 self._sealed.add(name)
+
+    def tidy(self) -> None:
+        """Finish what crashes left half done, here and everywhere."""
+        self.janitor.tidy()
+        with held(f"{self.outbox.root}/call.lock", wait=5.0):
+            Archivist(self.root).assignments(self.peer.membership.home)
 
     def rescan(self) -> None:
         """Serve what lies in the outbox, and keep what requests should name up to date."""

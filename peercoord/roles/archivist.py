@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from peercoord.roles.root import Root
 
-TMP_SECONDS = 60  # nothing is staged for so long, unless whoever staged it was killed
+TMP_SECONDS = 30  # nothing is staged for so long, unless whoever staged it was killed, or stopped: then it fails safely
 DAY_SECONDS = 86400
 
 
@@ -42,6 +42,13 @@ class Archivist:
         old = self._now() - TMP_SECONDS * 10**9
         for name in self.files.scan(names.TMP):
             self._drop_tree(f"{names.TMP}/{name}", old)
+
+    def assignments(self, home: str) -> None:
+        """Remove a peer's assignment records whose claim is gone; to be called while that peer makes no call."""
+        claims = set(self.files.scan(names.claims_dir(home)))
+        for name in self.files.scan(names.assignments_dir(home)):
+            if name.endswith(".json") and name.removesuffix(".json") not in claims:
+                self.files.remove(f"{names.assignments_dir(home)}/{name}")
 
     def tombstones(self, old: int) -> None:
         """Remove directories of departed peers that are sealed and older than ``old``, nanoseconds."""

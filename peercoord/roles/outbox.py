@@ -281,13 +281,14 @@ class Outbox:
             served = number in self._served or self.files.listed(door.answer(number))
             if age > (KEPT_SECONDS if served else INCOMPLETE_SECONDS):
                 self.files.remove(door.request(number))
-                self._told.discard(number)
-                self._served.pop(number, None)
-        for name in self.files.scan(door.INBOX):
-            answered = door.parse_name(name, ".answer")
-            if answered and answered not in there and now - self._seen.setdefault(answered, now) > KEPT_SECONDS:
-                self.files.remove(door.answer(answered))
-                self._seen.pop(answered, None)
+        answered = {n for n in (door.parse_name(name, ".answer") for name in self.files.scan(door.INBOX)) if n}
+        for number in answered - there:
+            if now - self._seen.setdefault(number, now) > KEPT_SECONDS:
+                self.files.remove(door.answer(number))
+                answered.discard(number)
+        self._seen = {number: at for number, at in self._seen.items() if number in there | answered}
+        self._served = {number: at for number, at in self._served.items() if number in there}
+        self._told &= there
 
     def _write(self, path: str, data: bytes) -> None:
         """Replace a file whole, staged beside it."""
