@@ -131,12 +131,13 @@ class Lists:
     def plan(self, store: Any = None, **more: Any) -> Outcome:
         return Database(self.queue, store or self.store(), take_in, **more).plan(every=True)
 
-    def settled(self) -> None:
+    def settled(self, term: int | None = None) -> None:
         """Sync until nothing is left to do; that must be soon."""
         for _ in range(3):
-            if not self.sync().meetings:
+            left = self.sync(term=term).meetings
+            if not left:
                 return
-        raise AssertionError(f"still not in step: {[(m.task, m.kind, m.found.outgoing) for m in self.sync().meetings]}")
+        raise AssertionError(f"still not in step: {[(m.task, m.kind, m.found.outgoing) for m in left]}")
 
     # -- the team --------------------------------------------------------------------------------------------
 

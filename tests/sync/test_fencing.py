@@ -1,0 +1,247 @@
+"""A leader whose term is over changes nothing and says so; two syncs at once end as one would have."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.faults import Call, Wrapper
+from support.lists import Lists, statements
+
+from peercoord.core import names
+from peercoord.core.errors import LostError
+from peercoord.edges import syncing
+from peercoord.fs.disk import Disk
+from peercoord.roles.database import Outcome, home_of, raise_term, term_now
+from peercoord.roles.leader import Leadership
+
+
+def everything(lists: Lists) -> Any:
+    """All that a sync could change, here and there."""
+    where = Path(lists.home) / names.ROOT
+    files = {p.relative_to(where): p.read_bytes() for p in where.rglob("*") if p.is_file() and "events" not in p.parts}
+    return files, lists.path.read_bytes()
+
+
+def busy(lists: Lists) -> None:
+    """Have changes on both sides that wait to be synced."""
+    lists.plain((1, "A"), (2, "B"), (3, "C"))
+    lists.sync(term=5)
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.sql("UPDATE tasks SET title = 'B there', status = 'cancelled' WHERE id = 2")
+    lists.sql("INSERT INTO tasks (id, title) VALUES (4, 'D')")
+
+
+def test_the_term_is_stored_and_never_lowered(lists: Lists) -> None:
+    busy(lists)
+    assert lists.sql("SELECT term FROM peercoord_store") == [(5,)]
+    lists.sync(term=7)
+    assert lists.sql("SELECT term FROM peercoord_store") == [(7,)]
+    before = everything(lists)
+    lists.queue.edit("3", title="C here")
+    with pytest.raises(LostError, match=r"term 6 is over, so nothing was changed in .*: a leader of term 7") as caught:
+        lists.sync(term=6)
+    assert (caught.value.code, caught.value.exit_code) == ("stale-term", 4)
+    lists.queue.edit("3", title="C", edited_at=None)
+    assert everything(lists)[1] == before[1]
+
+
+def test_an_older_term_changes_nothing_on_either_side(lists: Lists) -> None:
+    busy(lists)
+    lists.store().change(9, lambda _sight: [])
+    before = everything(lists)
+    with pytest.raises(LostError, match="term 8 is over"):
+        lists.sync(term=8)
+    assert everything(lists) == before
+
+
+def test_who_does_not_lead_any_more_changes_nothing(lists: Lists) -> None:
+    busy(lists)
+    before = everything(lists)
+    with pytest.raises(LostError, match="someone else leads now"):
+        lists.sync(term=5, leads=lambda: False)
+    assert everything(lists) == before
+
+
+@pytest.mark.parametrize("looks", range(1, 8))
+def test_deposed_in_the_middle_it_stops_there(lists: Lists, looks: int) -> None:
+    """What was taken in before stays; nothing is taken in or written after."""
+    busy(lists)
+    asked = 0
+
+    def leads() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked <= looks
+
+    try:
+        lists.sync(term=5, leads=leads)
+        told = ""
+    except LostError as error:
+        told = error.message
+    assert ("someone else leads now" in told) == (asked > looks)
+    assert (lists.row(1) == ("done", "w1")) == (not told), "the rows are the last to change"
+    lists.settled(5)
+    assert lists.row(1) == ("done", "w1")
+    assert lists.state("2") == ("parked", "cancelled")
+
+
+class Woken(Wrapper):
+    """A disk whose process, having compared, sleeps before it looks at a definition once more."""
+
+    def __init__(self, disk: Any, task: str, meanwhile: Any) -> None:
+        super().__init__(disk)
+        self.root, self.path, self.meanwhile = disk.root, names.definition(task), meanwhile
+        self.looks = 0
+
+    def around(self, call: Call) -> Any:
+        self.looks += call.name == "stat" and call.path == self.path
+        if self.looks == 2 and self.meanwhile:
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
+        return call.run()
+
+
+def test_a_leader_that_slept_undoes_nobodys_edit(lists: Lists) -> None:
+    """It had compared; meanwhile another one took the same change in, and a person edited the task again."""
+    lists.plain((1, "A"))
+    lists.sync(term=1)
+    lists.sql("UPDATE tasks SET title = 'from there'")
+
+    def meanwhile() -> None:
+        lists.sync(term=2)
+        lists.queue.edit("1", title="edited since")
+
+    sleeper = Lists(lists.home, Woken(Disk(str(lists.home / names.ROOT)), "1", meanwhile))
+    with pytest.raises(LostError, match="term 1 is over"):
+        sleeper.sync(term=1)
+    assert lists.raw("1")["title"] == "edited since"
+    lists.settled(2)
+    assert lists.row(1, "title") == "edited since"
+
+
+def test_a_leader_that_slept_in_its_transaction_keeps_the_others_out(lists: Lists) -> None:
+    """On SQLite the transaction is the only writer; who comes with a lower term afterwards finds itself fenced."""
+    lists.plain((1, "A"))
+    lists.sync(term=1)
+    lists.queue.edit("1", title="edited")
+    refused: list[str] = []
+
+    def around(statement: str) -> None:
+        if statement.startswith("UPDATE peercoord_store") and not refused:
+            refused.append("tried")
+            with pytest.raises(Exception, match="locked by another program"):
+                lists.sync(lists.store(wait=0.05), term=1)
+
+    with statements(around):
+        lists.sync(term=3)
+    assert refused
+    with pytest.raises(LostError, match="term 2 is over"):
+        lists.sync(term=2)
+    assert lists.row(1, "title") == "edited"
+
+
+def test_two_leaders_at_once(lists: Lists) -> None:
+    """Again and again, from two threads, each with its own connection: the older term never has the last word."""
+    busy(lists)
+    start = threading.Barrier(2)
+    outcomes: dict[int, list[Outcome | LostError]] = {5: [], 6: []}
+
+    def lead(term: int) -> None:
+        mine = Lists(lists.home)
+        start.wait()
+        for _ in range(15):
+            try:
+                outcomes[term].append(mine.sync(mine.store(wait=5.0), term=term))
+            except LostError as error:
+                outcomes[term].append(error)
+
+    threads = [threading.Thread(target=lead, args=(term,)) for term in outcomes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not any(isinstance(o, LostError) for o in outcomes[6]), "the newer one is never refused"
+    told = [o for o in outcomes[5] if isinstance(o, LostError)]
+    assert told, "the older one was told"
+    assert all(o.code == "stale-term" for o in told)
+    first = outcomes[5].index(told[0])
+    assert all(isinstance(o, LostError) for o in outcomes[5][first:]), "once over, always over"
+    assert lists.sql("SELECT term FROM peercoord_store") == [(6,)]
+    lists.sync(term=6)
+    assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
+    assert lists.sql("SELECT count(*) FROM instance_assignments") == [(1,)]
+
+
+def test_two_syncs_of_one_term_end_as_one_would_have(lists: Lists) -> None:
+    """The leader's own and one by hand."""
+    busy(lists)
+    start = threading.Barrier(3)
+    failed: list[BaseException] = []
+
+    def sync() -> None:
+        mine = Lists(lists.home)
+        start.wait()
+        try:
+            for _ in range(5):
+                mine.sync(mine.store(wait=10.0), term=5)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=sync) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    lists.settled(5)
+    assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
+    assert lists.sql("SELECT task_id, epoch FROM instance_assignments") == [(1, 1)]
+    assert lists.state("4")[0] == "ready"
+
+
+# -- a directory that was made anew ------------------------------------------------------------------------------
+
+
+def test_terms_below_the_databases_are_raised_by_who_leads(lists: Lists) -> None:
+    lists.plain((1, "A"))
+    lists.store().change(12, lambda _sight: [])
+    lists.queue.root.protocol["database"] = str(lists.path)
+    worker = lists.join()
+    leadership = Leadership(worker.membership)
+    assert leadership.take() == 1
+    chosen = syncing.Lists(lists.root, "w1", syncing.Choice(str(lists.path)))
+    with pytest.raises(LostError, match="term 1 is over"):
+        syncing.run(chosen)  # by hand: the leader's ticket is not ours to touch
+    assert leadership.term() == 1
+    syncing.run(chosen, term=1)
+    assert leadership.term() == 13
+    assert lists.sql("SELECT term FROM peercoord_store") == [(13,)]
+    assert term_now(lists.root) == 13
+
+
+def test_terms_that_nobody_has_are_raised_by_anyone(lists: Lists) -> None:
+    lists.plain((1, "A"))
+    lists.store().change(12, lambda _sight: [])
+    syncing.run(syncing.Lists(lists.root, "person", syncing.Choice(str(lists.path))))
+    assert term_now(lists.root) == 13
+    assert Leadership(lists.join().membership).take() == 14
+
+
+def test_a_ticket_that_moved_on_is_not_raised(lists: Lists) -> None:
+    worker = lists.join()
+    Leadership(worker.membership).take()
+    assert raise_term(lists.root, names.LEADER, 0, 12) == 0
+    assert home_of(lists.root, 1) == worker.home
+    assert home_of(lists.root, 0) == ""
+    assert term_now(lists.root) == 1
+
+
+def test_a_leadership_on_its_way_is_asked_for_again(lists: Lists) -> None:
+    lists.root.files.remove(names.leader(names.LEADER, 0))
+    with pytest.raises(LostError, match="changing hands"):
+        term_now(lists.root)
