@@ -76,7 +76,7 @@ class Address:
                 raise UsageError(
                     "this URL of a database is not understood", hint="write postgresql://USER@HOST/DATABASE"
                 ) from None
-            shown = url.set(drivername=POSTGRES, password=None).render_as_string(hide_password=True)
+            shown = url.set(drivername=POSTGRES)._replace(password=None).render_as_string(hide_password=True)
             return cls(POSTGRES, None, url.render_as_string(hide_password=False), shown)
         path = rest.partition("?")[0]
         if not path.startswith("/") or path in ("/", "/:memory:"):
