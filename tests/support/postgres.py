@@ -1,0 +1,75 @@
+"""For tests: a PostgreSQL server of one's own, of Debian's package, in a temporary directory, gone with the test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+class Server:
+    """A running server that is reached through a socket in its own directory."""
+
+    def __init__(self, home: Path, binaries: Path, user: str) -> None:
+        self.home, self.binaries, self.user = home, binaries, user
+        self.data = home / "data"
+        self.count = 0
+
+    def _as_user(self, *words: str) -> list[str]:
+        other = os.geteuid() == 0
+        return [*(["runuser", "-u", self.user, "--"] if other else []), str(self.binaries / words[0]), *words[1:]]
+
+    def do(self, *words: str) -> str:
+        ended = subprocess.run(
+            self._as_user(*words), cwd="/", capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+        )
+        assert ended.returncode == 0, f"{words[0]}: {ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    def start(self) -> None:
+        options = f"-c listen_addresses= -c unix_socket_directories='{self.home}' -c fsync=off"
+        self.do("pg_ctl", "-D", str(self.data), "-w", "-l", str(self.home / "log"), "-o", options, "start")
+
+    def stop(self, how: str = "immediate") -> None:
+        """Stop it: ``immediate`` is what a power cut or ``kill -9`` is to its clients."""
+        self.do("pg_ctl", "-D", str(self.data), "-w", "-m", how, "stop")
+
+    def database(self) -> str:
+        """Make an empty database, and give its URL."""
+        self.count += 1
+        name = f"db{self.count}"
+        self.do("createdb", "-h", str(self.home), "-U", self.user, name)
+        return f"postgresql://{self.user}@/{name}?host={self.home}"
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """Start a server; skips with the reason where it cannot be had."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[4]))
+    if not found:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    pytest.importorskip("psycopg", reason="pip install 'peercoord[postgres]'")
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    home = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    try:
+        if os.geteuid() == 0:
+            try:
+                shutil.chown(home, user)
+            except LookupError:
+                pytest.skip("no user postgres to run the server as, and it does not run as root")
+        made = Server(home, found[-1].parent, user)
+        made.do("initdb", "-D", str(made.data), "-U", user, "-A", "trust", "-N", "--no-instructions")
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,333 @@
+"""The same on PostgreSQL, against a server that these tests start."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+from support.lists import Crash, Lists, statements
+from support.postgres import Server, server
+
+from peercoord.core.errors import LostError, PeercoordError, StorageError, UsageError
+from peercoord.edges import syncing
+from peercoord.edges.adapters.engine import Address
+from peercoord.edges.adapters.engine import Database as Door
+from peercoord.edges.adapters.store import DatabaseStore, Team
+from peercoord.roles.database import Outcome
+
+TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
+    status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]')"""
+
+
+class PgLists(Lists):
+    """A project whose database is on a server."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        super().__init__(home)
+        self.url = url
+        self.engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        named = {f"v{at}": value for at, value in enumerate(values)}
+        for name in named:
+            statement = statement.replace("?", f":{name}", 1)
+        with self.engine.begin() as connection:
+            result = connection.execute(text(statement), named)
+            return [tuple(row) for row in result.all()] if result.returns_rows else []
+
+    def make(self, script: str, *rows: Any) -> None:
+        for statement in filter(str.strip, script.split(";")):
+            self.sql(statement)
+        for row in rows:
+            self.sql("INSERT INTO tasks (id, title, description, status, priority, dependencies) "
+                     "VALUES (?, ?, ?, ?, ?, ?)", *row)  # fmt: skip
+
+    def plain(self, *rows: Any) -> None:
+        full = ("", "", "", "pending", "medium", "[]")
+        self.make(TASKS, *((*row, *full[len(row) :]) for row in rows))
+
+    def store(self, **more: Any) -> DatabaseStore:
+        team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
+        door = Door(Address.read(self.url), more.pop("wait", 1.0))
+        return DatabaseStore(door, team, self.clock.now, self.queue.all_tasks, **more)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def lists(place: Path, running: Server) -> PgLists:
+    return PgLists(place, running.database())
+
+
+def test_a_life_on_a_server(lists: PgLists) -> None:
+    lists.plain((1, "Foundation"), (2, "Parser", "", "pending", "high", "[1]"), (3, "Old", "", "done"))
+    assert sorted(lists.sync().added) == ["1", "2", "3"]
+    assert lists.sync().meetings == []
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"progress": 0.5, "achievements": ["é ✓"]})
+    lists.settled()
+    assert lists.row(1) == ("in-progress", "w1")
+    assert json.loads(lists.row(1, "instance_progress"))["achievements"] == ["é ✓"]
+    worker.complete("1")
+    lists.settled()
+    assert lists.row(1) == ("done", "w1")
+    [(task, who, status, epoch, began, ended)] = lists.sql(
+        "SELECT task_id, instance_id, status, epoch, assigned_at, ended_at FROM instance_assignments"
+    )
+    assert (task, who, status, epoch) == (1, "w1", "done", 1)
+    assert began < ended
+    lists.sql("UPDATE tasks SET title = 'P2', status = 'cancelled' WHERE id = 2")
+    lists.sql("INSERT INTO tasks (id, title) VALUES (4, 'Four')")
+    lists.settled()
+    lists.add("5", "Five", dependencies=["4"])
+    lists.settled()
+    assert lists.state("2") == ("parked", "cancelled")
+    assert lists.raw("4")["title"] == "Four"
+    assert lists.row(5, "title, dependencies") == ("Five", "[4]")
+
+
+def test_adopted_with_a_copy_of_the_table(lists: PgLists) -> None:
+    lists.plain((1, "A"))
+    store = lists.store()
+    lists.sync(store)
+    assert store.backup == "peercoord_backup_tasks"
+    assert lists.sql("SELECT id, title FROM peercoord_backup_tasks") == [(1, "A")]
+    assert lists.sql("SELECT count(*) FROM information_schema.columns WHERE table_name = 'peercoord_backup_tasks'") == [
+        (6,)
+    ]
+
+
+def test_an_empty_database_gets_the_table(lists: PgLists) -> None:
+    lists.add("1", "A", steps=[{"id": "1.1", "title": "a"}])
+    lists.add("2", "B", dependencies=["1"])
+    lists.settled()
+    assert lists.row(2, "title, dependencies") == ("B", "[1]")
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"steps": ["1.1"]})
+    lists.settled()
+    assert json.loads(lists.row(1, "subtasks"))[0]["status"] == "done"
+
+
+def test_types_of_its_own(lists: PgLists) -> None:
+    lists.make(
+        """CREATE TYPE mood AS ENUM ('todo', 'in_progress', 'completed');
+           CREATE TABLE tasks (id BIGINT GENERATED ALWAYS AS IDENTITY, name VARCHAR(40) NOT NULL, status mood NOT NULL
+             DEFAULT 'todo', priority SMALLINT, dependencies BIGINT[], done_at TIMESTAMPTZ, instance_progress JSONB,
+             PRIMARY KEY (id));
+           INSERT INTO tasks (name, priority, dependencies) VALUES ('A', 0, NULL), ('B', 3, '{1}')"""
+    )
+    lists.settled()
+    assert lists.raw("2")["dependencies"] == [1]
+    assert lists.raw("1")["priority"] == "critical"
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.queue.edit("2", dependencies=[], priority="high")
+    lists.settled()
+    assert lists.row(1) == ("completed", "w1")
+    assert lists.row(1, "instance_progress")["progress"] == 1.0
+    assert lists.row(2, "priority, dependencies") == (1, [])
+
+
+def test_a_row_that_the_server_refuses_costs_that_row(lists: PgLists) -> None:
+    lists.make("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title VARCHAR(8) NOT NULL, status TEXT)")
+    lists.add("1", "short")
+    lists.add("2", "much too long for it")
+    [(what, why)] = lists.sync().refused
+    assert what == "task 2"
+    assert "too long" in why
+    assert lists.sql("SELECT id, status FROM tasks") == [(1, "pending")]
+
+
+def test_a_second_team_is_refused(lists: PgLists) -> None:
+    lists.plain((1, "A"))
+    lists.settled()
+    with pytest.raises(UsageError, match="another team"):
+        lists.store(team=Team("0ther", "second", lists.home)).change(1, lambda _: [])
+
+
+# -- fencing and transactions ------------------------------------------------------------------------------------
+
+
+def test_an_older_term_changes_nothing(lists: PgLists) -> None:
+    lists.plain((1, "A"))
+    lists.sync(term=5)
+    lists.queue.edit("1", title="A here")
+    before = lists.sql("SELECT * FROM tasks, peercoord_store")
+    with pytest.raises(LostError, match="term 4 is over") as caught:
+        lists.sync(term=4)
+    assert caught.value.code == "stale-term"
+    assert lists.sql("SELECT * FROM tasks, peercoord_store") == before
+
+
+def test_two_leaders_at_once(lists: PgLists) -> None:
+    lists.plain((1, "A"), (2, "B"))
+    lists.sync(term=5)
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.sql("UPDATE tasks SET status = 'cancelled' WHERE id = 2")
+    start = threading.Barrier(2)
+    outcomes: dict[int, list[Outcome | LostError]] = {5: [], 6: []}
+
+    def lead(term: int) -> None:
+        mine = PgLists(lists.home, lists.url)
+        start.wait()
+        for _ in range(10):
+            try:
+                outcomes[term].append(mine.sync(term=term))
+            except LostError as error:
+                outcomes[term].append(error)
+
+    threads = [threading.Thread(target=lead, args=(term,)) for term in outcomes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stale = [o for o in outcomes[5] if isinstance(o, LostError) and o.code == "stale-term"]
+    assert stale, "the older one was told"
+    assert not [o for o in outcomes[6] if isinstance(o, LostError) and o.code == "stale-term"]
+    first = outcomes[5].index(stale[0])
+    assert all(isinstance(o, LostError) for o in outcomes[5][first:])
+    lists.settled(6)
+    assert lists.sql("SELECT term FROM peercoord_store") == [(6,)]
+    assert [lists.row(n, "status") for n in (1, 2)] == ["done", "cancelled"]
+    assert lists.sql("SELECT count(*) FROM instance_assignments") == [(1,)]
+
+
+def test_a_person_who_edits_in_the_middle_is_not_overwritten(lists: PgLists) -> None:
+    """Between our reading of a row and our writing of it."""
+    lists.plain((1, "A"))
+    lists.settled()
+    lists.queue.edit("1", title="from here")
+    edited: list[str] = []
+
+    def around(statement: str) -> None:
+        if statement.startswith("UPDATE tasks") and not edited:
+            edited.append(statement)
+            with lists.engine.begin() as connection:
+                connection.execute(text("UPDATE tasks SET title = 'from there'"))
+
+    with statements(around):
+        lists.sync()
+    lists.settled()
+    assert edited
+    assert lists.row(1, "title") == lists.raw("1")["title"] == "from there"
+    assert any("'from here'" in note for note in lists.raw("1")["notes"])
+
+
+def test_killed_at_any_statement(lists: PgLists) -> None:
+    lists.plain((1, "A"), (2, "B"))
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.sql("UPDATE tasks SET title = 'B there' WHERE id = 2")
+    at = 0
+    while True:
+        at += 1
+        left = at
+
+        def around(_statement: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Crash
+
+        try:
+            with statements(around):
+                lists.sync()
+        except Crash:
+            assert lists.row(1) == ("pending", None), f"nothing is half written, at statement {at}"
+            continue
+        break
+    assert at > 15
+    assert lists.row(1) == ("done", "w1")
+    assert lists.raw("2")["title"] == "B there"
+    assert lists.sync().meetings == []
+
+
+# -- a server with troubles --------------------------------------------------------------------------------------
+
+
+def test_a_locked_table_is_told_soon(lists: PgLists) -> None:
+    lists.plain((1, "A"))
+    lists.settled()
+    lists.queue.edit("1", title="B")
+    with lists.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(StorageError) as caught:
+            lists.sync(lists.store(wait=0.05))
+    assert caught.value.code == "locked"
+    lists.settled()
+    assert lists.row(1, "title") == "B"
+
+
+def test_a_connection_lost_in_the_middle_changes_nothing(lists: PgLists) -> None:
+    lists.plain((1, "A"))
+    lists.settled()
+    lists.queue.edit("1", title="B")
+    cut: list[bool] = []
+
+    def around(statement: str) -> None:
+        if statement.startswith("UPDATE tasks") and not cut:
+            cut.append(True)
+            with lists.engine.begin() as connection:
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                         " WHERE application_name = 'peercoord' AND datname = current_database()")
+                )  # fmt: skip
+
+    with statements(around), pytest.raises(StorageError, match="cannot be used"):
+        lists.sync()
+    assert lists.row(1, "title") == "A"
+    lists.settled()
+    assert lists.row(1, "title") == "B"
+
+
+def test_a_server_that_goes_and_comes_back(lists: PgLists, running: Server) -> None:
+    lists.plain((1, "A"))
+    lists.settled()
+    worker = lists.join()
+    running.stop()
+    try:
+        worker.request()
+        worker.report("1", {"progress": 0.5})
+        worker.complete("1")
+        chosen = syncing.Lists(lists.root, "w1", syncing.Choice(lists.url))
+        with pytest.raises(PeercoordError, match="cannot be used"):
+            syncing.run(chosen)
+        assert syncing.health(lists.root)["ok"] is False
+    finally:
+        running.start()
+    syncing.run(chosen)
+    assert lists.row(1) == ("done", "w1")
+    assert syncing.health(lists.root)["ok"] is True
+
+
+def test_a_read_only_server_is_told(lists: PgLists) -> None:
+    lists.plain((1, "A"))
+    lists.settled()
+    lists.queue.edit("1", title="B")
+    name = lists.sql("SELECT current_database()")[0][0]
+    lists.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(StorageError) as caught:
+        lists.sync()
+    assert caught.value.code == "read-only"
+    with lists.engine.begin() as connection:
+        connection.execute(text("SET TRANSACTION READ WRITE"))
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = off"))
+    lists.settled()
+    assert lists.row(1, "title") == "B"
