@@ -312,9 +312,15 @@ class Database:
         note = birth.definition.set_aside
         here = done or (sync.CANCELLED if birth.definition.cancelled is not None else note[0] if note else sync.OPEN)
         there = sight.state_of(source.get("status"))
+        ticked = sorted(step.step for step in birth.definition.steps if step.done)
+        all_steps = sorted(step.step for step in birth.definition.steps)
         return {
-            "ours": {**born, "state": here if here in sync.STATES else sync.BLOCKED},
-            "theirs": {**{key: born[key] for key in born if key in theirs}, "state": there},
+            "ours": {
+                **born,
+                "state": here if here in sync.STATES else sync.BLOCKED,
+                "steps_done": all_steps if done else ticked,
+            },
+            "theirs": {**{key: born[key] for key in born if key in theirs}, "state": there, "steps_done": ticked},
         }, True
 
     def _guard(self, gone: Sequence[Meeting], known: int) -> None:

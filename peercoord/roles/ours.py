@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PARKED = {"held": sync.HELD, "review": sync.REVIEW, "deferred": sync.DEFERRED, "cancelled": sync.CANCELLED}
 _PROGRESS = ("time_spent", "completion_estimate", "blockers", "achievements", "steps_done", "steps")
+_TOLD = ("progress", "time_spent", "completion_estimate")
 _DATA = ("achievements", "blockers", "time_spent", "branch", "commit")
 
 
@@ -348,10 +349,10 @@ def _progress(place: Place, last: Json) -> Json | None:
 
 
 def _summary(instance: str | None, progress: Json | None, data: Json | None) -> Json | None:
-    """Give all that only the team knows of a task as one record."""
-    if not (instance or progress or data):
+    """Give all that only the team knows of a task as one record, once someone has had it."""
+    if not (instance or progress or (data and data["epoch"])):
         return None
-    told = {key: value for key, value in (progress or {}).items() if key in ("progress", *_PROGRESS[:2]) and value}
+    told = {key: value for key, value in (progress or {}).items() if key in _TOLD and value}
     return {**({"assigned_to": instance} if instance else {}), **(data or {}), **told}
 
 

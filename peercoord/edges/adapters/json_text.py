@@ -50,7 +50,9 @@ def members(text: str, start: int) -> dict[str, Span]:
     at = _expect(text, start, "{")
     while text[at] != "}":
         key = span(text, at)
-        found[str(key.value)] = value = span(text, _expect(text, key.end, ":"))
+        if not isinstance(key.value, str):
+            raise ValueError(f"expected a key at character {at}")
+        found[key.value] = value = span(text, _expect(text, key.end, ":"))
         at = _next(text, value.end, "}")
     return found
 
@@ -97,10 +99,11 @@ class Patches:
     def __init__(self, text: str) -> None:
         self.text = text
         self._parts: list[tuple[int, int, str]] = []
+        self._added: dict[int, tuple[Span, int, list[tuple[str, Any]]]] = {}
         self.newline = "\r\n" if "\r\n" in text else "\n"
 
     def __bool__(self) -> bool:
-        return bool(self._parts)
+        return bool(self._parts or self._added)
 
     def replace(self, old: Span, value: Any) -> None:
         """Put another value in the place of one, indented as that was."""
@@ -113,36 +116,38 @@ class Patches:
             self.replace(inside[key], value)
             return
         after = max((found.end for found in inside.values()), default=0)
-        self._insert(obj, after, [(f"{json.dumps(key, ensure_ascii=False)}: ", value)])
+        self._add(obj, after, f"{json.dumps(key, ensure_ascii=False)}: ", value)
 
     def extend(self, array: Span, values: Sequence[Any]) -> None:
         """Add elements at the end of a list."""
         after = max((found.end for found in elements(self.text, array.start)), default=0)
-        self._insert(array, after, [("", value) for value in values])
+        for value in values:
+            self._add(array, after, "", value)
+
+    def _add(self, into: Span, after: int, before: str, value: Any) -> None:
+        """Note what is to be added as the last of an object or a list; ``after`` is where the last one now ends."""
+        self._added.setdefault(into.start, (into, after, []))[2].append((before, value))
 
     def result(self) -> str:
         """Give the text with all changes made."""
         out, at = [], 0
-        for start, end, new in sorted(self._parts, key=lambda part: part[:2]):
+        parts = [*self._parts, *(self._inserted(*added) for added in self._added.values())]
+        for start, end, new in sorted(parts, key=lambda part: part[:2]):
             out += [self.text[at:start], new]
             at = end
         return "".join([*out, self.text[at:]])
 
-    def _insert(self, into: Span, after: int, items: Sequence[tuple[str, Any]]) -> None:
-        """Add items as the last of an object or a list; ``after`` is where the last one now ends, 0 if none is."""
+    def _inserted(self, into: Span, after: int, items: Sequence[tuple[str, Any]]) -> tuple[int, int, str]:
         outer = self._indent_at(into.start)
         inner = _INDENT.search(self.text, into.start, into.end) if after else None
         if (after and inner is None) or "\n" not in self.text:  # all in one line, and so shall it stay
-            at = after or into.start + 1
             new = ", ".join(f"{before}{json.dumps(value, ensure_ascii=False)}" for before, value in items)
-            self._parts.append((at, at, f", {new}" if after else new))
-            return
+            return (after, after, f", {new}") if after else (into.start + 1, into.start + 1, new)
         indent = inner[1] if inner else outer + self._unit()
         lines = [f"{self.newline}{indent}{before}{self._written(value, indent)}" for before, value in items]
         if after:
-            self._parts.append((after, after, "".join(f",{line}" for line in lines)))
-        else:
-            self._parts.append((into.start + 1, into.end - 1, f"{','.join(lines)}{self.newline}{outer}"))
+            return after, after, "".join(f",{line}" for line in lines)
+        return into.start + 1, into.end - 1, f"{','.join(lines)}{self.newline}{outer}"
 
     def _indent_at(self, at: int) -> str:
         line = self.text[self.text.rfind("\n", 0, at) + 1 : at]

@@ -1,0 +1,418 @@
+"""claude-task-master's ``tasks.json``, two ways: shape, tags, order, unknown keys, every byte kept; its lock held."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.faults import Call, Wrapper
+from support.lists import Lists
+
+from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, StorageError
+from peercoord.edges.adapters.file_lock import locked
+from peercoord.fs import clock as clocks
+from peercoord.fs.disk import Disk
+
+DATA = Path(__file__).parent.parent / "adapters" / "data"
+
+
+class FileLists(Lists):
+    """A project with a tasks.json beside its database."""
+
+    tag: str | None = None
+
+    @property
+    def file(self) -> Path:
+        return self.home / ".taskmaster" / "tasks" / "tasks.json"
+
+    def write(self, data: Any, **style: Any) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, **({"indent": 2} | style))
+        self.file.write_bytes(text.encode())
+
+    def tasks(self, *tasks: Any) -> None:
+        plain = {"description": "d", "status": "pending", "dependencies": [], "priority": "medium", "subtasks": []}
+        self.write({"master": {"tasks": [{**plain, **task} for task in tasks], "metadata": {"created": "x"}}})
+
+    def task(self, task: object) -> Any:
+        data = json.loads(self.file.read_text())
+        found = data.get(self.tag or "master", data)["tasks"]
+        return next(entry for entry in found if str(entry["id"]) == str(task))
+
+    def both(self) -> None:
+        """Sync the file and the database until nothing is left to do."""
+        for _ in range(4):
+            left = [*self.sync(self.tasks_file(self.file, self.tag)).meetings, *self.sync().meetings]
+            if not left:
+                return
+        raise AssertionError(f"still not in step: {[(m.task, m.kind) for m in left]}")
+
+
+@pytest.fixture
+def lists(place: Path) -> FileLists:
+    made = FileLists(place)
+    made.path.touch()
+    return made
+
+
+def finish(lists: FileLists, task: str) -> None:
+    worker = lists.join()
+    while (claim := worker.request()) is not None:
+        if claim.task == task:
+            worker.complete(task)
+            return
+        worker.park(claim.task, "review", "not this one")
+
+
+# -- bytes -------------------------------------------------------------------------------------------------------
+
+ODD = (
+    '{ "tasks" :[{"id":1,"title":"A","status":"pending","x":1.50,"u":"\\u00e9","description":"d"},\r\n'
+    '  {"title":"B","id":"2",  "status" : "todo","dependencies":[ 1 ]}] ,"metadata":{"odd":[ ]} }'
+)
+
+
+@pytest.mark.parametrize("shape", ["tagged", "standard", "legacy", "odd", "mixed"])
+def test_what_does_not_change_keeps_every_byte(lists: FileLists, shape: str) -> None:
+    sources = {
+        "tagged": DATA / "tagged/.taskmaster/tasks/tasks.json",
+        "standard": DATA / "standard/.taskmaster/tasks/tasks.json",
+        "legacy": DATA / "legacy.json",
+        "mixed": DATA / "mixed.json",
+    }
+    lists.write(sources[shape].read_bytes().decode() if shape in sources else ODD)
+    lists.tag = "master" if shape in ("tagged", "mixed") else None
+    before = lists.file.read_bytes()
+    lists.both()
+    assert lists.queue.all_tasks()
+    assert lists.file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("style", "newline"), [({}, "\n"), ({"indent": 4}, "\n"), ({"indent": "\t"}, "\n"), ({"indent": 2}, "\r\n")]
+)
+def test_one_completion_changes_the_status_and_adds_the_metadata(lists: FileLists, style: Any, newline: str) -> None:
+    tasks = [
+        {"id": n, "title": f"T{n}", "description": "é", "status": "pending", "x": {"deep": [1]}} for n in (1, 2, 3)
+    ]
+    data = {"other": {"tasks": []}, "master": {"tasks": tasks, "metadata": {"k": 1}}, "z": 1}
+    text = json.dumps(data, ensure_ascii=False, **style).replace("\n", newline)
+    lists.write(text)
+    lists.tag = "master"
+    lists.both()
+    finish(lists, "1")
+    lists.both()
+    after = lists.file.read_bytes().decode()
+    made = json.loads(after)
+    assert made["master"]["tasks"][0].pop("metadata")["peercoord"]["assigned_to"] == "w1"
+    assert made["master"]["tasks"][0].pop("status") == "done"
+    del tasks[0]["status"]
+    assert made == data
+    assert list(made) == list(data)
+    at = text.index('"pending"')
+    assert after.startswith(text[:at]), "not a byte before it"
+    end = text.index('"T2"')
+    assert after.endswith(text[end:]), "not a byte after the task"
+    assert after.count("\n") == after.count(newline) if newline == "\r\n" else "\r" not in after
+
+
+def test_a_mark_at_the_beginning_stays(lists: FileLists) -> None:
+    lists.write("\ufeff" + json.dumps({"tasks": [{"id": 1, "title": "A", "status": "pending", "description": "d"}]}))
+    lists.both()
+    finish(lists, "1")
+    lists.both()
+    assert lists.file.read_bytes().startswith(b"\xef\xbb\xbf{")
+    assert b'"done"' in lists.file.read_bytes()
+
+
+def test_the_mode_stays_and_a_link_stays_a_link(lists: FileLists, place: Path) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    real = place / "elsewhere.json"
+    shutil.move(lists.file, real)
+    real.chmod(0o640)
+    lists.file.symlink_to(real)
+    lists.both()
+    finish(lists, "1")
+    lists.both()
+    assert lists.file.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert json.loads(real.read_text())["master"]["tasks"][0]["status"] == "done"
+
+
+# -- both ways ---------------------------------------------------------------------------------------------------
+
+
+def test_a_tasks_life_is_written(lists: FileLists) -> None:
+    steps = [{"id": 1, "title": "a", "status": "pending", "keep": 1}, {"id": 2, "title": "b", "status": "done"}]
+    lists.tasks({"id": 1, "title": "A", "subtasks": steps, "metadata": {"mine": [1]}}, {"id": 2, "title": "B"})
+    lists.both()
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"steps": ["1.1"], "achievements": ["half"], "time_spent": 30})
+    lists.both()
+    task = lists.task(1)
+    assert task["status"] == "in-progress"
+    assert [step["status"] for step in task["subtasks"]] == ["done", "done"]
+    assert task["subtasks"][0]["keep"] == 1
+    assert task["metadata"]["mine"] == [1]
+    told = task["metadata"]["peercoord"]
+    assert (told["assigned_to"], told["epoch"], told["achievements"], told["time_spent"]) == ("w1", 1, ["half"], 30)
+    assert "metadata" not in lists.task(2), "what nobody touched is not touched"
+    worker.fail("1", "it broke")
+    lists.both()
+    assert lists.task(1)["status"] == "pending"
+    assert lists.task(1)["metadata"]["peercoord"]["attempts"] == 1
+    assert "assigned_to" not in lists.task(1)["metadata"]["peercoord"]
+
+
+def test_what_people_change_there_comes_in(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"}, {"id": 2, "title": "B", "dependencies": [1]}, {"id": 3, "title": "C"})
+    lists.both()
+    lists.tasks(
+        {"id": 1, "title": "A", "status": "done"},
+        {"id": 2, "title": "B2", "priority": "high", "details": "more", "dependencies": [1]},
+        {"id": 3, "title": "C", "status": "cancelled"},
+        {"id": 4, "title": "D", "subtasks": [{"id": 1, "title": "x"}]},
+    )
+    lists.both()
+    assert [lists.state(t)[0] for t in "1234"] == ["done", "ready", "parked", "ready"]
+    raw = lists.raw("2")
+    assert (raw["title"], raw["priority"], raw["details"]) == ("B2", "high", "more")
+    assert [row[0] for row in lists.sql("SELECT title FROM tasks ORDER BY id")] == ["A", "B2", "C", "D"]
+    assert lists.row(3, "status") == "cancelled", "and reaches the database"
+
+
+def test_expanded_there_the_task_has_its_steps_here(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    lists.tasks({"id": 1, "title": "A", "subtasks": [{"id": 1, "title": "x"}, {"id": 2, "title": "y"}]})
+    lists.both()
+    assert [step["id"] for step in lists.raw("1")["subtasks"]] == ["1.1", "1.2"]
+    worker = lists.join()
+    worker.request()
+    assert worker.report("1", {"steps": ["1"]})["progress"] == 0.5
+    lists.both()
+    assert [step.get("status") for step in lists.task(1)["subtasks"]] == ["done", None]
+
+
+def test_a_task_added_here_is_written_as_the_program_writes_one(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    lists.add("2", "Two", dependencies=["1"], priority="critical", steps=[{"id": "2.1", "title": "s"}])
+    lists.both()
+    assert lists.task(2) == {
+        "id": 2,
+        "title": "Two",
+        "description": "Two",
+        "details": "",
+        "testStrategy": "",
+        "status": "pending",
+        "dependencies": [1],
+        "priority": "high",
+        "subtasks": [
+            {"id": 1, "title": "s", "description": "", "dependencies": [], "details": "", "status": "pending"}
+        ],
+    }
+    assert lists.raw("2")["priority"] == "critical"
+    assert lists.raw("2")["description"] == ""
+
+
+def test_ids_in_quotes_stay_in_quotes(lists: FileLists) -> None:
+    lists.tasks({"id": "1", "title": "A"}, {"id": "2", "title": "B"})
+    lists.both()
+    lists.add("3", "C", dependencies=["1"])
+    lists.queue.edit("2", dependencies=[1])
+    lists.both()
+    assert lists.task(3)["id"] == "3"
+    assert lists.task(3)["dependencies"] == lists.task(2)["dependencies"] == ["1"]
+
+
+def test_the_other_tags_are_not_touched(lists: FileLists) -> None:
+    lists.write(
+        {
+            "master": {"tasks": [{"id": 1, "title": "A", "description": "d", "status": "pending"}]},
+            "feature": {"tasks": [{"id": 1, "title": "F", "description": "d", "status": "pending"}]},
+        }
+    )
+    lists.tag = "feature"
+    lists.both()
+    assert lists.raw("1")["title"] == "F"
+    finish(lists, "1")
+    lists.both()
+    data = json.loads(lists.file.read_text())
+    assert [data[tag]["tasks"][0]["status"] for tag in ("master", "feature")] == ["pending", "done"]
+
+
+def test_a_removed_task_is_cancelled(lists: FileLists) -> None:
+    lists.tasks(*({"id": n, "title": f"T{n}"} for n in range(1, 6)))
+    lists.both()
+    lists.tasks(*({"id": n, "title": f"T{n}"} for n in range(2, 6)))
+    lists.both()
+    assert lists.state("1") == ("parked", "cancelled")
+    assert lists.row(1, "status") == "cancelled"
+
+
+# -- what stands in the way --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"tasks": 1}', '{"tasks": [', "<<<<<<< HEAD\n{}"])
+def test_a_broken_file_is_told_and_left(lists: FileLists, text: str) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    lists.write(text)
+    with pytest.raises(BrokenFileError):
+        lists.sync(lists.tasks_file(lists.file))
+    assert lists.file.read_text() == text
+    lists.sync()
+    assert lists.row(1, "status") == "done", "the database goes on"
+
+
+def test_a_tag_or_a_file_that_is_gone_is_told(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    with pytest.raises(NotFoundError, match="no tag 'gone'"):
+        lists.sync(lists.tasks_file(lists.file, "gone"))
+    lists.file.unlink()
+    with pytest.raises(NotFoundError):
+        lists.sync(lists.tasks_file(lists.file))
+    assert lists.state("1")[0] == "ready"
+
+
+def test_without_the_right_to_lead_the_file_stays(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    lists.store().change(8, lambda _: [])
+    before = lists.file.read_bytes()
+    with pytest.raises(LostError, match="term 7 is over"):
+        lists.sync(lists.tasks_file(lists.file), term=7)
+    assert lists.file.read_bytes() == before
+    assert not lists.file.with_name("tasks.json.lock").exists()
+
+
+# -- the lock ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_another_programs_lock_is_waited_for_and_not_broken(lists: FileLists, kind: str) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    lock = lists.file.with_name("tasks.json.lock")
+    if kind == "directory":
+        lock.mkdir()
+    else:
+        lock.write_text('{"pid":1,"timestamp":1}')
+    with pytest.raises(StorageError, match=r"tasks\.json is locked by another program") as caught:
+        lists.sync(lists.tasks_file(lists.file, wait=0.05))
+    assert caught.value.code == "locked"
+    assert lock.exists()
+    assert lists.task(1)["status"] == "pending"
+    threading.Timer(0.05, lambda: lock.rmdir() if lock.is_dir() else lock.unlink()).start()
+    lists.sync(lists.tasks_file(lists.file, wait=10.0))
+    assert lists.task(1)["status"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_a_lock_that_a_crash_left_is_cleared_away(lists: FileLists, kind: str) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    lock = lists.file.with_name("tasks.json.lock")
+    if kind == "directory":
+        lock.mkdir()
+    else:
+        lock.write_text("{}")
+    long_ago = lists.file.stat().st_mtime - 60
+    os.utime(lock, (long_ago, long_ago))
+    lists.both()
+    assert lists.task(1)["status"] == "done"
+    assert sorted(p.name for p in lists.file.parent.iterdir()) == ["tasks.json"]
+
+
+def test_what_a_crash_left_beside_the_file_is_cleared_away(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    lists.file.with_name(".tasks.json.abcdefghijkm").write_text("half")
+    lists.both()
+    assert sorted(p.name for p in lists.file.parent.iterdir()) == ["tasks.json"]
+
+
+class Meanwhile(Wrapper):
+    """A disk on which something happens just before the file is replaced."""
+
+    def __init__(self, disk: Disk, happens: Any) -> None:
+        super().__init__(disk)
+        self.root, self.happens = disk.root, happens
+
+    def around(self, call: Call) -> Any:
+        if call.name == "create" and self.happens and b"peercoord" in call.args[1]:
+            happens, self.happens = self.happens, None
+            happens()
+        return call.run()
+
+
+def test_someone_who_writes_without_the_lock_is_not_overwritten(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+
+    def edit() -> None:
+        lists.file.write_text(lists.file.read_text().replace('"A"', '"A there"'))
+
+    disk = Meanwhile(Disk(str(lists.file.parent)), edit)
+    with pytest.raises(LostError, match="written by someone who did not lock it"):
+        lists.sync(lists.tasks_file(lists.file, disk=disk))
+    assert lists.task(1)["title"] == "A there"
+    lists.both()
+    assert (lists.task(1)["status"], lists.raw("1")["title"]) == ("done", "A there")
+    assert sorted(p.name for p in lists.file.parent.iterdir()) == ["tasks.json"]
+
+
+def test_a_writer_that_stood_still_too_long_does_not_write(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    lock = lists.file.with_name("tasks.json.lock")
+
+    def taken() -> None:
+        lock.rmdir()
+        lock.write_text("another program's now")
+
+    disk = Meanwhile(Disk(str(lists.file.parent)), taken)
+    with pytest.raises(LostError, match="was taken away meanwhile"):
+        lists.sync(lists.tasks_file(lists.file, disk=disk))
+    assert lists.task(1)["status"] == "pending"
+    assert lock.read_text() == "another program's now"
+
+
+def test_only_one_has_the_lock(place: Path) -> None:
+    disk = Disk(str(place))
+    inside = 0
+    most = 0
+    guard = threading.Lock()
+
+    def take() -> None:
+        nonlocal inside, most
+        for _ in range(10):
+            with locked(disk, "f", clocks.token, 20.0):
+                with guard:
+                    inside += 1
+                    most = max(most, inside)
+                with guard:
+                    inside -= 1
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert list(place.iterdir()) == []
