@@ -87,7 +87,7 @@ def sync_(
         _require_there(lists)
         found = lists.plan(every=explain)
     else:
-        lists.create()
+        _make(lists, named=bool(wish.database) or not syncing.Choice.of(root.protocol))
         found = syncing.run(lists, term)
         if wish.chooses or not syncing.Choice.of(root.protocol):
             _remember(root, choice)
@@ -141,6 +141,19 @@ def _remember(root: Root, choice: syncing.Choice) -> None:
     project = repository.discover(syncing.home_of(root), exact=True)
     with record.held(project.common):
         lists.remember(project, root, choice)
+
+
+def _make(lists: syncing.Lists, *, named: bool) -> None:
+    """Make the database if there is none: only one that was just named, or the project's own.
+
+    Any other that is not there is on a disk that is not mounted, or was moved.
+    """
+    path = lists.database.database.address.path
+    if path is None or path.exists():
+        return
+    home = syncing.home_of(lists.root)
+    if named or str(path) == os.path.abspath(home / _own(home)):
+        lists.create()
 
 
 def _require_there(lists: syncing.Lists) -> None:

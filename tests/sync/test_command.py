@@ -1,0 +1,441 @@
+"""``peercoord sync``, ``task export``, and the choice of a database when a team is set up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.lists import TASKS
+from support.project import Project, git, project
+
+from peercoord.core import records
+from peercoord.edges import syncing
+from peercoord.edges.adapters.source import read_source
+from peercoord.edges.importing import take_in
+from peercoord.edges.team import plan as plans
+from peercoord.edges.team import record, repository, up
+
+__all__ = ["project"]
+
+
+def database(path: Path, *rows: tuple[Any, ...]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(TASKS)
+        connection.executemany("INSERT INTO tasks (id, title, status) VALUES (?, ?, ?)", rows)
+    return path
+
+
+def rows(path: Path, query: str = "SELECT id, title, status FROM tasks ORDER BY id") -> list[Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def chosen(project: Project) -> Any:
+    return json.loads((project.state / "protocol.json").read_text())
+
+
+# -- sync --------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_choice_the_projects_own_database_is_made(project: Project) -> None:
+    project("task", "add", "First")
+    code, out, err = project("sync")
+    assert (code, err) == (0, "")
+    own = project.main / ".git" / "peercoord" / "taskmaster.db"
+    assert rows(own) == [(1, "First", "pending")]
+    assert chosen(project)["database"] == ".git/peercoord/taskmaster.db"
+    assert record.read_project(project.main / ".git", "")["lists"] == {"database": ".git/peercoord/taskmaster.db"}
+    assert git(project.main, "status", "--porcelain") == ""
+    code, out, _ = project("sync")
+    assert (code, "nothing to do" in out) == (0, True)
+
+
+def test_a_database_that_is_named_is_kept_from_then_on(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path / "shared.db", (1, "There", "pending"))
+    code, out, err = project("sync", "--database", str(path))
+    assert code == 0
+    assert "'There'" in out or "There" in out
+    assert f"copied to {path}.before-peercoord" in err
+    assert chosen(project)["database"] == str(path)
+    project("task", "edit", "1", "--title", "Here")
+    assert project("sync")[0] == 0
+    assert rows(path) == [(1, "Here", "pending")]
+
+
+def test_a_new_file_that_is_named_is_made_and_one_that_is_gone_later_is_not(project: Project, tmp_path: Path) -> None:
+    project("task", "add", "First")
+    path = tmp_path / "new" / "tasks.db"
+    assert project("sync", "--database", str(path))[0] == 0
+    path.unlink()
+    answer = project.data("sync")
+    assert (answer["exit"], answer["code"]) == (3, "no-database")
+    assert not path.exists()
+
+
+def test_a_dry_run_shows_every_change_and_makes_none(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path / "shared.db", (1, "One", "pending"), (2, "Two", "pending"), (3, "Three", "pending"))
+    project("sync", "--database", str(path))
+    project("request")
+    project("task", "edit", "2", "--title", "Two here")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE tasks SET title = 'Two there', status = 'deferred' WHERE id = 2")
+        connection.execute("INSERT INTO tasks (id, title) VALUES (4, 'Four')")
+    project("task", "add", "Five", "--id", "5")
+    before = path.read_bytes()
+    code, out, _ = project("sync", "--dry-run")
+    assert code == 0
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "1 state → there open → held" in lines
+    assert "1 assigned_instance → there null → one" in lines or "1 assigned_instance → there one" in lines
+    assert "2 title → here Two here → Two there (over Two here)" in lines
+    assert "2 state → here open → deferred" in lines
+    assert "4 task → here Four" in lines
+    assert "5 task → there Five" in lines
+    assert lines[-1] == "nothing was changed (--dry-run)"
+    assert path.read_bytes() == before
+    assert project.data("task", "show", "2")["definition"]["title"] == "Two here"
+    data = project.data("sync", "--dry-run")
+    assert (data["dry_run"], data["changed"]) == (True, False)
+    assert {change["task_id"] for change in data["lists"][0]["changes"]} == {1, 2, 4, 5}
+    assert project.data("sync")["changed"] is True
+    assert project.data("sync")["changed"] is False
+
+
+def test_a_dry_run_before_there_is_a_database_makes_none(project: Project) -> None:
+    project("task", "add", "First")
+    answer = project.data("sync", "--dry-run")
+    assert (answer["exit"], answer["code"]) == (3, "no-database")
+    assert not (project.main / ".git" / "peercoord" / "taskmaster.db").exists()
+    assert "database" not in chosen(project)
+
+
+def test_what_means_what_is_explained(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path / "shared.db", (1, "One", "todo"), (2, "Two", "doing"))
+    code, out, _ = project("sync", "--database", str(path), "--explain")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert "todo open" in lines
+    assert "held doing" in lines
+    assert "needs dependencies" in lines
+    assert "title theirs" in lines
+    data = project.data("sync", "--explain")
+    assert data["explain"]["wins"]["assigned_instance"] == "ours"
+
+
+def test_a_task_that_is_two_tasks_is_shown_with_what_to_do(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path / "shared.db", (1, "One", "todo"))
+    project("sync", "--database", str(path))
+    project("task", "add", "Here", "--id", "2")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO tasks (id, title) VALUES (2, 'There')")
+    code, out, _ = project("sync")
+    assert code == 0
+    assert "refused: task 2: it is 'Here' here and 'There' there: give one of them another id" in out
+
+
+def test_no_database(project: Project) -> None:
+    assert project("sync")[0] == 0
+    assert project("sync", "--database", "none")[0] == 0
+    assert chosen(project)["database"] == "none"
+
+
+def test_a_password_is_used_and_not_written_down(project: Project) -> None:
+    pytest.importorskip("psycopg")
+    answer = project.data("sync", "--database", "postgresql://me:s3cret@127.0.0.1:1/db")
+    assert answer["exit"] == 1
+    assert "s3cret" not in json.dumps(answer)
+    assert "s3cret" not in "".join(p.read_text() for p in project.state.rglob("*.json*"))
+    assert "database" not in chosen(project), "what cannot be reached is not chosen"
+
+
+def test_a_tasks_json_is_written_once_it_is_named(project: Project) -> None:
+    path = project.main / ".taskmaster" / "tasks" / "tasks.json"
+    path.parent.mkdir(parents=True)
+    task = {"id": 1, "title": "One", "description": "d", "status": "pending", "dependencies": []}
+    path.write_text(json.dumps({"master": {"tasks": [task]}}, indent=2))
+    assert project("sync", "--tasks-file", str(path))[0] == 0
+    assert chosen(project)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json"}
+    project("request")
+    project("report", "1", "--status", "done")
+    assert project("sync")[0] == 0
+    assert json.loads(path.read_text())["master"]["tasks"][0]["status"] == "done"
+    assert rows(project.main / ".git" / "peercoord" / "taskmaster.db") == [(1, "One", "done")]
+    wrong = project.data("sync", "--tasks-file", "gone.json")
+    assert (wrong["exit"], wrong["code"]) == (3, "not-found")
+    assert project.data("sync", "--tag", "x")["exit"] == 2
+
+
+# -- set-up ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for key in [key for key in os.environ if key.startswith("GIT_")]:
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    home = Path(os.path.realpath(tmp_path)) / "team é"
+    home.mkdir()
+    git(home, "init", "-q", "-b", "main")
+    git(home, "commit", "-q", "--allow-empty", "-m", "first")
+    return home
+
+
+@pytest.fixture
+def set_up(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Set the project up, without agents; gives what was done and said."""
+    monkeypatch.setattr(up, "_start", lambda *_: "")
+
+    def run(**wishes: Any) -> list[str]:
+        made = up.plan(repository.discover(fresh, exact=True), up.Wishes(1, **wishes))
+        warnings = plans.run(made.actions)
+        return [action.text for action in made.actions] + made.notes + warnings
+
+    return run
+
+
+def protocol(home: Path) -> Any:
+    return json.loads((home / ".claude-coordination" / "protocol.json").read_text())
+
+
+def test_a_team_gets_a_database_of_its_own(fresh: Path, set_up: Callable[..., list[str]]) -> None:
+    said = set_up()
+    assert "keep the tasks in step with '.git/peercoord/taskmaster.db'" in said
+    assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
+    assert (fresh / ".git" / "peercoord" / "taskmaster.db").exists()
+    assert git(fresh, "status", "--porcelain") == ""
+    assert not [line for line in set_up() if "in step" in line], "once is enough"
+
+
+def test_tasks_are_read_from_a_database_and_not_written_unless_asked(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
+) -> None:
+    path = database(tmp_path / "theirs.db", (1, "One", "done"))
+    before = path.read_bytes()
+    set_up(tasks=str(path))
+    assert path.read_bytes() == before
+    assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
+    assert rows(fresh / ".git" / "peercoord" / "taskmaster.db") == [(1, "One", "done")]
+    set_up(tasks=str(path), sync=True)
+    assert protocol(fresh)["database"] == str(path)
+    assert rows(path, "SELECT count(*) FROM peercoord_sync") == [(1,)]
+
+
+def test_a_named_database_is_taken_with_its_tasks(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
+) -> None:
+    path = database(tmp_path / "theirs.db", (1, "One", "pending"))
+    said = set_up(database=str(path))
+    assert f"1 tasks taken in from '{path}'" in said
+    assert any("before-peercoord" in line for line in said)
+    assert (fresh / ".claude-coordination" / "births").is_dir()
+
+
+def test_a_tasks_json_is_written_only_if_asked(fresh: Path, set_up: Callable[..., list[str]]) -> None:
+    path = fresh / ".taskmaster" / "tasks" / "tasks.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"tasks": [{"id": 1, "title": "One", "description": "d", "status": "pending"}]}))
+    set_up()
+    assert "tasks_file" not in protocol(fresh)
+    set_up(sync=True)
+    assert protocol(fresh)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json"}
+
+
+def test_none_is_a_choice(fresh: Path, set_up: Callable[..., list[str]]) -> None:
+    assert "keep no database in step" in set_up(database="none")
+    assert protocol(fresh)["database"] == "none"
+    assert not (fresh / ".git" / "peercoord" / "taskmaster.db").exists()
+
+
+def test_a_locked_database_is_a_warning_and_the_leader_tries_again(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = database(tmp_path / "theirs.db", (1, "One", "pending"))
+    monkeypatch.setattr("peercoord.edges.adapters.engine.LOCK_SECONDS", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        said = set_up(database=str(path))
+    assert any("locked by another program; the leader tries again" in line for line in said)
+    assert protocol(fresh)["database"] == str(path)
+
+
+@pytest.mark.parametrize(("answer", "taken"), [("y\n", True), ("\n", False)])
+def test_the_shared_database_is_asked_for_at_a_terminal(fresh: Path, tmp_path: Path, answer: str, taken: bool) -> None:
+    shared = database(tmp_path / "home/Workspace/tools/claude/memory/claude_memory.db", (1, "Shared", "pending"))
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "peercoord", "up", str(fresh), "1"]
+    environment = {**os.environ, "HOME": str(tmp_path / "home")}
+    running = subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    try:
+        os.write(ours, answer.encode())
+        out, _ = running.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+        down = [sys.executable, "-m", "peercoord", "-C", str(fresh), "down"]
+        subprocess.run(down, env=environment, capture_output=True, check=False)
+    assert b"claude_memory.db is there. Keep this project's tasks in it?" in out
+    assert (protocol(fresh)["database"] == syncing.MISSION) == taken
+    assert ("peercoord_sync" in str(rows(shared, "SELECT name FROM sqlite_master"))) == taken
+
+
+def test_the_shared_database_is_never_taken_silently(fresh: Path, tmp_path: Path) -> None:
+    shared = database(tmp_path / "home/Workspace/tools/claude/memory/claude_memory.db", (1, "Shared", "pending"))
+    before = shared.read_bytes()
+    environment = {**os.environ, "HOME": str(tmp_path / "home")}
+    words = [sys.executable, "-m", "peercoord", "up", str(fresh), "1"]
+    made = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False)
+    down = [sys.executable, "-m", "peercoord", "-C", str(fresh), "down"]
+    subprocess.run(down, env=environment, capture_output=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert shared.read_bytes() == before
+    assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
+
+
+# -- export ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worked(project: Project) -> Project:
+    project("task", "add", "First é", "-d", "=SUM(A1)", "-p", "critical", "--step", "a", "--step", "b")
+    project("task", "add", "Second", "--depends-on", "1")
+    project("task", "add", "Third")
+    project("task", "add", "Fourth", "--id", "four")
+    project("request")
+    project("report", "1", "--step", "1.1", "--achievement", "x")
+    project("task", "cancel", "3", "--reason", "no use")
+    return project
+
+
+def reimported(tmp_path: Path, name: str, text: str) -> dict[str, Any]:
+    path = tmp_path / name
+    path.write_text(text)
+    reading = read_source(str(path))
+    assert reading.refused == []
+    return {task.definition.task: task for task in reading.tasks}
+
+
+def test_export_as_tasks_json_and_back(worked: Project, tmp_path: Path) -> None:
+    code, out, err = worked("task", "export")
+    assert (code, err) == (0, "")
+    found = reimported(tmp_path, "tasks.json", out)
+    assert {task: item.state for task, item in found.items()} == {
+        "1": "held",
+        "2": "open",
+        "3": "cancelled",
+        "four": "open",
+    }
+    first = found["1"].definition
+    assert (first.title, first.raw["description"], first.raw["priority"]) == ("First é", "=SUM(A1)", "high")
+    assert [step.done for step in first.steps] == [True, False]
+    assert found["2"].definition.dependencies == ["1"]
+    told = json.loads(out)["master"]["tasks"][0]["metadata"]["peercoord"]
+    assert (told["assigned_to"], told["achievements"], told["progress"]) == ("one", ["x"], 0.5)
+    assert worked.data("task", "export")["content"] == out
+
+
+def test_export_as_beads_and_back(worked: Project, tmp_path: Path) -> None:
+    _, out, _ = worked("task", "export", "--format", "beads")
+    issues = {issue["id"]: issue for issue in map(json.loads, out.splitlines())}
+    assert issues["1"]["priority"] == 0
+    assert issues["1"]["status"] == "in_progress"
+    assert issues["1.1"]["status"] == "closed"
+    for issue in issues.values():
+        assert (issue["status"] == "closed") == ("closed_at" in issue), "closed exactly if it has a time"
+    assert issues["3"]["close_reason"] == "cancelled: no use"
+    found = reimported(tmp_path, "issues.jsonl", out)
+    assert found["2"].definition.dependencies == ["1"]
+    assert found["1"].definition.dependencies == ["1.1", "1.2"], "a task and its parts, as they are there"
+    assert found["3"].state == "done"
+
+
+def test_export_as_a_table(worked: Project) -> None:
+    _, out, _ = worked("task", "export", "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(out)))
+    assert [row["id"] for row in table] == ["1", "2", "3", "four"]
+    first = table[0]
+    assert (first["status"], first["assigned_to"], first["progress"], first["steps_done"]) == (
+        "held",
+        "one",
+        "0.5",
+        "1/2",
+    )
+    assert first["description"] == "'=SUM(A1)", "no spreadsheet takes it for a formula"
+    assert table[1]["dependencies"] == "1"
+    assert table[2]["status"] == "cancelled"
+
+
+def test_what_a_task_brought_goes_back_under_its_own_names(project: Project, tmp_path: Path) -> None:
+    task = {
+        "id": 1,
+        "title": "One",
+        "description": "d",
+        "details": "how",
+        "testStrategy": "by hand",
+        "status": "pending",
+        "dependencies": [],
+        "priority": "low",
+        "subtasks": [{"id": 1, "title": "s", "description": "sd", "dependencies": [], "status": "pending", "own": 7}],
+        "complexity": 5,
+        "strange": {"key": [1, 2]},
+        "metadata": {"mine": 1},
+    }
+    path = tmp_path / "tasks.json"
+    path.write_text(json.dumps({"tasks": [task]}))
+    take_in(project.queue, read_source(str(path)).tasks)
+    _, out, _ = project("task", "export")
+    assert json.loads(out)["master"]["tasks"] == [task]
+
+
+def test_an_unreadable_task_is_left_out_and_told(worked: Project) -> None:
+    from peercoord.core import names
+
+    (worked.state / names.definition("four")).write_text("{")
+    code, out, err = worked("task", "export", "--format", "csv")
+    assert code == 0
+    assert "task four is left out" in err
+    assert len(out.splitlines()) == 4
+
+
+def test_a_source_inside_the_project_is_noted_as_seen_from_there(project: Project) -> None:
+    path = project.main / "plan" / "tasks.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"tasks": [{"id": 1, "title": "One"}]}))
+    project("task", "import", str(path))
+    assert project.data("task", "show", "1")["definition"]["source"]["path"] == "plan/tasks.json"
+
+
+def test_beads_come_in(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "issues.jsonl"
+    lines = [
+        {"id": "bd-1", "title": "One", "status": "open", "priority": 0},
+        {"id": "bd-2", "title": "Two", "status": "open", "priority": 2,
+         "dependencies": [{"issue_id": "bd-2", "depends_on_id": "bd-1", "type": "blocks"}]},
+    ]  # fmt: skip
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert project("task", "import", str(path))[0] == 0
+    assert project.data("request")["task_id"] == "bd-1"
+    assert project("sync")[0] == 0
+    own = project.main / ".git" / "peercoord" / "taskmaster.db"
+    assert rows(own, "SELECT id, status, dependencies FROM tasks ORDER BY id") == [
+        ("bd-1", "in-progress", "[]"),
+        ("bd-2", "pending", '["bd-1"]'),
+    ]
+
+
+def test_the_choice_survives_other_settings(project: Project) -> None:
+    project("sync")
+    project("config", "database_seconds", "60")
+    assert chosen(project)["database"] == ".git/peercoord/taskmaster.db"
+    assert chosen(project)["schema_version"] == records.SCHEMA_VERSION
