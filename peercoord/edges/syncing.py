@@ -128,7 +128,7 @@ class Lists:
         actor: Who syncs, for events.
         choice: What it is kept in step with.
         url: The database's URL with its password, if the user gave one just now.
-        wait: Seconds to wait for another program that has a list locked.
+        wait: Seconds to wait for another program that has a list locked; the usual ones if left out.
         take_over: Another team's claim on the database is forgotten.
         restore: Rows that vanished are written again instead of cancelling their tasks.
     """
@@ -140,20 +140,21 @@ class Lists:
         choice: Choice,
         *,
         url: str = "",
-        wait: float = 2.0,
+        wait: float | None = None,
         take_over: bool = False,
         restore: bool = False,
     ) -> None:
-        from peercoord.edges.adapters.engine import Address, Database
+        from peercoord.edges.adapters import engine
         from peercoord.edges.adapters.store import DatabaseStore, Team
         from peercoord.edges.adapters.tasks_file import TasksFile
 
         self.root, self.queue, self.restore = root, Queue(root, actor), restore
         home = home_of(root)
         team = Team(root.store_id, str(root.protocol.get("project") or home.name), home, choice.key)
-        address = Address.read(url or choice.database, home)
-        now = root.clock.now
-        self.database = DatabaseStore(Database(address, wait), team, now, self.queue.all_tasks, take_over)
+        address = engine.Address.read(url or choice.database, home)
+        wait = engine.LOCK_SECONDS if wait is None else wait
+        door = engine.Database(address, wait)
+        self.database = DatabaseStore(door, team, root.clock.now, self.queue.all_tasks, take_over)
         self.all: list[DatabaseStore | TasksFile] = [self.database]
         if choice.tasks_file:
             path = Path(os.path.abspath(home / os.path.expanduser(choice.tasks_file)))

@@ -52,3 +52,23 @@ def agent(agents: int, seconds: float, tasks: int, where: str, as_json: bool) ->
         *(f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()),
     ]
     return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)
+
+
+@bench.command()
+@click.option("--tasks", default=10_000, type=click.IntRange(min=10), show_default=True, help="How many tasks.")
+@click.option("--rounds", default=11, type=click.IntRange(min=3), show_default=True, help="Syncs that find nothing.")
+@where_option
+@json_option
+def sync(tasks: int, rounds: int, where: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Time syncs with a TaskMaster database beside the bare reading and making of the same. Exit 1 if a bar fails."""
+    from peercoord.edges.bench import sync as syncs
+
+    data = syncs.measure(tasks, rounds, where)
+    idle, first = data["nothing_to_do"], data["first_import"]
+    lines = [
+        f"{tasks} tasks                       bare ms    sync ms   ratio",
+        f"nothing to do (stat, SELECT)   {idle['bare_ms']:9.1f}  {idle['sync_ms']:9.1f}  {idle['ratio']:6.2f}",
+        f"first import (files, flush)    {first['bare_ms']:9.1f}  {first['import_ms']:9.1f}  {first['ratio']:6.2f}",
+        *(f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()),
+    ]
+    return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)

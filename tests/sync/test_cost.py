@@ -1,0 +1,94 @@
+"""A sync that finds nothing to do reads no definition, writes nothing, and asks the database four things."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.faults import CHANGES, Counting
+from support.lists import Lists, statements
+from support.project import Project, project
+
+from peercoord.core import names
+from peercoord.edges.bench import sync as bench
+from peercoord.fs.disk import Disk
+
+__all__ = ["project"]
+
+
+@pytest.fixture
+def settled(lists: Lists) -> Lists:
+    rows = [(n, f"T{n}", "", "done" if n % 4 == 0 else "pending", "medium", f"[{n - 1}]" if n % 3 == 0 else "[]")
+            for n in range(1, 201)]  # fmt: skip
+    lists.plain(*rows)
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.report("1", {"progress": 0.3})
+    lists.join("w2").request()
+    lists.settled()
+    return lists
+
+
+def test_nothing_to_do_costs_looks_alone(settled: Lists) -> None:
+    disk = Counting(Disk(str(settled.home / names.ROOT)))
+    again = Lists(settled.home, disk)
+    disk.calls.clear()
+    asked: list[str] = []
+    with statements(asked.append):
+        assert again.sync().meetings == []
+    assert not [call for call in disk.calls if call.name in CHANGES]
+    read = [call.path for call in disk.calls if call.name == "read"]
+    assert {path.partition("/")[0] for path in read} <= {names.REPORTS}, "what holders report, and nothing else"
+    assert len([call for call in disk.calls if call.name == "stat" and call.path.startswith(names.TASKS)]) == 200
+    reading = [
+        statement for statement in asked if "pragma" not in statement.lower() and "sqlite_master" not in statement
+    ]
+    assert len(reading) <= 5, reading
+    assert not [s for s in asked if s.split()[0] not in ("BEGIN", "SELECT", "PRAGMA")]
+
+
+def test_one_change_reads_one_definition(settled: Lists) -> None:
+    settled.queue.edit("7", title="changed")
+    disk = Counting(Disk(str(settled.home / names.ROOT)))
+    again = Lists(settled.home, disk)
+    disk.calls.clear()
+    assert [meeting.task for meeting in again.sync().meetings] == ["7"]
+    read = {call.path for call in disk.calls if call.name == "read" and call.path.startswith(names.TASKS)}
+    assert read == {names.definition("7")}
+    settled.sql("UPDATE tasks SET title = 'there' WHERE id = 8")
+    assert [meeting.task for meeting in settled.sync().meetings] == ["8"]
+
+
+def test_a_list_is_taken_in_by_one_look_not_by_one_for_each_task(lists: Lists) -> None:
+    """What a thousand tasks cost is not the square of what ten cost."""
+
+    def listings(count: int) -> float:
+        lists.sql("DELETE FROM tasks")
+        start = len(lists.queue.all_tasks()) + 1
+        for number in range(start, start + count):
+            lists.sql("INSERT INTO tasks (id, title) VALUES (?, ?)", number, f"T{number}")
+        disk = Counting(Disk(str(lists.home / names.ROOT)))
+        Lists(lists.home, disk).sync(restore=True)
+        return sum(call.name == "listdir" for call in disk.calls) / count
+
+    lists.plain()
+    few, many = listings(10), listings(200)
+    assert many < few + 20
+
+
+def test_the_measure_itself(place: object, project: Project) -> None:
+    data = bench.measure(60, 3, str(place))
+    assert data["first_import"]["taken_in"] == 60
+    assert data["nothing_to_do"]["definitions_read"] == 0
+    assert data["nothing_to_do"]["ratio"] > 0
+    code, out, _ = project("bench", "sync", "--tasks", "60", "--rounds", "3", "--dir", str(place), "--json")
+    assert code in (0, 1), "sixty tasks are too few for the bars to mean anything"
+    assert len(json.loads(out)["data"]["bars"]) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ten_thousand_tasks(place: object) -> None:
+    data = bench.measure(10_000, 11, str(place))
+    assert all(data["bars"].values()), data
