@@ -19,6 +19,7 @@ import pytest
 from agent.crew import PACE, Crew, crew, until
 
 from peercoord.core import records
+from peercoord.edges.demo.verify import completions
 
 SECONDS = float(os.environ.get("PEERCOORD_SOAK_SECONDS", "60"))
 SEED = int(os.environ.get("PEERCOORD_SOAK_SEED", "1"))
