@@ -9,6 +9,7 @@
 # - opening a FIFO for reading and writing never blocks, so it is opened so first.
 # Where no agent answers, the command line itself is called.
 
+[ -z "${ZSH_VERSION-}" ] || emulate sh
 patience=${PEERCOORD_WAIT:-30} # seconds
 
 case $0 in
@@ -38,7 +39,8 @@ ask() { # put the words to the agent; come back if there is none, or no free doo
     [ -p "$fifo" ] && [ -r "$fifo" ] && [ -w "$fifo" ] && [ -p "$here/inbox/wake" ] || continue
     id=${fifo##*/}
     id=${id%.door}
-    exec 3<>"$fifo" 4<"$fifo" 3>&-
+    # A door may go between the look and the opening: that must neither end the shell nor be heard.
+    { command exec 3<>"$fifo" 4<"$fifo" 3>&-; } 2>/dev/null || continue
     if { printf '%s\0' 1 "$id" "$mine" "$tickets" "$$" "$PPID" "$PWD" "$#" "$@" >"$here/outbox/$id"; } 2>/dev/null; then
       printf '%s\n' "$id" 3<>"$here/inbox/wake" >&3
       hear

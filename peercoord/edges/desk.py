@@ -133,11 +133,28 @@ class Desk:
     def request(self) -> Reply:
         """Claim the next task, or say why there is none."""
         with self.peer() as peer:
+            peer.worker.session = self.session
             claim = peer.worker.request()
             if claim is None:
                 return self._nothing(peer)
+            if claim.again:
+                self._note_other_session(peer, claim)
             data = self._claimed(peer, claim)
         return Reply(data, _claim_lines(data), self.notes)
+
+    def _note_other_session(self, peer: Peer, claim: Claim) -> None:
+        """Tell a second coding session of this worktree that the first one, still alive, works on the task."""
+        record = peer.queue.read_record(names.assignment(peer.membership.home, claim.ticket)) or {}
+        other, mine = record.get("session"), self.session or {}
+        same = isinstance(other, dict) and (other.get("pid"), other.get("start")) == (
+            mine.get("pid"),
+            mine.get("start"),
+        )
+        if same or other == peer.membership.record().get("agent"):
+            return  # asked again by itself; or by someone of whom only the agent was known
+        if isinstance(other, dict) and process.running(other):
+            who = f"{other.get('program', 'another coding session')}, process {other.get('pid')}"
+            self.notes.append(f"task {claim.task} was claimed by {who} of this worktree, which still runs")
 
     def _claimed(self, peer: Peer, claim: Claim) -> Json:
         entry = peer.worker.reports.entry(peer.name, claim.ticket) or {}

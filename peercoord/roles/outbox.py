@@ -154,11 +154,12 @@ class Outbox:
         return seen.modified_ns if seen else 0
 
     def _mend(self) -> None:
-        """Make doors anew whose FIFO was taken away."""
-        for number in [
-            n for n, one in self._doors.items() if not self.files.listed(door.fifo(n)) and not one.attended()
-        ]:
+        """Make doors anew whose FIFO was taken away, and take away what only looks like one."""
+        there = {n for n in (door.parse_name(name, ".door") for name in self.files.scan(door.INBOX)) if n}
+        for number in [n for n, one in self._doors.items() if n not in there and not one.attended()]:
             self._doors.pop(number).close()
+        for number in there - self._doors.keys():
+            self.files.remove(door.fifo(number))  # a caller that came when the door had just gone made a plain file
         if self.wake is not None:
             self._ready()
 

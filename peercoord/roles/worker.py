@@ -70,6 +70,7 @@ class Worker:
         self.home = membership.home
         self.janitor = Janitor(queue, self.me.peer)
         self.reports = progress.Reports(queue)
+        self.session: Json | None = None  # the coding session that claims, where that is known
 
     # -- claiming --------------------------------------------------------------------------------------------
 
@@ -176,6 +177,7 @@ class Worker:
             "dependencies_satisfied": True,
             "epoch": ticket.epoch,
             "incarnation": str(self.me),
+            **({"session": self.session} if self.session else {}),
         }
         self.files.put(names.assignment(self.home, ticket), records.encode_stored(assignment))
         self.reports.begin(self.me, ticket, definition)

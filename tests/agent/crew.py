@@ -38,6 +38,13 @@ def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> An
         PACE.wait(0.004)
 
 
+def killed(pid: int) -> None:
+    """Kill a process and wait until it is gone: one that waits for a disk takes a while to die."""
+    identity = process.identify(pid)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: identity is None or not process.running(identity), what=f"the end of {pid}")
+
+
 def stays(holds: Callable[[], Any], seconds: float, what: str = "") -> None:
     """Look for a while that something goes on holding."""
     end = time.monotonic() + seconds

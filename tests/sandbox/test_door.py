@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from agent.crew import LINUX, ROOT, Crew, Session, crew, until
+from agent.crew import LINUX, ROOT, Crew, Session, crew, killed, until
 
 from peercoord.core import door
 from peercoord.edges import agentctl, call, host
@@ -186,7 +186,7 @@ class TestWithoutAgent:
 
     def test_a_killed_agent_is_seen_at_once(self, team: Team) -> None:
         crew = team()
-        os.kill(crew.agent("one"), signal.SIGKILL)
+        killed(crew.agent("one"))
         without_python(crew, "one")
         begin = time.monotonic()
         code, _, err = crew.call("one", "check-status")
@@ -550,7 +550,7 @@ class TestSandbox:
         crew = team()
         pid = crew.agent("one")
         self.inside(crew, "request-task")
-        os.kill(pid, signal.SIGKILL)
+        killed(pid)
         begin = time.monotonic()
         code, _, err = self.inside(crew, "report-progress", "1", "--status", "done")
         assert code == 3
@@ -569,7 +569,7 @@ class TestSandbox:
         crew = team()
         pid = crew.agent("one")
         self.inside(crew, "request-task")
-        os.kill(pid, signal.SIGKILL)
+        killed(pid)
         without_python(crew, "one")
         assert self.inside(crew, "report-progress", "1", "--progress", "0.5")[0] == 126
         crew.agent("one")
@@ -642,6 +642,19 @@ def test_a_session_of_its_own_is_found_through_the_door(team: Team) -> None:
     assert session.verb("request-task")[0] == 0
     until(lambda: crew.record("one")["session"]["pid"] == session.process.pid)
     assert crew.record("one")["session"]["program"] == "claude"
+
+
+def test_a_second_session_is_told_that_the_first_one_is_at_it(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    first, second = crew.session("one"), crew.session("one")
+    assert "still runs" not in first.verb("request-task")[1]
+    assert "still runs" not in first.verb("request-task")[1], "asking again oneself is nothing to tell"
+    code, said = second.verb("request-task")
+    assert code == 0
+    assert f"task 1 was claimed by claude, process {first.process.pid} of this worktree, which still runs" in said
+    first.kill()
+    assert "still runs" not in second.verb("request-task")[1]
 
 
 def test_marks_of_a_sandbox_are_known(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
