@@ -261,7 +261,7 @@ class Worktree:
         archivist = Archivist(root)
         keeper = syncing.Keeper(root, self.tree, command())
         return [
-            Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2),
+            Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2, publisher.rest),
             Duty("clearing up", 15, archivist.litter),
             Duty("archive", 3600, archivist.run),
             Duty("database", root.number("database_seconds"), keeper.run, syncing.LEAST_SECONDS),

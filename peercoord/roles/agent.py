@@ -240,6 +240,7 @@ class Agent:
     def look(self) -> None:
         """Judge the others, evict the dead, sweep, and lead if nobody does."""
         led = self.leadership.term() is not None
+        self._watch_directories(led)  # first, so that nothing changes unseen between the look and the watch
         self._ends = self.observer.look(everyone=led or not self._arrived)
         self._arrived = True
         leads = self.leadership.term() is not None

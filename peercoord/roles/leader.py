@@ -91,12 +91,20 @@ class Duty:
         every: Seconds between two runs.
         run: Does it; told the term. Repeatable: the next leader does it again.
         least: Seconds between two runs that changes call for; 0 if changes do not call for it.
+        rest: Lets go of what it holds, when somebody else leads.
     """
 
-    __slots__ = ("every", "least", "name", "run")
+    __slots__ = ("every", "least", "name", "rest", "run")
 
-    def __init__(self, name: str, every: float, run: Callable[[int], object], least: float = 0.0) -> None:
-        self.name, self.every, self.run, self.least = name, every, run, least
+    def __init__(
+        self,
+        name: str,
+        every: float,
+        run: Callable[[int], object],
+        least: float = 0.0,
+        rest: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.name, self.every, self.run, self.least, self.rest = name, every, run, least, rest
 
 
 class Duties:
@@ -127,6 +135,8 @@ class Duties:
             term = self.leadership.term()  # asked each time: a leader that was stopped must find out before it writes
             if term is not None:
                 duty.run(term)
+            else:
+                duty.rest()
 
         return run
 

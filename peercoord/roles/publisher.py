@@ -7,21 +7,21 @@ passed: a definition edited in place changes no directory.
 
 from __future__ import annotations
 
+import zlib
+
 from peercoord.core import names, records, views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from peercoord.core.records import Json
-    from peercoord.core.views import Board
     from peercoord.roles.views import Reader
 
 EVERYTHING_SECONDS = 300.0  # between two readings of everything, whatever the directories say
 
 
 class Publisher:
-    """Keeps the two views fresh.
+    """Keeps the two views fresh. Between two readings it holds on to the text of one of them, and to nothing else.
 
     Args:
         reader: Reads the board.
@@ -32,30 +32,45 @@ class Publisher:
         self.reader, self.leads = reader, leads
         self.root = reader.root
         self.files = reader.files
-        self._mark: tuple[object, ...] = ()
-        self._board: Board | None = None
-        self._queue: Json = {}
+        self.rest()
+
+    def rest(self) -> None:
+        """Let go of everything: someone else leads."""
+        self.reader.forget()
+        self._marks = 0
+        self._state = b""
+        self._stamp = ""
+        self._queue = 0
         self._read_at = float("-inf")
 
     def run(self, _term: int) -> None:
         """Publish what is to be published."""
-        mark, now = tuple(self._marks()), self.root.clock.monotonic()
-        board = self._board
-        if board is None or mark != self._mark or now - self._read_at >= EVERYTHING_SECONDS:
-            board = self.reader.board()
-            self._read_at = now
-        board.now = self.root.clock.now()
-        queue = views.task_queue(board)
-        changed = {**queue, "updated_at": ""} != {**self._queue, "updated_at": ""}
-        if not self.leads():
-            return
-        if changed or self.files.stat(names.TASK_QUEUE) is None:
-            self.files.put(names.TASK_QUEUE, records.encode(queue))
-        self.files.put(names.STATE, records.encode(views.state(board)))
-        self._mark, self._board, self._queue = mark, board, queue
+        marks, now = hash(tuple(self._looks())), self.root.clock.monotonic()
+        lost = self.files.stat(names.TASK_QUEUE) is None
+        if not self._state or lost or marks != self._marks or now - self._read_at >= EVERYTHING_SECONDS:
+            self._read(lost)
+            self._marks, self._read_at = marks, now
+        stamp = self.root.clock.now()
+        self._state = self._state.replace(_line(self._stamp), _line(stamp), 1)
+        self._stamp = stamp
+        if self.leads():
+            self.files.put(names.STATE, self._state)
 
-    def _marks(self) -> Iterator[object]:
-        """When each directory that tells of a change last changed. Those of waiting tickets are too many to ask."""
+    def _read(self, lost: bool) -> None:
+        board = self.reader.board()
+        self._stamp = board.now
+        self._state = records.encode(views.state(board))
+        queue = records.encode(views.task_queue(board))
+        mark = zlib.crc32(queue.replace(_line(board.now), b"", 1))
+        if (mark != self._queue or lost) and self.leads():
+            self.files.put(names.TASK_QUEUE, queue)
+            self._queue = mark
+
+    def _looks(self) -> Iterator[object]:
+        """When each directory that tells of a change last changed, and what each peer is judged to be.
+
+        The directories of waiting tickets are too many to ask.
+        """
         for path in (names.NEW, names.WAITING, names.DEPARTED, names.PEERS, names.REPORTS, names.QUARANTINE):
             yield self._changed(path)
         for base in (names.READY, names.PARKED, names.DONE, names.MEMORY, names.TASKS):
@@ -65,9 +80,15 @@ class Publisher:
                 if base == names.READY:
                     yield from ((block, self._changed(f"{path}/{block}")) for block in sorted(self.files.scan(path)))
         for name in sorted(self.files.scan(names.PEERS)):
-            home = f"{names.PEERS}/{name}"
-            yield name, self._changed(home), self._changed(names.claims_dir(home))
+            home, who = f"{names.PEERS}/{name}", names.parse_incarnation(name)
+            verdict = self.reader.judge(who).state if who else ""
+            yield name, verdict, self._changed(home), self._changed(names.claims_dir(home))
 
     def _changed(self, path: str) -> int:
         seen = self.files.stat(path)
         return seen.modified_ns if seen else 0
+
+
+def _line(stamp: str) -> bytes:
+    """The line of a view that says when it was published."""
+    return f'  "updated_at": "{stamp}"'.encode()

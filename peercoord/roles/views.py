@@ -60,6 +60,11 @@ class Reader:
             sum(not name.endswith(".why") for name in self.files.scan(names.QUARANTINE)),
         )
 
+    def forget(self) -> None:
+        """Let go of what was read; the next reading takes longer."""
+        self._known.clear()
+        self._authors.clear()
+
     def publish(self) -> Board:
         """Read everything and put the two views in their places."""
         board = self.board()
@@ -98,6 +103,7 @@ class Reader:
         except (BrokenFileError, NotFoundError):
             self._known.pop(task, None)
             return None
+        definition = _slim(definition)
         self._known[task] = (mark, definition)
         return definition
 
@@ -145,3 +151,10 @@ class Reader:
 
     def _count(self, path: str) -> int:
         return sum(name.endswith(".json") for name in self.files.scan(path))
+
+
+def _slim(definition: Definition) -> Definition:
+    """Keep of a definition what a board shows: a reader that is kept for weeks has one of these for every task."""
+    shown: Json = {key: definition.raw[key] for key in ("title", "cancelled", "parked") if key in definition.raw}
+    steps = [records.Step(step.step, "", step.done, {}) for step in definition.steps]
+    return records.Definition(definition.task, definition.level, definition.dependencies, steps, shown)
