@@ -14,6 +14,7 @@ from peercoord.roles import membership as members
 from peercoord.roles.archivist import Archivist
 from peercoord.roles.janitor import Janitor
 from peercoord.roles.peer import judge
+from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,8 +99,13 @@ def _seen(queue: Queue, task: str) -> bool:
 
 
 def _last_epoch(queue: Queue, task: str) -> int:
-    """Give the highest epoch that anything tells of a task: results, and assignments of the living and departed."""
+    """Give the highest epoch that anything tells of a task: results, reports, assignments of whoever was here."""
     known = [tickets.highest_epoch(task, queue.results(task))]
+    reports = Reports(queue)
+    for name in queue.files.scan(names.REPORTS):
+        entries = reports.read(name.removesuffix(".json"))["assigned_tasks"] if name.endswith(".json") else []
+        epochs = [entry.get("epoch") for entry in entries if str(entry.get("task_id")) == task]
+        known += [epoch for epoch in epochs if isinstance(epoch, int)]
     for base in (names.PEERS, names.DEPARTED):
         for home in queue.files.scan(base):
             found = queue.files.scan(names.assignments_dir(f"{base}/{home}"))
