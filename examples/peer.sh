@@ -63,12 +63,13 @@ finish() ( # PATH TASK EPOCH INCARNATION: what is completed goes to done/, what 
   result "$2" "$3" done "$4" completed; move "$1" "$r/queue/done/$(shard "$2")/$2" 8
   place_all "$r/queue/waiting/$2"/*; rmdir "$r/queue/waiting/$2" 2>/dev/null
 )
+epochs() { # TASK OUTCOME: at which it has such results
+  ls "$r/results/$(shard "$1")/$1~"*.json 2>/dev/null | sed -n "s/.*~\([0-9]*\)\.$2\.json/\1/p" | sort -nu
+}
 give_back() ( # PATH TASK EPOCH INCARNATION OUTCOME REASON: back into the queue, aside after too many attempts
-  result "$2" "$3" "$5" "$4" "$6"; ended=$r/results/$(shard "$2")/$2~
-  tries=$(ls "$ended"*.failed.json "$ended"*.evicted.json 2>/dev/null | sed 's/.*~\([0-9]*\)\..*/\1/' | sort -u | wc -l)
-  most=$(sed -n 's/^ *"max_attempts": \([0-9]*\).*/\1/p' "$r/protocol.json")
-  if [ "$5" = released ] || [ "$tries" -lt "${most:-3}" ]; then place "$1" "$2" "$3"; return; fi
-  move "$1" "$r/queue/parked/failed/$2~$3"
+  result "$2" "$3" "$5" "$4" "$6"; most=$(sed -n 's/^ *"max_attempts": \([0-9]*\).*/\1/p' "$r/protocol.json")
+  if [ "$5" = released ] || [ "$(epochs "$2" '[ef].*ed' | wc -l)" -lt "${most:-3}" ]; then place "$1" "$2" "$3"
+  else move "$1" "$r/queue/parked/failed/$2~$3"; fi
 )
 seal() ( # WHO~BY: gives back what a departed peer held, until its claims/ is empty and can be removed
   gone=$r/departed/$1 by=${1#*'~'*'~'} && who=${1%"~$by"} outcome=evicted; [ "$who" = "$by" ] && outcome=released
@@ -111,6 +112,7 @@ claim() { # most urgent first, then oldest block: the rename decides, then a sec
   set -- $(held); [ $# -gt 1 ] && say held "$1" "$2"
   for one in "$r"/queue/ready/*/*/*; do
     ticket "${one##*/}" && [ ! "$mark" ] && readable "$task" || continue
+    last=$(epochs "$task" '[a-z]*' | tail -n 1); [ "${last:-0}" -gt "$epoch" ] && epoch=$last
     epoch=$((epoch + 1)); mine=$home/claims/$task~$epoch; move "$one" "$mine" || continue
     case $(spot "$task") in ready/*) ;; *) place "$mine" "$task" "$epoch"; continue ;; esac
     title=$(sed -n 's/^  "title": \(".*"\),\{0,1\}$/\1/p' "$r/tasks/$(shard "$task")/$task.json")
@@ -133,17 +135,15 @@ complete() { # TASK: its result, then the rename that decides
   finish "$mine~done" "$1" "$epoch" "$me"; rm -f "$home/assignments/$1~$epoch.json"; say done "$1"
 }
 release() { # TASK
-  holding "$1"; give_back "$mine" "$1" "$epoch" "$me" released 'given back' || lost "$1"
-  rm -f "$home/assignments/$1~$epoch.json"; say released "$1"
+  holding "$1"; give_back "$mine" "$1" "$epoch" "$me" released 'given back' || lost "$1"; say released "$1"
 }
 evict() { move "$r/peers/$1" "$r/departed/$1~$me" || fail 4 "gone $1"; seal "$1~$me"; say evicted "$1"; } # WHO
 leave() { move "$home" "$r/departed/$me~$me" || fail 4 evicted; seal "$me~$me"; say left; }
 sweep() { # what crashes left: departed peers that are not sealed, tickets that wait for something done
-  for one in "$r"/departed/*; do [ -d "$one/claims" ] && seal "${one##*/}"; done
+  for one in "$r"/departed/*/claims "$r"/departed/*/leader~*; do [ -e "$one" ] && one=${one%/*} && seal "${one##*/}"; done
   place_all "$r"/queue/waiting/*/* "$r"/queue/parked/blocked/*; say swept
 }
 case $#$1 in 3join | 3beat | 3claim | 3sweep | 3leave | 4complete | 4release | 4evict | 5report) ;; *) exit 2 ;; esac
 case $1+$3+${4-0} in *+[!A-Za-z0-9]* | *[!A-Za-z0-9._~+-]* | join*'~'*) fail 2 'not allowed' ;; esac
 r=$(cd "$2" 2>/dev/null && pwd) me=$3 peer=${3%%'~'*} && home=$r/peers/$me command=$1 && shift 3
-grep -qs '"least_writer": 1,\{0,1\}$' "$r/protocol.json" || fail 3 'no coordination directory'
-$command "$@"
+grep -qs '"least_writer": 1,\{0,1\}$' "$r/protocol.json" || fail 3 'no coordination directory'; $command "$@"

@@ -273,6 +273,18 @@ def releases_and_the_next_claim_is_higher(world: World) -> None:
     world.sound()
 
 
+@check("CLM-3", "CHG-4")
+def claims_above_every_result(world: World) -> None:
+    world.store.add("1.2")
+    world.store.add("1x2")
+    world.store.result("1.2", 3, "done", "b", "b~1.x1")
+    world.store.result("1.2", 10, "released", "b", "b~1.x1")
+    world.store.result("1x2", 40, "done", "b", "b~1.x1")
+    peer = world.join("a")
+    peer.claimed("1.2", 11)
+    world.sound()
+
+
 @check("RPT-2", "FMT-1")
 def reports_under_its_own_name(world: World) -> None:
     world.store.add("1")
@@ -355,6 +367,15 @@ def sweeps_what_others_left(world: World) -> None:
     world.recorded("2", "1.evicted")
     expect(world.store.names("quarantine"), "what was no ticket in claims/ is not in quarantine/")
     world.sound()
+
+
+@check("EVI-2", "TDY-1", "LDR-3")
+def takes_the_leaders_ticket_from_a_sealed_directory(world: World) -> None:
+    home = world.store.peer("b~1.x1", under="departed/b~1.x1~c~1.y1")
+    (world.store.root / home / "claims").rmdir()
+    (world.store.root / "queue/leader/leader~0").rename(world.store.root / home / "leader~3")
+    world.join("a").run("sweep").must("swept")
+    expect(world.store.has("queue/leader/leader~3"), "the leader's ticket is still with who departed")
 
 
 @check("TDY-3", "PLC-4")
