@@ -140,7 +140,7 @@ release() { # TASK
 evict() { move "$r/peers/$1" "$r/departed/$1~$me" || fail 4 "gone $1"; seal "$1~$me"; say evicted "$1"; } # WHO
 leave() { move "$home" "$r/departed/$me~$me" || fail 4 evicted; seal "$me~$me"; say left; }
 sweep() { # what crashes left: departed peers that are not sealed, tickets that wait for something done
-  for one in "$r"/departed/*/claims "$r"/departed/*/leader~*; do [ -e "$one" ] && one=${one%/*} && seal "${one##*/}"; done
+  for at in "$r"/departed/*/claims "$r"/departed/*/leader~*; do [ -e "$at" ] && at=${at%/*} && seal "${at##*/}"; done
   place_all "$r"/queue/waiting/*/* "$r"/queue/parked/blocked/*; say swept
 }
 case $#$1 in 3join | 3beat | 3claim | 3sweep | 3leave | 4complete | 4release | 4evict | 5report) ;; *) exit 2 ;; esac

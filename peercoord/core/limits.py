@@ -15,7 +15,7 @@ STEPS_MOST = 1_000
 DEPENDENCIES_MOST = 1_000
 EPOCH_DIGITS = 15  # a number in a file name has no more digits than a double holds exactly
 EVENTS_BYTES = 4 << 20  # an events file is rotated at this size
-LOOKS = 5  # listings of moving things before something seen in none is called missing
+LOOKS = 12  # listings of moving things before something seen in none is called missing
 
 DEFAULT_SETTINGS: dict[str, int | str] = {
     "heartbeat_seconds": 300,

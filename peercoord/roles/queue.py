@@ -20,6 +20,7 @@ from peercoord.core.names import Ticket
 from peercoord.core.records import Birth, Definition
 from peercoord.core.tickets import Sighting
 from peercoord.fs.files import parent
+from peercoord.roles import twins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -462,6 +463,8 @@ class Queue:
             found = tickets.fold(s for s in self.sightings() if s.task == task)
             if task in found:
                 return found[task]
+            if self.files.stat(names.birth(task)) is None:
+                break  # no such task: no ticket of it is on its way anywhere
         return None
 
     def find(self, task: str) -> Sighting:
@@ -547,6 +550,9 @@ class Queue:
         """
         with self.root.intake():
             sighting = self.find(task)
+            seen = self.files.stat(sighting.path)
+            if seen is not None and seen.links > 1 and twins.part(self, task):
+                sighting = self.find(task)
             if sighting.state in ("claimed", "departed"):
                 raise LostError(f"task {task} is held by {sighting.detail}", hint=f"peercoord reassign {task} PEER")
             try:
@@ -585,7 +591,7 @@ class Queue:
             try:
                 self.files.put(names.definition(ticket.task), data, durable=True)
             except StorageError:  # back into the hand it came from, at the next epoch as always
-                self.files.move(names.parked(why, ticket), f"{parent(path)}/{ticket.claimed()}")
+                self.files.move(names.parked(why, ticket), f"{parent(path)}/{self.next_claim(ticket)}")
                 raise
         self.root.event(self.actor, "parked", task=ticket.task, why=why, reason=reason)
         return True

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from agent.crew import until
 from support.project import Project, git
 
 from peercoord.core.names import parse_incarnation
@@ -260,19 +261,24 @@ def test_the_installed_command_works_from_a_subdirectory_and_says_where_it_found
     assert (lost.returncode, "claude-team-coordinated" in lost.stderr, lost.stdout) == (3, True, "")
 
 
+def waits_at(pid: int, path: str) -> bool:
+    import psutil
+
+    return path in {opened.path for opened in psutil.Process(pid).open_files()}
+
+
 def test_an_interrupt_is_exit_130(project: Project) -> None:
     with open(project.worktree / ".claude-instance" / "call.lock", "w") as lock:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX)
         call = subprocess.Popen(
-            [sys.executable, "-c", "print(flush=True); from peercoord.edges.cli.main import main; main()", "request"],
+            [sys.executable, "-m", "peercoord", "request"],
             cwd=project.worktree,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        assert call.stdout is not None
-        call.stdout.readline()
+        until(lambda: waits_at(call.pid, lock.name), what="a call that waits for the lock")
         call.send_signal(signal.SIGINT)
-        assert call.wait(timeout=30) in (130, -signal.SIGINT)
-        call.communicate()
+        call.communicate(timeout=30)
+        assert call.returncode == 130
