@@ -16,7 +16,7 @@ import signal
 import sys
 
 from peercoord.core import names, records
-from peercoord.core.errors import LostError, NotFoundError, PeercoordError
+from peercoord.core.errors import LostError, PeercoordError
 from peercoord.edges import context
 from peercoord.edges.host import path
 from peercoord.fs import process
@@ -40,12 +40,7 @@ def place_of(worktree: str) -> Place:
         NotFoundError: It is none.
     """
     place = context.find(given=worktree)
-    if not place.worktree:
-        raise NotFoundError(
-            f"{place.project} is the main checkout, no instance's worktree",
-            hint="name a worktree: peercoord -C WORKTREE agent …",
-            code="no-instance",
-        )
+    place.require_worktree()
     return place
 
 

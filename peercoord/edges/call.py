@@ -106,7 +106,8 @@ def _outside(place: Place, request: Request) -> Answer:
             files.disk.create(door.request(request.number), request.encode(), False)
         ring(f"{place.worktree}/{names.INSTANCE}/{door.WAKE}", request.number)
     except OSError as error:
-        return refusal(StorageError(f"{place.worktree}/{names.INSTANCE}: {error.strerror}", "is it this user's?"))
+        fault = StorageError(f"{place.worktree}/{names.INSTANCE}: {error.strerror}", "is it this user's?")
+        return refusal(fault, request.words)
     end = time.monotonic() + WAIT_SECONDS
     while agentctl.locked(place.worktree) and time.monotonic() < end:
         kept = _kept(place, request.number)
@@ -130,9 +131,10 @@ def _kept(place: Place, number: str) -> Answer | None:
 def _queued(place: Place, request: Request, why: str) -> Answer:
     start = f"outside the sandbox: peercoord -C {place.worktree} agent start"
     if request.verb in door.STATEMENTS:
-        return refusal(NotFoundError(f"{why}: the request stays queued and will be served", f"start one {start}"))
+        queued = NotFoundError(f"{why}: the request stays queued and will be served", f"start one {start}")
+        return refusal(queued, request.words)
     try:
         place.files().remove(door.request(request.number))
     except PeercoordError as error:
         why = f"{why} ({error.message})"
-    return refusal(NotFoundError(why, f"start one {start}"))
+    return refusal(NotFoundError(why, f"start one {start}"), request.words)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from peercoord.core.records import Json
 
-_ANEW = "remove it, then repair the worktree from the main checkout: claude-team-coordinated PROJECT"
+FIX = "peercoord doctor --fix"
+_ANEW = f"remove it, then repair the worktree: {FIX}"
 INFO = f"{names.INSTANCE}/info.json"
 
 
@@ -33,12 +34,14 @@ class Place:
         project: Absolute path of the project: the main checkout, or the directory in it that was set up.
         worktree: Absolute path of the joined worktree the call stands in; empty in the main checkout.
         info: That worktree's ``info.json``; empty in the main checkout.
+        stray: Absolute path of the worktree the call stands in, if it is one that has not joined, or no longer.
     """
 
-    def __init__(self, project: str, worktree: str = "", info: Json | None = None) -> None:
+    def __init__(self, project: str, worktree: str = "", info: Json | None = None, stray: str = "") -> None:
         self.project = project
         self.worktree = worktree
         self.info = info or {}
+        self.stray = stray
 
     @property
     def coordination(self) -> str:
@@ -63,6 +66,26 @@ class Place:
     def files(self) -> Files:
         """Open the door to this worktree's ``.claude-instance/``."""
         return Files(Disk(f"{self.worktree}/{names.INSTANCE}"), clocks.token)
+
+    def require_worktree(self) -> None:
+        """Go on only in a worktree that has joined.
+
+        Raises:
+            NotFoundError: The call stands in another one, or in the main checkout.
+        """
+        if self.stray:
+            raise NotFoundError(
+                f"{ids.shown(self.stray, 200)} is no instance's worktree: it never joined, or its {names.INSTANCE}/ "
+                "is gone",
+                hint=f"bring back what is gone: {FIX}; or join: peercoord join",
+                code="no-instance",
+            )
+        if not self.worktree:
+            raise NotFoundError(
+                f"{ids.shown(self.project, 200)} is the main checkout, no instance's worktree",
+                hint="call this in a worktree, or name one: peercoord -C WORKTREE …",
+                code="no-instance",
+            )
 
     def remember(self, **facts: object) -> None:
         """Write facts into the worktree's ``info.json``, keeping the others."""
@@ -93,10 +116,10 @@ def find(start: str = "", given: str = "") -> Place:
             return Place(directory)
         main = _main_checkout(directory)
         if main and os.path.isfile(f"{main}/{names.ROOT}/{names.PROTOCOL}"):
-            return Place(main)
+            return Place(main, stray=directory)
     raise NotFoundError(
         f"no coordinated project at or above {ids.shown(begin, 200)}",
-        hint="set one up with: claude-team-coordinated PROJECT",
+        hint=f"set one up with: claude-team-coordinated PROJECT; one that was here comes back with: {FIX}",
         code="no-project",
     )
 

@@ -59,12 +59,7 @@ class Desk:
         session: Json | None = None,
         request: str = "",
     ) -> None:
-        if not place.worktree:
-            raise NotFoundError(
-                f"{place.project} is the main checkout, no instance's worktree",
-                hint="call this in a worktree, or name one: peercoord -C WORKTREE …",
-                code="no-instance",
-            )
+        place.require_worktree()
         self.place = place
         self.session = session or process.session_of(os.getpid())
         self.root: Root = roots.open_root(place.coordination, place.store_id)

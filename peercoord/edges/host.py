@@ -147,11 +147,11 @@ class Worktree:
         try:
             return self._execute(request)
         except PeercoordError as error:
-            return refusal(error)
+            return refusal(error, request.words)
         except FAULTS as error:
             self.log(f"{request.verb}:\n{traceback.format_exc()}")
             fault = PeercoordError(f"{request.verb} met a fault: {error}", f"see {path(self.tree, 'agent.log')}")
-            return refusal(fault)
+            return refusal(fault, request.words)
 
     def _execute(self, request: Request) -> Answer:
         from peercoord.edges.cli import main as cli

@@ -4,6 +4,8 @@ Promises: it survives everything but its own end. A step that fails (the disk is
 was taken away) says so once, is tried again after growing pauses, and goes on by itself when the fault is over; the
 other steps go on meanwhile. An agent whose incarnation was evicted joins again and says so. Between steps it sleeps
 until something is due, happens at the door, changes, or ends.
+
+It ends with what it serves: see ``roles.home``.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from peercoord.core.schedule import FAULTS, Schedule, Step
 from peercoord.fs import process
 from peercoord.fs.mutex import held
 from peercoord.fs.watch import Changes, events_come
+from peercoord.roles import home as homes
 from peercoord.roles.archivist import Archivist
+from peercoord.roles.home import Home
 from peercoord.roles.janitor import Janitor
 from peercoord.roles.leader import Duties, Leadership
 from peercoord.roles.observer import Observer
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 
 
 STOP, GIVE_BACK, RENEW = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1
+VANISH, REPLACED = -1, -2  # nobody asked for it: end as if killed, but lead no more; or leave all to another agent
 RESCAN_SECONDS = 30.0  # between looks at everything, events or not
 POLL_SECONDS = 2.0  # between looks where no events come
 SETTLE_SECONDS = 0.05  # an edit is several writes: look once they are over
@@ -74,7 +79,7 @@ class Agent:
         self._mourning: float | None = None
         self._living: list[Json] = []
         self._ends: list[Json] = []
-        self._homeless = 0  # looks in a row that did not find this worktree
+        self.home = Home(instance)
         self._join()
         self.outbox = Outbox(instance, self._serve, host.standing, self.clock.monotonic)
         self._open_door()
@@ -108,7 +113,8 @@ class Agent:
         self.schedule.add(Step("door", often, self.rescan))
         self.schedule.add(Step("hand edits", often, self.host.pick_up, SETTLE_SECONDS))
         self.schedule.add(Step("session", RESCAN_SECONDS, self.mourn))
-        self.schedule.add(Step("tidying", beat, self.tidy))
+        self.schedule.add(Step("tidying", beat, self.janitor.tidy))
+        self.schedule.add(Step("assignment records", beat, self.clear, 1.0))
         self.schedule.add(Step("settings", min(RESCAN_SECONDS, self.root.number("state_seconds")), self.refresh))
 
     def _try_events(self) -> None:
@@ -140,6 +146,8 @@ class Agent:
         """Wake for what changed; called from the watching library's thread."""
         if name != "instance" or entry == "progress.json":
             self.wake.poke(name)
+        elif entry in (homes.INFO, homes.AGENT):
+            self.wake.poke("home")
 
     def _open_door(self) -> None:
         listen = self.outbox.open()
@@ -174,8 +182,11 @@ class Agent:
             self.schedule.soon("session", now)
         if happened & {"instance", "contributions"}:
             self.schedule.soon("hand edits", now + SETTLE_SECONDS)
+        if "home" in happened:
+            self.schedule.soon("settings", now)
         if "claims" in happened:
             self._shielded("what requests should name", self.outbox.refresh)
+            self.schedule.soon("assignment records", now)
         if "outbox" in happened:
             self.schedule.soon("door", now)
         if self.duties is not None and happened & {"bell", "peers", "claims", "leader"}:
@@ -268,9 +279,8 @@ class Agent:
             else:
                 self._sealed.add(name)
 
-    def tidy(self) -> None:
-        """Finish what crashes left half done, here and everywhere."""
-        self.janitor.tidy()
+    def clear(self) -> None:
+        """Remove the records of claims that this peer has no more: what was reassigned is another one's."""
         with held(f"{self.outbox.root}/call.lock", wait=5.0):
             Archivist(self.root).assignments(self.peer.membership.home)
 
@@ -280,15 +290,19 @@ class Agent:
             self.host.log(f"served {request.verb} {request.number}, found in the outbox")
         self.outbox.refresh()
 
-    def refresh(self) -> None:
-        """Take in changed settings, and a newer program: by starting again. And leave with the worktree."""
-        if self.instance.stat("") is None:
-            self._homeless += 1
-            if self._homeless > 1:
-                self.host.log("this worktree is gone: leaving the team")
-                self.ending = GIVE_BACK
-            return
-        self._homeless = 0
+    def refresh(self) -> float | None:
+        """Take in changed settings, and a newer program: by starting again. And leave with the worktree.
+
+        Returns:
+            Seconds after which to look again; ``None`` if that does not press.
+        """
+        found, again = self.home.look(self.clock.monotonic(), self.root.number("session_grace_seconds"))
+        if found != homes.HERE:
+            self.host.log(f"this worktree is {found}")
+            ends = {homes.GONE: GIVE_BACK, homes.ABANDONED: VANISH if self._living else GIVE_BACK}
+            self.ending = ends.get(found, REPLACED)
+        if found != homes.HERE or again is not None:
+            return again
         seen, before = self.root.files.stat(names.PROTOCOL), self._protocol
         if seen and before and (seen.modified_ns, seen.size) != (before.modified_ns, before.size):
             self.host.log("protocol.json has changed")
@@ -296,6 +310,7 @@ class Agent:
         elif self.host.renewed():
             self.host.log("a newer program is installed")
             self.ending = RENEW
+        return None
 
     def _serve(self, request: Request) -> Answer:
         answer = self.host.serve(request)
@@ -353,6 +368,9 @@ class Agent:
         if self.duties is not None:
             self.duties.end()
         self.changes.close()
+        if self.ending == REPLACED:
+            self.host.log("stopped")
+            return
         self._shielded("closing the door", self.outbox.close)
         if self.ending == RENEW:
             self.host.log("starting again")
@@ -360,7 +378,7 @@ class Agent:
         self._shielded("laying the leadership down", self.leadership.give)
         if self.ending == GIVE_BACK:
             self._shielded("leaving", self.peer.leave)
-        else:
+        elif self.ending != VANISH:
             note = {"agent": None, "stopped_at": self.clock.now()}
             self._shielded("noting the stop", lambda: self.peer.membership.update(**note))
         self.host.log("stopped")

@@ -167,7 +167,7 @@ def _others(root: Root, me: Incarnation) -> list[Incarnation]:
 def _taken(other: Incarnation, because: str) -> UsageError:
     return UsageError(
         f"there is a peer {other.peer} already ({other}: {because})",
-        hint="choose another name, or stop that one first",
+        hint="choose another name, or stop that one first; of a worktree that is gone: peercoord doctor --fix",
         code="name-taken",
     )
 

@@ -221,7 +221,8 @@ class Outbox:
         incarnation, tickets = self._standing()
         unfit = door.outdated(request, incarnation, tickets)
         if unfit:
-            return refusal(LostError(f"request {request.number} is refused: {unfit}", "ask again, if it still holds"))
+            error = LostError(f"request {request.number} is refused: {unfit}", "ask again, if it still holds")
+            return refusal(error, request.words)
         reply = self._serve(request)
         with suppress(PeercoordError):
             self.refresh()
@@ -302,8 +303,11 @@ class Outbox:
         self.files.move(staged, path)
 
 
-def refusal(error: PeercoordError) -> Answer:
-    """Make the answer that tells an error."""
+def refusal(error: PeercoordError, words: Sequence[str] = ()) -> Answer:
+    """Make the answer that tells an error: to a program, if the request's words ask for JSON."""
+    if "--json" in words:
+        said = {"code": error.code, "message": error.message, "hint": error.hint}
+        return Answer(error.exit_code, records.encode({"schema_version": 1, "error": said}), b"")
     hint = f"hint: {error.hint}\n" if error.hint else ""
     return Answer(error.exit_code, b"", f"peercoord: {error.message}\n{hint}".encode())
 

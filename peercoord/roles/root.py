@@ -166,7 +166,7 @@ def open_root(path: str, expected: str = "") -> Root:
     if data is None:
         raise NotFoundError(
             f"{path} is no coordination directory",
-            hint="set the project up with: claude-team-coordinated PROJECT",
+            hint="bring back what was there: peercoord doctor --fix; or set up: claude-team-coordinated PROJECT",
             code="no-coordination",
         )
     protocol = records.decode(data, f"{path}/{names.PROTOCOL}")

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 from agent.crew import Crew, until
+from support.project import Project, project
 
-from peercoord.core.errors import LostError, NotFoundError, PeercoordError
-from peercoord.edges import agentctl, host
+from peercoord.core.errors import LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.edges import agentctl, context, host
+from peercoord.edges.desk import Desk
 from peercoord.fs import process
+from peercoord.roles.peer import Peer
+
+__all__ = ["project"]
 
 Team = Callable[..., Crew]
 
@@ -165,6 +170,32 @@ def test_a_program_that_speaks_too_old_a_protocol_does_not_join(team: Team) -> N
 def test_the_main_checkout_has_no_agent(team: Team) -> None:
     with pytest.raises(NotFoundError, match="no instance's worktree"):
         agentctl.start(str(team().project))
+
+
+def test_a_worktree_that_was_cleaned_is_called_what_it_is(project: Project) -> None:
+    import shutil
+
+    shutil.rmtree(project.worktree / ".claude-instance")
+    for call in (agentctl.start, lambda tree: Desk(context.find(tree))):
+        with pytest.raises(NotFoundError, match=r"never joined, or its \.claude-instance/ is gone") as caught:
+            call(str(project.worktree))
+        assert str(project.worktree) in caught.value.message
+        assert "main checkout" not in caught.value.message
+        assert "peercoord doctor --fix" in caught.value.hint
+
+
+def test_what_set_up_made_and_is_gone_is_hinted_to_come_back(project: Project, tmp_path: Path) -> None:
+    from peercoord.roles.root import open_root
+
+    with pytest.raises(NotFoundError) as nowhere:
+        context.find(str(tmp_path))
+    with pytest.raises(NotFoundError) as gone:
+        open_root(str(tmp_path / "none"))
+    Peer.join(project.main, "one")
+    with pytest.raises(UsageError) as taken:
+        Peer.join(project.main, "one")
+    for caught in (nowhere, gone, taken):
+        assert "peercoord doctor --fix" in caught.value.hint
 
 
 def test_the_log_follows_no_link(team: Team, tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from agent.crew import LINUX, ROOT, Crew, stays, until
 
+from peercoord.fs import process
+from peercoord.roles.peer import reassign
+
 Team = Callable[..., Crew]
 QUICK = {"heartbeat_seconds": 1, "state_seconds": 1}
 MOUNTS = pytest.mark.skipif(not (LINUX and ROOT and shutil.which("mount")), reason="needs root and mount")
@@ -122,11 +125,76 @@ def test_a_worktree_that_is_removed_takes_its_agent_with_it(team: Team) -> None:
     crew.agent("two")
     crew.call("one", "request-task")
     crew.tree("one").rename(crew.base.parent / f"{crew.base.name}-gone")
-    from peercoord.fs import process
-
     until(lambda: process.identify(pid) is None, 90, "the agent's end")
     assert crew.home("one") is None
     assert crew.where("1") == "ready"
+
+
+def clean(crew: Crew) -> dict[str, bytes]:
+    """Do what ``git clean -fdx`` does in the worktree of one; what its ``.claude-instance/`` held."""
+    home = crew.tree("one") / ".claude-instance"
+    held = {path.name: path.read_bytes() for path in home.iterdir() if path.name in ("info.json", "coordinate.sh")}
+    while home.exists():  # an agent is at work in there
+        shutil.rmtree(home, ignore_errors=True)
+    return held
+
+
+def test_a_cleaned_worktree_that_nobody_mends_ends_its_agent_and_its_tasks_go_back(team: Team) -> None:
+    crew = team(session_grace_seconds=1, **QUICK)
+    pid = crew.agent("one")
+    reassign(crew.queue, "1", "one")
+    clean(crew)
+    until(lambda: process.identify(pid) is None, 20, "the agent's end")
+    assert crew.home("one") is None
+    assert crew.where("1") == "ready"
+    assert crew.leader() == ""
+    assert not (crew.tree("one") / ".claude-instance").exists(), "it makes nothing anew"
+
+
+def test_a_cleaned_worktree_in_which_a_session_lives_keeps_its_tasks_until_that_ends(team: Team) -> None:
+    crew = team(session_grace_seconds=1, **QUICK)
+    pid = crew.agent("one")
+    crew.agent("two")
+    session = crew.session("one")
+    assert session.verb("request-task")[0] == 0
+    until(lambda: crew.record("one").get("sessions"), what="the agent knows the session")
+    clean(crew)
+    until(lambda: process.identify(pid) is None, 20, "the agent's end")
+    assert crew.holder("1") == "one"
+    until(lambda: crew.leader() == "two")
+    session.kill()
+    until(lambda: crew.where("1") == "ready", what="nothing of one is left")
+
+
+def test_an_agent_started_in_a_mended_worktree_takes_the_place_of_the_one_before(team: Team) -> None:
+    crew = team(**QUICK)
+    pid = crew.agent("one")
+    home = crew.home("one")
+    crew.call("one", "request-task")
+    for name, data in clean(crew).items():
+        (crew.tree("one") / ".claude-instance").mkdir(exist_ok=True)
+        (crew.tree("one") / ".claude-instance" / name).write_bytes(data)
+    (crew.tree("one") / ".claude-instance" / "coordinate.sh").chmod(0o755)
+    new = crew.agent("one")
+    until(lambda: process.identify(pid) is None, 20, "the end of the first")
+    assert new != pid
+    assert [one.pid for one in crew.running()] == [new]
+    assert crew.home("one") == home
+    assert crew.record("one")["agent"] == process.identify(new)
+    assert crew.call("one", "report-progress", "1", "--progress", "0.5")[0] == 0, "its door is open"
+
+
+def test_the_record_of_a_claim_that_was_reassigned_goes(team: Team) -> None:
+    crew = team()
+    for name in ("one", "two"):
+        crew.agent(name)
+    crew.call("one", "request-task")
+    home = crew.home("one")
+    assert home is not None
+    assert [path.name for path in (home / "assignments").iterdir()] == ["1~1.json"]
+    assert reassign(crew.queue, "1", "two") == ("one", 2)
+    until(lambda: not list((home / "assignments").iterdir()), what="one's record is gone")
+    assert [path.name for path in crew.state.glob("peers/two~*/assignments/*")] == ["1~2.json"]
 
 
 def fill(path: Path) -> None:

@@ -323,6 +323,19 @@ class TestOnce:
         assert "made for 1~1, this worktree holds 1~2 now" in str(told["err"])
         assert crew.holder("1") == "one"
 
+    def test_a_refusal_is_told_to_programs_in_their_own_way(self, team: Team) -> None:
+        crew = team()
+        crew.agent("one")
+        crew.call("one", "request-task")
+        current = crew.tree("one") / ".claude-instance" / "inbox" / "current"
+        current.write_text(f"{current.read_text().split()[0]}\n")
+        code, out, err = crew.call("one", "report-progress", "1", "--status", "done", "--json")
+        assert (code, err) == (4, "")
+        error = json.loads(out)["error"]
+        assert "it was made for no claim, this worktree holds 1~1 now" in error["message"]
+        assert error["hint"]
+        assert crew.holder("1") == "one"
+
     def test_a_replay_for_an_earlier_incarnation_is_refused(self, team: Team) -> None:
         crew = team(1)
         crew.tree("one")

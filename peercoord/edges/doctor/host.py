@@ -8,6 +8,7 @@ import shutil
 from peercoord.core import door, names
 from peercoord.core.errors import PeercoordError
 from peercoord.edges import agentctl
+from peercoord.edges.context import FIX
 from peercoord.edges.doctor.findings import bad, good, warning
 
 TYPE_CHECKING = False
@@ -57,9 +58,7 @@ def _git(place: Place) -> Iterator[Finding]:
         return
     gone = [line for line in listed if line.startswith("prunable")]
     if gone:
-        yield warning(
-            "git", f"{len(gone)} worktree(s) are registered and gone", f"git -C {place.project} worktree prune"
-        )
+        yield warning("git", f"{len(gone)} worktree(s) are registered and gone", FIX)
     else:
         yield good("git", version)
 
