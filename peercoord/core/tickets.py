@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from peercoord.core.names import Ticket
+    from peercoord.core.names import Incarnation, Ticket
     from peercoord.core.records import Definition
 
 
@@ -122,6 +122,21 @@ class Sighting:
         """Which of two sightings is the later state: done wins, then the higher epoch, then a holder."""
         return (self.state == "done", self.epoch, self.state in ("claimed", "departed"))
 
+    @property
+    def last(self) -> tuple[bool, bool, int, int, Incarnation | None]:
+        """The order of ASM-10: every move of a ticket raises it or leaves it, reopening a done task excepted.
+
+        Unlike ``rank`` it puts out of a hand after in a hand: a ticket enters a hand only at a higher epoch.
+        """
+        who: Incarnation | None = None
+        if self.state == "claimed":
+            who = names.parse_incarnation(self.detail)
+        elif self.state == "departed":
+            both = names.parse_departed(self.detail)
+            who = both[0] if both else None
+        stage = 0 if self.state == "new" else 1 if self.state in ("claimed", "departed") else 2
+        return (self.state == "done", self.path.endswith("~done"), self.epoch, stage, who)
+
 
 def fold(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
     """Give one state to each task seen. A listing taken while files move may show a ticket twice: the later wins."""
@@ -131,3 +146,20 @@ def fold(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
         if known is None or seen.rank > known.rank:
             states[seen.task] = seen
     return states
+
+
+def surplus(seen: Sequence[Sighting]) -> list[Sighting]:
+    """Give those of several names of one ticket that are to go, the lower ones.
+
+    Two that lie in nobody's hands at one epoch both stay: a ticket may come back to such a place, so which of them was
+    left behind cannot be told for long. The next claim takes one; then the other is lower.
+    """
+    found = []
+    for low in seen:
+        *mine, holder = low.last
+        for high in seen:
+            *other, rival = high.last
+            if mine < other or (mine == other and holder is not None and rival is not None and holder < rival):
+                found.append(low)
+                break
+    return found

@@ -13,9 +13,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from peercoord.core import ids, names, records, tickets
-from peercoord.core.errors import BrokenFileError, StorageError
+from peercoord.core.errors import BrokenFileError, LostError, StorageError
 from peercoord.core.names import Ticket
 from peercoord.roles import membership as members
+from peercoord.roles import twins
 from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
@@ -87,7 +88,7 @@ class Janitor:
             for name in self.files.scan(names.claims_dir(home)):
                 try:
                     self._give_back(home, name, who, by)
-                except StorageError as error:
+                except (LostError, StorageError) as error:
                     stuck += 1
                     self.root.event(self.by, "stuck", who=str(who), claim=ids.shown(name), reason=error.message)
             if stuck or self.files.remove_dir(names.claims_dir(home)):
@@ -98,6 +99,8 @@ class Janitor:
         ticket = names.parse_ticket(name)
         if ticket is None:
             self.files.quarantine(path, "claims hold tickets and nothing else")
+        elif not twins.alone(self.queue, path, ticket.task):
+            return  # its other name is the later one, and stays
         elif ticket.done:
             self.finish(path, ticket, who)
         else:
@@ -175,7 +178,8 @@ class Janitor:
     # -- what crashes left -----------------------------------------------------------------------------------
 
     def tidy(self) -> None:
-        """Finish every half-done sequence there is to see: departed peers, tasks being added, stale placements."""
+        """Finish what is half done: tickets with two names, departed peers, tasks being added, stale placements."""
+        twins.part_all(self.queue)
         self.sweep_departed()
         self.settle_new()
         self.place_again()

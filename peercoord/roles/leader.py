@@ -40,8 +40,13 @@ class Leadership:
         self.home = membership.home
 
     def term(self) -> int | None:
-        """Give the term under which this incarnation leads, from a listing; ``None`` if it does not lead."""
-        return max(_terms(self.files.scan(self.home)), default=None)
+        """Give the term under which this incarnation leads, from a listing; ``None`` if it does not lead.
+
+        A ticket with two names, which the crash of a machine may leave, does not count: others may take the other one.
+        """
+        term = max(_terms(self.files.scan(self.home)), default=None)
+        seen = None if term is None else self.files.stat(names.leader(self.home, term))
+        return None if seen is not None and seen.links > 1 else term
 
     def take(self, above: int = 0) -> int | None:
         """Take the leadership if it lies free.

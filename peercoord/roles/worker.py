@@ -15,7 +15,7 @@ from contextlib import suppress
 from peercoord.core import ids, names, records, tickets
 from peercoord.core.errors import BrokenFileError, EvictedError, LostError, NotFoundError, StorageError
 from peercoord.core.names import Ticket
-from peercoord.roles import progress
+from peercoord.roles import progress, twins
 from peercoord.roles.janitor import HAND_OVER, Janitor
 
 TYPE_CHECKING = False
@@ -78,9 +78,12 @@ class Worker:
         """List what this peer holds, carrying to the end what a crash left completed but not filed."""
         mine = []
         for ticket in filter(None, map(names.parse_ticket, self.files.scan(names.claims_dir(self.home)))):
+            path = names.claim(self.home, ticket)
+            if not twins.alone(self.queue, path, ticket.task):
+                continue
             if ticket.done:
                 with suppress(StorageError):  # it is completed; where it lies matters to nobody but the next look
-                    self.janitor.finish(names.claim(self.home, ticket), ticket, self.me)
+                    self.janitor.finish(path, ticket, self.me)
             else:
                 mine.append(ticket)
         return sorted(mine, key=self._claimed_at, reverse=True)
@@ -158,6 +161,8 @@ class Worker:
 
     def _look(self, mine: Ticket) -> Claim | None:
         """Look once more at a task just claimed; put its ticket where it belongs if it cannot be worked on."""
+        if not twins.alone(self.queue, names.claim(self.home, mine), mine.task):
+            return None
         if self.queue.spot(mine.task) != tickets.READY:
             self.queue.place(names.claim(self.home, mine), mine)
             return None

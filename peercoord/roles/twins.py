@@ -1,0 +1,91 @@
+"""One ticket under two names: what a rename leaves that was cut short by the crash of a machine, where that can be.
+
+Promises: the ticket is not lost, and nobody works on a task whose ticket may still be taken under another name. The two
+names are links of one file, for nobody ever makes a hard link of a ticket; so a link count above 1 tells, and it is
+asked of the file that was just renamed, not of a listing.
+
+The crash that shaped this: a machine dies in the middle of a claim and leaves the ticket both ready and claimed.
+Another peer claims what is ready, at the same epoch; the machine comes back and finds its claim.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from peercoord.core import names, tickets
+from peercoord.core.errors import PeercoordError, StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from peercoord.roles.queue import Queue
+
+
+def alone(queue: Queue, path: str, task: str) -> bool:
+    """Tell whether a ticket has this one name; if it has two, remove the lower one first.
+
+    Args:
+        queue: The tasks.
+        path: A name under which the ticket was seen.
+        task: Whose ticket it is.
+
+    Returns:
+        ``False`` if it has another name still, or this one is gone.
+    """
+    if _links(queue, path) < 2:
+        return True
+    with queue.root.intake():
+        part(queue, task)
+    return _links(queue, path) == 1
+
+
+def part(queue: Queue, task: str) -> list[str]:
+    """Remove the lower names of a ticket that has several. The caller holds the intake mutex.
+
+    A name that was once seen to be the lower one may be removed however late, for every move of a ticket raises it in
+    that order; only reopening a done task lowers it, and that is done under this mutex.
+
+    Returns:
+        What was removed.
+    """
+    twins = [seen for seen in queue.sightings() if seen.task == task and _links(queue, seen.path) > 1]
+    gone = [low.path for low in tickets.surplus(twins) if _links(queue, low.path) > 1 and queue.files.remove(low.path)]
+    for path in gone:
+        queue.root.event(queue.actor, "parted", task=task, removed=path)
+    return gone
+
+
+def part_all(queue: Queue) -> None:
+    """Part every ticket that has two names, and the leader's."""
+    for task in {seen.task for seen in queue.sightings() if seen.state != "done" and _doubled(queue, seen.path)}:
+        with suppress(PeercoordError), queue.root.intake():  # what cannot be removed now holds up nothing else
+            part(queue, task)
+    part_leader(queue)
+
+
+def part_leader(queue: Queue) -> None:
+    """Remove the lower names of the leader's ticket: of the lower term, else in a hand, else of who sorts first."""
+    homes = [f"{base}/{name}" for base in (names.PEERS, names.DEPARTED) for name in queue.files.scan(base)]
+    found = []
+    for home in (names.LEADER, *homes):
+        who = "~".join(home.partition("/")[2].split("~")[:2])
+        terms = [term for term in map(names.parse_leader, queue.files.scan(home)) if term is not None]
+        paths = [((term, home == names.LEADER, who), names.leader(home, term)) for term in terms]
+        found += [(rank, path) for rank, path in paths if _doubled(queue, path)]
+    top = max((rank for rank, _ in found), default=None)
+    for rank, path in found:
+        if rank != top:
+            with suppress(PeercoordError):
+                queue.files.remove(path)
+
+
+def _links(queue: Queue, path: str) -> int:
+    """Count the names of the file at a path; 0 if there is none."""
+    seen = queue.files.stat(path)
+    return seen.links if seen else 0
+
+
+def _doubled(queue: Queue, path: str) -> bool:
+    """Tell whether a ticket is seen to have two names. One that cannot be looked at must not hold up the others."""
+    with suppress(StorageError):
+        return _links(queue, path) > 1
+    return False
