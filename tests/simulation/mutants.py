@@ -6,7 +6,7 @@ thing for the time of a block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from peercoord.core.errors import StorageError
 from peercoord.core.names import Incarnation, Ticket
 from peercoord.roles import membership as members
 from peercoord.roles import peer as library
-from peercoord.roles import progress
+from peercoord.roles import progress, twins
 from peercoord.roles.janitor import Janitor
 from peercoord.roles.observer import Observer
 from peercoord.roles.queue import Queue
@@ -23,6 +23,7 @@ from peercoord.roles.worker import Worker
 
 if TYPE_CHECKING:
     from peercoord.core.records import Json
+    from peercoord.core.tickets import Sighting
 
     Patch = tuple[object, str, Any]
 
@@ -259,6 +260,31 @@ def reassign_what_is_completed() -> list[Patch]:
 def outbox_replay_without_epoch() -> list[Patch]:
     """Execute whatever request is found, whenever it was made."""
     return [(door, "outdated", lambda _asked, _incarnation, _held: "")]
+
+
+# -- tickets with two names --------------------------------------------------------------------------------------
+
+
+@mutant
+def a_claim_counts_under_two_names() -> list[Patch]:
+    """Hold what was claimed, though its ticket may still be taken under another name."""
+    return [(twins, "alone", lambda _queue, _path, _task: True)]
+
+
+@mutant
+def two_names_stay() -> list[Patch]:
+    """Never remove one of two names of a ticket."""
+    return [(twins, "part", lambda _queue, _task: []), (twins, "part_leader", lambda _queue: None)]
+
+
+@mutant
+def of_two_names_the_hand_stays() -> list[Patch]:
+    """Remove the name that views would not show: at one epoch the one out of the hand."""
+
+    def surplus(seen: Sequence[Sighting]) -> list[Sighting]:
+        return [low for low in seen if any(low.rank < high.rank for high in seen)]
+
+    return [(tickets, "surplus", surplus)]
 
 
 # -- placing -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,232 @@
+"""A machine dies in the middle of a rename and leaves a ticket under both names, as GlusterFS does (ASM-7, ASM-10).
+
+Every rename of a ticket in every sequence is cut short so. Then either others repair and go on, or the machine comes
+back first and its peer goes on with what it finds. Each time the task has one ticket in the end, that is never lost,
+and nobody was told that it holds what another one holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import crashes, tree
+from support.faults import Call, Counting, Crash, Wrapper
+from support.memory import MemoryDisk
+from support.scenes import Scene, scenes
+from support.worlds import World
+
+from peercoord.core import names, tickets
+from peercoord.core.errors import PeercoordError
+from peercoord.core.names import Ticket
+from peercoord.core.tickets import Sighting
+from peercoord.roles import membership as members
+from peercoord.roles import twins
+from peercoord.roles.leader import Leadership
+from simulation.mutants import planted
+
+SCENES = scenes()
+TICKET = re.compile(r"(queue|peers|departed)/.*/([^/~]+(~\d+(~done)?)?|leader~\d+)")
+
+
+class Tearing(Wrapper):
+    """A disk whose machine dies in the middle of its ``at``-th rename of a ticket, and leaves both names."""
+
+    def __init__(self, disk: Any, at: int) -> None:
+        super().__init__(disk)
+        self.left = at
+        self.torn = ""
+
+    def around(self, call: Call) -> Any:
+        if self.left == 0:
+            raise Crash("the machine is down")
+        if call.name == "rename" and TICKET.fullmatch(call.args[0]) and not call.args[0].endswith(".json"):
+            self.left -= 1
+            if self.left == 0:
+                self.disk.link(*call.args)
+                self.torn = f"{call.args[0]} and {call.args[1]}"
+                raise Crash(self.torn)
+        return call.run()
+
+
+def torn(scene: Scene) -> Iterator[tuple[World, str]]:
+    """Every rename of a ticket in a scene cut short, one at a time."""
+    at = 0
+    while True:
+        at += 1
+        world = scene.world.twin()
+        disk = Tearing(world.disk, at)
+        try:
+            scene.act(world.on(disk), scene.actor)
+        except Crash:
+            yield world, disk.torn
+        except PeercoordError:
+            return
+        else:
+            return
+
+
+def settled(world: World, scene: Scene) -> None:
+    """Let the survivor evict the others, tidy, and finish all there is; then each task has one ticket, and is done."""
+    janitor = world.janitor("survivor")
+    for who in members.living(world.root):
+        if who != scene.survivor:
+            janitor.evict(who, scene.survivor, "it is dead")
+    janitor.tidy()
+    crashes.finish(world, scene)
+    janitor.tidy()
+    assert isinstance(world.disk, MemoryDisk)
+    tree.check_at_rest(world.disk)
+
+
+def together(world: World) -> None:
+    """All names of one task are names of one file, and there is one at least."""
+    for task, paths in tree.tickets(world.disk).items():  # type: ignore[arg-type]
+        assert paths, f"the ticket of task {task} is lost"
+        seen = [world.files.stat(path) for path in paths]
+        assert [one.links for one in seen if one] == [len(paths)] * len(paths), paths
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_others_repair_it(scene: Scene) -> None:
+    for world, what in torn(scene):
+        together(world)
+        try:
+            settled(world, scene)
+        except AssertionError as error:
+            raise AssertionError(f"after {what}: {error}") from None
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_who_comes_back_repairs_it(scene: Scene) -> None:
+    """The survivor claims what it may first; then the machine is up again, and the same call is made once more."""
+    for world, what in torn(scene):
+        survivor = world.resume(scene.survivor)
+        had = survivor.request()
+        crashes.attempt(scene, world)
+        together(world)
+        actor = world.resume(scene.actor)
+        if actor.membership.present():
+            both = {t.task for t in survivor.held()} & {t.task for t in actor.held()}
+            assert not both, f"after {what}: both hold {both}"
+        if had is not None:
+            assert had.ticket in survivor.held() or world.state(had.task)[0] != "ready", what
+        settled(world, scene)
+
+
+def test_every_kind_of_move_was_cut_short() -> None:
+    whats = [what for scene in SCENES for _, what in torn(scene)]
+    found = {" and ".join(crashes.pattern(path).split("/")[-1] for path in what.split(" and ")) for what in whats}
+    assert len(whats) > 40
+    assert "leader~<term> and leader~<term>" in found
+    assert found >= {"<id>~<epoch> and <id>~<epoch>~done", "<id>~<epoch> and <id>~<epoch>"}
+
+
+# -- one by one --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world() -> World:
+    return World.new()
+
+
+def test_a_claim_counts_only_once_its_ticket_has_no_other_name(world: World) -> None:
+    """ASM-10, CLM-4: the other name can still be taken; so it goes first, and then the claim counts."""
+    world.add("1")
+    amber, birch = world.join("amber"), world.join("birch")
+    ready = world.at("1")
+    world.disk.link(ready, names.claim(birch.home, Ticket("1", 1)))  # where birch's machine died
+    claim = amber.request()
+    assert claim is None
+    assert [str(ticket) for ticket in birch.held()] == ["1~1"]
+    together(world)
+    assert tree.tickets(world.disk)["1"] == [names.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
+
+
+def test_of_two_claims_at_one_epoch_that_of_the_last_incarnation_stays(world: World) -> None:
+    """ASM-10."""
+    world.add("1")
+    amber, birch = world.join("amber"), world.join("birch")
+    world.disk.link(world.at("1"), names.claim(amber.home, Ticket("1", 1)))
+    world.disk.rename(world.at("1"), names.claim(birch.home, Ticket("1", 1)))
+    assert amber.held() == []
+    assert [str(ticket) for ticket in birch.held()] == ["1~1"]
+
+
+def test_two_files_are_nobodys_to_judge(world: World) -> None:
+    """ASM-10: without a second link nothing is removed, however many names there are."""
+    world.add("1")
+    world.files.ticket("queue/parked/held/1~0")
+    world.janitor().tidy()
+    assert len(tree.tickets(world.disk)["1"]) == 2  # type: ignore[arg-type]
+
+
+def test_a_leader_whose_ticket_has_another_name_does_not_lead(world: World) -> None:
+    """ASM-10, LDR-5, INV-7: and the ticket of the lower term goes."""
+    amber = world.join("amber")
+    leadership = Leadership(amber.membership)
+    world.disk.link("queue/leader/leader~0", f"{amber.home}/leader~1")
+    assert leadership.term() is None
+    world.janitor().tidy()
+    assert leadership.term() == 1
+    assert world.files.scan(names.LEADER) == []
+
+
+def test_reopening_settles_first_which_name_it_is(world: World) -> None:
+    """ASM-10, CHG-4: else the name that was left behind would pass for the later one."""
+    world.add("1")
+    amber = world.join("amber")
+    world.taken(amber, "1")
+    amber.complete("1")
+    world.disk.link(names.done("1"), names.claim(amber.home, Ticket("1", 1, True)))
+    world.queue.reopen("1")
+    assert tree.tickets(world.disk)["1"] == ["queue/ready/2/000000/1~1"]  # type: ignore[arg-type]
+
+
+def _seen(state: str, epoch: int, detail: str = "", mark: str = "") -> Sighting:
+    return Sighting("1", state, detail, epoch, f"{state}/{detail}/1~{epoch}{mark}")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (_seen("claimed", 4, "a~1.x", "~done"), _seen("done", 0)),
+        (_seen("ready", 3), _seen("claimed", 4, "a~1.x")),
+        (_seen("claimed", 4, "a~1.x"), _seen("claimed", 4, "a~1.x", "~done")),
+        (_seen("claimed", 4, "a~1.x"), _seen("ready", 4)),
+        (_seen("departed", 4, "a~1.x~b~1.y"), _seen("waiting", 4)),
+        (_seen("claimed", 4, "a~1.x"), _seen("claimed", 4, "a~2.x")),
+        (_seen("claimed", 4, "a~9.x"), _seen("departed", 4, "a~10.x~b~1.y")),
+        (_seen("new", 0), _seen("ready", 0)),
+    ],
+    ids=str,
+)
+def test_the_lower_name_goes(low: Sighting, high: Sighting) -> None:
+    """ASM-10."""
+    assert tickets.surplus([low, high]) == tickets.surplus([high, low]) == [low]
+
+
+def test_two_names_of_one_rank_both_stay() -> None:
+    """ASM-10: a ticket may come back to a place in nobody's hands; which was left behind cannot be told for long."""
+    assert tickets.surplus([_seen("ready", 4), _seen("waiting", 4)]) == []
+    assert tickets.surplus([_seen("claimed", 4, "a~1.x"), _seen("departed", 4, "a~1.x~b~1.y")]) == []
+
+
+def test_a_ticket_under_one_name_costs_one_look(world: World) -> None:
+    world.add("1")
+    path, counting = world.at("1"), Counting(world.disk)
+    assert twins.alone(world.on(counting).queue, path, "1")
+    assert [call.name for call in counting.calls] == ["stat"]
+
+
+# -- what must be noticed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mutant", ["a_claim_counts_under_two_names", "of_two_names_the_hand_stays", "two_names_stay"])
+def test_a_broken_rule_is_found(mutant: str) -> None:
+    with planted(mutant), pytest.raises(AssertionError):
+        for scene in SCENES:
+            test_others_repair_it(scene)
+            test_who_comes_back_repairs_it(scene)
