@@ -15,6 +15,8 @@ STEPS_MOST = 1_000
 DEPENDENCIES_MOST = 1_000
 EPOCH_DIGITS = 15  # a number in a file name has no more digits than a double holds exactly
 EVENTS_BYTES = 4 << 20  # an events file is rotated at this size
+DOCUMENT_BYTES = 16 << 20  # a document of the memory bank larger than this is left alone
+BACKUPS_MOST = 100  # states kept of one document of the memory bank, the newest
 LOOKS = 12  # listings of moving things before something seen in none is called missing
 
 DEFAULT_SETTINGS: dict[str, int | str] = {
@@ -27,4 +29,8 @@ DEFAULT_SETTINGS: dict[str, int | str] = {
     "max_attempts": 3,
     "uncommitted": "warn",  # completing with uncommitted work: warn | refuse
     "retention_days": 30,
+    "memory.commit": "off",  # the leader commits what it merged: off | on
 }
+
+WORDS = {"uncommitted": ("warn", "refuse"), "memory.commit": ("off", "on")}
+"""What a setting that is a word may be."""

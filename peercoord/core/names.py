@@ -40,6 +40,10 @@ ORDER = "locks/order"  # the next number in the order of adding: a convenience, 
 
 PARKED_WHY = ("blocked", "review", "deferred", "cancelled", "failed", "held", "unreadable")
 MEMORY_STATES = ("queued", "merged", "candidates", "approvals", "rejected")
+LEDGER, TEXTS, BACKUPS = f"{MEMORY}/ledger", f"{MEMORY}/texts", f"{MEMORY}/backups"
+DECISIONS = f"{MEMORY}/decisions"
+MERGED = f"{MEMORY}/last-merge.json"  # how the last merge went: a note, like a view
+BANK_LOCK = "locks/memory-bank"
 PRIORITIES = ("critical", "high", "medium", "low", "lowest")  # level 0 … 4; the level is the directory's name
 OUTCOMES = ("done", "failed", "evicted", "released")
 
@@ -378,8 +382,43 @@ def report(peer: str) -> str:
 
 
 def contribution(state: str, contribution_id: str) -> str:
-    """Path of a memory contribution, by state (one of ``MEMORY_STATES``)."""
+    """Path of a memory contribution or merge candidate, by state (one of ``MEMORY_STATES``)."""
     return f"{MEMORY}/{state}/{contribution_id}.json"
+
+
+def rejection(ident: str) -> str:
+    """Path of the reason why a contribution, or a file, was not taken."""
+    return f"{MEMORY}/rejected/{ident}.why"
+
+
+def ledger(document: str) -> str:
+    """Path of the ledger of a document of the memory bank."""
+    return f"{LEDGER}/{document}"
+
+
+def entry(document: str, ident: str) -> str:
+    """Path of an entry of a document's ledger: what it says was done."""
+    return f"{LEDGER}/{document}/{ident}.json"
+
+
+def intent(document: str, ident: str) -> str:
+    """Path of an entry before the document is replaced, or that turned out not to hold."""
+    return f"{LEDGER}/{document}/{ident}.intent"
+
+
+def text(digest: str) -> str:
+    """Path of the bytes of a section, by their hash."""
+    return f"{TEXTS}/{digest}"
+
+
+def backup(document: str, digest: str) -> str:
+    """Path of a whole document as it once was, by its hash."""
+    return f"{BACKUPS}/{document}/{digest}"
+
+
+def decision(ident: str) -> str:
+    """Path of what a person decided."""
+    return f"{DECISIONS}/{ident}.json"
 
 
 def events(peer: str) -> str:
