@@ -52,8 +52,12 @@ def merger(git: str = "git") -> Iterator[Merge3]:
 
 class _Merger:
     def __init__(self, git: str, home: str) -> None:
+        import os
+
         self.git, self.home = git, home
         self.style = 0
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        self.environ = {**environ, "GIT_CEILING_DIRECTORIES": home, "LC_ALL": "C"}
 
     def __call__(self, ours: str, base: str, theirs: str) -> Merged:
         if "\0" in ours + base + theirs:
@@ -74,30 +78,46 @@ class _Merger:
         )
 
     def _write(self, name: str, text: str) -> None:
+        """Write a text over the one before: a file cut to nothing first is flushed to the disk by some filesystems."""
+        import os
+
+        data = text.encode()
         try:
-            with open(f"{self.home}/{name}", "wb") as handle:
-                handle.write(text.encode())
+            with open(os.open(f"{self.home}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as handle:
+                handle.write(data)
+                handle.truncate()
         except OSError as error:
             raise StorageError(f"{self.home}/{name}: {error.strerror}", "free some space") from None
 
     def _run(self, size: int) -> tuple[int, bytes, bytes]:
-        import os
         import subprocess
+        import threading
 
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         words = [self.git, "merge-file", "-p", "-q", _STYLES[self.style], f"--marker-size={size}"]
         try:
-            done = subprocess.run(
+            git = subprocess.Popen(
                 [*words, "ours", "base", "theirs"],
                 cwd=self.home,
-                env={**environ, "GIT_CEILING_DIRECTORIES": self.home, "LC_ALL": "C"},
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
         except FileNotFoundError:
             raise NotFoundError(f"{self.git} was not found", "install git 2.25 or newer", code="no-git") from None
-        except subprocess.TimeoutExpired:
-            raise PeercoordError(f"git merge-file took more than {_SECONDS} s", code="git-failed") from None
-        return done.returncode, done.stdout, done.stderr
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            git.kill()
+
+        end = threading.Timer(_SECONDS, stop)  # to wait with a time limit of its own is to poll
+        end.start()
+        with git:
+            try:
+                out, said = git.communicate()
+            finally:
+                end.cancel()
+        if late.is_set():
+            raise PeercoordError(f"git merge-file took more than {_SECONDS} s", code="git-failed")
+        return git.returncode, out, said

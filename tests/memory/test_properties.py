@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, TECH, note, places, texts
 
 from peercoord.core.errors import UsageError
-from peercoord.core.memory import ledger, sections
+from peercoord.core.memory import draft, ledger, markdown, sections
 from peercoord.core.memory.merge import decide, merge
 from peercoord.core.memory.undo import undo
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "techContext.md"
 NEW = ("Something new", "And below it")
+OPEN = b"# T\n\n- a\n- b\n\npara\nx | y\n\n> q\n\n## S\n\none\n\ntwo | three\n"
 WORDS = ("- item", "* star", "1. one", "Text of two\nlines.", "```\n# code\n```", "| a |\n|---|\n| 1 |", "> # quote")
 CHANGES = ("first line", "last line", "all of it")
 RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -238,3 +239,34 @@ def test_over_many_merges_and_decisions_each_text_stands_once(merge3: Merge3, da
         if one.kind == "addition":
             stands = sections.plain(document).split("\n").count(one.content)
             assert stands == (settled.get(one.id) in ("merged", "decided")), (one.content, settled.get(one.id))
+
+
+ENDS = (
+    *("```", "~~~ x", "===", "---", "    code", "\tx", "a | b", "|---|---|", "| - |", "<div>", "<!--", "-->", "- x"),
+    *("  y", "1. x", "2) x", "[a]:", "/url", "# h", "> q", ""),
+)
+
+
+@settings(RELAXED, max_examples=300)
+@given(st.data())
+def test_what_is_appended_is_judged_alike_whether_all_is_read_again_or_its_last_block(data: st.DataObject) -> None:
+    document = sections.split(data.draw(st.sampled_from([*DOCUMENTS.values(), *(OPEN + t.encode() for t in ENDS)])))
+    section = data.draw(st.sampled_from(document.sections))
+    new = data.draw(st.lists(st.sampled_from(ENDS), max_size=4))
+    text = "\n".join([section.text, *new]) if section.text else "\n".join(new)
+    found = []
+    for known in (draft._settled, lambda _: 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(draft, "_settled", known)
+            work = draft.Draft(document)
+            found.append((work.put(section.path, section.occurrence, text), work.join()))
+    assert found[0] == found[1]
+
+
+def test_a_long_text_that_is_appended_to_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = sections.split(b"# T\n\n" + b"paragraph\n\n" * 100 + b"last\n\n## Next\n\nx\n")
+    read: list[str] = []
+    monkeypatch.setattr(markdown, "parse", lambda text, parse=markdown.parse: read.append(text) or parse(text))
+    section = document.sections[1]
+    assert draft.Draft(document).put(section.path, 1, f"{section.text}\n\nmore")
+    assert read == ["last\n\nmore\n\n## Next\n"]

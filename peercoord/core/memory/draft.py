@@ -186,7 +186,9 @@ class Draft:
 
     def _intact(self, node: Node, free: bool = False) -> bool:
         """Tell whether a section, as it is now, is still one section and leaves the next its heading."""
-        text = sections.plain((node.head if node.level else b"") + node.lead + node.core + node.tail)
+        known = _settled(node)
+        head = (node.head if node.level else b"") + node.lead if not known else b""
+        text = sections.plain(head + node.core[known:] + node.tail)
         if node.next is None:
             text += "\n\n"
         following = sections.plain(node.next.head) if node.next else markdown.SENTINEL
@@ -194,5 +196,14 @@ class Draft:
         own = [heading.text for heading in found[:-1]]
         if not found or found[-1].start != text.count("\n"):
             return False
-        wanted = [node.path[-1]] if node.level else []
+        wanted = [node.path[-1]] if node.level and not known else []
         return own[: len(wanted)] == wanted if free else own == wanted
+
+
+def _settled(node: Node) -> int:
+    """Give the length of that part of a section's text that need not be read again: the text was only appended to."""
+    was = node.was
+    if was is None or (node.head, node.lead) != (was.head, was.lead) or not node.core.startswith(was.core):
+        return 0
+    appended = node.core[len(was.core) : len(was.core) + 1]
+    return was.settled if not appended or appended in _EOL_END else 0

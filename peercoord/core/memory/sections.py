@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import islice
 
 from peercoord.core.errors import UsageError
 from peercoord.core.memory import markdown
@@ -78,6 +79,18 @@ class Section:
         return markdown.blocks_at(
             self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self._spans]
         )
+
+    @property
+    def settled(self) -> int:
+        """Length of that part of ``core`` whose blocks nothing appended can change: all before its last one.
+
+        A block at the top level is read alike whatever stands above it, once that is closed. A list counts as one
+        with the block before it: which of its items goes on is not known here.
+        """
+        skipped = len(EOL.findall(self.lead))
+        line = next((start - skipped for start, _, mark in reversed(self._spans) if mark in ("", "table")), 0)
+        ends = islice(EOL.finditer(self.core), line)
+        return max((end.end() for end in ends), default=0)
 
     def __repr__(self) -> str:
         return f"Section({shown(self.path)!r}, {self.occurrence}, {len(self.span)} bytes)"

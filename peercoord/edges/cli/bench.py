@@ -72,3 +72,22 @@ def sync(tasks: int, rounds: int, where: str, as_json: bool) -> Reply:  # noqa: 
         *(f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()),
     ]
     return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)
+
+
+@bench.command()
+@click.option("--kib", default=1000, type=click.IntRange(min=1), show_default=True, help="Size of the document.")
+@click.option("--count", default=1000, type=click.IntRange(min=10), show_default=True, help="Contributions to it.")
+@click.option("--rounds", default=5, type=click.IntRange(min=3), show_default=True, help="How often each is measured.")
+@where_option
+@json_option
+def merge(kib: int, count: int, rounds: int, where: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Time merges of the memory bank beside one reading of the document and bare git. Exit 1 if a bar fails."""
+    from peercoord.edges.bench import merge as merges
+
+    data = merges.measure(kib * 1000, count, rounds, where)
+    lines = [f"{count} contributions, {kib} kB    reading ms     git ms   merge ms   readings beside git"]
+    for name, one in data["shapes"].items():
+        figures = f"{one['parse_ms']:10.1f} {one['git_ms']:10.1f} {one['merge_ms']:10.1f}  {one['ratio']:8.2f}"
+        lines.append(f"{name:32}{figures}   (git {one['git_calls']} times)")
+    lines += [f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()]
+    return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)
