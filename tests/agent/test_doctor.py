@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 from agent.crew import Crew
+from support.project import Project, project
 
 from peercoord.core import names, settings
 from peercoord.edges import context
 from peercoord.edges.cli import main as cli
 from peercoord.edges.doctor import disk, races
 from peercoord.edges.doctor.findings import Finding
+from peercoord.edges.team import record
+
+__all__ = ["project"]
 
 Team = Callable[..., Crew]
 
@@ -212,6 +216,23 @@ class TestWorktree:
         (tree / ".claude-instance" / "outbox").mkdir()
         (tree / ".claude-instance" / "outbox" / "r1").touch()
         assert of(told(crew, at=tree)[1], "outbox")[0]["text"] == "1 request(s) wait for an agent"
+
+
+class TestGit:
+    def gone(self, project: Project) -> dict[str, str]:
+        """Delete a worktree by hand; what the doctor says of git then."""
+        shutil.rmtree(project.worktree)
+        out = cli.serve(["doctor", "--json"], cli.Call(context.find(str(project.main))))[1]
+        return of(json.loads(out)["data"], "git")[0]
+
+    def test_a_worktree_of_the_team_that_is_gone_is_mended_not_forgotten(self, project: Project) -> None:
+        git_dir = project.main / ".git" / "worktrees" / "one"
+        record.note_worktree(git_dir, sub="", index=1, peer="one", made=True)
+        check = self.gone(project)
+        assert (check["text"], check["fix"]) == ("1 worktree(s) are registered and gone", "peercoord doctor --fix")
+
+    def test_one_that_was_never_the_teams_is_gits_own_affair(self, project: Project) -> None:
+        assert self.gone(project)["fix"] == f"git -C {project.main} worktree prune"
 
 
 class TestSettings:

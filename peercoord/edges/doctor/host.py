@@ -58,9 +58,18 @@ def _git(place: Place) -> Iterator[Finding]:
         return
     gone = [line for line in listed if line.startswith("prunable")]
     if gone:
-        yield warning("git", f"{len(gone)} worktree(s) are registered and gone", FIX)
+        mended = FIX if _team_lost(place) else f"git -C {place.project} worktree prune"
+        yield warning("git", f"{len(gone)} worktree(s) are registered and gone", mended)
     else:
         yield good("git", version)
+
+
+def _team_lost(place: Place) -> bool:
+    """Tell whether a worktree of the team is gone: to prune that would forget whose it was."""
+    from peercoord.edges.team import repository
+    from peercoord.edges.team.seats import seats
+
+    return any(not seat.worktree.exists() for seat in seats(repository.discover(place.project)))
 
 
 def _worktree(place: Place) -> Iterator[Finding]:
