@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
+import time
+
 from peercoord.core import names, views
 from peercoord.edges.reply import bar, percent, plain
 
@@ -41,10 +44,40 @@ def lines(board: Board) -> list[str]:
         *_set_aside(board),
         "",
         "🧠 Memory Updates:",
-        f"   📝 Pending merges: {board.memory.get('pending', 0)} contributions",
-        f"   🔄 Last sync: {plain(board.memory.get('last_merge') or 'never')}",
-        f"   ✅ Conflicts: {board.memory.get('conflicts', 0)}",
+        *_memory(board),
         *_troubles(board),
+    ]
+
+
+def ago(then: str, now: str) -> str:
+    """Write how long ago a moment was, as people say it: ``5 minutes ago``.
+
+    Args:
+        then: The moment, RFC 3339; what is none is given back as it is, harmless.
+        now: The present moment, RFC 3339.
+    """
+    try:
+        seconds = _seconds(now) - _seconds(then)
+    except ValueError:
+        return plain(then)
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {word}{'' if count == 1 else 's'} ago"
+    return "just now"  # or in the future, by a clock that is wrong
+
+
+def _seconds(at: str) -> int:
+    return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def _memory(board: Board) -> list[str]:
+    pending, conflicts = (int(board.memory.get(key, 0)) for key in ("pending", "conflicts"))
+    last = str(board.memory.get("last_merge") or "")
+    return [
+        f"   📝 Pending merges: {pending} contribution{'' if pending == 1 else 's'}",
+        f"   🔄 Last sync: {ago(last, board.now) if last else 'never'}",
+        f"   ⚠️ Conflicts: {conflicts} → peercoord review" if conflicts else "   ✅ Conflicts: 0",
     ]
 
 
@@ -72,6 +105,10 @@ def _troubles(board: Board) -> list[str]:
     """What needs a person, each with the command that shows more; nothing when all is well."""
     missing = [row.task for row in board.rows if row.status == "missing"]
     found = []
+    deciding = sum(int(board.memory.get(state, 0)) for state in ("candidates", "approvals"))
+    if deciding:
+        verb = "change of the memory bank needs" if deciding == 1 else "changes of the memory bank need"
+        found.append(f"   ! {deciding} {verb} you → peercoord review")
     if board.quarantined:
         found.append(f"   ! {board.quarantined} file(s) could not be read and were set aside → peercoord doctor")
     if missing:
