@@ -37,6 +37,7 @@ EDITED = ("protocol", "definition")
 BELL_FILE = "bell/ring"
 INTAKE_LOCK = "locks/intake"
 ORDER = "locks/order"  # the next number in the order of adding: a convenience, counted anew if lost
+NUMBERS, NUMBERS_LOCK = "locks/numbers", "locks/review"  # of what waits for a person, given once each
 
 PARKED_WHY = ("blocked", "review", "deferred", "cancelled", "failed", "held", "unreadable")
 MEMORY_STATES = ("queued", "merged", "candidates", "approvals", "rejected")

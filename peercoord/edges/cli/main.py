@@ -31,6 +31,7 @@ COMMANDS = {
     "release": "work:release",
     "check": "work:check",
     "memory": "memory:memory",
+    "review": "review:review",
     "agent": "agent:agent",
     "sync": "sync:sync_",
     "doctor": "doctor:doctor",
