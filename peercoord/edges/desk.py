@@ -20,8 +20,10 @@ from peercoord.core.errors import (
     StorageError,
     UsageError,
 )
+from peercoord.core.limits import DOCUMENT_BYTES
 from peercoord.edges.context import write_instance
 from peercoord.edges.reply import Reply, bar, block, percent, plain
+from peercoord.edges.review import notices
 from peercoord.fs import process
 from peercoord.roles import root as roots
 from peercoord.roles.peer import Peer
@@ -74,6 +76,7 @@ class Desk:
         """Act as the worktree's peer, one call at a time; joins if it is none, or no longer."""
         with self._alone():
             peer = self._member()
+            self.notes += [f"memory bank: {line}" for line in notices.told(self.place, self.root.files)]
             try:
                 yield peer
             except LostError as error:
@@ -341,7 +344,9 @@ class Desk:
             critical: It waits for a person.
         """
         from peercoord.core.memory import contributions, reading
+        from peercoord.roles.bank_store import Store
 
+        store = Store(self.root)
         with self.peer() as peer:
             held = peer.worker.held()
             author = contributions.Author(peer.name, held[0].task if held else "", self.root.clock.now())
@@ -355,9 +360,9 @@ class Desk:
                 kind=kind,
                 critical=critical,
             )
+            store.texts.keep(found.texts)  # before what names them
             for one in found.contributions:
-                path = names.contribution("queued", one.id)
-                self.root.files.publish(path, records.encode(one.raw), durable=True)
+                store.publish(one)
                 peer.worker.reports.contributed(peer.membership.me, one.raw)
                 self.root.event(peer.name, "contributed", id=one.id, file=document)
         self.root.files.ring()
@@ -370,9 +375,16 @@ class Desk:
         from peercoord.core.memory import contributions
 
         name = contributions.check_document(document)
+        place = f"{self.place.worktree}/{names.BANK}"
+        if not os.path.isdir(place):  # it has another name in this project
+            from pathlib import Path
+
+            from peercoord.edges import banking
+
+            place = banking.directory(Path(self.place.project))
         try:
-            with open(f"{self.place.worktree}/{names.BANK}/{name}", "rb") as handle:
-                return handle.read(contributions.FILE_BYTES)
+            with open(f"{place}/{name}", "rb") as handle:
+                return handle.read(DOCUMENT_BYTES)
         except OSError:
             return None
 

@@ -16,6 +16,7 @@ from peercoord.core.door import Answer
 from peercoord.core.errors import EvictedError, PeercoordError, UsageError
 from peercoord.core.schedule import FAULTS
 from peercoord.edges import context
+from peercoord.edges.gathering import Collector
 from peercoord.fs import clock as clocks
 from peercoord.fs import process
 from peercoord.fs.disk import Disk
@@ -64,6 +65,7 @@ class Worktree:
         self._placed = self._seen = _state("")
         self._known: bytes | None = None  # what progress.json holds, as far as it was taken in
         self._refused: dict[str, list[str]] = {}  # by task: what progress.json said that was not taken
+        self._collector = Collector(self.tree, self.place, self._known_session, log)
 
     def place(self) -> Place:
         """Say where this worktree stands now; read again only when ``info.json`` is another one."""
@@ -207,11 +209,19 @@ class Worktree:
     # -- edits by hand ---------------------------------------------------------------------------------------
 
     def pick_up(self) -> float | None:
-        """Act on a changed ``progress.json``: report it, and end the tasks that it says have ended.
+        """Act on a changed ``progress.json``, and collect what lies in ``memory-contributions/``.
 
         Returns:
             Seconds after which to look again; ``None`` if that does not press.
         """
+        try:
+            self._take_report()
+        finally:  # a report that cannot be read holds up no contribution
+            again = self._collector.run()
+        return again
+
+    def _take_report(self) -> None:
+        """Report what ``progress.json`` says, and end the tasks that it says have ended."""
         from peercoord.edges import handwork
         from peercoord.edges.cli import main as cli
         from peercoord.fs.mutex import held
@@ -229,14 +239,13 @@ class Worktree:
             if code:
                 self.log(f"{handwork.NAME}: {err.decode('utf-8', 'replace').strip()}")
             self._known = self._mirror()
-        return None
 
     def _take_edits(self) -> None:
         """Take in what was edited before a call, which will mirror what is published over it."""
         if _state(path(self.tree, "progress.json")) == self._seen:
             return
         try:
-            self.pick_up()
+            self._take_report()
         except PeercoordError as error:
             self.log(f"progress.json: {error.message}")
 
@@ -248,7 +257,7 @@ class Worktree:
 
     def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]:
         """Give what the leader does, and how often."""
-        from peercoord.edges import syncing
+        from peercoord.edges import banking, syncing
         from peercoord.edges.agentctl import command
         from peercoord.roles.archivist import Archivist
         from peercoord.roles.leader import Leadership
@@ -260,11 +269,13 @@ class Worktree:
         publisher = Publisher(Reader(peer.queue, observer.verdict), lambda: leadership.term() is not None)
         archivist = Archivist(root)
         keeper = syncing.Keeper(root, self.tree, command())
+        memory = banking.Keeper(root, self.tree, command())
         return [
             Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2, publisher.rest),
             Duty("clearing up", 15, archivist.litter),
             Duty("archive", 3600, archivist.run),
             Duty("database", root.number("database_seconds"), keeper.run, syncing.LEAST_SECONDS),
+            Duty("memory", root.number("merge_seconds"), memory.run, banking.LEAST_SECONDS, memory.rest),
         ]
 
     def renewed(self) -> bool:

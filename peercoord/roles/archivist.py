@@ -2,7 +2,7 @@
 
 Ages are told by the filesystem's own clock alone, that of a file made now beside what is judged, so no machine's clock
 being wrong makes anything old. Never removed: births, definitions, the newest result of any task, anything of a task
-that is not done, memory contributions, what lies in quarantine.
+that is not done, memory contributions that are not settled, what lies in quarantine.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ class Archivist:
 
     def run(self, _term: int = 0) -> None:
         """Clear away everything whose retention has ended."""
-        old = self._now() - self.root.number("retention_days") * DAY_SECONDS * 10**9
+        now = self._now()
+        old = now - self.root.number("retention_days") * DAY_SECONDS * 10**9
         self.tombstones(old)
         self.results(old)
         for name in self.files.scan(names.EVENTS):
             if name.endswith(".jsonl.1"):
                 self._drop(f"{names.EVENTS}/{name}", old)
+        if self.files.scan(names.LEDGER) or self.files.scan(names.TEXTS):
+            from peercoord.roles.bank_archive import BankArchive  # an agent without a memory bank never needs it
+
+            BankArchive(self.root).run(now, old)
 
     def litter(self, _term: int = 0) -> None:
         """Remove what crashes left in ``tmp/``."""

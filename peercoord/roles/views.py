@@ -146,8 +146,16 @@ class Reader:
         )
 
     def _memory(self) -> Json:
+        """Count what the memory bank holds; ``pending`` is what waits for a merge, not for a person."""
         counts: Json = {state: self._count(f"{names.MEMORY}/{state}") for state in names.MEMORY_STATES}
-        return {"pending": counts["queued"], "conflicts": counts["candidates"], **counts}
+        held = sum(self._members(f"{names.MEMORY}/{state}") for state in ("candidates", "approvals"))
+        last = self._record(names.MERGED).get("last_ok")
+        pending = max(0, counts["queued"] - held)
+        return {"pending": pending, "conflicts": counts["candidates"], **counts, "last_merge": last}
+
+    def _members(self, path: str) -> int:
+        found = (self._record(f"{path}/{name}") for name in self.files.scan(path) if name.endswith(".json"))
+        return sum(len(one["contributions"]) for one in found if isinstance(one.get("contributions"), list))
 
     def _count(self, path: str) -> int:
         return sum(name.endswith(".json") for name in self.files.scan(path))

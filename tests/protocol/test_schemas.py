@@ -115,6 +115,8 @@ PLACES = {
     "<state>": "|".join(names.MEMORY_STATES),
     "<token>": "[A-Za-z0-9]+",
     "<path>": "[^/]+",
+    "<hash>": "[0-9a-f]{64}",
+    "<doc>": r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}\.md",
 }
 for alias, of in (("<dep>", "<id>"), ("<nonce>", "<id>"), ("<peer>", "<id>"), ("<cid>", "<id>"), ("<record>", "<id>")):
     PLACES[alias] = PLACES[of]

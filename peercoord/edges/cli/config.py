@@ -6,7 +6,7 @@ import click
 
 from peercoord.core import ids, names, records
 from peercoord.core.errors import UsageError
-from peercoord.core.limits import DEFAULT_SETTINGS
+from peercoord.core.limits import DEFAULT_SETTINGS, WORDS
 from peercoord.edges.cli.main import Call
 from peercoord.edges.cli.work import json_option
 from peercoord.edges.reply import Reply
@@ -37,8 +37,8 @@ def config(call: Call, key: str, value: str, as_json: bool) -> Reply:  # noqa: A
 
 def _checked(key: str, value: str) -> int | str:
     if isinstance(DEFAULT_SETTINGS[key], str):
-        if value not in ("warn", "refuse"):
-            raise UsageError(f"{key} is warn or refuse, not {ids.shown(value)}")
+        if value not in WORDS[key]:
+            raise UsageError(f"{key} is {' or '.join(WORDS[key])}, not {ids.shown(value)}")
         return value
     number = names.number(value)
     if not number:

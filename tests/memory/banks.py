@@ -1,0 +1,132 @@
+"""For the tests of the memory bank's files: a coordination directory and a bank on one disk that may crash."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from memory.helpers import TECH, texts
+from support.faults import Call, Wrapper
+from support.memory import MemoryDisk
+from support.worlds import World
+
+from peercoord.core import names
+from peercoord.core.memory import markdown
+from peercoord.core.memory.contributions import Contribution
+from peercoord.fs import textmerge
+from peercoord.roles import bank as banks
+from peercoord.roles.bank import Bank, Decider
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.fs.disk import DiskLike
+
+PLACE = "memory-bank"
+ANN = Decider("ann", {"host": "h", "pid": 1})
+
+
+def always() -> bool:
+    return True
+
+
+class Below(Wrapper):
+    """A directory of a disk, as a disk."""
+
+    def around(self, call: Call) -> Any:
+        count = {"link": 2, "rename": 2, "flush": 0}.get(call.name, 1)
+        paths = [f"{PLACE}/{path}" if path else PLACE for path in call.args[:count]]
+        return getattr(self.disk, call.name)(*paths, *call.args[count:])
+
+
+class Scene:
+    """One directory in memory, with a coordination directory and a memory bank in it."""
+
+    def __init__(self, disk: MemoryDisk | None = None, world: World | None = None) -> None:
+        self.disk = disk or MemoryDisk()
+        self.world = world or World.new(self.disk)
+        if disk is None:
+            self.disk.mkdir(PLACE)
+
+    def twin(self) -> Scene:
+        world = self.world.twin()
+        assert isinstance(world.disk, MemoryDisk)
+        return Scene(world.disk, world)
+
+    def bank(self, disk: DiskLike | None = None) -> Bank:
+        """The bank as a new process sees it."""
+        on = disk or self.disk
+        return Bank(self.world.on(on).root, Below(on))
+
+    def write(self, data: bytes | None = TECH, name: str = "techContext.md") -> None:
+        """A person saves a document, or removes it."""
+        path = f"{PLACE}/{name}"
+        if path in self.disk.files():
+            self.disk.unlink(path)
+        if data is not None:
+            self.disk.create(path, data, False)
+
+    def add(self, *ones: Contribution, bases: bytes = TECH) -> None:
+        store = self.bank().store
+        store.texts.keep(texts(bases))
+        for one in ones:
+            store.publish(one)
+
+    def merge(self) -> list[banks.Summary]:
+        return self.bank().merge("leader", always)
+
+    def document(self, name: str = "techContext.md") -> bytes | None:
+        return self.disk.files().get(f"{PLACE}/{name}")
+
+    def state(self, state: str) -> set[str]:
+        return self.bank().store.idents(state)
+
+
+@contextmanager
+def quick(merge3: Merge3) -> Iterator[None]:
+    """Let merges share one directory for git: a thousand of them are played."""
+
+    @contextmanager
+    def shared(git: str = "git") -> Iterator[Merge3]:
+        yield merge3
+
+    before = banks.merger
+    banks.merger = shared  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        banks.merger = before
+    assert textmerge.merger is before
+
+
+def places(scene: Scene) -> dict[str, str]:
+    """Where each contribution is; an assertion fails if one is in two places or named by a broken candidate."""
+    bank = scene.bank()
+    found: dict[str, str] = {}
+    for state in ("queued", "merged", "rejected"):
+        for ident in scene.state(state):
+            assert ident not in found, f"{ident} is {found[ident]} and {state}"
+            found[ident] = state
+    members = Counter(one for waiting in bank.waiting() for one in waiting.candidate.members)
+    for ident, count in members.items():
+        assert count == 1, f"{ident} is in {count} candidates"
+        assert found[ident] == "queued", f"a candidate names {ident}, which is {found.get(ident)}"
+        found[ident] = "candidate"
+    return found
+
+
+def stands(document: bytes, text: str) -> int:
+    """How often a block stands in a document."""
+    return sum(block.text.strip() == text for block in markdown.blocks(document.decode()))
+
+
+def litter(scene: Scene) -> list[str]:
+    return [path for path in scene.disk.files() if path.startswith(("tmp/", f"{PLACE}/."))]
+
+
+def intents(scene: Scene) -> list[str]:
+    return [path for path in scene.disk.files() if path.startswith(names.LEDGER) and path.endswith(".intent")]
+
+
+Act = Callable[[Bank], object]

@@ -1,0 +1,489 @@
+"""The memory bank in its files: merging, deciding, taking back, and what people do to the documents meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from memory.banks import ANN, PLACE, Scene, always, intents, litter, places, quick
+from memory.helpers import LIMITS, TECH, change, note, text_of
+from support.faults import Pausing
+
+from peercoord.core import names, records
+from peercoord.core.errors import LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.core.memory import ledger, sections
+from peercoord.core.memory.progress import Facts, Line
+from peercoord.roles import bank_news
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.core.memory.ledger import Entry
+
+NAME = "techContext.md"
+TOOLS = ("Tech context", "Tools")
+
+
+@pytest.fixture(autouse=True)
+def _shared(merge3: Merge3) -> Iterator[None]:
+    with quick(merge3):
+        yield
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made = Scene()
+    made.write()
+    return made
+
+
+def check_chain(entries: list[Entry]) -> None:
+    assert [one.previous for one in entries] == ["", *(one.id for one in entries[:-1])]
+
+
+class TestMerging:
+    def test_it_merges_moves_and_writes_down(self, scene: Scene) -> None:
+        """MEM-10: what is left is the document, the entry, its texts and the contributions."""
+        one, two = note("- a fact"), note("- another", TOOLS, peer="instance-2", time=1)
+        scene.add(one, two)
+        (summary,) = scene.merge()
+        assert summary.applied == [one.id, two.id] or set(summary.applied) == {one.id, two.id}
+        document = scene.document() or b""
+        assert "- a fact" in text_of(document, *LIMITS)
+        (entry,) = scene.bank().entries(NAME)
+        assert (entry.id, entry.kind, entry.by) == (summary.entry, "merge", "leader")
+        assert (entry.before, entry.after) == (ledger.state(TECH), ledger.state(document))
+        assert places(scene) == {one.id: "merged", two.id: "merged"}
+        assert scene.bank().store.texts.keys() >= {edit.after for edit in entry.edits}
+        assert (litter(scene), intents(scene)) == ([], [])
+
+    def test_nothing_is_written_twice(self, scene: Scene) -> None:
+        scene.add(note("- a fact"))
+        scene.merge()
+        before = scene.disk.files()
+        assert scene.merge() == []
+        scene.add(note("- a fact"))  # the same call, answered again
+        assert scene.merge() == []
+        assert scene.disk.files() == before
+
+    def test_what_is_settled_is_not_merged_again_when_it_is_queued_again(self, scene: Scene) -> None:
+        """MEM-7."""
+        one = note("- a fact")
+        scene.add(one)
+        scene.merge()
+        path = names.contribution("queued", one.id)
+        scene.disk.create(path, records.encode(one.raw), False)
+        scene.write(TECH)
+        scene.merge()
+        assert scene.document() == TECH
+        assert places(scene) == {one.id: "merged"}
+
+    def test_a_conflict_waits_and_what_comes_later_queues_behind_it(self, scene: Scene) -> None:
+        left, right = change("8 MB."), change("6 MB.", peer="instance-2", time=1)
+        behind, beside = note("- later", time=2), note("- beside", TOOLS, time=3)
+        scene.add(left, right, behind, beside)
+        (summary,) = scene.merge()
+        (waits,) = scene.bank().waiting()
+        assert (waits.state, waits.candidate.id) == ("candidates", summary.candidates[0])
+        assert summary.waiting == [behind.id]
+        assert places(scene) == {
+            left.id: "candidate", right.id: "candidate", behind.id: "queued", beside.id: "merged",
+        }  # fmt: skip
+        assert scene.merge() == []
+        assert scene.bank().waiting()[0].made_at == waits.made_at
+
+    def test_critical_ones_go_to_approvals(self, scene: Scene) -> None:
+        """MEM-6."""
+        scene.add(note("- careful", critical=True))
+        scene.merge()
+        assert [one.state for one in scene.bank().waiting()] == ["approvals"]
+        assert scene.bank().waiting("progress.md") == []
+
+    def test_an_author_replaces_what_waits(self, scene: Scene) -> None:
+        old = note("- first thought")
+        new = note("- second thought", time=1, supersedes=(old.id,))
+        scene.add(old, new)
+        scene.merge()
+        assert places(scene) == {old.id: "rejected", new.id: "merged"}
+        why = scene.bank().store.rejection(old.id)
+        assert why["code"] == "superseded"
+        assert b"first" not in (scene.document() or b"")
+
+    def test_a_text_merged_while_its_file_was_edited_stands_once(self, scene: Scene) -> None:
+        old = note("A first thought.")
+        scene.add(old)
+        scene.merge()
+        new = note("A first thought.\n\nAnd a second.", time=1, supersedes=(old.id,))
+        scene.add(new)
+        scene.merge()
+        assert (scene.document() or b"").count(b"A first thought.") == 1
+        assert (scene.document() or b"").count(b"And a second.") == 1
+
+    def test_what_cannot_be_taken_is_rejected_with_the_reason(self, scene: Scene) -> None:
+        one = note("<!-- peercoord: progress -->\nmine")
+        scene.add(one)
+        assert scene.merge()[0].rejected == [one.id]
+        assert places(scene) == {one.id: "rejected"}
+        assert "marks" in scene.bank().store.rejection(one.id)["reason"]
+
+    def test_a_document_is_made(self, scene: Scene) -> None:
+        scene.add(note("- now", (), document="activeContext.md"))
+        scene.merge()
+        assert scene.document("activeContext.md") == b"- now\n"
+
+    def test_capitals_do_not_make_another_document(self, scene: Scene) -> None:
+        scene.add(note("- a fact", document="TECHCONTEXT.md"))
+        scene.merge()
+        assert scene.bank().documents() == [NAME]
+        assert b"- a fact" in (scene.document() or b"")
+
+    def test_a_broken_record_is_set_aside_and_the_others_go_on(self, scene: Scene) -> None:
+        one = note("- a fact")
+        scene.add(one)
+        for name in ("c-broken", "c-other"):
+            scene.disk.create(names.contribution("queued", name), b'{"id": "c-elsewhere"}', False)
+        scene.merge()
+        assert places(scene) == {one.id: "merged"}
+        assert len([p for p in scene.disk.files() if p.startswith("quarantine/") and not p.endswith(".why")]) == 2
+
+    def test_a_document_that_is_not_text_is_left_alone_and_the_others_go_on(self, scene: Scene) -> None:
+        """MEM-13."""
+        scene.write(b"\xff\xfe", "notes.md")
+        scene.add(note("- x", (), document="notes.md"), note("- a fact"))
+        found = {one.document: one for one in scene.merge()}
+        assert "UTF-8" in found["notes.md"].note
+        assert found[NAME].applied
+        assert scene.document("notes.md") == b"\xff\xfe"
+
+    def test_without_the_bank_nothing_is_merged_and_nothing_made(self, scene: Scene) -> None:
+        scene.write(None)
+        scene.disk.rmdir(PLACE)
+        scene.add(note("- a fact"))
+        with pytest.raises(NotFoundError, match="not there"):
+            scene.merge()
+        assert PLACE not in scene.disk.folders()
+
+    def test_a_document_that_someone_took_away_is_not_made_again(self, scene: Scene) -> None:
+        """MEM-17."""
+        scene.add(note("- a fact"))
+        scene.merge()
+        whole = scene.document()
+        scene.write(None)
+        later = note("- later", time=5)
+        scene.add(later)
+        for _ in range(2):
+            (summary,) = scene.merge()
+            assert (summary.waiting, summary.changed) == ([later.id], False)
+            assert scene.document() is None
+        scene.write(whole)
+        scene.merge()
+        assert b"- later" in (scene.document() or b"")
+
+    def test_very_many_are_merged_in_several_entries(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("peercoord.roles.bank_queue.MOST", 4)
+        ones = [note(f"- fact {number}", time=number) for number in range(10)]
+        scene.add(*ones)
+        assert [len(one.applied) for one in scene.merge()] == [4, 4, 2]
+        check_chain(scene.bank().entries(NAME))
+        assert text_of(scene.document() or b"", *LIMITS).endswith("- fact 8\n- fact 9")
+
+    def test_only_the_documents_asked_for(self, scene: Scene) -> None:
+        scene.add(note("- a"), note("- b", (), document="activeContext.md"))
+        assert [one.document for one in scene.bank().merge("leader", always, ["activeContext.md"])] == [
+            "activeContext.md"
+        ]
+        assert scene.document() == TECH
+
+
+class TestDeciding:
+    @pytest.fixture
+    def waiting(self, scene: Scene) -> Scene:
+        scene.add(change("8 MB."), change("6 MB.", peer="instance-2", time=1), note("- behind", time=2))
+        scene.merge()
+        return scene
+
+    def test_approved_is_in_the_document_and_those_behind_follow(self, waiting: Scene) -> None:
+        """MEM-16."""
+        (waits,) = waiting.bank().waiting()
+        entry = waiting.bank().approve(waits.candidate.id, waits.candidate.takes["both"], ANN)
+        assert (entry.kind, entry.by) == ("decision", "ann")
+        assert text_of(waiting.document() or b"", *LIMITS) == "8 MB.\n6 MB."
+        record = waiting.bank().store.decision(entry.id)
+        assert (record["what"], record["by"], record["source"]) == ("approve", "ann", {"host": "h", "pid": 1})
+        assert waiting.bank().waiting() == []
+        waiting.merge()
+        assert set(places(waiting).values()) == {"merged"}
+        check_chain(waiting.bank().entries(NAME))
+
+    def test_keeping_what_stands_settles_it_too(self, waiting: Scene) -> None:
+        (waits,) = waiting.bank().waiting()
+        standing = text_of(TECH, *LIMITS)
+        entry = waiting.bank().approve(waits.candidate.id, standing, ANN)
+        assert entry.before == entry.after
+        assert waiting.document() == TECH
+        assert sorted(places(waiting).values()) == ["merged", "merged", "queued"]
+
+    def test_rejected_goes_with_the_reason(self, waiting: Scene) -> None:
+        """MEM-16."""
+        (waits,) = waiting.bank().waiting()
+        waiting.bank().reject(waits.candidate.id, "neither is right", ANN)
+        assert sorted(places(waiting).values()) == ["queued", "rejected", "rejected"]
+        why = waiting.bank().store.rejection(waits.candidate.members[0])
+        assert (why["code"], why["reason"], why["by"]) == ("decided", "neither is right", "ann")
+        waiting.merge()
+        assert sorted(places(waiting).values()) == ["merged", "rejected", "rejected"]
+
+    def test_a_section_that_changed_since_is_not_decided_on(self, waiting: Scene) -> None:
+        """MEM-9."""
+        (waits,) = waiting.bank().waiting()
+        waiting.write(TECH.replace(b"5 MB", b"7 MB"))
+        with pytest.raises(LostError, match="changed since"):
+            waiting.bank().approve(waits.candidate.id, "x", ANN)
+        waiting.merge()
+        (again,) = waiting.bank().waiting()
+        assert again.candidate.id != waits.candidate.id
+        assert again.candidate.members == waits.candidate.members[:1]
+        assert list(places(waiting).values()).count("queued") == 2
+
+    def test_what_waits_no_longer_cannot_be_decided_on(self, waiting: Scene) -> None:
+        (waits,) = waiting.bank().waiting()
+        waiting.bank().reject(waits.candidate.id, "", ANN)
+        for decide in (waiting.bank().approve, waiting.bank().reject):
+            with pytest.raises(NotFoundError, match="waits"):
+                decide(waits.candidate.id, "x", ANN)
+
+    def test_text_with_markers_is_refused(self, waiting: Scene) -> None:
+        (waits,) = waiting.bank().waiting()
+        with pytest.raises(UsageError, match="markers"):
+            waiting.bank().approve(waits.candidate.id, waits.candidate.proposed, ANN)
+        assert len(waiting.bank().waiting()) == 1
+
+
+class TestUndo:
+    def test_the_document_is_as_it_was(self, scene: Scene) -> None:
+        """MEM-12: and what was taken back does not come again."""
+        one = note("- a fact")
+        scene.add(one)
+        (summary,) = scene.merge()
+        entry = scene.bank().undo(summary.entry, ANN)
+        assert (entry.kind, entry.undoes) == ("undo", summary.entry)
+        assert scene.document() == TECH
+        assert scene.merge() == []
+        assert places(scene) == {one.id: "merged"}
+        assert scene.bank().missing() == []
+        with pytest.raises(LostError, match="before"):
+            scene.bank().undo(summary.entry, ANN)
+
+    def test_what_came_after_stays(self, scene: Scene) -> None:
+        scene.add(note("- one"))
+        (first,) = scene.merge()
+        scene.add(note("- two", time=1), note("- three", TOOLS, time=2))
+        scene.merge()
+        scene.bank().undo(first.entry, ANN)
+        document = scene.document() or b""
+        assert b"- one" not in document
+        assert b"- two" in document
+        assert b"- three" in document
+        check_chain(scene.bank().entries(NAME))
+
+    def test_a_document_that_the_merge_made_goes(self, scene: Scene) -> None:
+        scene.add(note("- now", (), document="activeContext.md"))
+        (summary,) = scene.merge()
+        scene.bank().undo(summary.entry, ANN)
+        assert scene.document("activeContext.md") is None
+        scene.add(note("- again", (), document="activeContext.md", time=4))
+        scene.merge()
+        assert scene.document("activeContext.md") == b"- again\n"
+
+    def test_a_decision_can_be_taken_back(self, scene: Scene) -> None:
+        scene.add(note("- careful", critical=True))
+        scene.merge()
+        (waits,) = scene.bank().waiting()
+        entry = scene.bank().approve(waits.candidate.id, waits.candidate.proposed, ANN)
+        scene.bank().undo(entry.id, ANN)
+        assert scene.document() == TECH
+
+    def test_without_its_backup_it_is_taken_back_section_by_section(self, scene: Scene) -> None:
+        scene.add(note("- a fact"))
+        (summary,) = scene.merge()
+        for path in scene.disk.files():
+            if path.startswith(names.BACKUPS):
+                scene.disk.unlink(path)
+        scene.bank().undo(summary.entry, ANN)
+        assert scene.document() == TECH
+
+    def test_what_is_no_merge_cannot_be_undone(self, scene: Scene) -> None:
+        with pytest.raises(NotFoundError, match="no merge"):
+            scene.bank().undo("e-0123456789abcdef", ANN)
+
+
+class TestVanished:
+    """MEM-12: what a person took out does not come back by itself; it is listed."""
+
+    @pytest.fixture
+    def merged(self, scene: Scene) -> Scene:
+        scene.add(note("- a fact"), note("- another", TOOLS, time=1))
+        scene.merge()
+        return scene
+
+    def test_it_is_listed_before_and_after_the_next_merge_and_restored(self, merged: Scene) -> None:
+        merged.write(TECH)
+        before = merged.bank().missing()
+        assert len(before) == 2
+        merged.merge()
+        assert [one.id for one in merged.bank().missing()] == [one.id for one in before]
+        assert merged.document() == TECH
+        for number, one in enumerate(before, 1):
+            entry = merged.bank().restore(one.id, ANN)
+            assert entry.by == "ann"
+            assert one.contribution.content.encode() in (merged.document() or b"")
+            assert len(merged.bank().missing()) == len(before) - number
+
+    def test_what_is_dismissed_is_listed_no_more(self, merged: Scene) -> None:
+        merged.write(TECH)
+        first, second = merged.bank().missing()
+        merged.bank().dismiss(first.id, "wrong anyway", ANN)
+        assert [one.id for one in merged.bank().missing()] == [second.id]
+        with pytest.raises(NotFoundError):
+            merged.bank().restore(first.id, ANN)
+
+    def test_what_was_only_edited_is_not_missing(self, merged: Scene) -> None:
+        merged.write((merged.document() or b"") + b"\nMore.\n")
+        assert merged.bank().missing() == []
+
+    def test_it_is_not_merged_again_when_the_document_is_as_before_the_merge(self, merged: Scene) -> None:
+        merged.write(TECH)
+        merged.add(note("- new", time=7))
+        merged.merge()
+        document = merged.document() or b""
+        assert b"- new" in document
+        assert b"- a fact" not in document
+
+    def test_what_differs_now_is_not_forced_back(self, scene: Scene) -> None:
+        scene.add(change("8 MB."))
+        scene.merge()
+        scene.write(TECH.replace(b"Uploads are at most 5 MB.", b"No uploads."))
+        (gone,) = scene.bank().missing()
+        with pytest.raises(PeercoordError, match="differs"):
+            scene.bank().restore(gone.id, ANN)
+        assert b"No uploads." in (scene.document() or b"")
+
+
+class TestForeign:
+    def test_a_change_by_someone_unknown_is_written_down(self, scene: Scene) -> None:
+        """MEM-17."""
+        assert scene.bank().foreign() == []
+        scene.add(note("- a fact"))
+        scene.merge()
+        edited = (scene.document() or b"").replace(b"Use ruff.", b"Use ruff and mypy.")
+        scene.write(edited)
+        scene.merge()
+        (entry,) = scene.bank().foreign()
+        assert (entry.by, entry.after) == ("someone", ledger.state(edited))
+        assert [edit.section for edit in entry.edits] == [TOOLS]
+        scene.add(note("- more", time=9))
+        scene.merge()
+        check_chain(scene.bank().entries(NAME))
+        assert b"mypy" in (scene.document() or b"")
+        assert len(scene.bank().foreign()) == 1
+
+    def test_a_change_before_any_merge_is_nobodys_business(self, scene: Scene) -> None:
+        scene.write(TECH + b"\nMine.\n")
+        scene.merge()
+        assert scene.bank().entries() == []
+
+
+class TestProgress:
+    def test_it_is_written_when_it_says_something_else(self, scene: Scene) -> None:
+        """MEM-14."""
+        scene.write(b"# Progress\n\nOurs.\n", "progress.md")
+        facts = Facts(3, 1, 1, 1, 0.4, [Line("instance-1", "working", "2", "API", 0.5)])
+        entry = scene.bank().progress(facts, "leader", always)
+        assert entry
+        assert entry.kind == "progress"
+        document = scene.document("progress.md") or b""
+        assert b"instance-1" in document
+        assert document.startswith(b"# Progress\n\nOurs.\n")
+        assert scene.bank().progress(facts, "leader", always) is None
+        assert scene.bank().progress(Facts(3, 2, 1, 0, 0.7), "leader", always)
+        assert scene.bank().foreign() == []
+
+
+class TestPeopleAtTheSameMoment:
+    def test_whatever_moment_a_person_saves_at_their_text_stands(self, scene: Scene) -> None:
+        """MEM-10: the merge is computed again on what they saved."""
+        one = note("- a fact")
+        scene.add(one)
+        saved = TECH.replace(b"Use ruff.", b"Use ruff, says Ann.")
+        at, met = 0, 0
+        while True:
+            at += 1
+            play = scene.twin()
+            pausing = Pausing(play.disk, at, lambda play=play: play.write(saved))
+            bank = play.bank(pausing)
+            bank.merge("leader", always)
+            if pausing.last is None:
+                break
+            last = pausing.last
+            play.merge()
+            document = play.document() or b""
+            replaced = last.name in ("rename", "sync") and last.path.startswith(PLACE)
+            if not replaced and not (last.name == "create" and last.path.startswith(PLACE)):
+                met += 1
+                assert b"says Ann" in document, last
+            assert places(play) == {one.id: "merged"}, last
+            missing = [gone.contribution.id for gone in play.bank().missing()]
+            assert b"- a fact" in document or missing == [one.id], last
+            assert document.count(b"- a fact") <= 1, last
+        assert met > 20
+
+    def test_a_program_that_writes_all_the_time_is_named(self, scene: Scene) -> None:
+        scene.add(note("- a fact"))
+        count = 0
+        bank = scene.bank()
+        look = bank.files.read
+
+        def read(name: str) -> bytes | None:
+            nonlocal count
+            count += 1
+            scene.write(TECH + f"\n{count}\n".encode())
+            return look(name)
+
+        bank.files.read = read  # type: ignore[method-assign]
+        with pytest.raises(LostError, match="all the time"):
+            bank.merge("leader", always)
+        assert set(places(scene).values()) == {"queued"}
+
+
+class TestNews:
+    def test_what_changed_since(self, scene: Scene) -> None:
+        files = scene.world.files
+        assert bank_news.changes_since(files, 0) == []
+        scene.add(note("- a fact"), note("- b", TOOLS, time=1))
+        scene.merge()
+        found = bank_news.changes_since(files, 0)
+        assert {(one.document, one.section, one.by) for one in found} == {
+            (NAME, LIMITS, "leader"),
+            (NAME, TOOLS, "leader"),
+        }
+        mark = max(one.mark for one in found)
+        assert mark == bank_news.latest(files)
+        assert bank_news.changes_since(files, mark) == []
+        scene.bank().progress(Facts(1, 0, 0, 0, 0.0), "leader", always)
+        assert bank_news.changes_since(files, mark) == []
+        scene.add(note("- c", time=2))
+        scene.merge()
+        assert [one.section for one in bank_news.changes_since(files, mark)] == [LIMITS]
+
+    def test_a_line_for_each_document(self, scene: Scene) -> None:
+        one = note("- a fact")
+        scene.add(one)
+        scene.merge()
+        lines = scene.disk.files()["events/leader.jsonl"].splitlines()
+        (event,) = [raw for raw in map(json.loads, lines) if raw["event"] == "merged"]
+        assert (event["file"], event["sections"], event["contributions"]) == (
+            NAME,
+            [sections.shown(LIMITS)],
+            [one.id],
+        )
