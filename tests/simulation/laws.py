@@ -23,12 +23,23 @@ QUIET = ("tmp/", "events/", "bell/", "locks/", "quarantine/", "progress-reports/
 
 
 class Place:
-    """Where a ticket lies: its kind (the state of the task), its epoch, in whose hands, and the path."""
+    """Where a ticket lies: its kind (the state of the task), its epoch, in whose hands, the path, and which file."""
 
-    __slots__ = ("done", "epoch", "holder", "kind", "path")
+    __slots__ = ("done", "epoch", "holder", "kind", "node", "path")
 
-    def __init__(self, kind: str, epoch: int, holder: str, done: bool, path: str) -> None:
+    def __init__(self, kind: str, epoch: int, holder: str, done: bool, path: str, node: object) -> None:
         self.kind, self.epoch, self.holder, self.done, self.path = kind, epoch, holder, done, path
+        self.node = node
+
+    @property
+    def held(self) -> bool:
+        """It is in somebody's hands, of the living or the departed."""
+        return self.kind in ("peers", "departed")
+
+    @property
+    def last(self) -> tuple[bool, bool, int, int]:
+        """Which of two names of one ticket is the later, but for ties (ASM-10)."""
+        return (self.kind == "done", self.done, self.epoch, 0 if self.kind == "new" else 1 if self.held else 2)
 
 
 class Laws:
@@ -45,6 +56,9 @@ class Laws:
         self.born: dict[str, str] = {}
         self.top: dict[str, int] = {}  # by task: the highest epoch at which it was in a hand
         self.holders: dict[tuple[str, int], str] = {}
+        self.seats: set[tuple[str, int, str]] = set()  # every holding there ever was
+        self.doers: dict[tuple[str, int], str] = {}  # who completed a task at an epoch
+        self.torn: set[str] = set()  # tasks whose ticket once had two names
         self.told: dict[tuple[str, int], str] = {}
         self.finished: dict[str, list[int]] = {}
         self.acknowledged: set[tuple[str, int]] = set()
@@ -68,12 +82,19 @@ class Laws:
             if not path.startswith("births/"):
                 return
         if call == "rename" and "/beat~" in path:
-            self.beats[client.me] = self.sea.baton.now
+            self._beat(client, path)
             return
         self._zombie(client, call, paths)
         self._peers()
         self._tickets()
         self._leader()
+
+    def _beat(self, client: Client, path: str) -> None:
+        """A heartbeat was renamed: by its own peer to the next number, or by someone who challenges it."""
+        home, _, name = path.rpartition("/")
+        beat = names.parse_beat(name)
+        if home == f"peers/{client.me}" and beat and beat[1] is None:
+            self.beats[client.me] = self.sea.baton.now
 
     def _whole(self, path: str) -> None:
         node = self.sea.truth.top
@@ -140,13 +161,13 @@ class Laws:
                 yield from _tickets_in(folder, "ready", level, f"queue/ready/{level}/{block}")
         for shard, folder in _folders(queue.get("done")):
             for name in folder.entries:
-                yield name, Place("done", 0, "", False, f"queue/done/{shard}/{name}")
+                yield name, Place("done", 0, "", False, f"queue/done/{shard}/{name}", folder.entries[name])
 
     def _in_new(self) -> Iterator[tuple[str, Place]]:
-        for name in self.sea.entries("queue/new") or ():
+        for name, node in (self.sea.entries("queue/new") or {}).items():
             both = names.parse_new(name)
             if both and self.born.get(both[0]) == both[1]:
-                yield both[0], Place("new", 0, "", False, f"queue/new/{name}")
+                yield both[0], Place("new", 0, "", False, f"queue/new/{name}", node)
 
     def _in_hands(self) -> Iterator[tuple[str, Place]]:
         for kind in ("peers", "departed"):
@@ -168,14 +189,33 @@ class Laws:
         found = self._found()
         for task in self.born:
             places = found.get(task, [])
-            if len(places) != 1:
-                raise ViolationError(f"task {task} has {len(places)} tickets: {[p.path for p in places]} (INV-1)")
+            if len(places) != 1 or task in self.torn:
+                self._of_several(task, places)
+                continue
             before, now = self.places.get(task), places[0]
             if before is None or before.path != now.path:
                 self._moved(task, before, now)
                 self.places[task] = now
         for task in found.keys() - self.born.keys():
             raise ViolationError(f"{found[task][0].path} stands for no task")
+
+    def _of_several(self, task: str, places: list[Place]) -> None:
+        """A ticket that has, or had, two names: it is one file, the latest of its names never falls (ASM-10)."""
+        if len({id(place.node) for place in places}) != 1:
+            raise ViolationError(f"task {task} has {len(places)} tickets: {[p.path for p in places]} (INV-1)")
+        self.torn.add(task)
+        before, now = self.places.get(task), max(places, key=lambda place: place.last)
+        if before is not None and now.last < before.last and not self.reopening:
+            raise ViolationError(f"the ticket of task {task} fell from {before.path} to {now.path} (ASM-10)")
+        self.places[task] = now
+        for place in places:
+            if place.held:
+                self.seats.add((task, place.epoch, place.holder))
+                self.top[task] = max(self.top.get(task, 0), place.epoch)
+            if place.done and self.doers.setdefault((task, place.epoch), place.holder) != place.holder:
+                raise ViolationError(f"task {task} was completed twice at epoch {place.epoch} (INV-4)")
+            if place.done and place.epoch not in self.finished.setdefault(task, []):
+                self.finished[task].append(place.epoch)
 
     def _moved(self, task: str, before: Place | None, now: Place) -> None:
         if before is None:
@@ -189,11 +229,11 @@ class Laws:
             self._done(task, before)
         elif now.epoch < before.epoch:
             raise ViolationError(f"the epoch of task {task} fell: {before.path}, {now.path} (INV-3)")
-        if now.kind in ("peers", "departed"):
+        if now.held:
             self._held(task, before, now)
 
     def _held(self, task: str, before: Place, now: Place) -> None:
-        if before.holder == now.holder and before.kind in ("peers", "departed"):
+        if before.holder == now.holder and before.held:
             if before.epoch != now.epoch:
                 raise ViolationError(f"{now.holder} changed the epoch of task {task} in its own hands")
         elif now.epoch <= self.top.get(task, 0):
@@ -204,32 +244,37 @@ class Laws:
         owner = self.holders.setdefault((task, now.epoch), now.holder)
         if owner != now.holder:
             raise ViolationError(f"{owner} and {now.holder} both hold task {task} at epoch {now.epoch} (INV-2)")
+        self.seats.add((task, now.epoch, now.holder))
         if now.done and not before.done:
             self.finished.setdefault(task, []).append(now.epoch)
+            self.doers[task, now.epoch] = now.holder
 
     def _done(self, task: str, before: Place) -> None:
-        if before.kind in ("peers", "departed"):
+        if before.held:
             if not before.done:
                 self.finished.setdefault(task, []).append(before.epoch)
+                self.doers[task, before.epoch] = before.holder
             if names.result(task, before.epoch, "done") not in self.sea.truth.files():
                 raise ViolationError(f"task {task} is done at epoch {before.epoch} without a result (INV-6)")
 
     def _leader(self) -> None:
-        found = [(f"queue/leader/{n}", n) for n in self.sea.entries("queue/leader") or ()]
+        found = [(f"queue/leader/{name}", node) for name, node in (self.sea.entries("queue/leader") or {}).items()]
         for kind in ("peers", "departed"):
             for home, folder in _folders_of(self.sea.entries(kind)):
-                found += [(f"{kind}/{home}/{n}", n) for n in folder.entries if n.startswith("leader~")]
-        if len(found) != 1:
+                tickets = [(name, node) for name, node in folder.entries.items() if name.startswith("leader~")]
+                found += [(f"{kind}/{home}/{name}", node) for name, node in tickets]
+        if len({id(node) for _, node in found}) != 1:
             raise ViolationError(f"leader's tickets: {[path for path, _ in found]} (INV-7)")
-        term = names.parse_leader(found[0][1])
-        if term is None or term < self.term:
-            raise ViolationError(f"the term fell from {self.term} to {found[0][0]} (INV-7)")
+        term = max(names.parse_leader(path.rpartition("/")[2]) or 0 for path, _ in found)
+        if term < self.term:
+            raise ViolationError(f"the term fell from {self.term} to {found} (INV-7)")
         self.term = term
 
     # -- what peers are told ---------------------------------------------------------------------------------
 
     def at_rest(self) -> None:
         """Look at the whole, once everything was repaired."""
+        self._untorn()
         for task, place in self.places.items():
             if place.kind in ("departed", "new"):
                 raise ViolationError(f"at rest: the ticket of task {task} lies at {place.path}")
@@ -243,17 +288,26 @@ class Laws:
             if any(name.startswith("leader~") for name in folder.entries):
                 raise ViolationError(f"at rest: the leader's ticket lies in departed/{home}")
 
+    def _untorn(self) -> None:
+        """A ticket that had two names may have two still, both set aside at one epoch; one is taken away here."""
+        found = self._found()
+        for task in self.torn:
+            if any(place.kind != "parked" for place in found[task][1:]):
+                raise ViolationError(f"at rest: task {task} lies at {[place.path for place in found[task]]} (ASM-10)")
+            for place in found[task][1:]:
+                self.sea.truth.unlink(place.path)
+
     def says_holding(self, me: Incarnation, ticket: Ticket) -> None:
         """A peer was told that it holds a task: nobody else may ever have been told so of that epoch."""
         owner = self.told.setdefault((ticket.task, ticket.epoch), str(me))
         if owner != str(me):
             raise ViolationError(f"{owner} and {me} were both told that they hold {ticket} (INV-2)")
-        if self.holders.get((ticket.task, ticket.epoch)) != str(me):
+        if (ticket.task, ticket.epoch, str(me)) not in self.seats:
             raise ViolationError(f"{me} was told that it holds {ticket}, and never did (INV-2)")
 
     def says_done(self, me: Incarnation, task: str, epoch: int) -> None:
         """A peer was told that it completed a task."""
-        if epoch not in self.finished.get(task, ()) or self.holders.get((task, epoch)) != str(me):
+        if epoch not in self.finished.get(task, ()) or self.doers.get((task, epoch)) != str(me):
             raise ViolationError(f"{me} was told that it completed task {task} at epoch {epoch}, and did not (INV-4)")
         done = {e for t, e in self.acknowledged if t == task} | {epoch}
         if len(done) > 1 and not self.reopening:
@@ -264,7 +318,7 @@ class Laws:
         """A peer was told that a task is not its own, when it wanted to complete it."""
         place = self.places.get(task)
         epochs = self.finished.get(task)
-        mine = epochs is not None and self.holders.get((task, epochs[-1])) == str(me)
+        mine = epochs is not None and self.doers.get((task, epochs[-1])) == str(me)
         present = str(me) in (self.sea.entries("peers") or {})  # else it is told that it was evicted, or nearly
         if mine and present and place and (place.kind == "done" or place.done):
             raise ViolationError(f"{me} completed task {task}, and was told that it is not its own (CMP-3)")
@@ -284,8 +338,10 @@ class Laws:
         self.joined[me.peer] = str(me)
 
     def says_evicted(self, who: Incarnation) -> None:
-        """A peer was told that it evicted another: from now on that one moves nothing."""
-        self.fenced.add(str(who))
+        """A peer was told that it evicted another: from now on that one moves nothing, or from the seal on."""
+        departed = _folders_of(self.sea.entries("departed"))
+        if not any(home.startswith(f"{who}~") and "claims" in folder.entries for home, folder in departed):
+            self.fenced.add(str(who))
 
     def silent_for(self, who: Incarnation) -> float:
         """Seconds since a peer's last heartbeat, without the time in which nobody could have beaten."""
@@ -303,7 +359,7 @@ def _tickets_in(folder: Folder, kind: str, holder: str, path: str) -> Iterator[t
     for name, node in folder.entries.items():
         ticket = names.parse_ticket(name) if isinstance(node, Inode) else None
         if ticket:
-            yield ticket.task, Place(kind, ticket.epoch, holder, ticket.done, f"{path}/{name}")
+            yield ticket.task, Place(kind, ticket.epoch, holder, ticket.done, f"{path}/{name}", node)
 
 
 def _folders(node: Folder | Inode | None) -> list[tuple[str, Folder]]:

@@ -330,7 +330,7 @@ class Life:
             fits = str(ticket) in then and request.incarnation == str(self.me.me)
             if ticket.task == task and ticket in self.stood and not fits:
                 raise ViolationError(
-                    f"a request made for {sorted(then)} of {request.incarnation} ends {ticket} of {self.me.me}"
+                    f"a request made for {sorted(then)} of {request.incarnation} ends {ticket} of {self.me.me} (BOX-3)"
                 )
             if ticket.task == task and request.verb == "release":
                 self.release(ticket)

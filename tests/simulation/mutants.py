@@ -137,11 +137,11 @@ def silence_without_a_challenge() -> list[Patch]:
     """Evict whoever was silent for so long, without asking it."""
 
     def by_activity(silence: liveness.Silence, ttl: float, _patience: float) -> liveness.Verdict:
-        if silence.still.looks > 1 and silence.still.seconds() >= ttl / 3:
+        if silence.still.proven(ttl):
             return liveness.Verdict(liveness.DEAD, "it is silent")
         return liveness.Verdict(liveness.ALIVE, "it beats")
 
-    return [(liveness, "by_activity", by_activity)]
+    return [(liveness, "by_activity", by_activity), (Observer, "_settle", lambda _self, _sight: True)]
 
 
 # -- claiming and completing -------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ filesystems; never older than what this client has seen or done itself. Further,
 - a listing taken while files move may miss a live one, or show it under both names;
 - a client may go on reaching a peer's directory, for seconds after it was moved, under its old path;
 - a call may be refused, or done and then answered with an error;
-- the second of two clients that rename one source to one target may be told that it won as well.
+- the second of two clients that rename one source to one target may be told that it won as well;
+- a machine that dies in the midst of a rename may leave the file under both names.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Weather:
     both_win = 0.0  # the second of two equal renames is told that it won
     crash = 0.0  # the process dies before, after or in the midst of the call
     crashes = 0  # how often that may happen in one run
+    both_names = 0.0  # a machine dies in the midst of a rename, and leaves both names; 1: it dies nowhere else
     pause = 0.0  # the process stands still before the call
+    dither = 0.0  # a person's process stands still before a rename
+    asleep = 0.0  # it stands still for so long that it is taken for dead
     outage = 0.0  # the file server stands still for everybody
 
     def calm(self) -> None:
@@ -136,6 +140,18 @@ class Sea:
             self.moved[source] = (target, self.baton.now)
         return True
 
+    def both(self, paths: tuple[str, ...]) -> bool:
+        """Leave a file under both names of a rename.
+
+        Returns:
+            Whether that came about; ``False`` if it was not there, is a directory, or the other name was taken.
+        """
+        try:
+            self.truth.link(*paths)
+        except OSError:
+            return False
+        return True
+
 
 class Client:
     """The disk of one actor.
@@ -176,7 +192,8 @@ class Client:
         self._call("link", (source, target), lambda p: self.sea.truth.link(p[0], p[1]))
 
     def rename(self, source: str, target: str) -> None:
-        self._call("rename", (source, target), lambda p: self.sea.rename(self, p[0], p[1]))
+        both = self.sea.both if self.sea.weather.both_names and not source.startswith("tmp/") else None
+        self._call("rename", (source, target), lambda p: self.sea.rename(self, p[0], p[1]), both)
 
     def unlink(self, path: str) -> None:
         self._call("unlink", (path,), lambda p: self.sea.truth.unlink(p[0]))
@@ -211,7 +228,7 @@ class Client:
         sea.baton.step(self.actor)
         weight = WEIGHTS.get(name, 0.5)
         self._delays(weight)
-        end = self._crashes(weight)
+        end = self._crashes(weight, torn is not None)
         if end == "before" or (end == "torn" and torn is None):
             raise self._die()
         looks = name in LOOKS
@@ -242,18 +259,24 @@ class Client:
         sea, weather = self.sea, self.sea.weather
         if weather.pause and sea.chance.random() < weather.pause * weight:
             sea.baton.sleep(self.actor, sea.chance.choice((2.0, 20.0, 200.0)) * sea.chance.random())
+        if weather.dither and weight > 3.0 and not self.me and sea.chance.random() < weather.dither:
+            sea.baton.sleep(self.actor, 20.0 * sea.chance.random())
+        if weather.asleep and sea.chance.random() < weather.asleep:
+            sea.baton.sleep(self.actor, 300.0 + 100.0 * sea.chance.random())
         if weather.outage and sea.chance.random() < weather.outage and sea.until <= sea.baton.now:
             sea.until = sea.baton.now + 300.0 + 900.0 * sea.chance.random()
             sea.outages.append((sea.baton.now, sea.until))
         while sea.until > sea.baton.now:
             sea.baton.sleep(self.actor, sea.until - sea.baton.now + 0.05 * sea.chance.random())
 
-    def _crashes(self, weight: float) -> str:
+    def _crashes(self, weight: float, tears: bool) -> str:
         sea, weather = self.sea, self.sea.weather
         if not weather.crash or not weather.crashes or sea.chance.random() >= weather.crash * weight:
             return ""
+        if weather.both_names == 1.0 and not tears:
+            return ""
         weather.crashes -= 1
-        return sea.chance.choice(("before", "after", "torn"))
+        return sea.chance.choice(("before", "after", "torn", "torn", "torn") if tears else ("before", "after"))
 
     def _die(self) -> Crashed:
         self.actor.dead = True

@@ -77,6 +77,7 @@ def test_seeds_cover_every_kind_of_run() -> None:
     assert {world.faults.partition(":")[0] for world in worlds} == {*THEMES, "anything"}
     faults = {fault.partition("=")[0].strip() for w in worlds for fault in w.faults.partition(":")[2].split(",")}
     assert faults >= {"crash", "pause", "stale_stat", "stale_list", "follow", "unanswered", "refused", "full", "outage"}
+    assert faults >= {"both_names", "both_win", "torn_listing", "asleep", "dither"}
 
 
 def test_a_seed_that_fails_tells_its_story() -> None:
@@ -84,7 +85,7 @@ def test_a_seed_that_fails_tells_its_story() -> None:
     assert "seed 0 (" in story
     assert "(INV-1)" in story
     assert "rename " in story
-    assert story.endswith("python -m simulation.sweep --trace 0")
+    assert story.endswith("again: PEERCOORD_SEED=0 pytest tests/simulation -k one_seed")
 
 
 def test_what_fails_in_one_thread_ends_the_run() -> None:

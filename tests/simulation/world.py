@@ -31,7 +31,7 @@ KINDS = (("coherent", 25), ("local", 25), ("network", 35), ("refusing", 10), ("w
 STEPS = ("request", "work", "end", "again", "report", "beat", "tidy", "evict", "lead", "usurp", "leave", "ask", "watch")
 ALWAYS = {"request": 2.0, "work": 4.0, "end": 2.0}
 DEEDS = ("add", "edit", "cancel", "reopen", "reassign", "reassign")
-THEMES = ("zombies", "graph", "meddling", "door", "lives")
+THEMES = ("zombies", "graph", "meddling", "door", "lives", "reopening", "torn")
 NEVER = {
     "coherent": ("tidy", "watch"),
     "local": ("watch",),
@@ -110,7 +110,7 @@ class World:
         self.names = [f"p{number}" for number in range(chance.choice((2, 2, 2, 3, 3, 4)))]
         self.tasks = [f"t{number}" for number in range(chance.choice((1, 1, 2, 3, 5)))]
         self.density = 0.5
-        self.actions = 14 if watching else chance.randint(4, 14)
+        self.actions = 40 if watching else chance.randint(4, 14)
         self.rest = 60.0 if watching else chance.choice((0.01, 1.0, 20.0))
         self.doings = chance.choice((0, 0, 1, 2))
         self.deeds = chance.sample(DEEDS, k=2)
@@ -120,12 +120,13 @@ class World:
         favourites = chance.sample(STEPS, k=3)
         getattr(self, f"_{self.kind}")(self.storm)
         theme = chance.choice((*THEMES, *(("graph",) * 3 if self.kind == "coherent" else ()), "", ""))
-        if theme and not watching:
+        theme = "" if watching else theme
+        if theme:
             favourites = getattr(self, f"_{theme}")(self.storm)
         weights = {step: ALWAYS.get(step, 0.0) or chance.choice((0.0, 0.0, 1.0)) for step in STEPS}
-        weights |= dict.fromkeys(favourites, FAVOURITE)
+        weights |= dict.fromkeys(favourites, FAVOURITE * 3 / len(favourites))
         if watching:
-            weights |= {"watch": 12.0, "leave": 0.2}
+            weights |= {"watch": 30.0, "leave": 0.2}
         weights |= dict.fromkeys(NEVER[self.kind], 0.0)
         self.menu = (list(weights), list(weights.values()))
         self.needs = {
@@ -170,6 +171,25 @@ class World:
         weather.stale_list = weather.stale_list and 20.0
         return ("leave", "evict")
 
+    def _reopening(self, weather: Weather) -> tuple[str, ...]:
+        """What was done is taken up again, by two who may both have the mutex."""
+        self.tasks = self.tasks[:1]
+        self.names = self.names[:2]
+        self.doings, self.people, self.deeds = 12, 3, ["reopen"]
+        self.mutex = self.chance.random() < 0.2
+        self.completing, self.actions, self.rest = 0.98, 24, 0.5
+        weather.stale_list, weather.pause, weather.crashes, weather.dither = 0.0, 0.0, 0, 0.3
+        return ("work",)
+
+    def _torn(self, weather: Weather) -> tuple[str, ...]:
+        """Machines die in the midst of a rename, and leave both names."""
+        self.tasks, self.density = self.tasks[:2], 0.0
+        self.completing, self.actions = 0.2, 14
+        weather.both_names = 1.0 if weather.crash else 0.0
+        weather.crash, weather.crashes = weather.crash and 0.03, 8
+        weather.pause = weather.pause and 0.01
+        return ("work", "request")
+
     def _coherent(self, weather: Weather) -> None:
         weather.torn_listing = self.chance.choice((0.0, 0.3))
         weather.pause = self.chance.choice((0.0, 0.01, 0.03))
@@ -186,6 +206,7 @@ class World:
         weather.follow = self.chance.choice((0.0, 2.0, 16.0, 16.0))
         weather.unanswered = self.chance.choice((0.0, 0.0, 0.02, 0.1))
         weather.both_win = self.chance.choice((0.0, 0.5))
+        weather.both_names = self.chance.choice((0.0, 0.0, 0.0, 0.5))
 
     def _refusing(self, weather: Weather) -> None:
         self._local(weather)
@@ -197,6 +218,11 @@ class World:
         weather.crash, weather.crashes = 0.002, self.chance.choice((0, 1))
         weather.pause = self.chance.choice((0.0, 0.01))
         weather.outage = self.chance.choice((0.0, 0.005, 0.01))
+        weather.stale_list = self.chance.choice((0.0, 2.0, 30.0, 30.0))
+        weather.unanswered = self.chance.choice((0.0, 0.0, 0.05))
+        weather.refused = self.chance.choice((0.0, 0.0, 0.02))
+        weather.asleep = self.chance.choice((0.0, 0.002, 0.005))
+        weather.outage = weather.outage and self.chance.choice((0.0, weather.outage))
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -236,7 +262,7 @@ class World:
         for need in claim.definition.dependencies:
             if self.laws.places[need].kind != "done":
                 raise ViolationError(
-                    f"task {claim.task} was given out while task {need} is at {self.laws.places[need].path}"
+                    f"task {claim.task} was given out while task {need} is at {self.laws.places[need].path} (CLM-5)"
                 )
 
     # -- at rest ---------------------------------------------------------------------------------------------
