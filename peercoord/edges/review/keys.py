@@ -8,6 +8,7 @@ Ctrl-C, a hang-up and a termination put the terminal back first.
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import sys
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 QUIT = "q"
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
-_ESCAPE = b"\x1b"
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[ -NP-Z\\-~])")
+_BEGUN = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|O)?$")
+_PIECE_SECONDS = 0.1
 
 
 def interactive() -> bool:
@@ -52,15 +55,33 @@ def key(show: Callable[[], None], known: Collection[str] = ()) -> str:
                 os.read(woken, 1024)
                 show()
                 continue
-            try:
-                typed = os.read(terminal, 1024)
-            except OSError:
+            typed = _typed(terminal)
+            if typed is None:
                 return QUIT
-            if not typed:
-                return QUIT
-            pressed = typed[:1].decode("ascii", "replace").lower()
-            if not typed.startswith(_ESCAPE) and (not known or pressed in known):  # an arrow key is a row of bytes
+            pressed = typed[:1].lower()
+            if pressed and (not known or pressed in known):
                 return pressed
+
+
+def _typed(terminal: int) -> str | None:
+    """Read what was typed, without arrow and function keys: rows of characters, none of them meant.
+
+    Over a slow line such a row comes in pieces.
+
+    Returns:
+        The characters, perhaps none; ``None`` at the end of the input.
+    """
+    typed = b""
+    while True:
+        try:
+            more = os.read(terminal, 1024)
+        except OSError:
+            return None
+        typed += more
+        if not more:
+            return None
+        if not _BEGUN.search(typed) or not select.select([terminal], [], [], _PIECE_SECONDS)[0]:
+            return _BEGUN.sub(b"", _SEQUENCE.sub(b"", typed)).decode("ascii", "replace")
 
 
 def yes(question: str) -> bool:

@@ -47,6 +47,10 @@ class Pile:
         """Everything that waits, oldest first; merged text that is gone after it."""
         return [self.view(ident) for ident in (*self.waiting, *self.missing)]
 
+    def holds(self, ident: str) -> bool:
+        """Tell whether something waits."""
+        return ident in self.waiting or ident in self.missing
+
     def view(self, ident: str) -> View:
         """Give what is shown of one thing that waits."""
         number = self.numbers.get(ident, 0)
@@ -66,7 +70,7 @@ class Pile:
             ident = next((one for one, given in self.numbers.items() if given == number), "")
             if not ident:
                 raise NotFoundError(f"nothing was ever listed as {ids.shown(word)}", _LIST)
-            if ident not in self.waiting and ident not in self.missing:
+            if not self.holds(ident):
                 raise NotFoundError(f"#{number} ({ident}) waits no more: decided, or made void since", _LIST)
             return self.view(ident)
         return self.view(pick(word, (*self.waiting, *self.missing), "waits"))

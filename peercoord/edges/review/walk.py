@@ -81,11 +81,10 @@ class Walk:
                 return None
             try:
                 done = self._act(pile, view, pressed)
-            except LostError as error:
-                self._trouble(error)
-                return Done(view, PENDING, "it changed meanwhile")
             except PeercoordError as error:
                 self._trouble(error)
+                if isinstance(error, LostError) or not self.fresh().holds(view.ident):
+                    return Done(view, PENDING, "settled or changed meanwhile")
                 done = None
             if done:
                 return done

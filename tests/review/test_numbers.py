@@ -1,0 +1,84 @@
+"""A number means what was shown beside it, for good."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from review.conftest import Scene
+
+from peercoord.core import names
+from peercoord.core.errors import NotFoundError, UsageError
+from peercoord.edges.review.numbers import Numbers
+from peercoord.edges.review.pile import Pile, pick
+from peercoord.roles.bank import Decider
+
+
+def pile(scene: Scene) -> Pile:
+    return Pile(scene.bank, scene.bank.root, str(scene.project.state))
+
+
+def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
+    """A decided, B listed anew under another number: what was typed for A hits nothing."""
+    first = scene.clash()
+    assert scene.numbers() == {first: 1}
+    scene.bank.reject(first, "no", Decider("Ada"))
+    second = scene.clash((40, 50))
+    assert scene.numbers() == {second: 2}
+    for word in ("1", "#1"):
+        with pytest.raises(NotFoundError, match=f"{first}.*waits no more"):
+            pile(scene).find(word)
+    assert pile(scene).find("#2").ident == second
+    with pytest.raises(NotFoundError, match="ever listed"):
+        pile(scene).find("3")
+
+
+def test_what_one_list_showed_holds_for_whoever_lists_next(scene: Scene) -> None:
+    later = scene.critical()
+    assert scene.numbers() == {later: 1}
+    earlier = scene.clash()
+    assert scene.numbers() == {later: 1, earlier: 2}
+    assert pile(scene).find("1").ident == later
+
+
+def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None:
+    code = (
+        "import sys\nfrom peercoord.roles.root import open_root\nfrom peercoord.edges.review.numbers import Numbers\n"
+        "state = sys.argv[1]\nnumbers = Numbers(open_root(state), state)\n"
+        "for count in range(1, 21): print(sorted(numbers.give([f'k-{n}' for n in range(count)]).items()))\n"
+    )
+    words = [sys.executable, "-c", code, str(scene.project.state)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env) for _ in range(4)]
+    said = [one.communicate()[0] for one in running]
+    last = {text.splitlines()[-1] for text in said}
+    assert len(last) == 1
+    found = Numbers(scene.bank.root, str(scene.project.state)).read()
+    assert sorted(found.values()) == list(range(1, 21))
+
+
+def test_where_nothing_can_be_written_there_are_no_numbers_but_all_else(scene: Scene) -> None:
+    ident = scene.clash()
+    (scene.project.state / names.NUMBERS_LOCK).mkdir()
+    assert scene.numbers() == {ident: None}
+    assert pile(scene).find(ident[:8]).called == ident
+
+
+def test_a_prefix_names_one_or_none(scene: Scene) -> None:
+    known = ["k-0123456789abcdef", "k-0123ffffffffffff", "e-0123456789abcdef"]
+    assert pick("k-01234", known, "waits") == known[0]
+    with pytest.raises(UsageError, match="too short"):
+        pick("k-0123", known, "waits")
+    with pytest.raises(UsageError, match="too short"):
+        pick("e-", known, "waits")
+    with pytest.raises(NotFoundError):
+        pick("k-9999", known, "waits")
+
+
+def test_broken_lines_in_the_file_are_passed_over(scene: Scene) -> None:
+    (scene.project.state / names.NUMBERS).write_bytes(b"7 k-aaaa\n\xff\xfe\nx y z\n-1 k-b\n8 ../../etc\n")
+    ident = scene.clash()
+    assert scene.numbers()[ident] == 8
