@@ -184,7 +184,7 @@ class Database:
 
         def work(again: Sight) -> list[Entry]:
             self._require(again.term, term, leads)
-            meetings = self._meet(self.ours.look(), again, fresh)
+            meetings = self.ours.flushed(self._meet(self.ours.look(), again, fresh))
             return [entry for entry in map(_entry, meetings) if entry]
 
         outcome.refused += self.store.change(term, work)

@@ -12,14 +12,16 @@ from __future__ import annotations
 from contextlib import suppress
 
 from peercoord.core import ids, names, records, sync, tickets
-from peercoord.core.errors import BrokenFileError
+from peercoord.core.errors import BrokenFileError, StorageError
+from peercoord.fs.files import parent
 from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from peercoord.core.records import Definition, Json
+    from peercoord.roles.database import Meeting
     from peercoord.roles.queue import Queue
 
 _PARKED = {"held": sync.HELD, "review": sync.REVIEW, "deferred": sync.DEFERRED, "cancelled": sync.CANCELLED}
@@ -160,6 +162,28 @@ class Ours:
         """Say when a definition was last changed, as it stands in a mark; empty if the file is not there."""
         seen = self.files.stat(names.definition(task))
         return f"{seen.modified_ns}.{seen.size}" if seen else ""
+
+    def flushed(self, meetings: Sequence[Meeting]) -> list[Meeting]:
+        """Flush the directories in which tickets lie, before their epochs go where they outlast a power cut.
+
+        Else a claim may be lost with the power, and the epoch that the other list knows be given out a second time.
+
+        Returns:
+            The meetings whose tickets have not moved on meanwhile; the others come again with the next sync.
+        """
+        homes = {meeting.task: parent(meeting.mark.partition(" ")[0]) for meeting in meetings if _was_held(meeting)}
+        there = {home: self._flush(home) for home in set(homes.values())}
+        return [meeting for meeting in meetings if meeting.task not in homes or there[homes[meeting.task]]]
+
+    def _flush(self, home: str) -> bool:
+        """Flush a directory; ``False`` if it is gone."""
+        try:
+            self.files.sync(home)
+        except StorageError as error:
+            if error.code != "enoent":
+                raise
+            return False
+        return True
 
     def _reported(self, task: str, place: Place) -> str:
         entry = self.reports.entry(place.holder, names.Ticket(task, place.epoch)) or {}
@@ -303,6 +327,11 @@ class Ours:
                 if (event.get("event"), str(event.get("task")), event.get("epoch")) == ("claimed", task, epoch):
                     return str(event.get("at"))
         return None
+
+
+def _was_held(meeting: Meeting) -> bool:
+    """Tell whether a task was in anybody's hands, so that an epoch of it is told."""
+    return bool(meeting.ours.get("claims"))
 
 
 def shared(definition: Definition) -> Json:

@@ -245,3 +245,58 @@ def test_a_leadership_on_its_way_is_asked_for_again(lists: Lists) -> None:
     lists.root.files.remove(names.leader(names.LEADER, 0))
     with pytest.raises(LostError, match="changing hands"):
         term_now(lists.root)
+
+
+# -- epochs that leave -------------------------------------------------------------------------------------------
+
+
+class Flushing(Wrapper):
+    """A disk that notes which directories were flushed."""
+
+    def __init__(self, disk: Any) -> None:
+        super().__init__(disk)
+        self.flushed: list[str] = []
+        self.gone = ""
+
+    def around(self, call: Call) -> Any:
+        if call.name == "sync":
+            self.flushed.append(call.path)
+            if call.path == self.gone:
+                raise FileNotFoundError(2, "gone", call.path)
+        return call.run()
+
+
+def test_a_claim_is_flushed_before_its_epoch_is_written_there(place: Path) -> None:
+    """Lost with the power, the same epoch would be given out again, and the list would know both."""
+    lists = Lists(place)
+    lists.plain((1, "A"), (2, "B"), (3, "C"))
+    lists.sync()
+    worker = lists.join()
+    worker.request()
+    disk = Flushing(lists.disk)
+    late = Lists(place, disk)
+    seen: list[tuple[str, list[str]]] = []
+    with statements(lambda said: seen.append((said, list(disk.flushed)))):
+        late.sync()
+    writes = [flushed for said, flushed in seen if said.startswith("INSERT INTO instance_assignments")]
+    assert writes
+    assert all(names.claims_dir(worker.home) in flushed for flushed in writes)
+    assert lists.sql("SELECT epoch FROM instance_assignments WHERE task_id = 1") == [(1,)]
+    disk.flushed.clear()
+    lists.queue.edit("2", title="B here")
+    late.sync()
+    assert disk.flushed.count(names.claims_dir(worker.home)) == 0  # nobody had task 2
+
+
+def test_what_moved_on_meanwhile_waits_for_the_next_sync(place: Path) -> None:
+    lists = Lists(place)
+    lists.plain((1, "A"))
+    lists.sync()
+    worker = lists.join()
+    worker.request()
+    disk = Flushing(lists.disk)
+    disk.gone = names.claims_dir(worker.home)
+    Lists(place, disk).sync()
+    assert lists.sql("SELECT epoch FROM instance_assignments") == []
+    lists.sync()
+    assert lists.sql("SELECT epoch FROM instance_assignments") == [(1,)]
