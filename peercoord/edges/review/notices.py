@@ -69,8 +69,10 @@ def _lines(files: Files, me: str, changes: list[Change], declined: list[Json]) -
             by = f" by {record['by']}" if record.get("by") else ""
             found[f"your contribution to {_place(one)} was rejected{by}: {record.get('reason')}"] = None
     for change in reversed(changes):
+        if change.kind in ("merge", "decision") and not change.contributions:
+            continue  # only a blank line moved beside what was merged
         authors = [_contribution(files, ident) for ident in change.contributions]
-        if change.kind != "merge" or not authors or any(one.get("instance_id") != me for one in authors):
+        if change.kind != "merge" or any(one.get("instance_id") != me for one in authors):
             found[_told_of(change, authors)] = None
     lines = [_cut(line) for line in list(found)[:LINES_MOST]]
     more = len(found) - len(lines)
