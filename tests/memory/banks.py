@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from peercoord.fs.disk import DiskLike
 
 PLACE = "memory-bank"
+NOTES = ("quarantine",)
 ANN = Decider("ann", {"host": "h", "pid": 1})
 
 

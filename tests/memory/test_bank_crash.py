@@ -1,0 +1,359 @@
+"""A process that dies, stops or is lied to at any file operation of a merge, a decision or an undo.
+
+Whoever comes next finishes it: every contribution is in one place, and what was merged stands in its document once.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from memory.banks import ANN, NOTES, PLACE, Act, Scene, always, intents, places, quick, stands
+from memory.helpers import TECH, change, note
+from support.faults import CHANGES, Call, Crash, Crashing, Failing, Fault, Pausing
+
+from peercoord.core import names
+from peercoord.core.errors import LostError, NotFoundError, PeercoordError
+from peercoord.core.memory.progress import Facts
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.roles.bank import Bank
+
+TOOLS = ("Tech context", "Tools")
+FACTS = [note("- a fact"), note("- another", TOOLS, peer="instance-2", time=1), note("- a fact", peer="instance-3")]
+OLD = note("- first thought", time=2)
+NEW = note("- second thought", time=3, supersedes=(OLD.id,))
+SIDES = [change("8 MB."), change("6 MB.", peer="instance-2", time=1), note("- behind", time=2)]
+UNFIT = note("<!-- peercoord: progress -->\nmine", time=4)
+
+
+@pytest.fixture(autouse=True)
+def _shared(merge3: Merge3) -> Iterator[None]:
+    with quick(merge3):
+        yield
+
+
+# -- what is played ----------------------------------------------------------------------------------------------
+
+
+def queued() -> Scene:
+    scene = Scene()
+    scene.write()
+    scene.write(b"# Active\n", "activeContext.md")
+    scene.add(*FACTS, OLD, NEW, UNFIT, note("- now", (), document="activeContext.md"))
+    return scene
+
+
+def conflict() -> Scene:
+    scene = Scene()
+    scene.write()
+    scene.add(*SIDES)
+    scene.merge()
+    return scene
+
+
+def merged() -> Scene:
+    scene = queued()
+    scene.merge()
+    scene.add(note("- later", time=9))
+    scene.merge()
+    return scene
+
+
+def vanished() -> Scene:
+    scene = queued()
+    scene.merge()
+    scene.write(TECH)
+    return scene
+
+
+def merge(bank: Bank) -> object:
+    return bank.merge("first", always)
+
+
+def approve(bank: Bank) -> object:
+    with suppress(NotFoundError):  # asked again, it is decided already
+        (waits,) = bank.waiting()
+        return bank.approve(waits.candidate.id, waits.candidate.takes["both"], ANN)
+    return None
+
+
+def approve_if_waiting(bank: Bank) -> object:
+    for waits in bank.waiting():
+        with suppress(LostError):
+            bank.approve(waits.candidate.id, waits.candidate.takes["both"], ANN)
+    return None
+
+
+def reject(bank: Bank) -> object:
+    for waits in bank.waiting():
+        bank.reject(waits.candidate.id, "neither", ANN)
+    return None
+
+
+def undo(bank: Bank) -> object:
+    first = bank.entries("techContext.md")[0]
+    with suppress(LostError):
+        return bank.undo(first.id, ANN)
+    return None
+
+
+def restore(bank: Bank) -> object:
+    for gone in bank.missing():
+        if gone.contribution.content == "- a fact":
+            bank.restore(gone.id, ANN)
+    return None
+
+
+def progress(bank: Bank) -> object:
+    return bank.progress(Facts(2, 1, 1, 0, 0.5), "first", always)
+
+
+SCENES: dict[str, tuple[Callable[[], Scene], Act]] = {
+    "merge": (queued, merge),
+    "merge, with two sides": (lambda: _unmerged(conflict), merge),
+    "approve": (conflict, approve_if_waiting),
+    "reject": (conflict, reject),
+    "undo": (merged, undo),
+    "restore": (vanished, restore),
+    "progress": (merged, progress),
+}
+
+
+def _unmerged(_of: Callable[[], Scene]) -> Scene:
+    scene = Scene()
+    scene.write()
+    scene.add(*SIDES)
+    return scene
+
+
+@pytest.fixture(params=SCENES.items(), ids=lambda item: item[0])
+def played(request: pytest.FixtureRequest) -> tuple[str, Scene, Act]:
+    name, (make, act) = request.param
+    return name, make(), act
+
+
+def calls(scene: Scene, act: Act) -> list[Call]:
+    """All calls of an undisturbed play."""
+    met: list[Call] = []
+    act(scene.twin().bank(Failing(scene.twin().disk, lambda call: met.append(call))))
+    return met
+
+
+def settled(scene: Scene, act: Act) -> Scene:
+    """Ask again, and let a leader finish everything."""
+    act(scene.bank())
+    scene.merge()
+    scene.merge()
+    return scene
+
+
+def check(scene: Scene, like: Scene, hint: object) -> None:
+    assert scene.document() == like.document(), hint
+    assert scene.document("activeContext.md") == like.document("activeContext.md"), hint
+    assert places(scene) == places(like), hint
+    entries, others = scene.bank().entries(), like.bank().entries()
+    assert [(one.kind, sorted(one.contributions)) for one in entries] == [
+        (one.kind, sorted(one.contributions)) for one in others
+    ], hint
+    chain = [one for one in entries if one.document == "techContext.md"]
+    assert [one.previous for one in chain] == ["", *(one.id for one in chain)][: len(chain)], hint
+    assert [waits.candidate.id for waits in scene.bank().waiting()] == [
+        waits.candidate.id for waits in like.bank().waiting()
+    ], hint
+    assert not [path for path in scene.disk.files() if path.startswith(NOTES)], hint
+
+
+@pytest.mark.parametrize("mode", ["before", "after", "torn"])
+def test_another_finishes_what_a_crash_leaves(played: tuple[str, Scene, Act], mode: str) -> None:
+    """MEM-10, MEM-16: before, after and in the midst of every call."""
+    _, scene, act = played
+    like = settled(scene.twin(), act)
+    at, changed = 0, 0
+    while True:
+        at += 1
+        play = scene.twin()
+        crashing = Crashing(play.disk, at, mode)
+        with suppress(Crash):
+            act(play.bank(crashing))
+        if crashing.last is None:
+            break
+        if crashing.last.name not in CHANGES:
+            continue
+        changed += 1
+        check(settled(play, act), like, f"{mode} {at}: {crashing.last}")
+    assert changed > 2
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+def test_a_call_that_is_answered_wrongly_loses_nothing(played: tuple[str, Scene, Act], number: int, done: bool) -> None:
+    _, scene, act = played
+    like = settled(scene.twin(), act)
+    at = 0
+    while True:
+        at += 1
+        play = scene.twin()
+        count = 0
+
+        def rule(call: Call, at: int = at) -> Fault | None:
+            nonlocal count
+            count += call.name in CHANGES or call.name == "sync"
+            return Fault(number, done) if count == at and (call.name in CHANGES or call.name == "sync") else None
+
+        failing = Failing(play.disk, rule)
+        with suppress(PeercoordError):
+            act(play.bank(failing))
+        if not failing.met:
+            break
+        check(settled(play, act), like, failing.met)
+
+
+def test_a_leader_that_was_stopped_goes_on_after_its_successor_merged_more(merge3: Merge3) -> None:
+    """MEM-11: wherever it was stopped, and whether or not it still thinks that it leads."""
+    more = note("- from the successor", time=20, peer="instance-4")
+    for knows in (True, False):
+        at, overwritten = 0, 0
+        while True:
+            at += 1
+            play = queued()
+            led = [True]
+
+            def meanwhile(play: Scene = play, led: list[bool] = led, knows: bool = knows) -> None:
+                play.bank().merge("second", always)
+                play.add(more)
+                play.bank().merge("second", always)
+                led[0] = not knows
+
+            pausing = Pausing(play.disk, at, meanwhile)
+            with suppress(LostError):
+                play.bank(pausing).merge("first", lambda led=led: led[0])
+            if pausing.last is None:
+                break
+            overwritten += b"successor" not in (play.document() or b"")
+            play.merge()
+            play.merge()
+            document = play.document() or b""
+            for text in ("a fact", "another", "second thought", "from the successor"):
+                assert document.count(text.encode()) == 1, (knows, at, pausing.last)
+            assert document.count(b"first thought") == 0, (knows, at, pausing.last)
+            states = places(play)
+            assert sorted(states.values()).count("queued") == 0, (knows, at, pausing.last)
+            assert states[more.id] == "merged"
+            assert play.bank().missing() == [], (knows, at, pausing.last)
+        assert at > 50
+
+
+def test_a_leader_that_was_stopped_and_killed_right_after_it_overwrote(merge3: Merge3) -> None:
+    """MEM-11: nobody is left to say so; what it overwrote is merged again, or shown as missing."""
+    more = note("- from the successor", time=20, peer="instance-4")
+    play = queued()
+    at = next(
+        number
+        for number, call in enumerate(calls(play, merge), 1)
+        if call.name == "rename" and call.path == f"{PLACE}/techContext.md"
+    )
+
+    class Stopped(Pausing):
+        def around(self, call: Call) -> object:
+            answer = super().around(call)
+            if self.left <= 0:
+                raise Crash(repr(call))
+            return answer
+
+    def meanwhile() -> None:
+        play.bank().merge("second", always)
+        play.add(more)
+        play.bank().merge("second", always)
+
+    with pytest.raises(Crash):
+        play.bank(Stopped(play.disk, at, meanwhile)).merge("first", always)
+    assert b"successor" not in (play.document() or b"")
+    play.merge()
+    shown = [gone.contribution.id for gone in play.bank().missing()]
+    assert b"successor" in (play.document() or b"") or shown == [more.id]
+    assert places(play)[more.id] == "merged"
+
+
+def test_of_two_leaders_at_once_nothing_is_lost_or_doubled(merge3: Merge3) -> None:
+    """MEM-11: each of them reads before the other writes, with another queue before its eyes."""
+    late = note("- came late", time=30, peer="instance-5")
+    count = len(calls(queued(), merge))
+    for at in range(1, count + 1, 2):
+        play = queued()
+
+        def meanwhile(play: Scene = play) -> None:
+            play.add(late)
+            play.bank().merge("second", always)
+
+        play.bank(Pausing(play.disk, at, meanwhile)).merge("first", always)
+        play.merge()
+        document = play.document() or b""
+        for text in ("a fact", "another", "second thought", "came late"):
+            assert document.count(text.encode()) == 1, at
+        assert "queued" not in places(play).values(), at
+
+
+def test_one_that_no_longer_leads_writes_neither_entry_nor_document(merge3: Merge3) -> None:
+    scene = queued()
+    before = scene.disk.files()
+    with pytest.raises(LostError, match="leads now"):
+        scene.bank().merge("first", lambda: False)
+    assert scene.disk.files() == before
+    asked = 0
+
+    def leads() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < limit
+
+    for limit in range(2, 6):
+        asked, play = 0, queued()
+        with suppress(LostError):
+            play.bank().merge("first", leads)
+        if asked >= limit:
+            assert play.document() == TECH or play.bank().entries("techContext.md"), limit
+        assert intents(play) == []
+
+
+def test_a_person_edits_while_the_leader_lies_dead(merge3: Merge3) -> None:
+    """MEM-10, MEM-12: the text decides whether the document was replaced; an edit is never overwritten."""
+    at = 0
+    while True:
+        at += 1
+        play = queued()
+        crashing = Crashing(play.disk, at, "after")
+        with suppress(Crash):
+            play.bank(crashing).merge("first", always)
+        if crashing.last is None:
+            break
+        document = play.document() or b""
+        replaced = document != TECH
+        play.write(document.replace(b"Use ruff.", b"Use ruff, says Ann."))
+        play.merge()
+        document = play.document() or b""
+        assert b"says Ann" in document, crashing.last
+        for text in ("- a fact", "- another"):
+            assert stands(document, text) == 1, (crashing.last, replaced)
+        assert "queued" not in places(play).values(), crashing.last
+
+
+def test_what_was_settled_when_a_person_took_the_text_out_stays_out(merge3: Merge3) -> None:
+    """MEM-12: also where the leader died before it moved the contributions."""
+    for at in range(1, len(calls(queued(), merge)) + 1):
+        play = queued()
+        with suppress(Crash):
+            play.bank(Crashing(play.disk, at, "after")).merge("first", always)
+        landed = any(
+            path.startswith(f"{names.LEDGER}/techContext.md") and path.endswith(".json") for path in play.disk.files()
+        )
+        play.write(TECH)
+        play.merge()
+        again = b"- a fact" in (play.document() or b"")
+        assert again != landed, at
+        if landed:
+            assert {gone.contribution.content for gone in play.bank().missing()} >= {"- another"}
