@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -13,11 +15,16 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from support.lists import Lists, statements
+from support.project import Project, project
 
 from peercoord.core import names
 from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
 from peercoord.edges import syncing
 from peercoord.edges.adapters.engine import Address
+from peercoord.edges.doctor.findings import Finding
+from peercoord.edges.doctor.lists import examine
+
+__all__ = ["project"]
 
 
 def busy(lists: Lists) -> None:
@@ -236,6 +243,93 @@ def test_how_it_went_is_noted(lists: Lists) -> None:
     with locked(lists.path), pytest.raises(StorageError):
         syncing.run(chosen)
     assert since in syncing.troubles(lists.root)[0][0]
+
+
+class TestDoctor:
+    """What the doctor says of a database that cannot be had: what the leader met, and what is so now."""
+
+    def told(self, lists: Lists) -> list[Finding]:
+        return list(examine(lists.root))
+
+    @pytest.fixture
+    def chosen(self, lists: Lists) -> syncing.Lists:
+        busy(lists)
+        lists.root.protocol["database"] = "memory.db"
+        return syncing.Lists(lists.root, "w1", syncing.Choice("memory.db"), wait=0.05)
+
+    def met(self, lists: Lists, chosen: syncing.Lists, *words: str) -> None:
+        """A sync fails; the doctor says why, and with which command to go on."""
+        with pytest.raises(PeercoordError):
+            syncing.run(chosen)
+        found = self.told(lists)
+        assert all(one.state == "bad" and one.fix for one in found)
+        assert "no sync with" in found[0].text
+        for word in words:
+            assert word in " ".join(one.text for one in found)
+
+    def test_none_is_chosen_and_none_is_missed(self, lists: Lists) -> None:
+        assert [(one.state, one.text) for one in self.told(lists)] == [("ok", "none is kept in step")]
+
+    def test_before_the_first_sync_and_after_it(self, lists: Lists, chosen: syncing.Lists) -> None:
+        assert [(one.state, one.fix) for one in self.told(lists)] == [("warning", "peercoord sync")]
+        syncing.run(chosen)
+        [one] = self.told(lists)
+        assert one.state == "ok"
+        assert "in step, as of 20" in one.text
+
+    def test_locked(self, lists: Lists, chosen: syncing.Lists) -> None:
+        with locked(lists.path):
+            self.met(lists, chosen, "locked by another program")
+
+    def test_locked_at_this_moment_and_never_met(self, lists: Lists, chosen: syncing.Lists) -> None:
+        syncing.run(chosen)
+        with locked(lists.path):
+            assert [one.state for one in self.told(lists)] == ["warning"]
+
+    def test_read_only(self, lists: Lists, chosen: syncing.Lists) -> None:
+        with as_somebody(lists.home, lists.path):
+            self.met(lists, chosen, "may not be written")
+
+    def test_read_only_from_now_on(self, lists: Lists, chosen: syncing.Lists) -> None:
+        syncing.run(chosen)
+        with as_somebody(lists.home, lists.path):
+            [one] = self.told(lists)
+        assert (one.state, "may not be written" in one.text) == ("bad", True)
+        assert one.fix == f"chmod u+w {shlex.quote(str(lists.path))}"
+
+    def test_corrupt(self, lists: Lists, chosen: syncing.Lists) -> None:
+        lists.path.write_bytes(b"not a database at all, whatever its name")
+        self.met(lists, chosen, "is not a SQLite database")
+
+    def test_full(self, lists: Lists, chosen: syncing.Lists) -> None:
+        for number in range(3, 60):
+            lists.add(str(number), "x" * 400)
+        with full(1):
+            self.met(lists, chosen, "the disk is full")
+
+    def test_gone(self, lists: Lists, chosen: syncing.Lists) -> None:
+        lists.path.unlink()
+        self.met(lists, chosen, "is not there")
+
+    def test_a_server_that_cannot_be_reached(self, lists: Lists) -> None:
+        pytest.importorskip("psycopg")
+        lists.root.protocol["database"] = "postgresql://me@127.0.0.1:1/none"
+        [one] = self.told(lists)
+        assert (one.state, "cannot be used" in one.text) == ("bad", True)
+
+    def test_a_tasks_file_that_is_gone(self, lists: Lists, chosen: syncing.Lists) -> None:
+        syncing.run(chosen)
+        lists.root.protocol["tasks_file"] = {"path": "tasks.json"}
+        [one] = self.told(lists)
+        assert (one.state, "tasks.json" in one.text) == ("bad", True)
+
+    def test_the_command_says_it(self, project: Project) -> None:
+        project("sync", "--database", str(project.main / "other.db"))
+        (project.main / "other.db").write_bytes(b"not a database at all")
+        code, out, _ = project("doctor", "--json")
+        found = [one for one in json.loads(out)["data"]["checks"] if one["check"] == "database"]
+        assert code == 1
+        assert [one["state"] for one in found] == ["bad"]
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------

@@ -18,12 +18,12 @@ MARKS = {"ok": "ok  ", "warning": "WARN", "bad": "BAD "}
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 @click.pass_obj
 def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Examine the filesystem, the agents, the views, the tickets and this machine.
+    """Examine the filesystem, the agents, the views, the tickets, the database and this machine.
 
     Exit 1 if anything is bad; warnings alone are exit 0.
     """
     from peercoord.edges import recovery
-    from peercoord.edges.doctor import disk, host, mending, team
+    from peercoord.edges.doctor import disk, host, lists, mending, team
     from peercoord.roles.queue import Queue
     from peercoord.roles.root import open_root
 
@@ -35,7 +35,8 @@ def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - rea
         if fix:
             done += mending.mend(queue, place.incarnation)
             done += host.mend(place) if place.worktree else []
-        found += [*disk.probe(place.coordination), *team.examine(queue), *host.examine(place)]
+        found += [*disk.probe(place.coordination), *team.examine(queue)]
+        found += [*lists.examine(queue.root), *host.examine(place)]
     worst = any(one.state == "bad" for one in found)
     lines = [f"mended: {plain(text)}" for text in done]
     for one in found:
