@@ -42,6 +42,9 @@ VARIABLES
 
 vars == <<dir, proc, names, mine, acks, results, high, top, plan, scan, late, used>>
 
+(* done/<id> says no epoch: as the protocol has it, where every claim is above all results, and without that.    *)
+Bare == Mutant \in {"bare_done", "bare_done_guarded"}
+
 Actors == Peers \X (1..Lives)
 None == <<Nobody, 0>>
 Epochs == 0..MaxEpoch
@@ -54,10 +57,11 @@ Name(kind, who, e) == [kind |-> kind, who |-> who, e |-> e]
 ReadyAt(e) == Name("ready", None, e)
 Held(a, e) == Name("held", a, e)
 Sure(a, e) == Name("sure", a, e)
-DoneAt(e) == Name("done", None, IF Mutant = "bare_done" THEN 0 ELSE e)
+DoneAt(e) == Name("done", None, IF Bare THEN 0 ELSE e)
 
 Max(S) == CHOOSE x \in S : \A y \in S : y <= x
-Newest(t) == Max({r[2] : r \in results[t]})
+Newest(t) == Max({0} \cup {r[2] : r \in results[t]})
+Above(t, e) == IF Mutant = "bare_done_guarded" THEN Max({e, Newest(t)}) + 1 ELSE e + 1
 
 (* Which of two names of one ticket goes, and which stays: finished beats all, then the epoch, then out of the    *)
 (* hand, then any fixed order of the incarnations, for two claims that came from one torn rename. Every move     *)
@@ -132,8 +136,8 @@ Claim(a, t) ==
     /\ Up(a) /\ Path(a)
     /\ dir[a] # "live" => MayMove
     /\ \E src \in names[t] :
-        /\ src.kind = "ready" /\ src.e < MaxEpoch
-        /\ Rename(a, a, t, src, Held(Home(a), src.e + 1))
+        /\ src.kind = "ready" /\ Above(t, src.e) <= MaxEpoch
+        /\ Rename(a, a, t, src, Held(Home(a), Above(t, src.e)))
     /\ mine' = Forgets(a)
     /\ used' = Spent(IF dir[a] = "live" THEN used ELSE Moved)
     /\ UNCHANGED <<dir, acks, results, plan, scan>>
@@ -210,7 +214,7 @@ Reassign(b, a, c, t) ==
     /\ Up(b) /\ a # c /\ Path(a) /\ Path(c) /\ dir[c] # "none" /\ MayMove
     /\ \E n \in names[t] :
         /\ n.kind = "held" /\ n.who = a /\ n.e < MaxEpoch
-        /\ Rename(b, None, t, n, Held(c, IF Mutant = "same_epoch" THEN n.e ELSE n.e + 1))
+        /\ Rename(b, None, t, n, Held(c, IF Mutant = "same_epoch" THEN n.e ELSE Above(t, n.e)))
     /\ mine' = Forgets(b)
     /\ used' = Spent(Moved)
     /\ UNCHANGED <<dir, acks, results, plan, scan>>
@@ -276,7 +280,7 @@ PlanReopen(t) ==
     /\ used.reopens < Reopens /\ plan[t] = 0
     /\ \E n \in names[t] :
         /\ n.kind = "done"
-        /\ plan' = [plan EXCEPT ![t] = IF Mutant = "bare_done" THEN Newest(t) ELSE n.e]
+        /\ plan' = [plan EXCEPT ![t] = IF Bare THEN Newest(t) ELSE n.e]
     /\ UNCHANGED <<dir, proc, names, mine, acks, results, high, top, scan, late, used>>
 
 Reopen(t, e) ==
@@ -288,7 +292,7 @@ Reopen(t, e) ==
 
 ReopenAtOnce(t) ==
     /\ \E n \in names[t] :
-        n.kind = "done" /\ Reopen(t, IF Mutant = "bare_done" THEN Newest(t) ELSE n.e)
+        n.kind = "done" /\ Reopen(t, IF Bare THEN Newest(t) ELSE n.e)
     /\ UNCHANGED plan
 
 ReopenAsPlanned(t) ==
@@ -400,7 +404,7 @@ SealIsFinal == [][\A a \in Actors : dir[a] = "sealed" => dir'[a] = "sealed"]_dir
 
 (* A finished task has a result at the epoch it was finished, and no later one: the record says who did it.     *)
 ResultStands == Results => \A t \in Tasks : \A n \in names[t] :
-    n.kind \in {"sure", "done"} => results[t] # {} /\ n.e = Newest(t)
+    n.kind \in {"sure", "done"} => results[t] # {} /\ (n.e = Newest(t) \/ (Bare /\ n.kind = "done"))
 
 (* Every move into a hand raises the epoch above all there were.                                                *)
 HandsRaise == [][\A t \in Tasks : \A n \in names'[t] \ names[t] : n.kind = "held" => n.e > high[t]]_names
