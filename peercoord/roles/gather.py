@@ -89,10 +89,14 @@ class Gatherer:
         self.store = Store(root)
         self.folder = Folder(worktree, root.files.token)
         self._known: dict[str, Contribution | None] = {}  # of all that is in the queue or settled, this peer's
+        self._untold: dict[str, UsageError] = {}  # refused, and not written down yet: a look shows it once
 
     def look(self) -> Sight:
         """Look what there is: cheap while nothing changed, and changes nothing."""
-        return self.folder.look(self.root.clock.monotonic())
+        sight = self.folder.look(self.root.clock.monotonic())
+        self._untold.update(sight.refused)
+        sight.refused = dict(self._untold)
+        return sight
 
     @staticmethod
     def again(sight: Sight) -> float | None:
@@ -112,6 +116,7 @@ class Gatherer:
         done = Gathered()
         for name, why in sight.refused.items():
             self._refuse(name, why, done)
+            self._untold.pop(name, None)
         for name, data in sight.ready.items():
             try:
                 self._take(name, data, task, done)

@@ -1,0 +1,312 @@
+"""Collection: what lies in memory-contributions/ is queued once, whatever dies meanwhile; what cannot be is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from memory.banks import Scene, places, quick
+from memory.helpers import TECH
+from support.faults import CHANGES, Call, Crash, Crashing, Wrapper
+
+from peercoord.core import names
+from peercoord.core.memory.contributions import FILE_BYTES
+from peercoord.fs.disk import Disk
+from peercoord.roles.bank_disk import Documents
+from peercoord.roles.collect import FOLDER, SETTLE_SECONDS
+from peercoord.roles.gather import Gathered, Gatherer
+
+if TYPE_CHECKING:
+    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.fs.disk import DiskLike
+
+TREE = "tree"
+
+
+@pytest.fixture(autouse=True)
+def _shared(merge3: Merge3) -> Iterator[None]:
+    with quick(merge3):
+        yield
+
+
+class Tree(Wrapper):
+    """The worktree, on the same disk in memory."""
+
+    def around(self, call: Call) -> object:
+        count = {"link": 2, "rename": 2, "flush": 0}.get(call.name, 1)
+        paths = [f"{TREE}/{path}" if path else TREE for path in call.args[:count]]
+        return getattr(self.disk, call.name)(*paths, *call.args[count:])
+
+
+class Worktree:
+    """A scene with a worktree in it."""
+
+    def __init__(self, scene: Scene | None = None) -> None:
+        self.scene = scene or Scene()
+        if scene is None:
+            for folder in (TREE, f"{TREE}/{names.INSTANCE}", f"{TREE}/{FOLDER}"):
+                self.scene.disk.mkdir(folder)
+            self.scene.write()
+
+    def twin(self) -> Worktree:
+        return Worktree(self.scene.twin())
+
+    def gatherer(self, disk: DiskLike | None = None, peer: str = "instance-1") -> Gatherer:
+        """As a new process of the agent has it."""
+        on = disk or self.scene.disk
+        world = self.scene.world.on(on)
+        return Gatherer(world.root, Tree(on), self.scene.bank(on).files, peer)
+
+    def put(self, name: str, data: bytes | str | None) -> None:
+        path = f"{TREE}/{FOLDER}/{name}"
+        if path in self.scene.disk.files():
+            self.scene.disk.unlink(path)
+        if data is not None:
+            self.scene.disk.create(path, data if isinstance(data, bytes) else data.encode(), False)
+
+    def gather(self, gatherer: Gatherer | None = None) -> Gathered:
+        """Look until everything kept still."""
+        gatherer = gatherer or self.gatherer()
+        for _ in range(5):
+            sight = gatherer.look()
+            if not sight.deferred:
+                break
+        return gatherer.take(sight, "7")
+
+    def queued(self) -> dict[str, str]:
+        store = self.scene.bank().store
+        return {one.content: one.kind for one in store.queued()}
+
+    def document(self) -> str:
+        return (self.scene.document() or b"").decode()
+
+
+@pytest.fixture
+def tree() -> Worktree:
+    return Worktree()
+
+
+class TestKinds:
+    def test_the_four_files_of_the_mission_and_an_edited_copy(self, tree: Worktree) -> None:
+        """MEM-15."""
+        tree.put("techContext-additions.md", "## Limits\n\n- Names are long.\n")
+        tree.put("techContext-updates.md", "## Tools\n\nUse ruff and mypy.\n")
+        tree.put("progress-report.md", "The API is done.\n")
+        tree.put("learnings.md", "- Read before writing.\n")
+        tree.put("techContext.md", TECH.replace(b"- Python 3.11", b"- Python 3.12"))
+        done = tree.gather()
+        assert {one.document for one in done.contributions} == {"techContext.md", "progress.md", "activeContext.md"}
+        assert {one.task for one in done.contributions} == {"7"}
+        assert done.refused == []
+        tree.scene.merge()
+        text = tree.document()
+        assert "- Names are long." in text
+        assert "Use ruff and mypy." in text
+        assert "- Python 3.12" in text
+        assert "- Python 3.11" not in text
+        assert tree.scene.document("progress.md")
+        assert set(places(tree.scene).values()) == {"merged"}
+
+    def test_texts_are_kept_that_bases_name(self, tree: Worktree) -> None:
+        tree.put("techContext-updates.md", "## Limits\n\nUploads are at most 8 MB.\n")
+        (one,) = tree.gather().contributions
+        assert tree.scene.bank().store.texts[one.base]
+
+
+class TestOnce:
+    def test_however_often_it_is_seen(self, tree: Worktree) -> None:
+        tree.put("learnings.md", "- one\n")
+        gatherer = tree.gatherer()
+        assert len(tree.gather(gatherer).contributions) == 1
+        assert tree.gather(gatherer).contributions == []
+        assert tree.gather().contributions == []
+        tree.scene.merge()
+        assert tree.gather().contributions == []
+        assert tree.queued() == {}
+
+    def test_an_edited_file_gives_what_is_new(self, tree: Worktree) -> None:
+        tree.put("techContext-additions.md", "## Limits\n\nFirst thought.\n")
+        tree.gather()
+        tree.put("techContext-additions.md", "## Limits\n\nBetter thought.\n")
+        tree.gather()
+        tree.scene.merge()
+        assert "First" not in tree.document()
+        assert tree.document().count("Better thought.") == 1
+        tree.put("techContext-additions.md", "## Limits\n\nBetter thought.\n\nAnd one more.\n")
+        tree.gather()
+        tree.scene.merge()
+        assert tree.document().count("Better thought.") == 1
+        assert tree.document().count("And one more.") == 1
+
+    def test_what_its_author_takes_out_is_withdrawn_and_may_come_back(self, tree: Worktree) -> None:
+        """MEM-15."""
+        tree.put("techContext-additions.md", "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n")
+        tree.gather()
+        tree.put("techContext-additions.md", "## Tools\n\nKept.\n")
+        (gone,) = tree.gather().withdrawn
+        assert tree.scene.bank().store.rejection(gone)["code"] == "withdrawn"
+        assert places(tree.scene)[gone] == "rejected"
+        tree.put("techContext-additions.md", "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n")
+        tree.gather()
+        tree.scene.merge()
+        assert tree.document().count("Hasty.") == 1
+        assert tree.document().count("Kept.") == 1
+
+    def test_a_withdrawn_member_of_a_candidate_frees_the_others(self, tree: Worktree) -> None:
+        tree.put("techContext-updates.md", "## Limits\n\n8 MB.\n")
+        tree.gather()
+        other = tree.gatherer(peer="instance-2")
+        tree.put("techContext-updates.md", "## Limits\n\n6 MB.\n")
+        tree.gather(other)
+        tree.scene.merge()
+        assert len(tree.scene.bank().waiting()) == 1
+        tree.put("techContext-updates.md", "")
+        tree.gather(other)
+        tree.scene.merge()
+        assert tree.scene.bank().waiting() == []
+        assert "8 MB." in tree.document()
+
+    def test_two_peers_with_the_same_words_are_two_contributions_of_one_text(self, tree: Worktree) -> None:
+        tree.put("learnings.md", "- same\n")
+        for peer in ("instance-1", "instance-2"):
+            tree.gather(tree.gatherer(peer=peer))
+        tree.scene.merge()
+        assert list(places(tree.scene).values()) == ["merged", "merged"]
+        assert (tree.scene.document("activeContext.md") or b"").count(b"same") == 1
+
+    def test_a_file_read_again_after_its_call_records_were_cleared(self, tree: Worktree) -> None:
+        """MEM-15: what settles a file's contribution outlives every retention."""
+        from peercoord.roles.bank_archive import BankArchive
+
+        tree.put("techContext-additions.md", "## Limits\n\nOld wisdom.\n")
+        tree.gather()
+        tree.scene.merge()
+        far = 10**15
+        BankArchive(tree.scene.world.root).run(far + 10**15, far)
+        tree.gather()
+        tree.scene.merge()
+        assert tree.document().count("Old wisdom.") == 1
+
+
+def test_whatever_call_a_crash_comes_at_everything_is_queued_once(tree: Worktree) -> None:
+    """MEM-1, MEM-15."""
+    tree.put("techContext-additions.md", "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n")
+    tree.gather()
+    tree.put("techContext-additions.md", "## Tools\n\nKept.\n\nAnd new.\n")
+    tree.put("techContext-updates.md", "## Language\n\n- Python 3.13\n")
+    tree.put("techContext.md", TECH + b"\nAt the end.\n")
+    tree.put("core.md", b"\0\1\2")
+    like = tree.twin()
+    like.gather()
+    like.scene.merge()
+    for mode in ("before", "after", "torn"):
+        at = 0
+        while True:
+            at += 1
+            play = tree.twin()
+            crashing = Crashing(play.scene.disk, at, mode)
+            with suppress(Crash):
+                play.gather(play.gatherer(crashing))
+            if crashing.last is None:
+                break
+            if crashing.last.name in CHANGES:
+                play.gather()
+                play.scene.merge()
+                assert play.document() == like.document(), crashing.last
+                assert places(play.scene) == places(like.scene), crashing.last
+                refused = [path for path in play.scene.disk.files() if "/f-" in path]
+                assert len(refused) == 1, crashing.last
+        assert at > 20
+
+
+class TestBadInput:
+    """MEM-15: refused with a reason that is kept, or deferred; and nothing else is disturbed."""
+
+    @pytest.fixture
+    def real(self, tmp_path: Path) -> tuple[Path, Gatherer, Scene]:
+        scene = Scene()
+        scene.write()
+        (tmp_path / FOLDER).mkdir(parents=True)
+        (tmp_path / "outside.md").write_text("secret")
+        bank = tmp_path / "bank"
+        bank.mkdir()
+        (bank / "techContext.md").write_bytes(TECH)
+        documents = Documents(Disk(str(bank)), scene.world.files.token)
+        (tmp_path / FOLDER / "learnings.md").write_text("- good\n")
+        return tmp_path / FOLDER, Gatherer(scene.world.root, Disk(str(tmp_path)), documents, "instance-1"), scene
+
+    def taken(self, real: tuple[Path, Gatherer, Scene]) -> tuple[list[dict[str, object]], Scene]:
+        folder, gatherer, scene = real
+        sight = gatherer.look()
+        for _ in range(5):
+            sight = gatherer.look()
+        gatherer.take(sight)
+        assert [one.content for one in scene.bank().store.queued()] == ["- good"]
+        for _ in range(3):
+            gatherer.take(gatherer.look())
+        told = [json.loads(data) for path, data in scene.disk.files().items() if path.endswith(".why")]
+        assert not [data for path, data in scene.disk.files().items() if "rejected" in path and len(data) > 2000]
+        assert (folder / "learnings.md").exists()
+        return told, scene
+
+    @pytest.mark.parametrize(
+        ("name", "data", "code"),
+        [
+            ("techContext-additions.md", b"PNG\0\0", "binary"),
+            ("techContext-additions.md", b"caf\xe9\n", "not-utf8"),
+            ("techContext-additions.md", b"\x1b[31mred\n", "binary"),
+            ("techContext-additions.md", b"## Limits\n\n```\nopen\n", "open-block"),
+            ("techContext-additions.md", b"## Limits\n\n<!-- open\n", "open-block"),
+            ("nonsense.txt", b"x\n", "bad-file"),
+            ("a\\..\\b-additions.md", b"x\n", "bad-file"),
+            ("my notes.md", b"x\n", "bad-file"),
+        ],
+    )
+    def test_a_bad_file(self, real: tuple[Path, Gatherer, Scene], name: str, data: bytes, code: str) -> None:
+        (real[0] / name).write_bytes(data)
+        told, _ = self.taken(real)
+        assert [(one["kind"], one["by"], one["size"]) for one in told] == [(code, "instance-1", len(data))]
+        assert (real[0] / name).read_bytes() == data
+
+    def test_fifty_megabytes(self, real: tuple[Path, Gatherer, Scene]) -> None:
+        with (real[0] / "techContext-additions.md").open("wb") as handle:
+            handle.truncate(50 << 20)
+        told, scene = self.taken(real)
+        assert [(one["kind"], one["size"]) for one in told] == [("too-large", 50 << 20)]
+        assert sum(map(len, scene.disk.files().values())) < FILE_BYTES
+
+    def test_a_link_that_leaves_the_worktree(self, real: tuple[Path, Gatherer, Scene]) -> None:
+        (real[0] / "techContext-additions.md").symlink_to(real[0].parents[1] / "outside.md")
+        told, scene = self.taken(real)
+        assert [one["kind"] for one in told] == ["link"]
+        assert not [path for path, data in scene.disk.files().items() if b"secret" in data]
+
+    def test_a_fifo_and_a_folder(self, real: tuple[Path, Gatherer, Scene]) -> None:
+        os.mkfifo(real[0] / "techContext-additions.md")
+        (real[0] / "techContext-updates.md").mkdir()
+        told, _ = self.taken(real)
+        assert sorted(str(one["kind"]) for one in told) == ["folder", "link"]
+
+    def test_one_that_is_still_being_written_waits(self, real: tuple[Path, Gatherer, Scene]) -> None:
+        _, gatherer, scene = real
+        sight = gatherer.look()
+        assert set(sight.deferred) == {"learnings.md"}
+        assert Gatherer.again(sight) == SETTLE_SECONDS + 0.1
+        assert gatherer.take(sight).contributions == []
+        assert not [path for path in scene.disk.files() if path.endswith(".why")]
+
+    def test_part_of_a_file_is_taken_and_the_rest_told(self, real: tuple[Path, Gatherer, Scene]) -> None:
+        text = "## Tools\n\nFine.\n\n## Limits\n\n<!-- open\n"
+        (real[0] / "techContext-additions.md").write_text(text)
+        _, gatherer, scene = real
+        for _ in range(5):
+            sight = gatherer.look()
+        gatherer.take(sight)
+        assert "Fine." in [one.content for one in scene.bank().store.queued()]
+        told = [json.loads(data) for path, data in scene.disk.files().items() if path.endswith(".why")]
+        assert [one["kind"] for one in told] == ["open-block"]
