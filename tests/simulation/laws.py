@@ -127,6 +127,7 @@ class Laws:
                 continue
             if name not in self.lives:
                 self.lives.add(name)
+                self.beats[name] = self.sea.baton.now
             elif name not in self.standing:
                 raise ViolationError(f"the incarnation {name} is used a second time (NAM-5)")
             if not isinstance(node, Folder) or not {"claims", "assignments", "peer.json"} <= node.entries.keys():

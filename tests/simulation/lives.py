@@ -173,7 +173,6 @@ class Life:
         record = {key: f"{key} of {self.name}" for key in ("host", "machine", "boot_id", "pid_ns")}
         membership = members.join(root, self.name, record, self._verdict, judge.evict, last.number + 1 if last else 1)
         self.world.laws.says_joined(membership.me)
-        self.world.laws.beats[str(membership.me)] = self.world.baton.now
         self._is(membership)
 
     def _is(self, membership: members.Membership) -> None:

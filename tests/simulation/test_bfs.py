@@ -31,7 +31,7 @@ def test_two_peers_one_task_after_the_other() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1500)
 def test_two_peers_two_tasks_and_an_eviction() -> None:
     s = Scene(t1=(), t2=("t1",))
     judge = program(s.b, scenes.evict(s.a), scenes.finish)
@@ -41,7 +41,7 @@ def test_two_peers_two_tasks_and_an_eviction() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1500)
 def test_two_peers_two_tasks_and_a_tidying() -> None:
     s = Scene(t1=(), t2=("t1",))
     other = program(s.b, scenes.finish, scenes.tidy)
