@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peercoord.core import ids
-from peercoord.core.limits import DEFAULT_SETTINGS
+from peercoord.core.limits import DEFAULT_SETTINGS, WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def problems(settings: Mapping[str, object]) -> list[str]:
 def _usable(key: str, value: object) -> bool:
     default = DEFAULT_SETTINGS[key]
     if isinstance(default, str):
-        return value in ("warn", "refuse")
+        return value in WORDS[key]
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
