@@ -112,8 +112,9 @@ def test_gone_text_is_restored_or_let_go_with_one_command(scene: Scene, terminal
     assert (code, data["action"]) == (0, "restored")
     assert "- rust too" in scene.text
     scene.tech.write_text(scene.text.replace("- rust too\n", ""))
-    again = scene.bank.missing()[0].id
-    code, data = answer(person, "reject", again, "--reason", "'gone for good'")
+    again = scene.project.data("review", "list", at=scene.main)["missing"]
+    assert len(again) == 1, "it was merged twice, and is one text"
+    code, data = answer(person, "reject", again[0]["id"], "--reason", "'gone for good'")
     assert (code, data["action"]) == (0, "dismissed")
     assert scene.bank.missing() == []
     assert "- rust too" not in scene.text
@@ -140,6 +141,22 @@ def test_show_says_it_all_in_the_width_there_is(scene: Scene, terminal: Open) ->
     assert max(len(line) for line in shown.splitlines()) <= 60
     code, data = answer(terminal(), "show", ident)
     assert (code, data["takes"]["left"].split("\n")[0]) == (0, "Sessions expire after 30 minutes.")
+
+
+def test_all_that_is_written_has_its_row_in_the_layout(scene: Scene, terminal: Open) -> None:
+    from protocol.test_schemas import SHARED, check_tree, layout
+
+    scene.merged()
+    ident, other = scene.clash(), scene.critical()
+    scene.tech.write_text(scene.text.replace("- rust too\n", ""))
+    person = terminal()
+    assert answer(person, "list")[0] == 0
+    assert answer(person, "approve", ident, "--take", "both")[0] == 0
+    assert answer(person, "reject", other, "--reason", "no")[0] == 0
+    assert answer(person, "reject", scene.bank.missing()[0].id, "--reason", "no")[0] == 0
+    assert {"candidate", "decision", "entry", "rejection"} - check_tree(scene.project.state, layout(SHARED)) == {
+        "candidate"
+    }
 
 
 # -- the editor --------------------------------------------------------------------------------------------------

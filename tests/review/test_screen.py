@@ -135,6 +135,14 @@ def test_both_sides_are_laid_along_their_base() -> None:
     ]
 
 
+def test_what_two_sides_add_in_one_place_is_compared_with_each_other() -> None:
+    left, right = "a\n- Sessions expire after 30 min", "a\n- Sessions expire after 60 min"
+    added = words.rows("a", left, right)[-1]
+    assert [[line.text[a:b] for a, b in line.changed] for line in added.sides if line] == [["30"], ["60"]]
+    alone = words.rows("a", left, "a")[-1]
+    assert [line and line.changed for line in alone.sides] == [(), None]
+
+
 def test_a_section_of_many_thousand_lines_is_compared_in_no_time() -> None:
     import time
 

@@ -182,7 +182,6 @@ def test_a_window_of_another_size_is_drawn_anew(scene: Scene, terminal: Open) ->
     person = terminal(columns=120)
     assert "┬ instance-2" in opened(person)
     person.resize(50, 40)
-    program(person).send_signal(signal.SIGWINCH)
     shown = person.wait(ASKED)
     assert "├ instance-2" in shown
     assert max(map(len, shown.splitlines())) <= 50

@@ -131,7 +131,7 @@ def reject(call: Call, ident: str, reason: str, named: str, as_json: bool) -> Re
 
     by = decider_of(call, named, ["reject", ident, "--reason", reason])
     pile = pile_of(call)
-    return _told(deciding.reject(pile.bank, pile.find(ident), reason, by), by)
+    return _told(deciding.reject(pile, pile.find(ident), reason, by), by)
 
 
 @review.command()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from peercoord.core.memory.ledger import Entry
     from peercoord.core.records import Json
     from peercoord.edges.review.model import View
+    from peercoord.edges.review.pile import Pile
     from peercoord.roles.bank import Bank, Decider
 
 PENDING = "pending"
@@ -89,8 +90,14 @@ def take(bank: Bank, view: View, choice: str, by: Decider) -> Done:
     return Done(view, "approved", said.get(choice, labels[-1]), bank.approve(view.ident, text, by))
 
 
-def reject(bank: Bank, view: View, reason: str, by: Decider) -> Done:
+def reject(pile: Pile, view: View, reason: str, by: Decider) -> Done:
     """Reject a change, or let go of text that is gone.
+
+    Args:
+        pile: What waits.
+        view: What of it.
+        reason: Why.
+        by: Who decides.
 
     Raises:
         UsageError: No reason is given.
@@ -98,9 +105,10 @@ def reject(bank: Bank, view: View, reason: str, by: Decider) -> Done:
     if not reason.strip():
         raise UsageError("say why: the authors are told", f"peercoord review reject {view.ident} --reason TEXT")
     if view.gone:
-        bank.dismiss(view.ident, reason, by)
+        for ident in pile.alike(view.ident):
+            pile.bank.dismiss(ident, reason, by)
         return Done(view, "dismissed", reason)
-    bank.reject(view.ident, reason, by)
+    pile.bank.reject(view.ident, reason, by)
     return Done(view, "rejected", reason)
 
 

@@ -38,7 +38,10 @@ class Pile:
         self.bank, self.root, self.path = bank, root, path
         self.now = root.clock.now()
         self.waiting: dict[str, Waiting] = {one.candidate.id: one for one in bank.waiting()}
-        self.missing: dict[str, Missing] = {one.id: one for one in bank.missing()}
+        # text that was restored and is gone again is missing since both entries, and is one thing to decide
+        self._gone = bank.missing()
+        latest = {(one.document, one.contribution.id): one for one in self._gone}
+        self.missing: dict[str, Missing] = {one.id: one for one in latest.values()}
         self.foreign: list[Entry] = bank.foreign()[-RECENT:]
         self.numbers = Numbers(root, path).give([*self.waiting, *self.missing])
 
@@ -50,6 +53,16 @@ class Pile:
     def holds(self, ident: str) -> bool:
         """Tell whether something waits."""
         return ident in self.waiting or ident in self.missing
+
+    def alike(self, ident: str) -> list[str]:
+        """Give all ids under which the same text is gone; of a candidate, its own."""
+        one = self.missing.get(ident)
+        same = [
+            other.id
+            for other in self._gone
+            if one and (other.document, other.contribution.id) == (one.document, one.contribution.id)
+        ]
+        return same or [ident]
 
     def view(self, ident: str) -> View:
         """Give what is shown of one thing that waits."""

@@ -98,7 +98,7 @@ class Walk:
             return None
         if pressed == "x":
             reason = self._line("Why? (the authors are told; nothing: go back) ")
-            return deciding.reject(pile.bank, view, reason, self.by) if reason else None
+            return deciding.reject(pile, view, reason, self.by) if reason else None
         if pressed == "e":
             done = deciding.edit(pile.bank, view, self.by, keys.yes, os.environ)
             if done.action == PENDING:

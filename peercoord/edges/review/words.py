@@ -61,7 +61,7 @@ def rows(base: str, *sides: str) -> list[Row]:
     columns = [_column(start, _lines(side)) for side in sides]
     found = []
     for at in range(len(start) + 1):
-        found += [Row(tuple(group)) for group in zip_longest(*(before[at] for before, _ in columns))]
+        found += [Row(_compared(group)) for group in zip_longest(*(before[at] for before, _ in columns))]
         if at < len(start):
             found.append(Row(tuple(own[at] for _, own in columns)))
     return found
@@ -115,6 +115,15 @@ def changed_words(old: str, new: str) -> tuple[tuple[tuple[int, int], ...], tupl
         tuple(_runs(before, [(a, b) for _, a, b, _, _ in codes])),
         tuple(_runs(after, [(a, b) for _, _, _, a, b in codes])),
     )
+
+
+def _compared(group: tuple[Line | None, ...]) -> tuple[Line | None, ...]:
+    """Mark, in two lines that two sides put into one place, the words in which they differ from each other."""
+    lines = [line for line in group if line and not line.changed]
+    if len(group) != 2 or len(lines) != 2:
+        return group
+    found = changed_words(lines[0].text, lines[1].text)
+    return tuple(Line(ADDED, line.text, runs) for line, runs in zip(lines, found, strict=True)) if found else group
 
 
 def _lines(text: str) -> list[str]:
