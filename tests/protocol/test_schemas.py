@@ -207,6 +207,11 @@ def lively(project: Project, second: Path) -> Iterator[tuple[str, Any]]:
     yield call("report", "--step", "1", "--achievement", "a is done", "--blocker", "b is hard", "--time-spent", "60")
     yield call("check")
     yield call("memory", "add", "--file", "techContext.md", "--content", "- one fact")
+    yield call("memory", "add", "--file", "techContext.md", "--content", "- handle with care", "--critical")
+    (project.main / "memory-bank").mkdir()
+    (project.main / "memory-bank" / "techContext.md").write_text("# Tech context")
+    yield call("memory", "merge")
+    yield call("memory", "add", "--file", "techContext.md", "--content", "- another fact")
     yield call("memory", "list")
     yield call("status")
     yield call("instance", "one")
@@ -261,6 +266,7 @@ def test_every_file_is_claimed_by_one_schema_and_every_answer_is_valid(project: 
     Reader(Queue(library.root), unknown).publish()
     met = check_tree(project.state, layout(SHARED))
     assert {"protocol", "birth", "definition", "result", "peer", "assignment", "report", "contribution"} <= met
+    assert {"candidate", "entry", "last-merge"} <= met
     assert {"event", "state", "task_queue", "ticket", "text", "empty", "any"} <= met
     inside = check_tree(project.worktree / ".claude-instance", layout(OWN))
     assert {"info", "report"} <= inside

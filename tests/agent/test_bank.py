@@ -1,0 +1,80 @@
+"""Agents and the memory bank: from a file in one worktree to the document that all of them read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.crew import Crew, killed, until
+
+from peercoord.core import names
+from peercoord.edges import banking
+from peercoord.roles.bank import Bank, Decider
+
+Team = Callable[..., Crew]
+TECH = "# Tech context\n\n## Limits\n\nUploads are at most 5 MB.\n"
+
+
+def bank_of(crew: Crew) -> Bank:
+    place = crew.project / names.BANK
+    if not place.exists():
+        place.mkdir()
+        (place / "techContext.md").write_text(TECH)
+    return banking.bank_of(crew.root)
+
+
+def put(crew: Crew, name: str, file: str, text: str) -> None:
+    (crew.tree(name) / names.INSTANCE / "memory-contributions" / file).write_text(text)
+
+
+def test_a_file_in_one_worktree_stands_in_the_bank_and_every_agent_collects_its_own(team: Team) -> None:
+    crew = team(merge_seconds=1)
+    bank_of(crew)
+    for name in ("one", "two"):
+        crew.agent(name)
+        put(crew, name, "techContext-additions.md", f"## Limits\n\n- said by {name}\n")
+    document = crew.project / names.BANK / "techContext.md"
+    until(lambda: all(f"- said by {n}\n" in document.read_text() for n in ("one", "two")), 40, "both merged")
+    assert document.read_text().count("- said by") == 2
+    progress = crew.project / names.BANK / "progress.md"
+    until(lambda: progress.exists() and "| two |" in progress.read_text(), 20, "the kept section")
+    assert len(crew.events("contributed")) == 2
+    told = [line for event in crew.events("merged") for line in event["contributions"]]
+    assert len(set(told)) == 2
+    assert "Traceback" not in crew.log("one") + crew.log("two")
+
+
+def test_a_decision_brings_on_at_once_what_waits_behind_it(team: Team) -> None:
+    crew = team(merge_seconds=3600)
+    bank = bank_of(crew)
+    for name, size in (("one", 8), ("two", 6)):
+        words = ("--file", "techContext.md", "--section", "Limits", "--type", "update", "--content", f"{size} MB.")
+        assert crew.call(name, "update-memory", *words)[0] == 0
+    crew.call("one", "update-memory", "--file", "techContext.md", "--section", "Limits", "--content", "- behind")
+    crew.agent("one")
+    (waits,) = until(bank.waiting, 40, "the candidate, made by the leader's first merge")
+    bank.approve(waits.candidate.id, waits.candidate.takes["right"], Decider("ann"))
+    document = crew.project / names.BANK / "techContext.md"
+    until(lambda: "- behind" in document.read_text(), 40, "what waited behind the candidate")
+
+
+def test_the_next_leader_merges_when_one_is_killed(team: Team) -> None:
+    crew = team(merge_seconds=1, heartbeat_seconds=1)
+    bank_of(crew)
+    for name in ("one", "two"):
+        crew.agent(name)
+    leader = until(crew.leader, what="a leader")
+    other = "two" if leader == "one" else "one"
+    put(crew, other, "learnings.md", "- outlives its leader\n")
+    killed(crew.agent_pid(leader))
+    document = crew.project / names.BANK / "activeContext.md"
+    until(lambda: document.exists() and "- outlives" in document.read_text(), 60, "merged by the next one")
+    assert document.read_text().count("- outlives") == 1
+
+
+def test_without_a_memory_bank_the_agent_has_nothing_to_say(team: Team) -> None:
+    crew = team(merge_seconds=1)
+    crew.agent("one")
+    until(lambda: crew.leader() == "one")
+    until(lambda: (crew.state / names.STATE).exists())
+    assert "memory" not in crew.log("one")
+    assert not (crew.state / names.MERGED).exists()

@@ -1,0 +1,419 @@
+"""The memory bank in a real repository, with real git: what git takes out, commits, modes, links, and its retention."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from memory.banks import ANN, always
+from memory.helpers import LIMITS, TECH, change, note, text_of, texts
+from support.project import Project, add_worktree, git, project, second
+
+from peercoord.core import names
+from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
+from peercoord.edges import bank_commit, banking
+from peercoord.fs.mutex import held
+from peercoord.roles import bank as banks
+from peercoord.roles.archivist import DAY_SECONDS
+from peercoord.roles.bank import Bank, Summary
+from peercoord.roles.bank_archive import BankArchive
+
+__all__ = ["project", "second"]
+
+NAME = "techContext.md"
+PATH = f"{names.BANK}/{NAME}"
+
+
+class Real:
+    """A repository that tracks its memory bank."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.main = project, project.main
+        self.root = project.queue.root
+        (self.main / names.BANK).mkdir()
+        self.file.write_bytes(TECH)
+        self.commit("the bank")
+
+    @property
+    def file(self) -> Path:
+        return self.main / PATH
+
+    def commit(self, message: str) -> str:
+        git(self.main, "add", "-A")
+        git(self.main, "commit", "-q", "-m", message)
+        return git(self.main, "rev-parse", "HEAD").strip()
+
+    def bank(self) -> Bank:
+        return banking.bank_of(self.root)
+
+    def add(self, *ones: object) -> None:
+        store = self.bank().store
+        store.texts.keep(texts(TECH))
+        for one in ones:
+            store.publish(one)  # type: ignore[arg-type]
+
+    def merge(self) -> list[Summary]:
+        return self.bank().merge("leader", always)
+
+    def text(self) -> str:
+        return self.file.read_text()
+
+
+@pytest.fixture
+def real(project: Project, monkeypatch: pytest.MonkeyPatch) -> Real:
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "t@localhost")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    return Real(project)
+
+
+# -- what git takes out ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        lambda real: git(real.main, "stash", "-q"),
+        lambda real: git(real.main, "reset", "-q", "--hard"),
+        lambda real: git(real.main, "checkout", "-q", "--", names.BANK),
+    ],
+    ids=["stash", "reset", "checkout"],
+)
+def test_what_git_took_out_is_listed_and_restored_by_a_person_alone(real: Real, away: Callable[[Real], object]) -> None:
+    """MEM-12."""
+    one, two = note("- a fact"), change("Use ruff and mypy.", ("Tech context", "Tools"), time=1)
+    real.add(one, two)
+    real.merge()
+    merged = real.file.read_bytes()
+    away(real)
+    assert real.file.read_bytes() == TECH
+    real.add(note("- meanwhile", ("Tech context", "Language"), time=5))
+    real.merge()
+    assert "a fact" not in real.text()
+    assert "meanwhile" in real.text()
+    assert {gone.contribution.id for gone in real.bank().missing()} == {one.id, two.id}
+    for gone in real.bank().missing():
+        real.bank().restore(gone.id, ANN)
+    assert real.bank().missing() == []
+    document = real.file.read_bytes()
+    assert text_of(document, *LIMITS) == text_of(merged, *LIMITS)
+    assert text_of(document, "Tech context", "Tools") == "Use ruff and mypy."
+
+
+def test_a_stash_that_comes_back_is_nothing_missing(real: Real) -> None:
+    real.add(note("- a fact"))
+    real.merge()
+    git(real.main, "stash", "-q")
+    assert len(real.bank().missing()) == 1
+    real.merge()
+    git(real.main, "stash", "pop", "-q")
+    assert real.bank().missing() == []
+    real.merge()
+    assert real.text().count("- a fact") == 1
+    assert [entry.kind for entry in real.bank().entries()] == ["merge", "foreign", "foreign"]
+
+
+def test_another_branch_without_the_bank_is_checked_out_and_left_alone(real: Real) -> None:
+    """MEM-17."""
+    git(real.main, "branch", "bare", "HEAD~1")
+    real.add(note("- a fact"))
+    real.merge()
+    real.commit("merged")
+    git(real.main, "switch", "-q", "bare")
+    later = note("- later", time=5)
+    real.add(later)
+    with pytest.raises(NotFoundError, match="not there"):
+        real.merge()
+    assert not real.file.exists()
+    git(real.main, "switch", "-q", "main")
+    real.merge()
+    assert real.text().count("- a fact") == 1
+    assert real.text().count("- later") == 1
+
+
+# -- the document as a file --------------------------------------------------------------------------------------
+
+
+def test_a_document_keeps_its_mode_and_no_link_is_followed(real: Real, tmp_path: Path) -> None:
+    real.file.chmod(0o640)
+    outside = tmp_path / "outside.md"
+    outside.write_bytes(TECH)
+    (real.main / names.BANK / "activeContext.md").symlink_to(outside)
+    real.add(note("- a fact"), note("- now", (), document="activeContext.md"))
+    found = {one.document: one for one in real.merge()}
+    assert stat.S_IMODE(real.file.stat().st_mode) == 0o640
+    assert "- a fact" in real.text()
+    assert "link" in found["activeContext.md"].note
+    assert outside.read_bytes() == TECH
+    assert (real.main / names.BANK / "activeContext.md").is_symlink()
+    assert not [path for path in (real.main / names.BANK).iterdir() if path.name.startswith(".")]
+    with pytest.raises(BrokenFileError):
+        real.bank().read("activeContext.md")
+
+
+def test_a_folder_without_write_permission_says_so(real: Real) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    real.file.parent.chmod(0o555)
+    real.add(note("- a fact"))
+    with pytest.raises(StorageError, match="permission"):
+        real.merge()
+    real.file.parent.chmod(0o755)
+    real.merge()
+    assert real.text().count("- a fact") == 1
+
+
+def test_threads_that_merge_and_decide_at_once(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MEM-11: with the lock, and without it."""
+    for locked in (True, False):
+        if not locked:
+            monkeypatch.setattr(Bank, "_alone", _not_alone)
+        ones = [note(f"- fact {number} {locked}", peer=f"p{number}", time=number) for number in range(12)]
+        real.add(*ones)
+        start = threading.Barrier(4)
+
+        def work(start: threading.Barrier = start) -> None:
+            start.wait()
+            with suppress(PeercoordError):
+                real.merge()
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        real.merge()
+        for one in ones:
+            assert real.text().count(f"{one.content}\n") == 1
+        assert real.bank().store.queued() == []
+
+
+@contextmanager
+def _not_alone(_self: Bank):  # type: ignore[no-untyped-def]
+    yield
+
+
+def test_whoever_holds_the_lock_and_is_stopped_holds_up_nobody(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(banks, "LOCK_SECONDS", 0.05)
+    real.add(note("- a fact"))
+    with held(f"{real.project.state}/{names.BANK_LOCK}"):
+        real.merge()
+    assert "- a fact" in real.text()
+
+
+# -- commits -----------------------------------------------------------------------------------------------------
+
+
+class TestCommit:
+    @pytest.fixture(autouse=True)
+    def _on(self, real: Real) -> None:
+        assert real.project("config", "memory.commit", "on")[0] == 0
+
+    def run(self, real: Real) -> banking.Merged:
+        from peercoord.roles.root import open_root
+
+        return banking.run(open_root(str(real.project.state)), "leader")
+
+    def head(self, real: Real) -> str:
+        return git(real.main, "rev-parse", "HEAD").strip()
+
+    def test_the_documents_alone_are_committed_whatever_is_staged(self, real: Real) -> None:
+        """LIM-2."""
+        (real.main / "code.py").write_text("1\n")
+        real.commit("code")
+        (real.main / "code.py").write_text("2\n")
+        git(real.main, "add", "code.py")
+        (real.main / "new.py").write_text("3\n")
+        before = self.head(real)
+        real.add(note("- a fact"))
+        done = self.run(real)
+        assert (done.commit, done.notes) == (self.head(real), [])
+        assert git(real.main, "rev-parse", "HEAD~1").strip() == before
+        changed = git(real.main, "show", "--name-only", "--format=", "HEAD").split()
+        assert sorted(changed) == [f"{names.BANK}/progress.md", PATH]
+        status = git(real.main, "status", "--porcelain")
+        assert status.splitlines() == ["M  code.py", "?? new.py"]
+
+    def test_a_hook_that_fails_and_a_signature_that_is_missing_do_not_hurt(self, real: Real) -> None:
+        hook = real.main / ".git" / "hooks" / "pre-commit"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
+        real.add(note("- a fact"))
+        assert self.run(real).commit == self.head(real)
+
+    @pytest.mark.parametrize("how", ["merge", "staged", "identity", "lock"])
+    def test_where_it_cannot_be_it_is_told_and_the_merge_stands(
+        self, real: Real, how: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if how == "merge":
+            git(real.main, "switch", "-q", "-c", "side")
+            (real.main / "f").write_text("side\n")
+            real.commit("side")
+            git(real.main, "switch", "-q", "main")
+            (real.main / "f").write_text("main\n")
+            real.commit("main")
+            subprocess.run(["git", "-C", str(real.main), "merge", "-q", "side"], capture_output=True, check=False)
+        elif how == "staged":
+            real.file.write_bytes(TECH.replace(b"Use ruff.", b"Mine."))
+            git(real.main, "add", PATH)
+        elif how == "identity":
+            git(real.main, "config", "user.useConfigOnly", "true")
+            for role in ("AUTHOR", "COMMITTER"):
+                monkeypatch.delenv(f"GIT_{role}_NAME")
+                monkeypatch.delenv(f"GIT_{role}_EMAIL")
+        else:
+            (real.main / ".git" / "index.lock").touch()
+        before = self.head(real)
+        real.add(note("- a fact"))
+        done = self.run(real)
+        assert done.commit == ""
+        assert len(done.notes) == 1
+        assert "committed" in done.notes[0]
+        assert self.head(real) == before
+        assert "- a fact" in real.text()
+        assert [what for what, _ in banking.troubles(real.root)] == done.notes
+
+    def test_what_is_not_tracked_is_not_committed(self, project: Project, second: Path, real: Real) -> None:
+        git(real.main, "rm", "-rq", "--cached", names.BANK)
+        git(real.main, "commit", "-q", "-m", "untracked")
+        before = self.head(real)
+        real.add(note("- a fact"))
+        assert (self.run(real).commit, self.head(real)) == ("", before)
+
+    def test_off_by_default(self, real: Real) -> None:
+        real.project("config", "memory.commit", "off")
+        real.add(note("- a fact"))
+        assert self.run(real).commit == ""
+        assert bank_commit.commit(real.bank(), [NAME], "leader")[0] == self.head(real)
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+class TestCommand:
+    def test_a_call_is_merged_by_a_call_from_any_worktree(self, real: Real) -> None:
+        worktree = add_worktree(real.project, "three")
+        (worktree / names.BANK).is_dir()
+        real.project("memory", "add", "--file", NAME, "--section", "Limits", "--content", "- from one")
+        found = real.project.data("memory", "merge", at=worktree)
+        assert [one["file"] for one in found["documents"]] == [NAME]
+        assert "- from one" in real.text()
+        again = real.project.data("memory", "merge")
+        assert again["documents"] == []
+        assert real.project("memory", "merge")[1] == "nothing to merge\n"
+
+    def test_an_update_is_merged_with_what_others_changed_meanwhile(self, real: Real) -> None:
+        """MEM-5: the base that the call names is kept."""
+        words = ("memory", "add", "--file", NAME, "--section", "Limits", "--type", "update", "--content")
+        lines = text_of(TECH, *LIMITS)
+        real.project(*words, lines.replace("20 minutes", "30 minutes"))
+        real.project(*words, lines.replace("unique", "short"), at=add_worktree(real.project, "three"))
+        real.project("memory", "merge")
+        assert text_of(real.file.read_bytes(), *LIMITS) == lines.replace("20 min", "30 min").replace("unique", "short")
+
+    def test_the_views_say_how_it_stands(self, real: Real) -> None:
+        from support.worlds import unknown
+
+        from peercoord.roles.views import Reader
+
+        reader = Reader(real.project.queue, unknown)
+        assert reader.board().memory["last_merge"] is None
+        real.add(change("8 MB."), change("6 MB.", peer="two", time=1), note("- behind", time=2))
+        assert reader.board().memory["pending"] == 3
+        banking.run(real.root, "leader")
+        memory = reader.board().memory
+        assert (memory["pending"], memory["conflicts"], memory["approvals"], memory["queued"]) == (1, 1, 0, 3)
+        assert memory["last_merge"] == banking.health(real.root)["at"]
+
+    def test_a_merge_that_fails_is_told_to_doctor(self, real: Real) -> None:
+        real.add(note("- a fact"))
+        os.rename(real.main / names.BANK, real.main / "elsewhere")
+        code, _, err = real.project("memory", "merge")
+        assert code == 3
+        assert "not there" in err
+        ((what, hint),) = banking.troubles(real.root)
+        assert "failed" in what
+        assert hint
+
+    def test_an_old_term_merges_nothing(self, real: Real) -> None:
+        real.add(note("- a fact"))
+        code, _, err = real.project("memory", "merge", "--term", "7")
+        assert code == 4
+        assert "leads now" in err
+        assert real.file.read_bytes() == TECH
+
+    def test_what_was_refused_is_listed(self, real: Real) -> None:
+        real.bank().store.explain("f-0123456789abcdef", "refused", "it is a binary file", "one", file="'x.md'", size=3)
+        found = real.project.data("memory", "list")
+        assert [(one["id"], one["reason"]) for one in found["refused"]] == [
+            ("f-0123456789abcdef", "it is a binary file")
+        ]
+        assert "it is a binary file" in real.project("memory", "list")[1]
+
+
+# -- retention ---------------------------------------------------------------------------------------------------
+
+
+class TestRetention:
+    def cleared(self, real: Real, days: float) -> None:
+        """Clear away as it would be done so many days from now."""
+        now = BankArchive(real.root).files.stat("protocol.json")
+        assert now
+        moment = now.changed_ns + int(days * DAY_SECONDS * 10**9) + 10**9
+        BankArchive(real.root).run(moment, moment - 30 * DAY_SECONDS * 10**9)
+
+    def test_within_it_everything_can_be_undone(self, real: Real) -> None:
+        real.add(note("- a fact"))
+        (summary,) = real.merge()
+        real.add(note("- more", time=1))
+        real.merge()
+        self.cleared(real, 29)
+        real.bank().undo(summary.entry, ANN)
+        assert "- a fact" not in real.text()
+        assert "- more" in real.text()
+
+    def test_after_it_the_newest_state_the_waiting_and_the_contributions_of_files_stay(self, real: Real) -> None:
+        """MEM-15."""
+        call, file = note("- of a call"), note("- of a file", time=1, source="learnings.md")
+        waits = [
+            change("Use a.", ("Tech context", "Tools")), change("Use b.", ("Tech context", "Tools"), peer="q"),
+        ]  # fmt: skip
+        real.add(call)
+        real.merge()
+        real.add(file, *waits)
+        real.merge()
+        before = real.bank()
+        decided = len(real.root.files.scan(names.TEXTS))
+        self.cleared(real, 32)
+        bank = real.bank()
+        assert bank.entries() == before.entries()[-1:]
+        assert bank.contribution(call.id) is None
+        assert bank.contribution(file.id)
+        assert {one.id for one in bank.store.queued()} == {one.id for one in waits}
+        assert all(one.base in bank.store.texts for one in waits)
+        assert len(real.root.files.scan(names.TEXTS)) < decided
+        assert real.merge() == []
+        assert [one.kind for one in bank.entries()] == ["merge"]
+        (still,) = bank.waiting()
+        bank.approve(still.candidate.id, still.candidate.takes["left"], ANN)
+        assert "Use a." in real.text()
+
+    def test_only_so_many_backups_are_kept(self, real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+        """LIM-1."""
+        monkeypatch.setattr("peercoord.roles.bank_store.BACKUPS_MOST", 5)
+        for number in range(8):
+            real.add(note(f"- fact {number}", time=number))
+            real.merge()
+        assert len(real.root.files.scan(f"{names.BACKUPS}/{NAME}")) == 5
+        first = real.bank().entries()[0]
+        real.bank().undo(first.id, ANN)
+        assert "fact 0" not in real.text()
+        assert "fact 7" in real.text()
