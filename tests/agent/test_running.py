@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +139,48 @@ def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
     assert agentctl.status(str(crew.tree("one")))["pid"] == pid
 
 
+def test_an_edited_protocol_json_is_taken_in(team: Team) -> None:
+    crew = team(state_seconds=1)
+    pid = crew.agent("one")
+    crew.call("one", "request-task")
+    before, path = crew.home("one"), crew.state / "protocol.json"
+    whole = json.loads(path.read_text())
+    whole["settings"]["heartbeat_seconds"] = 77
+    path.write_text(json.dumps(whole))
+    until(lambda: crew.record("one").get("heartbeat_seconds") == 77, what="the new setting on record")
+    assert "protocol.json has changed" in crew.log("one")
+    assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (pid, before, "one")
+
+
+def test_an_upgrade_starts_the_agent_again_as_the_new_program(team: Team, tmp_path: Path) -> None:
+    crew = team(state_seconds=1)
+    package = tmp_path / "site" / "peercoord"
+    shutil.copytree(Path(host.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__"))
+    first = package / "__init__.py"
+    first.write_text(f'{first.read_text()}\n__version__ = "0.0.old"\n')
+    read, write = os.pipe()
+    words = [sys.executable, "-P", "-m", "peercoord", "-C", str(crew.tree("one"))]
+    agent = subprocess.Popen(
+        [*words, "agent", "run", "--ready-fd", str(write)],
+        pass_fds=[write],
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        start_new_session=True,
+    )
+    os.close(write)
+    assert os.read(read, 6) == b"ready\n", crew.log("one")
+    os.close(read)
+    crew.call("one", "request-task")
+    before = crew.home("one")
+    assert agentctl.status(str(crew.tree("one")))["version"] == "0.0.old"
+    first.write_text(first.read_text().replace("0.0.old", "0.0.new"))
+    until(lambda: agentctl.status(str(crew.tree("one")))["version"] not in (None, "0.0.old"), 20, "the new one")
+    assert "a newer program is installed" in crew.log("one")
+    assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (agent.pid, before, "one")
+    assert crew.call("one", "report-progress", "1", "--progress", "0.5")[0] == 0
+    agent.terminate()
+    agent.wait()
+
+
 def test_a_replaced_program_is_noticed_once_it_works(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,8 +217,6 @@ def test_the_main_checkout_has_no_agent(team: Team) -> None:
 
 
 def test_a_worktree_that_was_cleaned_is_called_what_it_is(project: Project) -> None:
-    import shutil
-
     shutil.rmtree(project.worktree / ".claude-instance")
     for call in (agentctl.start, lambda tree: Desk(context.find(tree))):
         with pytest.raises(NotFoundError, match=r"never joined, or its \.claude-instance/ is gone") as caught:
