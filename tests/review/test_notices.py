@@ -77,7 +77,8 @@ def test_many_changes_are_capped_in_number_and_length_and_harmless(scene: Scene)
     raw = json.loads(path.read_text())
     raw["edits"][0]["section"] = [evil]
     path.write_text(json.dumps(raw))
-    assert [line.isprintable() for line in told(scene)] == [True]
+    place = context.find(str(scene.project.worktree))
+    assert [line.isprintable() for line in notices.told(place, scene.bank.root.files)] == [True]
 
 
 def test_for_a_coding_agents_context_it_is_called_data() -> None:

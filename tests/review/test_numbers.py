@@ -12,7 +12,6 @@ from review.conftest import Scene
 
 from peercoord.core import names
 from peercoord.core.errors import NotFoundError, UsageError
-from peercoord.edges.review.numbers import Numbers
 from peercoord.edges.review.pile import Pile, pick
 from peercoord.roles.bank import Decider
 
@@ -47,17 +46,24 @@ def test_what_one_list_showed_holds_for_whoever_lists_next(scene: Scene) -> None
 def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None:
     code = (
         "import sys\nfrom peercoord.roles.root import open_root\nfrom peercoord.edges.review.numbers import Numbers\n"
-        "state = sys.argv[1]\nnumbers = Numbers(open_root(state), state)\n"
-        "for count in range(1, 21): print(sorted(numbers.give([f'k-{n}' for n in range(count)]).items()))\n"
+        "state, name = sys.argv[1:]\nnumbers = Numbers(open_root(state), state)\nprint(flush=True)\ninput()\n"
+        "for count in range(20):\n"
+        "    for pair in numbers.give([f'k-{name}{count}', f'k-{count}']).items(): print(*pair)\n"
     )
     words = [sys.executable, "-c", code, str(scene.project.state)]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env) for _ in range(4)]
-    said = [one.communicate()[0] for one in running]
-    last = {text.splitlines()[-1] for text in said}
-    assert len(last) == 1
-    found = Numbers(scene.bank.root, str(scene.project.state)).read()
-    assert sorted(found.values()) == list(range(1, 21))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    running = [subprocess.Popen([*words, name], text=True, env=env, **pipes) for name in "abcd"]
+    for one in running:
+        assert one.stdout
+        one.stdout.readline()  # ready
+    for one in running:
+        assert one.stdin
+        one.stdin.write("\n")
+        one.stdin.flush()
+    said = {line for one in running for line in one.communicate()[0].splitlines()}
+    shown = dict(line.split()[::-1] for line in said)
+    assert len(said) == len(shown) == 100, "one number for each, and each number for one"
 
 
 def test_where_nothing_can_be_written_there_are_no_numbers_but_all_else(scene: Scene) -> None:

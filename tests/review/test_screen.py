@@ -35,7 +35,7 @@ def long(last: str) -> str:
     return "\n".join([f"- line {number} of {last}" for number in range(200)])
 
 
-WIDE = clash(OLD.replace("20", "日本語の三十"), OLD.replace("20", "🙂" * 40 + "x" * 300))
+WIDE = clash(OLD.replace("20", "日本語の三十"), OLD.replace("20", "🙂" * 40 + "ŷ" * 300))
 
 
 @pytest.mark.parametrize("width", [40, 41, 60, 79, 80, 81, 100, 133, 200])
@@ -52,6 +52,12 @@ def test_nothing_is_wider_than_the_window_and_every_frame_closes(width: int, hei
             assert fact in text, (fact, width)
         if height:
             assert "q leave pending" in text
+
+
+@pytest.mark.parametrize("width", [40, 79, 80, 200])
+def test_long_lines_are_broken_and_no_character_of_them_is_lost(width: int) -> None:
+    text = "".join(line.plain for line in screen.draw(WIDE, width, None))
+    assert [text.count(char) for char in "ŷ🙂語"] == [600, 80, 2], "on its side, and in what is proposed"
 
 
 @pytest.mark.parametrize("width", [40, 100])

@@ -11,6 +11,9 @@ import pytest
 from review.conftest import Scene
 from review.terminal import ANSI, Terminal
 
+from peercoord.core import names
+from peercoord.fs.mutex import held
+
 Open = Callable[..., Terminal]
 ASKED = "\n › "
 
@@ -112,14 +115,28 @@ def test_what_was_typed_before_the_next_one_was_shown_decides_nothing(scene: Sce
     scene.critical()
     person = terminal()
     opened(person)
-    person.type("222")
+    with held(str(scene.project.state / names.BANK_LOCK)):
+        person.type("2")
+        person.wait("2\n")
+        person.type("2")  # impatient: the first one is still being written
     person.wait("2 of 2")
     person.wait(ASKED)
     assert len(scene.bank.waiting()) == 1
-    person.type("\x1b[A\x1b[1;2B")  # arrow keys are no keys of ours, whatever bytes they are made of
     person.type("q")
-    person.prompt()
-    assert len(scene.bank.waiting()) == 1
+    assert "1 approved, 1 left pending" in person.prompt()[1]
+
+
+def test_of_several_keys_at_once_the_first_counts_and_arrow_keys_are_none(scene: Scene, terminal: Open) -> None:
+    scene.clash()
+    scene.critical()
+    person = terminal()
+    opened(person)
+    person.type("\x1b[A\x1b[1;2B\x1bOP")
+    person.type("n2")
+    assert "2 of 2" in person.wait(ASKED)
+    person.type("q")
+    assert "2 left pending" in person.prompt()[1]
+    assert len(scene.bank.waiting()) == 2
 
 
 def test_one_that_merges_cleanly_can_be_taken_or_left_as_it_stands(scene: Scene, terminal: Open) -> None:
