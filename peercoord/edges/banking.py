@@ -199,8 +199,7 @@ class Keeper:
             return
         mark = list(self._marks())
         if mark != self._still:
-            self._merge(term)
-            mark = list(self._marks())
+            self._merge(term)  # what is queued meanwhile changes the mark: so the one from before it is kept
         self._merged, self._decided, self._still = now, decided, mark
 
     def _there(self) -> bool:

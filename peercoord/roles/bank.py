@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 10.0
 _TRIES = 20  # a document that is saved this often under our hands is being written by a program
+_PASSES = 3
 _LIST = "peercoord review list"
 
 
@@ -201,14 +202,13 @@ class Bank:
         with self._alone(), merger() as merge3:
             self.files.require()
             self._finish_rejecting()
-            there = self.files.names()
-            known = self.store.documents()
-            queued: dict[str, list[Contribution]] = {name: [] for name in known}
-            for one in self.store.queued():
-                queued.setdefault(spelt(one.document, there, known), []).append(one)
-            for name in sorted(queued):
-                if documents is None or name in documents:
-                    found += self._merge(name, queued[name], by, leads, merge3)
+            for _ in range(_PASSES):
+                self.store.requeued = False
+                for name, queued in self._queues():
+                    if documents is None or name in documents:
+                        found += self._merge(name, queued, by, leads, merge3)
+                if not self.store.requeued:  # what another leader overwrote came back after the queue was read
+                    break
         return [one for one in found if one]
 
     def progress(self, facts: Facts, by: str, leads: Callable[[], bool], document: str = "progress.md") -> Entry | None:
@@ -337,6 +337,14 @@ class Bank:
         self.store.decide(one.id, self._record("dismiss", one.id, one.document, decider, reason=reason))
 
     # -- one document ----------------------------------------------------------------------------------------
+
+    def _queues(self) -> Iterator[tuple[str, list[Contribution]]]:
+        """Give what is queued, by document; nothing for a document with a ledger that may have to be settled."""
+        there, known = self.files.names(), self.store.documents()
+        queued: dict[str, list[Contribution]] = {name: [] for name in known}
+        for one in self.store.queued():
+            queued.setdefault(spelt(one.document, there, known), []).append(one)
+        yield from sorted(queued.items())
 
     def _merge(
         self, name: str, queued: list[Contribution], by: str, leads: Callable[[], bool], merge3: Merge3

@@ -88,6 +88,7 @@ class Store:
         self.root = root
         self.files = root.files
         self.texts = Texts(root)
+        self.requeued = False  # since somebody last looked
         self._contributions: dict[str, Contribution] = {}
         self._entries: dict[str, Entry] = {}
 
@@ -138,6 +139,7 @@ class Store:
     def requeue(self, idents: Iterable[str]) -> None:
         """Take contributions back that were settled by what did not last."""
         for ident in idents:
+            self.requeued = True
             if not self.files.move(names.contribution(DONE, ident), names.contribution(QUEUED, ident)):
                 why = self.rejection(ident)
                 if why.get("code") == SUPERSEDED:

@@ -15,7 +15,7 @@ from memory.banks import ANN, NOTES, PLACE, Act, Scene, always, intents, places,
 from memory.helpers import TECH, change, note
 from support.faults import CHANGES, Call, Crash, Crashing, Failing, Fault, Pausing
 
-from peercoord.core import names
+from peercoord.core import names, records
 from peercoord.core.errors import LostError, NotFoundError, PeercoordError
 from peercoord.core.memory.progress import Facts
 
@@ -357,3 +357,124 @@ def test_what_was_settled_when_a_person_took_the_text_out_stays_out(merge3: Merg
         assert again != landed, at
         if landed:
             assert {gone.contribution.content for gone in play.bank().missing()} >= {"- another"}
+
+
+def test_a_rejection_is_done_wholly_or_not_at_all(merge3: Merge3) -> None:
+    """MEM-16: also if the person does not ask again."""
+    seen = set()
+    for at in range(1, len(calls(conflict(), reject)) + 1):
+        play = conflict()
+        with suppress(Crash):
+            play.bank(Crashing(play.disk, at, "after")).reject(play.bank().waiting()[0].candidate.id, "neither", ANN)
+        play.merge()
+        states = sorted(places(play)[one.id] for one in SIDES[:2])
+        assert states in (["candidate", "candidate"], ["rejected", "rejected"]), at
+        seen.add(states[0])
+        whys = {play.bank().store.rejection(one.id).get("reason") for one in SIDES[:2]}
+        assert whys == ({"neither"} if states[0] == "rejected" else {None}), at
+    assert seen == {"candidate", "rejected"}
+
+
+def overwritten() -> Scene:
+    """Two leaders that both landed their entry without having seen the other's; the document is the second one's."""
+    scene, late = Scene(), Scene()
+    scene.write()
+    scene.add(*FACTS)
+    late = scene.twin()
+    scene.merge()
+    late.add(note("- only here", time=40))
+    late.merge()
+    for path, data in late.disk.files().items():
+        if path not in scene.disk.files() and path.startswith((names.LEDGER, names.TEXTS, names.MEMORY + "/merged")):
+            scene.disk.create(path, data, False)
+    return scene
+
+
+def test_of_two_entries_that_landed_the_one_that_the_document_is_not_was_overwritten(merge3: Merge3) -> None:
+    """MEM-11: also where both brought some of the same lines."""
+    play = overwritten()
+    assert len(play.bank().entries()) == 2
+    play.merge()
+    assert b"- only here" in (play.document() or b"")
+    for text in ("a fact", "another"):
+        assert (play.document() or b"").count(text.encode()) == 1
+    assert len(intents(play)) == 1
+    check_chained(play)
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_a_crash_while_what_was_overwritten_is_queued_again(merge3: Merge3, mode: str) -> None:
+    at = 0
+    while True:
+        at += 1
+        play = overwritten()
+        crashing = Crashing(play.disk, at, mode)
+        with suppress(Crash):
+            play.bank(crashing).merge("first", always)
+        if crashing.last is None:
+            break
+        play.merge()
+        document = play.document() or b""
+        for text in ("a fact", "another", "only here"):
+            assert document.count(text.encode()) == 1, crashing.last
+        assert set(places(play).values()) == {"merged"}, crashing.last
+        check_chained(play)
+
+
+def test_one_that_no_longer_leads_when_all_is_written_but_the_document(merge3: Merge3) -> None:
+    """MEM-10: it asks once more right before it replaces the document."""
+    play = queued()
+    bank = play.bank()
+    begun: list[str] = []
+    begin = bank.store.begin
+    bank.store.begin = lambda entry: (begun.append(entry.id), begin(entry))[1]  # type: ignore[func-returns-value,method-assign]
+    with pytest.raises(LostError, match="leads now"):
+        bank.merge("first", lambda: not begun)
+    assert begun
+    assert play.document("activeContext.md") == b"# Active\n"
+    assert intents(play) == []
+
+
+def test_an_intent_that_never_landed_does_not_count_when_a_person_puts_the_document_back(merge3: Merge3) -> None:
+    """MEM-11, MEM-12: the document is as an earlier entry left it, whatever old intents say."""
+    play = queued()
+    play.merge()
+    first = play.document()
+    entry = play.bank().entries("techContext.md")[0]
+    play.add(note("- later", time=9))
+    play.merge()
+    stray = {**entry.record(), "id": "e-00000000000000aa", "by": "a leader that died"}
+    play.disk.create(names.intent("techContext.md", stray["id"]), records.encode(stray), False)
+    play.write(first)
+    play.merge()
+    assert play.document() == first
+    assert {gone.contribution.content for gone in play.bank().missing()} == {"- later"}
+
+
+def test_an_old_intent_is_not_taken_for_landed_because_its_lines_came_otherwise(merge3: Merge3) -> None:
+    """MEM-10: its other contributions would be lost."""
+    play = queued()
+    at = next(
+        n
+        for n, call in enumerate(calls(play, merge), 1)
+        if call.path == f"{PLACE}/techContext.md" and call.name == "rename"
+    )
+    with suppress(Crash):
+        play.bank(Crashing(play.disk, at, "before")).merge("first", always)
+    assert len(intents(play)) == 1
+    play.write(TECH.replace(b"Use ruff.", b"Use ruff, says Ann."))
+    play.add(change("Use ruff and more.", TOOLS, time=0), note("- another", TOOLS, peer="p", critical=True))
+    play.merge()
+    play.write((play.document() or b"") + b"\nMore.\n")
+    play.merge()
+    document = play.document() or b""
+    assert document.count(b"- a fact") == 1
+    found = places(play)
+    assert all(found[one.id] in ("merged", "candidate", "queued") for one in FACTS)
+    texts = {one.content for one in FACTS if found[one.id] == "merged"}
+    assert all(stands(document, text) == 1 for text in texts)
+
+
+def check_chained(scene: Scene) -> None:
+    entries = scene.bank().entries("techContext.md")
+    assert [one.previous for one in entries] == ["", *(one.id for one in entries)][: len(entries)]
