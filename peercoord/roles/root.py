@@ -178,9 +178,11 @@ def open_root(path: str, expected: str = "") -> Root:
 
 def _check(protocol: Json, path: str, expected: str) -> None:
     version = protocol.get("protocol")
-    least = version.get("least_writer") if isinstance(version, dict) else None
-    if not isinstance(least, int) or not ids.is_id(protocol.get("store_id")):
+    writer = version.get("least_writer") if isinstance(version, dict) else None
+    reader = version.get("least_reader", 0) if isinstance(version, dict) else None
+    if not isinstance(writer, int) or not isinstance(reader, int) or not ids.is_id(protocol.get("store_id")):
         raise BrokenFileError(f"{path}/{names.PROTOCOL} lacks its versions or its store id", "peercoord doctor")
+    least = max(writer, reader)
     if least > PROTOCOL_VERSION:
         raise PeercoordError(
             f"{path} needs protocol version {least}, this program speaks {PROTOCOL_VERSION}",
