@@ -5,20 +5,18 @@ from __future__ import annotations
 import array
 import fcntl
 import os
-import pty
 import termios
 import threading
-import tty
 
 import pytest
 
 from peercoord.edges.review import keys
 
 
-def pending(terminal: int) -> int:
+def pending(line: int) -> int:
     """How many bytes wait to be read."""
     count = array.array("i", [0])
-    fcntl.ioctl(terminal, termios.FIONREAD, count)
+    fcntl.ioctl(line, termios.FIONREAD, count)
     return count[0]
 
 
@@ -37,19 +35,18 @@ def test_an_arrow_key_that_comes_in_pieces_is_no_key(
 ) -> None:
     """Else the ``2`` in it would take a side."""
     monkeypatch.setattr(keys, "_PIECE_SECONDS", 30.0)
-    master, slave = pty.openpty()
-    tty.setcbreak(slave)
+    line, far = os.pipe()
     paced = threading.Event()
 
     def feed() -> None:
         for piece in pieces:
-            while pending(slave):
+            while pending(line):
                 paced.wait(0.001)
-            os.write(master, piece)
+            os.write(far, piece)
 
     feeder = threading.Thread(target=feed)
     feeder.start()
-    assert keys._typed(slave) == typed
+    assert keys._typed(line) == typed
     feeder.join()
-    for end in (master, slave):
+    for end in (line, far):
         os.close(end)
