@@ -5,7 +5,7 @@
 #
 # Where it is weak: it reads definitions by the line, as peercoord writes them (indented by two, one dependency a line).
 # One laid out otherwise it leaves to others, or parks it as unreadable, from where the next peercoord peer takes it.
-# It finishes no additions, rebuilds no lost definition, hands no progress over, judges nobody and never leads.
+# It finishes no additions, rebuilds no definition, hands no progress over, judges nobody, never leads, ignores ASM-10.
 export LC_ALL=C && set -u
 say() { touch "$r/bell/ring"; echo "$*"; exit 0; }
 fail() { echo "$2"; exit "$1"; } # 2: not allowed, 3: not found, 4: lost a race or nothing to do, 1: all else

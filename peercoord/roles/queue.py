@@ -463,7 +463,7 @@ class Queue:
             found = tickets.fold(s for s in self.sightings() if s.task == task)
             if task in found:
                 return found[task]
-            if self.files.stat(names.birth(task)) is None:
+            if not self.files.listed(names.birth(task)):
                 break  # no such task: no ticket of it is on its way anywhere
         return None
 
