@@ -140,7 +140,8 @@ class TestTeam:
         low = next(crew.state.glob("queue/ready/*/*/1~0"))
         os.link(low, crew.state / "queue" / "parked" / "held" / "1~3")
         assert "have two tickets" in of(told(crew)[1], "tickets")[0]["text"]
-        told(crew, "--fix")
+        mended = told(crew, "--fix")[1]["mended"]
+        assert mended == [f"task 1: removed {low.relative_to(crew.state)}"]
         assert not low.exists()
         assert (crew.state / "queue" / "parked" / "held" / "1~3").exists()
 

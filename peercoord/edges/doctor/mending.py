@@ -15,6 +15,7 @@ from peercoord.roles.archivist import Archivist
 from peercoord.roles.janitor import Janitor
 from peercoord.roles.peer import judge
 from peercoord.roles.progress import Reports
+from peercoord.roles.twins import part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ def mend(queue: Queue, by: Incarnation | None) -> list[str]:
     """
     root = queue.root
     janitor = Janitor(queue, "doctor")
+    parted = _twins(queue)
     janitor.tidy()
     Archivist(root).litter()
-    done = [*_twins(queue), *_missing(queue), *_leader(root)]
+    done = [*parted, *_missing(queue), *_leader(root)]
     for who in members.living(root):
         done += _peer(janitor, who, by)
     return done
@@ -61,20 +63,15 @@ def _peer(janitor: Janitor, who: Incarnation, by: Incarnation | None) -> list[st
 
 
 def _twins(queue: Queue) -> list[str]:
-    """Remove the lower of two names of one ticket: one file under both, as a rename that was broken off leaves it."""
+    """Remove the lower of two names of one ticket: one file under both, as a rename that was broken off leaves it.
+
+    Where they are two files, which of them is the ticket is for a person to say.
+    """
     done = []
-    for task, paths in twins(queue).items():
-        seen = [queue.files.stat(path) for path in paths]
-        if any(one is None or one.links != len(paths) for one in seen):
-            continue  # two files: which of them is the ticket is for a person to say
-        keep = max(paths, key=_rank)
-        done += [f"task {task}: removed {path}" for path in paths if path != keep and queue.files.remove(path)]
+    for task in twins(queue):
+        with queue.root.intake():
+            done += [f"task {task}: removed {path}" for path in part(queue, task)]
     return done
-
-
-def _rank(path: str) -> tuple[bool, int]:
-    ticket = names.parse_ticket(path.rpartition("/")[2])
-    return path.startswith(names.DONE), ticket.epoch if ticket else 0
 
 
 def _missing(queue: Queue) -> list[str]:
