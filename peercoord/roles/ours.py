@@ -9,8 +9,6 @@ The cost that shaped this: ten thousand tasks are looked at every two minutes, a
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from peercoord.core import ids, names, records, sync, tickets
 from peercoord.core.errors import BrokenFileError, StorageError
 from peercoord.fs.files import parent
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 _PARKED = {"held": sync.HELD, "review": sync.REVIEW, "deferred": sync.DEFERRED, "cancelled": sync.CANCELLED}
 _PROGRESS = ("time_spent", "completion_estimate", "blockers", "achievements", "steps_done", "steps")
 _TOLD = ("progress", "time_spent", "completion_estimate")
+_LIES = tuple(f"{base}/" for base in (names.WAITING, names.READY, names.PARKED, names.DONE))  # in nobody's hands
 _DATA = ("achievements", "blockers", "time_spent", "branch", "commit")
 
 
@@ -95,32 +94,30 @@ class Ours:
     def look(self) -> Look:
         """Look at every task once, reading no definition."""
         places = self._places()
-        results = self._results()
-        changed = self._changed()
+        results = self._results().get
+        changed = self._changed().get
         marks, moving = {}, set()
         for task, path in places.items():
-            if path.startswith(names.PEERS):
-                place = Place(path)
-                if place.state != "moving":
-                    marks[task] = (
-                        f"{path} {changed.get(task, '')} {results.get(task, '')} {self._reported(task, place)}"
-                    )
-                    continue
-            elif path.startswith(names.QUEUE) and not path.startswith(names.NEW):
-                marks[task] = f"{path} {changed.get(task, '')} {results.get(task, '')}"
+            if path.startswith(_LIES):
+                marks[task] = f"{path} {changed(task, '')} {results(task, '')}"
                 continue
-            moving.add(task)
+            place = Place(path)
+            if place.state == "moving":
+                moving.add(task)
+            else:
+                marks[task] = f"{path} {changed(task, '')} {results(task, '')} {self._reported(task, place)}"
         return Look(marks, moving)
 
     def _places(self) -> dict[str, str]:
         """Give the path of each task's ticket; of two, seen while it moved, the later."""
         found: dict[str, str] = {}
         for home in self._homes():
+            with_epoch, fresh = not home.startswith(names.DONE), home == names.NEW
             for name in self.files.scan(home):
                 task, tilde, _ = name.partition("~")
-                path = f"{home}/{name}"
-                if bool(tilde) == home.startswith(names.DONE) or (home == names.NEW and not self._born(task)):
+                if bool(tilde) != with_epoch or (fresh and not self._born(task)):
                     continue
+                path = f"{home}/{name}"
                 found[task] = path if task not in found else max(found[task], path, key=_rank)
         return found
 
@@ -152,10 +149,13 @@ class Ours:
         found = {}
         look = self.files.disk.stat  # without the door's meanings: one that is gone counts as changed
         for shard in self.files.scan(names.TASKS):
-            for name in self.files.scan(f"{names.TASKS}/{shard}"):
-                with suppress(OSError):
-                    seen = look(f"{names.TASKS}/{shard}/{name}")
-                    found[name[:-5]] = f"{seen.modified_ns}.{seen.size}"
+            home = f"{names.TASKS}/{shard}"
+            for name in self.files.scan(home):
+                try:
+                    seen = look(f"{home}/{name}")
+                except OSError:
+                    continue
+                found[name[:-5]] = f"{seen.modified_ns}.{seen.size}"
         return found
 
     def definition_mark(self, task: str) -> str:
