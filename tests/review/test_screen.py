@@ -24,7 +24,7 @@ def view(*given: Contribution, number: int = 4) -> View:
     with merger() as merge3:
         found = merge.merge("techContext.md", TECH, given, {given[0].base: OLD.encode()}, merge3)
     known = {one.id: one for one in given}
-    return model.waiting(Waiting(found.candidates[0], NOW, "candidates"), number, known.get, NOW)
+    return model.waiting(Waiting(found.candidates[0], NOW, "candidates"), number, known.get, NOW, 30)
 
 
 def clash(left: str, right: str) -> View:
@@ -78,7 +78,7 @@ def test_untouched_lines_are_folded_away_and_counted() -> None:
     given = [change(left, of=document, peer="instance-1"), change(right, of=document, peer="instance-2", time=1)]
     with merger() as merge3:
         found = merge.merge("techContext.md", document, given, {given[0].base: many.encode()}, merge3)
-    shown = model.waiting(Waiting(found.candidates[0], NOW, "candidates"), 1, {}.get, NOW)
+    shown = model.waiting(Waiting(found.candidates[0], NOW, "candidates"), 1, {}.get, NOW, 30)
     text = "\n".join(line.plain for line in screen.draw(shown, 100, 40))
     assert "⋯ 13 lines unchanged" in text
     assert "- fact 12" not in text
@@ -100,6 +100,7 @@ def test_no_control_character_colour_or_turned_text_of_an_author_reaches_the_ter
         f"{shown.proposed}\n{evil}",
         shown.marker,
         shown.takes,
+        30,
     )
     drawn = [*screen.draw(forged, 100, 60, "1 of 1"), *screen.draw(forged, 40, None), *screen.full(forged)]
     assert drawn
@@ -157,6 +158,18 @@ def test_a_section_of_many_thousand_lines_is_compared_in_no_time() -> None:
     found = words.folded(words.rows(base, f"{base}\n- new", base))
     assert len(found) < 20
     assert time.process_time() - before < 5
+
+
+def test_two_long_paragraphs_are_compared_in_no_time() -> None:
+    import random
+    import time
+
+    chance = random.Random(1)
+    left, right = (" ".join(chance.choice("abcdefghij") for _ in range(490)) for _ in range(2))
+    before = time.process_time()
+    words.changed_words(left, right)
+    words.changed_words(left * 10, right * 10)
+    assert time.process_time() - before < 1
 
 
 def test_markers_of_the_usual_length_in_the_document_itself_are_no_markers() -> None:

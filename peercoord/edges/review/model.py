@@ -49,6 +49,7 @@ class View:
         proposed: The text with conflict markers; empty if there is nothing to settle.
         marker: Length of these markers.
         takes: The section's text for each choice; empty for text that is gone.
+        days: For how long what is decided can be undone.
     """
 
     ident: str
@@ -61,6 +62,7 @@ class View:
     proposed: str
     marker: int
     takes: dict[str, str]
+    days: int
 
     @property
     def gone(self) -> bool:
@@ -78,7 +80,7 @@ class View:
         return f"#{self.number}" if self.number else self.ident
 
 
-def waiting(one: Waiting, number: int, contribution: Callable[[str], Contribution | None], now: str) -> View:
+def waiting(one: Waiting, number: int, contribution: Callable[[str], Contribution | None], now: str, days: int) -> View:
     """Gather what is shown of a candidate.
 
     Args:
@@ -86,6 +88,7 @@ def waiting(one: Waiting, number: int, contribution: Callable[[str], Contributio
         number: Its number in the list.
         contribution: Gives a contribution by its id.
         now: The moment, RFC 3339.
+        days: For how long decisions can be undone.
     """
     candidate = one.candidate
     members = [found for found in map(contribution, candidate.members) if found]
@@ -102,10 +105,11 @@ def waiting(one: Waiting, number: int, contribution: Callable[[str], Contributio
         candidate.proposed if candidate.conflict else "",
         conflicts.marker_size(candidate.base, candidate.takes["both"]),
         candidate.takes,
+        days,
     )
 
 
-def missing(one: Missing, number: int, now: str) -> View:
+def missing(one: Missing, number: int, now: str, days: int) -> View:
     """Gather what is shown of merged text that is gone."""
     made = one.contribution
     text = "\n".join(one.vanished.lines)
@@ -121,6 +125,7 @@ def missing(one: Missing, number: int, now: str) -> View:
         "",
         0,
         {},
+        days,
     )
 
 

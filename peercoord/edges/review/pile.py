@@ -36,7 +36,7 @@ class Pile:
 
     def __init__(self, bank: Bank, root: Root, path: str) -> None:
         self.bank, self.root, self.path = bank, root, path
-        self.now = root.clock.now()
+        self.now, self.days = root.clock.now(), root.number("retention_days")
         self.waiting: dict[str, Waiting] = {one.candidate.id: one for one in bank.waiting()}
         # text that was restored and is gone again is missing since both entries, and is one thing to decide
         self._gone = bank.missing()
@@ -68,8 +68,8 @@ class Pile:
         """Give what is shown of one thing that waits."""
         number = self.numbers.get(ident, 0)
         if ident in self.waiting:
-            return model.waiting(self.waiting[ident], number, self.bank.contribution, self.now)
-        return model.missing(self.missing[ident], number, self.now)
+            return model.waiting(self.waiting[ident], number, self.bank.contribution, self.now, self.days)
+        return model.missing(self.missing[ident], number, self.now, self.days)
 
     def find(self, word: str) -> View:
         """Find what a person names: ``4``, ``#4``, an id, or the beginning of one that only one has.

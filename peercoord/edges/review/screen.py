@@ -28,7 +28,6 @@ LEAST_WIDTH = 24
 BESIDE = 80  # columns from which two sides stand beside each other
 BODY_LEAST = 9  # lines for texts, however low the window is
 PROPOSED_LEAST = 3
-KEEP_DAYS = 30
 ROUND, ASCII = "┌┬┐├┴┤└┘─│┼", "++++++++-|+"
 STYLES = {ADDED: "green", TAKEN: "red", MARKER: "bold yellow"}
 _WRAPPER = Console(width=BESIDE, color_system=None)
@@ -102,8 +101,7 @@ def _head(view: View, width: int, place: str) -> list[Text]:
 
 
 def _foot(view: View, width: int) -> list[Text]:
-    note = "Nothing is written until you choose"
-    note += "." if view.gone else f"; undo keeps {KEEP_DAYS} days."
+    note = f"Nothing is written until you choose; undo keeps {view.days} days."
     parts = [Text.assemble((name, "bold cyan"), f" {does}") for name, does in keys(view)]
     return [*_wrapped(Text(note, style="dim"), width - 1, " "), *_spread(parts, width, " ", "  ")]
 

@@ -105,7 +105,7 @@ def changed_words(old: str, new: str) -> tuple[tuple[tuple[int, int], ...], tupl
     before, after = _WORD.findall(old), _WORD.findall(new)
     if len(before) + len(after) > _WORDS_MOST:
         return None
-    match = SequenceMatcher(None, before, after, autojunk=False)
+    match = SequenceMatcher(None, before, after)
     said = sum(not word.isspace() for block in match.get_matching_blocks() for word in before[block.a :][: block.size])
     most = max(sum(not word.isspace() for word in words) for words in (before, after))
     if said < _ALIKE * most:
