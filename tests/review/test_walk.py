@@ -87,7 +87,7 @@ def test_reject_asks_why_and_nothing_said_goes_back(scene: Scene, terminal: Open
     person.type("x")
     person.wait("go back) ")
     person.type("\n")
-    person.wait(ASKED)
+    assert "┌" not in person.wait(ASKED), "the keys alone: what was said before stays in sight"
     assert [one.candidate.id for one in scene.bank.waiting()] == [ident]
     person.type("x")
     person.wait("go back) ")

@@ -44,7 +44,7 @@ def draw(view: View, width: int, height: int | None = None, place: str = "", fra
         frame: The characters of the frame: ``ROUND`` or ``ASCII``.
     """
     width = max(width, LEAST_WIDTH)
-    head, foot = _head(view, width, place), _foot(view, width) if height else []
+    head, foot = _head(view, width, place), below(view, width) if height else []
     panes = _panes(view, width, CONTEXT)
     if not height:
         return [*head, *_framed(panes, [pane.need for pane in panes], width, frame)]
@@ -68,6 +68,13 @@ def keys(view: View) -> list[tuple[str, str]]:
         own = [("1", "keep as it is"), ("2", f"take {plain(view.sides[0].label)}'s"), ("e", "edit in $EDITOR")]
         own.append(("x", "reject"))
     return [*own, ("n", "next"), ("d", "full diff"), ("q", "leave pending")]
+
+
+def below(view: View, width: int) -> list[Text]:
+    """Give what stands below: that nothing happens by itself, and the keys."""
+    note = f"Nothing is written until you choose; undo keeps {view.days} days."
+    parts = [Text.assemble((name, "bold cyan"), f" {does}") for name, does in keys(view)]
+    return [*_wrapped(Text(note, style="dim"), width - 1, " "), *_spread(parts, width, " ", "  ")]
 
 
 def full(view: View) -> list[Text]:
@@ -98,12 +105,6 @@ def _head(view: View, width: int, place: str) -> list[Text]:
         first = [*_spread([Text(title, style="bold"), *([Text(place)] if place else [])], width, "")]
         first += _wrapped(why, width - len(indent), indent)
     return [*first, *_spread([Text(plain(fact), style="dim") for fact in facts], width, indent)]
-
-
-def _foot(view: View, width: int) -> list[Text]:
-    note = f"Nothing is written until you choose; undo keeps {view.days} days."
-    parts = [Text.assemble((name, "bold cyan"), f" {does}") for name, does in keys(view)]
-    return [*_wrapped(Text(note, style="dim"), width - 1, " "), *_spread(parts, width, " ", "  ")]
 
 
 def _spread(parts: Iterable[Text], width: int, indent: str, between: str = "     ") -> list[Text]:

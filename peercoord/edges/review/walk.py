@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from functools import partial
 
 from rich.console import Console
 from rich.text import Text
@@ -74,8 +75,9 @@ class Walk:
     def _one(self, pile: Pile, view: View, place: str) -> Done | None:
         """Show one and act on keys until it is settled or left; ``None`` if the person leaves altogether."""
         known = {key for key, _ in screen.keys(view)}
+        show = partial(self._draw, view, place)
         while True:
-            pressed = keys.key(lambda: self._draw(view, place), known)
+            pressed = keys.key(show, known)
             self.console.print(pressed)
             if pressed == keys.QUIT:
                 return None
@@ -88,6 +90,8 @@ class Walk:
                 done = None
             if done:
                 return done
+            # what was just said must stay in sight
+            show = partial(self._draw if pressed == "d" else self._ask, view, place)
 
     def _act(self, pile: Pile, view: View, pressed: str) -> Done | None:
         """Do what a key says; ``None`` if the same one is to be shown again."""
@@ -114,6 +118,15 @@ class Walk:
         self.console.print()
         for line in screen.draw(view, columns, lines, place, self.frame):
             self.console.print(line, soft_wrap=True)
+        self._prompt()
+
+    def _ask(self, view: View, _place: str) -> None:
+        """Show the keys alone."""
+        for line in screen.below(view, size()[0]):
+            self.console.print(line, soft_wrap=True)
+        self._prompt()
+
+    def _prompt(self) -> None:
         self.console.print(" › ", end="")
         self.console.file.flush()
 
