@@ -14,20 +14,21 @@ from peercoord.edges.review import guard
 
 Open = Callable[..., Terminal]
 
-DECISIONS = ["approve {} --take left", "reject {} --reason no", "edit {}", "undo {entry}"]
+DECISIONS = ["approve {} --take left", "reject {} --reason no", "edit {} --as 'A Person'", "undo {entry} --as me"]
+MARKS = ["CLAUDECODE=1", "GEMINI_CLI=1", "CURSOR_AGENT=1", "AGENT=goose", "AI_AGENT=x"]
 
 
-@pytest.mark.parametrize("words", DECISIONS)
-def test_a_coding_session_is_refused_and_told_who_is_to_decide(scene: Scene, terminal: Open, words: str) -> None:
+def test_a_coding_session_is_refused_and_told_who_is_to_decide(scene: Scene, terminal: Open) -> None:
     entry = scene.merged()
     before, ident = scene.text, scene.clash()
     session = terminal("claude", columns=2000)
-    line = words.format(ident, entry=entry)
-    code, said = session(f"peercoord review {line}; peercoord review {line} --as 'A Person'")
-    assert code == 1
-    assert said.count("this is a person's decision, and the call comes from within a coding session (claude") == 2
-    assert said.count("It is a guard against accidents") == 2
-    assert f"peercoord -C '{scene.main}' review {line.split()[0]}" in said
+    for words in DECISIONS:
+        line = words.format(ident, entry=entry)
+        code, said = session(f"peercoord review {line}")
+        assert code == 1, line
+        assert "this is a person's decision, and the call comes from within a coding session (claude" in said
+        assert "It is a guard against accidents" in said
+        assert f"peercoord -C '{scene.main}' review {line.split()[0]}" in said
     assert (scene.text, len(scene.bank.waiting())) == (before, 1)
 
 
@@ -39,13 +40,13 @@ def test_a_shell_below_the_session_in_a_terminal_of_its_own_is_still_within_it(s
     assert len(scene.bank.waiting()) == 1
 
 
-@pytest.mark.parametrize("mark", ["CLAUDECODE=1", "GEMINI_CLI=1", "CURSOR_AGENT=1", "AGENT=goose", "AI_AGENT=x"])
-def test_the_marks_that_agents_leave_in_the_environment_count_too(scene: Scene, terminal: Open, mark: str) -> None:
+def test_the_marks_that_agents_leave_in_the_environment_count_too(scene: Scene, terminal: Open) -> None:
     ident = scene.clash()
-    key, _, value = mark.partition("=")
-    code, said = terminal(env={key: value})(f"peercoord review approve {ident} --take left")
-    assert code == 1
-    assert f"{key} is set in the environment" in said.replace("\n", "")
+    person = terminal(columns=2000)
+    for mark in MARKS:
+        code, said = person(f"{mark} peercoord review approve {ident} --take left")
+        assert code == 1
+        assert f"{mark.partition('=')[0]} is set in the environment" in said
     assert len(scene.bank.waiting()) == 1
 
 
