@@ -1,8 +1,8 @@
 """Which test or vector holds which clause. Writes ``protocol/coverage.md``: ``python tests/protocol/coverage.py``.
 
-A test cites a clause by its id, in its docstring or a comment. What lies in ``tests/protocol/`` and ``tests/simulation/``
-is read for citations; a test elsewhere counts through ``clauses.toml`` beside this file, so that a table need not follow
-every change there. What the models say of a clause stands in their manifest.
+A test cites a clause by its id, in its docstring or a comment. What lies in ``tests/protocol/`` and
+``tests/simulation/`` is read for citations; a test elsewhere counts through ``clauses.toml`` beside this file, so that
+a table need not follow every change there. What the models say of a clause stands in their manifest.
 """
 
 from __future__ import annotations
