@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 from memory.helpers import TECH, change, note
@@ -27,6 +28,7 @@ def view(*given: Contribution, number: int = 4) -> View:
     return model.waiting(Waiting(found.candidates[0], NOW, "candidates"), number, known.get, NOW, 30)
 
 
+@cache
 def clash(left: str, right: str) -> View:
     return view(change(left, peer="instance-1", time=1), change(right, peer="instance-2", time=2))
 

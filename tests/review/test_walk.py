@@ -39,6 +39,7 @@ def test_two_sides_stand_beside_each_other_with_who_for_what_and_when(scene: Sce
     assert re.search(r"instance-1  task 7, 2026-01-01 \d\d:\d\d, 3 lines", shown)
     assert "│ + Sessions expire after 30 minutes.            │ + Sessions expire after 60 minutes. " in shown
     assert "<<<<<<< instance-1" in shown
+    assert re.search(r"You decide as \w+; as someone else: peercoord review --as NAME", shown)
     for offered in ("1 take instance-1", "2 take instance-2", "b both", "e edit", "x reject", "n next", "d full diff"):
         assert offered in shown
 
@@ -204,13 +205,15 @@ def test_a_window_of_another_size_is_drawn_anew(scene: Scene, terminal: Open) ->
     assert max(map(len, shown.splitlines())) <= 50
 
 
-def test_a_dumb_terminal_gets_plain_characters(scene: Scene, terminal: Open) -> None:
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "latin-1"}])
+def test_a_dumb_terminal_gets_plain_characters(scene: Scene, terminal: Open, env: dict[str, str]) -> None:
     scene.clash()
-    person = terminal(env={"TERM": "dumb"})
-    shown = opened(person)
+    person = terminal(env=env)
+    person.type("peercoord review\n")
+    shown = person.wait("leave pending")
     assert "+ instance-1 ---" in shown
     assert not set(shown) & set("┌│├└")
-    assert "\x1b" not in person.raw
+    assert ("\x1b" in person.raw) == ("TERM" not in env)
 
 
 @pytest.mark.parametrize("end", ["\x03", "TERM", "HUP"])

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections import Counter
 from functools import partial
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.text import Text
@@ -40,6 +42,8 @@ class Walk:
 
     def __init__(self, fresh: Callable[[], Pile], by: Decider) -> None:
         self.fresh, self.by = fresh, by
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal that knows few characters shows others as ?
         self.console = Console(highlight=False, markup=False, emoji=False)
         self.frame = screen.ASCII if dumb() else screen.ROUND
         self.done: list[Done] = []
@@ -47,6 +51,7 @@ class Walk:
     def run(self) -> list[Done]:
         """Go through everything once; gives what was done, what was left pending too."""
         seen: list[str] = []
+        self._say(f"You decide as {self.by.name}; as someone else: peercoord review --as NAME", "dim")
         while True:
             pile = self.fresh()
             todo = [view for view in pile.views if view.ident not in seen]
@@ -162,8 +167,8 @@ def rendered(lines: list[Text], console: Console) -> str:
 
 
 def dumb() -> bool:
-    """Tell whether the terminal knows neither colours nor drawing."""
-    return os.environ.get("TERM", "") in ("", "dumb", "unknown")
+    """Tell whether the terminal knows neither colours nor drawing, or not the characters for it."""
+    return os.environ.get("TERM", "") in ("", "dumb", "unknown") or "utf" not in sys.stdout.encoding.lower()
 
 
 def size() -> tuple[int, int]:
