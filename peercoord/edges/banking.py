@@ -129,6 +129,8 @@ def _progress(bank: Bank, by: str, leads: Callable[[], bool]) -> bool:
 
     root = bank.root
     board = Reader(Queue(root, by), lambda who: judge(root, who)).board()
+    if not board.rows:
+        return False  # nothing to tell of: a bank is not touched for that
     return bank.progress(facts(board), by, leads, PROGRESS) is not None
 
 

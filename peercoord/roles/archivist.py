@@ -30,7 +30,7 @@ class Archivist:
 
     def run(self, _term: int = 0) -> None:
         """Clear away everything whose retention has ended."""
-        now = self._now()
+        now = self.now()
         old = now - self.root.number("retention_days") * DAY_SECONDS * 10**9
         self.tombstones(old)
         self.results(old)
@@ -44,7 +44,7 @@ class Archivist:
 
     def litter(self, _term: int = 0) -> None:
         """Remove what crashes left in ``tmp/``."""
-        old = self._now() - TMP_SECONDS * 10**9
+        old = self.now() - TMP_SECONDS * 10**9
         for name in self.files.scan(names.TMP):
             self._drop_tree(f"{names.TMP}/{name}", old)
 
@@ -72,7 +72,7 @@ class Archivist:
                 if result and result[0] in done and result[1] < tickets.highest_epoch(result[0], entries):
                     self._drop(f"{names.RESULTS}/{shard}/{name}", old)
 
-    def _now(self) -> int:
+    def now(self) -> int:
         """Give the filesystem's own time, nanoseconds."""
         probe = f"{names.TMP}/{self.files.token()}"
         self.files.ticket(probe)

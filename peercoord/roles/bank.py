@@ -25,6 +25,7 @@ from peercoord.core.memory.outcome import Outcome
 from peercoord.fs.mutex import held
 from peercoord.fs.textmerge import merger
 from peercoord.roles import bank_store as stores
+from peercoord.roles.archivist import TMP_SECONDS, Archivist
 from peercoord.roles.bank_book import Book, open_book, overwrites
 from peercoord.roles.bank_disk import BankDisk, Documents
 from peercoord.roles.bank_queue import Batch, batches, spelt
@@ -202,6 +203,7 @@ class Bank:
         with self._alone(), merger() as merge3:
             self.files.require()
             self._finish_rejecting()
+            self._sweep()
             for _ in range(_PASSES):
                 self.store.requeued = False
                 for name, queued in self._queues():
@@ -311,17 +313,15 @@ class Bank:
             one = self._missing(missing_id)
 
             def restored(before: bytes | None, _book: Book) -> Outcome:
-                found = pure.merge(one.document, before, [one.contribution], self.store.texts, merge3)
-                if found.candidates and not found.candidates[0].conflict:  # it would wait for a person: here is one
-                    proposed = found.candidates[0]
-                    found = pure.decide(one.document, before, proposed, proposed.proposed)
-                if not found.edits:
-                    raise PeercoordError(
-                        f"{one.id} cannot be put back into {one.document}: what stands there now differs",
-                        hint=f"contribute it again: peercoord memory add --file {one.document}",
-                        code="no-longer-applies",
-                    )
-                return found
+                for way in self._ways(one):
+                    found = way(one, before, merge3)
+                    if found.edits:
+                        return found
+                raise PeercoordError(
+                    f"{one.id} cannot be put back into {one.document}: what stands there now differs",
+                    hint=f"contribute it again: peercoord memory add --file {one.document}",
+                    code="no-longer-applies",
+                )
 
             made = self._decided("restore", one.id, one.document, restored, decider)
         self.root.files.ring()
@@ -521,6 +521,15 @@ class Bank:
             raise NotFoundError(f"nothing is missing under {ids.shown(ident)}", hint=_LIST, code="not-missing")
         return found
 
+    def _sweep(self) -> None:
+        """Clear away what a crash left beside the documents."""
+        litter = self.files.litter()
+        if litter:
+            old = Archivist(self.root).now() - TMP_SECONDS * 10**9
+            for name, seen in litter:
+                if max(seen.modified_ns, seen.changed_ns) < old:
+                    self.files.drop(name)
+
     def _finish_rejecting(self) -> None:
         for one in self.waiting():
             record = self.store.decision(one.candidate.id)
@@ -534,6 +543,33 @@ class Bank:
             if ident not in settled:
                 self.store.reject(ident, stores.DECIDED, why, str(record.get("by", "")))
         self.store.dismiss(candidate.id)
+
+    def _ways(self, one: Missing) -> list[Callable[[Missing, bytes | None, Merge3], Outcome]]:
+        """Give the ways to put a text back: what a person decided comes as it was decided, else the one text alone."""
+        entry = self._entry_of(one)
+        decided = entry is not None and entry.kind == "decision"
+        return [self._again, self._alone_again] if decided else [self._alone_again, self._again]
+
+    def _entry_of(self, one: Missing) -> Entry | None:
+        return next((each for each in self.store.entries(one.document) if each.id == one.vanished.entry), None)
+
+    def _alone_again(self, one: Missing, before: bytes | None, merge3: Merge3) -> Outcome:
+        """Merge a contribution again."""
+        found = pure.merge(one.document, before, [one.contribution], self.store.texts, merge3)
+        if found.candidates and not found.candidates[0].conflict:  # it would wait for a person: here is one
+            proposed = found.candidates[0]
+            return pure.decide(one.document, before, proposed, proposed.proposed)
+        return found
+
+    def _again(self, one: Missing, before: bytes | None, merge3: Merge3) -> Outcome:
+        """Do again what an entry did to a section, where that is as it was before the entry."""
+        entry, key = self._entry_of(one), (one.vanished.section, one.vanished.occurrence)
+        edits = [edit for edit in entry.edits if (edit.section, edit.occurrence) == key] if entry else []
+        there = sections.split(before or b"", one.document).find(*key)
+        if entry is None or len(edits) != 1 or there is None or sections.digest(there.span) != edits[0].before:
+            return Outcome()
+        back = replace(edits[0], before=edits[0].after, after=edits[0].before)  # an undo, the other way round
+        return undoing.undo(replace(entry, before="", after="", edits=(back,)), before, self.store.texts, merge3)
 
     def _record(self, what: str, target: str, document: str, decider: Decider, reason: str = "") -> Json:
         return {

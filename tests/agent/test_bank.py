@@ -38,8 +38,11 @@ def test_a_file_in_one_worktree_stands_in_the_bank_and_every_agent_collects_its_
     progress = crew.project / names.BANK / "progress.md"
     until(lambda: progress.exists() and "| two |" in progress.read_text(), 20, "the kept section")
     assert len(crew.events("contributed")) == 2
-    told = [line for event in crew.events("merged") for line in event["contributions"]]
-    assert len(set(told)) == 2
+
+    def told() -> set[str]:
+        return {ident for event in crew.events("merged") for ident in event["contributions"]}
+
+    until(lambda: len(told()) == 2, 20, "an event for what was merged")
     assert "Traceback" not in crew.log("one") + crew.log("two")
 
 

@@ -360,6 +360,18 @@ class TestVanished:
         assert b"- new" in document
         assert b"- a fact" not in document
 
+    def test_what_a_person_decided_comes_back_as_it_was_decided(self, scene: Scene) -> None:
+        scene.add(change("8 MB."), change("6 MB.", peer="instance-2", time=1))
+        scene.merge()
+        (waits,) = scene.bank().waiting()
+        scene.bank().approve(waits.candidate.id, "8 MB.\n6 MB on weekdays.", ANN)
+        scene.write(TECH)
+        scene.merge()
+        gone = scene.bank().missing()
+        assert gone
+        scene.bank().restore(gone[0].id, ANN)
+        assert text_of(scene.document() or b"", *LIMITS) == "8 MB.\n6 MB on weekdays."
+
     def test_what_differs_now_is_not_forced_back(self, scene: Scene) -> None:
         scene.add(change("8 MB."))
         scene.merge()
@@ -454,6 +466,17 @@ class TestPeopleAtTheSameMoment:
         with pytest.raises(LostError, match="all the time"):
             bank.merge("leader", always)
         assert set(places(scene).values()) == {"queued"}
+
+
+def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> None:
+    from peercoord.roles.archivist import TMP_SECONDS
+
+    scene.disk.create(f"{PLACE}/.peercoord-old", b"half", False)
+    scene.merge()
+    assert litter(scene) == [f"{PLACE}/.peercoord-old"]
+    scene.disk.ticks += (TMP_SECONDS + 1) * 10**9
+    scene.merge()
+    assert litter(scene) == []
 
 
 class TestNews:

@@ -342,6 +342,8 @@ class TestCommand:
         ((what, hint),) = banking.troubles(real.root)
         assert "failed" in what
         assert hint
+        found = [one for one in real.project.data("doctor")["checks"] if one["check"] == "memory bank"]
+        assert [(one["text"], one["fix"]) for one in found] == [(what, hint)]
 
     def test_an_old_term_merges_nothing(self, real: Real) -> None:
         real.add(note("- a fact"))

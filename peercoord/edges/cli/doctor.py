@@ -22,8 +22,8 @@ def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - rea
 
     Exit 1 if anything is bad; warnings alone are exit 0.
     """
-    from peercoord.edges import recovery
-    from peercoord.edges.doctor import disk, host, lists, mending, team
+    from peercoord.edges import banking, recovery
+    from peercoord.edges.doctor import disk, findings, host, lists, mending, team
     from peercoord.roles.queue import Queue
     from peercoord.roles.root import open_root
 
@@ -37,6 +37,7 @@ def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - rea
             done += host.mend(place) if place.worktree else []
         found += [*disk.probe(place.coordination), *team.examine(queue)]
         found += [*lists.examine(queue.root), *host.examine(place)]
+        found += [findings.warning("memory bank", *trouble) for trouble in banking.troubles(queue.root)]
     worst = any(one.state == "bad" for one in found)
     lines = [f"mended: {plain(text)}" for text in done]
     for one in found:

@@ -100,6 +100,8 @@ def _view(queue: Queue, path: str) -> Json:
 
 
 def _clean(trees: Iterable[Path]) -> list[Check]:
-    found = [(tree.name, git.text(tree, "status", "--porcelain")) for tree in trees]
-    dirty = [f"{name}: {status.splitlines()[0]}" for name, status in found if status]
+    """Check that nothing is left lying about; what the leader merged into a tracked memory bank is to be seen there."""
+    found = [(tree.name, git.text(tree, "status", "--porcelain").splitlines()) for tree in trees]
+    own = [(name, line) for name, lines in found for line in lines if not line[3:].startswith(f"{names.BANK}/")]
+    dirty = [f"{name}: {line}" for name, line in own]
     return [Check("git status is clean everywhere", not dirty, "; ".join(dirty) or f"{len(found)} checkouts")]
