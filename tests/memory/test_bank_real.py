@@ -232,6 +232,7 @@ class TestCommit:
         git(real.main, "add", "code.py")
         (real.main / "new.py").write_text("3\n")
         before = self.head(real)
+        real.project("task", "add", "First")
         real.add(note("- a fact"))
         done = self.run(real)
         assert (done.commit, done.notes) == (self.head(real), [])
