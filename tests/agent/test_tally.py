@@ -1,0 +1,74 @@
+"""Counting is right after every change, and what has not changed is not listed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.crew import Crew
+from support.faults import Counting
+
+from peercoord.core import names, records
+from peercoord.fs.disk import Disk
+from peercoord.fs.files import Files
+from peercoord.roles.peer import Peer
+from peercoord.roles.tally import tally
+
+Team = Callable[..., Crew]
+
+
+def settle(crew: Crew) -> None:
+    """Let an hour pass since whatever changed."""
+    for folder, _, _ in os.walk(crew.state):
+        seen = os.stat(folder)
+        os.utime(folder, ns=(seen.st_atime_ns, seen.st_mtime_ns - 3600 * 10**9))
+
+
+def told(crew: Crew) -> tuple[dict[str, int], list[str]]:
+    """The figures, and the directories listed for them."""
+    disk = Counting(Disk(str(crew.state)))
+    disk.root = str(crew.state)  # type: ignore[attr-defined]
+    counts = tally(Files(disk, lambda: "t"))
+    return counts, [call.path for call in disk.calls if call.name == "listdir"]
+
+
+def test_the_figures_are_right_after_every_change(team: Team) -> None:
+    crew = team(5)
+    crew.queue.add(records.define("6", "waits", dependencies=["1"]))
+    deeds: list[tuple[Callable[[Peer], object], dict[str, int]]] = [
+        (lambda peer: None, {"ready": 5, "waiting": 1, "total_tasks": 6}),
+        (lambda peer: peer.request(), {"ready": 4, "in_progress": 1}),
+        (lambda peer: peer.complete("1"), {"ready": 5, "in_progress": 0, "done": 1, "waiting": 0}),
+        (lambda peer: crew.queue.cancel("2"), {"ready": 4, "parked": 1}),
+        (lambda peer: crew.queue.add(records.define("7", "late")), {"ready": 5, "total_tasks": 7}),
+    ]
+    with Peer.join(crew.project, "one") as peer:
+        for do, expected in deeds:
+            do(peer)
+            for _ in range(2):  # as listed, and as remembered
+                counts = told(crew)[0]
+                assert {key: counts[key] for key in expected} == expected
+            settle(crew)
+            told(crew)
+
+
+def test_what_has_not_changed_is_not_listed_again(team: Team) -> None:
+    crew = team(40)
+    settle(crew)
+    first, listed = told(crew)
+    again, seldom = told(crew)
+    assert again == first
+    assert len([path for path in listed if path.startswith(f"{names.BIRTHS}/")]) > 20
+    assert not [path for path in seldom if path.startswith((f"{names.BIRTHS}/", f"{names.READY}/2/", f"{names.DONE}/"))]
+
+
+def test_what_changed_a_moment_ago_is_not_trusted(team: Team, tmp_path: Path) -> None:
+    """Two changes within one tick of the filesystem's clock leave the same time."""
+    crew = team(3)
+    ready = next(path for path in (crew.state / "queue" / "ready" / "2").iterdir())
+    assert told(crew)[0]["ready"] == 3
+    seen = os.stat(ready)
+    next(ready.iterdir()).rename(tmp_path / "gone")
+    os.utime(ready, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert told(crew)[0]["ready"] == 2
