@@ -368,6 +368,9 @@ class Bank:
                 found = Outcome()
                 return None
             candidates = [one.candidate for one in self.waiting(name)]
+            if not given and not candidates:
+                found = Outcome()
+                return None
             found = pure.merge(
                 name, before, given, self.store.texts, merge3, candidates=candidates, settled=book.settled
             )
