@@ -111,6 +111,12 @@ def test_no_control_character_colour_or_turned_text_of_an_author_reaches_the_ter
     assert "done" in "".join(line.plain for line in drawn)
 
 
+def test_a_time_is_told_by_the_readers_own_clock_and_what_is_none_is_harmless() -> None:
+    assert re.fullmatch(r"\d\d:\d\d", model.when("2026-01-01T09:00:00Z", "2026-01-01T09:00:01Z"))
+    assert re.fullmatch(r"2025-0\d-\d\d \d\d:\d\d", model.when("2025-06-15T09:00:00Z", NOW))
+    assert model.when("\x1b[2J", NOW) == "·[2J"
+
+
 def test_a_change_that_merges_cleanly_is_one_text() -> None:
     shown = view(note("- mypy", ("Tech context", "Tools"), critical=True))
     text = "\n".join(line.plain for line in screen.draw(shown, 100, 40))

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from peercoord.core.memory import conflicts, outcome, sections
+from peercoord.edges.reply import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def when(at: str, now: str) -> str:
     try:
         moment, today = (time.localtime(_seconds(text)) for text in (at, now))
     except ValueError:
-        return at
+        return plain(at)
     same = moment[:3] == today[:3]
     return time.strftime("%H:%M" if same else "%Y-%m-%d %H:%M", moment)
 
