@@ -23,6 +23,7 @@ from peercoord.edges.demo.verify import completions
 
 SECONDS = float(os.environ.get("PEERCOORD_SOAK_SECONDS", "60"))
 SEED = int(os.environ.get("PEERCOORD_SOAK_SEED", "1"))
+LEADER_KIB = 3  # what a leader takes for each task of the list while it makes the views of it
 TREES = [f"w{number}" for number in range(10)]
 SETTINGS = {
     "heartbeat_seconds": 2,
@@ -221,8 +222,9 @@ def test_no_task_is_lost_stuck_or_done_twice(tmp_path: Path) -> None:
             f"{count} tasks, {chaos.deeds}, {len(made.events('evicted'))} evictions, "
             f"{len(made.events('leads'))} terms, {memory.most():.1f} MiB at most, grown by {memory.growth():.1f} MiB"
         )
-        assert memory.most() < 40
-        assert memory.growth() < 12, "what is loaded when it is first needed, and the list, which grows, is not more"
+        list_mib = count * LEADER_KIB / 1024  # it grows by thousands here, and whoever leads reads all of it
+        assert memory.most() < 40 + list_mib
+        assert memory.growth() < 12 + list_mib, "what is loaded when it is first needed, and the list, is not more"
         until(lambda: not os.listdir(made.state / "tmp"), 90, "tmp/ is cleared by whoever leads")
 
 
