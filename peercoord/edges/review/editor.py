@@ -6,7 +6,6 @@ not gone, and the message says where it lies.
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 
@@ -91,8 +90,3 @@ def command(environ: Mapping[str, str]) -> list[str]:
     if not found:
         raise NotFoundError("no editor was found", "set EDITOR to yours", code="no-editor")
     return [found]
-
-
-def inherited() -> Mapping[str, str]:
-    """Give the environment that names the editor."""
-    return os.environ
