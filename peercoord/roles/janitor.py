@@ -99,7 +99,7 @@ class Janitor:
         ticket = names.parse_ticket(name)
         if ticket is None:
             self.files.quarantine(path, "claims hold tickets and nothing else")
-        elif not twins.alone(self.queue, path, ticket.task):
+        elif not twins.alone(self.queue, path, ticket.task, unseen=True):
             return  # its other name is the later one, and stays
         elif ticket.done:
             self.finish(path, ticket, who)

@@ -128,12 +128,13 @@ class Taking:
 
     def _move(self, definition: Definition, place: Place, state: str | None, theirs: Json) -> None:
         task = definition.task
-        epoch = max(place.epoch, tickets.highest_epoch(task, self.queue.results(task)))
-        ticket = Ticket(task, epoch)
-        if state == sync.DONE:
-            self._done(place, ticket, theirs)
-        elif place.state in _STILL and (state is not None or place.state != "done"):
-            self._place(place, ticket, definition)
+        with self.root.intake():  # for what is taken up again is reopened here
+            epoch = max(place.epoch, tickets.highest_epoch(task, self.queue.results(task)))
+            ticket = Ticket(task, epoch)
+            if state == sync.DONE:
+                self._done(place, ticket, theirs)
+            elif place.state in _STILL and (state is not None or place.state != "done"):
+                self._place(place, ticket, definition)
         if state == sync.CANCELLED:
             self.queue.place_waiting(task)
 

@@ -20,22 +20,25 @@ if TYPE_CHECKING:
     from peercoord.roles.queue import Queue
 
 
-def alone(queue: Queue, path: str, task: str) -> bool:
+def alone(queue: Queue, path: str, task: str, *, unseen: bool = False) -> bool:
     """Tell whether a ticket has this one name; if it has two, remove the lower one first.
 
     Args:
         queue: The tasks.
         path: A name under which the ticket was seen.
         task: Whose ticket it is.
+        unseen: What to say of a ticket that a listing shows and a look does not, for a look may be old: whoever wants
+            to hold it must know, whoever only carries it on need not.
 
     Returns:
         ``False`` if it has another name still, or this one is gone.
     """
-    if _links(queue, path) < 2:
-        return True
+    links = _links(queue, path)
+    if links < 2:
+        return links == 1 or unseen
     with queue.root.intake():
         part(queue, task)
-    return _links(queue, path) == 1
+    return _links(queue, path) == 1 and queue.files.listed(path)  # in this order: a look may show what was just removed
 
 
 def part(queue: Queue, task: str) -> list[str]:

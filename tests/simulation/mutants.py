@@ -268,7 +268,7 @@ def outbox_replay_without_epoch() -> list[Patch]:
 @mutant
 def a_claim_counts_under_two_names() -> list[Patch]:
     """Hold what was claimed, though its ticket may still be taken under another name."""
-    return [(twins, "alone", lambda _queue, _path, _task: True)]
+    return [(twins, "alone", lambda _queue, _path, _task, unseen=True: True)]
 
 
 @mutant
