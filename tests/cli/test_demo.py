@@ -36,3 +36,10 @@ def test_what_is_not_true_is_seen(project: Project) -> None:
         "state.json and task_queue.json say so too": False,
         "git status is clean everywhere": True,
     }
+
+
+def test_what_is_not_remembered_once_is_seen() -> None:
+    lines = ["- a", "- b"]
+    assert verify.remembered("# Tools\n\n- a\n- b\n", lines).holds
+    assert not verify.remembered("# Tools\n\n- a\n", lines).holds
+    assert not verify.remembered("# Tools\n\n- a\n- b\n- b\n", lines).holds

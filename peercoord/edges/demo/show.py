@@ -11,7 +11,7 @@ from pathlib import Path
 
 from peercoord.core import names
 from peercoord.core.errors import PeercoordError
-from peercoord.edges import agentctl, dashboard
+from peercoord.edges import agentctl, banking, dashboard
 from peercoord.edges.demo import scene, verify, worker
 from peercoord.edges.team import plan as plans
 from peercoord.edges.team import repository, up
@@ -155,7 +155,15 @@ class Demo:
             except subprocess.TimeoutExpired:
                 self.workers[seat.peer].kill()
         trees = [self.project, *[seat.worktree for seat in alive]]
-        return verify.checks(self.queue, self.tasks, self.victim, list(self.handed.values()), trees)
+        checks = verify.checks(self.queue, self.tasks, self.victim, list(self.handed.values()), trees)
+        return [*checks, self._bank()]
+
+    def _bank(self) -> Check:
+        """Merge what was contributed since the leader did, and look at the memory bank through a worktree's link."""
+        banking.run(self.queue.root, "demo")
+        document = (self.seats[0].worktree / names.BANK / worker.DOCUMENT).read_text(encoding="utf-8")
+        titles = {task: self.queue.definition(task).title for task in self.queue.all_tasks()}
+        return verify.remembered(document, [worker.insight(task, title) for task, title in titles.items()])
 
     # -- the end ---------------------------------------------------------------------------------------------
 

@@ -99,6 +99,20 @@ def _view(queue: Queue, path: str) -> Json:
     return records.decode(data, path) if data else {}
 
 
+def remembered(document: str, lines: Sequence[str]) -> Check:
+    """Check that what the workers contributed to the memory bank stands there, each line once.
+
+    Args:
+        document: The bank's document.
+        lines: What was contributed to it.
+    """
+    found = Counter(line for line in document.splitlines() if line in set(lines))
+    missing, twice = [line for line in lines if not found[line]], [line for line in lines if found[line] > 1]
+    seen = f"{found.total()} lines" + "".join(f"; missing: {line}" for line in missing)
+    seen += "".join(f"; more than once: {line}" for line in twice)
+    return Check("what was contributed is in the memory bank, each line once", not missing and not twice, seen)
+
+
 def _clean(trees: Iterable[Path]) -> list[Check]:
     """Check that nothing is left lying about; what the leader merged into a tracked memory bank is to be seen there."""
     found = [(tree.name, git.text(tree, "status", "--porcelain").splitlines()) for tree in trees]

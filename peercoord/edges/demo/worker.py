@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NOTHING_READY = 4
 SHELL = "./.claude-instance/coordinate.sh"
+DOCUMENT = "techContext.md"
 IDENTITY = ("-c", "user.name=worker", "-c", "user.email=worker@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -30,6 +31,11 @@ def call(*words: str) -> tuple[int, Any]:
         return done.returncode or 1, {}
 
 
+def insight(task: str, title: str) -> str:
+    """Give the line that a worker adds to the memory bank."""
+    return f"- Task {task}: {title}"
+
+
 def work_on(task: dict[str, Any], pause: float) -> None:
     """Do a task: write a file, commit it, report on the way, complete it."""
     number, title = str(task["task_id"]), task["title"]
@@ -41,7 +47,7 @@ def work_on(task: dict[str, Any], pause: float) -> None:
         handle.write(f"# {title}\n\nDone.\n")
     subprocess.run(["git", "add", "-A"], check=True)
     subprocess.run(["git", *IDENTITY, "commit", "-q", "-m", f"Task {number}: {title}"], check=True)
-    call("update-memory", "--file", "techContext.md", "--section", "Tools", "--content", f"- Task {number}: {title}")
+    call("update-memory", "--file", DOCUMENT, "--section", "Tools", "--content", insight(number, title))
     call("report-progress", number, "--status", "done", "--achievement", f"{title} written")
 
 
