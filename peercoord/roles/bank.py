@@ -7,46 +7,41 @@ hold (MEM-10): texts, ledger entry as an intent, a last look at the document, th
 contributions.
 
 Anyone may call anything here at the same time. A lock keeps them apart where it works; nothing rests on it, so a
-process that was stopped while it held the lock holds up nobody for more than ``LOCK_SECONDS``.
+process that was stopped while it held the lock holds up nobody for long.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-
 from peercoord.core import ids, names, records
-from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.core.errors import LostError, NotFoundError, UsageError
 from peercoord.core.memory import contributions, ledger, outcome, sections
 from peercoord.core.memory import merge as pure
 from peercoord.core.memory import progress as kept
 from peercoord.core.memory import undo as undoing
 from peercoord.core.memory.outcome import Outcome
-from peercoord.fs.mutex import held
 from peercoord.fs.textmerge import merger
 from peercoord.roles import bank_store as stores
-from peercoord.roles.archivist import TMP_SECONDS, Archivist
-from peercoord.roles.bank_book import Book, open_book, overwrites
+from peercoord.roles.bank_change import Changer
 from peercoord.roles.bank_disk import BankDisk, Documents
-from peercoord.roles.bank_queue import Batch, batches, spelt
+from peercoord.roles.bank_merge import Merging, Summary, rejected
+from peercoord.roles.bank_restore import Missing, restored
 from peercoord.roles.bank_store import Store
+
+__all__ = ["Bank", "Decider", "Missing", "Summary", "Waiting"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
-    from peercoord.core.memory.conflicts import Merge3
     from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.ledger import Entry, Vanished
+    from peercoord.core.memory.ledger import Entry
     from peercoord.core.memory.outcome import Candidate
     from peercoord.core.memory.progress import Facts
     from peercoord.core.records import Json
     from peercoord.fs.disk import DiskLike
+    from peercoord.roles.bank_book import Book
     from peercoord.roles.root import Root
 
-LOCK_SECONDS = 10.0
-_TRIES = 20  # a document that is saved this often under our hands is being written by a program
-_PASSES = 3
 _LIST = "peercoord review list"
 
 
@@ -74,50 +69,6 @@ class Waiting:
         self.candidate, self.made_at, self.state = candidate, made_at, state
 
 
-class Missing:
-    """Merged text that is no longer in its document, though no one took it back by ``undo``.
-
-    Attributes:
-        id: ``v-`` and 16 hexadecimal digits, the same at every look.
-        document: File name in the memory bank.
-        vanished: Entry, section and lines.
-        contribution: What it was merged from.
-    """
-
-    __slots__ = ("contribution", "document", "id", "vanished")
-
-    def __init__(self, document: str, vanished: Vanished, contribution: Contribution) -> None:
-        self.document, self.vanished, self.contribution = document, vanished, contribution
-        self.id = "v-" + sections.digest(f"{document}\n{vanished.entry}\n{contribution.id}".encode())[:16]
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a merge did to one document: ids of contributions by what became of them, and of new candidates.
-
-    Attributes:
-        document: File name in the memory bank.
-        entry: Id of the ledger entry; empty if none was needed.
-        changed: The document is another one now.
-        note: Why it was left alone, for people; empty if it was not.
-    """
-
-    document: str
-    entry: str = ""
-    changed: bool = False
-    note: str = ""
-    applied: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-    superseded: list[str] = field(default_factory=list)
-    candidates: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    rejected: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        told = (self.applied, self.duplicates, self.superseded, self.candidates, self.rejected)
-        return self.changed or bool(self.note) or any(told)
-
-
 class Bank:
     """One project's memory bank.
 
@@ -131,6 +82,7 @@ class Bank:
         self.store = Store(root)
         disk = BankDisk(place) if isinstance(place, str) else place
         self.files = Documents(disk, root.files.token)
+        self.changer = Changer(self.store, self.files)
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -199,19 +151,8 @@ class Bank:
             NotFoundError: The memory bank's directory is not there.
             StorageError: The filesystem refused; what was begun is finished by the next merge.
         """
-        found: list[Summary] = []
-        with self._alone(), merger() as merge3:
-            self.files.require()
-            self._finish_rejecting()
-            self._sweep()
-            for _ in range(_PASSES):
-                self.store.requeued = False
-                for name, queued in self._queues():
-                    if documents is None or name in documents:
-                        found += self._merge(name, queued, by, leads, merge3)
-                if not self.store.requeued:  # what another leader overwrote came back after the queue was read
-                    break
-        return [one for one in found if one]
+        with self.changer.alone(), merger() as merge3:
+            return Merging(self.changer, merge3, by, leads).run(documents)
 
     def progress(self, facts: Facts, by: str, leads: Callable[[], bool], document: str = "progress.md") -> Entry | None:
         """Refresh the section that the leader keeps in ``progress.md``.
@@ -229,9 +170,9 @@ class Bank:
             edits, texts = outcome.compare(sections.split(before or b"", document), sections.split(after, document))
             return Outcome(document=after, edits=edits, texts=texts)
 
-        with self._alone():
+        with self.changer.alone():
             self.files.require()
-            return self._change(document, "progress", by, leads, refreshed)
+            return self.changer.change(document, "progress", by, leads, refreshed)
 
     # -- deciding --------------------------------------------------------------------------------------------
 
@@ -248,7 +189,7 @@ class Bank:
             LostError: The section changed since; the next merge offers it anew.
             UsageError: The text cannot stand there, or still holds conflict markers.
         """
-        with self._alone():
+        with self.changer.alone():
             candidate = self._candidate(candidate_id)
 
             def decided(before: bytes | None, book: Book) -> Outcome:
@@ -269,11 +210,11 @@ class Bank:
         Raises:
             NotFoundError: It waits no longer.
         """
-        with self._alone():
+        with self.changer.alone():
             candidate = self._candidate(candidate_id)
             record = self._record("reject", candidate.id, candidate.document, decider, reason=reason)
             self.store.decide(candidate.id, record)
-            self._rejected(candidate, record)
+            rejected(self.store, candidate, record)
         self.root.event("memory", "rejected", file=candidate.document, candidate=candidate.id, decided_by=decider.name)
         self.root.files.ring()
 
@@ -285,7 +226,7 @@ class Bank:
             LostError: It was taken back before.
             PeercoordError: It no longer applies; the message says which section is in the way.
         """
-        with self._alone(), merger() as merge3:
+        with self.changer.alone(), merger() as merge3:
             entry = next((one for one in self.entries() if one.id == entry_id), None)
             if entry is None:
                 raise NotFoundError(f"there is no merge {ids.shown(entry_id)}", hint=_LIST, code="no-entry")
@@ -309,21 +250,13 @@ class Bank:
             NotFoundError: It is not missing.
             PeercoordError: What stands there now differs (code ``no-longer-applies``).
         """
-        with self._alone(), merger() as merge3:
+        with self.changer.alone(), merger() as merge3:
             one = self._missing(missing_id)
 
-            def restored(before: bytes | None, _book: Book) -> Outcome:
-                for way in self._ways(one):
-                    found = way(one, before, merge3)
-                    if found.edits:
-                        return found
-                raise PeercoordError(
-                    f"{one.id} cannot be put back into {one.document}: what stands there now differs",
-                    hint=f"contribute it again: peercoord memory add --file {one.document}",
-                    code="no-longer-applies",
-                )
+            def computed(before: bytes | None, _book: Book) -> Outcome:
+                return restored(self.store, one, before, merge3)
 
-            made = self._decided("restore", one.id, one.document, restored, decider)
+            made = self._decided("restore", one.id, one.document, computed, decider)
         self.root.files.ring()
         return made
 
@@ -336,85 +269,7 @@ class Bank:
         one = self._missing(missing_id)
         self.store.decide(one.id, self._record("dismiss", one.id, one.document, decider, reason=reason))
 
-    # -- one document ----------------------------------------------------------------------------------------
-
-    def _queues(self) -> Iterator[tuple[str, list[Contribution]]]:
-        """Give what is queued, by document; nothing for a document with a ledger that may have to be settled."""
-        there, known = self.files.names(), self.store.documents()
-        queued: dict[str, list[Contribution]] = {name: [] for name in known}
-        for one in self.store.queued():
-            queued.setdefault(spelt(one.document, there, known), []).append(one)
-        yield from sorted(queued.items())
-
-    def _merge(
-        self, name: str, queued: list[Contribution], by: str, leads: Callable[[], bool], merge3: Merge3
-    ) -> Iterator[Summary]:
-        try:
-            for batch in batches(self.store, name, queued):
-                yield self._merge_batch(batch, by, leads, merge3)
-        except (BrokenFileError, UsageError) as error:
-            yield Summary(name, note=error.message)
-
-    def _merge_batch(self, batch: Batch, by: str, leads: Callable[[], bool], merge3: Merge3) -> Summary:
-        name, found = batch.document, Outcome()
-        waits: list[str] = []
-
-        def merged(before: bytes | None, book: Book) -> Outcome | None:
-            nonlocal found
-            self._settle(batch.given, book, by)
-            given = [one for one in batch.given if one.id not in book.settled]
-            waits[:] = [one.id for one in given] if before is None and book.removed else []
-            if waits:
-                found = Outcome()
-                return None
-            candidates = [one.candidate for one in self.waiting(name)]
-            if not given and not candidates:
-                found = Outcome()
-                return None
-            found = pure.merge(
-                name, before, given, self.store.texts, merge3, candidates=candidates, settled=book.settled
-            )
-            return found if found.edits or found.duplicates or found.superseded or found.applied else None
-
-        entry = self._change(name, "merge", by, leads, merged)
-        summary = Summary(name, entry.id if entry else "", bool(entry and entry.before != entry.after))
-        if waits:
-            summary.waiting, summary.note = waits, f"{name} was taken away: what is contributed to it waits"
-            return summary
-        if not leads():
-            raise _over(name)
-        self._place(found, summary, by)
-        return summary
-
-    def _settle(self, given: Collection[Contribution], book: Book, by: str) -> None:
-        """Finish what a leader that died left: contributions in ``queued/`` that the ledger has settled."""
-        for one in given:
-            word = book.settled.get(one.id)
-            if word == "superseded":
-                self.store.reject(one.id, stores.SUPERSEDED, "its author replaced it", by)
-            elif word:
-                self.store.settle([one.id])
-
-    def _place(self, found: Outcome, summary: Summary, by: str) -> None:
-        """Put everything where it belongs after a merge. Each step may be the last one: the next merge repeats it."""
-        summary.applied, summary.duplicates = found.applied, found.duplicates
-        summary.superseded, summary.rejected = list(found.superseded), list(found.rejected)
-        summary.waiting = list(found.waiting)
-        self.store.settle([*found.applied, *found.duplicates])
-        for ident, later in found.superseded.items():
-            self.store.reject(ident, stores.SUPERSEDED, f"its author replaced it by {later}", by)
-        for ident, reason in found.rejected.items():
-            self.store.reject(ident, stores.UNFIT, reason, by)
-        for candidate in found.candidates:
-            try:
-                self.store.offer(candidate)
-            except UsageError as error:
-                summary.note = f"{candidate.document}, {sections.shown(candidate.section)}: {error.message}"
-            else:
-                summary.candidates.append(candidate.id)
-        for ident in found.void:
-            if ident not in summary.candidates:
-                self.store.dismiss(ident)
+    # -- small parts -----------------------------------------------------------------------------------------
 
     def _decided(
         self,
@@ -427,90 +282,12 @@ class Bank:
     ) -> Entry:
         record = self._record(what, target, document, decider)
         kind = "undo" if undoes else "decision"
-        entry = self._change(document, kind, decider.name, lambda: True, compute, undoes, record)
+        entry = self.changer.change(document, kind, decider.name, lambda: True, compute, undoes, record)
         if entry is None:
             raise LostError(f"nothing is left to {what} of {target}", hint=_LIST, code="decided")
         return entry
 
-    def _change(
-        self,
-        name: str,
-        kind: str,
-        by: str,
-        leads: Callable[[], bool],
-        compute: Callable[[bytes | None, Book], Outcome | None],
-        undoes: Entry | None = None,
-        decision: Json | None = None,
-    ) -> Entry | None:
-        """Change a document: computed again for as long as people save it meanwhile.
-
-        Returns:
-            The entry; ``None`` if ``compute`` found nothing to do.
-        """
-        for _ in range(_TRIES):
-            before = self.files.read(name)
-            if not leads():
-                raise _over(name)
-            book = open_book(self.store, name, before)
-            found = compute(before, book)
-            if found is None:
-                return None
-            entry = self._entry(name, kind, before, found, book, by, undoes)
-            if not leads():
-                raise _over(name)
-            self.store.texts.keep(found.texts)
-            if decision is not None:
-                self.store.decide(entry.id, {**decision, "entry": entry.id})
-            if self._landed(entry, before, found.document, leads):
-                self._tell(entry, found, decision)
-                return entry
-        raise LostError(f"{name} changes all the time: a program seems to write it", hint="try again", code="busy")
-
-    def _entry(
-        self, name: str, kind: str, before: bytes | None, found: Outcome, book: Book, by: str, undoes: Entry | None
-    ) -> Entry:
-        target = undoes.id if undoes else ""
-        made = ledger.entry(
-            name, kind, before, found, previous=book.previous, by=by, at=self.root.clock.now(), undoes=target
-        )
-        if undoes and not undoes.before and not found.document:
-            return replace(made, after="")  # the merge had made the document: it goes
-        return made
-
-    def _landed(self, entry: Entry, before: bytes | None, after: bytes, leads: Callable[[], bool]) -> bool:
-        """Write an entry and replace its document; ``False`` if the document is another one meanwhile."""
-        name = entry.document
-        if entry.before == entry.after:
-            self.store.note(entry)
-            return True
-        self.store.keep_backup(name, before)
-        self.store.keep_backup(name, after)
-        self.store.begin(entry)
-        now = self.files.read(name)
-        if now != before:
-            if ledger.state(now) != entry.after:
-                self.store.drop(entry)
-            return False
-        if not leads():
-            self.store.drop(entry)
-            raise _over(name)
-        self.files.replace(name, after if entry.after else None)
-        self.store.land(entry)
-        return not overwrites(self.store, entry, self.files.read(name))
-
     # -- small parts -----------------------------------------------------------------------------------------
-
-    def _tell(self, entry: Entry, found: Outcome, decision: Json | None) -> None:
-        """Write an event line for peers to be told from."""
-        if entry.kind == "progress":
-            return
-        facts: Json = {"file": entry.document, "entry": entry.id, "change": entry.kind}
-        facts["sections"] = [sections.shown(edit.section) for edit in entry.edits if edit.contributions or decision]
-        facts["contributions"] = list(found.applied)
-        if decision:
-            self.root.event("memory", "decided", what=decision["what"], decided_by=entry.by, **facts)
-        else:
-            self.root.event(entry.by, "merged", **facts)
 
     def _candidate(self, ident: str) -> Candidate:
         found = next((one.candidate for one in self.waiting() if one.candidate.id == ident), None)
@@ -524,56 +301,6 @@ class Bank:
             raise NotFoundError(f"nothing is missing under {ids.shown(ident)}", hint=_LIST, code="not-missing")
         return found
 
-    def _sweep(self) -> None:
-        """Clear away what a crash left beside the documents."""
-        litter = self.files.litter()
-        if litter:
-            old = Archivist(self.root).now() - TMP_SECONDS * 10**9
-            for name, seen in litter:
-                if max(seen.modified_ns, seen.changed_ns) < old:
-                    self.files.drop(name)
-
-    def _finish_rejecting(self) -> None:
-        for one in self.waiting():
-            record = self.store.decision(one.candidate.id)
-            if record.get("what") == "reject":
-                self._rejected(one.candidate, record)
-
-    def _rejected(self, candidate: Candidate, record: Json) -> None:
-        settled = ledger.settled(self.store.entries(candidate.document))
-        why = str(record.get("reason") or "declined")
-        for ident in candidate.members:
-            if ident not in settled:
-                self.store.reject(ident, stores.DECIDED, why, str(record.get("by", "")))
-        self.store.dismiss(candidate.id)
-
-    def _ways(self, one: Missing) -> list[Callable[[Missing, bytes | None, Merge3], Outcome]]:
-        """Give the ways to put a text back: what a person decided comes as it was decided, else the one text alone."""
-        entry = self._entry_of(one)
-        decided = entry is not None and entry.kind == "decision"
-        return [self._again, self._alone_again] if decided else [self._alone_again, self._again]
-
-    def _entry_of(self, one: Missing) -> Entry | None:
-        return next((each for each in self.store.entries(one.document) if each.id == one.vanished.entry), None)
-
-    def _alone_again(self, one: Missing, before: bytes | None, merge3: Merge3) -> Outcome:
-        """Merge a contribution again."""
-        found = pure.merge(one.document, before, [one.contribution], self.store.texts, merge3)
-        if found.candidates and not found.candidates[0].conflict:  # it would wait for a person: here is one
-            proposed = found.candidates[0]
-            return pure.decide(one.document, before, proposed, proposed.proposed)
-        return found
-
-    def _again(self, one: Missing, before: bytes | None, merge3: Merge3) -> Outcome:
-        """Do again what an entry did to a section, where that is as it was before the entry."""
-        entry, key = self._entry_of(one), (one.vanished.section, one.vanished.occurrence)
-        edits = [edit for edit in entry.edits if (edit.section, edit.occurrence) == key] if entry else []
-        there = sections.split(before or b"", one.document).find(*key)
-        if entry is None or len(edits) != 1 or there is None or sections.digest(there.span) != edits[0].before:
-            return Outcome()
-        back = replace(edits[0], before=edits[0].after, after=edits[0].before)  # an undo, the other way round
-        return undoing.undo(replace(entry, before="", after="", edits=(back,)), before, self.store.texts, merge3)
-
     def _record(self, what: str, target: str, document: str, decider: Decider, reason: str = "") -> Json:
         return {
             "schema_version": records.SCHEMA_VERSION,
@@ -585,18 +312,3 @@ class Bank:
             "reason": reason,
             "at": self.root.clock.now(),
         }
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        home = getattr(self.root.files.disk, "root", "")
-        with ExitStack() as stack:
-            if home:
-                try:
-                    stack.enter_context(held(f"{home}/{names.BANK_LOCK}", wait=LOCK_SECONDS))
-                except LostError:
-                    self.root.event("memory", "unlocked", because="the lock of the memory bank is held for too long")
-            yield
-
-
-def _over(name: str) -> LostError:
-    return LostError(f"someone else leads now: {name} was not merged", hint="nothing is lost", code="stale-term")

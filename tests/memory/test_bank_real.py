@@ -19,10 +19,10 @@ from peercoord.core import names
 from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
 from peercoord.edges import bank_commit, banking
 from peercoord.fs.mutex import held
-from peercoord.roles import bank as banks
 from peercoord.roles.archivist import DAY_SECONDS
 from peercoord.roles.bank import Bank, Summary
 from peercoord.roles.bank_archive import BankArchive
+from peercoord.roles.bank_change import Changer
 
 __all__ = ["project", "second"]
 
@@ -174,7 +174,7 @@ def test_threads_that_merge_and_decide_at_once(real: Real, monkeypatch: pytest.M
     """MEM-11: with the lock, and without it."""
     for locked in (True, False):
         if not locked:
-            monkeypatch.setattr(Bank, "_alone", _not_alone)
+            monkeypatch.setattr(Changer, "alone", _not_alone)
         ones = [note(f"- fact {number} {locked}", peer=f"p{number}", time=number) for number in range(12)]
         real.add(*ones)
         start = threading.Barrier(4)
@@ -196,12 +196,12 @@ def test_threads_that_merge_and_decide_at_once(real: Real, monkeypatch: pytest.M
 
 
 @contextmanager
-def _not_alone(_self: Bank):  # type: ignore[no-untyped-def]
+def _not_alone(_self: Changer):  # type: ignore[no-untyped-def]
     yield
 
 
 def test_whoever_holds_the_lock_and_is_stopped_holds_up_nobody(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(banks, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("peercoord.roles.bank_change.LOCK_SECONDS", 0.05)
     real.add(note("- a fact"))
     with held(f"{real.project.state}/{names.BANK_LOCK}"):
         real.merge()

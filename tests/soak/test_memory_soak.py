@@ -65,10 +65,10 @@ while True:
 LEADS = """
 import sys
 from peercoord.core.errors import PeercoordError
-from peercoord.roles import bank
+from peercoord.roles import bank, bank_change
 from peercoord.roles.root import open_root
 
-bank.LOCK_SECONDS = 0.3
+bank_change.LOCK_SECONDS = 0.3
 place, home, name = sys.argv[1:]
 made = bank.Bank(open_root(place), home)
 while True:
