@@ -52,7 +52,7 @@ def kept(crew: Crew) -> dict[str, set[str]]:
 def age(crew: Crew, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Let so many days pass on the filesystem's clock."""
     now = time.time_ns() + days * DAY_SECONDS * 10**9
-    monkeypatch.setattr(Archivist, "_now", lambda _: now)
+    monkeypatch.setattr(Archivist, "now", lambda _: now)
 
 
 def test_within_the_retention_all_is_kept(past: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
