@@ -164,7 +164,7 @@ def claim_by_read_then_write() -> list[Patch]:
 
 @mutant
 def race_toward_a_shared_name() -> list[Patch]:
-    """Claim by a rename to a name that every racer would give the ticket, then take it from there."""
+    """Claim by a rename to a name that every racer would give the ticket, take it from there, and never look."""
 
     def take(self: Worker, path: str, ticket: Ticket) -> Ticket | None:
         mine = ticket.claimed()
@@ -175,7 +175,7 @@ def race_toward_a_shared_name() -> list[Patch]:
         self.files.move(shared, names.claim(self.home, mine))
         return mine
 
-    return [(Worker, "_take", take)]
+    return [(Worker, "_take", take), *a_claim_counts_under_two_names()]
 
 
 @mutant
