@@ -207,7 +207,7 @@ class Ours:
         """
         definition = self.queue.definition(task)
         place = Place(mark.partition(" ")[0])
-        past = self._past(task, place)
+        past = self._past(task, place) if mark.split(" ")[2:3] != [""] else {}  # the mark knows of none
         last = self._entry(task, place) or self._last(place, past)
         instance = place.holder or self._finished_by(place, past) or None
         progress, data = _progress(place, last), self._data(definition, place, past, last)
@@ -230,8 +230,9 @@ class Ours:
         lies beside an eviction, or is of a claim that still stands, never came to be.
         """
         said: dict[int, set[str]] = {}
-        for found in filter(None, map(names.parse_result, self.queue.results(task))):
-            if found[0] == task and not (place.holder and found[1] == place.epoch):
+        own = [name for name in self.queue.results(task) if name.startswith(f"{task}~")]
+        for found in filter(None, map(names.parse_result, own)):
+            if not (place.holder and found[1] == place.epoch):
                 said.setdefault(found[1], set()).add(found[2])
         last = max(said, default=0)
         counts = {e: _outcome(words, place.state == "done" and e == last) for e, words in sorted(said.items())}
