@@ -127,6 +127,14 @@ class TestMerging:
         assert places(scene) == {one.id: "rejected"}
         assert "marks" in scene.bank().store.rejection(one.id)["reason"]
 
+    def test_what_was_merged_meanwhile_is_not_rejected(self, scene: Scene) -> None:
+        one = note("- a fact")
+        scene.add(one)
+        scene.merge()
+        scene.bank().store.reject(one.id, "withdrawn", "too late", "instance-1")
+        assert places(scene) == {one.id: "merged"}
+        assert scene.bank().store.rejection(one.id) == {}
+
     def test_a_document_is_made(self, scene: Scene) -> None:
         scene.add(note("- now", (), document="activeContext.md"))
         scene.merge()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
@@ -250,18 +251,18 @@ class TestCommit:
         real.add(note("- a fact"))
         assert self.run(real).commit == self.head(real)
 
-    @pytest.mark.parametrize("how", ["merge", "staged", "identity", "lock"])
+    @pytest.mark.parametrize("how", ["merge", "rebase", "staged", "identity", "lock"])
     def test_where_it_cannot_be_it_is_told_and_the_merge_stands(
         self, real: Real, how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if how == "merge":
+        if how in ("merge", "rebase"):
             git(real.main, "switch", "-q", "-c", "side")
             (real.main / "f").write_text("side\n")
             real.commit("side")
             git(real.main, "switch", "-q", "main")
             (real.main / "f").write_text("main\n")
             real.commit("main")
-            subprocess.run(["git", "-C", str(real.main), "merge", "-q", "side"], capture_output=True, check=False)
+            subprocess.run(["git", "-C", str(real.main), how, "side"], capture_output=True, check=False)
         elif how == "staged":
             real.file.write_bytes(TECH.replace(b"Use ruff.", b"Mine."))
             git(real.main, "add", PATH)
@@ -297,6 +298,65 @@ class TestCommit:
 
 
 # -- commands ----------------------------------------------------------------------------------------------------
+
+
+class TestKeeper:
+    """The leader's duty, with a program that notes that it was called in the place of a merge."""
+
+    @pytest.fixture
+    def keeper(self, real: Real, tmp_path: Path) -> tuple[banking.Keeper, Path, list[float]]:
+        called = tmp_path / "called"
+        script = f"open({str(called)!r}, 'a').write('x'); print('{{\"data\": {{}}}}')"
+        now = [0.0]
+        root = real.root
+        root.clock = type("Clock", (type(root.clock),), {"monotonic": lambda _: now[0]})()
+        return banking.Keeper(root, str(real.project.worktree), [sys.executable, "-c", script]), called, now
+
+    def times(self, called: Path) -> int:
+        return len(called.read_text()) if called.exists() else 0
+
+    def test_it_merges_in_its_time_and_at_once_when_something_was_decided(
+        self, real: Real, keeper: tuple[banking.Keeper, Path, list[float]]
+    ) -> None:
+        duty, called, now = keeper
+        duty.run(1)
+        assert self.times(called) == 1
+        real.add(note("- a fact"))
+        now[0] = 599.0
+        duty.run(1)
+        assert self.times(called) == 1
+        now[0] = 600.0
+        duty.run(1)
+        assert self.times(called) == 2
+        real.bank().store.decide("e-0123456789abcdef", {"what": "approve"})
+        now[0] = 601.0
+        duty.run(1)
+        assert self.times(called) == 3
+        duty.run(1)
+        assert self.times(called) == 3
+
+    def test_an_idle_team_starts_no_process(self, real: Real, keeper: tuple[banking.Keeper, Path, list[float]]) -> None:
+        duty, called, now = keeper
+        for now[0] in (0.0, 600.0, 1200.0, 1800.0):
+            duty.run(1)
+        assert self.times(called) == 1
+
+    def test_what_is_queued_while_a_merge_runs_is_merged_the_next_time(
+        self, real: Real, keeper: tuple[banking.Keeper, Path, list[float]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        duty, called, now = keeper
+        merge = duty._merge
+
+        def slow(term: int) -> None:
+            merge(term)
+            real.add(note(f"- fact {self.times(called)}", time=self.times(called)))
+
+        monkeypatch.setattr(duty, "_merge", slow)
+        duty.run(1)
+        monkeypatch.setattr(duty, "_merge", merge)
+        now[0] = 600.0
+        duty.run(1)
+        assert self.times(called) == 2
 
 
 class TestCommand:

@@ -117,6 +117,22 @@ class TestKinds:
         (one,) = tree.gather().contributions
         assert tree.scene.bank().store.texts[one.base]
 
+    def test_an_edited_copy_is_compared_with_what_it_was_copied_from(self, tree: Worktree) -> None:
+        """What others merged since is no wish to take it back, however late the copy is edited."""
+        tree.put("techContext.md", TECH)
+        gatherer = tree.gatherer()
+        assert tree.gather(gatherer).contributions == []
+        tree.put("techContext-additions.md", "## Limits\n\n- by another\n")
+        tree.gather(tree.gatherer(peer="instance-2"))
+        tree.scene.merge()
+        tree.put("techContext-additions.md", None)
+        tree.put("techContext.md", TECH.replace(b"Use ruff.", b"Use ruff and mypy."))
+        tree.gather()
+        tree.scene.merge()
+        assert "- by another" in tree.document()
+        assert "Use ruff and mypy." in tree.document()
+        assert tree.scene.bank().waiting() == []
+
 
 class TestOnce:
     def test_however_often_it_is_seen(self, tree: Worktree) -> None:
