@@ -119,6 +119,8 @@ def run(root: Root, by: str, term: int | None = None) -> Merged:
         _note(root, by, mine, error, [])
         raise
     _note(root, by, mine, None, notes)
+    if found or changed:
+        root.files.ring()  # the views tell of it
     return Merged(found, commit, notes)
 
 

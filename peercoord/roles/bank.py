@@ -12,8 +12,10 @@ process that was stopped while it held the lock holds up nobody for long.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from peercoord.core import ids, names, records
-from peercoord.core.errors import LostError, NotFoundError, UsageError
+from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, UsageError
 from peercoord.core.memory import contributions, ledger, outcome, sections
 from peercoord.core.memory import merge as pure
 from peercoord.core.memory import progress as kept
@@ -31,7 +33,7 @@ __all__ = ["Bank", "Decider", "Missing", "Summary", "Waiting"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from peercoord.core.memory.contributions import Contribution
     from peercoord.core.memory.ledger import Entry
@@ -119,19 +121,23 @@ class Bank:
 
     def missing(self) -> list[Missing]:
         """Merged text that vanished since, but for what a person dismissed; by document, oldest first."""
-        found = []
+        found: list[Missing] = []
         for name in self.store.documents():
-            entries = self.store.entries(name)
-            if not entries:
-                continue
-            document = self.files.read(name)
-            if ledger.state(document) == entries[-1].after and all(one.kind != "foreign" for one in entries):
-                continue  # nobody but us has changed it
-            merged = self.store.merged({ident for one in entries for ident in one.contributions})
-            for vanished in ledger.vanished(entries, document, self.store.texts, merged):
-                found += [Missing(name, vanished, merged[one]) for one in vanished.contributions]
+            with suppress(BrokenFileError, UsageError):  # a link, or no text: the merge says so
+                found += self._missing_in(name)
         dismissed = {name.removesuffix(".json") for name in self.root.files.scan(names.DECISIONS)}
         return [one for one in found if one.id not in dismissed]
+
+    def _missing_in(self, name: str) -> Iterator[Missing]:
+        entries, document = self.store.entries(name), self.files.read(name)
+        sections.utf8(document or b"", name)
+        if not entries:
+            return
+        if ledger.state(document) == entries[-1].after and all(one.kind != "foreign" for one in entries):
+            return  # nobody but us has changed it
+        merged = self.store.merged({ident for one in entries for ident in one.contributions})
+        for vanished in ledger.vanished(entries, document, self.store.texts, merged):
+            yield from (Missing(name, vanished, merged[one]) for one in vanished.contributions)
 
     # -- merging ---------------------------------------------------------------------------------------------
 

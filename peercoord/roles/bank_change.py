@@ -79,10 +79,12 @@ class Changer:
 
         Raises:
             LostError: It may not be changed any more; or a program writes it all the time.
+            UsageError: The document is not valid UTF-8: it is left alone.
             StorageError: The filesystem refused; what was begun is finished by the next merge.
         """
         for _ in range(_TRIES):
             before = self.files.read(name)
+            sections.utf8(before or b"", name)
             if not leads():
                 raise over(name)
             book = open_book(self.store, name, before)

@@ -222,7 +222,7 @@ class Store:
 
     def documents(self) -> list[str]:
         """Names of the documents that have a ledger."""
-        return sorted(name for name in self.files.scan(names.LEDGER) if ids.is_id(name))
+        return sorted(name for name in self.files.scan(names.LEDGER) if ids.is_id(name) and name.endswith(".md"))
 
     def entries(self, document: str) -> list[Entry]:
         """A document's ledger, oldest first."""

@@ -389,6 +389,15 @@ class TestVanished:
             scene.bank().restore(gone.id, ANN)
         assert b"No uploads." in (scene.document() or b"")
 
+    def test_a_document_that_cannot_be_read_hides_no_other(self, merged: Scene) -> None:
+        merged.add(note("- now", (), document="activeContext.md"))
+        merged.merge()
+        merged.write(b"\xff\xfe", "activeContext.md")
+        merged.write(TECH)
+        merged.disk.mkdir(f"{names.LEDGER}/not a document")
+        assert {gone.document for gone in merged.bank().missing()} == {NAME}
+        merged.merge()
+
 
 class TestForeign:
     def test_a_change_by_someone_unknown_is_written_down(self, scene: Scene) -> None:

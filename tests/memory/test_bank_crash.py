@@ -342,6 +342,21 @@ def test_a_person_edits_while_the_leader_lies_dead(merge3: Merge3) -> None:
         assert "queued" not in places(play).values(), crashing.last
 
 
+def test_a_document_that_is_no_text_while_the_leader_lies_dead_is_left_alone(merge3: Merge3) -> None:
+    """MEM-13."""
+    play = queued()
+    calls_ = calls(play, merge)
+    at = next(n for n, c in enumerate(calls_, 1) if c.path == f"{PLACE}/techContext.md" and c.name == "rename")
+    with suppress(Crash):
+        play.bank(Crashing(play.disk, at, "before")).merge("first", always)
+    play.write(b"\xff\xfe")
+    assert [one.document for one in play.merge() if one.note] == ["techContext.md"]
+    assert play.document() == b"\xff\xfe"
+    play.write(TECH)
+    play.merge()
+    assert b"- a fact" in (play.document() or b"")
+
+
 def test_what_was_settled_when_a_person_took_the_text_out_stays_out(merge3: Merge3) -> None:
     """MEM-12: also where the leader died before it moved the contributions."""
     for at in range(1, len(calls(queued(), merge)) + 1):
