@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from agent.crew import Crew, killed, until
 
 from peercoord.core import names
@@ -60,6 +61,7 @@ def test_a_decision_brings_on_at_once_what_waits_behind_it(team: Team) -> None:
     until(lambda: "- behind" in document.read_text(), 40, "what waited behind the candidate")
 
 
+@pytest.mark.slow
 def test_the_next_leader_merges_when_one_is_killed(team: Team) -> None:
     crew = team(merge_seconds=1, heartbeat_seconds=1)
     bank_of(crew)

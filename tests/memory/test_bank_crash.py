@@ -189,8 +189,7 @@ def test_another_finishes_what_a_crash_leaves(played: tuple[str, Scene, Act], mo
     assert changed > 2
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
-@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+@pytest.mark.parametrize(("number", "done"), [(errno.EIO, False), (errno.EIO, True), (errno.ENOSPC, False)])
 def test_a_call_that_is_answered_wrongly_loses_nothing(played: tuple[str, Scene, Act], number: int, done: bool) -> None:
     _, scene, act = played
     like = settled(scene.twin(), act)
