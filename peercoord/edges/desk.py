@@ -53,6 +53,7 @@ class Desk:
         place: Where the call stands; must be a joined worktree.
         session: The coding session on whose behalf the call is made; found from this process if not given.
         request: The id of the request that is executed; empty if the call is none.
+        heard: Someone reads the notes of the answer. What nobody hears counts as not told.
     """
 
     def __init__(
@@ -60,12 +61,15 @@ class Desk:
         place: Place,
         session: Json | None = None,
         request: str = "",
+        heard: bool = True,
     ) -> None:
         place.require_worktree()
         self.place = place
         self.session = session or process.session_of(os.getpid())
         self.root: Root = roots.open_root(place.coordination, place.store_id)
         self.asked = request
+        self.heard = heard
+        self.told: int | None = None  # how far the worktree was told of the memory bank before this call
         self.notes: list[str] = []
         self.rejoined: list[str] = []
 
@@ -76,7 +80,10 @@ class Desk:
         """Act as the worktree's peer, one call at a time; joins if it is none, or no longer."""
         with self._alone():
             peer = self._member()
-            self.notes += [f"memory bank: {line}" for line in notices.told(self.place, self.root.files)]
+            mark = self.place.info.get(notices.TOLD)
+            self.told = mark if isinstance(mark, int) else None
+            if self.heard:
+                self.notes += [f"memory bank: {line}" for line in notices.told(self.place, self.root.files)]
             try:
                 yield peer
             except LostError as error:
@@ -355,7 +362,7 @@ class Desk:
                 document,
                 content,
                 self.asked or self.root.files.token(),  # a request executed again contributes nothing twice
-                briefed=self._bank_document(document),
+                briefed=store.briefed(document, self._bank_document(document), self.told, peer.name),
                 section=section,
                 kind=kind,
                 critical=critical,

@@ -54,9 +54,10 @@ class Collector:
         if sight.ready or sight.refused:
             from peercoord.edges.desk import Desk
 
-            with Desk(self.place(), self.session()).peer() as peer:
+            desk = Desk(self.place(), self.session(), heard=False)
+            with desk.peer() as peer:
                 held = peer.worker.held()
-                done = gatherer.take(sight, held[0].task if held else "")
+                done = gatherer.take(sight, held[0].task if held else "", desk.told)
                 for one in done.contributions[-TOLD_MOST:]:
                     peer.worker.reports.contributed(peer.membership.me, one.raw)
             self._tell(done)

@@ -234,7 +234,9 @@ class Worktree:
         for words in said:
             if self._refused.get(words[1]) == words:
                 continue  # it was told so; nothing has changed since
-            code, _, err = cli.serve(words, cli.Call(place, self._known_session()), name=handwork.NAME)
+            call = cli.Call(place, self._known_session())
+            call.quiet = True  # nobody reads what is said of it
+            code, _, err = cli.serve(words, call, name=handwork.NAME)
             self._refused[words[1]] = words if code else []
             if code:
                 self.log(f"{handwork.NAME}: {err.decode('utf-8', 'replace').strip()}")

@@ -64,6 +64,34 @@ def changes_since(files: Files, mark: int) -> list[Change]:
     return found
 
 
+def unseen(files: Files, document: str, mark: int, peer: str) -> str | None:
+    """Give the hash of a document before the first change that a peer was not told of.
+
+    A change made of its own contributions alone is no news to it.
+
+    Args:
+        files: The coordination directory.
+        document: File name in the memory bank.
+        mark: How far the peer was told.
+        peer: Its name.
+
+    Returns:
+        The hash, ``""`` if there was no such document; ``None`` if the peer was told of everything.
+    """
+    for path, _, name in sorted(_landed(files, mark), key=lambda each: each[1]):
+        raw = _read(files, path) if name.casefold() == document.casefold() else None
+        if raw and raw.get("kind") != "progress" and raw.get("before") != raw.get("after"):
+            authors = {_author(files, str(ident)) for ident in raw.get("contributions") or ()}
+            if authors != {peer}:
+                return str(raw.get("before", ""))
+    return None
+
+
+def _author(files: Files, ident: str) -> str:
+    raw = _read(files, names.contribution("merged", ident)) if ids.is_id(ident) else None
+    return str((raw or {}).get("instance_id", ""))
+
+
 def _landed(files: Files, mark: int) -> Iterator[tuple[str, int, str]]:
     """Give the entries that appeared after a mark: path, mark, document."""
     for document in files.scan(names.LEDGER):

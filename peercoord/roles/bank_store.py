@@ -18,6 +18,7 @@ from peercoord.core.memory.contributions import Contribution, is_hash
 from peercoord.core.memory.ledger import Entry
 from peercoord.core.memory.outcome import Candidate
 from peercoord.fs.files import refused
+from peercoord.roles import bank_news
 from peercoord.roles.queue import Queue
 
 TYPE_CHECKING = False
@@ -291,6 +292,23 @@ class Store:
         """Give a document as it once was; ``None`` if that is not kept."""
         data = read(self.files.disk, names.backup(document, digest)) if is_hash(digest) else None
         return data if data is not None and sections.digest(data) == digest else None
+
+    def briefed(self, document: str, now: bytes | None, mark: int | None, peer: str) -> bytes | None:
+        """Give a document as a peer knew it when it was last told what changed.
+
+        What it writes then is compared with what it knew: an update by someone else that was merged meanwhile is
+        not taken for a text that the peer meant to replace.
+
+        Args:
+            document: File name in the memory bank.
+            now: The document as it is, which it knows if it was told of everything, or was never told anything.
+            mark: How far it was told; ``None`` if it never was.
+            peer: Its name.
+        """
+        digest = None if mark is None else bank_news.unseen(self.files, document, mark, peer)
+        if digest is None:
+            return now
+        return (self.backup(document, digest) or now) if digest else None
 
     def decide(self, ident: str, record: Json) -> bool:
         """Write down what a person decided, durable; ``False`` if that was decided before."""

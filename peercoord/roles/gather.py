@@ -21,7 +21,7 @@ from peercoord.roles.collect import SETTLE_SECONDS, Folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from peercoord.core.memory.reading import Reading
     from peercoord.fs.disk import DiskLike
@@ -52,17 +52,17 @@ class Gathered:
 
 
 class _Shelf(Mapping[str, bytes]):
-    """The bank's documents by name, each read when it is asked for; one that cannot be read counts as empty."""
+    """The bank's documents by name, as a peer knows them; one that cannot be read counts as empty."""
 
-    def __init__(self, documents: Documents) -> None:
-        self.documents = documents
+    def __init__(self, documents: Documents, known: Callable[[str, bytes | None], bytes | None]) -> None:
+        self.documents, self.known = documents, known
         self.names = documents.names()
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self.names:
             raise KeyError(name)
         try:
-            return self.documents.read(name) or b""
+            return self.known(name, self.documents.read(name)) or b""
         except BrokenFileError:
             return b""
 
@@ -103,12 +103,13 @@ class Gatherer:
         """Seconds after which to look again; ``None`` if that does not press."""
         return SETTLE_SECONDS + 0.1 if sight.deferred else None
 
-    def take(self, sight: Sight, task: str = "") -> Gathered:
+    def take(self, sight: Sight, task: str = "", told: int | None = None) -> Gathered:
         """Queue what a look showed, and note what can never be taken.
 
         Args:
             sight: What ``look`` gave.
             task: The task that the peer holds; empty if none.
+            told: How far the peer was told what changed in the bank; ``None`` if it never was.
 
         Raises:
             StorageError: The filesystem refused; the next look shows the rest again.
@@ -119,7 +120,7 @@ class Gatherer:
             self._untold.pop(name, None)
         for name, data in sight.ready.items():
             try:
-                self._take(name, data, task, done)
+                self._take(name, data, task, done, told)
             except UsageError as error:
                 self._refuse(name, error, done)
             self.folder.taken(name)
@@ -129,8 +130,8 @@ class Gatherer:
 
     # -- one file --------------------------------------------------------------------------------------------
 
-    def _take(self, name: str, data: bytes, task: str, done: Gathered) -> None:
-        shelf = _Shelf(self.documents)
+    def _take(self, name: str, data: bytes, task: str, done: Gathered, told: int | None) -> None:
+        shelf = _Shelf(self.documents, lambda document, now: self.store.briefed(document, now, told, self.peer))
         aim = places.purpose(name, self.peer, shelf)
         origin = self._origin(name, aim.document, shelf) if aim.kind == "copy" else None
         earlier, merged = self._earlier(name), self.store.idents(stores.DONE)

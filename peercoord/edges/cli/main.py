@@ -121,7 +121,7 @@ def cli(ctx: click.Context, directory: str, quiet: bool) -> None:
     """
     ctx.obj = ctx.obj or Call()
     ctx.obj.directory = directory
-    ctx.obj.quiet = quiet
+    ctx.obj.quiet = quiet or ctx.obj.quiet
 
 
 def serve(args: list[str], call: Call | None = None, name: str = "peercoord") -> tuple[int, bytes, bytes]:

@@ -16,7 +16,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer with 
 
 def desk(call: Call) -> Desk:
     """Give the desk of the worktree that a call stands in."""
-    return Desk(call.place, call.session, call.request)
+    return Desk(call.place, call.session, call.request, heard=not call.quiet)
 
 
 @click.command()
