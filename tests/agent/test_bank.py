@@ -47,6 +47,7 @@ def test_a_file_in_one_worktree_stands_in_the_bank_and_every_agent_collects_its_
     assert "Traceback" not in crew.log("one") + crew.log("two")
 
 
+@pytest.mark.slow
 def test_a_decision_brings_on_at_once_what_waits_behind_it(team: Team) -> None:
     crew = team(merge_seconds=3600)
     bank = bank_of(crew)

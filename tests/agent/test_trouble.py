@@ -54,6 +54,7 @@ def unbind(team: Team) -> Iterator[list[Path]]:
 
 
 @MOUNTS
+@pytest.mark.slow
 def test_a_full_disk_is_told_once_and_claims_go_on(team: Team, small: Path, unbind: list[Path]) -> None:
     crew = on(team, small)
     unbind.append(crew.state)
@@ -75,6 +76,7 @@ def test_a_full_disk_is_told_once_and_claims_go_on(team: Team, small: Path, unbi
 
 
 @MOUNTS
+@pytest.mark.slow
 def test_a_disk_that_becomes_read_only_is_told_once_and_used_again(team: Team, small: Path, unbind: list[Path]) -> None:
     crew = on(team, small)
     unbind.append(crew.state)

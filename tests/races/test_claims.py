@@ -93,6 +93,7 @@ def race(home: Path, peers: int, tasks: int) -> None:
     run.assert_all_done_once()
 
 
+@pytest.mark.slow
 def test_eight_peers_claim_three_hundred_tasks_once_each(tmp_path: Path) -> None:
     race(tmp_path, 8, 300)
 

@@ -142,6 +142,7 @@ def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Callable
     team.goes_on()
 
 
+@pytest.mark.slow
 def test_set_up_run_again_rebuilds_too(team: Team) -> None:
     delete(team)
     planned = team.sh.data(team.main, "claude-team-coordinated", team.main, "--dry-run")

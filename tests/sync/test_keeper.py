@@ -195,6 +195,7 @@ def statuses(path: Path) -> dict[int, tuple[str, str]]:
             return {}  # not adopted yet
 
 
+@pytest.mark.slow
 def test_a_completion_is_in_the_database_at_once(team: Callable[..., Crew]) -> None:
     made = team(2)
     path = with_database(made)
@@ -237,6 +238,7 @@ def work_while_locked(team: Callable[..., Crew], seconds: float) -> None:
     until(lambda: syncing.troubles(made.root) == [], 20)
 
 
+@pytest.mark.slow
 def test_a_locked_database_slows_nobody(team: Callable[..., Crew]) -> None:
     work_while_locked(team, 4.0)
 
