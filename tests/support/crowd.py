@@ -129,13 +129,16 @@ def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> 
     said, killed, failed = "", 0, []
     due = sorted(chance.sample(range(1, tasks), kills)) if kills else []
     pending: set[int] = set()
+    late: set[int] = set()
     boss = Peer.join(project, "boss") if kills else None
     while crowd:
         select.select([reading], [], [], 0.05)  # or else someone may have died without a word
         said += _heard(reading)
-        if due and said.count("claimed") >= due[0] and crowd.keys() - pending:
+        # One that is killed at the barrier takes the barrier's own lock along, and the others never start.
+        started = {pid for pid in crowd if pid in late or f" {pid}\n" in said} - pending
+        if due and said.count("claimed") >= due[0] and started:
             due.pop(0)
-            victim = chance.choice(sorted(crowd.keys() - pending))
+            victim = chance.choice(sorted(started))
             os.kill(victim, signal.SIGKILL)
             pending.add(victim)
         pid, status = os.waitpid(-1, 0 if pending else os.WNOHANG)
@@ -146,7 +149,9 @@ def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> 
             pending.discard(pid)
             killed += 1
             _bury(boss, name)
-            crowd[_child(lambda name=name: _worker(project, name, seed, writing, lambda: None))] = name
+            again = _child(lambda name=name: _worker(project, name, seed, writing, lambda: None))
+            crowd[again] = name
+            late.add(again)
         elif status:
             failed.append(name)
     said += _heard(reading)

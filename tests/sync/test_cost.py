@@ -90,5 +90,8 @@ def test_the_measure_itself(place: object, project: Project) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_ten_thousand_tasks(place: object) -> None:
-    data = bench.measure(10_000, 11, str(place))
-    assert all(data["bars"].values()), data
+    """What it costs in time, the bench says; here, what does not depend on who else uses the machine."""
+    data = bench.measure(10_000, 3, str(place))
+    counted = {name: held for name, held in data["bars"].items() if "at most" not in name}
+    assert len(counted) == 1
+    assert all(counted.values()), data
