@@ -131,9 +131,22 @@ def _progress(bank: Bank, by: str, leads: Callable[[], bool]) -> bool:
 
     root = bank.root
     board = Reader(Queue(root, by), lambda who: judge(root, who)).board()
-    if not board.rows:
-        return False  # nothing to tell of: a bank is not touched for that
+    if not board.rows or not _wanted(bank):
+        return False  # nothing to tell of, or not there: a bank is not touched for that
     return bank.progress(facts(board), by, leads, PROGRESS) is not None
+
+
+def _wanted(bank: Bank) -> bool:
+    """Tell whether there is to be a ``progress.md``: it is not made where git would show it as something new."""
+    from peercoord.edges.team import git
+
+    if bank.read(PROGRESS) is not None or bank.root.setting("memory.commit") == "on":
+        return True
+    place = str(getattr(bank.files.disk, "root", ""))
+    try:
+        return bool(git.ignored(place, [PROGRESS]))
+    except PeercoordError:
+        return True  # no repository
 
 
 def _note(root: Root, by: str, term: int, error: PeercoordError | None, notes: Sequence[str]) -> None:
