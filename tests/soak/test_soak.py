@@ -167,9 +167,10 @@ class Memory:
     def look(self, made: Crew) -> None:
         for one in made.running():
             try:
-                self.seen.setdefault((one.pid, one.create_time()), []).append(one.memory_info().rss / (1 << 20))
+                key, mib = (one.pid, one.create_time()), one.memory_info().rss / (1 << 20)
             except psutil.NoSuchProcess:
                 continue
+            self.seen.setdefault(key, []).append(mib)
 
     def most(self) -> float:
         return max(max(values) for values in self.seen.values())
