@@ -413,6 +413,20 @@ class TestCommand:
         assert "leads now" in err
         assert real.file.read_bytes() == TECH
 
+    @pytest.mark.parametrize("hidden", [False, True])
+    def test_progress_is_told_where_git_does_not_show_a_new_file_for_it(self, real: Real, hidden: bool) -> None:
+        """MEM-14."""
+        real.project("task", "add", "a task")
+        if hidden:
+            (real.main / ".git" / "info" / "exclude").write_text(f"/{names.BANK}/progress.md\n/.claude-*/\n")
+        before = git(real.main, "status", "--porcelain")
+        banking.run(real.root, "leader")
+        assert (real.main / names.BANK / "progress.md").exists() == hidden
+        assert git(real.main, "status", "--porcelain") == before
+        (real.main / names.BANK / "progress.md").write_text("# Ours\n")
+        banking.run(real.root, "leader")
+        assert "0 of 1 tasks done" in (real.main / names.BANK / "progress.md").read_text()
+
     def test_what_was_refused_is_listed(self, real: Real) -> None:
         real.bank().store.explain("f-0123456789abcdef", "refused", "it is a binary file", "one", file="'x.md'", size=3)
         found = real.project.data("memory", "list")
