@@ -190,7 +190,7 @@ class TestTime:
         beats = {name: beat(crew, name) for name in before}
         until(lambda: all(beat(crew, name) >= beats[name] + 5 for name in before), 20, "everyone goes on beating")
         assert {name: crew.home(name) for name in before} == before
-        assert not crew.events("challenged")
+        assert not crew.events("evicted")
         for agent in agents:
             agent.terminate()
             agent.wait()

@@ -7,7 +7,8 @@ from memory.helpers import DOCUMENTS
 
 from peercoord.core.errors import UsageError
 from peercoord.core.memory import markdown, progress, sections
-from peercoord.core.memory.progress import BEGIN, END, Facts, Line, with_progress
+from peercoord.core.memory.progress import BEGIN, END, Facts, Line, with_progress, without_progress
+from peercoord.edges.team.bank import DOCUMENTS as DOCUMENTS_MADE
 
 FACTS = Facts(23, 14, 3, 1, 0.61, [Line("instance-1", "working", "T-14", "OAuth callback", 0.75, note="auth.py")])
 LATER = Facts(23, 15, 2, 1, 0.65, [Line("instance-1", "gone")])
@@ -38,6 +39,15 @@ def test_only_what_is_between_the_markers_changes(name: str) -> None:
     assert with_progress(second, FACTS) == first
     if BEGIN.encode() not in document:
         assert first.startswith(document) or first.endswith(document[sections.front(document) :])
+
+
+def test_the_section_is_taken_out_again_where_it_was_added() -> None:
+    for made in (*DOCUMENTS_MADE.values(), "# Ours\r\n\r\ntext\r\n"):
+        document = made.encode()
+        assert without_progress(with_progress(with_progress(document, FACTS), LATER)) == document
+    edited = with_progress(b"# Ours\n", FACTS) + b"more\n"
+    assert without_progress(edited) == edited
+    assert without_progress(b"# Ours\n") == b"# Ours\n"
 
 
 def test_line_endings_are_those_of_the_document() -> None:

@@ -102,6 +102,16 @@ def with_progress(document: bytes, facts: Facts) -> bytes:
     return document[:start] + block + eol + document[start:]
 
 
+def without_progress(document: bytes) -> bytes:
+    """Give a document as it was before the kept section was added at its end; as it is, if that stands elsewhere."""
+    place = _between(document)
+    for eol in (b"\n", b"\r\n") if place else ():
+        head, tail = sections.styled(f"\n## {HEADING}\n\n{BEGIN}\n", eol), sections.styled(f"{END}\n", eol)
+        if place and document[: place[0]].endswith(head) and document[place[1] :] == tail:
+            return document[: place[0] - len(head)]
+    return document
+
+
 def kept(text: str) -> bool:
     """Tell whether a section's text holds a marker: such a section is no peer's to rewrite."""
     return any(line.strip() in (BEGIN, END) for line in text.split("\n"))

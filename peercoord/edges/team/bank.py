@@ -170,7 +170,10 @@ def unlink(bank_path: str, tree: Path) -> None:
 
 
 def untouched(project: Project) -> Path | None:
-    """Give the directory of the memory bank that the team made, if nobody has changed or added anything in it."""
+    """Give the directory of the memory bank that the team made, if nobody has changed or added anything in it.
+
+    The section that the leader keeps in ``progress.md`` is nobody's.
+    """
     made = record.table(record.read_project(project.common, project.sub), "bank_made")
     if not isinstance(made.get("path"), str):
         return None
@@ -178,10 +181,20 @@ def untouched(project: Project) -> Path | None:
     if place.is_symlink() or not place.is_dir() or _modes(project.main, made["path"]):
         return None
     same = all(
-        entry.is_file() and not entry.is_symlink() and files.get(entry.name) == _digest(entry.read_bytes())
+        entry.is_file() and not entry.is_symlink() and files.get(entry.name) == _as_made(entry)
         for entry in place.iterdir()
     )
     return place if same else None
+
+
+def _as_made(entry: Path) -> str:
+    from peercoord.core.memory.progress import without_progress
+
+    data = entry.read_bytes()
+    try:
+        return _digest(without_progress(data))
+    except UsageError:  # no text at all any more
+        return _digest(data)
 
 
 def _check(name: str) -> None:
