@@ -27,6 +27,7 @@ def put(crew: Crew, name: str, file: str, text: str) -> None:
     (crew.tree(name) / names.INSTANCE / "memory-contributions" / file).write_text(text)
 
 
+@pytest.mark.slow
 def test_a_file_in_one_worktree_stands_in_the_bank_and_every_agent_collects_its_own(team: Team) -> None:
     crew = team(merge_seconds=1)
     bank_of(crew)

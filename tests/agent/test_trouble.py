@@ -91,6 +91,7 @@ def test_a_disk_that_becomes_read_only_is_told_once_and_used_again(team: Team, s
     assert crew.home("one") == home
 
 
+@pytest.mark.slow
 def test_a_directory_that_was_moved_away_and_comes_back(team: Team) -> None:
     crew = team(**QUICK)
     crew.agent("one")

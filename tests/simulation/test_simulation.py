@@ -36,6 +36,7 @@ def test_a_seed_that_once_failed(seed: int) -> None:
     assert not told.wrong, sweep.story(seed)
 
 
+@pytest.mark.slow
 def test_hundreds_of_seeds() -> None:
     found = sweep.failures(FIRST, FIRST + 300, stop=True)
     assert not found, sweep.story(found[0].seed)
