@@ -35,7 +35,8 @@ def check_all_done(disk: MemoryDisk, tasks: int) -> dict[str, int]:
     tree.check_at_rest(disk)
     where = tree.tickets(disk)
     assert len(where) == tasks
-    assert not [task for task, paths in where.items() if paths != [names.done(task)]]
+    stuck = {task: [*paths, *tree.story(disk, task)] for task, paths in where.items() if paths != [names.done(task)]}
+    assert not stuck, json.dumps(stuck, indent=1)
     results = (names.parse_result(path.rpartition("/")[2]) for path in disk.files() if path.startswith("results/"))
     epochs = {}
     for task, epoch, outcome in filter(None, results):

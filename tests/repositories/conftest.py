@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,16 @@ class Shell:
             if "agent" in words and "run" in words and any(word.startswith(f"{self.base}/") for word in words):
                 found.append(process)
         return found
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Stop every agent for a while, so that what happens meanwhile happens whole."""
+        agents = self.agents()
+        for agent in agents:
+            agent.suspend()
+        yield
+        for agent in agents:
+            agent.resume()
 
 
 @pytest.fixture

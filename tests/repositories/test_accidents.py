@@ -312,10 +312,11 @@ def test_a_stash_takes_nothing_of_ours(team: Team) -> None:
 
 @pytest.mark.slow
 def test_a_stash_of_everything_is_mended(team: Team) -> None:
-    for tree in (team.main, team.one):
-        (tree / "new.txt").write_text("new")
-        team.sh.git(tree, "stash", "-q", "-a")
-    assert not (team.main / STATE).exists()
+    with team.sh.held():  # an agent that writes meanwhile leaves git a directory that it cannot remove
+        for tree in (team.main, team.one):
+            (tree / "new.txt").write_text("new")
+            team.sh.git(tree, "stash", "-q", "-a")
+        assert not (team.main / STATE).exists()
     team.fix()
     team.sh.git(team.main, "status")
     assert team.sh.verb(team.one, "request-task")["task_id"] in (1, 2)

@@ -107,6 +107,13 @@ def check_at_rest(disk: MemoryDisk) -> None:
     assert len(leaders) == 1, f"leader's tickets: {leaders}"
 
 
+def story(disk: MemoryDisk, task: str) -> list[str]:
+    """Every event that names a task, in the order of time: what a failed check shows."""
+    lines = [line for path, data in disk.files().items() if path.startswith("events/") for line in data.splitlines()]
+    told = [records.decode(line, "events") for line in lines if f'"{task}"'.encode() in line]
+    return [str(event) for event in sorted(told, key=lambda event: str(event["at"]))]
+
+
 def situation(disk: MemoryDisk) -> dict[str, bytes]:
     """What decides anything: the files without notes, bells and staging."""
     aside = ("events/", "bell/", "tmp/", "locks/")
