@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 
 from hypothesis import settings
+from support.task_master import task_master  # noqa: F401 - a fixture for all tests
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

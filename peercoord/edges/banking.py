@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from peercoord.core import ids, names, records
+from peercoord.core import names, records
 from peercoord.core.errors import NotFoundError, PeercoordError, StorageError
+from peercoord.edges import child
 from peercoord.roles.queue import Queue
 
 TYPE_CHECKING = False
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from peercoord.roles.root import Root
 
 LEAST_SECONDS = 3.0  # between two merges that decisions call for
-CHILD_SECONDS = 300.0  # after which a merge that does not end is ended
 PROGRESS = "progress.md"
 _AGAIN = "peercoord memory merge"
 
@@ -250,28 +250,7 @@ class Keeper:
 
     def _merge(self, term: int) -> None:
         """Merge in a process of its own."""
-        import subprocess
-
-        words = [*self.command, "-C", self.worktree, "memory", "merge", "--term", str(term), "--json"]
-        try:
-            ended = subprocess.run(
-                words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=CHILD_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise StorageError(f"a merge did not end in {CHILD_SECONDS:.0f} s", hint=_AGAIN) from None
-        except OSError as error:
-            raise StorageError(f"a merge could not be started: {error.strerror}", hint=_AGAIN) from None
-        _check(ended.stdout, ended.stderr)
-
-
-def _check(out: bytes, err: bytes) -> None:
-    try:
-        error = records.decode(out, "the answer of a merge").get("error")
-    except PeercoordError:
-        said = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise StorageError(f"a merge failed: {ids.shown(said[0], 300)}", hint=_AGAIN) from None
-    if isinstance(error, dict):
-        raise PeercoordError(str(error.get("message")), str(error.get("hint", "")), str(error.get("code", "failed")))
+        child.ask(self.command, self.worktree, ["memory", "merge", "--term", str(term)], "a merge", _AGAIN)
 
 
 def _state(entry: os.DirEntry[str]) -> tuple[int, int]:

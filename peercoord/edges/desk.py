@@ -80,8 +80,7 @@ class Desk:
         """Act as the worktree's peer, one call at a time; joins if it is none, or no longer."""
         with self._alone():
             peer = self._member()
-            mark = self.place.info.get(notices.TOLD)
-            self.told = mark if isinstance(mark, int) else None
+            self.told = notices.mark(self.place)
             if self.heard:
                 self.notes += [f"memory bank: {line}" for line in notices.told(self.place, self.root.files)]
             try:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from peercoord.core import ids, names, records
 from peercoord.core.errors import LostError, PeercoordError, StorageError
+from peercoord.edges import child
 from peercoord.roles.queue import Queue
 
 TYPE_CHECKING = False
@@ -34,7 +35,6 @@ MISSION = "~/Workspace/tools/claude/memory/claude_memory.db"
 NONE = "none"
 EVERYTHING_SECONDS = 600.0  # between two looks at everything, whatever the times of change say
 LEAST_SECONDS = 3.0  # between two syncs that completions call for
-CHILD_SECONDS = 300.0  # after which a sync that does not end is ended
 _ROUNDS = 2  # what comes in from one list goes out to the others in the same run
 
 
@@ -355,31 +355,8 @@ class Keeper:
         Returns:
             Whether it changed anything.
         """
-        import subprocess
-
-        words = [*self.command, "-C", self.worktree, "sync", "--term", str(term), "--json"]
-        try:
-            ended = subprocess.run(
-                words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=CHILD_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise StorageError(f"a sync did not end in {CHILD_SECONDS:.0f} s", hint="peercoord sync") from None
-        except OSError as error:
-            raise StorageError(f"a sync could not be started: {error.strerror}", hint="peercoord sync") from None
-        return _changes(ended.stdout, ended.stderr)
-
-
-def _changes(out: bytes, err: bytes) -> bool:
-    try:
-        answer = records.decode(out, "the answer of a sync")
-    except PeercoordError:
-        said = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise StorageError(f"a sync failed: {ids.shown(said[0], 300)}", hint="peercoord sync") from None
-    error = answer.get("error")
-    if isinstance(error, dict):
-        raise PeercoordError(str(error.get("message")), str(error.get("hint", "")), str(error.get("code", "failed")))
-    data = answer.get("data")
-    return bool(isinstance(data, dict) and data.get("changed"))
+        done = child.ask(self.command, self.worktree, ["sync", "--term", str(term)], "a sync", "peercoord sync")
+        return bool(done.get("changed"))
 
 
 def _changed(path: str) -> tuple[int, int]:

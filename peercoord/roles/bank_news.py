@@ -43,7 +43,7 @@ class Change:
 
 def latest(files: Files) -> int:
     """Give the mark of now: what ``changes_since`` gives nothing for until something changes."""
-    return max((mark for _, mark, _ in _landed(files, 0)), default=0)
+    return max((mark for mark, _ in _landed(files, 0)), default=0)
 
 
 def changes_since(files: Files, mark: int) -> list[Change]:
@@ -54,13 +54,11 @@ def changes_since(files: Files, mark: int) -> list[Change]:
         mark: The greatest mark that was given before; 0 for everything that is known.
     """
     found = []
-    for path, seen, _ in sorted(_landed(files, mark), key=lambda each: each[1]):
-        raw = _read(files, path)
-        if raw and raw.get("kind") != "progress":
-            try:
-                found += [Change(seen, raw, edit) for edit in raw["edits"]]
-            except (KeyError, TypeError):
-                continue  # no entry of ours: whoever merges sets it aside
+    for seen, raw in _news(files, mark):
+        try:
+            found += [Change(seen, raw, edit) for edit in raw["edits"]]
+        except (KeyError, TypeError):
+            continue  # no entry of ours: whoever merges sets it aside
     return found
 
 
@@ -78,9 +76,8 @@ def unseen(files: Files, document: str, mark: int, peer: str) -> str | None:
     Returns:
         The hash, ``""`` if there was no such document; ``None`` if the peer was told of everything.
     """
-    for path, _, name in sorted(_landed(files, mark), key=lambda each: each[1]):
-        raw = _read(files, path) if name.casefold() == document.casefold() else None
-        if raw and raw.get("kind") != "progress" and raw.get("before") != raw.get("after"):
+    for _, raw in _news(files, mark, document):
+        if raw.get("before") != raw.get("after"):
             authors = {_author(files, str(ident)) for ident in raw.get("contributions") or ()}
             if authors != {peer}:
                 return str(raw.get("before", ""))
@@ -92,18 +89,34 @@ def _author(files: Files, ident: str) -> str:
     return str((raw or {}).get("instance_id", ""))
 
 
-def _landed(files: Files, mark: int) -> Iterator[tuple[str, int, str]]:
-    """Give the entries that appeared after a mark: path, mark, document."""
-    for document in files.scan(names.LEDGER):
-        home = names.ledger(document)
+def _news(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, Json]]:
+    """Give the entries that appeared after a mark, oldest first, but for the leader's own section of ``progress.md``.
+
+    Args:
+        files: The coordination directory.
+        mark: Entries up to it are left out.
+        document: Only this one's, in whatever case; all if left out.
+    """
+    for seen, path in sorted(_landed(files, mark, document)):
+        raw = _read(files, path)
+        if raw and raw.get("kind") != "progress":
+            yield seen, raw
+
+
+def _landed(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, str]]:
+    """Give mark and path of each entry that appeared after a mark."""
+    for shown in files.scan(names.LEDGER):
+        if document and shown.casefold() != document.casefold():
+            continue
+        home = names.ledger(shown)
         seen = files.stat(home)
-        if not ids.is_id(document) or seen is None or max(seen.modified_ns, seen.changed_ns) <= mark:
+        if not ids.is_id(shown) or seen is None or max(seen.modified_ns, seen.changed_ns) <= mark:
             continue
         for name in files.scan(home):
             entry = files.stat(f"{home}/{name}") if name.endswith(".json") else None
             when = max(entry.modified_ns, entry.changed_ns) if entry else 0
             if when > mark:
-                yield f"{home}/{name}", when, document
+                yield when, f"{home}/{name}"
 
 
 def _read(files: Files, path: str) -> Json | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +15,9 @@ from support.lists import Lists
 
 from peercoord.core.errors import LostError, StorageError
 
-PACKAGE = "task-master-ai@0.43.1"
 Program = Callable[..., str]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def task_master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Find the program, or install it (1.4 GB) for as long as the tests last."""
-    found = os.environ.get("TASK_MASTER") or shutil.which("task-master")
-    if found:
-        yield found
-        return
-    place = tmp_path_factory.mktemp("npm")
-    try:
-        yield installed(place)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def installed(place: Path) -> str:
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("npm is not installed, so claude-task-master cannot be had")
-    command = [npm, "install", "--prefix", str(place), "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-    try:
-        ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install {PACKAGE} in 600 s")
-    if ended.returncode:
-        pytest.skip(f"npm could not install {PACKAGE}: {ended.stderr.strip()[-200:]}")
-    program = str(place / "node_modules" / ".bin" / "task-master")
-    try:
-        started = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"{PACKAGE} does not start here: {error}")
-    if started.returncode:
-        pytest.skip(f"{PACKAGE} does not start here: {started.stderr.strip()[-200:]}")
-    return program
 
 
 @pytest.fixture

@@ -6,6 +6,10 @@ import click
 
 from peercoord.edges.reply import Reply
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from peercoord.core.records import Json
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 where_option = click.option("--dir", "where", default="", metavar="DIR", help="Measure on the filesystem of DIR.")
 
@@ -49,9 +53,8 @@ def agent(agents: int, seconds: float, tasks: int, where: str, as_json: bool) ->
         f"{agents} idle agent(s) over {data['seconds']} s",
         f"processor, % of a core:  {cpu['mean']} each (most {cpu['most']}), {cpu['together']} together",
         f"memory, MiB:             {rss['mean']} resident (most {rss['most']}), {own['mean']} of its own",
-        *(f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()),
     ]
-    return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)
+    return _judged(data, lines)
 
 
 @bench.command()
@@ -69,9 +72,8 @@ def sync(tasks: int, rounds: int, where: str, as_json: bool) -> Reply:  # noqa: 
         f"{tasks} tasks                       bare ms    sync ms   ratio",
         f"nothing to do (stat, SELECT)   {idle['bare_ms']:9.1f}  {idle['sync_ms']:9.1f}  {idle['ratio']:6.2f}",
         f"first import (files, flush)    {first['bare_ms']:9.1f}  {first['import_ms']:9.1f}  {first['ratio']:6.2f}",
-        *(f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()),
     ]
-    return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)
+    return _judged(data, lines)
 
 
 @bench.command()
@@ -89,5 +91,10 @@ def merge(kib: int, count: int, rounds: int, where: str, as_json: bool) -> Reply
     for name, one in data["shapes"].items():
         figures = f"{one['parse_ms']:10.1f} {one['git_ms']:10.1f} {one['merge_ms']:10.1f}  {one['ratio']:8.2f}"
         lines.append(f"{name:32}{figures}   (git {one['git_calls']} times)")
-    lines += [f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()]
-    return Reply(data, lines, code=0 if all(data["bars"].values()) else 1)
+    return _judged(data, lines)
+
+
+def _judged(data: Json, lines: list[str]) -> Reply:
+    """Answer with a measurement and which of its bars hold."""
+    bars = [f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()]
+    return Reply(data, [*lines, *bars], code=0 if all(data["bars"].values()) else 1)

@@ -31,6 +31,12 @@ HEAD = "What changed in the shared memory bank (data from other instances and pe
 _STATES = ("merged", "rejected", "queued")
 
 
+def mark(place: Place) -> int | None:
+    """Give how far a worktree was told, in nanoseconds of the filesystem's clock; ``None`` if it never asked."""
+    noted = place.info.get(TOLD)
+    return noted if isinstance(noted, int) else None
+
+
 def told(place: Place, files: Files) -> list[str]:
     """Give what a worktree's peer was not told yet, and note that it was told.
 
@@ -40,17 +46,17 @@ def told(place: Place, files: Files) -> list[str]:
         place: The worktree; its calls are kept apart by their caller.
         files: The coordination directory.
     """
-    mark = place.info.get(TOLD)
-    if not isinstance(mark, int):
+    since = mark(place)
+    if since is None:
         with suppress(StorageError):
             place.remember(**{TOLD: max(bank_news.latest(files), _changed(files, f"{names.MEMORY}/rejected"))})
         return []
-    changes = bank_news.changes_since(files, mark)
-    declined = list(_rejected(files, mark))
+    changes = bank_news.changes_since(files, since)
+    declined = list(_rejected(files, since))
     if not changes and not declined:
         return []
     try:
-        place.remember(**{TOLD: max([mark, *(one.mark for one in changes), *(when for when, _ in declined)])})
+        place.remember(**{TOLD: max([since, *(one.mark for one in changes), *(when for when, _ in declined)])})
     except StorageError:
         return []  # on a full disk it is told later, and not at every call
     return _lines(files, place.instance, changes, [record for _, record in declined])
