@@ -55,8 +55,8 @@ spot() { # TASK: where its ticket belongs if nobody holds it, below queue/
   printf 'ready/%s/%06d' "${level:-2}" $((order / 256))
 }
 place() ( # PATH TASK EPOCH: to where it belongs, with another look once it lies there
-  from=$1
-  while to=$r/queue/$(spot "$2")/$2~$3; [ "$from" != "$to" ]; do move "$from" "$to" 8 && from=$to || return; done
+  from=$1; while to=$r/queue/$(spot "$2")/$2~$3; [ "$from" != "$to" ]; do move "$from" "$to" 16 && from=$to && continue
+    case $to in */ready/*) move "$from" "${to%/*/*}/000000/$2~$3" 1 ;; esac; return; done # a block that others remove
 )
 place_all() { for one; do ticket "${one##*/}" && readable "$task" && place "$one" "$task" "$epoch"; done; } # PATH…
 finish() ( # PATH TASK EPOCH INCARNATION: what is completed goes to done/, what waited for it goes on

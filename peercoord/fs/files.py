@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
-_TRIES = 16  # a directory that is made and removed under our hands this often is not a race but a fault
+_TRIES = 16  # who makes a directory that others remove as soon as it is empty may lose this often in a crowd, no more
 
 _WHY = {
     errno.ENOSPC: ("the disk is full", "free some space; claims, releases and heartbeats go on meanwhile"),
@@ -372,4 +372,4 @@ class Files:
 
 
 def _unsteady(path: str) -> StorageError:
-    return StorageError(f"{path}: its directory does not stay", "look with: peercoord doctor")
+    return StorageError(f"{path}: its directory does not stay", "look with: peercoord doctor", "unsteady")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from peercoord.roles.root import Root
 
 ADDED, KNOWN = "added", "known"
-FULL = ("enospc", "edquot")
+NO_HOME = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it is removed as often as it is made
 
 
 class Queue:
@@ -194,9 +194,9 @@ class Queue:
             return target if self.files.move(path, target, make_home=True) else ""
         except StorageError as error:
             spare = names.ready(level, 0, ticket)
-            if not ready or spare == target or error.code not in FULL:
+            if not ready or spare == target or error.code not in NO_HOME:
                 raise
-            return spare if self.files.move(path, spare) else ""  # no room for the shard's directory; this one stays
+            return spare if self.files.move(path, spare, make_home=True) else ""  # nobody removes this shard
 
     def ready_path(self, ticket: Ticket) -> str:
         """Give where a ticket lies if nobody holds it and it is ready; empty if its task is not."""

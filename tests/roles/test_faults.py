@@ -274,6 +274,22 @@ class TestFullDisk:
         assert tight.release("1") == "queue/ready/2/000000/1~1"
         assert list(memory.drained(worker)) == ["1"]
 
+    def test_a_ticket_is_placed_though_a_crowd_removes_its_shard_as_often_as_it_is_made(self, memory: World) -> None:
+        memory.add("1")
+        memory.queue.bear(records.define("2", "waits", dependencies=["1"]), 700)
+        shard = "queue/ready/2/000002"
+
+        def crowd(call: Call) -> Fault | None:
+            if call.name == "rename" and call.path.startswith(shard) and shard in memory.disk.folders():  # type: ignore[attr-defined]
+                memory.disk.rmdir(shard)
+            return None
+
+        worker = memory.on(Failing(memory.disk, crowd)).join("w")
+        assert worker.request()
+        worker.complete("1")
+        assert memory.queue.find("2").path == "queue/ready/2/000000/2~0"
+        assert list(memory.drained(worker)) == ["2"]
+
     def test_what_was_completed_before_is_filed_once_there_is_room(self, memory: World) -> None:
         for task in ("1", "2"):
             memory.add(task)
