@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from peercoord.core import door
 from peercoord.core.errors import PeercoordError
 from peercoord.edges import context, recovery
 from peercoord.edges.team import repository
@@ -252,6 +254,20 @@ def test_a_task_that_was_reopened_stays_open(team: Team) -> None:
     team.sh.peercoord(team.main, "task", "reopen", "1")
     assert team.look() == []
     assert team.sh.tasks(team.main)["1"] == "ready"
+
+
+def test_a_task_that_was_reopened_and_is_held_again_stays_with_its_holder(team: Team) -> None:
+    """The worktree that once completed it still says "done", at an epoch below that of the new claim."""
+    team.sh.peercoord(team.main, "task", "reopen", "1")
+    team.sh.run(team.main, BIN / "claude-reassign-task", "1", "instance-2")
+    current = team.two / ".claude-instance" / door.CURRENT
+    deadline = time.monotonic() + 20
+    while b"1~2" not in current.read_bytes():
+        assert time.monotonic() < deadline, "its agent never heard of the claim"
+    assert team.look() == []
+    team.sh.up(team.main)
+    assert team.sh.tasks(team.main)["1"] == "in-progress"
+    assert team.sh.verb(team.two, "report-progress", "1", "--progress", "0.5")["progress"] == 0.5
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from peercoord.edges.team.repository import Project
 
 _STATES = {"done": "done", "completed": "done", "blocked": "blocked", "review": "review", "cancelled": "cancelled"}
+_FINAL = ("cancelled", "deferred")  # a person's word, of no epoch
 _LEFT = ("progress", "steps_done", "achievements", "blockers", "completion_estimate", "time_spent", "branch", "commit")
 
 
@@ -61,6 +62,7 @@ class Evidence:
         reports: The worktrees' progress reports, by peer.
         numbers: The number of the last incarnation that a worktree remembers, by peer.
         epochs: Further epochs that were seen, by task.
+        claims: Epochs of claims that a worktree's requests name, by task: newer than any report of an earlier epoch.
         origins: Where it comes from, for people.
         notes: What could not be read.
     """
@@ -70,6 +72,7 @@ class Evidence:
     reports: dict[str, Json] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
+    claims: dict[str, int] = field(default_factory=dict)
     origins: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -93,9 +96,11 @@ def gather(project: Project, lists: bool = True) -> Evidence:
         _read_remains(found, project.directory / names.ROOT)
     for seat in seats(project):
         _read_worktree(found, seat)
-    for task, epoch in found.epochs.items():
-        if task in found.tasks:
-            found.tasks[task].epoch = max(epoch, found.tasks[task].epoch)
+    for task, known in found.tasks.items():
+        claimed = found.claims.get(task, 0)
+        if claimed > known.epoch > 0 and known.state not in _FINAL:
+            known.state, known.reason, known.left = "open", "", {}  # reopened since what was said of it was said
+        known.epoch = max(known.epoch, claimed, found.epochs.get(task, 0))
     return found
 
 
@@ -206,7 +211,7 @@ def _read_claims(found: Evidence, current: Path) -> None:
     for word in current.read_bytes().decode("ascii", "replace").split()[1:]:
         ticket = names.parse_ticket(word)
         if ticket:
-            found.epochs[ticket.task] = max(ticket.epoch, found.epochs.get(ticket.task, 0))
+            found.claims[ticket.task] = max(ticket.epoch, found.claims.get(ticket.task, 0))
 
 
 def _take_entry(found: Evidence, seat: Seat, entry: Json) -> None:
@@ -221,7 +226,7 @@ def _take_entry(found: Evidence, seat: Seat, entry: Json) -> None:
     if epoch < known.epoch or (epoch == known.epoch and known.state == "done"):
         return
     known.epoch = epoch
-    if known.state not in ("cancelled", "deferred"):
+    if known.state not in _FINAL:
         known.state = state
         known.reason = next(reversed(records.notes(entry.get("blockers"))), "") if state != "done" else ""
     known.left = _left({**entry, "peer": seat.peer, "worktree": str(seat.directory), "branch": seat.branch})
