@@ -31,8 +31,8 @@ class Row:
         definition: What it is; ``None`` if that could not be read.
         sighting: Where its ticket lies; ``None`` if it was not seen.
         holder: Name of the peer that holds it; empty if none does.
-        entry: What the holder last reported of this very claim; empty if nothing.
-        assignment: The assignment record of the claim; empty if there is none.
+        entry: What the holder last reported of this very claim; of a task that is done, when: ``updated_at``.
+        assignment: The assignment record of the claim; of a task that is done, what its result keeps of it.
         finished_by: Name of the peer that completed it; empty if none did.
     """
 
@@ -77,6 +77,12 @@ class Row:
         except UsageError:
             return 0.0
         return (records.steps_progress(self.definition, ()) if self.definition else None) or 0.0
+
+    @property
+    def epoch(self) -> int | None:
+        """The ticket's, or that at which the task was completed; ``None`` if the ticket was not seen."""
+        known = self.assignment.get("epoch")
+        return known if isinstance(known, int) else self.sighting.epoch if self.sighting else None
 
     @property
     def waits_for(self) -> list[str]:
@@ -211,6 +217,7 @@ def state(board: Board) -> Json:
 
 def task_queue(board: Board) -> Json:
     """Give ``task_queue.json``: every task as the mission's task assignment, and more keys beside them."""
+    done = {row.task for row in board.rows if row.status == "done"}
     return {
         "schema_version": records.SCHEMA_VERSION,
         "updated_at": board.now,
@@ -221,13 +228,18 @@ def task_queue(board: Board) -> Json:
                 "assigned_to": row.holder or row.finished_by or None,
                 "status": row.status,
                 "assigned_at": row.assignment.get("assigned_at"),
-                "dependencies_satisfied": row.status in ("ready", "in-progress", "done"),
+                "dependencies_satisfied": _satisfied(row, done),
                 "priority": names.PRIORITIES[row.definition.level] if row.definition else None,
                 "dependencies": [ids.public(d) for d in row.definition.dependencies] if row.definition else [],
                 "waits_for": [ids.public(d) for d in row.waits_for],
                 "progress": row.progress,
-                "epoch": row.sighting.epoch if row.sighting else None,
+                "epoch": row.epoch,
             }
             for row in board.rows
         ],
     }
+
+
+def _satisfied(row: Row, done: set[str]) -> bool:
+    known = row.definition is not None and done.issuperset(row.definition.dependencies)
+    return row.status in ("ready", "in-progress", "done") or known

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from peercoord.core.views import Board, Row, Seat
     from peercoord.roles.queue import Queue
 
+    End = tuple[str, str, str]  # who completed a task, when it was claimed, when completed
+
 
 class Reader:
     """Reads the board of one coordination directory.
@@ -38,7 +40,7 @@ class Reader:
         self.files = queue.files
         self.judge = judge
         self._known: dict[str, tuple[tuple[int, int], Definition]] = {}
-        self._authors: dict[str, str] = {}  # of results, which never change
+        self._ends: dict[str, End] = {}  # by the path of a result, which never changes
 
     def board(self) -> Board:
         """Read everything, once."""
@@ -47,7 +49,7 @@ class Reader:
         finished = self._finished()
         states = self.queue.survey()
         rows = [
-            self._row(task, states.get(task), reports, finished.get(task, ""))
+            self._row(task, states.get(task), reports, finished.get(task))
             for task in sorted(self.queue.all_tasks(), key=ids.natural)
         ]
         return views.Board(
@@ -63,7 +65,7 @@ class Reader:
     def forget(self) -> None:
         """Let go of what was read; the next reading takes longer."""
         self._known.clear()
-        self._authors.clear()
+        self._ends.clear()
 
     def publish(self) -> Board:
         """Read everything and put the two views in their places."""
@@ -74,11 +76,20 @@ class Reader:
 
     # -- parts -----------------------------------------------------------------------------------------------
 
-    def _row(self, task: str, sighting: Sighting | None, reports: dict[str, Json], finished_by: str) -> Row:
+    def _row(self, task: str, sighting: Sighting | None, reports: dict[str, Json], end: tuple[int, End] | None) -> Row:
         holder = names.parse_incarnation(sighting.detail) if sighting and sighting.state == "claimed" else None
         if sighting is None or holder is None:
-            done = sighting is not None and sighting.state == "done"
-            return views.Row(task, self._definition(task), sighting, finished_by=finished_by if done else "")
+            if end is None or sighting is None or sighting.state != "done":
+                return views.Row(task, self._definition(task), sighting)
+            epoch, (peer, claimed, completed) = end
+            return views.Row(
+                task,
+                self._definition(task),
+                sighting,
+                entry={"updated_at": completed},
+                assignment={"assigned_at": claimed or None, "epoch": epoch},
+                finished_by=peer,
+            )
         ticket = names.Ticket(task, sighting.epoch)
         entry = reports.get(holder.peer, {}).get(task, {})
         assignment = self._record(names.assignment(names.peer_dir(holder), ticket))
@@ -115,20 +126,21 @@ class Reader:
     def _record(self, path: str) -> Json:
         return self.queue.read_record(path) or {}
 
-    def _finished(self) -> dict[str, str]:
-        """Who completed which task, from the results at a real epoch; one that was done before counts for no one."""
-        found: dict[str, tuple[int, str]] = {}
+    def _finished(self) -> dict[str, tuple[int, End]]:
+        """How each task ended, from the results at a real epoch; one that was done before counts for no one."""
+        newest: dict[str, tuple[int, str]] = {}
         for shard in self.files.scan(names.RESULTS):
             for name in self.files.scan(f"{names.RESULTS}/{shard}"):
                 result = names.parse_result(name)
-                if result and result[2] == "done" and result[1] > found.get(result[0], (0, ""))[0]:
-                    found[result[0]] = (result[1], self._by(f"{names.RESULTS}/{shard}/{name}"))
-        return {task: peer for task, (_, peer) in found.items()}
+                if result and result[2] == "done" and result[1] > newest.get(result[0], (0, ""))[0]:
+                    newest[result[0]] = (result[1], f"{names.RESULTS}/{shard}/{name}")
+        return {task: (epoch, self._end(path)) for task, (epoch, path) in newest.items()}
 
-    def _by(self, path: str) -> str:
-        if path not in self._authors:
-            self._authors[path] = str(self._record(path).get("peer", ""))
-        return self._authors[path]
+    def _end(self, path: str) -> End:
+        if path not in self._ends:
+            peer, claimed, completed = map(self._record(path).get, ("peer", "assigned_at", "at"))
+            self._ends[path] = (str(peer or ""), str(claimed or ""), str(completed or ""))
+        return self._ends[path]
 
     def _seat(self, peer: Incarnation) -> Seat:
         home = names.peer_dir(peer)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from peercoord.roles.queue import Queue
 
 DENIED = ("eacces", "eperm")  # by one user's rights, not by the state of the disk
+TELLING = ("progress", "steps_done", "achievements", "blockers", "dirty_files")  # in a result: something was done
+LOOK_BACK = 8  # results, from the newest, in which something to hand over is looked for
 PASSES_MOST = 64  # a listing that shows only what is long gone, as a network filesystem's may, is not believed for ever
 
 
@@ -190,13 +192,21 @@ class Worker:
         self.files.ring()
 
     def hand_over(self, ticket: Ticket) -> Json:
-        """Give what the last holder of a task left, if it was held before."""
-        last = self.queue.result(ticket.task)
-        if last is None or last[0] >= ticket.epoch or last[0] == 0:
-            return {}
-        epoch, outcome, record = last
-        kept = {key: record[key] for key in ("peer", "reason", "at", *HAND_OVER) if key in record}
-        return {"epoch": epoch, "outcome": outcome, **kept}
+        """Give what the last holder of a task left, if it was held before.
+
+        One who held it without a word hides nothing of what the one before had reached.
+        """
+        results = filter(None, map(names.parse_result, self.queue.results(ticket.task)))
+        ended = [(r[1], r[2] == "evicted", r[2]) for r in results if r[0] == ticket.task and 0 < r[1] < ticket.epoch]
+        newest: Json = {}
+        for epoch, _, outcome in sorted(ended, reverse=True)[:LOOK_BACK]:
+            record = self.queue.read_record(names.result(ticket.task, epoch, outcome)) or {}
+            kept = {key: record[key] for key in ("peer", "reason", "at", *HAND_OVER) if key in record}
+            left = {"epoch": epoch, "outcome": outcome, **kept}
+            if any(record.get(key) for key in TELLING):
+                return left
+            newest = newest or left
+        return newest
 
     # -- reporting -------------------------------------------------------------------------------------------
 
@@ -389,6 +399,7 @@ class Worker:
             "incarnation": str(self.me),
             "by": self.me.peer,
             "at": self.root.clock.now(),
+            **({"assigned_at": entry["started_at"]} if entry.get("started_at") else {}),
             **{key: entry[key] for key in HAND_OVER if key in entry},
             **(facts or {}),
         }

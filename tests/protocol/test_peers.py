@@ -9,7 +9,7 @@ from support import faults, tree
 from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
-from peercoord.core import names, records
+from peercoord.core import names, records, views
 from peercoord.core.errors import EvictedError, UsageError
 from peercoord.core.names import Ticket
 from peercoord.roles import membership as members
@@ -262,6 +262,31 @@ def test_views_and_notes_decide_nothing(world: World, amber: Worker) -> None:
     reader.publish()
     state = records.decode(world.files.read(names.STATE) or b"", names.STATE)
     assert state["progress_summary"]["completed"] == 2
+
+
+def test_a_done_task_keeps_who_when_and_at_which_epoch(world: World, amber: Worker) -> None:
+    """VIW-1: the mission's keys are filled for what is done as for what is held."""
+    world.add("1")
+    world.taken(amber, "1")
+    amber.release("1")
+    world.taken(amber, "1")
+    amber.complete("1")
+    board = Reader(world.queue, unknown).board()
+    (task,) = views.task_queue(board)["tasks"]
+    assert (task["assigned_to"], task["epoch"], task["dependencies_satisfied"]) == ("amber", 2, True)
+    result = records.decode(world.files.read(names.result("1", 2, "done")) or b"", "result")
+    assert task["assigned_at"] == result["assigned_at"]
+    assert views.state(board)["task_assignments"]["1"]["last_update"] == result["at"]
+
+
+def test_dependencies_are_satisfied_if_they_are_done_wherever_the_ticket_lies(world: World, amber: Worker) -> None:
+    world.add("1")
+    world.add("2", ("1",))
+    for task in ("1", "2"):
+        sighting = world.queue.find(task)
+        assert world.queue.park(sighting.path, Ticket(task, 0), "held", "a person's")
+    tasks = views.task_queue(Reader(world.queue, unknown).board())["tasks"]
+    assert {task["task_id"]: task["dependencies_satisfied"] for task in tasks} == {1: True, 2: False}
 
 
 def test_a_task_that_no_round_found_is_missing_and_not_ready(world: World) -> None:

@@ -311,6 +311,19 @@ class TestGivingBack:
         assert claim.hand_over["branch"] == "b"
         assert claim.hand_over["outcome"] == "released"
 
+    def test_who_held_it_without_a_word_hides_nothing_of_the_one_before(self, world: World) -> None:
+        world.add("1")
+        worker, silent, third = world.join("w"), world.join("x"), world.join("y")
+        world.taken(worker, "1")
+        worker.report("1", {"progress": 0.7, "achievements": ["the parser"]})
+        worker.release("1")
+        assert silent.request()
+        silent.release("1")
+        claim = third.request()
+        assert claim is not None
+        left = claim.hand_over
+        assert (left["peer"], left["progress"], left["achievements"], left["epoch"]) == ("w", 0.7, ["the parser"], 1)
+
     def test_releasing_is_nobodys_failure(self, world: World) -> None:
         world.add("1")
         worker = world.join("w")

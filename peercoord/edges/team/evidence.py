@@ -96,11 +96,11 @@ def gather(project: Project, lists: bool = True) -> Evidence:
         _read_remains(found, project.directory / names.ROOT)
     for seat in seats(project):
         _read_worktree(found, seat)
-    for task, known in found.tasks.items():
+    for task, one in found.tasks.items():
         claimed = found.claims.get(task, 0)
-        if claimed > known.epoch > 0 and known.state not in _FINAL:
-            known.state, known.reason, known.left = "open", "", {}  # reopened since what was said of it was said
-        known.epoch = max(known.epoch, claimed, found.epochs.get(task, 0))
+        if claimed > one.epoch > 0 and one.state not in _FINAL:
+            one.state, one.reason, one.left = "open", "", {}  # reopened since what was said of it was said
+        one.epoch = max(one.epoch, claimed, found.epochs.get(task, 0))
     return found
 
 
