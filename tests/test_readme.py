@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
+import pytest
 
 from peercoord.edges.cli.main import COMMANDS, cli
 
@@ -37,6 +40,12 @@ def test_every_command_exists_and_has_help() -> None:
         command = cli.get_command(context, name)
         assert command is not None
         assert command.help, name
+
+
+@pytest.mark.parametrize("command", re.findall(r"^(claude-[a-z-]+) ", README, re.MULTILINE))
+def test_the_commands_of_their_own_say_how_they_are_called(command: str) -> None:
+    said = subprocess.run([Path(sys.executable).parent / command, "--help"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith(f"Usage: {command} [OPTIONS] "), said.stdout
 
 
 def test_every_path_the_readme_links_to_is_there() -> None:

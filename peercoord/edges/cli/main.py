@@ -77,6 +77,13 @@ class Call:
         return self._place
 
 
+def _called(word: str) -> click.Command:
+    """Import a command."""
+    module, _, name = COMMANDS[word].partition(":")
+    found: click.Command = getattr(import_module(f"peercoord.edges.cli.{module}"), name)
+    return found
+
+
 class Lazy(click.Group):
     """A group whose commands are imported when they are called for."""
 
@@ -86,11 +93,7 @@ class Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(f"peercoord.edges.cli.{module}"), name)
-        return found
+        return _called(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -124,13 +127,16 @@ def cli(ctx: click.Context, directory: str, quiet: bool) -> None:
     ctx.obj.quiet = quiet or ctx.obj.quiet
 
 
-def serve(args: list[str], call: Call | None = None, name: str = "peercoord") -> tuple[int, bytes, bytes]:
+def serve(
+    args: list[str], call: Call | None = None, name: str = "peercoord", command: click.Command = cli
+) -> tuple[int, bytes, bytes]:
     """Execute one command line.
 
     Args:
         args: The words after the command's name; the mission's verbs are understood as well.
         call: Where it stands, if that is known.
         name: The command's name, for usage messages.
+        command: What is called by that name: all of them, or one.
 
     Returns:
         Exit code, standard output, standard error.
@@ -138,7 +144,7 @@ def serve(args: list[str], call: Call | None = None, name: str = "peercoord") ->
     call = call or Call()
     as_json = "--json" in args
     try:
-        reply = cli.main(args, prog_name=name, standalone_mode=False, obj=call)
+        reply = command.main(args, prog_name=name, standalone_mode=False, obj=call)
     except PeercoordError as error:
         reply = Reply.of(error)
     except click.exceptions.Abort:
@@ -154,10 +160,10 @@ def serve(args: list[str], call: Call | None = None, name: str = "peercoord") ->
     return reply.render(as_json, call.quiet)
 
 
-def run(args: list[str], name: str = "peercoord") -> None:
-    """Run the command line and end the process with the published exit code."""
+def run(name: str = "peercoord", command: click.Command = cli) -> None:
+    """Run what was typed and end the process with the published exit code."""
     try:
-        code, answer, messages = serve(args, name=name)
+        code, answer, messages = serve(sys.argv[1:], name=name, command=command)
         sys.stderr.buffer.write(messages)
         sys.stderr.flush()
         sys.stdout.buffer.write(answer)
@@ -172,24 +178,24 @@ def run(args: list[str], name: str = "peercoord") -> None:
 
 def main() -> None:
     """``peercoord``."""
-    run(sys.argv[1:])
+    run()
 
 
 def team() -> None:
     """``claude-team-coordinated PROJECT [N]``."""
-    run(["up", *sys.argv[1:]], "claude-team-coordinated")
+    run("claude-team-coordinated", _called("up"))
 
 
 def status() -> None:
     """``claude-coordination-status [PROJECT]``."""
-    run(["status", *sys.argv[1:]], "claude-coordination-status")
+    run("claude-coordination-status", _called("status"))
 
 
 def instance() -> None:
     """``claude-instance-status [ID]``."""
-    run(["instance", *sys.argv[1:]], "claude-instance-status")
+    run("claude-instance-status", _called("instance"))
 
 
 def reassign() -> None:
     """``claude-reassign-task TASK PEER``."""
-    run(["reassign", *sys.argv[1:]], "claude-reassign-task")
+    run("claude-reassign-task", _called("reassign"))
