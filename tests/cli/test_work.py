@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from agent.crew import until
 from support.project import Project, git
+from support.waiting import waits_at
 
 from peercoord.core.names import parse_incarnation
 from peercoord.roles.janitor import Janitor
@@ -259,12 +260,6 @@ def test_the_installed_command_works_from_a_subdirectory_and_says_where_it_found
     assert (done.returncode, json.loads(done.stdout)["data"]["task_id"]) == (0, 1)
     lost = subprocess.run([*words, "status"], cwd="/", capture_output=True, text=True, check=False)
     assert (lost.returncode, "claude-team-coordinated" in lost.stderr, lost.stdout) == (3, True, "")
-
-
-def waits_at(pid: int, path: str) -> bool:
-    import psutil
-
-    return path in {opened.path for opened in psutil.Process(pid).open_files()}
 
 
 def test_an_interrupt_is_exit_130(project: Project) -> None:

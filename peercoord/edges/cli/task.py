@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from peercoord.core import ids, names, records
-from peercoord.core.errors import UsageError
+from peercoord.core.errors import PeercoordError, UsageError
 from peercoord.edges.cli.main import Call
 from peercoord.edges.cli.work import json_option
 from peercoord.edges.reply import Reply, block, percent, plain
@@ -16,9 +16,13 @@ from peercoord.roles.root import open_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from peercoord.core.records import Json
+    from collections.abc import Callable
+
+    from peercoord.core.records import Definition, Json
     from peercoord.core.views import Row
     from peercoord.edges.importing import Intake
+
+NUMBERS_MOST = 1000  # taken by others, one after the other, while a task that was given no id is being added
 
 
 def queue_of(call: Call) -> Queue:
@@ -51,23 +55,38 @@ def add(
     as_json: bool,  # noqa: ARG001 - read by the frame
 ) -> Reply:
     """Add a task called TITLE."""
+
+    def define(task: str) -> Definition:
+        return records.define(
+            task,
+            title,
+            description=description,
+            priority=priority,
+            dependencies=dependencies,
+            steps=[{"id": f"{task}.{at}", "title": step, "status": "pending"} for at, step in enumerate(steps, 1)],
+        )
+
     queue = queue_of(call)
-    new = task_id or _next_number(queue)
-    definition = records.define(
-        new,
-        title,
-        description=description,
-        priority=priority,
-        dependencies=dependencies,
-        steps=[{"id": f"{new}.{at}", "title": step, "status": "pending"} for at, step in enumerate(steps, 1)],
-    )
-    where = queue.add(definition)
+    new, where = (task_id, queue.add(define(task_id))) if task_id else _numbered(queue, define)
     state = where.split("/")[1] if where.count("/") else ""
     return Reply({"task_id": ids.public(new), "ticket": where}, [f"task {new} added, {state}: {plain(title)}"])
 
 
-def _next_number(queue: Queue) -> str:
-    return str(max((int(t) for t in queue.all_tasks() if t.isdigit()), default=0) + 1)
+def _numbered(queue: Queue, define: Callable[[str], Definition]) -> tuple[str, str]:
+    """Add a task under the next free number: the first that nobody else takes between our look and our adding.
+
+    Returns:
+        Its id, and where its ticket lies.
+    """
+    number = 0
+    for _ in range(NUMBERS_MOST):
+        number = max(number, *(int(task) for task in queue.all_tasks() if task.isdigit()), 0) + 1
+        try:
+            return str(number), queue.add(define(str(number)))
+        except UsageError as error:
+            if error.code != "exists":
+                raise
+    raise PeercoordError(f"others took {NUMBERS_MOST} numbers while this one was added", hint="try again")
 
 
 @task.command(name="list")
@@ -111,16 +130,16 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
     sighting = queue.find(wanted)
     spot = queue.spot(wanted) if sighting.state == "parked" else None
     definition = queue.definition(wanted)
-    results = sorted(r[1:] for r in map(names.parse_result, queue.results(wanted)) if r and r[0] == wanted)
+    attempts = _attempts(queue, wanted)
     data: Json = {
         "task_id": ids.public(wanted),
         "state": sighting.state,
         "detail": sighting.detail,
         "reason": spot.reason if spot else "",
-        "epoch": max(sighting.epoch, max((epoch for epoch, _ in results), default=0)),
+        "epoch": max(sighting.epoch, max((attempt["epoch"] for attempt in attempts), default=0)),
         "ticket": f"{names.ROOT}/{sighting.path}",
         "file": f"{names.ROOT}/{names.definition(wanted)}",
-        "results": [{"epoch": epoch, "outcome": outcome} for epoch, outcome in results],
+        "results": attempts,
         "definition": definition.raw,
     }
     detail = f" {sighting.detail}" if sighting.detail and sighting.state != "ready" else ""
@@ -132,10 +151,38 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
         f"  priority {names.PRIORITIES[definition.level]}, depends on {needs}",
         *block(definition.raw.get("description", "")),
         *[f"  step {step.step} {plain(step.title)}" for step in definition.steps],
-        *[f"  attempt {epoch}: {outcome}" for epoch, outcome in results],
+        *map(_attempt_line, attempts),
         f"  edit: {data['file']}",
     ]
     return Reply(data, lines)
+
+
+def _attempts(queue: Queue, task: str) -> list[Json]:
+    """Give what became of each time a task was in someone's hands, as far as its result tells."""
+    found = sorted(r[1:] for r in map(names.parse_result, queue.results(task)) if r and r[0] == task)
+    attempts = []
+    for epoch, outcome in found:
+        record = queue.read_record(names.result(task, epoch, outcome)) or {}
+        told = {key: record[key] for key in ("peer", "at", "branch", "commit", "reason") if _is_text(record.get(key))}
+        share = record.get("progress")
+        if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
+            told["progress"] = share
+        attempts.append({"epoch": epoch, "outcome": outcome, **told})
+    return attempts
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _attempt_line(attempt: Json) -> str:
+    about = [plain(attempt["peer"])] if "peer" in attempt else []
+    if "progress" in attempt and attempt["outcome"] != "done":
+        about.append(f"at {percent(attempt['progress'])}")
+    if "branch" in attempt:
+        about.append(f"branch {plain(attempt['branch'])}")
+    reason = f": {plain(attempt['reason'])}" if "reason" in attempt else ""
+    return f"  attempt {attempt['epoch']}: {', '.join([attempt['outcome'], *about])}{reason}"
 
 
 @task.command()

@@ -1,0 +1,10 @@
+"""For tests: which process waits for which lock."""
+
+from __future__ import annotations
+
+import psutil
+
+
+def waits_at(pid: int, path: str) -> bool:
+    """Tell whether a process has a lock's file open: it holds the lock, or waits for it."""
+    return path in {opened.path for opened in psutil.Process(pid).open_files()}
