@@ -26,6 +26,7 @@ from peercoord.roles.janitor import Janitor
 from peercoord.roles.leader import Duties, Leadership
 from peercoord.roles.observer import Observer
 from peercoord.roles.outbox import Outbox
+from peercoord.roles.rules import Rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Agent:
         self.janitor = Janitor(peer.queue, peer.name)
         host = self.host
         self.observer = Observer(peer.membership, self.janitor, self.leadership, host.log, host.revive)
-        self._protocol = self.root.files.stat(names.PROTOCOL)
+        self.rules = Rules(self.root)
         self._arrived = False
         self._try_events()
         if self.duties is not None:
@@ -115,7 +116,9 @@ class Agent:
         self.schedule.add(Step("session", RESCAN_SECONDS, self.mourn))
         self.schedule.add(Step("tidying", beat, self.janitor.tidy))
         self.schedule.add(Step("assignment records", beat, self.clear, 1.0))
-        self.schedule.add(Step("settings", min(RESCAN_SECONDS, self.root.number("state_seconds")), self.refresh))
+        pace = min(RESCAN_SECONDS, self.root.number("state_seconds"))
+        self.schedule.add(Step("home", pace, self.stay))
+        self.schedule.add(Step("settings", pace, self.refresh))
 
     def _try_events(self) -> None:
         here, there = _path(self.instance), _path(self.root.files)
@@ -183,7 +186,7 @@ class Agent:
         if happened & {"instance", "contributions"}:
             self.schedule.soon("hand edits", now + SETTLE_SECONDS)
         if "home" in happened:
-            self.schedule.soon("settings", now)
+            self.schedule.soon("home", now)
         if "claims" in happened:
             self._shielded("what requests should name", self.outbox.refresh)
             self.schedule.soon("assignment records", now)
@@ -290,8 +293,8 @@ class Agent:
             self.host.log(f"served {request.verb} {request.number}, found in the outbox")
         self.outbox.refresh()
 
-    def refresh(self) -> float | None:
-        """Take in changed settings, and a newer program: by starting again. And leave with the worktree.
+    def stay(self) -> float | None:
+        """Stay as long as the worktree is there and this agent stands for it.
 
         Returns:
             Seconds after which to look again; ``None`` if that does not press.
@@ -301,16 +304,22 @@ class Agent:
             self.host.log(f"this worktree is {found}")
             ends = {homes.GONE: GIVE_BACK, homes.ABANDONED: VANISH if self._living else GIVE_BACK}
             self.ending = ends.get(found, REPLACED)
-        if found != homes.HERE or again is not None:
-            return again
-        seen, before = self.root.files.stat(names.PROTOCOL), self._protocol
-        if seen and before and (seen.modified_ns, seen.size) != (before.modified_ns, before.size):
+        return again
+
+    def refresh(self) -> None:
+        """Take in changed settings, and a newer program: by starting again.
+
+        Raises:
+            PeercoordError: ``protocol.json`` cannot be understood: what was read before holds.
+        """
+        if self.ending or self.instance.stat(homes.INFO) is None:
+            return  # without its worktree nothing starts again
+        if self.rules.changed():
             self.host.log("protocol.json has changed")
             self.ending = RENEW
         elif self.host.renewed():
             self.host.log("a newer program is installed")
             self.ending = RENEW
-        return None
 
     def _serve(self, request: Request) -> Answer:
         answer = self.host.serve(request)

@@ -162,18 +162,46 @@ def open_root(path: str, expected: str = "") -> Root:
     from peercoord.fs.mutex import held
 
     files = Files(Disk(path), clocks.token)
-    data = files.read(names.PROTOCOL)
-    if data is None:
-        raise NotFoundError(
-            f"{path} is no coordination directory",
-            hint="bring back what was there: peercoord doctor --fix; or set up: claude-team-coordinated PROJECT",
-            code="no-coordination",
-        )
-    protocol = records.decode(data, f"{path}/{names.PROTOCOL}")
-    _check(protocol, path, expected)
+    protocol = read_protocol(files, path, expected)
     return Root(
         files, protocol, intake=lambda: held(f"{path}/{names.INTAKE_LOCK}", busy="another call is adding tasks")
     )
+
+
+def read_protocol(files: Files, path: str, expected: str = "") -> Json:
+    """Read ``protocol.json``, and check that one can work by it.
+
+    Args:
+        files: The door to the coordination directory.
+        path: Its absolute path, for messages.
+        expected: The store id that must stand there; empty: any.
+
+    Raises:
+        NotFoundError: There is none, or it is another project's.
+        BrokenFileError: It cannot be understood.
+        PeercoordError: It needs a newer version of this program.
+    """
+    try:
+        data = files.read(names.PROTOCOL)
+        if data is None:
+            raise NotFoundError(
+                f"{path} is no coordination directory",
+                hint="bring back what was there: peercoord doctor --fix; or set up: claude-team-coordinated PROJECT",
+                code="no-coordination",
+            )
+        protocol = records.decode(data, f"{path}/{names.PROTOCOL}")
+        _check(protocol, path, expected)
+    except BrokenFileError as error:
+        raise BrokenFileError(error.message, f"mend it by hand, or have it written anew: {anew(path)}") from None
+    return protocol
+
+
+def anew(path: str) -> str:
+    """Give the command that has the ``protocol.json`` of a coordination directory written anew, the old one kept."""
+    import shlex
+
+    place = f"{path}/{names.PROTOCOL}"
+    return f"mv {shlex.quote(place)} {shlex.quote(f'{place}.broken')} && peercoord doctor --fix"
 
 
 def _check(protocol: Json, path: str, expected: str) -> None:
@@ -181,7 +209,7 @@ def _check(protocol: Json, path: str, expected: str) -> None:
     writer = version.get("least_writer") if isinstance(version, dict) else None
     reader = version.get("least_reader", 0) if isinstance(version, dict) else None
     if not isinstance(writer, int) or not isinstance(reader, int) or not ids.is_id(protocol.get("store_id")):
-        raise BrokenFileError(f"{path}/{names.PROTOCOL} lacks its versions or its store id", "peercoord doctor")
+        raise BrokenFileError(f"{path}/{names.PROTOCOL} lacks its versions or its store id")
     least = max(writer, reader)
     if least > PROTOCOL_VERSION:
         raise PeercoordError(

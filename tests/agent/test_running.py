@@ -16,6 +16,7 @@ import pytest
 from agent.crew import Crew, until
 from support.project import Project, project
 
+from peercoord.core import names
 from peercoord.core.errors import LostError, NotFoundError, PeercoordError, UsageError
 from peercoord.edges import agentctl, context, host
 from peercoord.edges.desk import Desk
@@ -150,6 +151,46 @@ def test_an_edited_protocol_json_is_taken_in(team: Team) -> None:
     until(lambda: crew.record("one").get("heartbeat_seconds") == 77, what="the new setting on record")
     assert "protocol.json has changed" in crew.log("one")
     assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (pid, before, "one")
+
+
+def test_a_broken_protocol_json_kills_no_agent(team: Team) -> None:
+    crew = team(heartbeat_seconds=1, state_seconds=1)
+    pid = crew.agent("one")
+    path = crew.state / "protocol.json"
+    good = path.read_bytes()
+    path.write_bytes(b"{")
+    until(lambda: "settings failed: " in crew.log("one"), what="a word about it")
+    before = beat(crew)
+    until(lambda: beat(crew) > before + 2, what="heartbeats under the settings read before")
+    assert crew.log("one").count("protocol.json is not JSON") == 1, "said once"
+    assert "starting again" not in crew.log("one")
+    path.write_bytes(good)
+    until(lambda: "settings works again" in crew.log("one"), what="that it is well again")
+    assert (crew.agent_pid("one"), crew.call("one", "request-task")[0]) == (pid, 0)
+    path.write_bytes(good.replace(b'"heartbeat_seconds": 1', b'"heartbeat_seconds": 2'))
+    until(lambda: crew.record("one").get("heartbeat_seconds") == 2, what="the next edit")
+    assert crew.agent_pid("one") == pid
+
+
+def beat(crew: Crew) -> int:
+    """The number of the heartbeat of the one agent there is."""
+    home = crew.home("one")
+    found = [names.parse_beat(entry.name) for entry in home.iterdir()] if home else []
+    return next((told[0] for told in found if told), 0)
+
+
+def test_what_says_the_same_starts_nothing_again(team: Team) -> None:
+    crew = team(state_seconds=1)
+    crew.agent("one")
+    path = crew.state / "protocol.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole))
+    whole["settings"]["heartbeat_seconds"] = 77
+    looked = crew.root.clock.monotonic() + 2.5
+    until(lambda: crew.root.clock.monotonic() > looked, what="two looks at the settings")
+    assert "starting again" not in crew.log("one")
+    path.write_text(json.dumps(whole))
+    until(lambda: crew.record("one").get("heartbeat_seconds") == 77, what="the new setting on record")
 
 
 def test_an_upgrade_starts_the_agent_again_as_the_new_program(team: Team, tmp_path: Path) -> None:
