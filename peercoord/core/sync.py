@@ -159,6 +159,33 @@ def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()
     }
 
 
+def of_former(base: Json, born: Json, ours: Json) -> Json:
+    """Give what was agreed on with a directory that was lost, for comparing with the one that was rebuilt in its place.
+
+    What the rebuilt one does not know, nobody here has taken back: for that the list counts as changed, and so wins.
+    What someone has written here since is a change as ever.
+
+    Args:
+        base: As it was agreed on then.
+        born: The shared fields as the rebuilt directory began with them.
+        ours: Fields as the tickets say now.
+    """
+    mine, other = dict(base["ours"]), dict(base["theirs"])
+    for field in SHARED:
+        if ours[field] == born[field] != mine.get(field):
+            mine[field] = ours[field]
+            other.pop(field, None)
+    for side in (mine, other):
+        side["steps_done"] = [step for step in side.get("steps_done", ()) if step in ours["steps_done"]]
+    was = mine.get("state")
+    held = was == HELD and mine.get("assigned_instance")  # by a peer, whose claim was lost with the directory
+    if ours["state"] not in (DONE, was) and was != OPEN and not held:
+        other.pop("state", None)
+    if was == DONE:
+        mine.update(dict.fromkeys(OUTWARD))
+    return {"ours": mine, "theirs": other}
+
+
 def described(title: str, description: str) -> str:
     """Give a description for comparing: one that repeats the title says nothing.
 

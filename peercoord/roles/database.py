@@ -145,6 +145,7 @@ class Database:
     ) -> None:
         self.queue, self.store, self.take_in, self.restore = queue, store, take_in, restore
         self.ours = Ours(queue)
+        self._life = str(queue.root.protocol.get("created", ""))  # of the directory: another one since it was rebuilt
         self._values: dict[str, tuple[str, Json]] = {}
 
     # -- the sequence ----------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ class Database:
         def work(again: Sight) -> list[Entry]:
             self._require(again.term, term, leads)
             meetings = self.ours.flushed(self._meet(self.ours.look(), again, fresh))
-            return [entry for entry in map(_entry, meetings) if entry]
+            return [entry for meeting in meetings if (entry := _entry(meeting, self._life))]
 
         outcome.refused += self.store.change(term, work)
         outcome.refused += _refusals(outcome.meetings)
@@ -272,6 +273,8 @@ class Database:
             base = {"ours": ours, "theirs": theirs}  # it came from there a moment ago
         elif base is None:
             base, same = self._first_base(task, theirs, sight)
+        elif base.get("life") != self._life:
+            base = self._former(task, base, ours)
         if same:
             return Meeting(task, BOTH, mark, ours, theirs, base, sync.settle(base, ours, theirs))
         clash = Meeting(task, CLASH, mark, ours, theirs, None, sync.Settlement())
@@ -295,6 +298,14 @@ class Database:
             found.incoming["state"] = sync.CANCELLED
         reason = {"reason": f"its row was deleted in {ids.shown(self.store.noted)}"}
         return Meeting(task, GONE, mark, ours, reason, base, found)
+
+    def _former(self, task: str, base: Json, ours: Json) -> Json:
+        """Give a base that was agreed on before the directory was lost, as far as it still tells of edits here."""
+        try:
+            birth = self.queue.birth(task)
+        except BrokenFileError:
+            birth = None
+        return base if birth is None else sync.of_former(base, shared(birth.definition), ours)
 
     def _first_base(self, task: str, theirs: Json, sight: Sight) -> tuple[Json | None, bool]:
         """Give the base of a task that both sides have and never agreed on, and whether it is the same task at all."""
@@ -359,15 +370,20 @@ def _refusals(meetings: Sequence[Meeting]) -> list[tuple[str, str]]:
     return [(f"task {m.task}", m.why) for m in meetings if m.why]
 
 
-def _entry(meeting: Meeting) -> Entry | None:
-    """Make of a meeting what is to be written there. What has yet to come in stays as it was agreed before."""
+def _entry(meeting: Meeting, life: str) -> Entry | None:
+    """Make of a meeting what is to be written there. What has yet to come in stays as it was agreed before.
+
+    Args:
+        meeting: The meeting.
+        life: The directory's, which whatever is agreed on now belongs to.
+    """
     if meeting.kind in (NEW_THERE, CLASH):
         return None
     ours, base, left = meeting.ours, meeting.base, list(meeting.found.incoming)
     if meeting.kind == GONE:
         if left:
             return None
-        was = {"ours": {"state": ours["state"]}, "theirs": {}, "gone": True}
+        was = {"ours": {"state": ours["state"]}, "theirs": {}, "gone": True, "life": life}
         return Entry(meeting.task, {}, {}, meeting.mark, lambda _: was)
     mark = "" if left else meeting.mark
     outgoing = ours if meeting.kind == NEW_HERE else meeting.found.outgoing
@@ -376,7 +392,7 @@ def _entry(meeting: Meeting) -> Entry | None:
         ours,
         outgoing,
         mark,
-        lambda theirs: sync.agreed(base, ours, theirs, left),
+        lambda theirs: {**sync.agreed(base, ours, theirs, left), "life": life},
         new=meeting.kind == NEW_HERE,
     )
 

@@ -139,6 +139,53 @@ def test_what_was_left_keeps_its_base() -> None:
     assert agreed["ours"]["state"] == "open"
 
 
+# -- after the directory was lost --------------------------------------------------------------------------------
+
+FULL = {"description": "about it", "priority": "high", "dependencies": ["2"], "steps": [["1.1", "s"]]}
+
+
+def former(was: Json, born: Json, here: Json) -> sync.Settlement:
+    """Compare what was rebuilt with a list that still is as it was agreed on with the directory that was lost."""
+    there = {key: value for key, value in was.items() if key != "holder"}
+    return sync.settle(sync.of_former(sync.agreed(None, was, there), born, here), here, there)
+
+
+def test_what_a_rebuilt_directory_does_not_know_comes_back_from_the_list() -> None:
+    found = former(ours(**FULL, steps_done=["1.1"]), ours(), ours())
+    assert found.incoming == {**FULL, "steps_done": ["1.1"]}
+    assert (found.outgoing, found.lost) == ({}, {})
+
+
+def test_what_was_written_since_the_rebuild_is_an_edit() -> None:
+    found = former(ours(description="old"), ours(), ours(description="new"))
+    assert (found.incoming, found.outgoing) == ({}, {"description": "new"})
+
+
+@pytest.mark.parametrize(
+    ("was", "here", "way", "value"),
+    [
+        ({"state": "done"}, {"state": "open"}, "incoming", "done"),
+        ({"state": "cancelled"}, {"state": "open"}, "incoming", "cancelled"),
+        ({"state": "held"}, {"state": "open"}, "incoming", "held"),
+        ({"state": "held", "assigned_instance": "w1"}, {"state": "open"}, "outgoing", "open"),
+        ({"state": "open"}, {"state": "done"}, "outgoing", "done"),
+        ({"state": "open"}, {"state": "held", "holder": "w1"}, "outgoing", "held"),
+        ({"state": "done"}, {"state": "held", "holder": "w1"}, "incoming", "done"),
+    ],
+)
+def test_a_state_after_a_rebuild(was: Json, here: Json, way: str, value: str) -> None:
+    found = former(ours(**was), ours(), ours(**here))
+    other = found.outgoing if way == "incoming" else found.incoming
+    assert (getattr(found, way).get("state"), "state" in other) == (value, False)
+
+
+def test_what_a_list_has_no_word_for_is_still_left_after_a_rebuild() -> None:
+    was = ours(priority="critical", state="review")
+    agreed = sync.agreed(None, was, theirs(priority="high", state="held"))
+    found = sync.settle(sync.of_former(agreed, was, was), was, theirs(priority="high", state="held"))
+    assert not found
+
+
 def test_a_wrong_list_is_told_from_decisions() -> None:
     assert not sync.too_many_gone(3, 3)
     assert not sync.too_many_gone(25, 100)
