@@ -115,7 +115,11 @@ def _carried_out(call: Call, made: Plan, dry_run: bool, as_json: bool) -> list[s
 
 
 def _say(text: str) -> None:
-    click.echo(f"  {plain(text)}")
+    """Tell a step; what nobody reads any more is done all the same."""
+    try:
+        click.echo(f"  {plain(text)}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _quiet(text: str) -> None:
@@ -171,7 +175,13 @@ def _closing(data: Json, dry_run: bool) -> list[str]:
     "--remove", is_flag=True, help="Remove worktrees that are clean and merged, or hold nothing of their own."
 )
 @click.option("--purge", is_flag=True, help="Take every trace of the team out of the repository.")
-@click.option("--discard", "named", multiple=True, metavar="NAME", help="Remove this instance with all that is in it.")
+@click.option(
+    "--discard",
+    "named",
+    multiple=True,
+    metavar="NAME",
+    help="Remove this instance with all that is in it; 'memory': the contributions to the memory bank that wait.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 @click.pass_obj
@@ -182,7 +192,7 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     """
     from peercoord.edges.team import down as downs
     from peercoord.edges.team.plan import Plan
-    from peercoord.edges.team.removal import MEMORY
+    from peercoord.edges.team.removal import MEMORY, refuse_waiting
 
     found = _project(call)
     stop = downs.plan_stop(found)
@@ -191,6 +201,8 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
         known = ", ".join(seat.peer for seat in stop.seats) or "none"
         raise NotFoundError(f"there is no instance {min(unknown)}", hint=f"those there are: {known}", code="no-peer")
     with _one_at_a_time(found, dry_run):
+        if purge:
+            refuse_waiting(found, named)
         warnings = _carried_out(call, stop, dry_run, as_json)
         clear = downs.plan_clear(found, named, purge) if remove or purge or named else Plan()
         warnings += _carried_out(call, clear, dry_run, as_json)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from peercoord.core import door, ids, names, records
 from peercoord.core.errors import PeercoordError
+from peercoord.edges.team import lists as chosen
 from peercoord.edges.team import record
 from peercoord.edges.team.git import shown_path
 from peercoord.edges.team.seats import instance_dir, seats
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peercoord.core.records import Definition, Json
+    from peercoord.edges.adapters.store import DatabaseStore
     from peercoord.edges.team.plan import Seat
     from peercoord.edges.team.repository import Project
 
@@ -87,12 +89,10 @@ def gather(project: Project, lists: bool = True) -> Evidence:
     known = record.read_project(project.common, project.sub)
     found = Evidence(store_id=_text(known.get("store_id")))
     if lists:
-        if len(record.table(record.read_team(project.common), "projects")) == 1:  # or its rows are those of several
-            _read_database(found, project, project.common / record.HOME / record.DATABASE)
+        _read_lists(found, project)
         where = _text(known.get("source"))
         if where:
-            place = where if "://" in where else os.path.join(project.directory, where)
-            _read_list(found, project, place, known.get("tag"))
+            _read_list(found, project, where, known.get("tag"))
         _read_remains(found, project.directory / names.ROOT)
     for seat in seats(project):
         _read_worktree(found, seat)
@@ -111,9 +111,39 @@ def _text(value: object) -> str:
 # -- lists of tasks ----------------------------------------------------------------------------------------------
 
 
+def _read_lists(found: Evidence, project: Project) -> None:
+    """Read what the project is kept in step with: its own database, or the one that was named; a ``tasks.json``."""
+    choice = chosen.noted(project)
+    own = project.common / record.HOME / record.DATABASE
+    store = chosen.store_of(project, choice) if choice else None
+    if store is not None and store.database.address.path != own:
+        _read_named(found, store)
+    elif len(record.table(record.read_team(project.common), "projects")) == 1:  # or its rows are those of several
+        _read_database(found, project, own)
+    if choice.tasks_file:
+        _read_list(found, project, choice.tasks_file, choice.tag)
+
+
+def _read_named(found: Evidence, store: DatabaseStore) -> None:
+    """Read the project's part of a database that was named, which may be on a server, and other projects' as well."""
+    try:
+        sight = store.look()
+        for task in sight.incoming(list(sight.digests)):
+            row = sight.row(task.definition.task) or {}
+            known = Known(task.definition, task.state, task.reason)
+            found.tasks[task.definition.task] = known
+            _add_row(known, row)
+    except PeercoordError as error:
+        found.notes.append(f"tasks could not be read again: {error.message}; the next sync takes them in")
+        return
+    found.origins.append(store.name)
+
+
 def _read_list(found: Evidence, project: Project, where: str, tag: object) -> bool:
     from peercoord.edges.adapters.source import read_source
 
+    if "://" not in where:
+        where = os.path.join(project.directory, os.path.expanduser(where))
     try:
         reading = read_source(where, tag if isinstance(tag, str) else None, project.directory)
     except PeercoordError as error:
@@ -139,15 +169,19 @@ def _read_database(found: Evidence, project: Project, path: Path) -> None:
         return
     for row in table.rows if table else []:
         known = found.tasks.get(str(row.get("id")))
-        if known is None:
-            continue
-        data = _object(row.get("coordination_data"))
-        left = {"peer": _text(row.get("assigned_instance")), **_object(row.get("instance_progress")), **data}
-        if row.get("assigned_instance") and known.state == "held":
-            known.state, known.reason = "open", ""  # a peer had it; what a person has in progress names no peer
-        if isinstance(data.get("epoch"), int):
-            known.epoch = max(known.epoch, data["epoch"])
-            known.left = _left(left)
+        if known is not None:
+            _add_row(known, row)
+
+
+def _add_row(known: Known, row: Json) -> None:
+    """Add what a database's row says of who had a task, and how often it was claimed."""
+    data = _object(row.get("coordination_data"))
+    left = {"peer": _text(row.get("assigned_instance")), **_object(row.get("instance_progress")), **data}
+    if row.get("assigned_instance") and known.state == "held":
+        known.state, known.reason = "open", ""  # a peer had it; what a person has in progress names no peer
+    if isinstance(data.get("epoch"), int):
+        known.epoch = max(known.epoch, data["epoch"])
+        known.left = _left(left)
 
 
 def _object(value: object) -> Json:

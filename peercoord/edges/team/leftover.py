@@ -84,9 +84,22 @@ def uncollected(project: Project, seat: Seat) -> list[str]:
 
 
 def waiting(project: Project) -> int:
-    """Count the contributions that were collected and wait: for the merge, or for a person."""
+    """Count the contributions that were collected and wait: for the merge, or for a person.
+
+    One that a person has to decide on lies in the queue as well, and in each change that it takes part in.
+    """
     state = project.directory / names.ROOT / names.MEMORY
-    return sum(1 for one in WAITING for _ in (state / one).glob("*.json"))
+    return len({one for kind in WAITING for path in (state / kind).glob("*.json") for one in _held_in(path, kind)})
+
+
+def _held_in(path: Path, kind: str) -> list[str]:
+    """Name the contributions that one file stands for; one that cannot be read stands for itself."""
+    try:
+        inner = None if kind == "queued" else records.decode(path.read_bytes(), path.name).get("contributions")
+    except (PeercoordError, OSError):
+        inner = None
+    held = [one for one in inner if isinstance(one, str)] if isinstance(inner, list) else []
+    return held or [path.stem]
 
 
 def _is_new(path: Path, seat: Seat, bank: dict[str, bytes], earlier: list[Contribution], merged: set[str]) -> bool:

@@ -7,12 +7,13 @@ the one is other people's, the other is often under version control, where every
 
 from __future__ import annotations
 
+import glob
 import os
 from functools import partial
 from pathlib import Path
 
-from peercoord.core import names
-from peercoord.core.errors import StorageError
+from peercoord.core import ids, names
+from peercoord.core.errors import NotFoundError, PeercoordError, StorageError
 from peercoord.edges import syncing
 from peercoord.edges.syncing import Choice
 from peercoord.edges.team import record
@@ -21,6 +22,7 @@ from peercoord.roles.root import open_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from peercoord.edges.adapters.store import DatabaseStore
     from peercoord.edges.team.repository import Project
     from peercoord.roles.root import Root
 
@@ -37,16 +39,108 @@ def plan(project: Project, database: str, sync: bool, source: str, tag: str | No
         source: Where tasks were taken in from; empty if from nowhere.
         tag: Its tag.
         notes: Takes what people should know once it is done.
+
+    Raises:
+        PeercoordError: The database is another team's, or does not know the project.
     """
     state = project.directory / names.ROOT
-    known = Choice.of(open_root(str(state)).protocol) if (state / names.PROTOCOL).exists() else Choice()
+    there = (state / names.PROTOCOL).exists()
+    known = Choice.of(open_root(str(state)).protocol) if there else noted(project)
     choice = _chosen(project, known, database, source if sync else "", tag)
-    if choice.facts() == known.facts():
+    if there and choice.facts() == known.facts():
         return []
     if not choice:
         return [Action("keep no database in step", partial(_none, project, choice))]
+    _check(project, choice, database if "://" in database else "")
     where = syncing.Lists.shown(choice)
-    return [Action(f"keep the tasks in step with {where}", partial(_begin, project, choice, database, notes))]
+    own = choice.database == syncing.default_database(project.directory, project.common)
+    make = own or choice.facts() != known.facts()
+    return [Action(f"keep the tasks in step with {where}", partial(_begin, project, choice, database, make, notes))]
+
+
+def noted(project: Project) -> Choice:
+    """Give what a project is kept in step with, as the git directory remembers it."""
+    return Choice.of(record.table(record.read_project(project.common, project.sub), "lists"))
+
+
+def store_of(project: Project, choice: Choice, url: str = "") -> DatabaseStore:
+    """Give a project's database without its coordination directory, which may be gone or yet to be made.
+
+    Args:
+        project: The project.
+        choice: What it is kept in step with.
+        url: The database's URL with its password, if the user gave one just now.
+
+    Raises:
+        UsageError: It is no path or URL of a database.
+    """
+    from peercoord.edges.adapters.engine import Address, Database
+    from peercoord.edges.adapters.store import DatabaseStore, Team
+    from peercoord.fs.clock import Clock
+
+    store_id = record.read_project(project.common, project.sub).get("store_id")
+    team = Team(str(store_id or ""), project.name, project.directory, choice.key)
+    return DatabaseStore(Database(Address.read(url or choice.database, project.directory)), team, Clock().now)
+
+
+def _check(project: Project, choice: Choice, url: str) -> None:
+    """Refuse, before anything is made, a database that cannot be this team's.
+
+    One that is yet to be made, or cannot be reached now, is no reason: the leader tries again.
+    """
+    try:
+        store_of(project, choice, url).look()
+    except (NotFoundError, StorageError):
+        return
+
+
+def plan_forget(project: Project, notes: list[str]) -> list[Action]:
+    """Plan to let a database that outlives the team forget it, so that it may be another team's; nothing if none does.
+
+    Args:
+        project: The project.
+        notes: Takes what stays there.
+    """
+    choice = noted(project)
+    own = project.common / record.HOME / record.DATABASE
+    others = set(record.table(record.read_team(project.common), "projects")) - {project.sub}
+    if not choice:
+        return []
+    store = store_of(project, choice)
+    path = store.database.address.path
+    if path == own and not others:
+        return []  # it goes with the record of the team
+    try:
+        with store.database.reading() as connection:
+            if store.ledger.term(connection) < 0:
+                return []
+    except PeercoordError:
+        pass  # the action says so
+    else:
+        notes.append(_left(path, store.name))
+    return [Action(f"take the team out of the database {store.name}", partial(_forget, store))]
+
+
+def _left(path: Path | None, shown: str) -> str:
+    from peercoord.edges.adapters.layout import OUTWARD
+    from peercoord.edges.adapters.migration import BACKUP, PG_BACKUP
+
+    copies = sorted(path.parent.glob(f"{glob.escape(path.name)}.{BACKUP}*")) if path else []
+    copied = ", ".join(ids.shown(str(copy), 300) for copy in copies) if path else f"its table {PG_BACKUP}"
+    kept = f"; the copy from before is kept too: {copied}" if copied else ""
+    added = f"the columns {', '.join(OUTWARD)} and the tables instance_assignments and peercoord_*"
+    return f"in the database {shown} stay the tasks as they are, {added}{kept}"
+
+
+def _forget(store: DatabaseStore) -> str:
+    try:
+        with store.database.writing() as connection:
+            if store.ledger.exists(connection):
+                store.ledger.forget(connection, [store.team.store_id])
+    except PeercoordError as error:
+        hint = "a new team there needs: peercoord sync --database PATH_OR_URL --take-over"
+        return f"{error.message}; it still says that it is this team's: {hint}"
+    return ""
 
 
 def _chosen(project: Project, known: Choice, database: str, source: str, tag: str | None) -> Choice:
@@ -80,18 +174,22 @@ def _none(project: Project, choice: Choice) -> str:
     return ""
 
 
-def _begin(project: Project, choice: Choice, database: str, notes: list[str]) -> str:
-    """Make the database if it is yet to be, bring both sides into step once, and write the choice down."""
+def _begin(project: Project, choice: Choice, database: str, make: bool, notes: list[str]) -> str:
+    """Bring both sides into step once, and write the choice down.
+
+    The database is made if it is yet to be, unless it was there before: then it is on a disk that is not mounted.
+    """
     root = open_root(str(project.directory / names.ROOT))
     lists = syncing.Lists(root, ACTOR, choice, url=database if "://" in database else "")
-    lists.create()
+    if make:
+        lists.create()
     warning = ""
     try:
         for name, outcome in syncing.run(lists):
             if outcome.added:
                 notes.append(f"{len(outcome.added)} tasks taken in from {name}")
             notes.extend(f"refused: {what}: {why}" for what, why in outcome.refused)
-    except StorageError as error:
+    except (NotFoundError, StorageError) as error:
         warning = f"{error.message}; the leader tries again"
     if lists.database.backup:
         notes.append(f"before its first change the database was copied to {lists.database.backup}")

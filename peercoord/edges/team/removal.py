@@ -15,7 +15,7 @@ from pathlib import Path
 
 from peercoord.core import names
 from peercoord.core.errors import PeercoordError
-from peercoord.edges.team import bank, excludes, git, landed, leftover, record, safety, sparse, submodules
+from peercoord.edges.team import bank, excludes, git, landed, leftover, lists, record, safety, sparse, submodules
 from peercoord.edges.team.git import shown_path
 from peercoord.edges.team.plan import Action, Plan
 from peercoord.edges.team.repository import worktrees
@@ -150,6 +150,26 @@ def plan_branches(project: Project, gone: Collection[Seat] = ()) -> Plan:
     return made
 
 
+def refuse_waiting(project: Project, named: Collection[str]) -> None:
+    """Refuse to delete contributions to the memory bank that wait, unless a person typed that they may go.
+
+    Args:
+        project: The project.
+        named: What a person typed: ``MEMORY`` among it, or not.
+
+    Raises:
+        PeercoordError: There are some.
+    """
+    waiting = 0 if MEMORY in named else leftover.waiting(project)
+    if waiting:
+        many = "a contribution" if waiting == 1 else f"{waiting} contributions"
+        raise PeercoordError(
+            f"{many} to the memory bank would be lost, not merged or not decided on yet",
+            f"see: peercoord memory list; throw them away: peercoord down --purge --discard {MEMORY}",
+            code="memory-waits",
+        )
+
+
 def plan_purge(
     project: Project, named: Collection[str] = (), ignore_pids: Collection[int] = (), delete_state: bool = True
 ) -> Plan:
@@ -167,14 +187,8 @@ def plan_purge(
     Raises:
         PeercoordError: Contributions to the memory bank are not merged yet, and nobody said they may go.
     """
-    waiting = leftover.waiting(project) if delete_state and MEMORY not in named else 0
-    if waiting:
-        many = "a contribution" if waiting == 1 else f"{waiting} contributions"
-        raise PeercoordError(
-            f"{many} to the memory bank would be lost, not merged or not decided on yet",
-            f"see: peercoord memory list; throw them away: peercoord down --purge --discard {MEMORY}",
-            code="memory-waits",
-        )
+    if delete_state:
+        refuse_waiting(project, named)
     team = seats(project)
     made = plan_remove(project, team, named, ignore_pids)
     staying = made.seats
@@ -184,6 +198,8 @@ def plan_purge(
     made.actions += merged.actions
     made.notes += merged.notes
     state = project.directory / names.ROOT
+    if delete_state:
+        made.actions += lists.plan_forget(project, made.notes)
     if delete_state and state.is_dir():
         made.actions.append(Action(f"delete {project.short(state)}/", lambda: _delete(state)))
     made.actions += _plan_bank(project, made)

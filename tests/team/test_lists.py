@@ -1,0 +1,277 @@
+"""A database that was named: read when all else is lost, left alone otherwise, free again when the team is gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peercoord.core import names, records
+from peercoord.core.errors import PeercoordError
+from peercoord.edges import syncing
+from peercoord.edges.cli import main as cli
+from peercoord.edges.syncing import Choice
+from peercoord.edges.team import excludes, leftover, lists, rebuild, record
+from peercoord.edges.team import plan as plans
+from peercoord.edges.team.removal import plan_purge, refuse_waiting
+from peercoord.edges.team.repository import Project
+from peercoord.roles.queue import Queue
+from peercoord.roles.root import Root, create, open_root
+
+TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
+    status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]'{});"""
+LONG_AGO = "2026-01-31T15:30:00Z"
+COLUMNS = "id, title, description, status, priority, dependencies"
+
+
+@dataclass
+class Kept:
+    """A project without agents, its tasks kept in step with a database that was named, and with a ``tasks.json``."""
+
+    project: Project
+    path: Path
+    file: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        return self.project.directory / names.ROOT
+
+    @property
+    def root(self) -> Root:
+        return open_root(str(self.state))
+
+    def set_up(self) -> list[str]:
+        """Do of a set-up what concerns tasks; give its notes."""
+        notes: list[str] = []
+        root = create(str(self.state), self.project.name)
+        excludes.hide(self.state)
+        old = {**root.protocol, "created": LONG_AGO}
+        root.files.put(names.PROTOCOL, records.encode(old))
+        record.note_project(self.project.common, self.project.sub, store_id=root.store_id)
+        if self.file:
+            lists.remember(self.project, root, Choice(str(self.path), tasks_file=str(self.file)))
+            self.sync()
+        else:
+            plans.run(lists.plan(self.project, str(self.path), False, "", None, notes))
+        return notes
+
+    def sync(self) -> None:
+        syncing.run(syncing.Lists(self.root, "leader", Choice.of(self.root.protocol)))
+
+    def lose(self) -> None:
+        shutil.rmtree(self.state)
+
+    def rebuild(self) -> list[str]:
+        notes: list[str] = []
+        plans.run(rebuild.plan_gone(self.project, notes))
+        return notes
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    def rows(self) -> list[Any]:
+        return self.sql(f"SELECT {COLUMNS} FROM tasks ORDER BY id")
+
+    def reported(self, task: int, status: str, title: str) -> None:
+        """Leave what a worktree's peer remembers of a task: its title, and how it ended."""
+        home = self.project.directory.parent / "app-instance-1" / names.INSTANCE
+        home.mkdir(exist_ok=True)
+        excludes.hide(home)
+        entry = {"task_id": task, "title": title, "status": status, "epoch": 1}
+        (home / "progress.json").write_text(json.dumps({"instance_id": "instance-1", "assigned_tasks": [entry]}))
+
+
+@pytest.fixture
+def kept(team, tmp_path: Path) -> Kept:
+    made = Kept(team.project(), tmp_path / "mine.db")
+    with closing(sqlite3.connect(made.path)) as connection, connection:
+        connection.executescript(TASKS.format(""))
+        connection.execute("INSERT INTO tasks VALUES (1, 'A', 'about A', 'pending', 'high', '[]')")
+        connection.execute("INSERT INTO tasks VALUES (2, 'B', 'about B', 'done', 'low', '[]')")
+        connection.execute("INSERT INTO tasks VALUES (3, 'C', 'about C', 'pending', 'low', '[1, 2]')")
+    return made
+
+
+# -- the coordination directory is lost --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", ["there", "away"])
+@pytest.mark.parametrize("status", ["returned", "done"])
+def test_rows_lose_nothing_when_the_directory_is_lost(kept: Kept, reach: str, status: str) -> None:
+    """Also where the database could not be read for the rebuild, so that of a task only the title is known."""
+    kept.set_up()
+    before = kept.rows()
+    kept.reported(1, status, "A")
+    kept.lose()
+    away = kept.path.rename(kept.path.with_name("away.db")) if reach == "away" else kept.path
+    said = " ".join(kept.rebuild())
+    assert ("of 1 tasks only the title is known" in said) == (reach == "away"), said
+    assert ("is not there; the next sync takes them in" in said) == (reach == "away"), said
+    away.rename(kept.path)
+    for _ in range(2):
+        kept.sync()
+    after = [("done" if row[0] == 1 and status == "done" else row[3]) for row in before]
+    assert kept.rows() == [(*row[:3], now, *row[4:]) for row, now in zip(before, after, strict=True)]
+    assert Queue(kept.root).definition("1").raw["description"] == "about A"
+    assert {task: s.state for task, s in Queue(kept.root).survey().items()} == {
+        "1": "done" if status == "done" else "ready",
+        "2": "done",
+        "3": "ready" if status == "done" else "waiting",
+    }
+
+
+def test_what_is_written_after_the_rebuild_is_an_edit_as_ever(kept: Kept) -> None:
+    kept.set_up()
+    kept.reported(1, "returned", "A")
+    kept.lose()
+    away = kept.path.rename(kept.path.with_name("away.db"))
+    kept.rebuild()
+    queue = Queue(kept.root)
+    raw = {**queue.definition("1").raw, "description": "written again"}
+    kept.root.files.put(names.definition("1"), records.encode_stored(raw))
+    away.rename(kept.path)
+    kept.sync()
+    assert kept.rows()[0] == (1, "A", "written again", "pending", "high", "[]")
+
+
+def test_a_done_task_that_a_rebuilt_directory_takes_for_open_stays_done(kept: Kept) -> None:
+    kept.set_up()
+    kept.reported(2, "returned", "B")
+    kept.lose()
+    away = kept.path.rename(kept.path.with_name("away.db"))
+    kept.rebuild()
+    assert Queue(kept.root).find("2").state == "ready"
+    away.rename(kept.path)
+    before = kept.rows()
+    kept.sync()
+    assert kept.rows() == before
+    assert Queue(kept.root).find("2").state == "done"
+
+
+def test_a_tasks_json_loses_nothing_either(kept: Kept, tmp_path: Path) -> None:
+    kept.file = tmp_path / "tasks.json"
+    step = {"id": 1, "title": "first step", "status": "done"}
+    task = {"id": 7, "title": "S", "description": "about S", "status": "pending", "priority": "high"}
+    kept.file.write_text(json.dumps({"master": {"tasks": [{**task, "details": "how", "subtasks": [step]}]}}))
+    kept.set_up()
+    before, rows = json.loads(kept.file.read_text()), kept.rows()
+    kept.reported(7, "returned", "S")
+    kept.lose()
+    away = [path.rename(path.with_name(f"away-{path.name}")) for path in (kept.path, kept.file)]
+    assert "of 1 tasks only the title is known (7)" in " ".join(kept.rebuild())
+    for path, back in zip(away, (kept.path, kept.file), strict=True):
+        path.rename(back)
+    for _ in range(2):
+        kept.sync()
+    after = json.loads(kept.file.read_text())
+    tasks = {one["id"]: one for one in after["master"]["tasks"]}
+    for key, value in before["master"]["tasks"][0].items():
+        if key not in ("metadata", "updatedAt"):
+            assert tasks[7][key] == value, key
+    assert kept.rows() == rows
+
+
+def test_only_the_rows_of_the_project_are_read(team, tmp_path: Path) -> None:
+    made = Kept(team.project(), tmp_path / "mine.db")
+    with closing(sqlite3.connect(made.path)) as connection, connection:
+        connection.executescript(TASKS.format(", project TEXT"))
+        connection.execute("INSERT INTO tasks VALUES (1, 'ours', 'about it', 'pending', 'high', '[]', 'app')")
+        connection.execute("INSERT INTO tasks VALUES (2, 'theirs', 'not ours', 'pending', 'high', '[]', 'other')")
+    made.set_up()
+    made.lose()
+    made.rebuild()
+    assert Queue(made.root).all_tasks() == ["1"]
+    assert Queue(made.root).definition("1").raw["description"] == "about it"
+
+
+def test_set_up_after_a_loss_keeps_to_the_database_that_was_named(kept: Kept) -> None:
+    kept.set_up()
+    kept.lose()
+    away = kept.path.rename(kept.path.with_name("away.db"))
+    kept.rebuild()
+    kept.lose()
+    [action] = lists.plan(kept.project, "", False, "", None, [])
+    kept.rebuild()
+    assert "mine.db' is not there; the leader tries again" in action.do()
+    assert Choice.of(kept.root.protocol).database == str(kept.path)
+    assert not kept.path.exists(), "an empty one would be taken for the one on the disk that is not mounted"
+    assert away.exists()
+
+
+# -- the team is purged ------------------------------------------------------------------------------------------
+
+
+def test_a_purge_lets_the_database_go_and_says_what_stays_in_it(kept: Kept) -> None:
+    kept.set_up()
+    before = kept.rows()
+    made = plan_purge(kept.project)
+    said = " ".join(made.notes)
+    assert "the columns assigned_instance, instance_progress, coordination_data" in said
+    assert "instance_assignments" in said
+    assert f"{kept.path}.before-peercoord" in said
+    assert plans.run(made.actions) == []
+    assert [kept.sql(f"SELECT * FROM peercoord_{table}") for table in ("store", "sync", "base")] == [[], [], []]
+    assert kept.rows() == before
+    kept.set_up()
+    assert len(kept.sql("SELECT store_id FROM peercoord_store")) == 1, "the same project, set up again"
+
+
+def test_a_purge_goes_on_without_the_database_and_warns(kept: Kept) -> None:
+    kept.set_up()
+    kept.path.write_text("no database")
+    made = plan_purge(kept.project)
+    [warning] = plans.run(made.actions)
+    assert "is not a SQLite database; it still says that it is this team's" in warning
+    assert "--take-over" in warning
+    assert not kept.state.exists()
+
+
+def test_the_teams_own_database_needs_no_word(kept: Kept) -> None:
+    root = create(str(kept.state), kept.project.name)
+    excludes.hide(kept.state)
+    record.note_project(kept.project.common, kept.project.sub, store_id=root.store_id)
+    plans.run(lists.plan(kept.project, "", False, "", None, []))
+    made = plan_purge(kept.project)
+    assert not [action for action in made.actions if "database" in action.text]
+    plans.run(made.actions)
+    assert not (kept.project.common / record.HOME).exists()
+
+
+# -- a database that cannot be this team's -----------------------------------------------------------------------
+
+
+def test_a_database_of_another_team_is_refused_before_anything_is_made(
+    kept: Kept, templates: Path, tmp_path: Path
+) -> None:
+    kept.set_up()
+    fresh = tmp_path / "lone" / "other"
+    shutil.copytree(templates / "plain" / "app", fresh)
+    code, _, err = cli.serve(["up", str(fresh), "1", "--database", str(kept.path)])
+    assert (code, b"is kept in step with another team" in err) == (2, True), err
+    assert sorted(path.name for path in fresh.parent.iterdir()) == ["other"]
+    assert not [path for path in (fresh / names.ROOT, fresh / ".git" / record.HOME) if path.exists()]
+
+
+# -- contributions that wait -------------------------------------------------------------------------------------
+
+
+def test_two_contributions_in_conflict_are_two(kept: Kept) -> None:
+    kept.set_up()
+    memory = kept.state / names.MEMORY
+    for name in ("c-one", "c-two"):
+        (memory / "queued" / f"{name}.json").write_text("{}")
+    for kind in ("candidates", "approvals"):
+        (memory / kind / "k-1.json").write_text(json.dumps({"contributions": ["c-one", "c-two"]}))
+    assert leftover.waiting(kept.project) == 2
+    with pytest.raises(PeercoordError, match="2 contributions to the memory bank would be lost"):
+        refuse_waiting(kept.project, ())
+    (memory / "candidates" / "k-2.json").write_text("torn")
+    assert leftover.waiting(kept.project) == 3
+    refuse_waiting(kept.project, ["memory"])
