@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from peercoord.core import names
-from peercoord.core.errors import NotFoundError, PeercoordError
+from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.edges.context import Place
 from peercoord.edges.team import agents, evidence, git, rebuild, record, repository
 from peercoord.edges.team import plan as plans
 from peercoord.edges.team.git import shown_path
-from peercoord.edges.team.seats import home, seats
+from peercoord.edges.team.seats import MOST, home, seats
 from peercoord.edges.team.up import plan_repair
-from peercoord.edges.team.worktrees import MOST
 from peercoord.roles.queue import Queue
+from peercoord.roles.root import anew, open_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,16 +162,30 @@ def _state(project: Project) -> Iterator[Finding]:
     fix = partial(repair, project)
     where = shown_path(project.directory / names.ROOT)
     if rebuild.is_gone(project):
-        yield Finding(f"{where} is gone: deleted, or cleaned away (git clean -fdx)", FIX, fix)
+        lost = f"{where}/{names.PROTOCOL}" if rebuild.is_whole(project) else where
+        yield Finding(f"{lost} is gone: deleted, or cleaned away (git clean -fdx)", FIX, fix)
         return
     root = rebuild.opened(project)
     if root is None:
-        yield Finding(f"{where} is not the one that this project's worktrees joined", "is a disk not mounted?")
+        yield _closed(project)
         return
     behind = rebuild.late(Queue(root), evidence.gather(project, lists=False))
     if behind:
         text = f"{where} is older than what the worktrees know of {len(behind)} tasks: was a backup restored?"
         yield Finding(text, FIX, fix)
+
+
+def _closed(project: Project) -> Finding:
+    """Say why a coordination directory that is there cannot be worked with."""
+    state = str(project.directory / names.ROOT)
+    try:
+        open_root(state)
+    except BrokenFileError as error:
+        return Finding(error.message, anew(state))
+    except PeercoordError as error:
+        return Finding(error.message, error.hint)
+    where = shown_path(project.directory / names.ROOT)
+    return Finding(f"{where} is not the one that this project's worktrees joined", "is a disk not mounted?")
 
 
 def _peers(project: Project) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from peercoord.core import names, records, views
@@ -19,6 +21,8 @@ from peercoord.roles.views import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from peercoord.core.records import Json
 
 
@@ -44,7 +48,21 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     board = board_of(call)
     waiting = bool(board.memory.get("candidates") or board.memory.get("approvals"))
     data = {**views.state(board), "tasks": views.task_queue(board)["tasks"]}
-    return Reply(data, dashboard.lines(board), code=5 if check and waiting else 0)
+    return Reply(data, dashboard.lines(board), _gone(board.seats), code=5 if check and waiting else 0)
+
+
+def _gone(seats: Iterable[Seat]) -> list[str]:
+    """Say whose worktree is gone: its agent may run on for minutes, and counts as active so long."""
+    from peercoord.fs import process
+
+    here = process.here()
+    found = []
+    for seat in seats:
+        path = seat.record.get("worktree")
+        ours = all(seat.record.get(key) == here[key] for key in ("host", "machine"))  # of others nothing can be told
+        if ours and isinstance(path, str) and path and not os.path.lexists(path):
+            found.append(f"the worktree of {seat.peer} is gone, {path}: mend it with peercoord doctor --fix")
+    return found
 
 
 @click.command()
@@ -67,7 +85,7 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, seat)
     data: Json = {**report, "instance_id": wanted, **(_seat(seat) if seat else {"status": "departed"})}
-    return Reply(data, _instance_lines(wanted, seat, data))
+    return Reply(data, _instance_lines(wanted, seat, data), _gone([seat] if seat else []))
 
 
 def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:

@@ -14,8 +14,7 @@ from peercoord.edges import agentctl, context
 from peercoord.edges.team import agents, launch, rebuild, removal
 from peercoord.edges.team.leftover import unserved
 from peercoord.edges.team.plan import Action, Plan
-from peercoord.edges.team.seats import home, seats
-from peercoord.edges.team.worktrees import MOST
+from peercoord.edges.team.seats import MOST, home, seats
 from peercoord.roles import root as roots
 from peercoord.roles.peer import Peer
 

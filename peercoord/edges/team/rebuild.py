@@ -11,18 +11,20 @@ still run. A worktree knows its own last incarnation; whatever the copy has of i
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
 
 from peercoord.core import ids, names, records, tickets
 from peercoord.core.errors import PeercoordError
+from peercoord.core.limits import DEFAULT_SETTINGS
 from peercoord.core.names import Ticket
 from peercoord.edges.importing import take_in
 from peercoord.edges.team import agents, evidence, excludes, record
 from peercoord.edges.team.evidence import Known
 from peercoord.edges.team.plan import Action
-from peercoord.edges.team.seats import seats
+from peercoord.edges.team.seats import MOST, home, seats
 from peercoord.fs import process
 from peercoord.roles import membership as members
 from peercoord.roles import root as roots
@@ -31,12 +33,13 @@ from peercoord.roles.queue import Queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from peercoord.core.names import Incarnation
     from peercoord.core.records import Json
     from peercoord.core.tickets import Sighting
     from peercoord.edges.team.evidence import Evidence
+    from peercoord.edges.team.plan import Plan, Seat
     from peercoord.edges.team.repository import Project
     from peercoord.roles.root import Root
 
@@ -53,6 +56,12 @@ def is_gone(project: Project) -> bool:
     return bool(known) and not (state / names.PROTOCOL).exists()
 
 
+def is_whole(project: Project) -> bool:
+    """Tell whether a coordination directory has all its directories: then nothing but its ``protocol.json`` is gone."""
+    state = project.directory / names.ROOT
+    return all((state / directory).is_dir() for directory in names.SKELETON)
+
+
 # -- gone --------------------------------------------------------------------------------------------------------
 
 
@@ -65,32 +74,51 @@ def plan_gone(project: Project, notes: list[str]) -> list[Action]:
     """
     if not is_gone(project):
         return []
-    state = project.directory / names.ROOT
-    if all((state / directory).is_dir() for directory in names.SKELETON):
-        return [Action(f"write {names.ROOT}/{names.PROTOCOL} again", partial(_write_protocol, project))]
+    if is_whole(project):
+        return [Action(f"write {names.ROOT}/{names.PROTOCOL} again", partial(_write_protocol, project, notes))]
     known = evidence.gather(project)
     where = ", ".join(dict.fromkeys(known.origins)) or "nothing: no task is known any more"
     text = f"rebuild {names.ROOT}/, which is gone, from {where}"
     return [Action(text, partial(_rebuild, project, known, notes))]
 
 
-def _write_protocol(project: Project) -> str:
+def _write_protocol(project: Project, notes: list[str]) -> str:
     """Give a directory that lost its ``protocol.json`` another one, with the store id that its worktrees expect."""
     state = project.directory / names.ROOT
     staged = project.directory / STAGED
     _fresh(project, staged, evidence.gather(project, lists=False).store_id)
     os.rename(staged / names.PROTOCOL, state / names.PROTOCOL)
     shutil.rmtree(staged)
+    notes.append(
+        f"{names.PROTOCOL} is written anew: {_settings_back(project)}; "
+        "not to be had back: what was edited in it by hand (see peercoord config)"
+    )
     return ""
+
+
+def _settings_back(project: Project) -> str:
+    known = record.read_project(project.common, project.sub)
+    lists = record.table(known, "lists").get("database")
+    kept = {key: value for key, value in _settings(known).items() if value != DEFAULT_SETTINGS[key]}
+    set_ = ", ".join(f"{key} = {ids.shown(value)}" for key, value in kept.items())
+    where = f"the database {ids.shown(lists, 300)}" if lists else "no choice of a database"
+    return f"{where} and {set_ or 'no setting but the defaults'} were on record"
+
+
+def _settings(known: Json) -> Json:
+    """Give the shared settings that the git directory remembers; what is no setting is left out."""
+    noted = record.table(known, "settings")
+    return {key: value for key, value in noted.items() if key in DEFAULT_SETTINGS}
 
 
 def _fresh(project: Project, staged: Path, store_id: str) -> Root:
     """Make an empty coordination directory, beside its place, with a given store id."""
     if staged.exists():
         shutil.rmtree(staged)
-    root = roots.create(str(staged), project.name)
+    known = record.read_project(project.common, project.sub)
+    root = roots.create(str(staged), project.name, _settings(known))
     excludes.hide(staged)
-    chosen = record.table(record.read_project(project.common, project.sub), "lists")
+    chosen = record.table(known, "lists")
     protocol = {**root.protocol, **chosen, "store_id": store_id or root.store_id}
     root.files.put(names.PROTOCOL, records.encode(protocol), durable=True)
     return roots.open_root(str(staged))
@@ -127,7 +155,8 @@ def _said(known: Evidence) -> Iterable[str]:
         some = ", ".join(sorted(titled, key=ids.natural)[:_SHOWN])
         yield f"of {len(titled)} tasks only the title is known ({some}): write them again with peercoord task edit"
     yield (
-        "not to be had back: settings (peercoord config), tasks and edits that no list had, events, older results, "
+        "not to be had back: settings edited by hand (see peercoord config), tasks and edits that no list had, "
+        "events, older results, "
         "contributions to the memory bank that were queued and not merged"
     )
 
@@ -193,14 +222,46 @@ def _write_result(queue: Queue, known: Known, outcome: str) -> None:
 # -- an older copy -----------------------------------------------------------------------------------------------
 
 
-def plan_ghosts(project: Project) -> list[Action]:
-    """Plan to retire peers that are none any more: their worktree is gone, or has gone on under a later incarnation."""
+def plan_ghosts(project: Project, made: Plan | None = None) -> list[Action]:
+    """Plan to retire peers that are none any more: their worktree is gone, or has gone on under a later incarnation.
+
+    Args:
+        project: The project.
+        made: The plan that this is part of: its notes take how a worktree comes back that is gone and stays so.
+    """
     root = opened(project)
     if root is None:
         return []
     found = ghosts(project, root, evidence.gather(project, lists=False))
+    if made is not None:
+        made.notes += [note for who in found if (note := _comes_back(project, root, who, made.seats))]
     text = "retire {}, which is not there any more, and give its tasks back"
     return [Action(text.format(who), partial(_retire, root, who)) for who in found]
+
+
+def _comes_back(project: Project, root: Root, who: Incarnation, team: Collection[Seat]) -> str:
+    """Say how the worktree of a peer that is retired comes back; nothing if it does, or was not of our making."""
+    worktree = (members.read_record(root, names.peer_dir(who)) or {}).get("worktree")
+    index = next((n for n in range(1, MOST + 1) if worktree == str(home(project, n) / project.sub)), 0)
+    if not index or index in {seat.index for seat in team}:
+        return ""
+    count = max([index, *(seat.index for seat in team)])
+    again = f"claude-team-coordinated {shlex.quote(str(project.directory))} {count}"
+    return f"the worktree of {who.peer} is gone; {again} brings it back on its branch"
+
+
+def astray(project: Project) -> set[str]:
+    """Name the peers that a ghost stands for: their agents serve an incarnation that the directory does not have."""
+    root = opened(project)
+    if root is None:
+        return set()
+    known = evidence.gather(project, lists=False)
+    found = ghosts(project, root, known)
+    if not found:
+        return set()
+    living = {(who.peer, who.number) for who in members.living(root)}
+    lost = {peer for peer, number in known.numbers.items() if (peer, number) not in living}
+    return lost | {who.peer for who in found}
 
 
 def plan_behind(project: Project, notes: list[str]) -> list[Action]:

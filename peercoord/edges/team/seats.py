@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from peercoord.edges.team.repository import Project, Worktree
 
 
+MOST = 99
+"""Worktrees of one team."""
+
+
 def seats(project: Project) -> list[Seat]:
     """List the worktrees of the project's team by index, also those whose directory is gone.
 

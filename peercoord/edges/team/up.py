@@ -23,6 +23,7 @@ from peercoord.roles.queue import Queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from peercoord.core.records import Json
@@ -81,15 +82,15 @@ def plan(project: Project, wishes: Wishes) -> Plan:
         made.actions += rebuild.plan_gone(project, made.notes)
     elif not (state / names.PROTOCOL).exists():
         made.actions.append(Action(f"create {names.ROOT}/", partial(_create, project, state, wishes.settings)))
-    ghosts = rebuild.plan_ghosts(project)
-    made.actions += ghosts
+    again = {seat.peer for seat in made.seats} if gone else rebuild.astray(project)
+    made.actions += rebuild.plan_ghosts(project, made)
     made.actions += rebuild.plan_behind(project, made.notes)
     source = wishes.tasks or find_source(project.directory) or ""
     if source:
         text = f"take in the tasks of {source}"
         made.actions.append(Action(text, partial(_import, project, source, wishes, made.notes)))
     made.actions += lists.plan(project, wishes.database, wishes.sync, source, wishes.tag, made.notes)
-    _plan_instances(project, made, again=gone or bool(ghosts))
+    _plan_instances(project, made, again)
     return made
 
 
@@ -106,13 +107,13 @@ def plan_repair(project: Project) -> Plan:
     made = worktrees.plan(project) if team else Plan()
     gone = rebuild.is_gone(project)
     made.actions += rebuild.plan_gone(project, made.notes)
-    ghosts = rebuild.plan_ghosts(project)
-    made.actions += ghosts
+    again = {seat.peer for seat in made.seats} if gone else rebuild.astray(project)
+    made.actions += rebuild.plan_ghosts(project, made)
     made.actions += rebuild.plan_behind(project, made.notes)
     for seat in made.seats:
         made.actions += _fit(project, seat)
         lost = agents.strays(seat.directory)
-        if lost or ((gone or ghosts) and agents.at([seat.directory])):
+        if lost or (seat.peer in again and agents.at([seat.directory])):
             made.actions.append(Action(f"start the agent of {seat.peer} again", partial(_start, seat, True)))
     return made
 
@@ -135,7 +136,7 @@ def plan_join(project: Project, path: Path, peer: str = "") -> Plan:
     return made
 
 
-def _plan_instances(project: Project, made: Plan, again: bool = False) -> None:
+def _plan_instances(project: Project, made: Plan, again: Collection[str] = ()) -> None:
     for seat in made.seats:
         fitting = _fit(project, seat)
         made.actions += fitting
@@ -143,14 +144,14 @@ def _plan_instances(project: Project, made: Plan, again: bool = False) -> None:
         running = there and agentctl.locked(str(seat.directory))
         if not running:
             made.actions.append(Action(f"start the agent of {seat.peer}", partial(_start, seat)))
-        elif again or fitting or agents.strays(seat.directory):
+        elif seat.peer in again or fitting or agents.strays(seat.directory):
             made.actions.append(Action(f"start the agent of {seat.peer} again", partial(_start, seat, True)))
 
 
 def _create(project: Project, state: Path, settings: Json) -> str:
     root = roots.create(str(state), project.name, settings)
     excludes.hide(state)
-    record.note_project(project.common, project.sub, store_id=root.store_id)
+    record.note_project(project.common, project.sub, store_id=root.store_id, settings=settings)
     return ""
 
 

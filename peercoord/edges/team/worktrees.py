@@ -18,7 +18,7 @@ from peercoord.core.errors import PeercoordError, UsageError
 from peercoord.edges.team import bank, branches, excludes, git, include, making, record, setup, sparse, submodules
 from peercoord.edges.team.plan import Action, Plan, Seat
 from peercoord.edges.team.repository import discover, worktrees
-from peercoord.edges.team.seats import home, peer_name, seats
+from peercoord.edges.team.seats import MOST, home, peer_name, seats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from peercoord.edges.team.repository import Project, Worktree
 
 DEFAULT_COUNT = 3
-MOST = 99
 BANK = "memory-bank"
 PREFIX = "team/"
 
