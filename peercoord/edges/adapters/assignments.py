@@ -26,7 +26,7 @@ def write(connection: Connection, shape: Shape, claims: Sequence[tuple[object, J
         connection: A transaction that may write.
         shape: The table.
         claims: The id of each task as the table of tasks holds it, with one claim of it.
-        project: Which project's tasks they are, where the database tells projects apart.
+        project: What the column ``project`` says of these tasks, where the database tells projects apart.
     """
     if not claims:
         return
@@ -59,7 +59,7 @@ def _known(
     wanted = (c.id, c.task_id, c.epoch, c.instance_id, c.status, c.assigned_at, c.ended_at)
     where: list[ColumnElement[bool]] = [c.epoch.is_not(None)]
     if project is not None:
-        where.append(c.project == str(project))
+        where.append(c.project == project)
     if len(keys) <= _MOST:
         where.append(c.task_id.in_(list(keys)))
     rows = connection.execute(select(*wanted).where(*where)).all()
@@ -75,7 +75,7 @@ def _cells(key: object, claim: Json, project: object) -> Json:
         "epoch": claim["epoch"],
         "ended_at": claim["ended_at"],
     }
-    return cells if project is None else {**cells, "project": str(project)}
+    return cells if project is None else {**cells, "project": project}
 
 
 def _differs(row: tuple[Any, ...], claim: Json) -> bool:

@@ -46,6 +46,14 @@ class Address:
     def __init__(self, kind: str, path: Path | None, url: str, shown: str) -> None:
         self.kind, self.path, self.url, self.shown = kind, path, url, shown
 
+    @property
+    def word(self) -> str:
+        """How a shell is given it, in a command that people are told to type; never with its password."""
+        import shlex
+
+        where = self.shown if self.path is None else str(self.path)
+        return shlex.quote(where) if where.isprintable() else "PATH_OR_URL"
+
     @classmethod
     def read(cls, where: str, home: Path | None = None) -> Address:
         """Understand a path or URL.

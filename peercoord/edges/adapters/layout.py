@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Select, TableClause
+    from sqlalchemy import ColumnElement, Connection, Inspector, Select, TableClause
 
 PROJECT = ("project", "project_name", "project_key", "project_id", "project_path")
 OUTWARD = ("assigned_instance", "instance_progress", "coordination_data")
@@ -35,12 +35,18 @@ class Column:
 
 
 class Shape:
-    """One table: its real name, its columns by lower-case name, and the words that some of them may hold."""
+    """One table: its real name, its columns by lower-case name, the words that some of them may hold.
 
-    __slots__ = ("_clause", "allowed", "columns", "name")
+    Of a table that several projects may share, also the columns that hold no value twice.
+    """
 
-    def __init__(self, name: str, columns: dict[str, Column], allowed: dict[str, list[str]]) -> None:
+    __slots__ = ("_clause", "allowed", "columns", "name", "unique")
+
+    def __init__(
+        self, name: str, columns: dict[str, Column], allowed: dict[str, list[str]], unique: Iterable[str] = ()
+    ) -> None:
         self.name, self.columns, self.allowed = name, columns, allowed
+        self.unique = frozenset(unique)
         self._clause: TableClause | None = None
 
     def first(self, wanted: Iterable[str]) -> str | None:
@@ -56,13 +62,15 @@ class Shape:
             self._clause = table(self.name, *made)
         return self._clause
 
-    def select(self, connection: Connection, wanted: Sequence[str], *where: ColumnElement[bool]) -> Table:
-        """Read these columns of all rows for which the conditions hold."""
+    def select(
+        self, connection: Connection, wanted: Sequence[str], *where: ColumnElement[bool], distinct: bool = False
+    ) -> Table:
+        """Read these columns of all rows for which the conditions hold; ``distinct``: equal ones once."""
         from sqlalchemy import select
 
         clause = self.clause()
         query = select(*[clause.c[self.columns[name].name] for name in wanted]).where(*where)
-        return Table(list(wanted), _all(connection, query))
+        return Table(list(wanted), _all(connection, query.distinct() if distinct else query))
 
 
 def _all(connection: Connection, query: Select[Any]) -> Sequence[Any]:
@@ -97,11 +105,6 @@ class Layout:
         return bool(self.tasks.columns)
 
     @property
-    def adopted(self) -> bool:
-        """The columns of the mission are there."""
-        return all(name in self.tasks.columns for name in OUTWARD) and "instance_assignments" in self.shapes
-
-    @property
     def project(self) -> str:
         """The column, in lower case, that says which project a task belongs to; empty if there is none."""
         return self.tasks.first(PROJECT) or ""
@@ -118,6 +121,26 @@ class Layout:
         return None
 
     @property
+    def unique_ids(self) -> bool:
+        """No two rows of ``tasks`` have the same id, whatever their project: the database sees to it."""
+        return self.keys["id"] in self.tasks.unique
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns of ``tasks`` that are read."""
+        return [name for name in self.tasks.columns if name in _READ]
+
+    def beside(self) -> list[tuple[str, Shape, str | None]]:
+        """Give the tables that say something of tasks, each with its column that names the task, if it has one."""
+        kinds = ((taskmaster.EDGE_TABLES, taskmaster.EDGE_FROM), (taskmaster.STEP_TABLES, taskmaster.STEP_OF))
+        return [
+            (name, self.shapes[name], self.shapes[name].first(of))
+            for wanted, of in kinds
+            for name in wanted
+            if name in self.shapes
+        ]
+
+    @property
     def stands_alone(self) -> bool:
         """A task is one row of one table: nothing else has to be read to understand it."""
         others = (*taskmaster.EDGE_TABLES, *taskmaster.STEP_TABLES)
@@ -127,16 +150,6 @@ class Layout:
         """Give the column of ``tasks`` that goes by a meaning, as ``title``."""
         name = self.keys[key]
         return None if name is None else self.tasks.columns[name]
-
-    def read(self, connection: Connection, *where: ColumnElement[bool]) -> Tables:
-        """Read the tasks for which the conditions hold, and the tables beside them."""
-        wanted = [name for name in self.tasks.columns if name in _READ]
-        found = {taskmaster.TASKS: self.tasks.select(connection, wanted, *where)}
-        for name in (*taskmaster.EDGE_TABLES, *taskmaster.STEP_TABLES):
-            shape = self.shapes.get(name)
-            if shape is not None:
-                found[name] = shape.select(connection, list(shape.columns))
-        return Tables(found, list(self.shapes))
 
 
 def inspect(connection: Connection, where: str) -> Layout:
@@ -172,8 +185,21 @@ def _sqlite(connection: Connection) -> dict[str, Shape]:
                 column, type_.upper(), bool(not_null) and default is None and not automatic
             )
         allowed = {low: found for low, c in columns.items() if (found := _listed(c.name, text or ""))}
-        shapes[name.lower()] = Shape(name if kind == "table" else "", columns, allowed)
+        unique: set[str] = set()
+        if name.lower() == taskmaster.TASKS and any(project in columns for project in PROJECT):
+            unique = {alone[0][1].lower()} if len(alone) == 1 else set()
+            unique |= _sqlite_unique(connection, name)
+        shapes[name.lower()] = Shape(name if kind == "table" else "", columns, allowed, unique)
     return shapes
+
+
+def _sqlite_unique(connection: Connection, table: str) -> set[str]:
+    """Give the columns that have a unique index of their own over all rows."""
+    query = (
+        "SELECT min(c.name) FROM pragma_index_list(?) AS i JOIN pragma_index_info(i.name) AS c"
+        ' WHERE i."unique" AND NOT i.partial GROUP BY i.name HAVING count(*) = 1'
+    )
+    return {name.lower() for (name,) in connection.exec_driver_sql(query, (table,)).all() if name}
 
 
 def _listed(column: str, text: str) -> list[str]:
@@ -203,5 +229,17 @@ def _postgres(connection: Connection) -> dict[str, Shape]:
             for low, column in columns.items():
                 if re.match(rf"\W*{re.escape(column.name)}\W", text) and "ARRAY[" in text:
                     allowed.setdefault(low, [word.replace("''", "'") for word in _LITERAL.findall(text)])
-        shapes[name.lower()] = Shape(name if name in look.get_table_names() else "", columns, allowed)
+        shared = name.lower() == taskmaster.TASKS and any(project in columns for project in PROJECT)
+        unique = _postgres_unique(look, name) if shared else set()
+        shapes[name.lower()] = Shape(name if name in look.get_table_names() else "", columns, allowed, unique)
     return shapes
+
+
+def _postgres_unique(look: Inspector, table: str) -> set[str]:
+    """Give the columns that are a key, or have a unique index, of their own over all rows."""
+    keys: list[Any] = [look.get_pk_constraint(table)["constrained_columns"]]
+    keys += [found["column_names"] for found in look.get_unique_constraints(table)]
+    for index in look.get_indexes(table):
+        if index["unique"] and not index.get("dialect_options", {}).get("postgresql_where"):
+            keys.append(index["column_names"])
+    return {key[0].lower() for key in keys if len(key) == 1 and key[0]}

@@ -61,6 +61,9 @@ _REMEMBER = (
 _MOST = 400  # ids in one statement
 
 
+TABLES = ("peercoord_store", "peercoord_sync", "peercoord_base")
+
+
 class Ledger:
     """The memory of one coordination directory in one database.
 
@@ -68,16 +71,24 @@ class Ledger:
         store_id: Which coordination directory.
         project: Its project's name, for people.
         shown: The database's name in messages.
+        word: Its name in a command.
     """
 
-    def __init__(self, store_id: str, project: str, shown: str) -> None:
-        self.store_id, self.project, self.shown = store_id, project, shown
+    def __init__(self, store_id: str, project: str, shown: str, word: str) -> None:
+        self.store_id, self.project, self.shown, self.word = store_id, project, shown, word
 
     def exists(self, connection: Connection) -> bool:
         """Tell whether the tables are there."""
         from sqlalchemy import inspect
 
         return inspect(connection).has_table("peercoord_store")
+
+    def missing(self, connection: Connection) -> list[str]:
+        """Give those of its tables that are yet to be made."""
+        from sqlalchemy import inspect
+
+        look = inspect(connection)
+        return [name for name in TABLES if not look.has_table(name)]
 
     def make(self, connection: Connection) -> None:
         """Make the tables, where they are missing."""
@@ -136,7 +147,8 @@ class Ledger:
             store, project = others[0]
             raise UsageError(
                 f"{self.shown} is kept in step with another team: project {ids.shown(project)}, store {store}",
-                hint="name another database, or if that team is no more: peercoord sync --database … --take-over",
+                hint="name another database, or if that team is no more: "
+                f"peercoord sync --database {self.word} --take-over",
                 code="other-store",
             )
 

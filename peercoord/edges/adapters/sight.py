@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peercoord.edges.adapters.imported import Row
-    from peercoord.edges.adapters.layout import Layout
+    from peercoord.edges.adapters.sharing import Part
     from peercoord.edges.adapters.sqlite_tables import Tables
 
     Json = dict[str, Any]
@@ -35,7 +35,7 @@ class RowSight:
     """What a database holds.
 
     Args:
-        layout: How it keeps tasks.
+        part: Which rows of it are looked at.
         tables: What was read of it.
         term: The highest term under which it was written.
         agreed: What was agreed on, by task.
@@ -46,7 +46,7 @@ class RowSight:
 
     def __init__(
         self,
-        layout: Layout,
+        part: Part,
         tables: Tables,
         term: int,
         agreed: Mapping[str, tuple[str, str]],
@@ -54,7 +54,8 @@ class RowSight:
         origin: Origin,
         memo: dict[str, tuple[str, Json | None]],
     ) -> None:
-        self.layout, self.tables, self.origin, self.memo = layout, tables, origin, memo
+        self.part, self.layout = part, part.layout
+        self.tables, self.origin, self.memo = tables, origin, memo
         self.term, self.agreed = term, agreed
         self.overtaken: set[str] = set()
         self._bases = bases
@@ -187,7 +188,7 @@ class RowSight:
     def refused(self) -> Sequence[tuple[str, str]]:
         """Say what could not be a task, and why."""
         twice = [(f"task {ids.shown(t)}", "two rows have its id; both are left alone") for t in self._twice()]
-        return [*self._all().refused, *twice]
+        return [*self._all().refused, *twice, *self.part.nameless]
 
     def _twice(self) -> Iterable[str]:
         return (task for task, digest in self.digests.items() if digest == TWICE)

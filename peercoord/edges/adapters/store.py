@@ -11,15 +11,15 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any
 
-from peercoord.core import ids, sync
-from peercoord.core.errors import LostError, UsageError
+from peercoord.core import sync
+from peercoord.core.errors import LostError
 from peercoord.edges.adapters import assignments, migration, taskmaster, words
 from peercoord.edges.adapters import layout as layouts
 from peercoord.edges.adapters.engine import Address, Database
 from peercoord.edges.adapters.imported import Origin
 from peercoord.edges.adapters.ledger import Ledger
+from peercoord.edges.adapters.sharing import part_of
 from peercoord.edges.adapters.sight import RowSight
-from peercoord.edges.adapters.sqlite_tables import Table, Tables
 from peercoord.edges.adapters.vocabulary import Vocabulary, state_of
 from peercoord.edges.adapters.writing import Writer
 
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from peercoord.edges.adapters.layout import Layout
+    from peercoord.edges.adapters.sharing import Part
+    from peercoord.edges.adapters.sqlite_tables import Table
     from peercoord.roles.database import Entry, Sight
 
     Json = dict[str, Any]
@@ -74,7 +76,7 @@ class DatabaseStore:
         take_over: bool = False,
     ) -> None:
         self.database, self.team, self.now, self.tasks, self.take_over = database, team, now, tasks, take_over
-        self.ledger = Ledger(team.store_id, team.project, database.address.shown)
+        self.ledger = Ledger(team.store_id, team.project, database.address.shown, database.address.word)
         self.backup = ""
         self._memo: dict[str, tuple[str, Json | None]] = {}
 
@@ -130,60 +132,15 @@ class DatabaseStore:
         bases: Callable[[Sequence[str], Agreed], tuple[Mapping[str, Json], set[str]]],
     ) -> RowSight:
         layout = layouts.inspect(connection, self.name)
+        part = self._part(connection, layout)
         agreed = self.ledger.agreed(connection, PLACE)
-        if not agreed and not layout.project and not self.take_over:
+        if not agreed and part.project is None and not self.take_over:
             self.ledger.refuse_others(connection)
-        tables = self._read(connection, layout)
-        term = self.ledger.term(connection)
-        return RowSight(layout, tables, term, agreed, lambda tasks: bases(tasks, agreed), self.origin, self._memo)
+        tables, term = part.read(connection), self.ledger.term(connection)
+        return RowSight(part, tables, term, agreed, lambda tasks: bases(tasks, agreed), self.origin, self._memo)
 
-    def _read(self, connection: Connection, layout: Layout) -> Tables:
-        if not layout.has_tasks:
-            return Tables({taskmaster.TASKS: Table([], [])}, list(layout.shapes))
-        return layout.read(connection, *self._where(connection, layout))
-
-    # -- whose rows ------------------------------------------------------------------------------------------
-
-    def _where(self, connection: Connection, layout: Layout) -> list[ColumnElement[bool]]:
-        project = self._project(connection, layout)
-        if project is None:
-            return []
-        clause = layout.tasks.clause()
-        return [clause.c[layout.tasks.columns[layout.project].name] == project]
-
-    def _project(self, connection: Connection, layout: Layout) -> object:
-        """Give what the project column says of our tasks; ``None`` if the database does not tell projects apart."""
-        if not layout.project:
-            return None
-        used = [row[0] for row in layout.tasks.select(connection, [layout.project]).tuples]
-        there = {value for value in used if value not in (None, "")}
-        ours = [self.team.key] if self.team.key else [self.team.project, str(self.team.home)]
-        listed = self._listed(connection, layout)
-        for wanted in ours:
-            for value in [*there, *listed]:
-                if wanted in (str(value), listed.get(value)):
-                    return value
-        if self.team.key and not listed:
-            return self.team.key
-        if listed or (there and not self.team.key):
-            shown = ", ".join(ids.shown(listed.get(value, value)) for value in sorted(there or listed, key=str)[:9])
-            raise UsageError(
-                f"{self.name} tells projects apart by its column '{layout.project}', and none is "
-                f"{ids.shown(ours[0])}; those there are: {shown}",
-                hint="say which one is meant: peercoord sync --project NAME",
-                code="no-project-row",
-            )
-        return None if used else self.team.project
-
-    def _listed(self, connection: Connection, layout: Layout) -> dict[object, str]:
-        """Give the projects of a table of their own, where the column holds their numbers: number and name."""
-        shape = layout.shapes.get("projects")
-        if shape is None or layout.project != "project_id":
-            return {}
-        key, name = shape.first(("id", "project_id")), shape.first(("name", "title", "slug", "path"))
-        if key is None or name is None:
-            return {}
-        return {row[0]: str(row[1]) for row in shape.select(connection, [key, name]).tuples}
+    def _part(self, connection: Connection, layout: Layout) -> Part:
+        return part_of(connection, layout, self.team, self.database.address)
 
     # -- changing --------------------------------------------------------------------------------------------
 
@@ -220,10 +177,9 @@ class DatabaseStore:
         self.prepare(connection, term)
         found = self._sight(connection, lambda tasks, _: (self.ledger.bases(connection, PLACE, tasks), set()))
         entries = work(found)
-        project = self._project(connection, found.layout)
-        writer = Writer(connection, found, project, self.now())
+        writer = Writer(connection, found, self.now())
         held = writer.write(entries)
-        self._assign(connection, found.layout, writer, [e for e in entries if e.task in held], project)
+        self._assign(connection, writer, [e for e in entries if e.task in held])
         wrote = any(entry.outgoing for entry in entries)
         digests = found.digests if not wrote else self._sight(connection, lambda *_: ({}, set())).digests
         Agreements(self.ledger, connection, PLACE).remember(entries, held, digests, writer.refused)
@@ -266,47 +222,87 @@ class DatabaseStore:
             UsageError: It is another team's.
         """
         layout = layouts.inspect(connection, self.name)
-        known = self.ledger.exists(connection)
-        if not (known and layout.has_tasks and layout.adopted):
+        part = self._part(connection, layout)
+        if not self._is_adopted(connection, layout):
             self.backup = migration.adopt(self.database, connection, layout, self.tasks())
             self.ledger.make(connection)
-        if not layout.project and self.ledger.term(connection) < 0:
+        if part.project is None and self.ledger.term(connection) < 0:
             if self.take_over:
                 self.ledger.forget(connection, [store for store, _ in self.ledger.others(connection)])
             self.ledger.refuse_others(connection)
         self.ledger.fence(connection, term, self.now())
 
-    def _assign(
-        self, connection: Connection, layout: Layout, writer: Writer, entries: Sequence[Entry], project: object
-    ) -> None:
-        shape = layout.shapes["instance_assignments"]
+    def _is_adopted(self, connection: Connection, layout: Layout) -> bool:
+        return self.ledger.exists(connection) and not migration.missing(layout) and not migration.lacking(layout)
+
+    def _assign(self, connection: Connection, writer: Writer, entries: Sequence[Entry]) -> None:
+        part = writer.part
+        shape = part.layout.shapes[migration.ASSIGNMENTS]
         claims = [(writer.key(entry.task), claim) for entry in entries for claim in entry.ours.get("claims", ())]
-        assignments.write(connection, shape, claims, project if "project" in shape.columns else None)
+        whose = None if part.project is None else part.value(shape.columns["project"])
+        assignments.write(connection, shape, claims, whose)
 
     # -- explaining ------------------------------------------------------------------------------------------
+
+    def adoption(self) -> Json | None:
+        """Say what comes before the first change: the backup, and what is added; ``None`` if that is done."""
+        with self.database.reading() as connection:
+            layout = layouts.inspect(connection, self.name)
+            if self._is_adopted(connection, layout):
+                return None
+            return {
+                "backup": migration.backup_to(self.database, connection, layout) or None,
+                "tables": [*migration.missing(layout), *self.ledger.missing(connection)],
+                "columns": [
+                    {"table": shape.name, "column": name}
+                    for shape, columns in migration.lacking(layout)
+                    for name in columns
+                ],
+            }
 
     def explain(self) -> Json:
         """Say which column means what, and which words are taken for which state and written for it."""
         with self.database.reading() as connection:
             layout = layouts.inspect(connection, self.name)
-            tables = self._read(connection, layout)
-            project = self._project(connection, layout)
+            part = self._part(connection, layout)
+            tables = part.read(connection)
         columns = {key: column.name for key in layout.keys if (column := layout.column(key))}
         table = tables.found[taskmaster.TASKS]
         status, priority = (_words(table, layout.keys[key]) for key in ("status", "priority"))
         allowed = layout.tasks.allowed.get(layout.keys["status"] or "", None)
         writes = Vocabulary(status, allowed)
+        project = None if part.project is None else {"column": layout.project, "value": str(part.project)}
         return {
             "database": self.name,
             "columns": columns,
             "dependencies": layout.edges[0].name if layout.edges else columns.get("needs"),
-            "project": None if project is None else {"column": layout.project, "value": str(project)},
+            "tables": _beside(part),
+            "project": project,
             "status_words": {word: state_of(word) for word in _distinct(status)},
             "written_words": {state: writes.status(state) for state in sync.STATES},
             "priority_words": {
                 str(word): words.priority(word) or "medium" for word in sorted(set(map(str, filter(None, priority))))
             },
         }
+
+
+def _beside(part: Part) -> list[Json]:
+    """Say what the tables beside ``tasks`` hold, and by which columns."""
+    told = []
+    for name, shape, of in part.layout.beside():
+        edge = name in taskmaster.EDGE_TABLES
+        on = shape.first(taskmaster.EDGE_TO) if edge else None
+        whose = part.column(shape)
+        told.append(
+            {
+                "table": shape.name,
+                "holds": "dependencies" if edge else "steps",
+                "task": shape.columns[of].name if of else None,
+                **({"on": shape.columns[on].name if on else None} if edge else {}),
+                "project": whose.name if whose else None,
+            }
+        )
+    return told
 
 
 def _distinct(found: Sequence[object]) -> list[str]:

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Executable
+    from sqlalchemy import Connection, Executable
 
     from peercoord.edges.adapters.layout import Column, Shape
     from peercoord.edges.adapters.sight import RowSight
@@ -36,13 +36,12 @@ class Writer:
     Args:
         connection: The transaction.
         sight: What the database held as it began.
-        project: The value of the project column, where there is one.
         now: The time, RFC 3339, for columns that need one.
     """
 
-    def __init__(self, connection: Connection, sight: RowSight, project: object, now: str) -> None:
-        self.connection, self.sight, self.project, self.now = connection, sight, project, now
-        self.layout = sight.layout
+    def __init__(self, connection: Connection, sight: RowSight, now: str) -> None:
+        self.connection, self.sight, self.now = connection, sight, now
+        self.part, self.layout = sight.part, sight.layout
         self.shape = sight.layout.tasks
         self.table = self.shape.clause()
         self.status = self._vocabulary("status")
@@ -78,9 +77,9 @@ class Writer:
         for columns, rows in updates.items():
             self._each(rows, partial(self._update, columns))
         self._each(inserts, self._insert)
-        for entry in entries:
+        for entry in entries if not self.layout.stands_alone else ():
             if entry.task not in self.refused:
-                self._beside(entry)
+                self._each([(entry.task, {})], partial(self._beside, entry))
         return {task: values for task, values in held.items() if task not in self.refused}
 
     def key(self, task: str) -> object:
@@ -103,8 +102,7 @@ class Writer:
             self.refused[entry.task] = f"its id {ids.shown(entry.task)} does not fit into a column of whole numbers"
             return
         cells = {self.layout.keys["id"] or "id": key, **cells}
-        if self.project is not None:
-            cells[self.layout.project] = self.project
+        cells |= {name.lower(): value for name, value in self.part.cells(self.shape).items()}
         for name, column in self.shape.columns.items():
             if column.needed and cells.get(name) is None:
                 cells[name] = self._filler(column)
@@ -239,7 +237,7 @@ class Writer:
                 _tick(listed[step.at], _full_id(step.step, entry.task) in done)
         cells[name] = json.dumps(listed, ensure_ascii=False) if isinstance(kept, (str, bytes)) else listed
 
-    def _beside(self, entry: Entry) -> None:
+    def _beside(self, entry: Entry, _: object) -> None:
         """Write what stands in other rows and tables: steps, and what depends on what."""
         if isinstance(entry.outgoing.get("steps_done"), list) and not entry.new:
             self._tick_rows(entry)
@@ -266,12 +264,10 @@ class Writer:
         if own is None or not (status or finished):
             return
         word = self.status.status(sync.DONE if done else sync.OPEN, now) if status else done
-        where: list[ColumnElement[bool]] = [table.c[shape.columns[own].name] == key]
+        where = [*self.part.where(shape), table.c[shape.columns[own].name] == key]
         above = shape.first(taskmaster.STEP_OF)
         if of is not None and above:
             where.append(table.c[shape.columns[above].name] == of)
-        if self.project is not None and shape is self.shape:
-            where.append(table.c[shape.columns[self.layout.project].name] == self.project)
         column = shape.columns[status or finished or ""].name
         self.connection.execute(table.update().where(*where).values({column: word}))
 
@@ -279,16 +275,17 @@ class Writer:
         shape, start, end, kind = edges
         table, key = shape.clause(), self.key(entry.task)
         c = {name: table.c[column.name] for name, column in shape.columns.items()}
-        old = self.connection.execute(table.select().where(c[start] == key)).mappings().all()
+        ours = [*self.part.where(shape), c[start] == key]
+        old = self.connection.execute(table.select().where(*ours)).mappings().all()
         blocking = [row for row in old if not kind or words.one_line(row[c[kind]]).lower() not in taskmaster.NO_BLOCK]
         there = {words.identifier(row[c[end]]): row[c[end]] for row in blocking}
         for need, value in there.items():
             if need not in entry.outgoing["dependencies"]:
-                self.connection.execute(table.delete().where(c[start] == key, c[end] == value))
+                self.connection.execute(table.delete().where(*ours, c[end] == value))
         new = [need for need in entry.outgoing["dependencies"] if need not in there]
         if new:
-            rows = [{c[start].name: key, c[end].name: self.key(need)} for need in new]
-            self.connection.execute(table.insert(), rows)
+            cells = {**self.part.cells(shape), c[start].name: key}
+            self.connection.execute(table.insert(), [{**cells, c[end].name: self.key(need)} for need in new])
 
     # -- statements ------------------------------------------------------------------------------------------
 
@@ -320,19 +317,13 @@ class Writer:
         from sqlalchemy import bindparam
 
         key = self.shape.columns[self.layout.keys["id"] or "id"].name
-        where = [self.table.c[key] == bindparam("b_key")]
-        if self.project is not None:
-            where.append(self.table.c[self.shape.columns[self.layout.project].name] == bindparam("b_project"))
+        where = [*self.part.where(self.shape), self.table.c[key] == bindparam("b_key")]
         values: Json = {self.shape.columns[name].name: bindparam(f"b{at}") for at, name in enumerate(columns)}
         statement: Executable = self.table.update().where(*where).values(values)
         self.connection.execute(
             statement,
             [
-                {
-                    "b_key": self.key(task),
-                    **({"b_project": self.project} if self.project is not None else {}),
-                    **{f"b{at}": cells[name] for at, name in enumerate(columns)},
-                }
+                {"b_key": self.key(task), **{f"b{at}": cells[name] for at, name in enumerate(columns)}}
                 for task, cells in rows
             ],
         )

@@ -1,0 +1,181 @@
+"""Which rows of a database are one project's, where several projects share it.
+
+Their ids all begin at 1, so a row of a table beside ``tasks`` names a task of ours only if it says so: by a project
+column of its own; or, without one, because no two projects can have the same id, or no other project is there.
+
+Promise: in no table a row of another project is read as ours, changed or deleted; a row that is added says whose it
+is. A database in which a table's rows cannot be told apart is refused, whole and by that table's name: tasks without
+their edges would be done in the wrong order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peercoord.core import ids
+from peercoord.core.errors import UsageError
+from peercoord.edges.adapters import taskmaster, words
+from peercoord.edges.adapters.layout import PROJECT
+from peercoord.edges.adapters.sqlite_tables import Table, Tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from peercoord.edges.adapters.engine import Address
+    from peercoord.edges.adapters.layout import Column, Layout, Shape
+    from peercoord.edges.adapters.store import Team
+
+    Json = dict[str, Any]
+
+_NAMES = ("project", "project_name", "project_key")  # columns of these names hold the same
+_MOST = 9  # projects in one message
+
+
+class Part:
+    """The rows of one project.
+
+    Attributes:
+        layout: How the database keeps tasks.
+        project: What the project column of ``tasks`` says of ours; ``None`` if it does not tell projects apart.
+        alone: No other project is there at this moment.
+        nameless: Tables beside ``tasks`` with rows that name no project, and why those are left out.
+    """
+
+    def __init__(self, layout: Layout, project: object = None, *, alone: bool = True) -> None:
+        self.layout, self.project, self.alone = layout, project, alone
+        self.nameless: list[tuple[str, str]] = []
+
+    def column(self, shape: Shape) -> Column | None:
+        """Give the column by which a table tells projects apart, in the way in which ``tasks`` does."""
+        own = self.layout.project
+        if self.project is None:
+            return None
+        alike = (own, *_NAMES) if own in _NAMES else (own,)
+        name = shape.first(alike)
+        return None if name is None else shape.columns[name]
+
+    def value(self, column: Column) -> object:
+        """Give what a project column holds of ours."""
+        return str(self.project) if "CHAR" in column.kind or "TEXT" in column.kind else self.project
+
+    def where(self, shape: Shape) -> list[ColumnElement[bool]]:
+        """Give the conditions under which a row of a table is ours, as far as the table itself says it."""
+        column = self.column(shape)
+        return [] if column is None else [shape.clause().c[column.name] == self.value(column)]
+
+    def cells(self, shape: Shape) -> Json:
+        """Give what a new row of a table needs in order to be ours, by real column name."""
+        column = self.column(shape)
+        return {} if column is None else {column.name: self.value(column)}
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def read(self, connection: Connection) -> Tables:
+        """Read our tasks, and what the tables beside them say of these."""
+        tasks, found = self.layout.tasks, {}
+        if not self.layout.has_tasks:
+            return Tables({taskmaster.TASKS: Table([], [])}, list(self.layout.shapes))
+        found[taskmaster.TASKS] = tasks.select(connection, self.layout.wanted, *self.where(tasks))
+        for name, shape, of in self.layout.beside():
+            table = shape.select(connection, list(shape.columns), *self.where(shape))
+            if self.project is not None and of and self.column(shape) is None:
+                table = self._of_tasks(table, of, found[taskmaster.TASKS])
+            found[name] = table
+        self.nameless = list(self._nameless(connection))
+        return Tables(found, list(self.layout.shapes))
+
+    def _of_tasks(self, table: Table, of: str, tasks: Table) -> Table:
+        """Give the rows of a table that name one of our tasks."""
+        key, at = tasks.columns.index(self.layout.keys["id"] or "id"), table.columns.index(of)
+        ours = {words.identifier(row[key]) for row in tasks.tuples}
+        return Table(table.columns, [row for row in table.tuples if words.identifier(row[at]) in ours])
+
+    def _nameless(self, connection: Connection) -> Iterator[tuple[str, str]]:
+        for name, shape, of in self.layout.beside():
+            column = self.column(shape)
+            if column is None or not of:
+                continue
+            none = shape.clause().c[column.name].is_(None)
+            rows = len(shape.select(connection, [of], none).tuples)
+            if rows:
+                yield f"table {ids.shown(name)}", f"rows that name no project are nobody's; there are {rows}"
+
+    # -- refusing --------------------------------------------------------------------------------------------
+
+    def require(self, address: Address) -> None:
+        """Refuse a database that has a table whose rows may be any project's.
+
+        Raises:
+            UsageError: It has; the message names the table.
+        """
+        if self.project is None:
+            return
+        for name, shape, of in self.layout.beside():
+            if not of or self.column(shape):
+                continue
+            other = shape.first(PROJECT)
+            if other:
+                why = f"says whose a row is by '{other}', and '{taskmaster.TASKS}' by '{self.layout.project}'"
+            elif not self.alone and not self.layout.unique_ids:
+                why = f"does not say whose a row is, and other projects in '{taskmaster.TASKS}' have the same ids"
+            else:
+                continue
+            raise UsageError(
+                f"{address.shown} keeps several projects, but its table {ids.shown(name)} {why}",
+                hint=f"give it a column '{self.layout.project}' and fill that, "
+                "or take a database for this project alone: peercoord sync --database PATH_OR_URL",
+                code="no-project-column",
+            )
+
+
+def part_of(connection: Connection, layout: Layout, team: Team, address: Address) -> Part:
+    """Find out which rows are a team's.
+
+    Raises:
+        UsageError: It cannot be told: the project is not known there, or a table does not tell projects apart.
+    """
+    if not layout.project:
+        return Part(layout)
+    used = {row[0] for row in layout.tasks.select(connection, [layout.project], distinct=True).tuples}
+    there = {value for value in used if value not in (None, "")}
+    project = _project(connection, layout, team, address, used, there)
+    part = Part(layout, project, alone=not there - {project})
+    part.require(address)
+    return part
+
+
+def _project(
+    connection: Connection, layout: Layout, team: Team, address: Address, used: set[object], there: set[object]
+) -> object:
+    """Give what the project column says of a team's tasks; ``None`` if it says nothing of any."""
+    listed = _listed(connection, layout)
+    ours = [team.key] if team.key else [team.project, str(team.home)]
+    for wanted in ours:
+        for value in [*there, *listed]:
+            if wanted in (str(value), listed.get(value)):
+                return value
+    if team.key and not listed:
+        return team.key
+    if listed or (there and not team.key):
+        known = sorted(there or listed, key=str)[:_MOST]
+        raise UsageError(
+            f"{address.shown} tells projects apart by its column '{layout.project}', and none is "
+            f"{ids.shown(ours[0])}; those there are: {', '.join(ids.shown(listed.get(v, v)) for v in known)}",
+            hint=f"say which one is meant: peercoord sync --database {address.word} --project NAME",
+            code="no-project-row",
+        )
+    return None if used else team.project
+
+
+def _listed(connection: Connection, layout: Layout) -> dict[object, str]:
+    """Give the projects of a table of their own, where the column holds their numbers: number and name."""
+    shape = layout.shapes.get("projects")
+    if shape is None or layout.project != "project_id":
+        return {}
+    key, name = shape.first(("id", "project_id")), shape.first(("name", "title", "slug", "path"))
+    if key is None or name is None:
+        return {}
+    return {row[0]: str(row[1]) for row in shape.select(connection, [key, name]).tuples}
