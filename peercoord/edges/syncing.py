@@ -70,6 +70,11 @@ class Choice:
     def __bool__(self) -> bool:
         return bool(self.database) and self.database != NONE
 
+    def choose(self, database: str) -> None:
+        """Choose a database; what another one calls the project says nothing of this one."""
+        if database != self.database:
+            self.database, self.key = database, ""
+
     def facts(self) -> Json:
         """Give it as ``protocol.json`` holds it; ``None`` for what is not to stand there."""
         file = {"path": self.tasks_file, **({"tag": self.tag} if self.tag else {})} if self.tasks_file else None

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -121,17 +122,150 @@ def test_a_dry_run_before_there_is_a_database_makes_none(project: Project) -> No
     assert "database" not in chosen(project)
 
 
+def snapshot(*roots: Path) -> dict[str, object]:
+    """Give every file below these directories, with its bytes."""
+    return {str(path): path.read_bytes() for root in roots for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+SIDE = """CREATE TABLE task_dependencies (project TEXT, task_id INTEGER, depends_on INTEGER);
+    CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT);"""
+
+
+@pytest.mark.parametrize("flags", [["--explain"], ["--dry-run"], ["--dry-run", "--explain"]])
+@pytest.mark.parametrize(
+    "choice", [["--project", "p"], ["--tag", "t", "--tasks-file", "tasks.json"], ["--take-over"], []]
+)
+def test_a_look_changes_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], choice: list[str]
+) -> None:
+    folder = tmp_path / "list"
+    path = database(folder / "shared.db", (1, "One", "todo"), (2, "Two", "doing"))
+    (folder / "tasks.json").write_text('{"t": {"tasks": []}}')
+    monkeypatch.chdir(folder)
+    project("task", "add", "Here", "--id", "9")
+    before = snapshot(folder, project.state, project.main / ".git")
+    answer = project.data("sync", "--database", str(path), *choice, *flags)
+    assert answer["dry_run"] is True
+    assert ("explain" in answer) == ("--explain" in flags)
+    assert project("sync", "--database", "none", *flags)[0] == 0
+    assert snapshot(folder, project.state, project.main / ".git") == before
+
+
 def test_what_means_what_is_explained(project: Project, tmp_path: Path) -> None:
     path = database(tmp_path / "shared.db", (1, "One", "todo"), (2, "Two", "doing"))
-    code, out, _ = project("sync", "--database", str(path), "--explain")
-    lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert code == 0
-    assert "todo open" in lines
-    assert "held doing" in lines
-    assert "needs dependencies" in lines
-    assert "title theirs" in lines
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SIDE)
+    for adopted in (False, True):
+        code, out, _ = project("sync", "--database", str(path), "--explain")
+        lines = [" ".join(line.split()) for line in out.splitlines()]
+        assert code == 0
+        assert "todo open" in lines
+        assert "held doing" in lines
+        assert "needs dependencies" in lines
+        assert "title theirs" in lines
+        assert "dependencies table task_dependencies: task_id depends on depends_on" in lines
+        assert "steps table subtasks: of task_id" in lines
+        assert lines[-1] == "nothing was changed (--explain)"
+        assert ("a column is added tasks.assigned_instance" in lines) == (not adopted)
+        assert project("sync", "--database", str(path))[0] == 0
     data = project.data("sync", "--explain")
     assert data["explain"]["wins"]["assigned_instance"] == "ours"
+    assert data["explain"]["tables"] == [
+        {"table": "task_dependencies", "holds": "dependencies", "task": "task_id", "on": "depends_on", "project": None},
+        {"table": "subtasks", "holds": "steps", "task": "task_id", "project": None},
+    ]
+
+
+def test_a_table_by_project_is_explained_with_that(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            SIDE.replace("(id INTEGER, task_id", "(id INTEGER, project TEXT, of")
+            + "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, project TEXT);"
+            + "INSERT INTO tasks VALUES (1, 'A', 'proj');"
+        )
+    _, out, _ = project("sync", "--database", str(path), "--explain")
+    assert "table task_dependencies: task_id depends on depends_on, project in project" in out
+    assert "table subtasks, which is not understood" in out
+
+
+def test_a_dry_run_says_what_comes_before_the_first_change(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path / "shared.db", (1, "One", "pending"))
+    project("task", "import", str(path))
+    code, out, _ = project("sync", "--database", str(path), "--dry-run")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert lines[0] == f"in step with '{path}': no row and no task changes"
+    assert f"it is copied to {path}.before-peercoord" in lines
+    assert "a table is added instance_assignments" in lines
+    assert "a column is added tasks.coordination_data" in lines
+    adoption = project.data("sync", "--database", str(path), "--dry-run")["adoption"]
+    before = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    columns = {name for (name,) in rows(path, "SELECT name FROM pragma_table_info('tasks')")}
+    assert project("sync", "--database", str(path))[0] == 0
+    assert Path(adoption["backup"]).is_file()
+    after = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert set(adoption["tables"]) == after - before
+    now = {name for (name,) in rows(path, "SELECT name FROM pragma_table_info('tasks')")}
+    assert {(c["table"], c["column"]) for c in adoption["columns"]} == {("tasks", name) for name in now - columns}
+    assert "adoption" not in project.data("sync", "--dry-run")
+    assert "nothing to do" in project("sync", "--dry-run")[1]
+
+
+def test_a_database_without_the_table_says_that_it_is_added(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    adoption = project.data("sync", "--database", str(path), "--dry-run")["adoption"]
+    own = ["peercoord_store", "peercoord_sync", "peercoord_base"]
+    assert adoption == {"backup": None, "tables": ["tasks", "instance_assignments", *own], "columns": []}
+    assert path.read_bytes() == b""
+
+
+# -- a database of several projects ------------------------------------------------------------------------------
+
+
+def several(path: Path) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
+               INSERT INTO tasks VALUES (1, 'alpha', 'First', 'pending'), (1, 'beta', 'Theirs', 'pending');"""
+        )
+    return path
+
+
+def typed(hint: str, command: str) -> list[str]:
+    """Give the words of the command that a hint names, as a shell would."""
+    return shlex.split(hint[hint.index(command) :])
+
+
+def test_a_project_that_is_not_known_is_asked_for_with_the_whole_command(project: Project, tmp_path: Path) -> None:
+    path = several(tmp_path / "several projects' é.db")
+    answer = project.data("sync", "--database", str(path))
+    assert answer["code"] == "no-project-row"
+    assert typed(answer["hint"], "peercoord sync") == [
+        "peercoord",
+        "sync",
+        "--database",
+        str(path),
+        "--project",
+        "NAME",
+    ]
+    assert "database" not in chosen(project)
+    words = [word.replace("NAME", "alpha") for word in typed(answer["hint"], "peercoord sync")[1:]]
+    assert project(*words)[0] == 0
+    assert (chosen(project)["database"], chosen(project)["database_project"]) == (str(path), "alpha")
+    assert project.data("task", "show", "1")["definition"]["title"] == "First"
+
+
+def test_a_projects_name_belongs_to_a_database(project: Project, tmp_path: Path) -> None:
+    answer = project.data("sync", "--project", "alpha")
+    assert (answer["exit"], "peercoord sync --database" in answer["hint"]) == (2, True)
+    assert "database_project" not in chosen(project)
+    assert not (project.main / ".git" / "peercoord" / "taskmaster.db").exists()
+    project("sync", "--database", str(several(tmp_path / "a.db")), "--project", "alpha")
+    other = database(tmp_path / "b.db")
+    assert project("sync", "--database", str(other))[0] == 0
+    assert "database_project" not in chosen(project), "the other one calls it something else, or nothing"
 
 
 def test_a_task_that_is_two_tasks_is_shown_with_what_to_do(project: Project, tmp_path: Path) -> None:

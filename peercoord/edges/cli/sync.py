@@ -47,7 +47,7 @@ class Wish:
 
 @click.command(name="sync")
 @click.option("--dry-run", is_flag=True, help="Show what would change, row by row, and change nothing.")
-@click.option("--explain", is_flag=True, help="Show which columns and words mean what, and who wins.")
+@click.option("--explain", is_flag=True, help="Show which columns and words mean what, and who wins; change nothing.")
 @click.option("--database", default="", metavar="PATH_OR_URL", help="The database from now on; 'none' for none.")
 @click.option("--project", default="", metavar="NAME", help="What a database of several projects calls this one.")
 @click.option("--tasks-file", default="", metavar="PATH", help="A tasks.json to keep in step too, from now on.")
@@ -72,48 +72,81 @@ def sync_(
     "done" by hand come in; status, holder, progress and results go out.
     """
     root = open_root(call.place.coordination, call.place.store_id)
-    wish = Wish(**wished)  # type: ignore[arg-type]
+    wish, looks = Wish(**wished), dry_run or explain  # type: ignore[arg-type]
     notes: list[str] = []
     choice = _choice(root, wish, notes)
     if wish.database == syncing.NONE:
-        _remember(root, choice)
-        return Reply({"database": None}, ["no database is kept in step any more"])
+        return _none(root, choice, looks)
     url = wish.database if "://" in wish.database else ""
     lists = syncing.Lists(
         root, call.place.instance or "person", choice, url=url, take_over=wish.take_over, restore=wish.restore
     )
-    data: Json = {"dry_run": dry_run, "database": lists.database.name, "changed": False}
-    if dry_run:
-        _require_there(lists)
-        found = lists.plan(every=explain)
-    else:
-        _make(lists, named=bool(wish.database) or not syncing.Choice.of(root.protocol))
-        found = syncing.run(lists, term)
-        if wish.chooses or not syncing.Choice.of(root.protocol):
-            _remember(root, choice)
-        data["changed"] = any(meeting.changes for _, outcome in found for meeting in outcome.meetings)
-    told = {name: _told(name, outcome) for name, outcome in found}
-    data["lists"] = [{"name": name, **_as_json(outcome)} for name, outcome in found]
-    lines = [line for some in told.values() for line in some]
+    if looks:
+        return _look(lists, dry_run=dry_run, explain=explain)
+    _make(lists, named=bool(wish.database) or not syncing.Choice.of(root.protocol))
+    found = syncing.run(lists, term)
+    if wish.chooses or not syncing.Choice.of(root.protocol):
+        _remember(root, choice)
+    data = _data(lists, found)
+    data["changed"] = any(meeting.changes for _, outcome in found for meeting in outcome.meetings)
     if lists.database.backup:
         notes.append(f"before the first change the database was copied to {lists.database.backup}")
         data["backup"] = lists.database.backup
-    if not lines:
-        lines = [f"in step with {', '.join(plain(store.name) for store in lists.all)}: nothing to do"]
-    if dry_run:
-        lines.append("nothing was changed (--dry-run)")
+    return Reply(data, _lines(found) or [f"in step with {_named(lists)}: nothing to do"], notes)
+
+
+def _none(root: Root, choice: syncing.Choice, looks: bool) -> Reply:
+    data: Json = {"dry_run": looks, "database": None, "changed": False, "lists": []}
+    if looks:
+        return Reply(data, ["no database would be kept in step any more", "nothing was changed"])
+    _remember(root, choice)
+    return Reply(data, ["no database is kept in step any more"])
+
+
+def _look(lists: syncing.Lists, *, dry_run: bool, explain: bool) -> Reply:
+    """Say what a sync would do, or what means what, or both; nothing is written, not even what was chosen."""
+    _require_there(lists)
+    found = lists.plan(every=explain) if dry_run else []
+    data = {**_data(lists, found), "dry_run": True}
+    lines = _lines(found)
+    adoption = lists.database.adoption()
+    if dry_run and not lines:
+        rest = "no row and no task changes" if adoption else "nothing to do"
+        lines = [f"in step with {_named(lists)}: {rest}"]
+    if adoption:
+        data["adoption"] = adoption
+        lines += _adopting(lists.database.name, adoption)
     if explain:
         data["explain"] = {**lists.database.explain(), "wins": sync.WINS}
         lines += _explained(data["explain"])
-    return Reply(data, lines, notes)
+    lines.append(f"nothing was changed ({'--dry-run' if dry_run else '--explain'})")
+    return Reply(data, lines)
+
+
+def _data(lists: syncing.Lists, found: Sequence[tuple[str, Outcome]]) -> Json:
+    listed = [{"name": name, **_as_json(outcome)} for name, outcome in found]
+    return {"dry_run": False, "database": lists.database.name, "changed": False, "lists": listed}
+
+
+def _lines(found: Sequence[tuple[str, Outcome]]) -> list[str]:
+    return [line for some in {name: _told(name, outcome) for name, outcome in found}.values() for line in some]
+
+
+def _named(lists: syncing.Lists) -> str:
+    return ", ".join(plain(store.name) for store in lists.all)
 
 
 def _choice(root: Root, wish: Wish, notes: list[str]) -> syncing.Choice:
     """Give what is to be kept in step: what was chosen before, with what the user says now."""
     choice, home = syncing.Choice.of(root.protocol), syncing.home_of(root)
+    if wish.project and not (wish.database or choice):
+        raise UsageError(
+            "--project goes with a database of several projects, and none is chosen",
+            hint="name it too: peercoord sync --database PATH_OR_URL --project NAME",
+        )
     if wish.database:
         none = wish.database == syncing.NONE
-        choice.database = syncing.NONE if none else syncing.noted(wish.database, home)
+        choice.choose(syncing.NONE if none else syncing.noted(wish.database, home))
         if "://" in wish.database and not none and choice.database != wish.database:
             notes.append("the password is not written down: agents find it in ~/.pgpass or PGPASSWORD")
     elif not choice:
@@ -167,6 +200,14 @@ def _require_there(lists: syncing.Lists) -> None:
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------
+
+
+def _adopting(name: str, adoption: Json) -> list[str]:
+    lines = [f"before the first change to {plain(name)}"]
+    if adoption["backup"]:
+        lines.append(f"  it is copied to     {plain(adoption['backup'])}")
+    lines += [f"  a table is added    {plain(table)}" for table in adoption["tables"]]
+    return lines + [f"  a column is added   {plain(c['table'])}.{plain(c['column'])}" for c in adoption["columns"]]
 
 
 def _as_json(outcome: Outcome) -> Json:
@@ -231,6 +272,7 @@ def _json(value: object) -> str:
 def _explained(told: Json) -> list[str]:
     lines = ["", "Columns"]
     lines += [f"  {key:<19} {plain(name)}" for key, name in told["columns"].items()]
+    lines += [f"  {table['holds']:<19} {_beside(table)}" for table in told["tables"]]
     if told["project"]:
         lines.append(f"  project             {plain(told['project']['column'])} = {plain(told['project']['value'])}")
     lines += ["", "Status words there, and what they mean here", *_pairs(told["status_words"].items())]
@@ -238,6 +280,15 @@ def _explained(told: Json) -> list[str]:
     lines += ["", "Priority words there, and what they mean here", *_pairs(told["priority_words"].items())]
     lines += ["", "Who wins when both sides changed a field (theirs: the list's, ours: the tickets')"]
     return lines + _pairs(told["wins"].items())
+
+
+def _beside(table: Json) -> str:
+    """Say what a table beside ``tasks`` is understood as."""
+    if not table["task"] or table.get("on", "") is None:
+        return f"table {plain(table['table'])}, which is not understood"
+    what = f"{plain(table['task'])} depends on {plain(table['on'])}" if "on" in table else f"of {plain(table['task'])}"
+    whose = f", project in {plain(table['project'])}" if table["project"] else ""
+    return f"table {plain(table['table'])}: {what}{whose}"
 
 
 def _pairs(items: Iterable[Sequence[object]]) -> list[str]:
