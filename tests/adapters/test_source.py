@@ -30,6 +30,25 @@ def test_json_is_read_whatever_the_file_is_called(read: Reader, tmp_path: Path) 
     assert read(path).raw("1")["source"]["kind"] == "tasks.json"
 
 
+@pytest.mark.parametrize("name", ["issues.json", "issues.jsonl", "export.txt", "beads"])
+def test_one_object_a_line_is_an_export_whatever_it_is_called(read: Reader, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('\n{"id": "bd-1", "title": "A"}\n\n{"id": "bd-2", "title": "B"}\n', encoding="utf-8-sig")
+    found = read(path)
+    assert [found.raw(task)["source"]["kind"] for task in ("bd-1", "bd-2")] == ["beads", "beads"]
+    with pytest.raises(UsageError, match="has no tags"):
+        read_source(str(path), "master")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"tasks": [{"id": 1, "title": "A"}]}', '{\n"tasks": [\n{"id": 1, "title": "A"}\n]\n}\n']
+)
+def test_a_list_on_one_line_or_on_many_is_no_export(read: Reader, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "issues.json"
+    path.write_text(text)
+    assert read(path).raw("1")["source"]["kind"] == "tasks.json"
+
+
 def test_url_with_full_and_with_relative_path(read: Reader, database: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     path = database(FULL, (1, "A", "", "", ""))
     monkeypatch.chdir(path.parent)

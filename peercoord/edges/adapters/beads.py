@@ -12,6 +12,7 @@ The file is an export. It is read, never written.
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 from peercoord.core import ids
@@ -74,6 +75,22 @@ def read(path: Path, home: Path | None = None) -> Reading:
     refused.extend((f"task {ids.shown(name)}", "it was deleted there") for name in deleted)
     edges = _edges(alive, set(deleted))
     return build([_row(issue, edges[_id(issue)]) for issue in alive], Origin(KIND, path, home=home), refused)
+
+
+def is_export(path: Path) -> bool:
+    """Tell whether a file is one object a line, whatever it is called: its first two lines hold one each.
+
+    A ``tasks.json`` never looks like that, on one line or on many.
+
+    Raises:
+        PeercoordError: It cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as lines:
+            first = list(islice(filter(str.strip, lines), 2))
+    except OSError as error:
+        raise files.unreadable(path, error) from None
+    return len(first) == 2 and all(isinstance(_parsed(line), dict) for line in first)
 
 
 def _parsed(line: str) -> Json | str:

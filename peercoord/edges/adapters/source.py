@@ -1,7 +1,7 @@
 """Task sources: where a project's tasks come from, and one door to read any of them.
 
-A source is told by what it is, not by what it is called: a SQLite file by its first bytes, an export of beads by its
-suffix ``.jsonl``, everything else is taken for a ``tasks.json``. Reading never changes a source.
+A source is told by what it is, not by what it is called: a SQLite file by its first bytes, an export of beads by one
+object a line (or its suffix ``.jsonl``), everything else is taken for a ``tasks.json``. Reading never changes a source.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_source(where: str, tag: str | None = None, home: Path | None = None) ->
     start = files.head(path)
     if database or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
         return taskmaster.read(path, tag, home=home)
-    if path.suffix.lower() == ".jsonl":
+    if path.suffix.lower() == ".jsonl" or beads.is_export(path):
         if tag is not None:
             raise UsageError(f"{files.quoted(path)} has no tags", hint="leave --tag out")
         return beads.read(path, home)
