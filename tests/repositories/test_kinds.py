@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import folding
 
 from .conftest import Shell, instances, snapshot
 
@@ -179,14 +179,19 @@ def test_a_case_folding_clash_is_refused_before_anything_is_made(sh: Shell) -> N
     assert sh.data(repo, "claude-team-coordinated", repo, 1)["code"] == "branch-blocked"
 
 
+@pytest.mark.slow
 def test_a_case_folding_filesystem(sh: Shell) -> None:
-    """Names that set-up makes do not clash among themselves when case is ignored."""
-    repo = tracked_bank(sh)
-    made = sh.up(repo, 2)
-    for place in (repo, *instances(made)):
-        for where, directories, files in os.walk(place):
-            entries = [*directories, *files]
-            assert len({name.casefold() for name in entries}) == len(entries), where
+    with folding.mounted(sh.base) as place:
+        sh.base = place
+        repo = tracked_bank(sh)
+        assert sh.git(repo, "config", "core.ignorecase") == "true\n"
+        whole_way(sh, repo)
+        sh.up(repo, 1)
+        sh.task(repo, "a task", "--id", "parser")
+        assert sh.task(repo, "another", "--id", "Parser")["code"] == "case-twin"
+        checks = sh.peercoord(repo, "doctor")["checks"]
+        assert any("upper and lower case are the same here" in check["text"] for check in checks)
+        sh.peercoord(repo, "down", "--purge")
 
 
 @pytest.mark.slow
@@ -222,6 +227,7 @@ def test_two_projects_of_one_repository_come_and_go_apart(sh: Shell) -> None:
     assert (snapshot(root), sh.git(root, "for-each-ref")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
 def test_large_files_that_cannot_be_had_are_pointers_for_now(sh: Shell) -> None:
     repo = sh.repository()
