@@ -225,8 +225,8 @@ def status(worktree: str) -> Json:
     """Say how the agent of a worktree is.
 
     Returns:
-        ``instance_id``, ``running``, ``pid``, ``incarnation``, ``present`` (it is a peer), ``leads`` (its term, or
-        ``None``), ``version``, ``log``.
+        ``instance_id``, ``running``, ``stopped`` (by a signal), ``pid``, ``incarnation``, ``present``
+        (it is a peer), ``leads`` (its term, or ``None``), ``version``, ``log``.
     """
     place = place_of(worktree)
     running = running_agent(place.worktree)

@@ -238,7 +238,7 @@ class Peer:
 def judge(root: Root, who: Incarnation) -> Verdict:
     """Give a verdict on an incarnation from its processes, as seen from this one."""
     record = members.read_record(root, names.peer_dir(who))
-    return liveness.by_process(record, process.here(), process.running)
+    return liveness.by_process(record, process.here(), process.running, process.stopped)
 
 
 def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:

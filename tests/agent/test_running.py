@@ -19,6 +19,7 @@ from support.project import Project, project
 from peercoord.core import names
 from peercoord.core.errors import LostError, NotFoundError, PeercoordError, UsageError
 from peercoord.edges import agentctl, context, host
+from peercoord.edges.cli import main as cli
 from peercoord.edges.desk import Desk
 from peercoord.fs import process
 from peercoord.roles.peer import Peer
@@ -297,6 +298,26 @@ def test_the_log_is_rotated(tmp_path: Path) -> None:
         log(f"line {number}")
     assert (tmp_path / "log").stat().st_size < 200
     assert (tmp_path / "log.1").exists()
+
+
+def test_a_stopped_agent_is_called_stopped_with_what_makes_it_go_on(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+
+    def ask(*words: str) -> tuple[int, str]:
+        code, out, _ = cli.serve(list(words), cli.Call(context.find(str(crew.tree("one")))))
+        return code, out.decode()
+
+    assert ask("agent", "status")[0] == 0
+    os.kill(pid, signal.SIGSTOP)
+    code, said = ask("agent", "status")
+    assert (code, f"agent {pid} is stopped" in said, f"kill -CONT {pid}" in said) == (3, True, True)
+    code, said = ask("agent", "status", "--json")
+    assert (code, json.loads(said)["data"]["stopped"], json.loads(said)["data"]["running"]) == (3, True, True)
+    said = ask("instance", "one")[1]
+    assert (said.startswith("one: suspect"), f"kill -CONT {pid}" in said) == (True, True), said
+    os.kill(pid, signal.SIGCONT)
+    assert ask("agent", "status")[0] == 0
 
 
 def test_the_command_line_says_how_it_stands(team: Team) -> None:

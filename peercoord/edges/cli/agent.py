@@ -52,10 +52,13 @@ def stop(call: Call, give_back: bool, as_json: bool) -> Reply:  # noqa: ARG001 -
 @json_option
 @click.pass_obj
 def status(call: Call, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Say whether the agent runs, under which incarnation, and whether it leads. Exit 3 if it does not run."""
+    """Say whether the agent runs, as which incarnation, and whether it leads. Exit 3 if it does not, or is stopped."""
     data = agentctl.status(_worktree(call))
     if not data["running"]:
         return Reply(data, [f"no agent runs for {data['instance_id']}", "start it: peercoord agent start"], code=3)
+    if data["stopped"]:
+        stopped = f"{data['instance_id']}: agent {data['pid']} is stopped by a signal, and answers nothing"
+        return Reply(data, [stopped, f"let it go on: kill -CONT {data['pid']}", f"log: {data['log']}"], code=3)
     leads = f", leads (term {data['leads']})" if data["leads"] is not None else ""
     lines = [f"{data['instance_id']}: agent {data['pid']} runs as {data['incarnation']}{leads}", f"log: {data['log']}"]
     return Reply(data, lines)
