@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 CHECKS: dict[str, Check] = {}
 CLAUSES: dict[str, tuple[str, ...]] = {}
 """Which clauses of spec.md a check holds an implementation to."""
+SMALL: set[str] = set()
+"""Checks that need a small filesystem of their own, to fill it."""
 
 
-def check(*clauses: str) -> Callable[[Check], Check]:
-    """Register a check."""
+def check(*clauses: str, small: bool = False) -> Callable[[Check], Check]:
+    """Register a check; ``small``: it needs a small filesystem."""
 
     def register(function: Check) -> Check:
+        if small:
+            SMALL.add(function.__name__)
         CHECKS[function.__name__] = function
         CLAUSES[function.__name__] = clauses
         return function

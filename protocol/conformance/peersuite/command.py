@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+import shutil
 import subprocess
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peersuite.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 SECONDS = 60  # that one command may take
+PAGE = 4096
 
 
 class ConformanceError(Exception):
@@ -26,6 +32,15 @@ def expect(holds: object, otherwise: str) -> None:
     """
     if not holds:
         raise ConformanceError(otherwise)
+
+
+def until_full(write: Callable[[], object]) -> None:
+    """Do something again and again, until the disk is full."""
+    try:
+        while True:
+            write()
+    except OSError as error:
+        expect(error.errno == errno.ENOSPC, f"the small filesystem cannot be filled: {error}")
 
 
 class Answer:
@@ -83,28 +98,80 @@ class World:
     Args:
         project: An empty directory.
         commands: The implementations; the first one is judged, where only one is needed.
+        small: The project lies on a small filesystem of its own, which may be filled to the last byte.
         settings: Shared settings that differ from the usual.
     """
 
-    def __init__(self, project: Path, commands: Sequence[Sequence[str]], **settings: object) -> None:
-        self.commands = commands
+    def __init__(
+        self, project: Path, commands: Sequence[Sequence[str]], *, small: bool = False, **settings: object
+    ) -> None:
+        self.commands, self.small = commands, small
         self.store = Store.build(project, **settings)
+        self._before_it_runs: Callable[[], None] | None = None
 
     def run(self, command: Sequence[str], word: str, *more: str) -> Answer:
         """Run one command to its end."""
-        words = [*command, word, str(self.store.root), *more]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
-        return self.answer(words, done.returncode, done.stdout, done.stderr)
+        return self.end(self.start(command, word, *more))
 
     def start(self, command: Sequence[str], word: str, *more: str) -> subprocess.Popen[str]:
         """Start one command, to run beside others."""
-        words = [*command, word, str(self.store.root), *more]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [*command, word, str(self.store.root), *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            restore_signals=self._before_it_runs is None,  # else SIGXFSZ stays ignored, and a write says EFBIG
+            preexec_fn=self._before_it_runs,  # the suite has one thread
+        )
 
     def end(self, started: subprocess.Popen[str]) -> Answer:
-        """Wait for a command that was started."""
-        out, noise = started.communicate(timeout=SECONDS)
-        return self.answer([str(word) for word in started.args], started.returncode, out, noise)  # type: ignore[union-attr]
+        """Wait for a command that was started.
+
+        Raises:
+            ConformanceError: It does not end.
+        """
+        words = [str(word) for word in started.args]  # type: ignore[union-attr]
+        try:
+            out, noise = started.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.communicate()
+            raise ConformanceError(f"'{' '.join(words[-4:])}' did not end within {SECONDS} s") from None
+        return self.answer(words, started.returncode, out, noise)
+
+    @contextmanager
+    def full(self, room: int = 0) -> Iterator[None]:
+        """Let no command write a file beyond so many bytes: its disk is full.
+
+        On a small filesystem that is the truth (to the page). Elsewhere the system is asked to refuse, which it does
+        with ``EFBIG`` in place of ``ENOSPC``: names can still be made, moved and removed, records cannot be written.
+        """
+        if self.small:
+            filler = self.store.root.parent / "filler"
+            with filler.open("wb", buffering=0) as file:
+                until_full(lambda: file.write(bytes(PAGE)))
+            try:
+                yield
+            finally:
+                filler.unlink()
+            return
+        self._before_it_runs = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        try:
+            yield
+        finally:
+            self._before_it_runs = None
+
+    @contextmanager
+    def crowded(self) -> Iterator[None]:
+        """Let nobody make a file or a directory: the small filesystem has none left. Names can be moved and removed."""
+        fillers = self.store.root.parent / "fillers"
+        fillers.mkdir()
+        numbers = count()
+        until_full(lambda: (fillers / str(next(numbers))).touch())
+        try:
+            yield
+        finally:
+            shutil.rmtree(fillers)
 
     @staticmethod
     def answer(words: Sequence[str], code: int, out: str, noise: str) -> Answer:

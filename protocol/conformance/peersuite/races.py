@@ -136,6 +136,34 @@ def race_with_an_evictor(world: World) -> None:
     world.sound()
 
 
+@check("INV-5", "MBR-8", "OPS-5", "EVI-1")
+def race_of_a_release_with_an_evictor(world: World) -> None:
+    members = team(world, 2)
+    judge = world.join("judge")
+    for number, member in enumerate(members):
+        task = str(number)
+        world.store.add(task)
+        member.claimed(task, 1)
+        world.store.edit(task, cancelled={"reason": "not any more"})
+        started = world.start(member.command, "release", member.me, task)
+        while started.poll() is None and not world.store.outcomes(task):
+            pass  # its result comes first, the move of its ticket after that: evicted in between, if this is quick
+        aside = f"departed/{member.me}~{judge.me}"
+        (world.store.root / member.home).rename(world.store.root / aside)
+        answer = world.end(started)
+        if answer.code == 0:
+            answer.must(f"released {task}")
+            world.lies(task, f"queue/parked/cancelled/{task}~1")
+        else:
+            answer.must("evicted", 4)
+            places = (f"{aside}/claims/{task}~1", f"queue/parked/cancelled/{task}~1")
+            expect(world.store.at(task) in places, f"the ticket of task {task} lies at {world.store.at(task)}")
+    judge.run("sweep").must("swept")
+    for number in range(len(members)):
+        world.lies(str(number), f"queue/parked/cancelled/{number}~1")
+    world.sound()
+
+
 @check("EVI-1", "TDY-4", "INV-1")
 def race_of_evictors(world: World) -> None:
     tasks = [str(number) for number in range(1, 6)]

@@ -20,7 +20,10 @@ HOME = rf"(?:peers/{INCARNATION}|departed/{INCARNATION}~{INCARNATION})"
 PARKED = ("blocked", "review", "deferred", "cancelled", "failed", "held", "unreadable")
 LEVELS = ("critical", "high", "medium", "low", "lowest")
 DIRECTORIES = (
-    *("births", "tasks", "queue", "queue/new", "queue/waiting", "queue/ready", "queue/parked"),
+    *("births", "tasks", "queue", "queue/new", "queue/waiting", "queue/ready"),
+    *(f"queue/ready/{level}" for level in range(len(LEVELS))),
+    *(f"queue/ready/{level}/000000" for level in range(len(LEVELS))),
+    "queue/parked",
     *(f"queue/parked/{why}" for why in PARKED),
     *("queue/done", "queue/leader", "peers", "departed", "progress-reports", "results", "events", "memory-updates"),
     *(f"memory-updates/{state}" for state in ("queued", "merged", "candidates", "approvals", "rejected")),
@@ -153,6 +156,11 @@ class Store:
         self.write(f"tasks/{shard(task)}/{task}.json", definition)
         place = at or (f"waiting/{needs[0]}" if needs else f"ready/{LEVELS.index(priority)}/{order // 256:06d}")
         return self.touch(f"queue/{place}/{task}~0")
+
+    def edit(self, task: str, **keys: object) -> None:
+        """Change a definition, as a person does."""
+        path = f"tasks/{shard(task)}/{task}.json"
+        self.write(path, {**self.record(path), **keys})
 
     def done(self, task: str) -> str:
         """Path of a finished task's ticket."""
