@@ -353,8 +353,16 @@ def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
         shutil.rmtree(team.one)
     else:
         team.sh.git(team.main, "worktree", "remove", team.one)
+    for words in (["status"], ["instance", "instance-1"]):
+        told = team.sh.run(team.main, BIN / "peercoord", *words).stderr
+        assert f"the worktree of instance-1 is gone, {team.one}: mend it with peercoord doctor --fix" in told
+    assert "is gone" not in team.sh.run(team.main, BIN / "peercoord", "instance", "instance-2").stderr
+    others = {process.pid for process in team.sh.agents() if str(team.two) in process.cmdline()}
     assert any("instance-1" in finding.what for finding in team.look())
-    team.fix()
+    said = " ".join(team.fix())
+    back = f"the worktree of instance-1 is gone; claude-team-coordinated {team.main} 2 brings it back on its branch"
+    assert (back in said) == (way != "rm -rf"), said
+    assert others <= {process.pid for process in team.sh.agents()}, "nobody else's agent is started again"
     tasks = team.sh.tasks(team.main)
     assert (tasks["1"], tasks["2"]) == ("done", "ready" if way != "rm -rf" else tasks["2"])
     made = team.sh.up(team.main, 2)

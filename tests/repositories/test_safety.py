@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Shell, instances, snapshot
+from .conftest import BIN, Shell, instances, snapshot
 
 
 @pytest.fixture
@@ -147,11 +147,16 @@ def test_contributions_that_nobody_collected_keep_a_worktree(sh: Shell, repo: Pa
 
 def test_contributions_that_are_not_merged_hold_up_a_purge(sh: Shell, repo: Path) -> None:
     tree = instances(sh.up(repo, 1))[0]
+    sh.task(repo)
+    assert sh.verb(tree, "request-task")["task_id"] == 1
     sh.verb(tree, "update-memory", "--file", "techContext.md", "--section", "T", "--critical", "--content", "- x")
+    agents = {process.pid for process in sh.agents()}
     refused = sh.peercoord(repo, "down", "--purge")
     assert refused["code"] == "memory-waits", refused
     assert "a contribution to the memory bank would be lost" in refused["message"]
     assert (repo / ".claude-coordination").exists()
+    assert {process.pid for process in sh.agents()} == agents, "a refusal stops nobody"
+    assert sh.tasks(repo) == {"1": "in-progress"}
     assert "actions" in sh.peercoord(repo, "down", "--purge", "--discard", "memory")
     assert not (repo / ".claude-coordination").exists()
 
@@ -169,6 +174,31 @@ def test_a_queued_request_is_served_before_its_worktree_goes(sh: Shell, repo: Pa
     request.write_bytes(b"".join(word.encode() + b"\0" for word in words))
     assert kept(sh, repo) == ""
     assert sh.tasks(repo) == {"1": "done"}
+
+
+# -- nobody reads what is said -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_output_that_is_closed_early_stops_nothing_half_way(sh: Shell, repo: Path) -> None:
+    tree = repo.parent / "app-instance-2"
+    assert unheard(sh, BIN / "claude-team-coordinated", repo, 2) == 0
+    assert sh.up(repo)["actions"] == []
+    assert len(sh.agents()) == 2
+    assert sh.verb(tree, "check-status")["instance_id"] == "instance-2"
+    assert unheard(sh, BIN / "peercoord", "-C", repo, "down", "--purge") == 0
+    assert sh.agents() == []
+    assert sorted(path.name for path in repo.parent.iterdir()) == ["app"]
+    assert not (repo / ".git" / "peercoord").exists()
+
+
+def unheard(sh: Shell, *words: object) -> int:
+    """Run a command whose output nobody reads, from the first line on."""
+    read, write = os.pipe()
+    os.close(read)
+    with subprocess.Popen([str(word) for word in words], env=sh.env, stdout=write, stderr=subprocess.DEVNULL) as done:
+        os.close(write)
+        return done.wait()
 
 
 # -- hand-over ---------------------------------------------------------------------------------------------------
