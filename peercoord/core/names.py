@@ -46,6 +46,7 @@ DECISIONS = f"{MEMORY}/decisions"
 MERGED = f"{MEMORY}/last-merge.json"  # how the last merge went: a note, like a view
 BANK_LOCK = "locks/memory-bank"
 PRIORITIES = ("critical", "high", "medium", "low", "lowest")  # level 0 … 4; the level is the directory's name
+_LEVELS = tuple(map(str, range(len(PRIORITIES))))
 OUTCOMES = ("done", "failed", "evicted", "released")
 
 SKELETON = (
@@ -122,9 +123,25 @@ def shard(task: str) -> str:
     return f"{cksum(task.lower().encode()) & 0xFF:02x}"
 
 
+def is_shard(name: str) -> bool:
+    """Tell whether a directory is a shard; any other beside the shards is foreign, and what lies in it is no record."""
+    return len(name) == 2 and all(digit in "0123456789abcdef" for digit in name)
+
+
 def ready_shard(order: int) -> str:
     """Give the ready shard of the task added as number ``order``: blocks of 256, oldest first when sorted."""
     return f"{order // READY_BLOCK:06d}"
+
+
+def parse_level(name: str) -> int | None:
+    """Read the name of a directory below ``READY``: the priority level."""
+    return int(name) if name in _LEVELS else None
+
+
+def parse_block(name: str) -> int | None:
+    """Read the name of a directory below a level: the number of the block."""
+    block = number(name.lstrip("0") or "0")
+    return block if block is not None and name == f"{block:06d}" else None
 
 
 # -- tickets -----------------------------------------------------------------------------------------------------
@@ -317,6 +334,21 @@ def parse_departed(name: str) -> tuple[Incarnation, Incarnation] | None:
         return None
     who, by = parse_incarnation("~".join(parts[:2])), parse_incarnation("~".join(parts[2:]))
     return (who, by) if who and by else None
+
+
+def owner(home: str) -> Incarnation | None:
+    """Give whose directory this is, of the living or of the departed; ``None`` for any other."""
+    base, _, name = home.partition("/")
+    if base == PEERS:
+        return parse_incarnation(name)
+    both = parse_departed(name) if base == DEPARTED else None
+    return both[0] if both else None
+
+
+def is_news(directory: str) -> bool:
+    """Tell whether it is news when this directory is gone: a peer's own, or its ``claims/``. Nobody makes it anew."""
+    base, *inside = directory.split("/")
+    return base in (PEERS, DEPARTED) and (len(inside) == 1 or inside[1:] == ["claims"])
 
 
 def claims_dir(home: str) -> str:

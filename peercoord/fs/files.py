@@ -232,7 +232,7 @@ class Files:
         Args:
             source: Where it was seen.
             target: A name that only this peer makes, or one that every peer would give the same ticket.
-            make_home: Make the target's directory if it is missing, unless it is a peer's own.
+            make_home: Make the target's directory if it is missing, unless it is a peer's own or its ``claims/``.
 
         Returns:
             ``True`` if the ticket now lies at ``target``; ``False`` if ``source`` is gone, or the target's
@@ -364,8 +364,7 @@ class Files:
                     f"{home}: a file stands where a directory should be", "move it away: peercoord doctor", "enotdir"
                 )
             return True
-        above = parent(home)
-        if not make_home or above in (names.PEERS, names.DEPARTED) or (above and not self._home_for(home, make_home)):
+        if not make_home or names.is_news(home) or (parent(home) and not self._home_for(home, make_home)):
             return False
         self.make_dir(home)
         return True

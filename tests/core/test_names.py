@@ -214,6 +214,17 @@ class TestShards:
         blocks = [names.ready_shard(order) for order in range(0, 10 * READY_BLOCK * 17, 977)]
         assert blocks == sorted(blocks)
 
+    @given(st.integers(0, 10**12))
+    def test_a_block_is_read_back(self, order: int) -> None:
+        assert names.parse_block(names.ready_shard(order)) == order // READY_BLOCK
+
+    @given(st.text(alphabet="0123456789af~ ٣", max_size=17))
+    def test_what_is_no_block_no_level_no_shard_is_none(self, name: str) -> None:
+        block, level = names.parse_block(name), names.parse_level(name)
+        assert block is None or names.ready_shard(block * READY_BLOCK) == name
+        assert level is None or str(level) == name
+        assert names.is_shard(name) == (name in {f"{shard:02x}" for shard in range(256)})
+
     def test_every_record_of_a_task_lies_in_one_shard(self) -> None:
         shard = names.shard("task-7")
         for path in (names.birth("task-7"), names.definition("task-7"), names.done("task-7")):

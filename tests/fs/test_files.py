@@ -339,6 +339,17 @@ class TestMoving:
         assert files.scan("peers") == files.scan("departed") == files.scan("tmp") == []
         assert files.listed("queue/a")
 
+    @pytest.mark.parametrize("home", ["peers/w~1.abc", "departed/w~1.abc~x~1.def"])
+    def test_nor_are_its_claims(self, files: Files, home: str) -> None:
+        """OPS-3, EVI-5: they are gone for ever once they were sealed."""
+        files.make_dir(home)
+        files.ticket("queue/a")
+        assert not files.move("queue/a", f"{home}/claims/a", make_home=True)
+        with pytest.raises(StorageError, match=f"^{home}/claims/b"):
+            files.ticket(f"{home}/claims/b")
+        assert files.scan(home) == []
+        assert files.listed("queue/a")
+
     def test_what_a_living_peer_lacks_is_made(self, files: Files) -> None:
         files.make_dir("peers/w~1.abc")
         files.put("peers/w~1.abc/assignments/a.json", b"x")
@@ -365,6 +376,14 @@ class TestMoving:
         made(disk).ticket("queue/a")
         with pytest.raises(StorageError, match="queue/b: its directory does not stay"):
             files.move("queue/a", "queue/b", make_home=True)
+        assert files.listed("queue/a")
+
+    def test_where_no_home_is_made_a_look_that_shows_one_is_not_believed_for_ever(self) -> None:
+        """OPS-4: a peer's ``claims/`` that was moved away may be shown for a while; it is lost all the same."""
+        files, disk = failing(lambda call: Fault(errno.ENOENT) if call.name == "rename" else None)
+        made(disk).ticket("queue/a")
+        assert not files.move("queue/a", "queue/b")
+        assert len(files.disk.met) == 16  # type: ignore[attr-defined]
         assert files.listed("queue/a")
 
     def test_directories_are_removed_when_empty(self, files: Files) -> None:
