@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from peercoord.core import ids, names, records, tickets
-from peercoord.core.errors import BrokenFileError, LostError, StorageError
+from peercoord.core.errors import BrokenFileError, StorageError
 from peercoord.core.names import Ticket
 from peercoord.roles import membership as members
 from peercoord.roles import twins
@@ -78,21 +78,22 @@ class Janitor:
 
         What the filesystem will not let us move now stays, unsealed, for the next sweep; it holds up nothing else.
         """
-        home = names.departed_dir(who, by)
+        self.queue.tried(self._sweep, names.departed_dir(who, by), who, by)
+
+    def _sweep(self, home: str, who: Incarnation, by: Incarnation) -> None:
+        tried = self.queue.tried
         for _ in range(SWEEPS_MOST):
-            for name in self.files.scan(home):
-                term = names.parse_leader(name)
-                if term is not None:
-                    self.files.move(f"{home}/{name}", names.leader(names.LEADER, term), make_home=True)
-            stuck = 0
+            well = tried(self._lay_down, home, who=str(who))
             for name in self.files.scan(names.claims_dir(home)):
-                try:
-                    self._give_back(home, name, who, by)
-                except (LostError, StorageError) as error:
-                    stuck += 1
-                    self.root.event(self.by, "stuck", who=str(who), claim=ids.shown(name), reason=error.message)
-            if stuck or self.files.remove_dir(names.claims_dir(home)):
+                well &= tried(self._give_back, home, name, who, by, who=str(who), claim=ids.shown(name))
+            if not well or self.files.remove_dir(names.claims_dir(home)):
                 return
+
+    def _lay_down(self, home: str) -> None:
+        for name in self.files.scan(home):
+            term = names.parse_leader(name)
+            if term is not None:
+                self.files.move(f"{home}/{name}", names.leader(names.LEADER, term), make_home=True)
 
     def _give_back(self, home: str, name: str, who: Incarnation, by: Incarnation) -> None:
         path = f"{names.claims_dir(home)}/{name}"
@@ -186,9 +187,9 @@ class Janitor:
 
     def sweep_departed(self) -> None:
         """Sweep and seal the directories of departed peers that are not sealed yet."""
-        for name in self.files.scan(names.DEPARTED):
+        for name in self.queue.found(names.DEPARTED):
             both = names.parse_departed(name)
-            left = self.files.scan(f"{names.DEPARTED}/{name}") if both else []
+            left = self.queue.found(f"{names.DEPARTED}/{name}") if both else []
             if both and ("claims" in left or any(names.parse_leader(entry) is not None for entry in left)):
                 self.sweep(*both)
 
@@ -197,7 +198,7 @@ class Janitor:
 
         A ticket without any birth record stays: its adder may only be slow, and whether it is cannot be told.
         """
-        for name in self.files.scan(names.NEW):
+        for name in self.queue.found(names.NEW):
             new = names.parse_new(name)
             if new is None:
                 continue
@@ -215,8 +216,11 @@ class Janitor:
 
     def place_again(self) -> None:
         """Place again whose reason to lie where it lies is gone: a dependency, a cycle, an older definition."""
-        for dependency in self.files.scan(names.WAITING):
-            if ids.is_id(dependency) and self.queue.standing(dependency) != "open":
-                self.queue.place_waiting(dependency)
+        for dependency in filter(ids.is_id, self.queue.found(names.WAITING)):
+            self.queue.tried(self._place_waiting, dependency)
         self.queue.place_blocked()
         self.queue.place_edited()
+
+    def _place_waiting(self, dependency: str) -> None:
+        if self.queue.standing(dependency) != "open":
+            self.queue.place_waiting(dependency)

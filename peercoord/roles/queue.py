@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from peercoord.core.records import Json
     from peercoord.roles.root import Root
 
+    Scan = Callable[[str], list[str]]
+
 ADDED, KNOWN = "added", "known"
 NO_HOME = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it is removed as often as it is made
 
@@ -45,6 +47,7 @@ class Queue:
         self.root = root
         self.files = root.files
         self.actor = actor
+        self._stuck: set[str] = set()  # reasons that were noted already
 
     # -- records ---------------------------------------------------------------------------------------------
 
@@ -213,34 +216,62 @@ class Queue:
     def place_waiting(self, task: str) -> None:
         """Place again every ticket that watches ``task``, which is done or cancelled now."""
         home = names.waiting_dir(task)
-        for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
-            self._try_place(f"{home}/{ticket}", ticket)
+        for ticket in filter(None, map(names.parse_ticket, self.found(home))):
+            self.tried(self.place, f"{home}/{ticket}", ticket)
         with suppress(StorageError):
             self.files.remove_dir(home)
 
     def place_blocked(self) -> None:
         """Place again what was parked for a reason that may be gone: a dependency, a cycle, an unreadable file."""
         for why in ("blocked", "unreadable"):
-            for name in self.files.scan(f"{names.PARKED}/{why}"):
-                ticket = names.parse_ticket(name)
-                if ticket and (why == "blocked" or self.spot(ticket.task).detail != why):
-                    self._drop_broken_cycle(ticket.task)
-                    self._try_place(names.parked(why, ticket), ticket)
+            for ticket in filter(None, map(names.parse_ticket, self.found(f"{names.PARKED}/{why}"))):
+                self.tried(self._place_parked, why, ticket)
+
+    def _place_parked(self, why: str, ticket: Ticket) -> None:
+        if why == "blocked" or self.spot(ticket.task).detail != why:
+            self._drop_broken_cycle(ticket.task)
+            self.place(names.parked(why, ticket), ticket)
 
     def place_edited(self) -> None:
         """Place again what waits or is ready and has another definition since: edited by hand, or by a call cut short.
 
         A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
         """
-        for seen in (*self._waiting(), *self._ready()):
-            ticket, definition = self.files.stat(seen.path), self.files.stat(names.definition(seen.task))
-            if ticket and definition and definition.changed_ns > ticket.changed_ns:
-                self._try_place(seen.path, Ticket(seen.task, seen.epoch))
+        for seen in (*self._waiting(self.found), *self._ready(self.found)):
+            self.tried(self._place_edited, seen)
 
-    def _try_place(self, path: str, ticket: Ticket) -> None:
-        """Place one of many: if it will not move now, the others do, and the next tidying tries again."""
-        with suppress(StorageError):
-            self.place(path, ticket)
+    def _place_edited(self, seen: Sighting) -> None:
+        ticket, definition = self.files.stat(seen.path), self.files.stat(names.definition(seen.task))
+        if ticket and definition and definition.changed_ns > ticket.changed_ns:
+            self.place(seen.path, Ticket(seen.task, seen.epoch))
+
+    # -- one of many -----------------------------------------------------------------------------------------
+
+    def tried(self, step: Callable[..., object], *given: object, **facts: object) -> bool:
+        """Take one of many steps of repair. One that is refused holds up no other; it is noted once.
+
+        Args:
+            step: What to do. It may be done twice.
+            given: Its arguments.
+            facts: What to note beside the reason.
+
+        Returns:
+            Whether it was done; if not, the next tidying tries again.
+        """
+        try:
+            step(*given)
+        except (BrokenFileError, LostError, StorageError) as error:
+            if error.message not in self._stuck:
+                self._stuck.add(error.message)
+                self.root.event(self.actor, "stuck", reason=error.message, **facts)
+            return False
+        return True
+
+    def found(self, path: str) -> list[str]:
+        """Names in a directory, for repair alone: none if it cannot be listed now."""
+        shown: list[str] = []
+        self.tried(lambda: shown.extend(self.files.scan(path)))
+        return shown
 
     def _drop_broken_cycle(self, task: str) -> None:
         if self._cycle_gone(task) is None:
@@ -403,45 +434,52 @@ class Queue:
 
     def all_tasks(self) -> list[str]:
         """Ids of all tasks that were ever born here, in no order."""
-        shards = self.files.scan(names.BIRTHS)
+        shards = filter(names.is_shard, self.files.scan(names.BIRTHS))
         return [t for s in shards for t in map(names.parse_record, self.files.scan(f"{names.BIRTHS}/{s}")) if t]
 
     # -- finding ---------------------------------------------------------------------------------------------
 
-    def sightings(self) -> Iterator[Sighting]:
+    def sightings(self, scan: Scan | None = None) -> Iterator[Sighting]:
         """Go once over every directory a ticket may lie in. One that moves meanwhile may be missed, or seen twice.
 
-        In the order in which tickets travel, so that one on its way is rather seen twice than missed.
+        In the order in which tickets travel, so that one on its way is rather seen twice than missed. What lies in a
+        directory that is none of the protocol's is no ticket.
+
+        Args:
+            scan: Lists a directory; ``found`` for who may miss what cannot be listed.
         """
-        for name in self.files.scan(names.NEW):
+        scan = scan or self.files.scan
+        for name in scan(names.NEW):
             if new := names.parse_new(name):
                 yield Sighting(new[0], "new", "", 0, f"{names.NEW}/{name}")
-        for why in self.files.scan(names.PARKED):
-            yield from self._in(f"{names.PARKED}/{why}", "parked", why)
-        yield from self._waiting()
-        yield from self._ready()
-        yield from self._in_hands()
-        for block in self.files.scan(names.DONE):
-            for task in filter(ids.is_id, self.files.scan(f"{names.DONE}/{block}")):
-                yield Sighting(task, "done", "", 0, f"{names.DONE}/{block}/{task}")
-
-    def _waiting(self) -> Iterator[Sighting]:
-        for dependency in self.files.scan(names.WAITING):
-            yield from self._in(names.waiting_dir(dependency), "waiting", dependency)
-
-    def _ready(self) -> Iterator[Sighting]:
-        for level in self.files.scan(names.READY):
-            for block in self.files.scan(f"{names.READY}/{level}"):
-                yield from self._in(f"{names.READY}/{level}/{block}", "ready", level)
-
-    def _in_hands(self) -> Iterator[Sighting]:
+        for why in scan(names.PARKED):
+            if why in names.PARKED_WHY:
+                yield from _in(scan, f"{names.PARKED}/{why}", "parked", why)
+        yield from self._waiting(scan)
+        yield from self._ready(scan)
         for state, base in (("claimed", names.PEERS), ("departed", names.DEPARTED)):
-            for home in self.files.scan(base):
-                yield from self._in(names.claims_dir(f"{base}/{home}"), state, home)
+            for name in scan(base):
+                if names.owner(f"{base}/{name}"):
+                    yield from _in(scan, names.claims_dir(f"{base}/{name}"), state, name)
+        for shard in filter(names.is_shard, scan(names.DONE)):
+            for task in filter(ids.is_id, scan(f"{names.DONE}/{shard}")):
+                yield Sighting(task, "done", "", 0, f"{names.DONE}/{shard}/{task}")
 
-    def _in(self, home: str, state: str, detail: str) -> Iterator[Sighting]:
-        for ticket in filter(None, map(names.parse_ticket, self.files.scan(home))):
-            yield Sighting(ticket.task, state, detail, ticket.epoch, f"{home}/{ticket}")
+    def _waiting(self, scan: Scan) -> Iterator[Sighting]:
+        for dependency in filter(ids.is_id, scan(names.WAITING)):
+            yield from _in(scan, names.waiting_dir(dependency), "waiting", dependency)
+
+    def _ready(self, scan: Scan) -> Iterator[Sighting]:
+        for home in self.ready_homes(scan):
+            yield from _in(scan, home, "ready", home.split("/")[-2])
+
+    def ready_homes(self, scan: Scan | None = None) -> Iterator[str]:
+        """Go over the directories of tickets that anyone may claim, the most urgent level first, in it the oldest."""
+        scan = scan or self.files.scan
+        for level in sorted(name for name in scan(names.READY) if names.parse_level(name) is not None):
+            blocks = (names.parse_block(name) for name in scan(f"{names.READY}/{level}"))
+            for block in sorted(block for block in blocks if block is not None):
+                yield f"{names.READY}/{level}/{block:06d}"
 
     def survey(self) -> dict[str, Sighting]:
         """Find every task's ticket. Looks again for those that a listing missed because they moved."""
@@ -595,3 +633,8 @@ class Queue:
                 raise
         self.root.event(self.actor, "parked", task=ticket.task, why=why, reason=reason)
         return True
+
+
+def _in(scan: Scan, home: str, state: str, detail: str) -> Iterator[Sighting]:
+    for ticket in filter(None, map(names.parse_ticket, scan(home))):
+        yield Sighting(ticket.task, state, detail, ticket.epoch, f"{home}/{ticket}")

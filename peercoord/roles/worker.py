@@ -139,15 +139,13 @@ class Worker:
             path = self.queue.ready_path(Ticket(task, epoch))
             if path and self.files.stat(path) is not None:
                 yield path, Ticket(task, epoch)
-        for level in sorted(self.files.scan(names.READY)):
-            for block in sorted(self.files.scan(f"{names.READY}/{level}")):
-                home = f"{names.READY}/{level}/{block}"
-                entries = tickets.in_order(self.files.scan(home))
-                if not entries and block != names.ready_shard(0):
-                    with suppress(StorageError):
-                        self.files.remove_dir(home)
-                for ticket in tickets.attempt_order(entries, self.root.chance()):
-                    yield f"{home}/{ticket}", ticket
+        for home in self.queue.ready_homes():
+            entries = tickets.in_order(self.files.scan(home))
+            if not entries and not home.endswith(f"/{names.ready_shard(0)}"):
+                with suppress(StorageError):
+                    self.files.remove_dir(home)
+            for ticket in tickets.attempt_order(entries, self.root.chance()):
+                yield f"{home}/{ticket}", ticket
 
     def _take(self, path: str, ticket: Ticket) -> Ticket | None:
         """Try for one ticket; the rename decides. ``None`` if someone else has it."""

@@ -274,6 +274,27 @@ class TestFullDisk:
         assert tight.release("1") == "queue/ready/2/000000/1~1"
         assert list(memory.drained(worker)) == ["1"]
 
+    @pytest.mark.parametrize("end", ["release", "evict"])
+    def test_what_was_edited_to_wait_is_given_back_once_there_is_room(self, memory: World, end: str) -> None:
+        """END-1: for a directory of its own there is none."""
+        memory.add("1")
+        memory.add("2", priority="critical")
+        worker, boss = memory.join("w"), memory.join("boss")
+        mine = memory.taken(worker, "2")
+        memory.queue.edit("2", dependencies=["1"])
+        tight = memory.on(Failing(memory.disk, full))
+        if end == "release":
+            with pytest.raises(StorageError, match="the disk is full"):
+                tight.resume(worker.me).release("2")
+            assert worker.held() == [mine]
+            worker.release("2")
+        else:
+            assert tight.evict(worker.me, boss.me)
+            assert memory.state("2") == ("departed", f"{worker.me}~{boss.me}")
+            memory.janitor().tidy()
+        assert memory.at("2") == "queue/waiting/1/2~1"
+        check_at_rest(memory.disk)  # type: ignore[arg-type]
+
     def test_a_ticket_is_placed_though_a_crowd_removes_its_shard_as_often_as_it_is_made(self, memory: World) -> None:
         memory.add("1")
         memory.queue.bear(records.define("2", "waits", dependencies=["1"]), 700)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from support.faults import Counting
+from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.core import names, records
@@ -101,6 +104,35 @@ class TestClaiming:
         assert list(world.drained(worker)) == ["1"]
         assert worker.request() is None
         assert world.files.read("queue/ready/2/000000/notes.txt") == b"foreign"
+
+    @pytest.mark.parametrize(
+        "strange",
+        [
+            *(f"queue/ready/{place}/000000/1~8" for place in ("7", "02", "notes")),
+            *(f"queue/ready/2/{place}/1~8" for place in ("mine", "000007~", "107", "0000107")),
+            *("queue/ready/2/1~8", "queue/parked/someday/1~8", "queue/waiting/.x/1~8", "queue/done/old/1"),
+            *("peers/backup/claims/1~8", "peers/w~01.x/claims/1~8", "departed/w~1.x/claims/1~8", "births/old/2.json"),
+        ],
+    )
+    def test_what_lies_in_a_foreign_directory_is_no_ticket(self, strange: str) -> None:
+        """VER-4, NAM-3, NAM-7: it is not claimed, counted, placed or removed; nor is the directory, be it empty."""
+        world = World.new(MemoryDisk())
+        world.add("1")
+        folders = [*itertools.accumulate(strange.split("/")[:-1], "{}/{}".format), f"{strange.rpartition('/')[0]}~"]
+        for folder in folders:
+            world.files.make_dir(folder)
+        world.disk.create(strange, b"", False)
+        assert world.queue.all_tasks() == ["1"]
+        assert {task: seen.path for task, seen in world.queue.survey().items()} == {"1": "queue/ready/2/000000/1~0"}
+        worker = world.join("w")
+        assert world.taken(worker, "1") == Ticket("1", 1)
+        world.janitor().tidy()
+        worker.complete("1")
+        assert worker.request() is None
+        world.janitor().tidy()
+        assert world.state("1") == ("done", "")
+        assert world.files.listed(strange)
+        assert all(world.files.listed(folder) for folder in folders)
 
     def test_what_cannot_be_claimed_now_is_put_where_it_belongs(self, world: World) -> None:
         world.add("1", priority="lowest")
