@@ -138,6 +138,15 @@ class Sighting:
         return (self.state == "done", self.path.endswith("~done"), self.epoch, stage, who)
 
 
+def _leaders_last(path: str) -> tuple[int, bool, str, int, str] | None:
+    """The order of ASM-10 of the names of the leader's ticket: every move raises it or leaves it."""
+    home, _, name = path.rpartition("/")
+    term, who = names.parse_leader(name), names.owner(home)
+    if term is None or (home != names.LEADER and who is None):
+        return None
+    return (term, home == names.LEADER, *((who.peer, who.number, who.suffix) if who else ("", 0, "")))
+
+
 def fold(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
     """Give one state to each task seen. A listing taken while files move may show a ticket twice: the later wins."""
     states: dict[str, Sighting] = {}
@@ -163,3 +172,10 @@ def surplus(seen: Sequence[Sighting]) -> list[Sighting]:
                 found.append(low)
                 break
     return found
+
+
+def leader_surplus(paths: Iterable[str]) -> list[str]:
+    """Give those of several names of the leader's ticket that are to go: all but the first in the order of ASM-10."""
+    ranked = [(last, path) for path in paths if (last := _leaders_last(path)) is not None]
+    top = max((last for last, _ in ranked), default=None)
+    return [path for last, path in ranked if last != top]

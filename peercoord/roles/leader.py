@@ -43,6 +43,8 @@ class Leadership:
         """Give the term under which this incarnation leads, from a listing; ``None`` if it does not lead.
 
         A ticket with two names, which the crash of a machine may leave, does not count: others may take the other one.
+        A look that shows nothing may be old, and says less than the listing; and no more is needed than that, for what
+        a leader does may be done by two.
         """
         term = max(_terms(self.files.scan(self.home)), default=None)
         seen = None if term is None else self.files.stat(names.leader(self.home, term))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from peercoord.core import names, tickets
-from peercoord.core.errors import PeercoordError, StorageError
+from peercoord.core.errors import StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,35 +50,40 @@ def part(queue: Queue, task: str) -> list[str]:
     Returns:
         What was removed.
     """
-    twins = [seen for seen in queue.sightings() if seen.task == task and _links(queue, seen.path) > 1]
-    gone = [low.path for low in tickets.surplus(twins) if _links(queue, low.path) > 1 and queue.files.remove(low.path)]
+    twins = [seen for seen in queue.sightings(queue.found) if seen.task == task and _doubled(queue, seen.path)]
+    gone = _removed(queue, [low.path for low in tickets.surplus(twins)])
     for path in gone:
         queue.root.event(queue.actor, "parted", task=task, removed=path)
     return gone
 
 
 def part_all(queue: Queue) -> None:
-    """Part every ticket that has two names, and the leader's."""
-    for task in {seen.task for seen in queue.sightings() if seen.state != "done" and _doubled(queue, seen.path)}:
-        with suppress(PeercoordError), queue.root.intake():  # what cannot be removed now holds up nothing else
-            part(queue, task)
-    part_leader(queue)
+    """Part every ticket that has two names, and the leader's; what cannot be seen or removed now, the next time."""
+    found = queue.sightings(queue.found)
+    for task in {seen.task for seen in found if seen.state != "done" and _doubled(queue, seen.path)}:
+        queue.tried(_part_one, queue, task)
+    queue.tried(part_leader, queue)
+
+
+def _part_one(queue: Queue, task: str) -> None:
+    with queue.root.intake():
+        part(queue, task)
 
 
 def part_leader(queue: Queue) -> None:
-    """Remove the lower names of the leader's ticket: of the lower term, else in a hand, else of who sorts first."""
-    homes = [f"{base}/{name}" for base in (names.PEERS, names.DEPARTED) for name in queue.files.scan(base)]
-    found = []
-    for home in (names.LEADER, *homes):
-        who = "~".join(home.partition("/")[2].split("~")[:2])
-        terms = [term for term in map(names.parse_leader, queue.files.scan(home)) if term is not None]
-        paths = [((term, home == names.LEADER, who), names.leader(home, term)) for term in terms]
-        found += [(rank, path) for rank, path in paths if _doubled(queue, path)]
-    top = max((rank for rank, _ in found), default=None)
-    for rank, path in found:
-        if rank != top:
-            with suppress(PeercoordError):
-                queue.files.remove(path)
+    """Remove the lower names of the leader's ticket, as those of a task's."""
+    homes = [f"{base}/{name}" for base in (names.PEERS, names.DEPARTED) for name in queue.found(base)]
+    paths = [f"{home}/{name}" for home in (names.LEADER, *homes) for name in queue.found(home)]
+    lower = tickets.leader_surplus(path for path in paths if "/leader~" in path and _doubled(queue, path))
+    if lower:
+        with queue.root.intake():
+            for path in _removed(queue, lower):
+                queue.root.event(queue.actor, "parted", removed=path)
+
+
+def _removed(queue: Queue, lower: list[str]) -> list[str]:
+    """Remove lower names of a ticket, each after another look at its link count; give those that are gone by it."""
+    return [path for path in lower if _links(queue, path) > 1 and queue.files.remove(path)]
 
 
 def _links(queue: Queue, path: str) -> int:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peercoord.core import names, records, tickets
-from peercoord.core.names import Ticket
+from peercoord.core.names import Incarnation, Ticket
 from peercoord.core.tickets import Sighting, Spot
 
 CANCELLED = {"by": "person", "at": "2026-01-31T15:30:00Z", "reason": "no longer wanted"}
@@ -83,6 +83,28 @@ class TestOrder:
         crowd = [Ticket(str(number), 0) for number in range(33)]
         second = {list(tickets.attempt_order(crowd, seed))[1].task for seed in range(32)}
         assert len(second) == 32
+
+
+class TestSurplus:
+    PEERS = st.builds(
+        Incarnation,
+        st.sampled_from(["a", "a-b", "a.b", "a1", "B", "b"]),
+        st.integers(0, 12),
+        st.sampled_from(["x", "y", "Y", "9"]),
+    )
+
+    @given(PEERS, PEERS, st.booleans())
+    def test_of_two_hands_one_keeps_a_tasks_ticket_and_the_leaders(
+        self, one: Incarnation, other: Incarnation, gone: bool
+    ) -> None:
+        """ASM-10: by name, then number, then suffix, living or departed."""
+        homes = [names.peer_dir(one), names.departed_dir(other, one) if gone else names.peer_dir(other)]
+        states = [("claimed", homes[0][6:]), ("departed", homes[1][9:]) if gone else ("claimed", homes[1][6:])]
+        seen = [Sighting("5", *state, 4, f"{home}/claims/5~4") for state, home in zip(states, homes, strict=True)]
+        key = [(who.peer, who.number, who.suffix) for who in (one, other)]
+        goes = [] if key[0] == key[1] else [homes[key.index(min(key))]]
+        assert [low.path for low in tickets.surplus(seen)] == [f"{home}/claims/5~4" for home in goes]
+        assert tickets.leader_surplus([f"{home}/leader~3" for home in homes]) == [f"{home}/leader~3" for home in goes]
 
 
 class TestFold:
