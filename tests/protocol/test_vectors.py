@@ -73,6 +73,16 @@ def _record(name: str) -> Given | None:
     return None if task is None else {"task": task}
 
 
+def _level_of(name: str) -> Given | None:
+    level = names.parse_level(name)
+    return None if level is None else {"level": level}
+
+
+def _block(name: str) -> Given | None:
+    number = names.parse_block(name)
+    return None if number is None else {"number": number}
+
+
 PARSERS: dict[str, Callable[[str], Given | None]] = {
     "ticket": _ticket,
     "new": _new,
@@ -82,6 +92,8 @@ PARSERS: dict[str, Callable[[str], Given | None]] = {
     "leader": _leader,
     "result": _result,
     "record": _record,
+    "level": _level_of,
+    "block": _block,
 }
 
 
@@ -134,9 +146,12 @@ def _progress(given: Given) -> Given:
 # -- folds -------------------------------------------------------------------------------------------------------
 
 
+def _seen(given: Given) -> list[Sighting]:
+    return [Sighting(s["task"], s["state"], s["detail"], s["epoch"], s["path"]) for s in given["sightings"]]
+
+
 def _fold(given: Given) -> Given:
-    seen = [Sighting(s["task"], s["state"], s["detail"], s["epoch"], s["path"]) for s in given["sightings"]]
-    return {"states": {task: sighting.path for task, sighting in tickets.fold(seen).items()}}
+    return {"states": {task: sighting.path for task, sighting in tickets.fold(_seen(given)).items()}}
 
 
 def _row(row: Given) -> views.Row:
@@ -253,6 +268,8 @@ RULES: dict[str, Callable[[Given], Given]] = {
     "completed": lambda given: {"ticket": str(_parsed(given["ticket"]).completed())},
     "progress": _progress,
     "fold": _fold,
+    "surplus": lambda given: {"goes": [low.path for low in tickets.surplus(_seen(given))]},
+    "leader-surplus": lambda given: {"goes": tickets.leader_surplus(given["names"])},
     "summary": _summary,
     "process": _process,
     "activity": _activity,
