@@ -48,10 +48,10 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     board = board_of(call)
     waiting = bool(board.memory.get("candidates") or board.memory.get("approvals"))
     data = {**views.state(board), "tasks": views.task_queue(board)["tasks"]}
-    return Reply(data, dashboard.lines(board), _gone(board.seats), code=5 if check and waiting else 0)
+    return Reply(data, dashboard.lines(board), gone(board.seats), code=5 if check and waiting else 0)
 
 
-def _gone(seats: Iterable[Seat]) -> list[str]:
+def gone(seats: Iterable[Seat]) -> list[str]:
     """Say whose worktree is gone: its agent may run on for minutes, and counts as active so long."""
     from peercoord.fs import process
 
@@ -85,7 +85,7 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, seat)
     data: Json = {**report, "instance_id": wanted, **(_seat(seat) if seat else {"status": "departed"})}
-    return Reply(data, _instance_lines(wanted, seat, data), _gone([seat] if seat else []))
+    return Reply(data, _instance_lines(wanted, seat, data), gone([seat] if seat else []))
 
 
 def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:
