@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
+import pytest
 from support.project import Project
 
 from peercoord.edges.cli import main as cli
@@ -19,6 +25,23 @@ def test_a_member_is_killed_and_every_task_is_done_exactly_once() -> None:
     assert answer["reassigned"], "the kill struck while a task was held"
     assert answer["seconds"] < 60
     assert not any(Path(line.split("  ")[0]).exists() for line in answer["written"]), "nothing is left behind"
+
+
+@pytest.mark.parametrize("moment", ["A team of", "/6 done"])
+def test_one_that_is_broken_off_leaves_nothing_and_says_so(tmp_path: Path, moment: str) -> None:
+    words = [sys.executable, "-m", "peercoord", "demo", "--instances", "2", "--tasks", "6"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as demo:
+        assert demo.stdout is not None
+        assert any(moment in line for line in demo.stdout)
+        os.kill(demo.pid, signal.SIGINT)
+        _, err = demo.communicate(timeout=60)
+    assert (demo.returncode, "broken off; " in err, "is removed" in err) == (130, True, True), err
+    assert list(tmp_path.glob("peercoord-demo-*")) == []
+    below = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
+    assert below == [], "no agent and no worker is left"
 
 
 def test_what_is_not_true_is_seen(project: Project) -> None:

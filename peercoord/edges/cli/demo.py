@@ -42,20 +42,25 @@ def demo(call: Call, instances: int, tasks: int, fast: bool, keep: bool, as_json
     from rich.console import Console
 
     say = _nothing if as_json or call.quiet else _say
-    home = Path(tempfile.mkdtemp(prefix="peercoord-demo-"))
     pause = FAST_PAUSE if fast else PAUSE
     live = Console().is_terminal and not as_json
-    say(f"A team of {instances} on {tasks} tasks, in {home}")
-    began = time.monotonic()
-    checks, written, handed = _shown(home, instances, tasks, pause, live, say)
+    began, ended = time.monotonic(), False
+    home = Path(tempfile.mkdtemp(prefix="peercoord-demo-"))
+    try:
+        say(f"A team of {instances} on {tasks} tasks, in {home}")
+        checks, written, handed = _shown(home, instances, tasks, pause, live, say)
+        ended = True
+    finally:
+        if not keep:
+            _remove(home)
+        if not ended:
+            sys.stderr.write(f"\npeercoord: broken off; {home} {'is left as it is' if keep else 'is removed'}\n")
     data: Json = {
         "seconds": round(time.monotonic() - began, 1),
         "checks": [{"what": c.what, "holds": c.holds, "seen": c.seen} for c in checks],
         "reassigned": handed,
         "written": written,
     }
-    if not keep:
-        _remove(home)
     return Reply(data, _lines(data, keep), code=0 if all(c.holds for c in checks) else 1)
 
 
@@ -70,6 +75,7 @@ def _shown(
     def run(say: Callable[[str], None], frame: Callable[[Board], None]) -> tuple[list[Check], list[str], list[Json]]:
         show = Demo(home, instances, tasks, pause, LIMIT, say, frame)
         try:
+            show.set_up()
             return show.run(), show.written(), _handed(show)
         finally:
             show.end()

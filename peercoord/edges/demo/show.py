@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from peercoord.core import names
-from peercoord.core.errors import PeercoordError
 from peercoord.edges import agentctl, banking, dashboard
 from peercoord.edges.demo import scene, verify, worker
+from peercoord.edges.team import agents, repository, up
 from peercoord.edges.team import plan as plans
-from peercoord.edges.team import repository, up
+from peercoord.edges.team.plan import Seat
 from peercoord.roles.peer import judge
 from peercoord.roles.queue import Queue
 from peercoord.roles.root import open_root
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from peercoord.core.views import Board
     from peercoord.edges.demo.verify import Check, Handed
-    from peercoord.edges.team.plan import Seat
 
 POLL_SECONDS = 0.02  # while the killed instance's tasks are watched, so that what is printed is near the truth
 FRAME_SECONDS = 0.5
@@ -58,17 +57,21 @@ class Demo:
     ) -> None:
         self.home, self.tasks, self.pause, self.limit = home, tasks, pause, limit
         self.say, self.frame = say, frame
-        self.project, database = scene.make(home, tasks)
-        wishes = up.Wishes(instances, tasks=str(database), settings=SETTINGS)
-        made = up.plan(repository.discover(self.project, exact=True), wishes)
-        plans.run(made.actions, lambda text: say(f"  {text}"))
-        self.seats = made.seats
-        self.queue = Queue(open_root(str(self.project / names.ROOT)), "demo")
-        self.reader = Reader(self.queue, lambda who: judge(self.queue.root, who))
+        self.instances, self.seats = instances, list[Seat]()
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.victim = ""
         self.killed_at = 0.0
         self.handed: dict[str, Handed] = {}
+
+    def set_up(self) -> None:
+        """Make the repository, the database and the team."""
+        self.project, database = scene.make(self.home, self.tasks)
+        wishes = up.Wishes(self.instances, tasks=str(database), settings=SETTINGS)
+        made = up.plan(repository.discover(self.project, exact=True), wishes)
+        self.seats = made.seats
+        plans.run(made.actions, lambda text: self.say(f"  {text}"))
+        self.queue = Queue(open_root(str(self.project / names.ROOT)), "demo")
+        self.reader = Reader(self.queue, lambda who: judge(self.queue.root, who))
 
     # -- the run ---------------------------------------------------------------------------------------------
 
@@ -175,16 +178,14 @@ class Demo:
         return lines + [f"{seat.directory}  (branch {seat.branch})" for seat in self.seats]
 
     def end(self) -> None:
-        """Stop every process of the run."""
+        """Stop every process of the run, also agents that were about to start when it was broken off."""
         for hired in self.workers.values():
             if hired.poll() is None:
                 os.killpg(hired.pid, signal.SIGKILL)
                 hired.wait()
-        for seat in self.seats:
-            try:
-                agentctl.stop(str(seat.directory))
-            except PeercoordError as error:
-                self.say(f"   {seat.peer}: {error.message}")
+        places = [seat.directory for seat in self.seats]
+        while left := agents.at(places):  # one that is ended may just have started another's again
+            agents.end(left)
 
 
 def plain_frames(say: Callable[[str], None]) -> Callable[[Board], None]:
