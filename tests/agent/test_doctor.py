@@ -6,15 +6,19 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent.crew import Crew
+from hypothesis import given
+from hypothesis import strategies as st
 from support.project import Project, project
 
 from peercoord.core import names, settings
+from peercoord.core.limits import DEFAULT_SETTINGS
 from peercoord.edges import context
 from peercoord.edges.cli import main as cli
 from peercoord.edges.doctor import disk, races
@@ -189,7 +193,27 @@ class TestTeam:
         check = of(told(crew)[1], "quarantine")[0]
         assert check["state"] == "warning"
         assert "JSON" in check["text"]
-        assert check["fix"].startswith("cat ")
+        assert check["fix"] == "peercoord task reopen 1"
+        assert cli.serve(["task", "reopen", "1"], cli.Call(context.find(str(crew.project))))[0] == 0
+        again = of(told(crew)[1], "quarantine")[0]
+        assert "nothing misses it" in again["text"]
+        subprocess.run(["sh", "-c", again["fix"]], check=True)
+        assert of(told(crew)[1], "quarantine")[0]["text"] == "empty"
+
+    def test_a_directory_in_quarantine_is_no_file_to_print(self, team: Team) -> None:
+        crew = team()
+        path = next(crew.state.glob("tasks/*/1.json"))
+        path.unlink()
+        path.mkdir()
+        crew.call("one", "request-task")
+        assert of(told(crew)[1], "quarantine")[0]["fix"] == "peercoord task reopen 1"
+
+    def test_a_stopped_agent_is_named_with_what_makes_it_go_on(self, team: Team) -> None:
+        crew = team()
+        pid = crew.agent("one")
+        os.kill(pid, signal.SIGSTOP)
+        check = of(told(crew)[1], "peers")[0]
+        assert (check["state"], check["fix"]) == ("warning", f"kill -CONT {pid}")
 
     def test_stale_views_mean_that_nobody_leads(self, team: Team) -> None:
         crew = team()
@@ -252,10 +276,36 @@ class TestSettings:
         ],
     )
     def test_related_limits_are_checked_together(self, changed: dict[str, object], words: str) -> None:
-        assert any(words in text for text in settings.problems(changed))
+        assert any(words in problem.text for problem in settings.problems(changed))
 
     def test_the_defaults_fit_together(self) -> None:
         assert settings.problems({}) == []
+
+    @given(
+        st.dictionaries(
+            st.sampled_from([key for key, value in DEFAULT_SETTINGS.items() if isinstance(value, int)]),
+            st.integers(-1, 10_000) | st.text(max_size=2),
+        )
+    )
+    def test_the_values_that_are_named_fit(self, changed: dict[str, object]) -> None:
+        for _ in DEFAULT_SETTINGS:
+            changed |= {p.key: p.value for p in settings.problems(changed)[:1]}
+        assert settings.problems(changed) == [], "each command in turn, and all is well"
+
+    @pytest.mark.parametrize("broken", [None, [], "x", 5])
+    def test_settings_that_are_no_table_are_the_defaults(self, team: Team, broken: object) -> None:
+        crew = team()
+        path = crew.state / "protocol.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "settings": broken}))
+        assert of(told(crew)[1], "settings") == []
+
+    def test_the_line_names_the_command_that_mends(self, team: Team) -> None:
+        crew = team(heartbeat_seconds=4)
+        for _ in of(told(crew)[1], "settings"):
+            fix = of(told(crew)[1], "settings")[0]["fix"].split()
+            assert fix[:2] == ["peercoord", "config"]
+            assert cli.serve(fix[1:], cli.Call(context.find(str(crew.project))))[0] == 0
+        assert of(told(crew)[1], "settings") == []
 
     def test_peers_that_disagree_say_so(self, team: Team) -> None:
         crew = team()

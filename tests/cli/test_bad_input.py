@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.project import Project
+
+from peercoord.edges.team import record
 
 
 @pytest.fixture
@@ -67,14 +70,38 @@ def test_what_is_no_file_is_set_aside_and_never_followed(three: Project, kind: s
     assert three.data("task", "show", "1")["code"] == "broken-file"
 
 
-@pytest.mark.parametrize("name", ["protocol.json"])
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"protocol": {"least_writer": 1}}'])
-def test_a_broken_protocol_file_stops_every_command_with_its_name(three: Project, name: str, content: bytes) -> None:
-    (three.state / name).write_bytes(content)
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"protocol": {"least_writer": 1}}', b"[]", b"\xff"])
+def test_a_broken_protocol_file_stops_every_command_with_the_next_step(three: Project, content: bytes) -> None:
+    path = three.state / "protocol.json"
+    path.write_bytes(content)
     for words in (["request"], ["status"], ["task", "list"]):
         code, _, err = three(*words)
-        assert (code, name in err) == (1, True)
-    assert (three.state / name).read_bytes() == content, "it is left as it is"
+        assert (code, "protocol.json" in err) == (1, True)
+        assert f"hint: mend it by hand, or have it written anew: mv {shlex.quote(str(path))} " in err
+        assert err.endswith("&& peercoord doctor --fix\n")
+    assert path.read_bytes() == content, "it is left as it is"
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["doctor", "--fix"]])
+def test_the_doctor_reports_a_broken_protocol_file_with_the_command_that_mends(
+    three: Project, words: list[str]
+) -> None:
+    record.note_project(three.main / ".git", "", store_id=three.queue.root.store_id)
+    path = three.state / "protocol.json"
+    path.write_bytes(b"{")
+    code, _, _ = three(*words)
+    assert (code, path.read_bytes()) == (1, b"{")
+    (bad,) = [check for check in three.data(*words)["checks"] if check["check"] == "set-up" and check["state"] == "bad"]
+    assert "protocol.json is not JSON" in bad["text"]
+    done = subprocess.run(
+        ["sh", "-c", bad["fix"].replace("peercoord ", f"{sys.executable} -m peercoord ")],
+        cwd=three.main,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (path.with_name("protocol.json.broken")).read_bytes() == b"{", done.stderr
+    assert three.data("request")["task_id"] == 1
 
 
 def test_a_newer_protocol_is_refused_with_what_to_do(three: Project) -> None:

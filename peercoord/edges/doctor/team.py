@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from peercoord.core import ids, liveness, names, records, settings
 from peercoord.core.errors import BrokenFileError
@@ -50,8 +51,8 @@ def examine(queue: Queue) -> list[Finding]:
 def _settings(root: Root) -> Iterator[Finding]:
     version = root.protocol["protocol"]
     yield good("protocol", f"version {version.get('version')}, store {root.store_id}")
-    for text in settings.problems(root.protocol.get("settings", {})):
-        yield warning("settings", text, "peercoord config")
+    for problem in settings.problems(root.protocol.get("settings")):
+        yield warning("settings", problem.text, problem.fix or f"remove it from {root_path(root)}/{names.PROTOCOL}")
     own = root.number("heartbeat_seconds")
     for who in members.living(root):
         theirs = said(root, who).get("heartbeat_seconds")
@@ -83,6 +84,8 @@ def _peers(root: Root) -> Iterator[Finding]:
             yield bad("peers", f"{who} is dead ({verdict.because}) and nobody has noticed", start)
         elif here and (agent is None or not process.running(agent)):
             yield warning("peers", f"{who}: no agent runs", start)
+        elif here and agent and process.stopped(agent):
+            yield warning("peers", f"{who}: its agent is stopped", f"kill -CONT {agent['pid']}")
         elif verdict.state == liveness.SUSPECT:
             yield warning("peers", f"{who}: {verdict.because}")
         elif here and record.get("version") != __version__:
@@ -187,11 +190,21 @@ def _quarantine(root: Root) -> Iterator[Finding]:
     if not kept:
         yield good("quarantine", "empty")
     for name in kept[:SHOWN]:
-        why = root.files.read(f"{names.QUARANTINE}/{name}.why") or b"no reason was kept"
-        reason = why.decode("utf-8", "replace").strip().splitlines()[-1]
-        yield warning("quarantine", f"{ids.shown(name)}: {reason}", f"cat {root_path(root)}/{names.QUARANTINE}/{name}")
+        why = (root.files.read(f"{names.QUARANTINE}/{name}.why") or b"").decode("utf-8", "replace").strip().splitlines()
+        task = _missing(root, why[0] if why else "")
+        place = shlex.quote(f"{root_path(root)}/{names.QUARANTINE}/{name}")
+        rest = "" if task else "; nothing misses it, look and remove it"
+        fix = f"peercoord task reopen {task}" if task else f"rm -rf -- {place} {place}.why"
+        yield warning("quarantine", f"{ids.shown(name)}: {why[-1] if why else 'no reason was kept'}{rest}", fix)
     if len(kept) > SHOWN:
         yield warning("quarantine", f"and {len(kept) - SHOWN} more", f"ls {root_path(root)}/{names.QUARANTINE}")
+
+
+def _missing(root: Root, path: str) -> str:
+    """Name the task whose definition was set aside from a path, and that has had no other since; empty if none has."""
+    task = names.parse_record(path.rpartition("/")[2])
+    lost = task and path == names.definition(task) and root.files.stat(path) is None
+    return task if task and lost else ""
 
 
 def root_path(root: Root) -> str:

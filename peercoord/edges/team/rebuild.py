@@ -100,15 +100,15 @@ def _settings_back(project: Project) -> str:
     known = record.read_project(project.common, project.sub)
     lists = record.table(known, "lists").get("database")
     kept = {key: value for key, value in _settings(known).items() if value != DEFAULT_SETTINGS[key]}
-    set_ = ", ".join(f"{key} = {ids.shown(value)}" for key, value in kept.items())
+    set_ = ", ".join(f"{key} = {value}" for key, value in kept.items())
     where = f"the database {ids.shown(lists, 300)}" if lists else "no choice of a database"
     return f"{where} and {set_ or 'no setting but the defaults'} were on record"
 
 
 def _settings(known: Json) -> Json:
-    """Give the shared settings that the git directory remembers; what is no setting is left out."""
+    """Give the shared settings that the git directory remembers; what is none, or of another kind, is left out."""
     noted = record.table(known, "settings")
-    return {key: value for key, value in noted.items() if key in DEFAULT_SETTINGS}
+    return {key: noted[key] for key, default in DEFAULT_SETTINGS.items() if type(noted.get(key)) is type(default)}
 
 
 def _fresh(project: Project, staged: Path, store_id: str) -> Root:
