@@ -21,8 +21,10 @@ from support.lists import TASKS
 from support.project import Project, git, project
 
 from peercoord.core import records
+from peercoord.core.errors import UsageError
 from peercoord.edges import syncing
 from peercoord.edges.adapters.source import read_source
+from peercoord.edges.cli import main as cli
 from peercoord.edges.importing import take_in
 from peercoord.edges.team import plan as plans
 from peercoord.edges.team import record, repository, up
@@ -374,6 +376,74 @@ def test_a_named_database_is_taken_with_its_tasks(
     assert f"1 tasks taken in from '{path}'" in said
     assert any("before-peercoord" in line for line in said)
     assert (fresh / ".claude-coordination" / "births").is_dir()
+
+
+def test_a_shared_database_that_does_not_know_the_project_is_refused_before_anything_is_made(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
+) -> None:
+    path = several(tmp_path / "it's shared.db")
+    before = snapshot(fresh, path.parent)
+    with pytest.raises(UsageError, match="none is 'team") as caught:
+        set_up(database=str(path))
+    assert snapshot(fresh, path.parent) == before
+    assert [tree.name for tree in fresh.parent.glob("team*")] == [fresh.name], "no worktree either"
+    words = typed(caught.value.hint, "claude-team-coordinated")
+    assert words[1:] == [str(fresh), "1", "--database", str(path), "--project", "NAME"]
+    said = set_up(database=str(path), key="alpha")
+    assert f"1 tasks taken in from '{path}'" in said
+    assert (protocol(fresh)["database"], protocol(fresh)["database_project"]) == (str(path), "alpha")
+    [tree] = fresh.parent.glob("team*-instance-1")
+    assert (tree / ".claude-instance" / "coordinate.sh").exists()
+    assert rows(path, "SELECT title, assigned_instance FROM tasks WHERE project = 'beta'") == [("Theirs", None)]
+
+
+def test_what_a_refusal_left_half_made_is_finished_by_the_next_call(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
+) -> None:
+    path = several(tmp_path / "shared.db")
+    made = up.plan(repository.discover(fresh, exact=True), up.Wishes(1, database=str(path), key="alpha"))
+    with closing(sqlite3.connect(path)) as connection, connection:  # after the look that a plan begins with
+        connection.executescript("CREATE TABLE task_dependencies (task_id INTEGER, depends_on INTEGER);")
+    with pytest.raises(UsageError, match="does not say whose a row is"):
+        plans.run(made.actions)
+    [tree] = fresh.parent.glob("team*-instance-1")
+    assert not (tree / ".claude-instance" / "coordinate.sh").exists()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("DROP TABLE task_dependencies;")
+    set_up(database=str(path), key="alpha")
+    assert (tree / ".claude-instance" / "coordinate.sh").exists()
+    assert protocol(fresh)["database_project"] == "alpha"
+
+
+def test_another_teams_database_is_refused_with_what_can_be_typed(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]], project: Project
+) -> None:
+    path = database(tmp_path / "theirs.db", (1, "One", "pending"))
+    assert project("sync", "--database", str(path))[0] == 0
+    with pytest.raises(UsageError, match="another team") as caught:
+        set_up(database=str(path))
+    assert not (fresh / ".claude-coordination").exists()
+    words = ["peercoord", "-C", str(fresh), "sync", "--database", str(path), "--take-over"]
+    assert typed(caught.value.hint, "peercoord -C") == words
+
+
+@pytest.mark.parametrize("wishes", [{}, {"database": "none"}])
+def test_a_projects_name_without_a_database_is_refused(
+    fresh: Path, set_up: Callable[..., list[str]], wishes: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match="--project goes with a database of several projects"):
+        set_up(key="alpha", **wishes)
+    assert not (fresh / ".claude-coordination").exists()
+
+
+def test_set_up_takes_the_projects_name_on_the_command_line(fresh: Path, tmp_path: Path) -> None:
+    path = several(tmp_path / "shared.db")
+    call = ["up", str(fresh), "1", "--database", str(path), "--dry-run", "--json"]
+    refused = json.loads(cli.serve(call, cli.Call())[1])
+    assert refused["error"]["code"] == "no-project-row"
+    code, out, _ = cli.serve([*call, "--project", "alpha"], cli.Call())
+    assert code == 0
+    assert f"keep the tasks in step with '{path}'" in json.loads(out)["data"]["actions"]
 
 
 def test_a_tasks_json_is_written_only_if_asked(fresh: Path, set_up: Callable[..., list[str]]) -> None:

@@ -126,7 +126,7 @@ class Part:
             raise UsageError(
                 f"{address.shown} keeps several projects, but its table {ids.shown(name)} {why}",
                 hint=f"give it a column '{self.layout.project}' and fill that, "
-                "or take a database for this project alone: peercoord sync --database PATH_OR_URL",
+                "or name a database for this project alone with --database",
                 code="no-project-column",
             )
 

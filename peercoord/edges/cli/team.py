@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 @click.option("--tag", metavar="T", help="The tag of a tasks.json; its current one if left out.")
 @click.option("--take-in-progress", is_flag=True, help="Take tasks a person has in progress there as free to claim.")
 @click.option("--database", default="", metavar="PATH_OR_URL", help="Keep the tasks in step with it; 'none' for none.")
+@click.option(
+    "--project", "key", default="", metavar="NAME", help="What a database of several projects calls this one."
+)
 @click.option("--sync", is_flag=True, help="Write back to where the tasks come from, as they change.")
 @click.option("--base", default="", metavar="REV", help="What new branches start from; HEAD if left out.")
 @click.option("--branch-prefix", metavar="P", help="Before instance-<k> in a branch's name; team/ if never said.")
@@ -144,6 +147,7 @@ def _wishes(count: int | None, wished: dict[str, object]) -> Wishes:
         take_in_progress=bool(wished["take_in_progress"]),
         database=str(wished["database"]),
         sync=bool(wished["sync"]),
+        key=str(wished["key"]),
     )
 
 

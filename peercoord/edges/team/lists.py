@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 
 from peercoord.core import ids, names
-from peercoord.core.errors import NotFoundError, PeercoordError, StorageError
+from peercoord.core.errors import NotFoundError, PeercoordError, StorageError, UsageError
 from peercoord.edges import syncing
 from peercoord.edges.syncing import Choice
 from peercoord.edges.team import record
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
 ACTOR = "set-up"
 
 
-def plan(project: Project, database: str, sync: bool, source: str, tag: str | None, notes: list[str]) -> list[Action]:
+def plan(
+    project: Project,
+    database: str,
+    sync: bool,
+    source: str,
+    tag: str | None,
+    notes: list[str],
+    key: str = "",
+    count: int | None = None,
+) -> list[Action]:
     """Plan to keep a team's tasks in step with a list; nothing if that is done already.
 
     Args:
@@ -39,22 +49,29 @@ def plan(project: Project, database: str, sync: bool, source: str, tag: str | No
         source: Where tasks were taken in from; empty if from nowhere.
         tag: Its tag.
         notes: Takes what people should know once it is done.
+        key: What a database of several projects calls this one; empty: its name.
+        count: How many worktrees were asked for, for the command that is named where something is missing.
 
     Raises:
         PeercoordError: The database is another team's, or does not know the project.
     """
-    state = project.directory / names.ROOT
+    state, own = project.directory / names.ROOT, syncing.default_database(project.directory, project.common)
     there = (state / names.PROTOCOL).exists()
     known = Choice.of(open_root(str(state)).protocol) if there else noted(project)
     choice = _chosen(project, known, database, source if sync else "", tag)
+    if key and choice.database in (syncing.NONE, own):
+        raise UsageError(
+            "--project goes with a database of several projects, and none is named",
+            hint="name it too, with --database PATH_OR_URL",
+        )
+    choice.key = key or choice.key
     if there and choice.facts() == known.facts():
         return []
     if not choice:
         return [Action("keep no database in step", partial(_none, project, choice))]
-    _check(project, choice, database if "://" in database else "")
+    _check(project, choice, database if "://" in database else "", count)
     where = syncing.Lists.shown(choice)
-    own = choice.database == syncing.default_database(project.directory, project.common)
-    make = own or choice.facts() != known.facts()
+    make = choice.database == own or choice.facts() != known.facts()
     return [Action(f"keep the tasks in step with {where}", partial(_begin, project, choice, database, make, notes))]
 
 
@@ -83,15 +100,31 @@ def store_of(project: Project, choice: Choice, url: str = "") -> DatabaseStore:
     return DatabaseStore(Database(Address.read(url or choice.database, project.directory)), team, Clock().now)
 
 
-def _check(project: Project, choice: Choice, url: str) -> None:
+def _check(project: Project, choice: Choice, url: str, count: int | None) -> None:
     """Refuse, before anything is made, a database that cannot be this team's.
 
     One that is yet to be made, or cannot be reached now, is no reason: the leader tries again.
     """
+    store = store_of(project, choice, url)
     try:
-        store_of(project, choice, url).look()
+        store.look()
     except (NotFoundError, StorageError):
         return
+    except UsageError as error:
+        hint = _hint(error, project, store.database.address.word, count)
+        raise UsageError(error.message, hint=hint, code=error.code) from None
+
+
+def _hint(error: UsageError, project: Project, database: str, count: int | None) -> str:
+    """Name a command that can be typed although there may be no team yet, from wherever set-up was called."""
+    place = shlex.quote(str(project.directory))
+    if error.code == "no-project-row":
+        team = f"{place} {count}" if count else place
+        return f"say which one is meant: claude-team-coordinated {team} --database {database} --project NAME"
+    if error.code == "other-store":
+        then = f"peercoord -C {place} sync --database {database} --take-over"
+        return f"name another database, or if that team is no more, set up without this one, then: {then}"
+    return error.hint
 
 
 def plan_forget(project: Project, notes: list[str]) -> list[Action]:
@@ -151,7 +184,7 @@ def _chosen(project: Project, known: Choice, database: str, source: str, tag: st
         chosen.tasks_file, chosen.tag = syncing.noted(source, project.directory), tag
     if database:
         none = database == syncing.NONE
-        chosen.database = syncing.NONE if none else syncing.noted(database, project.directory)
+        chosen.choose(syncing.NONE if none else syncing.noted(database, project.directory))
     elif not chosen.database:
         chosen.database = syncing.default_database(project.directory, project.common)
     return chosen

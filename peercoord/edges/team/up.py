@@ -45,6 +45,7 @@ class Wishes:
         settings: Shared settings that differ from the defaults.
         database: The database to keep the tasks in step with; empty: the one chosen before, or the project's own.
         sync: Write back to where the tasks come from.
+        key: What a database of several projects calls this one; empty: its name.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Wishes:
         settings: Json | None = None,
         database: str = "",
         sync: bool = False,
+        key: str = "",
     ) -> None:
-        self.database, self.sync = database, sync
+        self.database, self.sync, self.key = database, sync, key
         self.count, self.options = count, options or worktrees.Options()
         self.tasks, self.tag, self.take_in_progress = tasks, tag, take_in_progress
         self.settings = settings or {}
@@ -89,7 +91,9 @@ def plan(project: Project, wishes: Wishes) -> Plan:
     if source:
         text = f"take in the tasks of {source}"
         made.actions.append(Action(text, partial(_import, project, source, wishes, made.notes)))
-    made.actions += lists.plan(project, wishes.database, wishes.sync, source, wishes.tag, made.notes)
+    made.actions += lists.plan(
+        project, wishes.database, wishes.sync, source, wishes.tag, made.notes, wishes.key, wishes.count
+    )
     _plan_instances(project, made, again)
     return made
 
