@@ -71,7 +71,7 @@ def test_what_is_no_file_is_set_aside_and_never_followed(three: Project, kind: s
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"protocol": {"least_writer": 1}}', b"[]", b"\xff"])
-def test_a_broken_protocol_file_stops_every_command_with_the_next_step(three: Project, content: bytes) -> None:
+def test_a_broken_protocol_file_stops_every_command_with_its_name(three: Project, content: bytes) -> None:
     path = three.state / "protocol.json"
     path.write_bytes(content)
     for words in (["request"], ["status"], ["task", "list"]):
