@@ -21,8 +21,10 @@ from peercoord.core.errors import (
     UsageError,
 )
 from peercoord.core.limits import DOCUMENT_BYTES
+from peercoord.edges import handout
 from peercoord.edges.context import write_instance
-from peercoord.edges.reply import Reply, bar, block, percent, plain
+from peercoord.edges.handout import Tidings, claim_lines, nothing
+from peercoord.edges.reply import Reply, bar, percent, plain
 from peercoord.edges.review import notices
 from peercoord.fs import process
 from peercoord.roles import root as roots
@@ -36,14 +38,14 @@ if TYPE_CHECKING:
 
     from peercoord.core.names import Ticket
     from peercoord.core.records import Json
-    from peercoord.core.tickets import Sighting
     from peercoord.edges.context import Place
     from peercoord.roles.root import Root
     from peercoord.roles.worker import Claim
 
-SHELL = f"./{names.INSTANCE}/coordinate.sh"
-NOTHING_READY = 4
-WHY_MOST = 20  # tasks named when nothing is ready
+SHELL = handout.SHELL
+_NOBODY = "nobody goes on with it"
+_NEXT = "whoever has it next is given it as it is now"
+_AFTER = {"failed": "set aside, too many attempts", "cancelled": "set aside, it is cancelled"}
 
 
 class Desk:
@@ -81,6 +83,7 @@ class Desk:
         with self._alone():
             peer = self._member()
             self.told = notices.mark(self.place)
+            self.tidings = Tidings(peer, self.place.info.get("definitions_told"))
             if self.heard:
                 self.notes += [f"memory bank: {line}" for line in notices.told(self.place, self.root.files)]
             try:
@@ -129,8 +132,8 @@ class Desk:
             report = Reports(peer.queue).read(peer.name)
             if self.place.files().read("progress.json") != records.encode(report):
                 write_instance(self.place.worktree, "progress.json", report)
-            held = [ids.public(ticket.task) for ticket in peer.worker.held()]
-            self.place.remember(assigned_tasks=held)
+            held = [ticket.task for ticket in peer.worker.held()]
+            self.place.remember(assigned_tasks=[*map(ids.public, held)], definitions_told=self.tidings.kept(held))
 
     # -- request-task ----------------------------------------------------------------------------------------
 
@@ -138,13 +141,37 @@ class Desk:
         """Claim the next task, or say why there is none."""
         with self.peer() as peer:
             peer.worker.session = self.session
+            before = self._had()
             claim = peer.worker.request()
+            self._note_withdrawn(peer, before, claim.task if claim else "")
             if claim is None:
-                return self._nothing(peer)
+                return nothing(peer, self.notes)
             if claim.again:
                 self._note_other_session(peer, claim)
+                self._note(claim.task, edited="this is what it is now")
+            self.tidings.handed_out(claim.task)
             data = self._claimed(peer, claim)
-        return Reply(data, _claim_lines(data), self.notes)
+        return Reply(data, claim_lines(data), self.notes)
+
+    def _note(self, task: str, stop: str = "", edited: str = "") -> None:
+        """Tell the holder of a task what became of it. What nobody hears is left to be told."""
+        note = self.tidings.note(task, stop, edited) if self.heard else ""
+        self.notes += [note] if note else []
+
+    def _had(self) -> list[str]:
+        """List what this worktree held after its last call."""
+        known = self.place.info.get("assigned_tasks")
+        return [task for task in map(str, known if isinstance(known, list) else []) if ids.is_id(task)]
+
+    def _note_withdrawn(self, peer: Peer, before: list[str], claimed: str) -> None:
+        """Tell which tasks asking for the next one took from this worktree, because they were cancelled."""
+        gone = [task for task in before if task != claimed]
+        held = {ticket.task for ticket in peer.worker.held()} if gone else set()
+        for task in gone:
+            if task in held:
+                self._note(task)
+            else:
+                self.notes += filter(None, [self.tidings.withdrawn(task)])
 
     def _note_other_session(self, peer: Peer, claim: Claim) -> None:
         """Tell a second coding session of this worktree that the first one, still alive, works on the task."""
@@ -208,33 +235,6 @@ class Desk:
         except PeercoordError:
             return True  # no git to ask: nothing to say about merging
 
-    def _nothing(self, peer: Peer) -> Reply:
-        states = peer.queue.survey()
-        left = [s for s in states.values() if s.state != "done" and s.detail != "cancelled"]
-        if not left:
-            word = "every task is done" if states else "there are no tasks yet"
-            hint = [] if states else ['add one with: peercoord task add "TITLE"']
-            return Reply({"finished": True, "total_tasks": len(states)}, [f"{word}: nothing to do", *hint], self.notes)
-        why = [self._why(peer, s) for s in sorted(left, key=lambda s: ids.natural(s.task))[:WHY_MOST]]
-        data = {"finished": False, "ready": 0, "waiting_for": why, "not_done": len(left)}
-        lines = [f"nothing is ready now; {len(left)} of {len(states)} tasks are not done:"]
-        lines += [f"  task {w['task_id']}: {plain(w['why'])}" for w in why]
-        return Reply(data, lines, self.notes, code=NOTHING_READY)
-
-    def _why(self, peer: Peer, sighting: Sighting) -> Json:
-        holder = names.parse_incarnation(sighting.detail)
-        if sighting.state == "claimed" and holder:
-            why = f"held by {holder.peer}"
-        elif sighting.state == "waiting":
-            other = peer.queue.locate(sighting.detail)
-            owner = names.parse_incarnation(other.detail) if other and other.state == "claimed" else None
-            why = f"waits for task {sighting.detail}" + (f", which {owner.peer} holds" if owner else "")
-        elif sighting.state == "parked":
-            why = f"{sighting.detail}: {peer.queue.spot(sighting.task).reason or 'see peercoord task show'}"
-        else:
-            why = f"{sighting.state}: ask again"
-        return {"task_id": ids.public(sighting.task), "state": sighting.state, "why": why}
-
     # -- report-progress -------------------------------------------------------------------------------------
 
     def report(self, task: str, said: Json, status: str = "", reason: str = "") -> Reply:
@@ -252,6 +252,7 @@ class Desk:
                 entry = peer.worker.report(task, said)
                 shown = "" if entry.get("steps") else "~"
                 line = f"task {task}: {shown}{percent(entry['progress'])} reported"
+                self._note(task)
                 return Reply({"task_id": ids.public(task), "status": "in-progress", **entry}, [line], self.notes)
             return self._ended(peer, task, said, status, reason)
 
@@ -260,13 +261,15 @@ class Desk:
         reason = reason or next(reversed(records.notes(said.get("blockers"))), "") or f"reported as {status}"
         if status == "done":
             self._check_committed(facts)
+            fits = f"see whether what is done fits: peercoord task show {task}"
+            self._note(task, stop="what is done is done all the same", edited=fits)
             result = peer.worker.complete(task, said, {k: v for k, v in facts.items() if k != "dirty_files"})
             lines = [f"task {task} is done (epoch {result['epoch']})", f"next: {SHELL} request-task"]
             return Reply({"task_id": ids.public(task), "status": "done", **result}, lines, self.notes)
+        self._note(task, stop=_NOBODY, edited=_NEXT)
         if status == "failed":
             where = peer.worker.fail(task, reason, said, facts)
-            aside = where.startswith(names.parked("failed", names.Ticket(task, 0)).rpartition("/")[0])
-            line = f"task {task}: attempt failed; " + ("set aside, too many attempts" if aside else "back in the queue")
+            line = f"task {task}: attempt failed; {_whereabouts(where)}"
         else:
             peer.worker.park(task, status, reason, said, facts)
             line = f"task {task} is parked as {status}: {plain(reason)}"
@@ -317,6 +320,7 @@ class Desk:
                 task = ids.check(entry.get("task_id"))
                 if task in held:
                     peer.worker.report(task, _said(entry))
+                    self._note(task)
                     done.append(task)
                 elif entry.get("status") in (None, "in-progress"):
                     skipped.append(task)
@@ -400,8 +404,10 @@ class Desk:
         """Give a task back."""
         with self.peer() as peer:
             task = ids.check(task) if task else self._only(peer)
+            self._note(task, stop=_NOBODY, edited=_NEXT)
             where = peer.worker.release(task, reason or "released", self._facts())
-        return Reply({"task_id": ids.public(task), "ticket": where}, [f"task {task} is back in the queue"], self.notes)
+        line = f"task {task} is {_whereabouts(where)}"
+        return Reply({"task_id": ids.public(task), "ticket": where}, [line], self.notes)
 
     def check(self) -> Reply:
         """Say where this worktree stands: what it holds, what is ready, what others do."""
@@ -431,6 +437,7 @@ class Desk:
 
     def _standing(self, peer: Peer, ticket: Ticket) -> Json:
         entry = peer.worker.reports.entry(peer.name, ticket) or {}
+        self._note(ticket.task)
         try:
             title = peer.queue.definition(ticket.task).title
         except (BrokenFileError, NotFoundError):
@@ -444,39 +451,11 @@ def _said(entry: Json) -> Json:
     return {**known, "estimate": entry.get("completion_estimate"), "steps": entry.get("steps_done") or []}
 
 
+def _whereabouts(path: str) -> str:
+    """Say where a ticket lies that left this worktree's hands."""
+    home, _, why = path.rpartition("/")[0].rpartition("/")
+    return _AFTER.get(why, "set aside") if home == names.PARKED else "back in the queue"
+
+
 def _is_commit(text: str) -> bool:
     return len(text) in (40, 64) and not text.strip("0123456789abcdef")
-
-
-def _claim_lines(data: Json) -> list[str]:
-    again = " (held already)" if data["held_before"] else ""
-    lines = [
-        f"task {data['task_id']}: {plain(data['title'])}{again}",
-        f"  priority {data['priority']}, epoch {data['epoch']}",
-    ]
-    for key in ("description", "details"):
-        lines += block(data[key]) if data.get(key) else []
-    lines += [f"  [{'x' if s['done'] else ' '}] {s['id']} {plain(s['title'])}" for s in data["steps"]]
-    lines += [f"  note: {plain(note)}" for note in data["notes"]]
-    lines += _hand_over_lines(data["hand_over"])
-    lines += [f"  task {m['task_id']} was done on {plain(m['branch'])}: {m['command']}" for m in data["merge"]]
-    step = f" --step {data['steps'][0]['id']}" if data["steps"] else " --progress 0.5"
-    return [
-        *lines,
-        f"report: {SHELL} report-progress {data['task_id']}{step}",
-        f"finish: {SHELL} report-progress {data['task_id']} --status done",
-    ]
-
-
-def _hand_over_lines(left: Json) -> list[str]:
-    if not left:
-        return []
-    share = left.get("progress")
-    came = f" at {percent(share)}" if isinstance(share, float) else ""
-    lines = [f"  before you: {plain(left.get('peer', 'someone'))}, {plain(left.get('outcome'))}{came}"]
-    for key in ("achievements", "blockers"):
-        lines += [f"    {key[:-1]}: {plain(item)}" for item in left.get(key) or []]
-    where = [f"{key} {plain(left[key])}" for key in ("branch", "commit", "worktree") if left.get(key)]
-    lines += [f"    {', '.join(where)}"] if where else []
-    dirty = left.get("dirty_files") or []
-    return [*lines, *([f"    not committed there: {', '.join(map(plain, dirty[:10]))}"] if dirty else [])]

@@ -50,6 +50,8 @@ VERBS = {
 }
 """The mission's words in ``coordinate.sh``, and the commands they stand for."""
 
+VERBS_HINT = f"in a worktree: coordinate.sh {' | '.join([*VERBS, 'release'])}; all commands: peercoord --help"
+
 
 class Call:
     """One call of the command line: where it stands, found when a command first asks.
@@ -150,10 +152,13 @@ def serve(
     except click.exceptions.Abort:
         return 130, b"", b"\n"
     except click.ClickException as error:
+        ctx = error.ctx if isinstance(error, click.UsageError) else None
+        hint = VERBS_HINT if ctx and ctx.command is cli else ""
         if not as_json:
-            usage = f"{error.ctx.get_usage()}\n" if isinstance(error, click.UsageError) and error.ctx else ""
-            return error.exit_code, b"", f"{usage}peercoord: {error.format_message()}\n".encode()
-        reply = Reply.of(PeercoordError(error.format_message(), code="usage"))
+            usage = f"{ctx.get_usage()}\n" if ctx else ""
+            end = f"hint: {hint}\n" if hint else ""
+            return error.exit_code, b"", f"{usage}peercoord: {error.format_message()}\n{end}".encode()
+        reply = Reply.of(PeercoordError(error.format_message(), hint, code="usage"))
         reply.code = error.exit_code
     if not isinstance(reply, Reply):  # --help and --version have printed what they had to say
         return reply if isinstance(reply, int) else 0, b"", b""

@@ -204,7 +204,7 @@ def edit(
     no_dependencies: bool,
     as_json: bool,  # noqa: ARG001 - read by the frame
 ) -> Reply:
-    """Change TASK. Its ticket moves if nobody holds it; a holder is told when it asks."""
+    """Change TASK. Its ticket moves if nobody holds it; a holder is told when it asks or reports."""
     changes: Json = {}
     if title is not None:
         changes["title"] = title

@@ -25,8 +25,8 @@ def desk(call: Call) -> Desk:
 def request(call: Call, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """Claim the next task: the most urgent one whose dependencies are done.
 
-    Asked again, it answers with the task you hold. Exit 4 if nothing is ready now, with the reasons; exit 0 and
-    "finished" if every task is done.
+    Asked again, it answers with the task you hold. Exit 4 if nothing is ready now, with the reasons, or the list is
+    still empty; exit 0 and "finished" if every task is done.
     """
     return desk(call).request()
 

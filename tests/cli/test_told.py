@@ -1,0 +1,214 @@
+"""What a worker is told of the task in its hands when others cancel or edit it; and when there is no task at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from protocol.document import valid
+from support.project import Project
+
+from peercoord.core import names
+from peercoord.edges.cli import main as cli
+from peercoord.edges.team.up import coordinate_sh
+
+STOP = "stop, and give it back with: ./.claude-instance/coordinate.sh release 1"
+
+
+@pytest.fixture
+def held(project: Project) -> Project:
+    """A project whose worktree holds task 1; task 2 is free."""
+    project("task", "add", "first")
+    project("task", "add", "second")
+    assert project.data("request")["task_id"] == 1
+    return project
+
+
+def cancel(project: Project, *more: str) -> None:
+    assert project.data("task", "cancel", "1", *more, "--json", at=project.main)["held_by"] == "one"
+
+
+def edit(project: Project, task: str, *changes: str) -> None:
+    """Edit a task, a while after anything before: a filesystem's clock may stand still for milliseconds."""
+    path = project.state / names.definition(task)
+    later = path.stat().st_mtime_ns + 60 * 10**9
+    project("task", "edit", task, *changes, at=project.main)
+    os.utime(path, ns=(later, later))
+
+
+# -- cancelled ---------------------------------------------------------------------------------------------------
+
+
+def test_the_holder_of_a_cancelled_task_is_told_whenever_it_reports_or_looks(held: Project) -> None:
+    cancel(held, "--reason", "no longer \x1b[31mwanted")
+    told = rf"task 1 was cancelled by person ('no longer \x1b[31mwanted'): {STOP}"
+    for words in (["report", "1", "--progress", "0.5"], ["check-status"], ["report", "1", "--progress", "0.6"]):
+        code, _, err = held(*words)
+        assert (code, told in err) == (0, True), err
+    assert "\x1b" not in err
+    assert told in held("check", "--json")[2], "beside the answer for programs"
+
+
+def test_asking_for_the_next_task_says_which_one_was_withdrawn(held: Project) -> None:
+    cancel(held)
+    code, out, err = held("request-task")
+    assert (code, "task 2: second" in out) == (0, True)
+    assert "task 1 was cancelled by person, and is yours no longer: stop working on it" in err
+    assert held.data("task", "show", "1")["detail"] == "cancelled"
+    assert "cancelled" not in held("request-task")[2], "it was told"
+
+
+def test_a_withdrawn_task_is_named_also_when_no_other_is_left(held: Project) -> None:
+    cancel(held)
+    held("task", "cancel", "2")
+    code, out, err = held("request-task")
+    assert (code, "every task is done" in out) == (0, True)
+    assert "task 1 was cancelled by person, and is yours no longer" in err
+    assert "task 2" not in err, "nobody held it"
+
+
+def test_a_cancelled_task_beside_the_one_that_is_answered_is_named_too(held: Project, second: Path) -> None:
+    held("request", at=second)
+    assert held.data("reassign", "2", "one")["epoch"] == 2, "now one holds both"
+    held("check")
+    cancel(held)
+    code, out, err = held("request-task")
+    assert (code, "task 2: second (held already)" in out) == (0, True)
+    assert f"task 1 was cancelled by person: {STOP}" in err, "it is still in its hands"
+
+
+def test_a_cancelled_task_that_is_done_all_the_same_stays_done(held: Project) -> None:
+    cancel(held)
+    code, _, err = held("report", "1", "--status", "done")
+    assert (code, "task 1 was cancelled by person: what is done is done all the same" in err) == (0, True)
+    assert held.data("task", "show", "1")["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["release", "1"], "task 1 is set aside, it is cancelled"),
+        (["report", "1", "--status", "failed"], "task 1: attempt failed; set aside, it is cancelled"),
+    ],
+)
+def test_a_cancelled_task_that_is_given_back_goes_to_nobody(held: Project, words: list[str], said: str) -> None:
+    cancel(held)
+    code, out, err = held(*words)
+    assert (code, said in out, "nobody goes on with it" in err) == (0, True, True)
+    assert held.data("task", "show", "1")["detail"] == "cancelled"
+
+
+def test_a_cancelled_task_that_was_reassigned_is_told_to_its_new_holder(held: Project, second: Path) -> None:
+    held("check", at=second)
+    cancel(held)
+    assert held.data("reassign", "1", "two")["was"] == "one"
+    assert "task 1 was cancelled by person" in held("report", "1", "--progress", "0.1", at=second)[2]
+
+
+# -- edited ------------------------------------------------------------------------------------------------------
+
+
+def test_the_holder_of_an_edited_task_is_told_once(held: Project) -> None:
+    assert "edited" not in held("check")[2] + held("report", "1", "--progress", "0.1")[2]
+    edit(held, "1", "--description", "and mind the gap")
+    told = "task 1 was edited since it was handed out: see it with: ./.claude-instance/coordinate.sh request-task"
+    assert told in held("report", "1", "--progress", "0.2")[2]
+    assert "edited" not in held("check")[2] + held("report", "1", "--progress", "0.3")[2]
+    edit(held, "1", "--priority", "high")
+    assert told in held("check")[2], "edited again"
+
+
+def test_a_task_that_is_asked_for_again_is_handed_out_as_it_is_now(held: Project) -> None:
+    edit(held, "1", "--description", "and mind the gap")
+    _, out, err = held("request-task")
+    assert "and mind the gap" in out
+    assert "task 1 was edited since it was handed out: this is what it is now" in err
+    assert "edited" not in held("check")[2]
+
+
+def test_an_edit_by_hand_is_told_as_well(held: Project) -> None:
+    path = held.state / names.definition("1")
+    path.write_text(path.read_text().replace("first", "first of all"))
+    os.utime(path, (2**32, 2**32))
+    assert "task 1 was edited" in held("report", "1", "--progress", "0.2")[2]
+
+
+def test_what_a_task_was_when_it_was_handed_out_is_remembered(held: Project) -> None:
+    info = json.loads((held.worktree / ".claude-instance" / "info.json").read_text())
+    assert info["definitions_told"] == {"1": (held.state / names.definition("1")).stat().st_mtime_ns}
+    valid("info", info)
+    held("report", "1", "--status", "done")
+    info = json.loads((held.worktree / ".claude-instance" / "info.json").read_text())
+    assert info["definitions_told"] == {}
+
+
+def test_what_was_edited_before_it_was_claimed_is_no_news(project: Project) -> None:
+    project("task", "add", "t")
+    project("task", "edit", "1", "--title", "u")
+    for words in (["request"], ["request"], ["check"], ["report", "1", "--status", "done"]):
+        assert "edited" not in project(*words)[2]
+
+
+def test_of_a_task_that_was_put_into_its_hands_a_worktree_is_told_what_was_edited_since(
+    held: Project, second: Path
+) -> None:
+    held("check", at=second)
+    held("task", "edit", "1", "--title", "before", at=held.main)
+    held("reassign", "1", "two")
+    assert "edited" not in held("check", at=second)[2]
+    held("reassign", "1", "one")
+    held("reassign", "2", "two")
+    edit(held, "2", "--title", "since")
+    assert "task 2 was edited since it was handed out" in held("report", "2", "--progress", "0.1", at=second)[2]
+
+
+def test_what_nobody_heard_is_told_later(held: Project) -> None:
+    edit(held, "1", "--title", "anew")
+    assert held("-q", "report", "1", "--progress", "0.2")[2] == ""
+    assert "task 1 was edited" in held("report", "1", "--progress", "0.3")[2]
+
+
+def test_an_edit_between_report_and_completion_is_told_with_the_completion(held: Project) -> None:
+    edit(held, "1", "--title", "anew")
+    _, _, err = held("report", "1", "--status", "done")
+    assert "task 1 was edited since it was handed out: see whether what is done fits: peercoord task show 1" in err
+
+
+def test_a_definition_that_cannot_be_read_keeps_nobody_from_ending_the_task(held: Project) -> None:
+    (held.state / names.definition("1")).write_text("{")
+    assert held("check")[0] == 0
+    assert held("report", "1", "--status", "done")[0] == 0
+
+
+# -- none at all -------------------------------------------------------------------------------------------------
+
+
+def test_a_list_that_is_still_empty_is_not_finished(project: Project) -> None:
+    code, out, _ = project("request-task")
+    assert (code, 'add one with: peercoord task add "TITLE"' in out) == (4, True)
+    assert project.data("request-task") == {"finished": False, "total_tasks": 0}
+    project("task", "add", "t")
+    assert project("request-task")[0] == 0
+
+
+# -- other words -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "Missing command."), (["foo"], "No such command 'foo'.")])
+def test_without_a_verb_or_with_another_word_the_verbs_are_named(project: Project, words: list[str], said: str) -> None:
+    script = project.worktree / ".claude-instance" / "coordinate.sh"
+    script.write_bytes(coordinate_sh())
+    done = subprocess.run(["sh", script, *words], capture_output=True, text=True, check=False, env={**os.environ})
+    assert (done.returncode, said in done.stderr) == (2, True)
+    for verb in ("request-task", "report-progress", "update-memory", "check-status", "release"):
+        assert verb in done.stderr.splitlines()[-1]
+
+
+def test_an_unknown_word_names_the_verbs_to_programs_too_and_other_mistakes_do_not() -> None:
+    _, out, _ = cli.serve(["foo", "--json"])
+    assert "request-task | report-progress" in json.loads(out)["error"]["hint"]
+    _, _, err = cli.serve(["task", "show"])
+    assert b"hint" not in err
