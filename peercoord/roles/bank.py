@@ -3,8 +3,8 @@
 Promises: every contribution ends in exactly one place, applied exactly once, whatever dies or stops when; what a
 person saves in a document is never overwritten, the merge is computed again on it; what a person took out does not
 come back by itself. The deciding is pure (``core.memory``); here is the order of the writing, which is what makes it
-hold (MEM-10): texts, ledger entry as an intent, a last look at the document, the document, the entry, the
-contributions.
+hold (MEM-10): texts, ledger entry as an intent, a last look at the document, the document and what it displaced, the
+entry, the contributions.
 
 Anyone may call anything here at the same time. A lock keeps them apart where it works; nothing rests on it, so a
 process that was stopped while it held the lock holds up nobody for long.
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from peercoord.core.memory.outcome import Candidate
     from peercoord.core.memory.progress import Facts
     from peercoord.core.records import Json
-    from peercoord.fs.disk import DiskLike
     from peercoord.roles.bank_book import Book
+    from peercoord.roles.bank_disk import BankDiskLike
     from peercoord.roles.root import Root
 
 _LIST = "peercoord review list"
@@ -79,7 +79,7 @@ class Bank:
         place: The directory of the memory bank in the main checkout: its absolute path, or the system calls on it.
     """
 
-    def __init__(self, root: Root, place: str | DiskLike) -> None:
+    def __init__(self, root: Root, place: str | BankDiskLike) -> None:
         self.root = root
         self.store = Store(root)
         disk = BankDisk(place) if isinstance(place, str) else place

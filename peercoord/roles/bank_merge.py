@@ -10,12 +10,12 @@ from peercoord.core.memory import merge as pure
 from peercoord.core.memory.outcome import Outcome
 from peercoord.roles import bank_store as stores
 from peercoord.roles.archivist import TMP_SECONDS, Archivist
-from peercoord.roles.bank_change import Changer, over
+from peercoord.roles.bank_change import Changer, UnsettledError, over
 from peercoord.roles.bank_queue import Batch, batches, spelt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from peercoord.core.memory.conflicts import Merge3
     from peercoord.core.memory.contributions import Contribution
@@ -93,8 +93,12 @@ class Merging:
 
     def _merge(self, name: str, queued: list[Contribution]) -> Iterator[Summary]:
         try:
+            if not queued and self.changer.unsettled(name, self.files.read(name)):
+                return  # nobody waits for what its author is still at
             for batch in batches(self.store, name, queued):
                 yield self._merge_batch(batch)
+        except UnsettledError as error:
+            yield Summary(name, note=f"{error.message}, and what is contributed to it waits", waiting=_idents(queued))
         except (BrokenFileError, UsageError) as error:
             yield Summary(name, note=error.message)
 
@@ -174,6 +178,10 @@ class Merging:
             record = self.store.decision(candidate.id)
             if record.get("what") == "reject":
                 rejected(self.store, candidate, record)
+
+
+def _idents(queued: Iterable[Contribution]) -> list[str]:
+    return [one.id for one in queued]
 
 
 def rejected(store: Store, candidate: Candidate, record: Json) -> None:

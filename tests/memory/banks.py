@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memory.helpers import TECH, texts
 from support.faults import Call, Wrapper
-from support.memory import MemoryDisk
+from support.memory import MemoryDisk, refuse
 from support.worlds import World
 
 from peercoord.core import names
@@ -32,13 +33,54 @@ def always() -> bool:
     return True
 
 
+EXCHANGE = "exchange"
+
+
+class Exchange(Call):
+    """Two names that change places: what the memory bank asks of a disk beyond the calls that all disks have."""
+
+    def __init__(self, disk: DiskLike, source: str, target: str) -> None:
+        super().__init__(disk, EXCHANGE, (source, target))
+
+    @property
+    def path(self) -> str:
+        return str(self.args[1])
+
+    def run(self) -> None:
+        if isinstance(self._disk, Wrapper):
+            self._disk.around(Exchange(self._disk.disk, *self.args))
+            return
+        assert isinstance(self._disk, MemoryDisk)
+        nodes = [self._disk._node(path) for path in self.args]  # refused if one is missing
+        for path, node in zip(self.args, reversed(nodes), strict=True):
+            home, name = self._disk._home(path)
+            home.entries[name] = node
+            self._disk._tick(home)
+
+
 class Below(Wrapper):
-    """A directory of a disk, as a disk."""
+    """A directory of a disk, as a disk that can do all that the memory bank asks for."""
+
+    def exchange(self, source: str, target: str) -> None:
+        Exchange(self.disk, f"{PLACE}/{source}", f"{PLACE}/{target}").run()
+
+    def match(self, path: str, other: str) -> None:
+        pass
+
+    def written(self, path: str) -> bool:
+        return False
 
     def around(self, call: Call) -> Any:
         count = {"link": 2, "rename": 2, "flush": 0}.get(call.name, 1)
         paths = [f"{PLACE}/{path}" if path else PLACE for path in call.args[:count]]
         return getattr(self.disk, call.name)(*paths, *call.args[count:])
+
+
+class Plain(Below):
+    """The same where no two files can change places."""
+
+    def exchange(self, source: str, target: str) -> None:
+        raise refuse(errno.ENOSYS, target)
 
 
 class Scene:
@@ -55,10 +97,10 @@ class Scene:
         assert isinstance(world.disk, MemoryDisk)
         return Scene(world.disk, world)
 
-    def bank(self, disk: DiskLike | None = None) -> Bank:
+    def bank(self, disk: DiskLike | None = None, kind: type[Below] = Below) -> Bank:
         """The bank as a new process sees it."""
         on = disk or self.disk
-        return Bank(self.world.on(on).root, Below(on))
+        return Bank(self.world.on(on).root, kind(on))
 
     def write(self, data: bytes | None = TECH, name: str = "techContext.md") -> None:
         """A person saves a document, or removes it."""

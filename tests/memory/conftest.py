@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from peercoord.fs.textmerge import merger
+from peercoord.roles import bank_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from peercoord.core.memory.conflicts import Merge3
+
+
+@pytest.fixture(autouse=True)
+def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents count as whole at once: what is written here was written to be merged."""
+    monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.banks import ANN, PLACE, Scene, always, intents, litter, places, quick
+from memory.banks import ANN, PLACE, Below, Plain, Scene, always, intents, litter, places, quick
 from memory.helpers import LIMITS, TECH, change, note, text_of
 from support.faults import Pausing
 
@@ -440,8 +441,10 @@ class TestProgress:
 
 
 class TestPeopleAtTheSameMoment:
-    def test_whatever_moment_a_person_saves_at_their_text_stands(self, scene: Scene) -> None:
-        """MEM-10: the merge is computed again on what they saved."""
+    @pytest.mark.parametrize("kind", [Below, Plain])
+    def test_whatever_moment_a_person_saves_at_their_text_stands(self, scene: Scene, kind: type[Below]) -> None:
+        """MEM-10: the merge is computed again on what they saved, whenever; where no files can change places it is
+        lost at one moment alone, right before the rename."""
         one = note("- a fact")
         scene.add(one)
         saved = TECH.replace(b"Use ruff.", b"Use ruff, says Ann.")
@@ -450,15 +453,14 @@ class TestPeopleAtTheSameMoment:
             at += 1
             play = scene.twin()
             pausing = Pausing(play.disk, at, lambda play=play: play.write(saved))
-            bank = play.bank(pausing)
+            bank = play.bank(pausing, kind)
             bank.merge("leader", always)
             if pausing.last is None:
                 break
             last = pausing.last
             play.merge()
             document = play.document() or b""
-            replaced = last.name in ("rename", "sync") and last.path.startswith(PLACE)
-            if not replaced and not (last.name == "create" and last.path.startswith(PLACE)):
+            if kind is Below or (last.name, last.path) != ("rename", f"{PLACE}/{NAME}"):
                 met += 1
                 assert b"says Ann" in document, last
             assert places(play) == {one.id: "merged"}, last
@@ -466,6 +468,56 @@ class TestPeopleAtTheSameMoment:
             assert b"- a fact" in document or missing == [one.id], last
             assert document.count(b"- a fact") <= 1, last
         assert met > 20
+
+    def test_a_document_that_a_person_makes_while_the_merge_makes_it_stands(self, scene: Scene) -> None:
+        """MEM-10."""
+        name, at = "activeContext.md", 0
+        scene.add(note("- now", (), document=name))
+        while True:
+            at += 1
+            play = scene.twin()
+            pausing = Pausing(play.disk, at, lambda play=play: play.write(b"# Ann's\n", name))
+            play.bank(pausing).merge("leader", always)
+            if pausing.last is None:
+                break
+            play.merge()
+            assert b"# Ann's\n" in (play.document(name) or b""), pausing.last
+        assert at > 20
+
+    def test_a_document_that_a_person_saves_while_an_undo_removes_it_stands(self, scene: Scene) -> None:
+        """MEM-10."""
+        name, at = "activeContext.md", 0
+        scene.add(note("- now", (), document=name))
+        (summary,) = scene.merge()
+        while True:
+            at += 1
+            play = scene.twin()
+            pausing = Pausing(play.disk, at, lambda play=play: play.write(b"- now\n- Ann's\n", name))
+            with suppress(PeercoordError):  # what she wrote is in the way of it
+                play.bank(pausing).undo(summary.entry, ANN)
+            if pausing.last is None:
+                break
+            assert b"Ann's" in (play.document(name) or b""), pausing.last
+            assert [path for path in litter(play) if path.startswith(PLACE)] == [], pausing.last
+        assert at > 20
+
+    def test_of_two_saves_at_once_the_newer_stands(self, scene: Scene) -> None:
+        """MEM-10: the second one meets the text that took the first one's place for an instant."""
+        scene.add(note("- a fact"))
+        texts = [TECH.replace(b"Use ruff.", f"Use ruff, {number} times.".encode()) for number in range(5)]
+
+        class Busy(Below):
+            def exchange(self, source: str, target: str) -> None:
+                if texts:
+                    scene.write(texts.pop(0))
+                super().exchange(source, target)
+
+        scene.bank(kind=Busy).merge("leader", always)
+        assert texts == []
+        document = scene.document() or b""
+        assert b"4 times." in document
+        assert document.count(b"- a fact") == 1
+        assert litter(scene) == []
 
     def test_a_program_that_writes_all_the_time_is_named(self, scene: Scene) -> None:
         scene.add(note("- a fact"))

@@ -11,18 +11,37 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.banks import ANN, NOTES, PLACE, Act, Scene, always, intents, places, quick, stands
+from memory.banks import (
+    ANN,
+    EXCHANGE,
+    NOTES,
+    PLACE,
+    Act,
+    Below,
+    Plain,
+    Scene,
+    always,
+    intents,
+    litter,
+    places,
+    quick,
+    stands,
+)
 from memory.helpers import TECH, change, note
-from support.faults import CHANGES, Call, Crash, Crashing, Failing, Fault, Pausing
+from support.faults import CHANGES as USUAL
+from support.faults import Call, Crash, Crashing, Failing, Fault, Pausing
 
 from peercoord.core import names, records
 from peercoord.core.errors import LostError, NotFoundError, PeercoordError
+from peercoord.core.memory import sections
 from peercoord.core.memory.progress import Facts
 
 if TYPE_CHECKING:
     from peercoord.core.memory.conflicts import Merge3
     from peercoord.roles.bank import Bank
 
+CHANGES = USUAL | {EXCHANGE}
+KINDS = {Below: EXCHANGE, Plain: "rename"}  # how a document is replaced, by the kind of disk
 TOOLS = ("Tech context", "Tools")
 FACTS = [note("- a fact"), note("- another", TOOLS, peer="instance-2", time=1), note("- a fact", peer="instance-3")]
 OLD = note("- first thought", time=2)
@@ -137,11 +156,17 @@ def played(request: pytest.FixtureRequest) -> tuple[str, Scene, Act]:
     return name, make(), act
 
 
-def calls(scene: Scene, act: Act) -> list[Call]:
+def calls(scene: Scene, act: Act, kind: type[Below] = Below) -> list[Call]:
     """All calls of an undisturbed play."""
     met: list[Call] = []
-    act(scene.twin().bank(Failing(scene.twin().disk, lambda call: met.append(call))))
+    act(scene.twin().bank(Failing(scene.twin().disk, lambda call: met.append(call)), kind))
     return met
+
+
+def replacing(scene: Scene, act: Act, kind: type[Below] = Below) -> int:
+    """Which call of an undisturbed play replaces the document, counted from 1."""
+    met = enumerate(calls(scene, act, kind), 1)
+    return next(at for at, call in met if call.path == f"{PLACE}/techContext.md" and call.name == KINDS[kind])
 
 
 def settled(scene: Scene, act: Act) -> Scene:
@@ -168,10 +193,13 @@ def check(scene: Scene, like: Scene, hint: object) -> None:
     assert not [path for path in scene.disk.files() if path.startswith(NOTES)], hint
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["before", "after", "torn"])
-def test_another_finishes_what_a_crash_leaves(played: tuple[str, Scene, Act], mode: str) -> None:
+def test_another_finishes_what_a_crash_leaves(played: tuple[str, Scene, Act], mode: str, kind: type[Below]) -> None:
     """MEM-10, MEM-16: before, after and in the midst of every call."""
-    _, scene, act = played
+    name, scene, act = played
+    if kind is Plain and name not in ("merge", "undo"):
+        return  # no other way through the documents
     like = settled(scene.twin(), act)
     at, changed = 0, 0
     while True:
@@ -179,7 +207,7 @@ def test_another_finishes_what_a_crash_leaves(played: tuple[str, Scene, Act], mo
         play = scene.twin()
         crashing = Crashing(play.disk, at, mode)
         with suppress(Crash):
-            act(play.bank(crashing))
+            act(play.bank(crashing, kind))
         if crashing.last is None:
             break
         if crashing.last.name not in CHANGES:
@@ -247,15 +275,12 @@ def test_a_leader_that_was_stopped_goes_on_after_its_successor_merged_more(merge
         assert at > 50
 
 
-def test_a_leader_that_was_stopped_and_killed_right_after_it_overwrote(merge3: Merge3) -> None:
-    """MEM-11: nobody is left to say so; what it overwrote is merged again, or shown as missing."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_leader_that_was_stopped_and_killed_right_after_it_overwrote(merge3: Merge3, kind: type[Below]) -> None:
+    """MEM-11: nobody is left to say so; what it overwrote is back, or merged again, or shown as missing."""
     more = note("- from the successor", time=20, peer="instance-4")
     play = queued()
-    at = next(
-        number
-        for number, call in enumerate(calls(play, merge), 1)
-        if call.name == "rename" and call.path == f"{PLACE}/techContext.md"
-    )
+    at = replacing(play, merge, kind)
 
     class Stopped(Pausing):
         def around(self, call: Call) -> object:
@@ -270,11 +295,11 @@ def test_a_leader_that_was_stopped_and_killed_right_after_it_overwrote(merge3: M
         play.bank().merge("second", always)
 
     with pytest.raises(Crash):
-        play.bank(Stopped(play.disk, at, meanwhile)).merge("first", always)
+        play.bank(Stopped(play.disk, at, meanwhile), kind).merge("first", always)
     assert b"successor" not in (play.document() or b"")
     play.merge()
     shown = [gone.contribution.id for gone in play.bank().missing()]
-    assert b"successor" in (play.document() or b"") or shown == [more.id]
+    assert b"successor" in (play.document() or b"") or (shown == [more.id] and kind is Plain)
     assert places(play)[more.id] == "merged"
 
 
@@ -344,10 +369,8 @@ def test_a_person_edits_while_the_leader_lies_dead(merge3: Merge3) -> None:
 def test_a_document_that_is_no_text_while_the_leader_lies_dead_is_left_alone(merge3: Merge3) -> None:
     """MEM-13."""
     play = queued()
-    calls_ = calls(play, merge)
-    at = next(n for n, c in enumerate(calls_, 1) if c.path == f"{PLACE}/techContext.md" and c.name == "rename")
     with suppress(Crash):
-        play.bank(Crashing(play.disk, at, "before")).merge("first", always)
+        play.bank(Crashing(play.disk, replacing(play, merge), "before")).merge("first", always)
     play.write(b"\xff\xfe")
     assert [one.document for one in play.merge() if one.note] == ["techContext.md"]
     assert play.document() == b"\xff\xfe"
@@ -468,13 +491,8 @@ def test_an_intent_that_never_landed_does_not_count_when_a_person_puts_the_docum
 def test_an_old_intent_is_not_taken_for_landed_because_its_lines_came_otherwise(merge3: Merge3) -> None:
     """MEM-10: its other contributions would be lost."""
     play = queued()
-    at = next(
-        n
-        for n, call in enumerate(calls(play, merge), 1)
-        if call.path == f"{PLACE}/techContext.md" and call.name == "rename"
-    )
     with suppress(Crash):
-        play.bank(Crashing(play.disk, at, "before")).merge("first", always)
+        play.bank(Crashing(play.disk, replacing(play, merge), "before")).merge("first", always)
     assert len(intents(play)) == 1
     play.write(TECH.replace(b"Use ruff.", b"Use ruff, says Ann."))
     play.add(change("Use ruff and more.", TOOLS, time=0), note("- another", TOOLS, peer="p", critical=True))
@@ -487,6 +505,72 @@ def test_an_old_intent_is_not_taken_for_landed_because_its_lines_came_otherwise(
     assert all(found[one.id] in ("merged", "candidate", "queued") for one in FACTS)
     texts = {one.content for one in FACTS if found[one.id] == "merged"}
     assert all(stands(document, text) == 1 for text in texts)
+
+
+SAVED = TECH.replace(b"Use ruff.", b"Use ruff, says Ann.")
+
+
+def displaced() -> Scene:
+    """A leader that died when the document that a person had just saved was out, and its own text in."""
+    play = queued()
+    at = replacing(play, merge)
+
+    class Saved(Crashing):
+        def around(self, call: Call) -> object:
+            if self.left == 1:
+                play.write(SAVED)
+            return super().around(call)
+
+    with pytest.raises(Crash):
+        play.bank(Saved(play.disk, at, "after")).merge("first", always)
+    assert b"says Ann" not in (play.document() or b"")
+    return play
+
+
+def test_what_a_leader_displaced_and_did_not_live_to_put_back_is_put_back(merge3: Merge3) -> None:
+    """MEM-10: the file under way is found by the next merge, and by a decision."""
+    play = displaced()
+    twin = play.twin()
+    play.merge()
+    document = play.document() or b""
+    assert b"says Ann" in document
+    for text in ("- a fact", "- another"):
+        assert stands(document, text) == 1
+    assert (litter(play), play.bank().missing()) == ([], [])
+    check_chained(play)
+    twin.bank().progress(Facts(1, 0, 0, 0, 0.0), "second", always, "techContext.md")
+    assert b"says Ann" in (twin.document() or b"")
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_a_crash_while_what_was_displaced_is_put_back(merge3: Merge3, mode: str) -> None:
+    """MEM-10."""
+    at = 0
+    while True:
+        at += 1
+        play = displaced()
+        crashing = Crashing(play.disk, at, mode)
+        with suppress(Crash):
+            play.bank(crashing).merge("second", always)
+        if crashing.last is None:
+            break
+        play.merge()
+        document = play.document() or b""
+        assert b"says Ann" in document, crashing.last
+        assert stands(document, "- a fact") == 1, crashing.last
+        assert "queued" not in places(play).values(), crashing.last
+
+
+def test_what_was_displaced_is_kept_where_a_person_saved_again_over_what_displaced_it(merge3: Merge3) -> None:
+    """MEM-10: the newest text stands; of the other one nothing is lost."""
+    play = displaced()
+    newer = (play.document() or b"").replace(b"Names are unique.", b"Names are short.")
+    play.write(newer)
+    play.merge()
+    assert b"Names are short." in (play.document() or b"")
+    assert play.bank().store.backup("techContext.md", sections.digest(SAVED)) == SAVED
+    assert [path for path in litter(play) if "techContext" in path] == []
+    assert b"overtaken" in play.disk.files()["events/memory.jsonl"]
 
 
 def check_chained(scene: Scene) -> None:

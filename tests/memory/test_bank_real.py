@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from memory.banks import ANN, always
@@ -17,13 +18,16 @@ from memory.helpers import LIMITS, TECH, change, note, text_of, texts
 from support.project import Project, add_worktree, git, project, second
 
 from peercoord.core import names
-from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
+from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, StorageError
 from peercoord.edges import bank_commit, banking
+from peercoord.fs import clock
 from peercoord.fs.mutex import held
+from peercoord.roles import bank_change
 from peercoord.roles.archivist import DAY_SECONDS
 from peercoord.roles.bank import Bank, Summary
 from peercoord.roles.bank_archive import BankArchive
 from peercoord.roles.bank_change import Changer
+from peercoord.roles.bank_disk import BankDisk, Documents
 
 __all__ = ["project", "second"]
 
@@ -157,6 +161,145 @@ def test_a_document_keeps_its_mode_and_no_link_is_followed(real: Real, tmp_path:
     assert not [path for path in (real.main / names.BANK).iterdir() if path.name.startswith(".")]
     with pytest.raises(BrokenFileError):
         real.bank().read("activeContext.md")
+
+
+# -- people who write at the same moment -------------------------------------------------------------------------
+
+SAVES = 400
+EDITOR = """
+import os, random, sys
+document, turns = sys.argv[1:]
+chance, old = random.Random(11), open(document).read()
+for turn in sys.stdin:
+    for _ in range(int(chance.random() * int(turns))):  # somewhere in the replacement that goes on
+        pass
+    with open(document + ".swp", "w") as scratch:
+        scratch.write(old.replace("Use ruff.", f"Use ruff, says Ann {int(turn)}."))
+    os.replace(document + ".swp", document)
+    print(turn, end="", flush=True)
+"""
+SPIN = "200000"  # turns of an empty loop that take longer than a replacement
+
+
+def test_what_an_editor_saves_while_a_document_is_replaced_is_never_lost(tmp_path: Path) -> None:
+    """MEM-10: a program that saves by renaming, some hundred times, before, while and after."""
+    home = tmp_path / "bank"
+    home.mkdir()
+    file = home / NAME
+    file.write_bytes(TECH)
+    documents = Documents(BankDisk(str(home)), clock.token)
+    met = {True: 0, False: 0}
+    words = [sys.executable, "-c", EDITOR, str(file), SPIN]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as editor:
+        assert editor.stdin
+        assert editor.stdout
+        for turn in range(SAVES):
+            file.write_bytes(TECH)
+            editor.stdin.write(b"%d\n" % turn)
+            editor.stdin.flush()
+            met[documents.swap(documents.stage(NAME, TECH, TECH + b"\nOurs.\n"))] += 1
+            assert editor.stdout.readline() == b"%d\n" % turn
+            assert f"says Ann {turn}." in file.read_text(), turn
+        editor.stdin.close()
+        assert editor.wait() == 0
+    assert os.listdir(home) == [NAME]
+    assert min(met.values()) > SAVES / 20, met
+
+
+def test_a_document_that_is_still_being_written_waits_until_it_is_whole(
+    real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MEM-18: by a program that has it open, and by one that closed it a moment ago."""
+    monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 2.0)
+    slept: list[float] = []
+
+    def step(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            writer.write(b"\nNEW WORDS\n")
+            writer.close()
+        if writer.closed:
+            old = real.file.stat().st_mtime_ns - int(seconds * 10**9)
+            os.utime(real.file, ns=(old, old))
+
+    monkeypatch.setattr(bank_change, "sleep", step)
+    real.add(note("- a fact"))
+    with real.file.open("wb") as writer:
+        writer.write(TECH)
+        writer.flush()
+        (summary,) = real.merge()
+    assert summary.note == ""
+    assert "NEW WORDS" in real.text()
+    assert "- a fact" in real.text()
+    assert len(slept) >= 3
+
+
+def test_a_document_that_is_not_closed_is_left_alone_and_told(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MEM-18: also one that the ledger knows; the others go on, and so does this one when it is closed."""
+    slept: list[float] = []
+    monkeypatch.setattr(bank_change, "sleep", slept.append)
+    real.add(note("- first"))
+    real.merge()
+    one = note("- a fact", time=1)
+    real.add(one, note("- now", (), document="activeContext.md"))
+    with real.file.open("ab") as writer:
+        found = {each.document: each for each in real.merge()}
+        assert "still be being written" in found[NAME].note
+        assert (found[NAME].waiting, found[NAME].changed) == ([one.id], False)
+        assert found["activeContext.md"].changed
+        with pytest.raises(LostError, match="still be being written") as caught:
+            real.bank().undo(real.bank().entries(NAME)[0].id, ANN)
+        assert caught.value.code == "unsettled"
+        assert sum(slept) <= 2 * (bank_change.PATIENCE_SECONDS + 0.5)
+        writer.write(b"\nLast words.\n")
+    real.merge()
+    assert "Last words." in real.text()
+    assert "- a fact" in real.text()
+
+
+def test_a_program_that_opens_a_document_right_before_it_is_replaced_loses_nothing(
+    real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MEM-10: what it writes afterwards would end in a file without a name."""
+    opened: list[BinaryIO] = []
+    exchange = BankDisk.exchange
+
+    def late(disk: BankDisk, source: str, target: str) -> None:
+        if not opened:
+            opened.append(real.file.open("ab"))
+        exchange(disk, source, target)
+
+    def closed(_seconds: float) -> None:
+        opened[0].write(b"\nLast words.\n")
+        opened[0].close()
+
+    monkeypatch.setattr(BankDisk, "exchange", late)
+    monkeypatch.setattr(bank_change, "sleep", closed)
+    real.add(note("- a fact"))
+    real.merge()
+    assert opened[0].closed
+    assert "Last words." in real.text()
+    assert real.text().count("- a fact") == 1
+
+
+def test_what_nobody_wrote_lately_is_merged_at_once(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MEM-18: nobody waits for a document that is old, for one that only we wrote, or where nothing is queued."""
+    monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 2.0)
+    slept: list[float] = []
+    monkeypatch.setattr(bank_change, "sleep", slept.append)
+    os.utime(real.file, (1, 1))
+    for number in range(3):
+        real.add(note(f"- fact {number}", time=number))
+        real.merge()
+    real.file.write_bytes(TECH)
+    assert real.merge() == []
+    assert slept == []
+    assert [entry.kind for entry in real.bank().entries()] == ["merge"] * 3
+    future = real.file.stat().st_mtime + 1000
+    os.utime(real.file, (future, future))
+    real.add(note("- more", time=9))
+    real.merge()
+    assert slept == []
 
 
 def test_a_folder_without_write_permission_says_so(real: Real) -> None:
