@@ -2,7 +2,7 @@
 
 A file is taken once it has kept still for a while by our own monotonic clock, and was the same before and after it
 was read: an agent that writes it in two steps is not quoted in the middle of a sentence. Links are not followed
-wherever they lead, and a file too large is refused without being read.
+wherever they lead, and a file too large is refused without being read, once it grows no more.
 
 What was read is remembered in memory only, to save work: the ids of contributions follow from their text, so that
 reading everything again after a restart gives nothing new.
@@ -158,6 +158,10 @@ class Folder:
         if now - since < SETTLE_SECONDS:
             sight.deferred[name] = "it was changed a moment ago and may still be being written"
             return state
+        problem = _too_large(name, seen)
+        if problem:
+            self._refuse(name, state, problem, sight)
+            return state
         self._take(name, state, sight)
         return state
 
@@ -224,10 +228,14 @@ def _problem(name: str, seen: Stat) -> UsageError | None:
             hint="letters, digits, '.', '_' and '-', beginning with a letter or digit, 64 characters at most",
             code="bad-file",
         )
-    if seen.size > FILE_BYTES:
-        return UsageError(
-            f"{ids.shown(name)} has {seen.size} bytes; {FILE_BYTES} are allowed",
-            hint="contribute what is new, not a whole file",
-            code="too-large",
-        )
     return None
+
+
+def _too_large(name: str, seen: Stat) -> UsageError | None:
+    if seen.size <= FILE_BYTES:
+        return None
+    return UsageError(
+        f"{ids.shown(name)} has {seen.size} bytes; {FILE_BYTES} are allowed",
+        hint="contribute what is new, not a whole file",
+        code="too-large",
+    )

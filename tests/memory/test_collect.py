@@ -117,10 +117,24 @@ def test_a_file_too_large_is_refused_unread(tree: Worktree) -> None:
             raise AssertionError(name)
 
     tree.folder = Folder(Unread(str(tree.root)), tree.token)
-    sight = tree.look()
+    sight = tree.settled()
     assert sight.refused["learnings.md"].code == "too-large"
     assert str(50 << 20) in sight.refused["learnings.md"].message
     assert str(FILE_BYTES) in sight.refused["learnings.md"].message
+
+
+def test_a_file_that_grows_beyond_what_is_allowed_is_refused_once(tree: Worktree) -> None:
+    """MEM-15."""
+    path, refused = tree.home / "learnings.md", 0
+    for size in range(5, 50, 5):
+        with path.open("ab") as handle:
+            handle.truncate(size << 20)
+        sight = tree.look(SETTLE_SECONDS / 2)
+        assert list(sight.deferred) == ["learnings.md"]
+        refused += len(sight.refused)
+    for _ in range(5):
+        refused += len(tree.look(SETTLE_SECONDS).refused)
+    assert refused == 1
 
 
 def test_what_is_no_plain_file_of_a_plain_name_is_refused_and_the_rest_goes_on(tree: Worktree) -> None:
