@@ -80,17 +80,17 @@ seal() ( # WHO~BY: gives back what a departed peer held, until its claims/ is em
       elif [ "$mark" ]; then finish "$one" "$task" "$epoch" "$who"
       else give_back "$one" "$task" "$epoch" "$who" "$outcome" "$outcome by $by"; fi
     done
-    rmdir "$gone/claims" 2>/dev/null; [ -d "$gone/claims" ] || return 0
-  done
+    rmdir "$gone/claims" 2>/dev/null; [ -d "$gone/claims" ] || return 0; done
 )
-held() { # prints each task this peer holds, with its epoch; what it had completed, it carries to the end
-  for one in "$home/claims"/*; do ticket "${one##*/}" || continue
-    if [ "$mark" ]; then finish "$one" "$task" "$epoch" "$me"; else echo "$task $epoch"; fi; done
+held() { # prints each task this peer holds, newest first, with its epoch; what it had completed, it carries to the end
+  ls -tc "$home/claims" 2>/dev/null | while read -r one; do ticket "$one" || continue
+    if [ "$mark" ]; then finish "$home/claims/$one" "$task" "$epoch" "$me"; else echo "$task $epoch"; fi; done
 }
 holding() { # TASK: sets epoch and mine, or ends here, with the same answer if it is asked again
   epoch=$(held | while read -r task epoch; do [ "$task" = "$1" ] && echo "$epoch"; done)
   if [ "$epoch" ]; then mine=$home/claims/$1~$epoch; return; fi
-  is_done "$1" && grep -Fqs "\"$me\"" "$r/results/$(shard "$1")/$1~"*.done.json && say done "$1"; lost "$1"
+  newest=$r/results/$(shard "$1")/$1~$(epochs "$1" '[a-z]*' | tail -n 1).done.json
+  is_done "$1" && grep -Fqs "\"$me\"" "$newest" && say done "$1"; lost "$1"
 }
 join() { # built aside, moved into place whole; of two that join at once, whoever sees the other leaves
   there=$(ls -d "$home~"* 2>/dev/null) && fail 2 "taken ${there##*/}"; [ ${#me} -le 64 ] || fail 2 'too long'
@@ -121,8 +121,7 @@ claim() { # most urgent first, then oldest block: the rename decides, then a sec
     record task_id "$(public "$task")" title "${title:-'""'}" assigned_to "\"$peer\"" status '"in-progress"' \
       assigned_at "$(now)" dependencies_satisfied true epoch "$epoch" incarnation "\"$me\"" |
       put "$home/assignments/$task~$epoch.json"
-    say claimed "$task" "$epoch"
-  done
+    say claimed "$task" "$epoch"; done
   listed "$home" || fail 4 evicted; fail 4 nothing
 }
 report() { # TASK PROGRESS: its report has one entry, the last one
@@ -140,7 +139,8 @@ release() { holding "$1"; give_back "$mine" "$1" "$epoch" "$me" released 'given 
 evict() { move "$r/peers/$1" "$r/departed/$1~$me" || fail 4 "gone $1"; seal "$1~$me"; say evicted "$1"; } # WHO
 leave() { move "$home" "$r/departed/$me~$me" || fail 4 evicted; seal "$me~$me"; say left; }
 sweep() { # what crashes left: departed peers that are not sealed, tickets that wait for something done
-  for at in "$r"/departed/*/claims "$r"/departed/*/leader~*; do [ -e "$at" ] && at=${at%/*} && seal "${at##*/}"; done
+  for at in "$r"/departed/*~*~*~*/[cl]*; do
+    case ${at##*/} in claims | leader~*) at=${at%/*} && seal "${at##*/}" ;; esac; done
   place_all "$r"/queue/waiting/*/* "$r"/queue/parked/blocked/*; say swept
 }
 case $#$1 in 3join | 3beat | 3claim | 3sweep | 3leave | 4complete | 4release | 4evict | 5report) ;; *) exit 2 ;; esac
