@@ -36,7 +36,7 @@ BREAKS = [
     ("refuses_what_it_does_not_hold", '[ "$task" = "$1" ] && echo', "echo"),
     ("evicts_and_seals", 'move "$one" "$r/queue/leader/${one##*/}"', "true"),
     ("parks_what_kills_its_holders", "sort -nu", "sort -n"),
-    ("takes_the_leaders_ticket_from_a_sealed_directory", '"$r"/departed/*/leader~*', ""),
+    ("takes_the_leaders_ticket_from_a_sealed_directory", "in claims | leader~*)", "in claims)"),
     ("sweeps_what_others_left", 'move "$one" "$r/quarantine/$(word)"', 'rm "$one"'),
     ("places_again_what_waits_for_something_done", 'place_all "$r"/queue/waiting/*/*', 'true "$r"/queue/waiting/*/*'),
     ("race_for_one_name", '[ "$(ls -d "$home~"*)" = "$r/peers/$me" ]', "true"),
@@ -59,6 +59,12 @@ BREAKS = [
     ("claims_from_no_other_place_than_a_block", "[0-9][0-9][0-9][0-9][0-9][0-9]*/*; do", "*/*; do"),
     ("claims_from_no_other_place_than_a_block", "*[!0-9]* | 0??????*) continue", "0??????*) continue"),
     ("claims_from_no_other_place_than_a_block", "* | 0??????*) continue", "*) continue"),
+    ("sweeps_no_directory_but_of_the_departed", "/departed/*~*~*~*/", "/departed/*/"),
+    (
+        "does_not_answer_for_who_completed_it_later",
+        "$1~$(epochs \"$1\" '[a-z]*' | tail -n 1).done.json",
+        "$1~1.done.json",
+    ),
     ("knows_the_reasons_to_park", "in blocked | review", "in mood | blocked | review"),
     ("race_of_a_release_with_an_evictor", "1 ;; *) false ;; esac", "1 ;; esac"),
 ]

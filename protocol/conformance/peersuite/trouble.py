@@ -181,6 +181,17 @@ def lays_aside_what_became_unreadable_in_its_hand(world: World) -> None:
     world.lies("1", "queue/parked/unreadable/1~1")
 
 
+@check("CMP-5", "CMP-6", "INV-4")
+def does_not_answer_for_who_completed_it_later(world: World) -> None:
+    world.store.add("1")
+    peer = world.join("a")
+    peer.claimed("1", 1)
+    peer.run("complete", "1").must("done 1")
+    world.store.result("1", 2, "done", "b", "b~1.x1")  # it was reopened, and another completed it
+    peer.run("complete", "1").must("lost 1", 4)
+    world.sound()
+
+
 # -- foreign names -----------------------------------------------------------------------------------------------
 
 
@@ -196,6 +207,14 @@ def claims_from_no_other_place_than_a_block(world: World) -> None:
     for number, place in enumerate(places):
         left = world.store.names(f"queue/ready/{place}")
         expect(left == [f"t{number}~0"], f"queue/ready/{place} is no block, and holds {left}, not t{number}~0")
+
+
+@check("VER-4", "NAM-3", "EVI-2")
+def sweeps_no_directory_but_of_the_departed(world: World) -> None:
+    world.store.add("1")
+    world.store.hold("1", world.store.peer("b~1.x1", under="departed/notes"), "1~1")
+    world.join("a").run("sweep").must("swept")
+    expect(world.store.has("departed/notes/claims/1~1"), "departed/notes is no departed peer, and was swept")
 
 
 @check("PLC-2", "VER-5")
