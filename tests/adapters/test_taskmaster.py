@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 
 from peercoord.core.errors import BrokenFileError, NotFoundError, StorageError, UsageError
 from peercoord.edges.adapters import sqlite_tables, taskmaster
+from peercoord.edges.adapters.source import read_source
 
 Reader = Callable[..., Any]
 Maker = Callable[..., Path]
@@ -243,6 +244,62 @@ def test_tag_column(read: Reader, database: Maker) -> None:
     with pytest.raises(NotFoundError) as caught:
         read(path, "wbe")
     assert caught.value.hint == "its tags are '', 'cli', 'web'"
+
+
+SEVERAL = """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT);
+    CREATE TABLE task_dependencies ({} task_id INTEGER, depends_on INTEGER);
+    CREATE TABLE subtasks ({} id INTEGER, task_id INTEGER, title TEXT);"""
+TWO = ((1, "mine", "A", "todo"), (2, "mine", "B", "todo"), (1, "theirs", "C", "todo"), (2, "theirs", "D", "todo"))
+
+
+def shared(database: Maker, *rows: tuple[Any, ...], column: str = "project TEXT,") -> Path:
+    path = database(SEVERAL.format(column, column), *rows)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for project in ("mine", "theirs") if column else ("",):
+            given, end = ((project,), 2) if column else ((), 20)
+            marks = ", ".join("?" * (len(given) + 2))
+            needs = (2, 1) if project != "theirs" else (1, 2)
+            connection.execute(f"INSERT INTO task_dependencies VALUES ({marks})", (*given, *needs))
+            connection.execute(f"INSERT INTO subtasks VALUES ({marks}, ?)", (*given, 1, end, f"{project} step"))
+    return path
+
+
+@pytest.mark.parametrize("by", ["directory", "name"])
+def test_of_several_projects_one_is_read(database: Maker, tmp_path: Path, by: str) -> None:
+    path = shared(database, *TWO)
+    home, name = (tmp_path / "mine", "") if by == "directory" else (tmp_path / "x", "mine")
+    found = {task.definition.task: task.definition for task in read_source(str(path), home=home, project=name).tasks}
+    assert {task: one.title for task, one in found.items()} == {"1": "A", "2": "B"}
+    assert (found["1"].dependencies, found["2"].dependencies) == ([], ["1"])
+    assert [step.title for step in found["2"].steps] == ["mine step"]
+
+
+def test_a_project_that_shares_ids_and_is_not_known_is_asked_for(database: Maker, tmp_path: Path) -> None:
+    path = shared(database, *TWO)
+    with pytest.raises(UsageError, match="none of them is 'x'; those there are: 'mine', 'theirs'") as caught:
+        read_source(str(path), home=tmp_path / "x")
+    assert f"peercoord sync --database {path} --project NAME" in caught.value.hint
+    with pytest.raises(UsageError, match="none of them is 'y'"):
+        read_source(str(path), home=tmp_path / "mine", project="y")
+
+
+def test_edges_without_a_project_are_told_apart_by_ids_that_differ(database: Maker, tmp_path: Path) -> None:
+    path = shared(database, *TWO[:2], (20, "theirs", "C", "todo"), column="")
+    reading = read_source(str(path), home=tmp_path / "mine")
+    assert [task.definition.task for task in reading.tasks] == ["1", "2"]
+    assert reading.tasks[1].definition.dependencies == ["1"]
+    assert reading.refused == [], "a step of task 20 is none of ours"
+
+
+def test_edges_without_a_project_are_refused_where_ids_are_the_same(database: Maker, tmp_path: Path) -> None:
+    path = shared(database, *TWO, column="")
+    with pytest.raises(UsageError, match="its table 'task_dependencies' does not say whose a row is"):
+        read_source(str(path), home=tmp_path / "mine")
+
+
+def test_a_column_called_project_that_sorts_one_teams_tasks_is_no_matter(read: Reader, database: Maker) -> None:
+    path = shared(database, *TWO[:1], (2, "frontend", "B", "todo"), column="")
+    assert list(read(path).tasks) == ["1", "2"]
 
 
 def test_tag_of_a_database_without_tags_is_refused(read: Reader, plain: Path) -> None:

@@ -427,6 +427,34 @@ def test_another_teams_database_is_refused_with_what_can_be_typed(
     assert typed(caught.value.hint, "peercoord -C") == words
 
 
+def test_tasks_of_a_shared_database_come_from_one_project_alone(
+    fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
+) -> None:
+    path = several(tmp_path / "shared.db")
+    before = snapshot(fresh, path.parent)
+    with pytest.raises(UsageError, match="none of them is 'team") as caught:
+        set_up(tasks=str(path))
+    assert "--project NAME beside --tasks" in caught.value.hint
+    assert snapshot(fresh, path.parent) == before
+    own = fresh / ".git" / "peercoord" / "taskmaster.db"
+    for _ in range(2):
+        set_up(tasks=str(path), key="beta")
+        assert rows(own) == [(1, "Theirs", "pending")]
+    assert "database_project" not in protocol(fresh), "its own database has no other project"
+
+
+def test_a_shared_database_in_the_project_is_found_and_kept_by_its_project(
+    fresh: Path, set_up: Callable[..., list[str]]
+) -> None:
+    path = several(fresh / "plan.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("ALTER TABLE tasks ADD priority; ALTER TABLE tasks ADD dependencies;")
+    set_up(database=str(path), key="beta")
+    assert not [line for line in set_up() if "in step" in line], "what was said once is remembered"
+    tasks = [json.loads(file.read_text())["title"] for file in (fresh / ".claude-coordination/tasks").rglob("*.json")]
+    assert tasks == ["Theirs"]
+
+
 @pytest.mark.parametrize("wishes", [{}, {"database": "none"}])
 def test_a_projects_name_without_a_database_is_refused(
     fresh: Path, set_up: Callable[..., list[str]], wishes: dict[str, str]

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from peercoord.core.errors import BrokenFileError
-from peercoord.edges.adapters import taskmaster
+from peercoord.edges.adapters import projects, taskmaster
 from peercoord.edges.adapters.sqlite_tables import Table, Tables
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Inspector, Select, TableClause
 
-PROJECT = ("project", "project_name", "project_key", "project_id", "project_path")
 OUTWARD = ("assigned_instance", "instance_progress", "coordination_data")
 _READ = (*OUTWARD, *(name for wanted in taskmaster.COLUMNS.values() for name in wanted))
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
@@ -107,7 +106,7 @@ class Layout:
     @property
     def project(self) -> str:
         """The column, in lower case, that says which project a task belongs to; empty if there is none."""
-        return self.tasks.first(PROJECT) or ""
+        return self.tasks.first(projects.COLUMNS) or ""
 
     @property
     def edges(self) -> tuple[Shape, str, str, str | None] | None:
@@ -167,7 +166,7 @@ def inspect(connection: Connection, where: str) -> Layout:
     return layout
 
 
-_BESIDE = (*taskmaster.WANTED, "instance_assignments", "projects")
+_BESIDE = (*taskmaster.WANTED, "instance_assignments", projects.TABLE)
 
 
 def _sqlite(connection: Connection) -> dict[str, Shape]:
@@ -186,7 +185,7 @@ def _sqlite(connection: Connection) -> dict[str, Shape]:
             )
         allowed = {low: found for low, c in columns.items() if (found := _listed(c.name, text or ""))}
         unique: set[str] = set()
-        if name.lower() == taskmaster.TASKS and any(project in columns for project in PROJECT):
+        if name.lower() == taskmaster.TASKS and projects.first(columns, projects.COLUMNS):
             unique = {alone[0][1].lower()} if len(alone) == 1 else set()
             unique |= _sqlite_unique(connection, name)
         shapes[name.lower()] = Shape(name if kind == "table" else "", columns, allowed, unique)
@@ -229,7 +228,7 @@ def _postgres(connection: Connection) -> dict[str, Shape]:
             for low, column in columns.items():
                 if re.match(rf"\W*{re.escape(column.name)}\W", text) and "ARRAY[" in text:
                     allowed.setdefault(low, [word.replace("''", "'") for word in _LITERAL.findall(text)])
-        shared = name.lower() == taskmaster.TASKS and any(project in columns for project in PROJECT)
+        shared = name.lower() == taskmaster.TASKS and projects.first(columns, projects.COLUMNS)
         unique = _postgres_unique(look, name) if shared else set()
         shapes[name.lower()] = Shape(name if name in look.get_table_names() else "", columns, allowed, unique)
     return shapes

@@ -14,8 +14,7 @@ from typing import Any
 
 from peercoord.core import ids
 from peercoord.core.errors import UsageError
-from peercoord.edges.adapters import taskmaster, words
-from peercoord.edges.adapters.layout import PROJECT
+from peercoord.edges.adapters import projects, taskmaster, words
 from peercoord.edges.adapters.sqlite_tables import Table, Tables
 
 TYPE_CHECKING = False
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from peercoord.edges.adapters.store import Team
 
     Json = dict[str, Any]
-
-_NAMES = ("project", "project_name", "project_key")  # columns of these names hold the same
-_MOST = 9  # projects in one message
 
 
 class Part:
@@ -50,11 +46,7 @@ class Part:
 
     def column(self, shape: Shape) -> Column | None:
         """Give the column by which a table tells projects apart, in the way in which ``tasks`` does."""
-        own = self.layout.project
-        if self.project is None:
-            return None
-        alike = (own, *_NAMES) if own in _NAMES else (own,)
-        name = shape.first(alike)
+        name = None if self.project is None else shape.first(projects.alike(self.layout.project))
         return None if name is None else shape.columns[name]
 
     def value(self, column: Column) -> object:
@@ -116,7 +108,7 @@ class Part:
         for name, shape, of in self.layout.beside():
             if not of or self.column(shape):
                 continue
-            other = shape.first(PROJECT)
+            other = shape.first(projects.COLUMNS)
             if other:
                 why = f"says whose a row is by '{other}', and '{taskmaster.TASKS}' by '{self.layout.project}'"
             elif not self.alone and not self.layout.unique_ids:
@@ -153,17 +145,15 @@ def _project(
     """Give what the project column says of a team's tasks; ``None`` if it says nothing of any."""
     listed = _listed(connection, layout)
     ours = [team.key] if team.key else [team.project, str(team.home)]
-    for wanted in ours:
-        for value in [*there, *listed]:
-            if wanted in (str(value), listed.get(value)):
-                return value
+    found = projects.matching(ours, there, listed)
+    if found is not None:
+        return found
     if team.key and not listed:
         return team.key
     if listed or (there and not team.key):
-        known = sorted(there or listed, key=str)[:_MOST]
         raise UsageError(
             f"{address.shown} tells projects apart by its column '{layout.project}', and none is "
-            f"{ids.shown(ours[0])}; those there are: {', '.join(ids.shown(listed.get(v, v)) for v in known)}",
+            f"{ids.shown(ours[0])}; those there are: {projects.shown(there or listed, listed)}",
             hint=f"say which one is meant: peercoord sync --database {address.word} --project NAME",
             code="no-project-row",
         )
@@ -172,10 +162,10 @@ def _project(
 
 def _listed(connection: Connection, layout: Layout) -> dict[object, str]:
     """Give the projects of a table of their own, where the column holds their numbers: number and name."""
-    shape = layout.shapes.get("projects")
-    if shape is None or layout.project != "project_id":
+    shape = layout.shapes.get(projects.TABLE)
+    if shape is None or layout.project != projects.NUMBERED:
         return {}
-    key, name = shape.first(("id", "project_id")), shape.first(("name", "title", "slug", "path"))
+    key, name = shape.first(projects.TABLE_KEY), shape.first(projects.TABLE_NAME)
     if key is None or name is None:
         return {}
     return {row[0]: str(row[1]) for row in shape.select(connection, [key, name]).tuples}

@@ -22,13 +22,14 @@ _DATABASES = (".db", ".sqlite", ".sqlite3")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
-def read_source(where: str, tag: str | None = None, home: Path | None = None) -> Reading:
+def read_source(where: str, tag: str | None = None, home: Path | None = None, project: str = "") -> Reading:
     """Read the tasks of a source.
 
     Args:
         where: A path, or ``sqlite:///PATH``. A ``~`` at the beginning of the path is the home directory.
         tag: Of a ``tasks.json`` with tags, which one; by default its current one.
         home: The project they are read for. A source inside it is noted as it is seen from there.
+        project: What a database of several projects calls it, if not like its directory.
 
     Raises:
         NotFoundError: The source or the tag is not there.
@@ -41,7 +42,7 @@ def read_source(where: str, tag: str | None = None, home: Path | None = None) ->
     path, database = _located(where)
     start = files.head(path)
     if database or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
-        return taskmaster.read(path, tag, home=home)
+        return taskmaster.read(path, tag, home=home, project=project)
     if path.suffix.lower() == ".jsonl" or beads.is_export(path):
         if tag is not None:
             raise UsageError(f"{files.quoted(path)} has no tags", hint="leave --tag out")

@@ -11,11 +11,12 @@ understood is an error: tasks without their edges would be done in the wrong ord
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from peercoord.core import ids
 from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, UsageError
-from peercoord.edges.adapters import files, sqlite_tables, words
+from peercoord.edges.adapters import files, projects, sqlite_tables, words
 from peercoord.edges.adapters.imported import Origin, Reading, Row, StepRow, build
 from peercoord.edges.adapters.sqlite_tables import Table, Tables
 
@@ -65,7 +66,11 @@ NO_BLOCK = ("related", "relates-to", "relates_to", "discovered-from", "duplicate
 
 
 def read(
-    path: Path, tag: str | None = None, wait: float = sqlite_tables.LOCK_SECONDS, home: Path | None = None
+    path: Path,
+    tag: str | None = None,
+    wait: float = sqlite_tables.LOCK_SECONDS,
+    home: Path | None = None,
+    project: str = "",
 ) -> Reading:
     """Read the tasks of a database.
 
@@ -74,19 +79,30 @@ def read(
         tag: Only rows whose column ``tag`` says so; all rows by default.
         wait: Seconds to wait for a program that has it locked.
         home: The project that they are read for, if there is one.
+        project: What a database of several projects calls it, if not like its directory.
 
     Raises:
         NotFoundError: It is not there, or no row has the tag.
         BrokenFileError: It is no database, is damaged, or holds no tasks of this kind.
         StorageError: It is locked or cannot be read.
-        UsageError: A tag was asked of a database that has none.
+        UsageError: A tag was asked of a database that has none, or several projects cannot be told apart.
     """
-    tables = sqlite_tables.read(path, WANTED, wait)
+    tables = sqlite_tables.read(path, (*WANTED, projects.TABLE), wait)
     tasks = tasks_of(tables, files.quoted(path))
+    key = _column(tasks.columns, "id") or "id"
+    why = projects.cut(tables, TASKS, key, beside(tables), _names(home, project))
+    if why:
+        raise projects.refusal(files.quoted(path), shlex.quote(str(path)), why)
+    tasks = tables.found[TASKS]
     if tag is not None:
         tables.found[TASKS] = Table(tasks.columns, _of_tag(tasks, tag, path))
     made, refused = rows_of(tables, files.quoted(path))
     return build(made, Origin(KIND, path, tag, home), refused)
+
+
+def _names(home: Path | None, project: str) -> list[str]:
+    """Give what a database may call a project, the likeliest first."""
+    return [project] if project or home is None else [home.name, str(home)]
 
 
 def rows_of(tables: Tables, where: str) -> tuple[list[Row], Refused]:

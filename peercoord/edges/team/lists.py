@@ -59,12 +59,13 @@ def plan(
     there = (state / names.PROTOCOL).exists()
     known = Choice.of(open_root(str(state)).protocol) if there else noted(project)
     choice = _chosen(project, known, database, source if sync else "", tag)
-    if key and choice.database in (syncing.NONE, own):
+    if choice.database not in (syncing.NONE, own):
+        choice.key = key or choice.key
+    elif key and not (source and _is_database(source)):
         raise UsageError(
             "--project goes with a database of several projects, and none is named",
             hint="name it too, with --database PATH_OR_URL",
         )
-    choice.key = key or choice.key
     if there and choice.facts() == known.facts():
         return []
     if not choice:
@@ -73,6 +74,12 @@ def plan(
     where = syncing.Lists.shown(choice)
     make = choice.database == own or choice.facts() != known.facts()
     return [Action(f"keep the tasks in step with {where}", partial(_begin, project, choice, database, make, notes))]
+
+
+def key_in(project: Project, source: str, key: str) -> str:
+    """Give what a source of tasks calls a project: what the user says, or said of the same database before."""
+    known = noted(project)
+    return known.key if not key and known.key and syncing.noted(source, project.directory) == known.database else key
 
 
 def noted(project: Project) -> Choice:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peercoord.core.records import Json
+    from peercoord.edges.adapters.imported import Reading
     from peercoord.edges.team.repository import Project
 
 SHELL_TEMPLATE = "coordinate.sh"
@@ -89,6 +90,8 @@ def plan(project: Project, wishes: Wishes) -> Plan:
     made.actions += rebuild.plan_behind(project, made.notes)
     source = wishes.tasks or find_source(project.directory) or ""
     if source:
+        if not gone and not (state / names.PROTOCOL).exists():
+            _read(project, source, wishes)  # what cannot be read is told before anything is made
         text = f"take in the tasks of {source}"
         made.actions.append(Action(text, partial(_import, project, source, wishes, made.notes)))
     made.actions += lists.plan(
@@ -159,8 +162,12 @@ def _create(project: Project, state: Path, settings: Json) -> str:
     return ""
 
 
+def _read(project: Project, source: str, wishes: Wishes) -> Reading:
+    return read_source(source, wishes.tag, project.directory, lists.key_in(project, source, wishes.key))
+
+
 def _import(project: Project, source: str, wishes: Wishes, notes: list[str]) -> str:
-    reading = read_source(source, wishes.tag, project.directory)
+    reading = _read(project, source, wishes)
     if "@" not in source.partition("://")[2]:  # a URL with a password is not written down
         noted = source if "://" in source else os.path.abspath(os.path.expanduser(source))
         if noted.startswith(f"{project.directory}/"):
