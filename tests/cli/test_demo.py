@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support import answers
 from support.project import Project
 
 from peercoord.edges.cli import main as cli
@@ -19,7 +19,7 @@ from peercoord.edges.demo import verify
 
 def test_a_member_is_killed_and_every_task_is_done_exactly_once() -> None:
     code, out, err = cli.serve(["demo", "--fast", "--instances", "2", "--tasks", "6", "--json"])
-    answer = json.loads(out)["data"]
+    answer = answers.read(out, "demo")["data"]
     assert code == 0, (answer, err)
     assert all(check["holds"] for check in answer["checks"])
     assert answer["reassigned"], "the kill struck while a task was held"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import answers
 from support.project import git
 
 from peercoord.edges import agentctl
@@ -25,7 +25,7 @@ def call(*words: object) -> tuple[int, str, str]:
 
 def data(*words: object) -> Any:
     code, out, err = call(*words, "--json")
-    answer = json.loads(out)
+    answer = answers.read(out, *words)
     assert "data" in answer, (code, answer, err)
     return answer["data"]
 
@@ -43,6 +43,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     git(home, "add", "-A")
     git(home, "commit", "-q", "-m", "first")
     yield home
+    answers.check_team(home / ".git")
     for tree in home.parent.glob("app-instance-*"):
         if (tree / ".claude-instance" / "info.json").exists():
             agentctl.stop(str(tree))
@@ -91,7 +92,7 @@ def test_the_whole_way_from_nothing_to_a_team_and_back(repo: Path, tmp_path: Pat
     assert listed == {1: "done", 2: "ready", 3: "held"}
 
     asked = shell(trees[0], "request-task", "--json")
-    assert json.loads(asked.stdout)["data"]["task_id"] == 2
+    assert answers.read(asked.stdout, "request")["data"]["task_id"] == 2
     assert call("-C", repo, "down", "--remove")[0] == 0
     assert {t["task_id"]: t["status"] for t in data("-C", repo, "task", "list")["tasks"]}[2] == "ready"
     assert not any(tree.exists() for tree in trees)
@@ -138,7 +139,7 @@ def test_a_worktree_made_by_hand_joins_and_leaves_as_it_was(repo: Path) -> None:
     assert joined["instance"]["id"] == "helper"
     assert git(tree, "status", "--porcelain") == ""
     call("-C", repo, "task", "add", "t")
-    assert json.loads(shell(tree, "request-task", "--json").stdout)["data"]["task_id"] == 1
+    assert answers.read(shell(tree, "request-task", "--json").stdout, "request")["data"]["task_id"] == 1
     assert agentctl.status(str(tree))["running"]
     data("leave", tree)
     assert data("-C", repo, "task", "list")["tasks"][0]["status"] == "ready"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+from support import answers
 
 from peercoord.edges.bench import merge as bench
 from peercoord.edges.cli import main as cli
@@ -27,7 +27,7 @@ def test_the_command_answers_with_its_figures(tmp_path: Path) -> None:
     code, out, _ = cli.serve(
         ["bench", "merge", "--kib", "20", "--count", "20", "--rounds", "3", "--dir", str(tmp_path), "--json"]
     )
-    bars = json.loads(out)["data"]["bars"]
+    bars = answers.read(out, "bench", "merge")["data"]["bars"]
     assert code == (0 if all(bars.values()) else 1), "a document so small says nothing about the bars"
     assert bars["every contribution is merged"]
     assert bars["git is called once for each contested section"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +51,66 @@ def code(cell: str) -> str:
     return found[1]
 
 
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """A schema by its name."""
+    found: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
 def validator(name: str) -> Draft202012Validator:
     """The validator of one record or answer, by the name of its schema."""
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return Draft202012Validator(schema(name), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def valid(name: str, record: Any) -> None:
-    """Assert that a record is valid."""
+    """Assert that a record of the code's own making is valid, and that its schema says something of every key."""
     faults = [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in validator(name).iter_errors(record)]
+    faults += [f"{path}: a key that the schema does not know" for path in sorted(set(foreign(name, record)))]
     assert not faults, f"no {name}: {'; '.join(faults)}\n{json.dumps(record, indent=2)[:2000]}"
+
+
+def foreign(name: str, record: Any) -> Iterator[str]:
+    """The paths of all keys that stand in no branch of a schema. Where it says that any key may stand, all are known.
+
+    Readers take unknown keys (VER-3), so schemas do; this tells what the code writes and no page documents.
+    """
+    return _foreign(schema(name), [schema(name)], record, "")
+
+
+def _foreign(whole: dict[str, Any], parts: list[Any], value: Any, path: str) -> Iterator[str]:
+    if True in parts:  # anything may stand here
+        return
+    branches = [branch for part in parts for branch in _branches(whole, part)]
+    if isinstance(value, list):
+        inner = [branch["items"] for branch in branches if "items" in branch]
+        for each in value:
+            yield from _foreign(whole, inner, each, f"{path}[]")
+    elif isinstance(value, dict) and not any(branch.get("additionalProperties") is True for branch in branches):
+        for key, each in value.items():
+            inner = [found for branch in branches for found in _said_of(branch, key)]
+            yield from _foreign(whole, inner, each, f"{path}/{key}") if inner else [f"{path}/{key}"]
+
+
+def _said_of(branch: dict[str, Any], key: str) -> list[Any]:
+    """What one branch says of a key."""
+    if key in branch.get("properties", {}):
+        return [branch["properties"][key]]
+    rest = branch.get("additionalProperties")
+    return [] if rest is None else [rest]
+
+
+def _branches(whole: dict[str, Any], part: Any) -> Iterator[dict[str, Any]]:
+    """A part of a schema, and all that it refers to or chooses from for the same value."""
+    if not isinstance(part, dict):
+        return
+    yield part
+    if "$ref" in part:
+        yield from _branches(whole, whole["$defs"][part["$ref"].removeprefix("#/$defs/")])
+    choices = [one for key in ("oneOf", "anyOf", "allOf") for one in part.get(key, [])]
+    for one in (*choices, *(part[key] for key in ("if", "then", "else") if key in part)):
+        yield from _branches(whole, one)
 
 
 def schema_names() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from support import answers
 from support.project import Project, git, project, second
 from support.worlds import unknown
 
@@ -21,6 +23,7 @@ from peercoord.core.memory import contributions
 from peercoord.core.memory.ledger import Entry
 from peercoord.core.memory.outcome import Candidate
 from peercoord.edges import context
+from peercoord.edges.cli import main
 from peercoord.edges.cli.main import COMMANDS, cli
 from peercoord.roles import root as roots
 from peercoord.roles.janitor import Janitor
@@ -61,6 +64,21 @@ def test_what_schemas_define_in_common_is_the_same_in_each() -> None:
         schema = json.loads((document.SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
         for key, value in schema.get("$defs", {}).items():
             assert defined.setdefault(key, value) == value, f"{name}: {key}"
+
+
+def test_a_key_that_no_branch_of_a_schema_knows_is_found_at_any_depth() -> None:
+    """VER-3: what the code writes, a page documents. Else tests would take what readers take."""
+    report = {"instance_id": "a", "assigned_tasks": [{"task_id": 1, "mood": {"today": "good"}}], "weather": 1}
+    assert list(document.foreign("report", report)) == ["/assigned_tasks[]/mood", "/weather"]
+    assert list(document.foreign("task_queue", {"tasks": [{"task_id": 1, "assigned_to": {"id": "a"}}]})) == [
+        "/tasks[]/assigned_to/id"
+    ]
+    assert list(document.foreign("cli/request", {"definition": {"source": {"extra": {"x": 1}, "y": 2}}})) == [
+        "/definition/source/y"
+    ]
+    assert list(document.foreign("event", {"event": "claimed", "because": {"x": 1}})) == []
+    with pytest.raises(AssertionError, match="/parked/mood"):
+        document.valid("definition", {"task_id": 1, "title": "a", "parked": {"why": "held", "mood": 1}})
 
 
 # -- examples ----------------------------------------------------------------------------------------------------
@@ -127,6 +145,7 @@ PLACES["<by>"] = f"{PLACES['<peer>']}~{PLACES['<n>']}"
 
 
 SHARED, OWN = "`<shard>` two hexadecimal digits.", "which belongs to that worktree's peer alone:"
+NOTED = "No peer reads it to decide anything about tasks:"
 
 
 def pattern(path: str) -> re.Pattern[str]:
@@ -182,6 +201,18 @@ def check_tree(root: Path, places: dict[str, str]) -> set[str]:
     met = set()
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         name = str(path.relative_to(root))
+        found = claimed_by(name, places)
+        assert len(found) == 1, f"{name} is claimed by {found or 'no row'}"
+        check_file(name, found[0], path.read_bytes())
+        met.add(found[0])
+    return met
+
+
+def noted(common: Path) -> set[str]:
+    """Check every file of ours in a git directory; say which rows were met."""
+    places, met = layout(NOTED), set()
+    for path in (*common.glob("peercoord/*"), *common.glob("worktrees/*/peercoord*")):
+        name = str(path.relative_to(common))
         found = claimed_by(name, places)
         assert len(found) == 1, f"{name} is claimed by {found or 'no row'}"
         check_file(name, found[0], path.read_bytes())
@@ -292,8 +323,32 @@ def test_a_team_with_agents_leaves_only_files_that_the_layout_knows(tmp_path: Pa
         assert "agent" in check_tree(worktrees[0] / names.INSTANCE, layout(OWN))
         assert "answer" in check_tree(worktrees[0] / names.INSTANCE, layout(OWN))
         assert "peer" in check_tree(home / names.ROOT, layout(SHARED))
+        assert noted(home / ".git") >= {"team", "worktree"}
     finally:
         subprocess.run([*program, "down", "--remove"], check=True, capture_output=True)
+
+
+def test_what_a_team_notes_in_the_git_directory_has_its_rows_and_schemas(tmp_path: Path) -> None:
+    """FMT-2, FMT-5: set up with a bank of its own making, files to copy and a command; a worktree that joins."""
+    home = Path(os.path.realpath(tmp_path)) / "p"
+    home.mkdir()
+    git(home, "init", "-q", "-b", "main")
+    (home / ".worktreeinclude").write_text(".env\n")
+    (home / ".gitignore").write_text(".env\n")
+    (home / ".env").write_text("KEY=1\n")
+    git(home, "add", "-A")
+    git(home, "commit", "-q", "-m", "first")
+    git(home, "worktree", "add", "-q", str(home.parent / "extra"), "-b", "extra")
+    words = ["up", str(home), "1", "--setup", "true", "--json"]
+    try:
+        answers.read(main.serve(words)[1], *words)
+        answers.read(main.serve(["join", str(home.parent / "extra"), "--json"])[1], "join")
+        assert noted(home / ".git") >= {"team", "worktree"}
+        assert answers.check_team(home / ".git") == 3
+        team = json.loads((home / ".git" / "peercoord" / "team.json").read_text())
+        assert {"bank_made", "branches", "store_id"} <= set(team["projects"][""])
+    finally:
+        main.serve(["-C", str(home), "down", "--remove"])
 
 
 def test_the_classification_tells_what_is_foreign() -> None:

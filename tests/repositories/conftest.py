@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support import answers
 
 BIN = Path(sys.executable).parent
 SETTINGS = """\
@@ -71,10 +71,13 @@ class Shell:
         return self.run(at, "git", *words).stdout
 
     def data(self, at: Path, *words: object) -> Any:
-        """Call a command with ``--json``; give its data, or its error with the exit code as ``exit``."""
+        """Call a command with ``--json``; give its data, or its error with the exit code as ``exit``.
+
+        What it answers is held against its schema.
+        """
         done = self.run(at, *words, "--json", ok=False)
         assert done.stdout, f"{words}: {done.returncode} {done.stderr}"
-        answer = json.loads(done.stdout)
+        answer = answers.read(done.stdout, *words)
         return answer["data"] if "data" in answer else {**answer["error"], "exit": done.returncode}
 
     def peercoord(self, at: Path, *words: object) -> Any:
@@ -83,6 +86,8 @@ class Shell:
     def up(self, project: Path, *words: object) -> Any:
         made = self.data(project, BIN / "claude-team-coordinated", project, *words)
         assert "instances" in made, made
+        common = self.git(project, "rev-parse", "--path-format=absolute", "--git-common-dir").removesuffix("\n")
+        assert answers.check_team(Path(common)) or "--dry-run" in words
         return made
 
     def verb(self, tree: Path, *words: object) -> Any:

@@ -15,6 +15,7 @@ from peercoord.edges import context
 from peercoord.edges.cli import main as cli
 from peercoord.roles import root as roots
 from peercoord.roles.queue import Queue
+from support import answers
 
 
 @dataclass
@@ -24,15 +25,19 @@ class Project:
     queue: Queue
 
     def __call__(self, *words: str, at: Path | None = None) -> tuple[int, str, str]:
-        """Call the command line in a directory; exit code, standard output, standard error."""
+        """Call the command line in a directory; exit code, standard output, standard error.
+
+        What it answers with ``--json`` is held against its schema.
+        """
         place = context.find(str(at or self.worktree))
         code, out, err = cli.serve(list(words), cli.Call(place))
+        if "--json" in words:
+            answers.read(out.decode(), *words)
         return code, out.decode(), err.decode()
 
     def data(self, *words: str, at: Path | None = None) -> Any:
         code, out, _ = self(*words, "--json", at=at)
         answer = json.loads(out)
-        assert answer["schema_version"] == 1
         return answer["data"] if "data" in answer else {"exit": code, **answer["error"]}
 
     @property
