@@ -6,6 +6,7 @@ One seed, with its file operations:  PEERCOORD_SEED=936 pytest tests/simulation 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ KNOWN = [int(line.split()[0]) for line in (HERE / "seeds.txt").read_text().split
 SEED = os.environ.get("PEERCOORD_SEED", "")
 FIRST = int(os.environ.get("PEERCOORD_FIRST_SEED", "0"))
 MANY = 10_000
+SECONDS = 300  # of processor time for all of them together: whoever else uses the machine changes nothing in that
 JOBS = 2
 
 
@@ -56,6 +58,20 @@ def test_ten_thousand_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print("", *said, sep="\n", end="")
     assert [process.returncode for process in running] == [0] * JOBS, "".join(said)
+    assert sum(map(spent, said)) < SECONDS
+
+
+def spent(said: str) -> int:
+    """Read the seconds of processor time that a sweep says it took."""
+    found = re.search(r"; (\d+) s of processor time$", said.strip())
+    assert found, said
+    return int(found[1])
+
+
+def test_what_a_sweep_took_is_read_from_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep.main(["0", "2"]) == 0
+    assert spent(capsys.readouterr().out) < SECONDS
+    assert spent("0 of the seeds 0 … 4999 do not hold; 275 s of processor time\n") == 275
 
 
 def test_the_same_seed_is_the_same_run() -> None:
