@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.crew import Crew
+from agent.crew import Crew, until
 from hypothesis import given
 from hypothesis import strategies as st
 from support.project import Project, project
@@ -24,6 +24,7 @@ from peercoord.edges.cli import main as cli
 from peercoord.edges.doctor import disk, races
 from peercoord.edges.doctor.findings import Finding
 from peercoord.edges.team import record
+from peercoord.fs import process
 
 __all__ = ["project"]
 
@@ -158,8 +159,6 @@ class TestTeam:
         assert (crew.state / "queue" / "parked" / "held" / "1~3").exists()
 
     def test_a_leader_ticket_that_was_lost_is_made_above_every_term(self, team: Team) -> None:
-        from agent.crew import until
-
         crew = team()
         crew.agent("one")
         until(lambda: crew.leader() == "one")
@@ -212,6 +211,7 @@ class TestTeam:
         crew = team()
         pid = crew.agent("one")
         os.kill(pid, signal.SIGSTOP)
+        until(lambda: process.stopped(process.identify(pid) or {}), what="the stop")
         check = of(told(crew)[1], "peers")[0]
         assert (check["state"], check["fix"]) == ("warning", f"kill -CONT {pid}")
 

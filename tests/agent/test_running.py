@@ -310,14 +310,18 @@ def test_a_stopped_agent_is_called_stopped_with_what_makes_it_go_on(team: Team) 
 
     assert ask("agent", "status")[0] == 0
     os.kill(pid, signal.SIGSTOP)
+    until(lambda: process.stopped(process.identify(pid) or {}), what="the stop")
     code, said = ask("agent", "status")
     assert (code, f"agent {pid} is stopped" in said, f"kill -CONT {pid}" in said) == (3, True, True)
     code, said = ask("agent", "status", "--json")
     assert (code, json.loads(said)["data"]["stopped"], json.loads(said)["data"]["running"]) == (3, True, True)
     said = ask("instance", "one")[1]
     assert (said.startswith("one: suspect"), f"kill -CONT {pid}" in said) == (True, True), said
+    for words in (["instance", "one"], ["status"]):
+        err = cli.serve(words, cli.Call(context.find(str(crew.tree("one")))))[2].decode()
+        assert f"the agent of one is stopped: kill -CONT {pid}" in err, "also where a session runs"
     os.kill(pid, signal.SIGCONT)
-    assert ask("agent", "status")[0] == 0
+    until(lambda: ask("agent", "status")[0] == 0, what="going on")
 
 
 def test_the_command_line_says_how_it_stands(team: Team) -> None:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from peercoord.core import names, records, views
+from peercoord.core import liveness, names, records, views
 from peercoord.core.errors import BrokenFileError, NotFoundError, UsageError
 from peercoord.core.views import Board, Seat
 from peercoord.edges import dashboard
@@ -48,7 +48,8 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     board = board_of(call)
     waiting = bool(board.memory.get("candidates") or board.memory.get("approvals"))
     data = {**views.state(board), "tasks": views.task_queue(board)["tasks"]}
-    return Reply(data, dashboard.lines(board), gone(board.seats), code=5 if check and waiting else 0)
+    notes = [*gone(board.seats), *stopped(board.seats)]
+    return Reply(data, dashboard.lines(board), notes, code=5 if check and waiting else 0)
 
 
 def gone(seats: Iterable[Seat]) -> list[str]:
@@ -62,6 +63,18 @@ def gone(seats: Iterable[Seat]) -> list[str]:
         ours = all(seat.record.get(key) == here[key] for key in ("host", "machine"))  # of others nothing can be told
         if ours and isinstance(path, str) and path and not os.path.lexists(path):
             found.append(f"the worktree of {seat.peer} is gone, {path}: mend it with peercoord doctor --fix")
+    return found
+
+
+def stopped(seats: Iterable[Seat]) -> list[str]:
+    """Say whose agent is stopped by a signal: nothing is answered there, and with a session it counts as active."""
+    from peercoord.fs import process
+
+    here, found = process.here(), []
+    for seat in seats:
+        agent = liveness.agent_of(seat.record)
+        if agent and liveness.elsewhere(seat.record, here) is None and process.stopped(agent):
+            found.append(f"the agent of {seat.peer} is stopped: kill -CONT {agent['pid']}")
     return found
 
 
@@ -85,7 +98,8 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, seat)
     data: Json = {**report, "instance_id": wanted, **(_seat(seat) if seat else {"status": "departed"})}
-    return Reply(data, _instance_lines(wanted, seat, data), gone([seat] if seat else []))
+    notes = [*gone([seat]), *stopped([seat])] if seat else []
+    return Reply(data, _instance_lines(wanted, seat, data), notes)
 
 
 def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:
