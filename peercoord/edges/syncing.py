@@ -374,6 +374,6 @@ def _changed(path: str) -> tuple[int, int]:
 
 def default_database(project: Path, common: Path) -> str:
     """Give the database of a project that named none: in the repository's git directory, as seen from the project."""
-    from peercoord.edges.team import record
+    from peercoord.edges.team import record, repository
 
-    return os.path.relpath(common / record.HOME / record.DATABASE, project)
+    return os.path.relpath(record.database(common, repository.discover(project, exact=True).sub), project)

@@ -307,8 +307,9 @@ def test_a_cleaned_worktree_gets_its_files_back_and_keeps_its_task(team: Team) -
 
 @pytest.mark.slow
 def test_both_cleaned_at_once(team: Team) -> None:
-    for tree in (team.main, team.one, team.two):
-        team.sh.git(tree, "clean", "-qfdx")
+    with team.sh.held():  # an agent that writes meanwhile leaves git a directory that it cannot remove
+        for tree in (team.main, team.one, team.two):
+            team.sh.git(tree, "clean", "-qfdx")
     said = " ".join(team.fix())
     assert "4 tasks are back, 0 of them done" in said, "nobody is left who knows what was done"
     assert team.sh.verb(team.one, "request-task")["task_id"] == 2

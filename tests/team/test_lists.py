@@ -20,7 +20,7 @@ from peercoord.edges.syncing import Choice
 from peercoord.edges.team import excludes, leftover, lists, rebuild, record
 from peercoord.edges.team import plan as plans
 from peercoord.edges.team.removal import plan_purge, refuse_waiting
-from peercoord.edges.team.repository import Project
+from peercoord.edges.team.repository import Project, discover
 from peercoord.roles.queue import Queue
 from peercoord.roles.root import Root, create, open_root
 
@@ -242,6 +242,31 @@ def test_the_teams_own_database_needs_no_word(kept: Kept) -> None:
     assert not [action for action in made.actions if "database" in action.text]
     plans.run(made.actions)
     assert not (kept.project.common / record.HOME).exists()
+
+
+def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
+    made = []
+    for name in ("web", "api"):
+        repo.commit(f"{name}/main.py")
+        kept = Kept(discover(repo.path / name, exact=True), repo.path / ".git" / "none")
+        root = create(str(kept.state), name)
+        excludes.hide(kept.state)
+        record.note_project(kept.project.common, name, store_id=root.store_id)
+        plans.run(lists.plan(kept.project, "", False, "", None, []))
+        Queue(root).add(records.define("1", f"of {name}"))
+        kept.sync()
+        made.append(kept)
+    web, api = made
+    home = repo.path / ".git" / record.HOME
+    files = [record.database(repo.path / ".git", name) for name in ("web", "api")]
+    assert files == [home / "taskmaster.db", home / "taskmaster-2.db"]
+    api.lose()
+    api.rebuild()
+    assert Queue(api.root).definition("1").title == "of api"
+    assert record.forget_project(web.project.common, "web") is False
+    assert [path.exists() for path in files] == [False, True]
+    assert record.forget_project(api.project.common, "api") is True
+    assert not home.exists()
 
 
 # -- a database that cannot be this team's -----------------------------------------------------------------------

@@ -114,11 +114,11 @@ def _text(value: object) -> str:
 def _read_lists(found: Evidence, project: Project) -> None:
     """Read what the project is kept in step with: its own database, or the one that was named; a ``tasks.json``."""
     choice = chosen.noted(project)
-    own = project.common / record.HOME / record.DATABASE
+    own = record.database(project.common, project.sub)
     store = chosen.store_of(project, choice) if choice else None
     if store is not None and store.database.address.path != own:
         _read_named(found, store)
-    elif len(record.table(record.read_team(project.common), "projects")) == 1:  # or its rows are those of several
+    else:
         _read_database(found, project, own)
     if choice.tasks_file:
         _read_list(found, project, choice.tasks_file, choice.tag)

@@ -142,13 +142,11 @@ def plan_forget(project: Project, notes: list[str]) -> list[Action]:
         notes: Takes what stays there.
     """
     choice = noted(project)
-    own = project.common / record.HOME / record.DATABASE
-    others = set(record.table(record.read_team(project.common), "projects")) - {project.sub}
     if not choice:
         return []
     store = store_of(project, choice)
     path = store.database.address.path
-    if path == own and not others:
+    if path == record.database(project.common, project.sub):
         return []  # it goes with the record of the team
     try:
         with store.database.reading() as connection:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 HOME = "peercoord"
 DATABASE = "taskmaster.db"
-"""The database of a team that named none: in the record's directory, out of reach of ``git clean`` as well."""
+"""The database of a team that named none: in the record's directory, out of reach of ``git clean`` as well. Further
+projects of the repository have ``taskmaster-2.db`` and so on: of two teams, a database refuses the second."""
 _TEAM, _WORKTREE, _LOCK = "team.json", "peercoord.json", "lock"
 
 
@@ -62,14 +63,39 @@ def note_project(common: Path, sub: str, **facts: object) -> None:
     note_team(common, projects={**known, sub: {**table(known, sub), **facts}})
 
 
+def database(common: Path, sub: str) -> Path:
+    """Give the database of a project that named none: the one it has, or the first that no other project has.
+
+    Args:
+        common: The shared git directory.
+        sub: Which project.
+    """
+    projects = table(read_team(common), "projects")
+    used = {key: _own(table(table(projects, key), "lists").get("database")) for key in projects}
+    mine = used.pop(sub, "")
+    path = Path(DATABASE)
+    free = (f"{path.stem}-{number}{path.suffix}" for number in range(2, len(used) + 3))
+    return common / HOME / (mine or next(name for name in (DATABASE, *free) if name not in used.values()))
+
+
+def _own(noted: object) -> str:
+    """Give the file of a database that lies in the record's directory; empty for any other."""
+    if not isinstance(noted, str) or "://" in noted or os.path.isabs(noted):
+        return ""
+    path = Path(noted)
+    return path.name if path.parent.name == HOME else ""
+
+
 def forget_project(common: Path, sub: str) -> bool:
     """Take a project out of the team's record; say whether it was the last one: then all of ours there goes with it."""
+    own = database(common, sub)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        own.with_name(f"{own.name}{suffix}").unlink(missing_ok=True)
     others = {key: known for key, known in table(read_team(common), "projects").items() if key != sub}
     if others:
         note_team(common, projects=others)
         return False
-    for name in (_TEAM, *(f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
-        (common / HOME / name).unlink(missing_ok=True)
+    (common / HOME / _TEAM).unlink(missing_ok=True)
     _remove(common / HOME)
     return True
 
