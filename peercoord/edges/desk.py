@@ -378,7 +378,7 @@ class Desk:
         self.root.files.ring()
         queued = [{"id": one.id, "file": document, "section": list(one.section)} for one in found.contributions]
         lines = [f"queued for {plain(document)}: {len(queued)} contribution(s)"]
-        return Reply({"queued": queued, "critical": critical}, lines, self.notes)
+        return Reply({"queued": queued, "critical": critical}, lines, [*self.notes, *found.notes])
 
     def _bank_document(self, document: str) -> bytes | None:
         """Read a document of the memory bank as this worktree sees it; only a plain name ever becomes a path."""

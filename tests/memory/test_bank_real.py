@@ -523,6 +523,16 @@ class TestCommand:
         real.project("memory", "merge")
         assert text_of(real.file.read_bytes(), *LIMITS) == lines.replace("20 min", "30 min").replace("unique", "short")
 
+    def test_a_heading_without_text_is_refused_or_told(self, real: Real) -> None:
+        code, out, err = real.project("memory", "add", "--file", NAME, "--content", "## Lonely heading")
+        assert (code, out) == (2, "")
+        assert "no text stands under 'Lonely heading'" in err
+        content = "## Limits\n\n- a fact\n\n## Lonely heading"
+        code, out, err = real.project("memory", "add", "--file", NAME, "--content", content)
+        assert code == 0
+        assert "1 contribution" in out
+        assert "left out: no text stands under 'Lonely heading'" in err
+
     def test_the_views_say_how_it_stands(self, real: Real) -> None:
         from support.worlds import unknown
 

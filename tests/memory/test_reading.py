@@ -95,6 +95,32 @@ def test_a_call_is_refused_whole(content: str, more: dict[str, str], code: str) 
     assert caught.value.code == code
 
 
+def test_a_call_that_gives_nothing_is_refused_by_the_names_of_its_headings() -> None:
+    for content, section in (("## Lonely heading", ""), ("### One\n\n### Two\n", "Limits")):
+        with pytest.raises(UsageError, match="no text stands under") as caught:
+            call(content, section)
+        assert caught.value.code == "no-text"
+        assert content.partition("\n")[0].strip("# ") in caught.value.message
+    with pytest.raises(UsageError, match="nothing to contribute"):
+        call("## Limits\n", "Limits")
+
+
+def test_a_call_is_told_which_of_its_headings_hold_nothing() -> None:
+    found = call("## Full\n\n- a\n\n## Empty\n\n## Above\n\n### Below\n\n- b\n")
+    assert [one.section[1:] for one in found.contributions] == [("Full",), ("Above", "Below")]
+    assert found.notes == ["left out: no text stands under 'Empty', contributed to techContext.md"]
+    assert call("- a\n\n## More\n\n- b").notes == []
+
+
+@pytest.mark.parametrize("content", ["---\nfoo: bar\n---", "---\nfoo: bar\n---\n\n- text", "+++\na = 1\n+++\n- b"])
+def test_front_matter_of_a_call_is_refused_whole(content: str) -> None:
+    with pytest.raises(UsageError, match="front matter") as caught:
+        call(content)
+    assert caught.value.code == "front-matter"
+    assert brief(call("---\n\nfoo: bar\n\n---"))[0][2] == "---\n\nfoo: bar\n\n---"
+    assert brief(call("\ufeff- b"))[0][2] == "- b"
+
+
 def test_a_call_answered_twice_gives_the_same_ids() -> None:
     assert [one.id for one in call("- a").contributions] == [one.id for one in call("- a").contributions]
 
@@ -184,10 +210,33 @@ def test_one_bad_section_does_not_keep_the_others_back() -> None:
     assert "Tools" in found.refused[0].message
 
 
-def test_front_matter_of_a_contribution_is_mentioned() -> None:
-    assert read("techContext-additions.md", "---\na: 1\n---\n- b\n").notes == [
-        "the front matter of techContext-additions.md is not merged"
-    ]
+def test_front_matter_of_a_file_is_refused_and_the_rest_is_taken() -> None:
+    """MEM-15."""
+    found = read("techContext-additions.md", "---\na: 1\n---\n- b\n")
+    assert brief(found) == [("addition", "Tech context", "- b")]
+    assert [why.code for why in found.refused] == ["front-matter"]
+    assert "techContext-additions.md" in found.refused[0].message
+    document = b"---\na: 1\n---\n" + TECH
+    bank = {"techContext.md": document}
+    assert read("techContext.md", document.replace(b"\n", b"\r\n"), bank=bank).refused == []
+    changed = read("techContext.md", document.replace(b"a: 1", b"a: 2"), bank=bank)
+    assert [why.code for why in changed.refused] == ["front-matter"]
+
+
+def test_a_heading_without_text_in_a_file_is_refused_and_the_rest_is_taken() -> None:
+    """MEM-15."""
+    alone = read("techContext-additions.md", "## Lonely heading\n")
+    assert (brief(alone), [why.code for why in alone.refused]) == ([], ["no-text"])
+    assert "Lonely heading" in alone.refused[0].message
+    some = read(
+        "techContext-additions.md", "# Additions\n\n## Full\n\n- a\n\n## Empty\n\n## Above\n\n### Below\n\n- b\n"
+    )
+    assert [one.section[1:] for one in some.contributions] == [("Full",), ("Above", "Below")]
+    assert [why.message for why in some.refused] == ["no text stands under 'Empty', contributed to techContext.md"]
+    copy = read("techContext.md", TECH + b"\n## Empty\n")
+    assert [why.code for why in copy.refused] == ["no-text"]
+    document = TECH + b"\n## Empty\n"
+    assert read("techContext.md", document, bank={"techContext.md": document}).refused == []
 
 
 def test_a_file_seen_again_gives_nothing_new_and_after_a_crash_the_same_ids() -> None:

@@ -45,14 +45,15 @@ class Purpose:
 class Piece:
     """A section's worth of text, and where it goes.
 
-    ``section`` is what stands there now; ``loose`` says that some of the text was under no heading.
+    ``section`` is what stands there now; ``loose`` says that some of the text was under no heading, ``named`` that it
+    has a heading of its own where it comes from.
     """
 
-    __slots__ = ("loose", "occurrence", "path", "section", "text")
+    __slots__ = ("loose", "named", "occurrence", "path", "section", "text")
 
     def __init__(self, path: Path, occurrence: int, section: Section | None) -> None:
         self.path, self.occurrence, self.section = path, occurrence, section
-        self.text, self.loose = "", False
+        self.text, self.loose, self.named = "", False, False
 
     @property
     def key(self) -> tuple[Path, int]:
@@ -111,6 +112,7 @@ def placed(target: Document, prefix: Path, parts: Iterable[Part], exact: bool = 
         spot = (found.path, found.occurrence) if found else (target.place(wanted)[0], 1)
         new = Piece(*spot, found)
         piece = placed.setdefault(new.key, new)
+        piece.named = piece.named or bool(path)
         piece.loose = piece.loose or bool(text and not wanted and not exact)
         piece.text = "\n\n".join(part for part in (piece.text, text) if part)
     return list(placed.values())

@@ -4,6 +4,9 @@ The four files of the mission, and a copy of a bank document that was edited. A 
 what it gave before is known from ``earlier``, so that only what is new in it becomes a contribution, with the same
 ids however often a crash makes it be read again.
 
+No text goes without a word: a heading under which nothing stands, and front matter, are no section's text and cannot be
+merged; whoever wrote them is told.
+
 An edited copy is compared with the document that it was copied from, for ever: comparing it with today's document
 would read everything that others merged since as a wish to take it back. What is missing in a copy is not a wish to
 remove it either (many copies are partial); it is mentioned.
@@ -91,24 +94,28 @@ def from_call(
         critical: It should wait for a person.
 
     Raises:
-        UsageError: The call is not allowed; nothing of it is taken.
+        UsageError: The call is not allowed, or gives nothing to merge; nothing of it is taken.
     """
     contributions.check_document(document)
     if kind not in contributions.KINDS:
         raise UsageError(f"type {ids.shown(kind)} is not known", hint=f"one of {', '.join(contributions.KINDS)}")
-    # A leading blank line: in a call, "---" is a rule and never the beginning of a front matter.
-    text = "\n" + contributions.check_text(content.replace("\r\n", "\n").replace("\r", "\n"), "the content")
+    text = contributions.check_text(content.replace("\r\n", "\n").replace("\r", "\n"), "the content")
+    if _front(text.encode()):
+        raise _no_front("the content")
     path = sections.parse_path(section) if section.strip() else ()
     if not text.strip() and not (kind == "update" and path):
         raise UsageError("there is nothing to contribute", hint="give the text with --content or --from")
     parts = places.without_first(places.parts_of(text), path[-1]) if path else places.parts_of(text)
     reading = Reading()
     write = _Writer(reading, author, f"call:{nonce}", document, critical)
-    for piece in places.placed(sections.split(briefed or b"", document), path, parts):
+    pieces = places.placed(sections.split(briefed or b"", document), path, parts)
+    for piece in pieces:
         if piece.text or (kind == "update" and len(parts) == 1):
             write(piece, piece.text, "addition" if piece.loose else kind, write.base(piece))
-    if reading.refused:
-        raise reading.refused[0]
+    empty = [] if len(parts) == 1 else _empty(pieces)
+    if reading.refused or not reading.contributions:
+        raise next(iter(reading.refused), None) or _no_text(document, empty)
+    reading.notes += [f"left out: {_no_text(document, [one]).message}" for one in empty]
     return reading
 
 
@@ -146,14 +153,17 @@ def from_file(
     for one in sorted((e for e in earlier if e.source == file and e.peer == author.peer), key=lambda e: e.order):
         known.setdefault(one.key[1:], []).append(one)
     reading = Reading()
-    if sections.front(text.encode()):
-        reading.notes.append(f"the front matter of {file} is not merged")
     write = _Writer(reading, author, file, aim.document)
     copied = aim.kind == "copy"
     saw = origin if copied and origin is not None else bank.get(aim.document, b"")
+    front = _front(text.encode())
+    if front and not (copied and front == _front(saw)):
+        reading.refused.append(_no_front(file))
     base = sections.split(saw, aim.document)
     parts = places.parts_of(text) if copied else places.untitled(places.parts_of(text), base, aim, author.peer)
     pieces = places.placed(base, aim.prefix, parts, exact=copied)
+    alone = [piece for piece in _empty(pieces) if piece.key not in known and not (copied and piece.section)]
+    reading.refused += [_no_text(aim.document, [piece]) for piece in alone]
     for piece in pieces:
         past = _Past(known.pop(piece.key, ()), merged, withdrawn)
         _revise(write, aim.kind, piece, past)
@@ -164,6 +174,42 @@ def from_file(
         missing = (s for s in base.sections if s.core and (sections.fold(s.path), s.occurrence) not in there)
         reading.notes += [f"{sections.shown(s.path)} is not in your copy of {aim.document}; it stays" for s in missing]
     return reading
+
+
+# -- what is no text ---------------------------------------------------------------------------------------------
+
+
+def _empty(pieces: Sequence[Piece]) -> list[Piece]:
+    """Give the headings under which nothing stands, no other heading with text among them."""
+    full = [piece.key[0] for piece in pieces if piece.text]
+    return [
+        piece
+        for piece in pieces
+        if piece.named and not piece.text and not any(path[: len(piece.path)] == piece.key[0] for path in full)
+    ]
+
+
+def _no_text(document: str, empty: Sequence[Piece]) -> UsageError:
+    if not empty:
+        return UsageError("there is nothing to contribute", hint="give the text with --content or --from")
+    headings = ", ".join(ids.shown(piece.path[-1]) for piece in empty)
+    return UsageError(
+        f"no text stands under {headings}, contributed to {document}",
+        hint="write the text below its heading; a heading alone is not merged",
+        code="no-text",
+    )
+
+
+def _front(text: bytes) -> str:
+    return sections.plain(text[: sections.front(text)].removeprefix(sections.BOM))
+
+
+def _no_front(what: str) -> UsageError:
+    return UsageError(
+        f"the front matter of {ids.shown(what)} is not merged: it is no text of a section",
+        hint="say it under a heading, or leave a blank line after the first --- if that is a rule",
+        code="front-matter",
+    )
 
 
 # -- one piece ---------------------------------------------------------------------------------------------------
