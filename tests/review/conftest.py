@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +13,19 @@ from support.project import Project, project, second
 
 from peercoord.core.memory import sections
 from peercoord.core.memory.contributions import Contribution
+from peercoord.roles import bank_change
 from peercoord.roles.bank import Bank
 
 __all__ = ["LIMITS", "Scene", "project", "scene", "second"]
 
 TOOLS = ("Tech context", "Tools")
 LANGUAGE = ("Tech context", "Language")
+
+
+@pytest.fixture(autouse=True)
+def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents count as whole at once: what is written here was written to be merged."""
+    monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 0.0)
 
 
 class Scene:
@@ -29,6 +37,7 @@ class Scene:
         self.home.mkdir()
         self.tech = self.home / "techContext.md"
         self.tech.write_bytes(TECH)
+        os.utime(self.tech, (1, 1))  # for the processes that are started here
         self.bank = Bank(made.queue.root, str(self.home))
         self.bank.store.texts.keep({section.hash: section.core for section in sections.split(TECH).sections})
 

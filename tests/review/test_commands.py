@@ -55,6 +55,25 @@ def test_an_empty_list_says_so_and_nothing_is_asked(scene: Scene, terminal: Open
     assert answer(person, "list", "--check") == (0, {"waiting": [], "missing": [], "foreign": [], "recent": []})
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("--as Eve approve {}", "Eve"),
+        ("approve {} --as Ada", "Ada"),
+        ("--as Eve reject {} --reason no --as Ada", "Ada"),
+        ("--as Eve reject {} --reason no", "Eve"),
+    ],
+)
+def test_who_decides_is_named_before_the_command_or_after_it(
+    scene: Scene, terminal: Open, words: str, name: str
+) -> None:
+    ident = scene.critical()
+    person = terminal()
+    assert person("peercoord review --as Eve list")[0] == 0
+    code, said = person(f"peercoord review {words.format(ident)} --json")
+    assert (code, json.loads(said[said.index("{") : said.rindex("}") + 1])["data"]["by"]) == (0, name)
+
+
 def test_approve_takes_what_is_named_by_number_or_id_and_refuses_to_guess(scene: Scene, terminal: Open) -> None:
     ident = scene.clash()
     person = terminal()

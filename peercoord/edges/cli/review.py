@@ -56,8 +56,8 @@ def review(ctx: click.Context, named: str, as_json: bool) -> Reply | None:
     list, as 4 or #4, or an id, or the beginning of one.
     """
     if ctx.invoked_subcommand:
-        if named:
-            raise UsageError("--as stands before the command", f"peercoord review {ctx.invoked_subcommand} … --as NAME")
+        if named:  # before the command or after it: there it wins
+            ctx.default_map = {ctx.invoked_subcommand: {"named": named}}
         return None
     from peercoord.edges.review import guard, keys, listing
 
