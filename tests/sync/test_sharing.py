@@ -234,6 +234,8 @@ def test_a_project_column_that_says_nothing_tells_no_teams_apart(lists: Lists) -
         with pytest.raises(UsageError, match="another team: project 'proj', store s70re") as caught:
             attempt()
         assert f"peercoord sync --database {lists.store().database.address.word} --take-over" in caught.value.hint
+    lists.store(team=other, take_over=True).change(1, lambda _: [])
+    assert lists.sql("SELECT store_id FROM peercoord_store") == [("0ther",)]
 
 
 def test_an_edge_that_the_database_refuses_costs_its_task(lists: Lists) -> None:

@@ -53,14 +53,14 @@ def shown(values: Iterable[object], listed: dict[object, str]) -> str:
     return ", ".join(ids.shown(listed.get(value, value)) for value in sorted(values, key=str)[:_MOST])
 
 
-def cut(tables: Tables, tasks: str, key: str, beside: Sequence[tuple[str, str]], wanted: Sequence[str]) -> str:
+def cut(tables: Tables, tasks: str, key: str, beside: Iterable[str], wanted: Sequence[str]) -> str:
     """Leave of some tables the rows of one project; all, if they hold one at most, or others but no id twice.
 
     Args:
         tables: What was read; it is changed.
         tasks: The table of tasks.
         key: Its column of ids.
-        beside: The tables beside it, each with its column that names the task.
+        beside: The tables beside it.
         wanted: Names of the project, the likeliest first.
 
     Returns:
@@ -79,14 +79,13 @@ def cut(tables: Tables, tasks: str, key: str, beside: Sequence[tuple[str, str]],
     ours = tables.found[tasks] = _where(table, own, project)
     mine = _ids(ours, key)
     crossed = any(_ids(_where(table, own, other), key) & mine for other in there - {project})
-    for name, of in beside:
+    for name in beside:
         table = tables.found[name]
         column = first(table.columns, alike(own))
         if column is None and crossed:
             return f"its table {ids.shown(name)} does not say whose a row is, and other projects have the same ids"
-        at = table.columns.index(of)
-        rows = [row for row in table.tuples if words.identifier(row[at]) in mine]
-        tables.found[name] = _where(table, column, project) if column else Table(table.columns, rows)
+        if column:
+            tables.found[name] = _where(table, column, project)
     return ""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from peercoord.core import ids
 from peercoord.core.errors import UsageError
-from peercoord.edges.adapters import projects, taskmaster, words
+from peercoord.edges.adapters import projects, taskmaster
 from peercoord.edges.adapters.sqlite_tables import Table, Tables
 
 TYPE_CHECKING = False
@@ -71,19 +71,10 @@ class Part:
         if not self.layout.has_tasks:
             return Tables({taskmaster.TASKS: Table([], [])}, list(self.layout.shapes))
         found[taskmaster.TASKS] = tasks.select(connection, self.layout.wanted, *self.where(tasks))
-        for name, shape, of in self.layout.beside():
-            table = shape.select(connection, list(shape.columns), *self.where(shape))
-            if self.project is not None and of and self.column(shape) is None:
-                table = self._of_tasks(table, of, found[taskmaster.TASKS])
-            found[name] = table
+        for name, shape, _ in self.layout.beside():  # a row that names a task which is not ours counts for none
+            found[name] = shape.select(connection, list(shape.columns), *self.where(shape))
         self.nameless = list(self._nameless(connection))
         return Tables(found, list(self.layout.shapes))
-
-    def _of_tasks(self, table: Table, of: str, tasks: Table) -> Table:
-        """Give the rows of a table that name one of our tasks."""
-        key, at = tasks.columns.index(self.layout.keys["id"] or "id"), table.columns.index(of)
-        ours = {words.identifier(row[key]) for row in tasks.tuples}
-        return Table(table.columns, [row for row in table.tuples if words.identifier(row[at]) in ours])
 
     def _nameless(self, connection: Connection) -> Iterator[tuple[str, str]]:
         for name, shape, of in self.layout.beside():

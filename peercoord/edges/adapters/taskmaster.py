@@ -90,7 +90,7 @@ def read(
     tables = sqlite_tables.read(path, (*WANTED, projects.TABLE), wait)
     tasks = tasks_of(tables, files.quoted(path))
     key = _column(tasks.columns, "id") or "id"
-    why = projects.cut(tables, TASKS, key, beside(tables), _names(home, project))
+    why = projects.cut(tables, TASKS, key, [name for name, _ in beside(tables)], _names(home, project))
     if why:
         raise projects.refusal(files.quoted(path), shlex.quote(str(path)), why)
     tasks = tables.found[TASKS]
