@@ -215,9 +215,10 @@ class Keeper:
             self._merged = now
             return
         mark = list(self._marks())
+        left = False
         if mark != self._still:
-            self._merge(term)  # what is queued meanwhile changes the mark: so the one from before it is kept
-        self._merged, self._decided, self._still = now, decided, mark
+            left = self._merge(term)  # what is queued meanwhile changes the mark: so the one from before it is kept
+        self._merged, self._decided, self._still = now, decided, None if left else mark
 
     def _there(self) -> bool:
         """Tell whether there is a memory bank, or something that should go into one."""
@@ -248,9 +249,10 @@ class Keeper:
         seen = self.files.stat(path)
         return seen.modified_ns if seen else 0
 
-    def _merge(self, term: int) -> None:
-        """Merge in a process of its own."""
-        child.ask(self.command, self.worktree, ["memory", "merge", "--term", str(term)], "a merge", _AGAIN)
+    def _merge(self, term: int) -> bool:
+        """Merge in a process of its own; ``True`` if something was left alone, which need not change to be merged."""
+        said = child.ask(self.command, self.worktree, ["memory", "merge", "--term", str(term)], "a merge", _AGAIN)
+        return bool(said.get("notes"))
 
 
 def _state(entry: os.DirEntry[str]) -> tuple[int, int]:

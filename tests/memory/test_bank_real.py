@@ -484,15 +484,26 @@ class TestKeeper:
             duty.run(1)
         assert self.times(called) == 1
 
+    def test_what_was_left_alone_is_tried_again_though_nothing_changed(
+        self, real: Real, keeper: tuple[banking.Keeper, Path, list[float]]
+    ) -> None:
+        """MEM-18: a program that had a document open may close it without a word."""
+        duty, called, now = keeper
+        duty.command[-1] = duty.command[-1].replace("{}}", '{"notes": ["left alone"]}}')
+        for now[0] in (0.0, 599.0, 600.0):
+            duty.run(1)
+        assert self.times(called) == 2
+
     def test_what_is_queued_while_a_merge_runs_is_merged_the_next_time(
         self, real: Real, keeper: tuple[banking.Keeper, Path, list[float]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         duty, called, now = keeper
         merge = duty._merge
 
-        def slow(term: int) -> None:
-            merge(term)
+        def slow(term: int) -> bool:
+            left = merge(term)
             real.add(note(f"- fact {self.times(called)}", time=self.times(called)))
+            return left
 
         monkeypatch.setattr(duty, "_merge", slow)
         duty.run(1)
