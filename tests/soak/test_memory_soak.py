@@ -187,5 +187,8 @@ def check(team: Team) -> None:
     missing = {gone.contribution.id for gone in bank.missing()}
     assert [each for each in wrong if each[0] not in missing] == []
     assert [each for each in wrong if each[2] > 1] == []
-    assert len(wrong) <= team.killed / 10, "shown as missing: only what a leader killed in the act had overwritten"
+    if sys.platform != "linux":  # no two files can be exchanged: what a leader killed in the act had overwritten
+        assert len(wrong) <= team.killed / 10, "shown as missing"
+    else:
+        assert wrong == []
     print(json.dumps({"contributions": len(known), "killed": team.killed, **Counter(states.values())}))
