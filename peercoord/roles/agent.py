@@ -272,14 +272,16 @@ class Agent:
             self.schedule.soon("session", self.clock.monotonic())
 
     def _sweep(self) -> None:
-        """Seal what others left unsealed; a directory seen sealed needs no second look."""
-        for name in self.root.files.scan(names.DEPARTED):
+        """Seal what others left unsealed; one seen sealed needs no second look, one not seen holds up nothing."""
+        found = self.janitor.queue.found
+        for name in found(names.DEPARTED):
             both = names.parse_departed(name)
             if both is None or name in self._sealed:
                 continue
-            if "claims" in self.root.files.scan(f"{names.DEPARTED}/{name}"):
+            inside = found(f"{names.DEPARTED}/{name}")
+            if "claims" in inside:
                 self.janitor.sweep(*both)
-            else:
+            elif inside:
                 self._sealed.add(name)
 
     def clear(self) -> None:

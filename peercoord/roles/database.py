@@ -209,11 +209,13 @@ class Database:
             The tasks that are new here, with their digests.
         """
         new = [m.task for m in outcome.meetings if m.kind == NEW_THERE]
+        added: set[str] = set()
         old = [m for m in outcome.meetings if m.found.incoming and not m.why]
         if new:
             require()
             intake = self.take_in(self.queue, sight.incoming(new))
             outcome.added = list(intake.added)
+            added.update(intake.added)
             outcome.refused += [*intake.refused, *sight.refused()]
         taking = Taking(self.queue, self.ours, ids.shown(self.store.noted), require)
         changed: set[str] = set()
@@ -223,7 +225,7 @@ class Database:
                 changed |= meeting.found.incoming.keys()
         if old:
             taking.finish(changed)
-        return {task: sight.digests[task] for task in new}
+        return {task: sight.digests[task] for task in new if task in added}  # not what someone added here meanwhile
 
     # -- comparing -------------------------------------------------------------------------------------------
 

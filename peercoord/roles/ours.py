@@ -16,7 +16,7 @@ from peercoord.roles.progress import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from peercoord.core.records import Definition, Json
     from peercoord.roles.database import Meeting
@@ -111,7 +111,7 @@ class Ours:
     def _places(self) -> dict[str, str]:
         """Give the path of each task's ticket; of two, seen while it moved, the later."""
         found: dict[str, str] = {}
-        for home in self._homes():
+        for home, _, _ in self.queue.homes():
             with_epoch, fresh = not home.startswith(names.DONE), home == names.NEW
             for name in self.files.scan(home):
                 task, tilde, _ = name.partition("~")
@@ -124,17 +124,6 @@ class Ours:
     def _born(self, task: str) -> bool:
         """Tell whether a ticket that is being added belongs to a task; a crash may have left one without."""
         return ids.is_id(task) and self.files.listed(names.birth(task))
-
-    def _homes(self) -> Iterator[str]:
-        """Give every directory in which tickets may lie, in the order in which they travel."""
-        yield names.NEW
-        for base in (names.PARKED, names.WAITING):
-            yield from (f"{base}/{name}" for name in self.files.scan(base))
-        for level in self.files.scan(names.READY):
-            yield from (f"{names.READY}/{level}/{block}" for block in self.files.scan(f"{names.READY}/{level}"))
-        for base in (names.PEERS, names.DEPARTED):
-            yield from (names.claims_dir(f"{base}/{name}") for name in self.files.scan(base))
-        yield from (f"{names.DONE}/{shard}" for shard in self.files.scan(names.DONE))
 
     def _results(self) -> dict[str, str]:
         """Give the names of each task's results: an epoch may pass between two looks and leave the ticket in place."""

@@ -237,8 +237,9 @@ class Queue:
 
         A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
         """
-        for seen in (*self._waiting(self.found), *self._ready(self.found)):
-            self.tried(self._place_edited, seen)
+        for seen in self.sightings(self.found):
+            if seen.state in ("waiting", "ready"):
+                self.tried(self._place_edited, seen)
 
     def _place_edited(self, seen: Sighting) -> None:
         ticket, definition = self.files.stat(seen.path), self.files.stat(names.definition(seen.task))
@@ -449,29 +450,24 @@ class Queue:
             scan: Lists a directory; ``found`` for who may miss what cannot be listed.
         """
         scan = scan or self.files.scan
-        for name in scan(names.NEW):
-            if new := names.parse_new(name):
-                yield Sighting(new[0], "new", "", 0, f"{names.NEW}/{name}")
-        for why in scan(names.PARKED):
-            if why in names.PARKED_WHY:
-                yield from _in(scan, f"{names.PARKED}/{why}", "parked", why)
-        yield from self._waiting(scan)
-        yield from self._ready(scan)
+        for home, state, detail in self.homes(scan):
+            yield from _in(scan, home, state, detail)
+
+    def homes(self, scan: Scan | None = None) -> Iterator[tuple[str, str, str]]:
+        """Go over every directory that tickets may lie in, in the order in which they travel.
+
+        Yields:
+            Its path, and ``state`` and ``detail`` of the ``Sighting`` of a ticket in it.
+        """
+        scan = scan or self.files.scan
+        yield names.NEW, "new", ""
+        yield from ((f"{names.PARKED}/{why}", "parked", why) for why in scan(names.PARKED) if why in names.PARKED_WHY)
+        yield from ((names.waiting_dir(task), "waiting", task) for task in scan(names.WAITING) if ids.is_id(task))
+        yield from ((home, "ready", home.split("/")[-2]) for home in self.ready_homes(scan))
         for state, base in (("claimed", names.PEERS), ("departed", names.DEPARTED)):
-            for name in scan(base):
-                if names.owner(f"{base}/{name}"):
-                    yield from _in(scan, names.claims_dir(f"{base}/{name}"), state, name)
-        for shard in filter(names.is_shard, scan(names.DONE)):
-            for task in filter(ids.is_id, scan(f"{names.DONE}/{shard}")):
-                yield Sighting(task, "done", "", 0, f"{names.DONE}/{shard}/{task}")
-
-    def _waiting(self, scan: Scan) -> Iterator[Sighting]:
-        for dependency in filter(ids.is_id, scan(names.WAITING)):
-            yield from _in(scan, names.waiting_dir(dependency), "waiting", dependency)
-
-    def _ready(self, scan: Scan) -> Iterator[Sighting]:
-        for home in self.ready_homes(scan):
-            yield from _in(scan, home, "ready", home.split("/")[-2])
+            owned = (name for name in scan(base) if names.owner(f"{base}/{name}"))
+            yield from ((names.claims_dir(f"{base}/{name}"), state, name) for name in owned)
+        yield from ((f"{names.DONE}/{shard}", "done", "") for shard in scan(names.DONE) if names.is_shard(shard))
 
     def ready_homes(self, scan: Scan | None = None) -> Iterator[str]:
         """Go over the directories of tickets that anyone may claim, the most urgent level first, in it the oldest."""
@@ -636,5 +632,14 @@ class Queue:
 
 
 def _in(scan: Scan, home: str, state: str, detail: str) -> Iterator[Sighting]:
-    for ticket in filter(None, map(names.parse_ticket, scan(home))):
-        yield Sighting(ticket.task, state, detail, ticket.epoch, f"{home}/{ticket}")
+    """Give the tickets in a directory; only a name of the kind that belongs there is one."""
+    for name in scan(home):
+        path = f"{home}/{name}"
+        if state == "done":
+            if ids.is_id(name):
+                yield Sighting(name, state, detail, 0, path)
+        elif state == "new":
+            if new := names.parse_new(name):
+                yield Sighting(new[0], state, detail, 0, path)
+        elif ticket := names.parse_ticket(name):
+            yield Sighting(ticket.task, state, detail, ticket.epoch, path)
