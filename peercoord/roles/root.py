@@ -8,7 +8,7 @@ worked with the project before knows which one to expect.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from peercoord.core import ids, names, records
 from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from peercoord.core.records import Json
+
+
+LEFT_SECONDS = 3600  # set-up takes a second; what it built and did not touch for so long, a crash left there
+TOKEN_LETTERS = 12
 
 
 class Root:
@@ -96,7 +100,7 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
     files = Files(Disk(parent), clocks.token)
     if files.stat(f"{name}/{names.PROTOCOL}") is not None:
         return open_root(path)
-    staged = f"{name}.{clocks.token()}"
+    staged = f"{name}.{clocks.token(TOKEN_LETTERS)}"
     protocol: Json = {
         "$schema": names.schema("protocol"),
         "schema_version": records.SCHEMA_VERSION,
@@ -107,16 +111,59 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
         "settings": {**DEFAULT_SETTINGS, **(settings or {})},
     }
     try:
-        build(files, staged, protocol)
-        for record in names.EDITED:
-            files.make(f"{staged}/{names.schema(record)}", _schema(record))
-        if not files.move(staged, name):
+        if not set_up(files, staged, name, protocol):
             raise StorageError(f"{path}: a file stands where a directory should be", "move it away", code="enotdir")
     except StorageError as error:
         _discard(files, staged)
         if error.code not in ("enotempty", "eexist"):
             raise
     return open_root(path)
+
+
+def set_up(files: Files, staged: str, name: str, protocol: Json) -> bool:
+    """Build a coordination directory aside, rename it into its place, and clear away what others left beside it.
+
+    Args:
+        files: The door to the directory that is to hold it.
+        staged: Where it is built.
+        name: Its place.
+        protocol: The content of ``protocol.json``.
+
+    Returns:
+        ``False`` if no directory can stand there; what was built is still there.
+
+    Raises:
+        StorageError: It cannot be written, or the place is taken; what was built is still there.
+    """
+    build(files, staged, protocol)
+    for record in names.EDITED:
+        files.make(f"{staged}/{names.schema(record)}", _schema(record))
+    seen = files.stat(staged)
+    if not files.move(staged, name):
+        return False
+    with suppress(StorageError):  # litter
+        for left in staged_before(files, name, seen.modified_ns if seen else 0):
+            _discard(files, left)
+    return True
+
+
+def staged_before(files: Files, name: str, now: int) -> list[str]:
+    """Give the directories that set-ups built beside a place and left there, untouched for an hour.
+
+    One in which anybody ever was is none of these, but somebody's copy.
+
+    Args:
+        files: The door to the directory that holds the place.
+        name: The place.
+        now: The filesystem's own time, nanoseconds: no clock of a machine makes anything old.
+    """
+    return [
+        entry
+        for entry in sorted(files.scan(""))
+        if entry.rpartition(".")[0] == name and len(entry) == len(name) + 1 + TOKEN_LETTERS
+        if (seen := files.stat(entry)) and seen.is_dir and seen.modified_ns < now - LEFT_SECONDS * 10**9
+        if not any(files.scan(f"{entry}/{home}") for home in (names.BIRTHS, names.PEERS, names.EVENTS))
+    ]
 
 
 def _schema(record: str) -> bytes:

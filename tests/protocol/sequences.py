@@ -6,6 +6,7 @@ keeping what it says of who goes on: ``python tests/protocol/sequences.py``.
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Callable
@@ -18,16 +19,23 @@ if __package__ in (None, ""):  # called as a script
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from support import tree
-from support.faults import CHANGES, Call, Crash, Wrapper
+from support.faults import CHANGES, Call, Crash, Failing, Fault, Wrapper
 from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
 from peercoord.core import names, records
-from peercoord.core.errors import UsageError
+from peercoord.core.errors import StorageError, UsageError
+from peercoord.core.liveness import DEAD, Silence, Verdict
 from peercoord.core.names import Incarnation
+from peercoord.core.sync import DONE, Settlement
 from peercoord.roles import membership as members
+from peercoord.roles import root as roots
+from peercoord.roles.archivist import DAY_SECONDS, Archivist
 from peercoord.roles.leader import Leadership
+from peercoord.roles.observer import Observer, Sight
+from peercoord.roles.ours import Ours
 from peercoord.roles.peer import Peer, reassign
+from peercoord.roles.taking import Taking
 from peercoord.roles.views import Reader
 from protocol import document
 
@@ -37,6 +45,8 @@ if TYPE_CHECKING:
 ME, OTHER = "amber", "birch"
 TASK, AFTER = "7", "8"  # the task of every sequence, and one that waits for it
 NOTES = ("events/", "bell/")
+STAGED = ("tmp/", f"{names.ROOT}.")
+RIVAL = 9  # the number of the incarnation that joins before another of its name
 TABLE = "**CRA-2** "  # the table stands after this clause
 
 
@@ -49,7 +59,7 @@ class Sequence:
         prepare: Makes the world in which it begins.
         run: Does it, in a world like that one.
         by: Who does it: a peer, which is evicted after its crash, or a person.
-        judged: What is said of the end: of the task, or of the peers.
+        judged: What is said of the end: of the task, of the peers, of the views or of the root.
     """
 
     name: str
@@ -153,6 +163,111 @@ def one_of_two(world: World) -> None:
     world.taken(world.resume(who(world, ME)), TASK)
 
 
+def doubted(world: World) -> None:
+    """Silent for long, and challenged by the other one."""
+    held(world)
+    me = who(world, ME)
+    _eyes(world)._challenge(me, silence(world))
+
+
+def edited_by_hand(world: World) -> None:
+    """A person set it aside with an editor, and nobody has placed it since."""
+    added(world)
+    aside = {**world.queue.definition(TASK).raw, "parked": {"why": "deferred"}}
+    world.files.put(names.definition(TASK), records.encode(aside))
+
+
+def broken(world: World) -> None:
+    """Its definition cannot be read, and nobody has looked yet."""
+    added(world)
+    world.files.put(names.definition(TASK), b"{")
+
+
+def long_ago(world: World) -> None:
+    """It was done at the second attempt, two months ago, after its first holder had been evicted."""
+    held(world)
+    world.evict(who(world, ME), who(world, OTHER))
+    worker = world.resume(who(world, OTHER))
+    world.taken(worker, TASK)
+    worker.complete(TASK)
+    assert isinstance(world.disk, MemoryDisk)
+    world.disk.ticks += 60 * DAY_SECONDS * 10**9
+
+
+def silence(world: World) -> Silence:
+    """What was seen of the silent peer's heartbeat."""
+    found = Silence()
+    found.look(world.clock.monotonic(), world.files.scan(names.peer_dir(who(world, ME))), 300)
+    return found
+
+
+def _eyes(world: World) -> Observer:
+    membership = world.resume(who(world, OTHER)).membership
+    return Observer(membership, world.janitor(OTHER), Leadership(membership), lambda _: None, lambda _: None)
+
+
+def _challenge(world: World) -> None:
+    _eyes(world)._challenge(who(world, ME), silence(world))
+
+
+def _evict_for_silence(world: World) -> None:
+    seen = silence(world)
+    verdict = Verdict(DEAD, "no heartbeat")
+    _eyes(world)._evict(Sight(who(world, ME), None, [], seen, verdict, gone=False))
+
+
+def _take_from(world: World) -> None:
+    Leadership(world.resume(who(world, OTHER)).membership).take_from(who(world, ME), "its agent is gone")
+
+
+def _join_too_late(world: World) -> None:
+    """Another joins under the same name between this one's look and its rename."""
+    first = World(world.disk.disk, like=world)  # type: ignore[attr-defined]
+
+    def meanwhile(call: Call) -> None:
+        if (
+            call.name == "rename"
+            and call.path.startswith(f"{names.PEERS}/{ME}~")
+            and not members.living(first.root)[1:]
+        ):
+            first.join(ME, least=RIVAL)
+
+    late = world.on(Meeting(world.disk, meanwhile))
+    with suppress(UsageError):
+        late.join(ME)
+
+
+def _park_on_a_full_disk(world: World) -> None:
+    """The disk is full once the ticket lies aside: no reason can be written."""
+    moved: list[str] = []
+
+    def full(call: Call) -> Fault | None:
+        if call.name == "rename" and call.path.startswith(names.PARKED):
+            moved.append(call.path)
+        return Fault(errno.ENOSPC) if call.name == "create" and moved else None
+
+    with suppress(StorageError):
+        world.on(Failing(world.disk, full)).resume(who(world, ME)).park(TASK, "review", "look at it")
+
+
+def _take_in(world: World) -> None:
+    """It is done in another list, by a person."""
+    ours, found = Ours(world.queue), Settlement()
+    found.incoming["state"] = DONE
+    Taking(world.queue, ours, "their list", lambda: None).take(TASK, ours.look().marks[TASK], found, {})
+
+
+def _set_up(world: World) -> None:
+    staged = f"{names.ROOT}.{world.chance.token()}"
+    roots.set_up(world.files, staged, names.ROOT, world.protocol)
+
+
+def _place(world: World) -> None:
+    sighting = world.queue.locate(TASK)
+    assert sighting
+    world.queue.place(sighting.path, names.Ticket(TASK, sighting.epoch))
+
+
 def _add_done(world: World) -> None:
     world.queue.add(records.define(TASK, "Done elsewhere"), done=True)
 
@@ -183,11 +298,13 @@ def _evict(world: World) -> None:
 
 
 SEQUENCES = (
+    Sequence("set up", lambda w: None, _set_up, by="person", judged="root"),
     Sequence("add", joined, lambda w: w.add(TASK), by="person"),
     Sequence("add what waits", lambda w: w.add(AFTER), lambda w: w.add(TASK, (AFTER,)), by="person"),
     Sequence("add what is done", joined, _add_done, by="person"),
     Sequence("add too late", joined, _add_too_late, by="person"),
     Sequence("claim", added, lambda w: w.resume(who(w, ME)).request()),
+    Sequence("claim what was set aside", edited_by_hand, lambda w: w.resume(who(w, ME)).request()),
     Sequence("report", held, lambda w: w.resume(who(w, ME)).report(TASK, {"progress": 0.5})),
     Sequence("complete", held, lambda w: w.resume(who(w, ME)).complete(TASK)),
     Sequence("complete one of two", one_of_two, lambda w: w.resume(who(w, ME)).complete(TASK)),
@@ -195,20 +312,29 @@ SEQUENCES = (
     Sequence("fail", held, lambda w: w.resume(who(w, ME)).fail(TASK, "it does not work")),
     Sequence("fail for the last time", poisonous, lambda w: w.resume(who(w, ME)).fail(TASK, "again")),
     Sequence("park", held, lambda w: w.resume(who(w, ME)).park(TASK, "review", "look at it")),
+    Sequence("park on a full disk", held, _park_on_a_full_disk),
     Sequence("reassign", held, lambda w: reassign(w.queue, TASK, OTHER), by="person"),
     Sequence("edit", added, lambda w: w.queue.edit(TASK, priority="high"), by="person"),
     Sequence("edit what it waits for", waiting, lambda w: w.queue.edit(TASK, dependencies=[]), by="person"),
     Sequence("cancel", added, lambda w: w.queue.cancel(TASK), by="person"),
     Sequence("reopen", finished, lambda w: w.queue.reopen(TASK), by="person"),
     Sequence("reopen what was cancelled", cancelled, lambda w: w.queue.reopen(TASK), by="person"),
+    Sequence("take in what is done elsewhere", held, _take_in, by="person"),
+    Sequence("place what cannot be read", broken, _place, by="person"),
     Sequence("join", lambda w: None, lambda w: w.join(ME), judged="peers"),
+    Sequence("join too late", lambda w: None, _join_too_late, judged="peers"),
     Sequence("beat", joined, lambda w: _mine(w).beat(), judged="peers"),
+    Sequence("challenge", joined, _challenge, by=OTHER, judged="peers"),
+    Sequence("beat under a challenge", doubted, lambda w: _mine(w).beat(), judged="peers"),
     Sequence("leave", held, _leave),
     Sequence("evict", leading, _evict, by=OTHER),
     Sequence("evict one that completed", marked, _evict, by=OTHER),
+    Sequence("evict for silence", doubted, _evict_for_silence, by=OTHER),
     Sequence("lead", joined, lambda w: Leadership(_mine(w)).take(), judged="peers"),
+    Sequence("take from", leading, _take_from, by=OTHER, judged="peers"),
     Sequence("resign", leading, lambda w: Leadership(_mine(w)).give(), judged="peers"),
     Sequence("views", held, lambda w: Reader(w.queue, unknown).publish(), judged="views"),
+    Sequence("clear away", long_ago, lambda w: Archivist(w.root).run(), by="person"),
 )
 
 
@@ -252,7 +378,7 @@ class CrashingAtStep(Recording):
 
 
 def _is_step(call: Call, disk: MemoryDisk) -> bool:
-    if call.name not in CHANGES or call.name == "mkdir" or call.path.startswith((*NOTES, "tmp/")):
+    if call.name not in CHANGES or call.name == "mkdir" or call.path.startswith((*NOTES, *STAGED)):
         return False
     try:
         getattr(disk.copy(), call.name)(*call.args)
@@ -285,14 +411,14 @@ def end(sequence: Sequence, at: int) -> str:
     if sequence.by in (ME, OTHER):
         _bury(prepared, sequence.by)
     prepared.janitor("cedar").tidy()
-    if sequence.judged != "views":
+    if sequence.judged not in ("views", "root"):
         tree.check_at_rest(prepared.disk)
     return _said(prepared, sequence)
 
 
 def _bury(world: World, peer: str) -> None:
     """Let a third peer evict the one that crashed."""
-    crashed = [one for one in members.living(world.root) if one.peer == peer]
+    crashed = [one for one in members.living(world.root) if one.peer == peer and one.number != RIVAL]
     by = world.join("cedar").me
     for one in crashed:
         world.evict(one, by)
@@ -301,6 +427,8 @@ def _bury(world: World, peer: str) -> None:
 def _said(world: World, sequence: Sequence) -> str:
     if sequence.judged == "views":
         return ", ".join(name for name in (names.TASK_QUEUE, names.STATE) if world.files.stat(name)) or "no view"
+    if sequence.judged == "root":
+        return "a root" if world.files.stat(f"{names.ROOT}/{names.PROTOCOL}") else "no root"
     if sequence.judged == "task":
         return _task(world)
     living = sum(one.peer == ME for one in members.living(world.root))
@@ -325,11 +453,11 @@ def shown(call: Call, world: World) -> str:
     text = re.sub(rf"{ME}~\d+\.\w+", "<me>", text)
     text = re.sub(rf"{OTHER}~\d+\.\w+", "<by>", text)
     text = text.replace(f"reports/{ME}", "reports/<me>").replace(f"reports/{OTHER}", "reports/<by>")
-    text = re.sub(r"tmp/\d{6}token", "tmp/<token>", text)
+    text = re.sub(rf"(tmp/|{names.ROOT}\.|quarantine/\S*~)\d{{6}}token", r"\1<token>", text)
     text = re.sub(r"\d{6}token", "<nonce>", text)
     for task, word in ((TASK, "<id>"), (AFTER, "<next>"), ("6", "<other>")):
-        text = text.replace(f"/{names.shard(task)}/", "/<shard>/")
-        text = re.sub(rf"(?<=/){task}(?=[~./]|$| )", word, text)
+        text = re.sub(rf"([/+]){names.shard(task)}(?=[/+])", r"\1<shard>", text)
+        text = re.sub(rf"(?<=[/+]){task}(?=[~./]|$| )", word, text)
     text = re.sub(r"(leader|beat)~(\d+)", lambda m: f"{m[1]}~{_counted(m[2], 't' if m[1] == 'leader' else 'n')}", text)
     text = re.sub(r">~(\d+)(?=$|[ .]|~done)", lambda m: f">~{_counted(m[1], 'e')}", text)
     return re.sub(r"ready/\d/\d{6}", "ready/<level>/<block>", text)

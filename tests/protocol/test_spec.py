@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -128,6 +129,22 @@ def test_the_root_is_built_aside_and_never_over_another(tmp_path: Path) -> None:
         other.move("staged", names.ROOT)
     assert roots.open_root(place, first.store_id).store_id == first.store_id
     assert sorted(path.name for path in tmp_path.iterdir()) == [names.ROOT, "staged"]
+
+
+def test_what_a_set_up_that_crashed_left_is_cleared_away_once_it_is_old(tmp_path: Path) -> None:
+    """LAY-2: by the next set-up; not what may be another one at work, nor what somebody put there."""
+    door = roots.Files(roots.Disk(str(tmp_path)), roots.clocks.token)
+    hour = roots.LEFT_SECONDS + 60
+    for token, age in (("oldoldoldold", hour), ("newnewnewnew", 0), ("copycopycopy", hour), ("notes.bak", hour)):
+        staged = tmp_path / f"{names.ROOT}.{token}"
+        roots.build(door, staged.name, {})
+        if token.startswith("copy"):
+            (staged / names.BIRTHS / "a1").mkdir()
+        os.utime(staged, (staged.stat().st_mtime - age,) * 2)
+    roots.create(str(tmp_path / names.ROOT), "p")
+    left = {path.name.removeprefix(names.ROOT) for path in tmp_path.iterdir()}
+    assert left == {"", ".newnewnewnew", ".copycopycopy", ".notes.bak"}
+    assert (tmp_path / f"{names.ROOT}.copycopycopy" / names.PROTOCOL).exists()
 
 
 def test_the_reasons_to_park() -> None:
