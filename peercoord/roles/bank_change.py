@@ -149,7 +149,8 @@ class Changer:
                 return document
             if waited >= PATIENCE_SECONDS:
                 raise UnsettledError(
-                    f"{name} was changed a moment ago and may still be being written: it is left alone",
+                    f"{name} is open in a program or was saved a moment ago, and may still be being written: "
+                    "it is left alone",
                     hint="nothing is lost; save it, and try again",
                 )
             sleep(left)

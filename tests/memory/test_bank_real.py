@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import stat
 import subprocess
@@ -22,7 +24,7 @@ from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, Pee
 from peercoord.edges import bank_commit, banking
 from peercoord.fs import clock
 from peercoord.fs.mutex import held
-from peercoord.roles import bank_change
+from peercoord.roles import bank_change, bank_disk
 from peercoord.roles.archivist import DAY_SECONDS
 from peercoord.roles.bank import Bank, Summary
 from peercoord.roles.bank_archive import BankArchive
@@ -204,6 +206,40 @@ def test_what_an_editor_saves_while_a_document_is_replaced_is_never_lost(tmp_pat
         assert editor.wait() == 0
     assert os.listdir(home) == [NAME]
     assert min(met.values()) > SAVES / 20, met
+
+
+def test_where_files_cannot_change_places_a_rename_does(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MEM-10: no Linux, or a filesystem that knows no exchange."""
+    real.file.chmod(0o640)
+    for number, refusal in enumerate((lambda: None, lambda: _invalid)):
+        monkeypatch.setattr(bank_disk, "_renameat2", refusal)
+        real.add(note(f"- fact {number}", time=number))
+        real.merge()
+        assert f"- fact {number}" in real.text()
+    assert stat.S_IMODE(real.file.stat().st_mode) == 0o640
+    assert not [path for path in real.file.parent.iterdir() if path.name.startswith(".")]
+
+
+def _invalid(*_: object) -> int:
+    ctypes.set_errno(errno.EINVAL)
+    return -1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells and exchanges")
+def test_the_disk_tells_who_writes_and_lets_files_change_places(tmp_path: Path) -> None:
+    disk, one, two = BankDisk(str(tmp_path)), tmp_path / "one", tmp_path / "two"
+    one.write_text("1")
+    two.write_text("2")
+    with one.open("ab"):
+        assert disk.written("one")
+        disk.exchange("one", "two")
+        assert (disk.written("one"), disk.written("two")) == (False, True)
+    with one.open("rb"):
+        assert not disk.written("one")
+    assert (one.read_text(), two.read_text()) == ("2", "1")
+    assert not disk.written("missing")
+    with pytest.raises(FileNotFoundError):
+        disk.exchange("one", "missing")
 
 
 def test_a_document_that_is_still_being_written_waits_until_it_is_whole(
