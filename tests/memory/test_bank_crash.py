@@ -542,6 +542,30 @@ def test_what_a_leader_displaced_and_did_not_live_to_put_back_is_put_back(merge3
     assert b"says Ann" in (twin.document() or b"")
 
 
+def test_what_was_displaced_and_cannot_be_put_back_now_is_not_cleared_away(merge3: Merge3) -> None:
+    """MEM-10: the disk refuses the second exchange; the next attempt finds the text where it lies."""
+    play, count = queued(), 0
+
+    class Refusing(Below):
+        def exchange(self, source: str, target: str) -> None:
+            nonlocal count
+            count += 1
+            if count == 1:
+                play.write(SAVED)
+            if count == 2:
+                raise OSError(errno.EIO, "refused", target)
+            super().exchange(source, target)
+
+    with suppress(PeercoordError):
+        play.bank(kind=Refusing).merge("first", always)
+    assert count >= 2
+    play.merge()
+    document = play.document() or b""
+    assert b"says Ann" in document
+    assert stands(document, "- a fact") == 1
+    assert "queued" not in places(play).values()
+
+
 @pytest.mark.parametrize("mode", ["before", "after"])
 def test_a_crash_while_what_was_displaced_is_put_back(merge3: Merge3, mode: str) -> None:
     """MEM-10."""
