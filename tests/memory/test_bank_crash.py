@@ -549,7 +549,7 @@ def test_what_was_displaced_and_cannot_be_put_back_now_is_not_cleared_away(merge
     class Refusing(Below):
         def exchange(self, source: str, target: str) -> None:
             nonlocal count
-            count += 1
+            count += target == "techContext.md"
             if count == 1:
                 play.write(SAVED)
             if count == 2:
