@@ -133,7 +133,7 @@ def test_the_root_is_built_aside_and_never_over_another(tmp_path: Path) -> None:
 
 def test_what_a_set_up_that_crashed_left_is_cleared_away_once_it_is_old(tmp_path: Path) -> None:
     """LAY-2: by the next set-up; not what may be another one at work, nor what somebody put there."""
-    door = roots.Files(roots.Disk(str(tmp_path)), roots.clocks.token)
+    door = roots.Files(roots.Disk(str(tmp_path)), lambda: "staged")
     hour = roots.LEFT_SECONDS + 60
     for token, age in (("oldoldoldold", hour), ("newnewnewnew", 0), ("copycopycopy", hour), ("notes.bak", hour)):
         staged = tmp_path / f"{names.ROOT}.{token}"
