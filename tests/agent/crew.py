@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> An
             return found
         assert time.monotonic() < end, f"not within {seconds} s: {what or holds}"
         PACE.wait(0.004)
+
+
+def _end(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
 
 
 def killed(pid: int) -> None:
@@ -213,7 +218,7 @@ class Crew:
         """End whatever runs here: all agents at once, and those that the last of them were just starting again."""
         for session in self.sessions:
             session.close()
-        until(lambda: not [p.kill() for p in self.running()], what="the end of every agent")
+        until(lambda: not [_end(process) for process in self.running()], what="the end of every agent")
 
     def running(self) -> list[psutil.Process]:
         """The agents of this crew's worktrees, and those about to be."""

@@ -121,6 +121,7 @@ class TestSession:
         assert crew.home("one") is not None, "the agent itself stays"
         assert crew.queue.result("1")[1] == "released"  # type: ignore[index]
 
+    @pytest.mark.slow
     def test_a_session_that_comes_back_within_the_grace_keeps_them(self, team: Team) -> None:
         crew = team(session_grace_seconds=2, **NEVER)
         claimed(crew, "one")
@@ -131,6 +132,7 @@ class TestSession:
         until(lambda: [s["pid"] for s in crew.record("one")["sessions"]] == [crew.sessions[1].process.pid])
         stays(lambda: crew.holder("1") == "one", 2.5)
 
+    @pytest.mark.slow
     def test_one_of_two_sessions_is_enough(self, team: Team) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         claimed(crew, "one")

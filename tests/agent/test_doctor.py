@@ -128,6 +128,7 @@ class TestTeam:
         assert any("started the agent of one" in text for text in told(crew, "--fix")[1]["mended"])
         assert crew.agent_pid("one")
 
+    @pytest.mark.slow
     def test_a_lost_ticket_is_made_anew_with_a_later_epoch(self, team: Team) -> None:
         crew = team(1)
         crew.agent("one")

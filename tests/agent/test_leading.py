@@ -92,6 +92,7 @@ def test_a_stopped_leader_that_wakes_finds_its_term_over(team: Team) -> None:
     assert crew.home(leader) is not None
 
 
+@pytest.mark.slow
 def test_whoever_lost_the_ticket_does_not_run_its_duties(team: Team) -> None:
     crew = team(**NEVER)
     crew.agent("one")

@@ -180,6 +180,7 @@ def beat(crew: Crew) -> int:
     return next((told[0] for told in found if told), 0)
 
 
+@pytest.mark.slow
 def test_what_says_the_same_starts_nothing_again(team: Team) -> None:
     crew = team(state_seconds=1)
     crew.agent("one")

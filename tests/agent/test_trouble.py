@@ -142,6 +142,7 @@ def clean(crew: Crew) -> dict[str, bytes]:
     return held
 
 
+@pytest.mark.slow
 def test_a_cleaned_worktree_that_nobody_mends_ends_its_agent_and_its_tasks_go_back(team: Team) -> None:
     crew = team(session_grace_seconds=1, **QUICK)
     pid = crew.agent("one")
@@ -154,6 +155,7 @@ def test_a_cleaned_worktree_that_nobody_mends_ends_its_agent_and_its_tasks_go_ba
     assert not (crew.tree("one") / ".claude-instance").exists(), "it makes nothing anew"
 
 
+@pytest.mark.slow
 def test_a_cleaned_worktree_in_which_a_session_lives_keeps_its_tasks_until_that_ends(team: Team) -> None:
     crew = team(session_grace_seconds=1, **QUICK)
     pid = crew.agent("one")

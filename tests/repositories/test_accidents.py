@@ -230,6 +230,7 @@ def test_the_database_in_the_git_directory_knows_what_no_worktree_does(team: Tea
 # -- an older copy -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_restored_backup_is_brought_up_to_what_the_worktrees_know(team: Team) -> None:
     backup = team.main.parent / "backup"
     shutil.copytree(team.main / STATE, backup)
@@ -383,6 +384,7 @@ def test_a_moved_worktree(team: Team) -> None:
     team.goes_on(epoch=1)
 
 
+@pytest.mark.slow
 def test_a_moved_main_checkout(team: Team) -> None:
     moved = team.main.with_name("moved")
     team.main.rename(moved)

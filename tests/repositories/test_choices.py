@@ -37,6 +37,7 @@ def test_base_prefix_and_a_branch_that_blocks_it(sh: Shell) -> None:
     assert sh.data(repo, "claude-team-coordinated", repo, 3, "--base", "nowhere")["code"] == "no-base"
 
 
+@pytest.mark.slow
 def test_an_existing_branch_is_named_before_it_is_used_again(sh: Shell) -> None:
     repo = sh.repository()
     sh.git(repo, "checkout", "-q", "-b", "team/instance-1")
@@ -86,6 +87,7 @@ def test_progress_is_shown_and_can_be_silenced(sh: Shell) -> None:
     assert [line for line in done.splitlines() if line.startswith("  ")][: len(steps)] == steps
 
 
+@pytest.mark.slow
 def test_after_a_failure_half_way_the_next_run_goes_on_from_there(sh: Shell) -> None:
     repo = sh.repository()
     planned = sh.data(repo, "claude-team-coordinated", repo, 3, "--dry-run")["actions"]
@@ -106,6 +108,7 @@ def test_after_a_failure_half_way_the_next_run_goes_on_from_there(sh: Shell) -> 
     assert sh.verb(one, "request-task")["task_id"] == 1
 
 
+@pytest.mark.slow
 def test_a_worktree_made_by_a_coding_agent_joins_and_leaves(sh: Shell) -> None:
     """As ``claude --worktree`` makes it: inside the main checkout."""
     repo = sh.repository()

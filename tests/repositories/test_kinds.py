@@ -126,7 +126,7 @@ KINDS: list[Callable[[Shell], Path]] = [plain, tracked_bank, untracked_bank, odd
 KINDS += [shallow, hooked, lfs_pointers, separate_git_dir]
 
 
-QUICK = (odd_path, submodule)
+QUICK = (odd_path,)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_a_typed_name_takes_all_with_it(sh: Shell, repo: Path) -> None:
     assert not tree.exists()
 
 
+@pytest.mark.slow
 def test_a_squash_merged_branch_is_known_by_its_tree_and_a_pushed_one_by_its_remote(sh: Shell, repo: Path) -> None:
     remote = repo.parent / "remote.git"
     sh.git(repo.parent, "init", "-q", "--bare", str(remote))
@@ -99,6 +100,7 @@ def test_a_squash_merged_branch_is_known_by_its_tree_and_a_pushed_one_by_its_rem
     assert sh.git(repo, "branch", "--list", "team/*") == ""
 
 
+@pytest.mark.slow
 def test_a_worktree_in_which_a_process_runs_is_named_and_kept(sh: Shell, repo: Path) -> None:
     tree = instances(sh.up(repo, 1))[0]
     with subprocess.Popen(["sleep", "60"], cwd=tree) as process:
@@ -145,6 +147,7 @@ def test_contributions_that_nobody_collected_keep_a_worktree(sh: Shell, repo: Pa
     assert sh.git(tree, "status", "--porcelain", "-uall") == ""
 
 
+@pytest.mark.slow
 def test_contributions_that_are_not_merged_hold_up_a_purge(sh: Shell, repo: Path) -> None:
     tree = instances(sh.up(repo, 1))[0]
     sh.task(repo)
@@ -161,6 +164,7 @@ def test_contributions_that_are_not_merged_hold_up_a_purge(sh: Shell, repo: Path
     assert not (repo / ".claude-coordination").exists()
 
 
+@pytest.mark.slow
 def test_a_queued_request_is_served_before_its_worktree_goes(sh: Shell, repo: Path) -> None:
     tree = instances(sh.up(repo, 1))[0]
     sh.task(repo)

@@ -120,6 +120,7 @@ def test_reject_wants_a_reason_and_keeps_it(scene: Scene, terminal: Open) -> Non
     assert scene.bank.waiting() == []
 
 
+@pytest.mark.slow
 def test_gone_text_is_restored_or_let_go_with_one_command(scene: Scene, terminal: Open) -> None:
     scene.merged()
     scene.tech.write_text(scene.text.replace("- rust too\n", ""))

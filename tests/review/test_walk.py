@@ -157,6 +157,7 @@ def test_one_that_merges_cleanly_can_be_taken_or_left_as_it_stands(scene: Scene,
     assert (scene.text, scene.bank.waiting()) == (before, [])
 
 
+@pytest.mark.slow
 def test_what_is_gone_comes_after_and_one_key_restores_it(scene: Scene, terminal: Open) -> None:
     scene.merged()
     scene.tech.write_text(scene.text.replace("- rust too\n", ""))

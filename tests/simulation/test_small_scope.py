@@ -248,7 +248,14 @@ def reopen_and_reopen_and_redo() -> Played:
     return s, (program(s.a, scenes.reopen("t1")), other), {**EDITING, "reopening": True}
 
 
-@pytest.mark.parametrize("name", [name for name in SCENES if name not in LONG])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "sweep_and_tidy_what_was_completed" else [])
+        for name in SCENES
+        if name not in LONG
+    ],
+)
 def test_every_interleaving(name: str) -> None:
     played, programs, options = SCENES[name]()
     report = played.explore(*programs, **options)

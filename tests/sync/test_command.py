@@ -490,6 +490,7 @@ def test_none_is_a_choice(fresh: Path, set_up: Callable[..., list[str]]) -> None
     assert not (fresh / ".git" / "peercoord" / "taskmaster.db").exists()
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_a_warning_and_the_leader_tries_again(
     fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

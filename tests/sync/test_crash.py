@@ -203,6 +203,7 @@ def test_the_scene_is_worth_it(copies: Callable[[bool], Path]) -> None:
     assert found["definitions"]["12"]["subtasks"][0]["status"] == "done"
 
 
+@pytest.mark.slow
 def test_killed_at_many_instants_of_a_sync(copies: Callable[[bool], Path], place: Path) -> None:
     assert gone_on_from(states(copies(True), place / "left", every=7), end(copies(True))) > 20
 
@@ -214,6 +215,7 @@ def test_killed_before_every_step(copies: Callable[[bool], Path], place: Path, l
     assert gone_on_from(states(copies(lists_file), place / "left"), end(copies(lists_file))) > 40
 
 
+@pytest.mark.slow
 def test_killed_before_every_step_of_the_first_import(place: Path) -> None:
     """The database is adopted or it is not; the backup is whole; tasks exist once."""
 
