@@ -10,6 +10,9 @@ from protocol import document
 
 PROGRAMS = {
     "claude-team-coordinated": ("up",),
+    "claude-coordination-status": ("status",),
+    "claude-instance-status": ("instance",),
+    "claude-reassign-task": ("reassign",),
     "request-task": ("request",),
     "report-progress": ("report",),
     "update-memory": ("memory", "add"),
