@@ -237,9 +237,10 @@ class Queue:
 
         A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
         """
-        for seen in self.sightings(self.found):
-            if seen.state in ("waiting", "ready"):
-                self.tried(self._place_edited, seen)
+        for home, state, detail in self.homes(self.found):
+            if state in ("waiting", "ready"):  # the others, what is done among them, are not even listed
+                for seen in _in(self.found, home, state, detail):
+                    self.tried(self._place_edited, seen)
 
     def _place_edited(self, seen: Sighting) -> None:
         ticket, definition = self.files.stat(seen.path), self.files.stat(names.definition(seen.task))
