@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -198,21 +198,19 @@ def is_ticket(path: str) -> bool:
 
 def check_tree(root: Path, places: dict[str, str]) -> set[str]:
     """Check every file below a directory; say which rows were met."""
-    met = set()
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        name = str(path.relative_to(root))
-        found = claimed_by(name, places)
-        assert len(found) == 1, f"{name} is claimed by {found or 'no row'}"
-        check_file(name, found[0], path.read_bytes())
-        met.add(found[0])
-    return met
+    return check_files(root, sorted(path for path in root.rglob("*") if path.is_file()), places)
 
 
 def noted(common: Path) -> set[str]:
     """Check every file of ours in a git directory; say which rows were met."""
-    places, met = layout(NOTED), set()
-    for path in (*common.glob("peercoord/*"), *common.glob("worktrees/*/peercoord*")):
-        name = str(path.relative_to(common))
+    return check_files(common, [*common.glob("peercoord/*"), *common.glob("worktrees/*/peercoord*")], layout(NOTED))
+
+
+def check_files(root: Path, paths: Iterable[Path], places: dict[str, str]) -> set[str]:
+    """Check that one row each claims these files below a directory, and what they hold; say which rows were met."""
+    met = set()
+    for path in paths:
+        name = str(path.relative_to(root))
         found = claimed_by(name, places)
         assert len(found) == 1, f"{name} is claimed by {found or 'no row'}"
         check_file(name, found[0], path.read_bytes())
