@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from peercoord.edges.cli.main import main
+from peercoord.cli.main import main
 
 main()

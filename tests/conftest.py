@@ -2,6 +2,8 @@
 
 Ctrl-C reaches the programs that tests start, also where a shell started the tests in its background and so made them
 ignore it.
+
+The whole default run uses every processor; what is named on the command line, and what is marked, runs one by one.
 """
 
 from __future__ import annotations
@@ -15,12 +17,29 @@ from hypothesis import settings
 from support.task_master import task_master  # noqa: F401 - a fixture for all tests
 
 INSTALLED = ("java", "postgres", "psycopg", "PostgreSQL", "tla", "faketime", "tmux", "git-lfs", "mfusepy", "FUSE")
+INSTALLED += ("strace", "mkfs")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("here", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("here")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the transcripts be written anew."""
+    parser.addoption(
+        "--regenerate", action="store_true", help="write tests/transcripts/*.txt anew, to be read as a diff"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Give each processor a share of the whole default run, unless something else is asked for."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr.startswith("not slow")
+    if whole and getattr(config.option, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
+        config.option.numprocesses = min(os.cpu_count() or 1, 8)
+        config.option.dist = "worksteal"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,19 +1,33 @@
-"""Imports point down, ``core`` touches nothing of the world, and the path of a call loads nothing heavy."""
+"""Imports point down, pure modules touch nothing of the world, and the path of a call loads nothing heavy."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "peercoord"
-LAYERS = ("core", "fs", "roles", "edges")  # each may import itself and those before it
+ORDER = (  # each may import itself and those before it
+    *("errors", "foreign", "system", "store", "membership", "mailbox", "queue", "status", "tasklists", "memory"),
+    *("worktree", "review", "agent", "team", "doctor", "demo", "cli"),
+)
+OUTSIDE = ("__init__.py", "__main__.py", "edges/cli/main.py")  # the last is for scripts of version 0.1.0
+PURE = {  # these touch nothing of the world
+    *("errors", "foreign", "system/cksum", "system/schedule", "system/sessions", "store/ids"),
+    *("store/paths", "store/records", "store/settings", "membership/liveness", "mailbox/protocol"),
+    *("queue/placement", "status/needs", "status/views", "tasklists/normalize", "tasklists/reconcile"),
+    *("memory/additions", "memory/contribution", "memory/document", "memory/draft", "memory/journal"),
+    *("memory/markdown", "memory/merge", "memory/outcome", "memory/progress_section", "memory/reader"),
+    "memory/targets",
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-CORE_MAY_IMPORT = frozenset(
+PURE_MAY_IMPORT = frozenset(
     [
         "__future__",
         "bisect",
@@ -40,18 +54,16 @@ CORE_MAY_IMPORT = frozenset(
         "unicodedata",
     ]
 )
-HEAVY = frozenset(
+HEAVY = frozenset(  # click loads dataclasses, inspect, re and typing on every path that starts Python
     [
         "asyncio",
         "click",
         "concurrent",
         "ctypes",
-        "dataclasses",
         "datetime",
         "decimal",
         "email",
         "http",
-        "inspect",
         "json",
         "logging",
         "multiprocessing",
@@ -60,7 +72,6 @@ HEAVY = frozenset(
         "portalocker",
         "psutil",
         "random",
-        "re",
         "rich",
         "selectors",
         "shutil",
@@ -72,7 +83,6 @@ HEAVY = frozenset(
         "tempfile",
         "textwrap",
         "traceback",
-        "typing",
         "unittest",
         "urllib",
         "uuid",
@@ -82,20 +92,21 @@ HEAVY = frozenset(
 )
 HOT = (
     "peercoord",
-    "peercoord.core.names",
-    "peercoord.core.records",
-    "peercoord.core.tickets",
-    "peercoord.edges.context",
-    "peercoord.fs.files",
-    "peercoord.fs.mutex",
-    "peercoord.fs.process",
-    "peercoord.roles.janitor",
-    "peercoord.roles.membership",
-    "peercoord.roles.peer",
-    "peercoord.roles.progress",
-    "peercoord.roles.queue",
-    "peercoord.roles.root",
-    "peercoord.roles.worker",
+    "peercoord.store.paths",
+    "peercoord.store.records",
+    "peercoord.queue.placement",
+    "peercoord.worktree.context",
+    "peercoord.store.files",
+    "peercoord.store.lock",
+    "peercoord.system.process",
+    "peercoord.queue.recovery",
+    "peercoord.membership.membership",
+    "peercoord.queue.peer",
+    "peercoord.queue.progress",
+    "peercoord.queue.queue",
+    "peercoord.queue.reassign",
+    "peercoord.store.root",
+    "peercoord.queue.claims",
 )
 LOADED = "import sys; __import__(sys.argv[1]); print(*sys.modules)"
 
@@ -111,43 +122,70 @@ def imports(source: str, package: tuple[str, ...]) -> Iterator[tuple[str, int]]:
             yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
 
 
+def run_at_import(path: Path) -> list[tuple[str, int]]:
+    """Imports that are executed when the module is loaded: not those of functions and of type checking."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    package = ("peercoord", *path.relative_to(PACKAGE).parts[:-1])
+    return list(imports(ast.unparse(tree), package))
+
+
 def imported(path: Path) -> list[tuple[str, int]]:
     package = ("peercoord", *path.relative_to(PACKAGE).parts[:-1])
     return list(imports(path.read_text(encoding="utf-8"), package))
-
-
-def layer(path: Path) -> int | None:
-    """Give the layer of a module by its directory; ``None`` for the package's own."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return LAYERS.index(first) if first in LAYERS else None
 
 
 def named(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
+def rank(parts: Sequence[str]) -> int | None:
+    """The place of a module in the order, by the first part of its name; ``None`` for the package's own."""
+    first = parts[0].removesuffix(".py")
+    return ORDER.index(first) if first in ORDER else None
+
+
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_imports_point_down(path: Path) -> None:
-    mine = layer(path)
+    mine = rank(path.relative_to(PACKAGE).parts)
     for module, line in imported(path):
         parts = module.split(".")
-        if mine is not None and parts[0] == "peercoord" and len(parts) > 1 and parts[1] in LAYERS:
-            assert LAYERS.index(parts[1]) <= mine, f"{path}:{line} imports {module}, which is above it"
+        if mine is not None and parts[0] == "peercoord" and len(parts) > 1:
+            theirs = rank(parts[1:])
+            assert theirs is None or theirs <= mine, f"{path}:{line} imports {module}, which is above it"
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if layer(path) == 0], ids=named)
-def test_core_touches_nothing_of_the_world(path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_touch_nothing(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
     for module, line in imported(path):
-        assert module.split(".")[0] in CORE_MAY_IMPORT, f"{path}:{line} imports {module}"
+        parts = module.split(".")
+        assert parts[0] in PURE_MAY_IMPORT, f"{path}:{line} imports {module}"
+        inner = ["/".join(parts[1:end]) for end in (len(parts), len(parts) - 1)]
+        is_pure = parts[0] != "peercoord" or any(one in PURE for one in inner)
+        assert is_pure, f"{path}:{line} imports {module}, which is not pure"
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("open", "print", "input", "exec", "eval", "__import__"), f"{path}:{node.lineno}"
 
 
-def test_every_module_has_a_layer() -> None:
-    loose = [named(path) for path in MODULES if layer(path) is None]
-    assert loose == ["__init__.py", "__main__.py"]
-    assert all(any(layer(path) == number for path in MODULES) for number in range(len(LAYERS)))
+def test_no_module_imports_itself_through_others() -> None:
+    above: dict[str, set[str]] = {}
+    for path in MODULES:
+        own = ".".join(("peercoord", *path.relative_to(PACKAGE).with_suffix("").parts))
+        above[own] = {module for module, _ in run_at_import(path)}
+    names = set(above)
+    graph = {
+        module: {found for one in found_in for found in (one, one.rpartition(".")[0]) if found in names - {module}}
+        for module, found_in in above.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_every_module_has_a_place_in_the_order() -> None:
+    loose = [named(path) for path in MODULES if rank(path.relative_to(PACKAGE).parts) is None]
+    assert sorted(loose) == sorted(OUTSIDE)
+    assert {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} >= set(ORDER)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +193,13 @@ def test_every_module_has_a_layer() -> None:
     [
         ("import os", "os"),
         ("def f():\n    from time import time", "time.time"),
-        ("if X:\n    from peercoord.roles import queue", "peercoord.roles.queue"),
-        ("from . import files", "peercoord.fs.files"),
-        ("from ..roles.queue import Queue", "peercoord.roles.queue.Queue"),
+        ("if X:\n    from peercoord.queue import queue", "peercoord.queue.queue"),
+        ("from . import files", "peercoord.store.files"),
+        ("from ..queue.queue import Queue", "peercoord.queue.queue.Queue"),
     ],
 )
 def test_the_check_sees_imports_wherever_they_stand(source: str, found: str) -> None:
-    assert [module for module, _ in imports(source, ("peercoord", "fs"))] == [found]
+    assert [module for module, _ in imports(source, ("peercoord", "store"))] == [found]
 
 
 @pytest.mark.parametrize("module", HOT)
@@ -171,3 +209,14 @@ def test_the_path_of_a_call_loads_nothing_heavy(module: str) -> None:
     loaded = set(done.stdout.split()) - set(bare.stdout.split())
     assert module in loaded
     assert {name.split(".")[0] for name in loaded} & HEAVY == set()
+
+
+def test_git_is_started_in_few_places():
+    """What a repository's configuration may run is decided there: see ``system/git.py``."""
+    starts = {"system/git.py", "memory/textmerge.py", "demo/worker.py"}
+    found = {
+        str(module.relative_to(PACKAGE))
+        for module in MODULES
+        if re.search(r"(Popen|run)\(\s*\[\"git\",|\[self\.git,|words = .*\"git\",", module.read_text())
+    }
+    assert found == starts

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from peercoord.edges.cli.main import COMMANDS, cli
+from peercoord.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def test_every_path_the_readme_links_to_is_there() -> None:
 
 
 def test_the_exit_codes_of_the_table_are_those_of_the_errors() -> None:
-    from peercoord.core import errors
+    from peercoord import errors
 
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]

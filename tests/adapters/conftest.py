@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from peercoord.core import records
-from peercoord.edges.adapters.source import Imported, Reading, read_source
+from peercoord.store import records
+from peercoord.tasklists.source import Imported, Reading, read_source
 
 DATA = Path(__file__).parent / "data"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from peercoord.core.errors import BrokenFileError
+from peercoord.errors import BrokenFileError
 
 Reader = Callable[..., Any]
 

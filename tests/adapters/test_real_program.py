@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from peercoord.edges.adapters.source import find_source
+from peercoord.tasklists.source import find_source
 
 Reader = Callable[..., Any]
 Program = Callable[..., str]
@@ -35,7 +35,7 @@ def tm(task_master: str, project: Path, tmp_path: Path) -> Program:
     def run(*arguments: str) -> str:
         ended = subprocess.run(
             [task_master, *arguments],
-            cwd=project, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
+            cwd=project, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout

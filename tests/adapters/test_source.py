@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from peercoord.core.errors import NotFoundError, StorageError, UsageError
-from peercoord.edges.adapters.source import find_source, read_source
+from peercoord.errors import NotFoundError, StorageError, UsageError
+from peercoord.tasklists.source import find_source, read_source
 
 Reader = Callable[..., Any]
 Maker = Callable[..., Path]
@@ -63,7 +63,7 @@ def test_home_is_known(read: Reader, database: Maker, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://host/x.db", "postgresql://ann:secret@host/db"]
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://host/x.db", "mysql://ann:secret@host/db"]
 )
 def test_url_that_names_no_file_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -193,3 +193,13 @@ def test_what_is_found_can_be_read(data: Path) -> None:
     found = find_source(data / "tagged")
     assert found is not None
     assert len(read_source(found, "master").tasks) == 6
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:secret@host/db", "postgres://host/db", "postgresql+psycopg://host/db"]
+)
+def test_a_postgresql_url_is_sent_to_the_option_that_takes_it(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_source(url)
+    assert "--database" in caught.value.hint
+    assert "secret" not in caught.value.message + caught.value.hint

@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from peercoord.core.errors import BrokenFileError, NotFoundError, StorageError, UsageError
-from peercoord.edges.adapters import sqlite_tables, taskmaster
-from peercoord.edges.adapters.source import read_source
+from peercoord.errors import BrokenFileError, NotFoundError, StorageError, UsageError
+from peercoord.tasklists import sql_engine, sql_rows
+from peercoord.tasklists.source import read_source
+from peercoord.tasklists.sql_schema import reflect
 
 Reader = Callable[..., Any]
 Maker = Callable[..., Path]
@@ -367,10 +368,10 @@ def test_locked_database_is_an_error_that_names_it(plain: Path) -> None:
     with closing(sqlite3.connect(plain)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError) as caught:
-            taskmaster.read(plain, wait=0.05)
+            sql_rows.read(plain, wait=0.05)
         other.rollback()
     assert f"'{plain}' is locked" in caught.value.message
-    assert len(taskmaster.read(plain, wait=0.05).tasks) == 6
+    assert len(sql_rows.read(plain, wait=0.05).tasks) == 6
 
 
 def test_unfinished_change_of_a_program_that_died_is_an_error(database: Maker) -> None:
@@ -386,7 +387,7 @@ os._exit(0)
     before = sorted(os.listdir(path.parent))
     assert before == ["tasks.db", "tasks.db-journal"]
     with pytest.raises(StorageError) as caught:
-        taskmaster.read(path)
+        sql_rows.read(path)
     assert "unfinished change" in caught.value.message
     assert "open it once" in caught.value.hint
     assert sorted(os.listdir(path.parent)) == before
@@ -394,7 +395,7 @@ os._exit(0)
 
 def test_unreadable_database_is_named(plain: Path, forbidden: Callable[[Path], Any]) -> None:
     with forbidden(plain), pytest.raises(StorageError) as caught:
-        taskmaster.read(plain)
+        sql_rows.read(plain)
     assert f"'{plain}' may not be read" in caught.value.message
 
 
@@ -442,9 +443,8 @@ def test_database_that_changes_while_it_is_read_is_read_again(read: Reader, plai
 
 
 def test_columns_alone_can_be_read(plain: Path) -> None:
-    tables = sqlite_tables.read(plain, ["tasks"], rows=False)
-    assert tables.found["tasks"].columns == ["id", "title", "description", "status", "priority", "dependencies"]
-    assert tables.found["tasks"].rows == []
+    tasks = sql_engine.read_only(plain, reflect).tasks
+    assert list(tasks.columns) == ["id", "title", "description", "status", "priority", "dependencies"]
 
 
 def test_ten_thousand_tasks(read: Reader, database: Maker) -> None:

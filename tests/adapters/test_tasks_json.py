@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peercoord.core import ids, records
-from peercoord.core.errors import BrokenFileError, NotFoundError, UsageError
-from peercoord.edges.adapters import tasks_json
-from peercoord.edges.adapters.imported import Origin, build
+from peercoord.errors import BrokenFileError, NotFoundError, UsageError
+from peercoord.store import ids, records
+from peercoord.tasklists import tasks_json
+from peercoord.tasklists.imported import Origin, build
 
 Reader = Callable[..., Any]
 Writer = Callable[..., Path]
@@ -85,7 +85,7 @@ def test_unknown_tag_is_refused_with_the_tags_there_are(read: Reader, data: Path
         read(file_of(data, "tagged"), "mastre")
     assert "'mastre'" in caught.value.message
     assert "tasks.json" in caught.value.message
-    assert caught.value.hint == "its tags are 'master', 'feature-sync'"
+    assert caught.value.hint == "its tags are 'master', 'feature-sync'; say which with --tag"
 
 
 # -- older shapes ------------------------------------------------------------------------------------------------
@@ -123,6 +123,18 @@ def test_mixed_file_has_the_list_at_the_top_as_master(read: Reader, data: Path) 
     assert read(data / "mixed.json", "feature-a").raw("1")["title"] == "Under a tag"
     with pytest.raises(NotFoundError, match="no tag 'notes'"):
         read(data / "mixed.json", "notes")
+
+
+def test_a_list_beside_the_tasks_is_no_tag(read: Reader, tmp_path: Path) -> None:
+    """The tag that was pinned before is there as long as the list of tasks is."""
+    path = tmp_path / "tasks.json"
+    stones = [{"id": 1, "title": "a milestone"}]
+    data = {"tasks": [{"id": 1, "title": "a task"}], "metadata": {"tags": ["dev"]}, "milestones": stones}
+    path.write_text(json.dumps(data))
+    assert read(path).raw("1")["title"] == read(path, "dev").raw("1")["title"] == "a task"
+    del data["tasks"]
+    path.write_text(json.dumps(data))
+    assert read(path).raw("1")["title"] == "a milestone"
 
 
 def project_with(tmp_path: Path, tags: list[str], state: str | None) -> Path:
@@ -234,7 +246,7 @@ def test_byte_order_mark_is_taken(read: Reader, tmp_path: Path) -> None:
         ({"id": -1, "title": "A"}, "task '-1' ('A')", "its id is not allowed"),
         ({"id": 1.5e300, "title": "A"}, "task '15", "its id is not allowed"),
         ({"id": "x" * 65, "title": "A"}, "task 'xxx", "its id is not allowed"),
-        ({"id": "é", "title": "A"}, r"task '\xe9' ('A')", "its id is not allowed"),
+        ({"id": "é", "title": "A"}, "task 'é' ('A')", "its id is not allowed"),
         ({"id": {"a": 1}, "title": "A"}, "task ", "its id is not allowed"),
         ({"id": 1}, "task '1'", "it has no title"),
         ({"id": 1, "title": " \n\x1b[0m\u200b"}, "task '1'", "it has no title"),

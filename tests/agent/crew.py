@@ -16,25 +16,27 @@ from typing import Any
 
 import psutil
 
-from peercoord.core import names, records
-from peercoord.edges import agentctl, context
-from peercoord.edges.team.up import coordinate_sh
-from peercoord.fs import process
-from peercoord.roles import membership as members
-from peercoord.roles import root as roots
-from peercoord.roles.queue import Queue
+from peercoord.agent import control
+from peercoord.membership import membership as members
+from peercoord.queue.queue import Queue
+from peercoord.store import instance_records, paths, records
+from peercoord.store import root as roots
+from peercoord.system import child, process
+from peercoord.team.up import coordinate_sh
+from peercoord.worktree import context
 
+HANGS = 240.0  # seconds: what does not hold by then, on however busy a machine, never will
 PACE = threading.Event()  # never set: a pause between two looks that no test relies on
 
 
-def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
-    """Look until something holds; fail if it does not in time."""
-    end = time.monotonic() + seconds
+def until(holds: Callable[[], Any], what: str = "") -> Any:
+    """Look until something holds. That it takes long is no failure; that it never holds is one."""
+    end = time.monotonic() + HANGS
     while True:
         found = holds()
         if found:
             return found
-        assert time.monotonic() < end, f"not within {seconds} s: {what or holds}"
+        assert time.monotonic() < end, f"not within {HANGS} s: {what or holds}"
         PACE.wait(0.004)
 
 
@@ -61,20 +63,20 @@ def stays(holds: Callable[[], Any], seconds: float, what: str = "") -> None:
 class Session:
     """A coding session: a shell under the name of a coding agent, which runs what it is told."""
 
-    def __init__(self, tree: Path, wrap: list[str] | None = None) -> None:
+    def __init__(self, tree: Path, wrap: list[str] | None = None, program: str = "claude") -> None:
         self.tree = tree
         loop = 'while IFS= read -r line; do eval "$line"; echo "<end $?>"; done'
-        words = [*(wrap or []), *(["env"] if wrap else []), "claude", "-c", loop]
+        named = ["bash", "-c", 'exec -a "$0" sh -c "$1"', program, loop]
         run = {} if wrap else {"executable": "/bin/sh"}
         self.process = subprocess.Popen(
-            ["sh", "-c", loop] if wrap else words,
+            [*wrap, *named] if wrap else [program, "-c", loop],
             cwd=tree,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            **(run if not wrap else {}),
+            **run,
         )
 
     def __call__(self, line: str) -> tuple[int, str]:
@@ -115,21 +117,21 @@ class Crew:
         self.base = base
         self.project = base / "project"
         self.project.mkdir()
-        self.root = roots.create(str(self.project / names.ROOT), "crew", settings)
+        self.root = roots.create(str(self.project / paths.ROOT), "crew", settings)
         self.queue = Queue(self.root)
         for number in range(1, tasks + 1):
             self.queue.add(records.define(str(number), f"task {number}"))
-        self.sessions: list[Session] = []
+        self.sessions: list[Any] = []  # what runs here, each with ``close``
 
     @property
     def state(self) -> Path:
-        return self.project / names.ROOT
+        return self.project / paths.ROOT
 
     def tree(self, name: str) -> Path:
         """Make a worktree (a plain directory), or give the one that is there."""
         tree = self.base / name
         if not tree.exists():
-            (tree / names.INSTANCE / "memory-contributions").mkdir(parents=True)
+            (tree / paths.INSTANCE / "memory-contributions").mkdir(parents=True)
             info = {
                 "schema_version": 1,
                 "instance_id": name,
@@ -139,33 +141,34 @@ class Crew:
                 "branch": "",
             }
             context.write_instance(str(tree), "info.json", info)
-            script = tree / names.INSTANCE / "coordinate.sh"
+            instance_records.write(self.root, name, worktree=str(tree), git_dir=f"{self.project}/.git/worktrees/{name}")
+            script = tree / paths.INSTANCE / "coordinate.sh"
             script.write_bytes(coordinate_sh())
             script.chmod(0o755)
         return tree
 
     def agent(self, name: str) -> int:
         """Start a worktree's agent; its pid."""
-        return agentctl.start(str(self.tree(name)))
+        return control.start(str(self.tree(name)))
 
     def spawn(self, name: str, *wrap: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start an agent below other words, in the foreground, and wait until it has joined."""
         tree = self.tree(name)
         read, write = os.pipe()
-        words = [*wrap, *agentctl.command(), "-C", str(tree), "agent", "run", "--ready-fd", str(write)]
-        log = (tree / names.INSTANCE / "agent.log").open("ab")
-        child = subprocess.Popen(
+        words = [*wrap, *child.command(), "-C", str(tree), "agent", "run", "--ready-fd", str(write)]
+        log = (tree / paths.INSTANCE / "agent.log").open("ab")
+        agent = subprocess.Popen(
             words, pass_fds=[write], stdout=log, stderr=log, start_new_session=True, env={**os.environ, **(env or {})}
         )
         os.close(write)
         log.close()
         assert os.read(read, 6) == b"ready\n", self.log(name)
         os.close(read)
-        return child
+        return agent
 
-    def session(self, name: str) -> Session:
-        """Start a coding session in a worktree."""
-        session = Session(self.tree(name))
+    def session(self, name: str, program: str = "claude") -> Session:
+        """Start a coding session in a worktree; under another name it is a program that nobody knows."""
+        session = Session(self.tree(name), program=program)
         self.sessions.append(session)
         return session
 
@@ -177,7 +180,7 @@ class Crew:
         return done.returncode, done.stdout, done.stderr
 
     def log(self, name: str) -> str:
-        path = self.tree(name) / names.INSTANCE / "agent.log"
+        path = self.tree(name) / paths.INSTANCE / "agent.log"
         return path.read_text() if path.exists() else ""
 
     # -- looking ---------------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ class Crew:
     def home(self, name: str) -> Path | None:
         """The directory of the living incarnation of a name."""
         found = [who for who in members.living(self.root) if who.peer == name]
-        return self.state / names.peer_dir(found[-1]) if found else None
+        return self.state / paths.peer_dir(found[-1]) if found else None
 
     def record(self, name: str) -> dict[str, Any]:
         home = self.home(name)
@@ -198,7 +201,7 @@ class Crew:
 
     def holder(self, task: str) -> str:
         found = self.queue.locate(task)
-        who = names.parse_incarnation(found.detail) if found and found.state == "claimed" else None
+        who = paths.parse_incarnation(found.detail) if found and found.state == "claimed" else None
         return who.peer if who else ""
 
     def where(self, task: str) -> str:
@@ -206,9 +209,9 @@ class Crew:
         return found.state if found else ""
 
     def leader(self) -> str:
-        from peercoord.roles.tally import leading
+        from peercoord.membership.leadership import leader_name
 
-        return leading(self.root.files)
+        return leader_name(self.root.files)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = [line for path in (self.state / "events").iterdir() for line in path.read_text().splitlines()]

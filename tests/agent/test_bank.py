@@ -7,24 +7,24 @@ from collections.abc import Callable
 import pytest
 from agent.crew import Crew, killed, until
 
-from peercoord.core import names
-from peercoord.edges import banking
-from peercoord.roles.bank import Bank, Decider
+from peercoord.memory import runner
+from peercoord.memory.bank import Bank, Decider
+from peercoord.store import paths
 
 Team = Callable[..., Crew]
 TECH = "# Tech context\n\n## Limits\n\nUploads are at most 5 MB.\n"
 
 
 def bank_of(crew: Crew) -> Bank:
-    place = crew.project / names.BANK
+    place = crew.project / paths.BANK
     if not place.exists():
         place.mkdir()
         (place / "techContext.md").write_text(TECH)
-    return banking.bank_of(crew.root)
+    return runner.bank_of(crew.root)
 
 
 def put(crew: Crew, name: str, file: str, text: str) -> None:
-    (crew.tree(name) / names.INSTANCE / "memory-contributions" / file).write_text(text)
+    (crew.tree(name) / paths.INSTANCE / "memory-contributions" / file).write_text(text)
 
 
 @pytest.mark.slow
@@ -34,17 +34,19 @@ def test_a_file_in_one_worktree_stands_in_the_bank_and_every_agent_collects_its_
     for name in ("one", "two"):
         crew.agent(name)
         put(crew, name, "techContext-additions.md", f"## Limits\n\n- said by {name}\n")
-    document = crew.project / names.BANK / "techContext.md"
-    until(lambda: all(f"- said by {n}\n" in document.read_text() for n in ("one", "two")), 40, "both merged")
+    document = crew.project / paths.BANK / "techContext.md"
+    until(lambda: all(f"- said by {n}\n" in document.read_text() for n in ("one", "two")), what="both merged")
     assert document.read_text().count("- said by") == 2
-    progress = crew.project / names.BANK / "progress.md"
-    until(lambda: progress.exists() and "| two |" in progress.read_text(), 20, "the kept section")
+    progress = crew.project / paths.BANK / "progress.md"
+    until(lambda: progress.exists() and "| two |" in progress.read_text(), what="the kept section")
+    focus = crew.project / paths.BANK / "activeContext.md"
+    until(lambda: focus.exists() and "Current focus of all instances" in focus.read_text(), what="the focus")
     assert len(crew.events("contributed")) == 2
 
     def told() -> set[str]:
         return {ident for event in crew.events("merged") for ident in event["contributions"]}
 
-    until(lambda: len(told()) == 2, 20, "an event for what was merged")
+    until(lambda: len(told()) == 2, what="an event for what was merged")
     assert "Traceback" not in crew.log("one") + crew.log("two")
 
 
@@ -57,10 +59,10 @@ def test_a_decision_brings_on_at_once_what_waits_behind_it(team: Team) -> None:
         assert crew.call(name, "update-memory", *words)[0] == 0
     crew.call("one", "update-memory", "--file", "techContext.md", "--section", "Limits", "--content", "- behind")
     crew.agent("one")
-    (waits,) = until(bank.waiting, 40, "the candidate, made by the leader's first merge")
+    (waits,) = until(bank.waiting, what="the candidate, made by the leader's first merge")
     bank.approve(waits.candidate.id, waits.candidate.takes["right"], Decider("ann"))
-    document = crew.project / names.BANK / "techContext.md"
-    until(lambda: "- behind" in document.read_text(), 40, "what waited behind the candidate")
+    document = crew.project / paths.BANK / "techContext.md"
+    until(lambda: "- behind" in document.read_text(), what="what waited behind the candidate")
 
 
 @pytest.mark.slow
@@ -73,8 +75,8 @@ def test_the_next_leader_merges_when_one_is_killed(team: Team) -> None:
     other = "two" if leader == "one" else "one"
     put(crew, other, "learnings.md", "- outlives its leader\n")
     killed(crew.agent_pid(leader))
-    document = crew.project / names.BANK / "activeContext.md"
-    until(lambda: document.exists() and "- outlives" in document.read_text(), 60, "merged by the next one")
+    document = crew.project / paths.BANK / "activeContext.md"
+    until(lambda: document.exists() and "- outlives" in document.read_text(), what="merged by the next one")
     assert document.read_text().count("- outlives") == 1
 
 
@@ -82,6 +84,6 @@ def test_without_a_memory_bank_the_agent_has_nothing_to_say(team: Team) -> None:
     crew = team(merge_seconds=1)
     crew.agent("one")
     until(lambda: crew.leader() == "one")
-    until(lambda: (crew.state / names.STATE).exists())
+    until(lambda: (crew.state / paths.STATE).exists())
     assert "memory" not in crew.log("one")
-    assert not (crew.state / names.MERGED).exists()
+    assert not (crew.state / paths.MERGED).exists()

@@ -17,14 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.project import Project, project
 
-from peercoord.core import names, settings
-from peercoord.core.limits import DEFAULT_SETTINGS
-from peercoord.edges import context
-from peercoord.edges.cli import main as cli
-from peercoord.edges.doctor import disk, races
-from peercoord.edges.doctor.findings import Finding
-from peercoord.edges.team import record
-from peercoord.fs import process
+from peercoord.cli import main as cli
+from peercoord.doctor import filesystem
+from peercoord.doctor.checks import Finding
+from peercoord.store import manifest, paths, settings
+from peercoord.store.settings import DEFAULT_SETTINGS
+from peercoord.system import process
+from peercoord.worktree import context
 
 __all__ = ["project"]
 
@@ -50,18 +49,18 @@ def found(findings: list[Finding], about: str) -> list[Finding]:
 class TestDisk:
     def test_a_good_one_is_called_good_and_left_clean(self, team: Team) -> None:
         crew = team()
-        findings = disk.probe(str(crew.state))
+        findings = filesystem.probe(str(crew.state))
         assert [one.about for one in findings if one.state == "bad"] == []
         assert {"rename", "link if free", "mkdir", "moves", "seal", "fsync", "locks", "events"} <= {
             f.about for f in findings
         }
         assert os.listdir(crew.state / "tmp") == []
 
-    @pytest.mark.parametrize("race", list(races.RACES))
+    @pytest.mark.parametrize("race", list(filesystem.RACES))
     def test_one_that_lets_two_win_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch, race: str) -> None:
         crew = team()
-        monkeypatch.setitem(races.RACES, race, lambda home, name, racer: None)
-        first = disk.probe(str(crew.state))[0]
+        monkeypatch.setitem(filesystem.RACES, race, lambda home, name, racer: None)
+        first = filesystem.probe(str(crew.state))[0]
         assert first.state == "bad"
         assert race in first.text
         assert "not fit" in first.text
@@ -71,16 +70,16 @@ class TestDisk:
             raise FileExistsError(17, "taken")
 
         crew = team()
-        monkeypatch.setitem(races.RACES, "mkdir", lost)
-        assert disk.probe(str(crew.state))[0].state == "bad"
+        monkeypatch.setitem(filesystem.RACES, "mkdir", lost)
+        assert filesystem.probe(str(crew.state))[0].state == "bad"
 
     def test_one_that_cannot_link_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
         def none(home: str, name: str, racer: int) -> None:
             raise OSError(95, "not supported")
 
         crew = team()
-        monkeypatch.setitem(races.RACES, "link if free", none)
-        findings = disk.probe(str(crew.state))
+        monkeypatch.setitem(filesystem.RACES, "link if free", none)
+        findings = filesystem.probe(str(crew.state))
         assert findings[0].state == "bad"
         assert "not supported" in found(findings, "link if free")[0].text
 
@@ -89,18 +88,18 @@ class TestDisk:
     ) -> None:
         crew = team()
         monkeypatch.setattr(os, "rmdir", lambda path, **_: None)
-        seal = found(disk.probe(str(crew.state)), "seal")[0]
+        seal = found(filesystem.probe(str(crew.state)), "seal")[0]
         assert seal.state == "bad"
 
     def test_one_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
-        assert disk.probe(str(tmp_path / "missing"))[0].state == "bad"
+        assert filesystem.probe(str(tmp_path / "missing"))[0].state == "bad"
 
     def test_racers_meet(self, tmp_path: Path) -> None:
         """Were they to run one after the other, the first would win everything, every time."""
         for number in range(100):
             place = tmp_path / str(number)
             place.mkdir()
-            assert races.winners(str(place), "rename", rounds=200) == [1] * 200
+            assert filesystem.winners(str(place), "rename", rounds=200) == [1] * 200
             if len({path.suffix for path in place.iterdir()}) > 1:
                 return
         pytest.fail("in 100 races the first racer won every time")
@@ -115,12 +114,12 @@ class TestTeam:
         assert of(data, "tickets")[0]["text"] == "3 tasks, each with one ticket"
 
     def test_an_agent_that_is_missing_is_named_with_its_command_and_started(self, team: Team) -> None:
-        from peercoord.edges import agentctl
+        from peercoord.agent import control
 
         crew = team()
         crew.agent("one")
         crew.call("one", "request-task")
-        agentctl.stop(str(crew.tree("one")))
+        control.stop(str(crew.tree("one")))
         data = told(crew)[1]
         peers = of(data, "peers")[0]
         assert peers["state"] == "warning"
@@ -137,7 +136,7 @@ class TestTeam:
         code, data = told(crew)
         assert code == 1
         assert of(data, "tickets")[0]["text"] == "1 task(s) have no ticket: 1"
-        assert any("made its ticket anew" in text for text in told(crew, "--fix")[1]["mended"])
+        assert any("created its ticket again" in text for text in told(crew, "--fix")[1]["mended"])
         assert next(crew.state.glob("queue/ready/*/*/1~*")).name == "1~2"
         assert of(told(crew)[1], "tickets")[0]["state"] == "ok"
 
@@ -168,7 +167,7 @@ class TestTeam:
         assert of(told(crew)[1], "leader")[0]["state"] == "bad"
         told(crew, "--fix")
         until(lambda: crew.leader() == "one")
-        assert [names.parse_leader(p.name) for p in crew.state.rglob("leader~*")] == [43]
+        assert [paths.parse_leader(p.name) for p in crew.state.rglob("leader~*")] == [43]
 
     def test_what_crashes_left_is_brought_to_an_end(self, team: Team) -> None:
         crew = team(2)
@@ -188,7 +187,7 @@ class TestTeam:
     def test_quarantine_is_listed_with_reasons(self, team: Team) -> None:
         crew = team()
         path = next(crew.state.glob("tasks/*/1.json"))
-        path.write_text("{")
+        path.write_text("{ no JSON")
         crew.call("one", "request-task")
         check = of(told(crew)[1], "quarantine")[0]
         assert check["state"] == "warning"
@@ -221,7 +220,7 @@ class TestTeam:
         (crew.state / "state.json").write_text(json.dumps({"updated_at": "2020-01-01T00:00:00Z"}))
         check = of(told(crew)[1], "views")[0]
         assert check["state"] == "warning"
-        assert "nobody leads" in check["text"]
+        assert "no peer leads" in check["text"]
 
 
 class TestWorktree:
@@ -253,12 +252,15 @@ class TestGit:
 
     def test_a_worktree_of_the_team_that_is_gone_is_mended_not_forgotten(self, project: Project) -> None:
         git_dir = project.main / ".git" / "worktrees" / "one"
-        record.note_worktree(git_dir, sub="", index=1, peer="one", made=True)
+        manifest.note_worktree(git_dir, sub="", index=1, peer="one", made=True)
         check = self.gone(project)
-        assert (check["text"], check["fix"]) == ("1 worktree(s) are registered and gone", "peercoord doctor --fix")
+        assert (check["text"], check["fix"]) == (
+            f"1 worktree(s) are registered and gone: {project.worktree}",
+            "peercoord doctor --fix",
+        )
 
     def test_one_that_was_never_the_teams_is_gits_own_affair(self, project: Project) -> None:
-        assert self.gone(project)["fix"] == f"git -C {project.main} worktree prune"
+        assert self.gone(project)["fix"] == f"git -C '{project.main}' worktree prune"
 
 
 class TestSettings:

@@ -9,13 +9,14 @@ import pytest
 from agent.crew import Crew
 from agent.test_doctor import of, told
 
-from peercoord.core import names
-from peercoord.core.errors import PeercoordError
-from peercoord.roles import root as roots
-from peercoord.roles.agent import Agent
-from peercoord.roles.archivist import DAY_SECONDS, Archivist
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.peer import Peer
+from peercoord.agent.loop import Agent
+from peercoord.errors import PeercoordError
+from peercoord.queue.peer import Peer
+from peercoord.queue.recovery import Janitor
+from peercoord.queue.retention import DAY_SECONDS, Archivist
+from peercoord.store import paths
+from peercoord.store import root as roots
+from peercoord.store.files import Files
 
 Team = Callable[..., Crew]
 
@@ -52,7 +53,7 @@ def kept(crew: Crew) -> dict[str, set[str]]:
 def age(crew: Crew, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Let so many days pass on the filesystem's clock."""
     now = time.time_ns() + days * DAY_SECONDS * 10**9
-    monkeypatch.setattr(Archivist, "now", lambda _: now)
+    monkeypatch.setattr(Files, "now", lambda _: now)
 
 
 def test_within_the_retention_all_is_kept(past: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_the_doctor_prints_sizes(past: Crew) -> None:
 def test_a_directory_that_asks_for_a_newer_program_is_not_opened(team: Team, who: str) -> None:
     crew = team()
     crew.root.protocol["protocol"] = {"version": 1, "least_reader": 1, "least_writer": 1, who: 2}
-    crew.root.files.put(names.PROTOCOL, roots.records.encode(crew.root.protocol))
+    crew.root.files.put(paths.PROTOCOL, roots.records.encode(crew.root.protocol))
     with pytest.raises(PeercoordError, match="needs protocol version 2"):
         roots.open_root(str(crew.state))
 
@@ -132,7 +133,7 @@ def test_a_machine_that_slept_takes_nobody_for_dead_and_looks_at_everything_anew
             self.clock = Sleeper()  # type: ignore[assignment]
             self._slept = 0.0
             self.host = type("Host", (), {"log": staticmethod(told.append)})()
-            self.observer = type("Eyes", (), {"blind": staticmethod(lambda: told.append("blind"))})()  # type: ignore[assignment]
+            self.observer = type("Eyes", (), {"reset_observations": staticmethod(lambda: told.append("reset"))})()  # type: ignore[assignment]
             self.schedule = type("Plan", (), {"hasten": staticmethod(lambda now: told.append(f"all at {now}"))})()  # type: ignore[assignment]
 
     agent = Woken()
@@ -141,4 +142,4 @@ def test_a_machine_that_slept_takes_nobody_for_dead_and_looks_at_everything_anew
     agent.clock.slept = 3600.0  # type: ignore[attr-defined]
     agent._look_at_sleep(6.0)
     agent._look_at_sleep(7.0)
-    assert told == ["this machine slept for 3600 s: looking at everything anew", "blind", "all at 6.0"]
+    assert told == ["this machine slept for 3600 s: looking at everything anew", "reset", "all at 6.0"]

@@ -9,20 +9,26 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent.crew import Crew, until
 from support.project import Project, project
 
-from peercoord.core import names
-from peercoord.core.errors import LostError, NotFoundError, PeercoordError, UsageError
-from peercoord.edges import agentctl, context, host
-from peercoord.edges.cli import main as cli
-from peercoord.edges.desk import Desk
-from peercoord.fs import process
-from peercoord.roles.peer import Peer
+from peercoord.agent import control, host
+from peercoord.cli import main as cli
+from peercoord.errors import LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.membership import signals
+from peercoord.queue.peer import Peer
+from peercoord.store import lock, paths
+from peercoord.store.beneath import Beneath
+from peercoord.system import child, process
+from peercoord.system.log import Log
+from peercoord.worktree import context
+from peercoord.worktree.call import WorktreeCall
 
 __all__ = ["project"]
 
@@ -32,7 +38,7 @@ Team = Callable[..., Crew]
 def test_a_start_that_returns_has_an_agent_that_has_joined(team: Team) -> None:
     crew = team()
     pid = crew.agent("one")
-    status = agentctl.status(str(crew.tree("one")))
+    status = control.status(str(crew.tree("one")))
     assert status["running"]
     assert status["pid"] == pid
     assert status["present"]
@@ -47,20 +53,89 @@ def test_a_second_start_gives_the_first_agent(team: Team) -> None:
     crew = team()
     assert crew.agent("one") == crew.agent("one")
     with pytest.raises(LostError, match="runs already"):
-        agentctl.run(str(crew.tree("one")))
+        control.run(str(crew.tree("one")))
 
 
 def test_starts_at_the_same_moment_make_one_agent(team: Team) -> None:
     crew = team()
     tree = str(crew.tree("one"))
     pids: list[int] = []
-    threads = [threading.Thread(target=lambda: pids.append(agentctl.start(tree))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: pids.append(control.start(tree))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(pids) == 4
-    assert set(pids) == {agentctl.status(tree)["pid"]}
+    assert set(pids) == {control.status(tree)["pid"]}
+
+
+def once_looked(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Do something as soon as a start has looked which agents run."""
+    real = control.agents_of
+
+    def looked(*given: Any) -> Any:
+        found = real(*given)
+        then()
+        return found
+
+    monkeypatch.setattr(control, "agents_of", looked)
+
+
+def test_a_call_that_asks_for_the_lock_leaves_it_the_same(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = context.find(given=str(team().tree("one")))
+    lock = Path(place.worktree, ".claude-instance", control.LOCK)
+    with ExitStack() as asks:
+        asks.enter_context(place.files().held(control.LOCK, wait=0))
+        once_looked(monkeypatch, asks.close)
+        with lock.open() as before, control._alone(place):
+            assert os.path.samefile(lock, before.fileno())
+
+
+def test_a_start_goes_on_with_the_lock_that_was_made_again(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another start made the file again while this one had the old file open."""
+    place = context.find(given=str(team().tree("one")))
+    real = lock.held
+
+    @contextmanager
+    def held(*given: Any) -> Iterator[int]:
+        with real(*given) as handle:
+            monkeypatch.setattr(lock, "held", real)
+            place.files().remove(control.LOCK)
+            yield handle
+
+    monkeypatch.setattr(lock, "held", held)
+    with control._alone(place):
+        assert control.locked(place.worktree)
+
+
+def test_an_older_start_leaves_the_lock_to_a_younger_agent(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The younger agent has the lock and has not joined: it joins once the older start has looked."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'run' in sys.orig_argv:\n"
+        "    from peercoord.agent import host\n"
+        "    connect = host.Worktree.connect\n"
+        f"    host.Worktree.connect = lambda *given: (open({str(gate)!r}).close(), connect(*given))[1]\n"
+    )
+    crew = team()
+    tree = str(crew.tree("one"))
+    lock = Path(tree, ".claude-instance", control.LOCK)
+    words = [sys.executable, "-P", "-m", "peercoord", "-C", tree, "agent", "run"]
+    with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as younger, ExitStack() as ends:
+        ends.callback(younger.kill)
+        until(lambda: control.locked(tree), what="the younger agent has the lock")
+        opened = threading.Thread(target=lambda: gate.open("w").close(), daemon=True)
+        once_looked(monkeypatch, lambda: opened.ident or opened.start())
+        with lock.open() as before:
+            with pytest.raises(LostError, match="runs already"), control._alone(context.find(given=tree)):
+                pass
+            assert os.path.samefile(lock, before.fileno())
+        assert crew.agent_pid("one") == younger.pid
+        assert control.stop(tree)
 
 
 def test_a_stop_lays_the_leadership_down_and_keeps_the_claims(team: Team) -> None:
@@ -68,19 +143,19 @@ def test_a_stop_lays_the_leadership_down_and_keeps_the_claims(team: Team) -> Non
     crew.agent("one")
     until(lambda: crew.leader() == "one")
     assert crew.call("one", "request-task")[0] == 0
-    assert agentctl.stop(str(crew.tree("one")))
-    assert not agentctl.status(str(crew.tree("one")))["running"]
+    assert control.stop(str(crew.tree("one")))
+    assert not control.status(str(crew.tree("one")))["running"]
     assert crew.leader() == ""
     assert crew.holder("1") == "one"
     assert crew.record("one")["agent"] is None
-    assert not agentctl.stop(str(crew.tree("one"))), "there is none any more"
+    assert not control.stop(str(crew.tree("one"))), "there is none any more"
 
 
 def test_a_stop_that_gives_back_leaves_the_team(team: Team) -> None:
     crew = team()
     crew.agent("one")
     assert crew.call("one", "request-task")[0] == 0
-    agentctl.stop(str(crew.tree("one")), give_back=True)
+    control.stop(str(crew.tree("one")), give_back=True)
     assert crew.where("1") == "ready"
     assert crew.home("one") is None
 
@@ -89,8 +164,20 @@ def test_a_stopped_agent_is_ended_as_well(team: Team) -> None:
     crew = team()
     pid = crew.agent("one")
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: agentctl.status(str(crew.tree("one")))["stopped"])
-    assert agentctl.stop(str(crew.tree("one")))
+    until(lambda: control.status(str(crew.tree("one")))["stopped"])
+    assert control.stop(str(crew.tree("one")))
+
+
+def test_an_agent_run_by_hand_is_stopped_like_any_other(team: Team) -> None:
+    """Its command line did not name the worktree: it begins again as one that does, as the same process."""
+    crew = team()
+    tree = crew.tree("one")
+    words = [*child.command(), "agent", "run", "--foreground"]
+    with subprocess.Popen(words, cwd=tree, stderr=subprocess.DEVNULL) as agent:
+        until(lambda: crew.agent_pid("one") == agent.pid, what="the agent has joined")
+        assert signals.worktree_of(process.command_line(agent.pid)) == str(tree)
+        assert control.stop(str(tree))
+        assert agent.wait() == 0
 
 
 def test_the_same_incarnation_goes_on_after_a_restart(team: Team) -> None:
@@ -98,7 +185,7 @@ def test_the_same_incarnation_goes_on_after_a_restart(team: Team) -> None:
     crew.agent("one")
     crew.call("one", "request-task")
     before = crew.home("one")
-    agentctl.stop(str(crew.tree("one")))
+    control.stop(str(crew.tree("one")))
     crew.agent("one")
     assert crew.home("one") == before
     assert crew.record("one")["stopped_at"] is None
@@ -109,7 +196,7 @@ def test_an_incarnation_that_info_json_lost_is_found_again(team: Team) -> None:
     crew = team()
     crew.agent("one")
     before = crew.home("one")
-    agentctl.stop(str(crew.tree("one")))
+    control.stop(str(crew.tree("one")))
     path = crew.tree("one") / ".claude-instance" / "info.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "incarnation": ""}))
     crew.agent("one")
@@ -138,7 +225,7 @@ def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
     until(lambda: crew.log("one").count("at work") == 2, what="the second start")
     assert "starting again" in crew.log("one")
     assert process.identify(pid) == start, "the same process, so nobody takes it for dead"
-    assert agentctl.status(str(crew.tree("one")))["pid"] == pid
+    assert control.status(str(crew.tree("one")))["pid"] == pid
 
 
 def test_an_edited_protocol_json_is_taken_in(team: Team) -> None:
@@ -176,7 +263,7 @@ def test_a_broken_protocol_json_kills_no_agent(team: Team) -> None:
 def beat(crew: Crew) -> int:
     """The number of the heartbeat of the one agent there is."""
     home = crew.home("one")
-    found = [names.parse_beat(entry.name) for entry in home.iterdir()] if home else []
+    found = [paths.parse_beat(entry.name) for entry in home.iterdir()] if home else []
     return next((told[0] for told in found if told), 0)
 
 
@@ -214,9 +301,9 @@ def test_an_upgrade_starts_the_agent_again_as_the_new_program(team: Team, tmp_pa
     os.close(read)
     crew.call("one", "request-task")
     before = crew.home("one")
-    assert agentctl.status(str(crew.tree("one")))["version"] == "0.0.old"
+    assert control.status(str(crew.tree("one")))["version"] == "0.0.old"
     first.write_text(first.read_text().replace("0.0.old", "0.0.new"))
-    until(lambda: agentctl.status(str(crew.tree("one")))["version"] not in (None, "0.0.old"), 20, "the new one")
+    until(lambda: control.status(str(crew.tree("one")))["version"] not in (None, "0.0.old"), what="the new one")
     assert "a newer program is installed" in crew.log("one")
     assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (agent.pid, before, "one")
     assert crew.call("one", "report-progress", "1", "--progress", "0.5")[0] == 0
@@ -233,10 +320,10 @@ def test_a_replaced_program_is_noticed_once_it_works(
     file = tmp_path / "__init__.py"
     file.write_text("")
     monkeypatch.setattr(peercoord, "__file__", str(file))
-    mine = host.Worktree(agentctl.place_of(str(crew.tree("one"))), print, print)
+    mine = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
     assert not mine.renewed()
     file.write_text("# another one")
-    monkeypatch.setattr(agentctl, "command", lambda: ["false"])
+    monkeypatch.setattr(child, "command", lambda: ["false"])
     assert not mine.renewed(), "half installed: it does not start"
     monkeypatch.undo()
     monkeypatch.setattr(peercoord, "__file__", str(file))
@@ -256,12 +343,12 @@ def test_a_program_that_speaks_too_old_a_protocol_does_not_join(team: Team) -> N
 
 def test_the_main_checkout_has_no_agent(team: Team) -> None:
     with pytest.raises(NotFoundError, match="no instance's worktree"):
-        agentctl.start(str(team().project))
+        control.start(str(team().project))
 
 
 def test_a_worktree_that_was_cleaned_is_called_what_it_is(project: Project) -> None:
     shutil.rmtree(project.worktree / ".claude-instance")
-    for call in (agentctl.start, lambda tree: Desk(context.find(tree))):
+    for call in (control.start, lambda tree: WorktreeCall(context.find(tree))):
         with pytest.raises(NotFoundError, match=r"never joined, or its \.claude-instance/ is gone") as caught:
             call(str(project.worktree))
         assert str(project.worktree) in caught.value.message
@@ -270,7 +357,7 @@ def test_a_worktree_that_was_cleaned_is_called_what_it_is(project: Project) -> N
 
 
 def test_what_set_up_made_and_is_gone_is_hinted_to_come_back(project: Project, tmp_path: Path) -> None:
-    from peercoord.roles.root import open_root
+    from peercoord.store.root import open_root
 
     with pytest.raises(NotFoundError) as nowhere:
         context.find(str(tmp_path))
@@ -288,13 +375,13 @@ def test_the_log_follows_no_link(team: Team, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine\n")
     (crew.tree("one") / ".claude-instance" / "agent.log").symlink_to(victim)
-    log = host.Log(str(crew.tree("one") / ".claude-instance" / "agent.log"))
+    log = Log(context.instance_files(str(crew.tree("one"))).beneath, "agent.log")
     log("hello")
     assert victim.read_text() == "mine\n"
 
 
 def test_the_log_is_rotated(tmp_path: Path) -> None:
-    log = host.Log(str(tmp_path / "log"), most=100)
+    log = Log(Beneath(str(tmp_path)), "log", most=100)
     for number in range(10):
         log(f"line {number}")
     assert (tmp_path / "log").stat().st_size < 200
@@ -316,18 +403,17 @@ def test_a_stopped_agent_is_called_stopped_with_what_makes_it_go_on(team: Team) 
     assert (code, f"agent {pid} is stopped" in said, f"kill -CONT {pid}" in said) == (3, True, True)
     code, said = ask("agent", "status", "--json")
     assert (code, json.loads(said)["data"]["stopped"], json.loads(said)["data"]["running"]) == (3, True, True)
-    said = ask("instance", "one")[1]
-    assert (said.startswith("one: suspect"), f"kill -CONT {pid}" in said) == (True, True), said
+    assert "one: suspect" in ask("instance", "one")[1]
     for words in (["instance", "one"], ["status"]):
-        err = cli.serve(words, cli.Call(context.find(str(crew.tree("one")))))[2].decode()
-        assert f"the agent of one is stopped: kill -CONT {pid}" in err, "also where a session runs"
+        said = ask(*words)[1]
+        assert (" ! one is stopped" in said, f"kill -CONT {pid}\n" in said) == (True, True), said
     os.kill(pid, signal.SIGCONT)
     until(lambda: ask("agent", "status")[0] == 0, what="going on")
 
 
 def test_the_command_line_says_how_it_stands(team: Team) -> None:
     crew = team()
-    words = [*agentctl.command(), "-C", str(crew.tree("one")), "agent"]
+    words = [*child.command(), "-C", str(crew.tree("one")), "agent"]
     told = subprocess.run([*words, "status"], capture_output=True, text=True)
     assert told.returncode == 3
     assert "peercoord agent start" in told.stdout

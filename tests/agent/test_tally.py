@@ -9,11 +9,11 @@ from pathlib import Path
 from agent.crew import Crew
 from support.faults import Counting
 
-from peercoord.core import names, records
-from peercoord.fs.disk import Disk
-from peercoord.fs.files import Files
-from peercoord.roles.peer import Peer
-from peercoord.roles.tally import tally
+from peercoord.queue.peer import Peer
+from peercoord.queue.tasks import count_tasks
+from peercoord.store import paths, records
+from peercoord.store.files import Files
+from peercoord.system.disk import Disk
 
 Team = Callable[..., Crew]
 
@@ -29,7 +29,7 @@ def told(crew: Crew) -> tuple[dict[str, int], list[str]]:
     """The figures, and the directories listed for them."""
     disk = Counting(Disk(str(crew.state)))
     disk.root = str(crew.state)  # type: ignore[attr-defined]
-    counts = tally(Files(disk, lambda: "t"))
+    counts = count_tasks(Files(disk, lambda: "t"))
     return counts, [call.path for call in disk.calls if call.name == "listdir"]
 
 
@@ -59,8 +59,8 @@ def test_what_has_not_changed_is_not_listed_again(team: Team) -> None:
     first, listed = told(crew)
     again, seldom = told(crew)
     assert again == first
-    assert len([path for path in listed if path.startswith(f"{names.BIRTHS}/")]) > 20
-    assert not [path for path in seldom if path.startswith((f"{names.BIRTHS}/", f"{names.READY}/2/", f"{names.DONE}/"))]
+    assert len([path for path in listed if path.startswith(f"{paths.BIRTHS}/")]) > 20
+    assert not [path for path in seldom if path.startswith((f"{paths.BIRTHS}/", f"{paths.READY}/2/", f"{paths.DONE}/"))]
 
 
 def test_what_changed_a_moment_ago_is_not_trusted(team: Team, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from agent.crew import LINUX, ROOT, Crew, stays, until
 
-from peercoord.fs import process
-from peercoord.roles.peer import reassign
+from peercoord.queue.reassign import reassign
+from peercoord.system import process
+from peercoord.system.disk import Disk, filesystem_type, is_local
 
 Team = Callable[..., Crew]
 QUICK = {"heartbeat_seconds": 1, "state_seconds": 1}
@@ -71,7 +72,7 @@ def test_a_full_disk_is_told_once_and_claims_go_on(team: Team, small: Path, unbi
     assert crew.log("one").count("the disk is full") == 1
     assert crew.call("one", "request-task")[0] == 0, "a claim is a rename"
     filler.unlink()
-    until(lambda: "views works again" in crew.log("one"), 20)
+    until(lambda: "views works again" in crew.log("one"))
     until(lambda: (crew.state / "state.json").exists())
 
 
@@ -83,11 +84,11 @@ def test_a_disk_that_becomes_read_only_is_told_once_and_used_again(team: Team, s
     crew.agent("one")
     home = crew.home("one")
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-    until(lambda: "heartbeat failed: " in crew.log("one"), 10)
+    until(lambda: "heartbeat failed: " in crew.log("one"))
     assert "read-only" in crew.log("one")
     stays(lambda: crew.log("one").count("heartbeat failed") == 1, 2.5)
     subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
-    until(lambda: "heartbeat works again" in crew.log("one"), 20)
+    until(lambda: "heartbeat works again" in crew.log("one"))
     assert crew.home("one") == home
 
 
@@ -99,26 +100,26 @@ def test_a_directory_that_was_moved_away_and_comes_back(team: Team) -> None:
     home = crew.home("one")
     away = crew.base / "away"
     crew.state.rename(away)
-    until(lambda: "joining again failed: " in crew.log("one"), 10)
+    until(lambda: "joining again failed: " in crew.log("one"))
     stays(lambda: crew.log("one").count("joining again failed") == 1, 2.5)
     assert not crew.state.exists(), "nobody makes a world of its own where the mount is missing"
     code, _, told = crew.call("one", "check-status")
     assert code == 3
     assert "no coordination directory" in told
     away.rename(crew.state)
-    until(lambda: "joining again works again" in crew.log("one"), 20)
+    until(lambda: "joining again works again" in crew.log("one"))
     assert crew.home("one") == home
     assert crew.holder("1") == "one"
 
 
 def test_another_store_in_its_place_is_not_joined(team: Team) -> None:
-    from peercoord.roles import root as roots
+    from peercoord.store import root as roots
 
     crew = team(**QUICK)
     crew.agent("one")
     crew.state.rename(crew.base / "away")
     roots.create(str(crew.state), "another")
-    until(lambda: "is another store" in crew.log("one"), 10)
+    until(lambda: "is another store" in crew.log("one"))
     assert crew.home("one") is None
 
 
@@ -128,9 +129,30 @@ def test_a_worktree_that_is_removed_takes_its_agent_with_it(team: Team) -> None:
     crew.agent("two")
     crew.call("one", "request-task")
     crew.tree("one").rename(crew.base.parent / f"{crew.base.name}-gone")
-    until(lambda: process.identify(pid) is None, 90, "the agent's end")
+    until(lambda: process.identify(pid) is None, what="the agent's end")
     assert crew.home("one") is None
     assert crew.where("1") == "ready"
+    [told] = crew.events("agent-ended")
+    assert told["because"] == f"its worktree {crew.base}/one is gone"
+
+
+def test_an_agent_ends_with_its_worktree_and_project(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+    for place in (crew.project, crew.tree("one")):
+        place.rename(crew.base / f"{place.name}-gone")
+    until(lambda: process.identify(pid) is None, what="the agent's end")
+    assert sorted(path.name for path in crew.base.iterdir()) == ["one-gone", "project-gone"]
+
+
+@pytest.mark.slow
+def test_an_agent_ends_with_its_project_and_says_so(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+    crew.project.rename(crew.base / "gone")
+    until(lambda: process.identify(pid) is None, what="the agent's end")
+    assert f"ending: its project {crew.project} is gone" in crew.log("one")
+    assert not crew.project.exists()
 
 
 def clean(crew: Crew) -> dict[str, bytes]:
@@ -148,7 +170,7 @@ def test_a_cleaned_worktree_that_nobody_mends_ends_its_agent_and_its_tasks_go_ba
     pid = crew.agent("one")
     reassign(crew.queue, "1", "one")
     clean(crew)
-    until(lambda: process.identify(pid) is None, 20, "the agent's end")
+    until(lambda: process.identify(pid) is None, what="the agent's end")
     assert crew.home("one") is None
     assert crew.where("1") == "ready"
     assert crew.leader() == ""
@@ -164,7 +186,7 @@ def test_a_cleaned_worktree_in_which_a_session_lives_keeps_its_tasks_until_that_
     assert session.verb("request-task")[0] == 0
     until(lambda: crew.record("one").get("sessions"), what="the agent knows the session")
     clean(crew)
-    until(lambda: process.identify(pid) is None, 20, "the agent's end")
+    until(lambda: process.identify(pid) is None, what="the agent's end")
     assert crew.holder("1") == "one"
     until(lambda: crew.leader() == "two")
     session.kill()
@@ -181,7 +203,7 @@ def test_an_agent_started_in_a_mended_worktree_takes_the_place_of_the_one_before
         (crew.tree("one") / ".claude-instance" / name).write_bytes(data)
     (crew.tree("one") / ".claude-instance" / "coordinate.sh").chmod(0o755)
     new = crew.agent("one")
-    until(lambda: process.identify(pid) is None, 20, "the end of the first")
+    until(lambda: process.identify(pid) is None, what="the end of the first")
     assert new != pid
     assert [one.pid for one in crew.running()] == [new]
     assert crew.home("one") == home
@@ -220,7 +242,7 @@ def beat(crew: Crew) -> int:
 
 
 def test_inotify_used_up_means_polling(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    from peercoord.fs import watch
+    from peercoord.system import watch
 
     crew = team(**QUICK)
 
@@ -228,14 +250,14 @@ def test_inotify_used_up_means_polling(team: Team, monkeypatch: pytest.MonkeyPat
         raise OSError(24, "inotify instance limit reached")
 
     monkeypatch.setattr(watch.Changes, "_schedule", none_left)
-    assert not watch.events_come(str(crew.base), "probe")
+    assert not watch.events_come(Disk(str(crew.base)), "", "probe")
     assert not watch.Changes(print).watch("x", str(crew.base))
 
 
 def test_events_come_on_a_local_disk(tmp_path: Path) -> None:
-    from peercoord.fs import mount, watch
+    from peercoord.system import watch
 
-    if not mount.local(mount.kind(str(tmp_path))):
+    if not is_local(filesystem_type(str(tmp_path))):
         pytest.skip("temporary files lie on a shared filesystem here")
-    assert watch.events_come(str(tmp_path), "probe")
+    assert watch.events_come(Disk(str(tmp_path)), "", "probe")
     assert os.listdir(tmp_path) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.project import Project
 
-from peercoord.edges.team import record
+from peercoord.store import manifest
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def definition(project: Project, task: str) -> Path:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"\xff\xfe", b'{"task_id": 1}', b'{"task_id": 2, "title": "x"}', b"{}" + b" " * (2 << 20)],
+    [b"{,", b"[]", b"\xff\xfe", b'{"task_id": 1}', b'{"task_id": 2, "title": "x"}', b"{}" + b" " * (2 << 20)],
 )
 def test_a_broken_definition_is_set_aside_and_the_others_go_on(three: Project, content: bytes) -> None:
     definition(three, "1").write_bytes(content)
@@ -49,7 +50,7 @@ def test_a_broken_definition_is_set_aside_and_the_others_go_on(three: Project, c
 def test_a_mended_copy_is_taken(three: Project) -> None:
     path = definition(three, "1")
     good = path.read_bytes()
-    path.write_bytes(good[:40])
+    path.write_bytes(good[:40] + b",,")
     three("request")
     path.write_bytes(good.replace(b'"one"', b'"one, mended"'))
     assert three("task", "reopen", "1")[0] == 0
@@ -70,15 +71,16 @@ def test_what_is_no_file_is_set_aside_and_never_followed(three: Project, kind: s
     assert three.data("task", "show", "1")["code"] == "broken-file"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"protocol": {"least_writer": 1}}', b"[]", b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b"{}", b'{"protocol": {"least_writer": 1}}', b"[]", b"\xff"])
 def test_a_broken_protocol_file_stops_every_command_with_its_name(three: Project, content: bytes) -> None:
     path = three.state / "protocol.json"
     path.write_bytes(content)
     for words in (["request"], ["status"], ["task", "list"]):
         code, _, err = three(*words)
         assert (code, "protocol.json" in err) == (1, True)
-        assert f"hint: mend it by hand, or have it written anew: mv {shlex.quote(str(path))} " in err
-        assert err.endswith("&& peercoord doctor --fix\n")
+        moved = f"mend it by hand, or have it written anew: mv {shlex.quote(str(path))} "
+        assert f"hint: {moved if content else ''}" in err
+        assert err.endswith(f"{'&& ' if content else 'hint: '}peercoord doctor --fix\n")
     assert path.read_bytes() == content, "it is left as it is"
 
 
@@ -86,11 +88,11 @@ def test_a_broken_protocol_file_stops_every_command_with_its_name(three: Project
 def test_the_doctor_reports_a_broken_protocol_file_with_the_command_that_mends(
     three: Project, words: list[str]
 ) -> None:
-    record.note_project(three.main / ".git", "", store_id=three.queue.root.store_id)
+    manifest.note_project(three.main / ".git", "", store_id=three.queue.root.store_id)
     path = three.state / "protocol.json"
-    path.write_bytes(b"{")
+    path.write_bytes(b"{]}\n")
     code, _, _ = three(*words)
-    assert (code, path.read_bytes()) == (1, b"{")
+    assert (code, path.read_bytes()) == (1, b"{]}\n")
     (bad,) = [check for check in three.data(*words)["checks"] if check["check"] == "set-up" and check["state"] == "bad"]
     assert "protocol.json is not JSON" in bad["text"]
     done = subprocess.run(
@@ -100,8 +102,26 @@ def test_the_doctor_reports_a_broken_protocol_file_with_the_command_that_mends(
         text=True,
         check=False,
     )
-    assert (path.with_name("protocol.json.broken")).read_bytes() == b"{", done.stderr
+    assert (path.with_name("protocol.json.broken")).read_bytes() == b"{]}\n", done.stderr
     assert three.data("request")["task_id"] == 1
+
+
+@pytest.mark.parametrize("share", [0, 40])
+def test_a_protocol_file_that_lost_its_end_is_written_again_by_the_doctor(three: Project, share: int) -> None:
+    manifest.note_project(three.main / ".git", "", store_id=three.queue.root.store_id)
+    path = three.state / "protocol.json"
+    left = path.read_bytes()[:share]
+    path.write_bytes(left)
+    code, _, err = three("request")
+    assert (code, "peercoord doctor --fix" in err) == (1, True)
+    (bad,) = [
+        check for check in three.data("doctor")["checks"] if check["check"] == "set-up" and check["state"] == "bad"
+    ]
+    assert "has lost a part of its content" in bad["text"]
+    three("doctor", "--fix")
+    assert three.data("request")["task_id"] == 1
+    aside = [found for found in (three.state / "quarantine").glob("protocol.json~*") if not found.name.endswith(".why")]
+    assert [found.read_bytes() for found in aside] == [left]
 
 
 def test_a_newer_protocol_is_refused_with_what_to_do(three: Project) -> None:
@@ -124,17 +144,25 @@ def test_a_vanished_coordination_directory_is_never_made_anew(three: Project) ->
     assert not three.state.exists()
 
 
-@pytest.mark.parametrize("file", ["info.json", "progress.json"])
-def test_a_broken_file_of_the_instance(three: Project, file: str) -> None:
+def test_a_broken_progress_file_is_named(three: Project) -> None:
     three("request")
-    path = three.worktree / ".claude-instance" / file
-    path.write_text("{ broken")
+    (three.worktree / ".claude-instance" / "progress.json").write_text("{ broken")
     done = subprocess.run(
         [sys.executable, "-m", "peercoord", "report"], cwd=three.worktree, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert file in done.stderr
+    assert "progress.json" in done.stderr
     assert "hint:" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "{ broken", "[]", '{"instance_id": "two", "project": "/"}'])
+def test_a_broken_info_json_costs_nothing_where_the_worktree_is_recorded(three: Project, content: str) -> None:
+    three("request")
+    path = three.worktree / ".claude-instance" / "info.json"
+    path.write_text(content)
+    assert three("report", "1", "--progress", "0.5")[0] == 0
+    info = json.loads(path.read_text())
+    assert (info["instance_id"], info["project"]) == ("one", str(three.main))
 
 
 def test_views_are_never_truth(three: Project) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from support.project import Project
 
-from peercoord.core.limits import DEFAULT_SETTINGS
-from peercoord.edges.team import record
+from peercoord.store import manifest
+from peercoord.store.settings import DEFAULT_SETTINGS
 
 
 @pytest.fixture
 def known(project: Project) -> Project:
     """A project that its repository remembers, as after set-up."""
-    record.note_project(project.main / ".git", "", store_id=project.queue.root.store_id)
+    manifest.note_project(project.main / ".git", "", store_id=project.queue.root.store_id)
     return project
 
 
@@ -35,7 +35,7 @@ def test_a_value_that_does_not_fit_the_others_is_told_with_one_that_does(project
     assert "state_seconds is 30, and a peer may be silent for 12 s" in err
     assert "one that fits: peercoord config state_seconds 4\n" in err
     told = project.data("config")["problems"]
-    assert [problem["key"] for problem in told] == ["state_seconds", "session_grace_seconds"]
+    assert [problem["key"] for problem in told] == ["state_seconds"]
     for problem in told:
         assert project(*problem["fix"].split()[1:])[0] == 0
     assert (project.data("config")["problems"], project("config")[2]) == ([], "")
@@ -44,7 +44,7 @@ def test_a_value_that_does_not_fit_the_others_is_told_with_one_that_does(project
 def test_one_that_fits_is_set_without_a_word(known: Project) -> None:
     assert known("config", "max_attempts", "9") == (0, "max_attempts = 9\n", "")
     assert known("config", "max_attempts")[1] == "max_attempts = 9\n"
-    assert record.read_project(known.main / ".git", "")["settings"] == {**DEFAULT_SETTINGS, "max_attempts": 9}
+    assert manifest.read_project(known.main / ".git", "")["settings"] == {**DEFAULT_SETTINGS, "max_attempts": 9}
 
 
 def test_a_setting_set_meanwhile_stays(project: Project) -> None:
@@ -66,18 +66,18 @@ def test_what_was_set_and_chosen_is_back_when_protocol_json_is_lost(known: Proje
     (bad,) = [check for check in answer["checks"] if check["check"] == "set-up"]
     assert ".claude-coordination/protocol.json" in bad["text"], "it alone is gone"
     mended = known.data("doctor", "--fix", at=known.worktree)["mended"]
-    assert any("theirs.db" in line and "max_attempts = 9" in line and "by hand" in line for line in mended), mended
+    assert any("theirs.db" in line and "max_attempts = 9" in line and "hand edits" in line for line in mended), mended
     assert {**protocol(known), **{key: before[key] for key in ("created", "project")}} == before
 
 
 def test_what_was_never_noted_is_named_as_lost(known: Project) -> None:
     lose(known)
     mended = known.data("doctor", "--fix", at=known.worktree)["mended"]
-    assert any("no setting but the defaults" in line and "not to be had back" in line for line in mended), mended
+    assert any("no setting but the defaults" in line and "could not be recovered" in line for line in mended), mended
 
 
 def test_a_record_that_cannot_be_written_is_a_word_and_no_failure(known: Project) -> None:
-    (known.main / ".git" / "peercoord" / "team.json").write_text("{")
+    (known.main / ".git" / "peercoord" / "team.json").write_text("{]}\n")
     code, _, err = known("config", "max_attempts", "9")
     assert (code, "it holds, and would be lost with protocol.json: " in err) == (0, True)
     assert known.data("config", "max_attempts")["settings"] == {"max_attempts": 9}

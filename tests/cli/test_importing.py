@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.project import Project
 
-from peercoord.core import names
+from peercoord.store import paths
 
 Row = dict[str, Any]
 
@@ -46,11 +46,11 @@ def test_another_tag_s_tasks_under_the_same_ids_are_refused_and_named(project: P
     write(Path(plan), master=[row(1, "A"), row(2, "B", 1)], feature=[row(1, "FA"), row(7, "FB")])
     project("task", "import", plan, "--tag", "master")
     code, out, _ = project("task", "import", plan, "--tag", "feature")
-    assert code == 0
+    assert code == 1
     assert "1 tasks taken in" in out
     assert (
         "refused: task 1 ('FA'): task 1 here is another one ('A', from 'plan/tasks.json', tag 'master'): "
-        "give one of them another id"
+        "rename that one (peercoord task rename 1 8) and import again"
     ) in out
     assert project.queue.definition("1").title == "A"
     again = project.data("task", "import", plan, "--tag", "feature")
@@ -117,14 +117,15 @@ def test_a_task_added_by_hand_is_another_one_unless_it_is_called_the_same(projec
     assert found["refused"] == [
         {
             "what": "task 2 ('B')",
-            "why": "task 2 here is another one ('by hand', added here): give one of them another id",
+            "why": "task 2 here is another one ('by hand', added here): "
+            "rename that one (peercoord task rename 2 3) and import again",
         }
     ]
 
 
 def test_a_task_whose_files_cannot_be_read_is_taken_for_known(project: Project, plan: str) -> None:
     project("task", "import", plan)
-    (project.state / names.definition("1")).write_text("{")
+    (project.state / paths.definition("1")).write_text("{,")
     write(project.main / "other.json", master=[row(1, "X")])
     found = project.data("task", "import", str(project.main / "other.json"))
     assert (found["known"], found["refused"]) == (["1"], [])

@@ -12,13 +12,13 @@ from agent.crew import until
 from support.project import Project, git
 from support.waiting import waits_at
 
-from peercoord.core import names
+from peercoord.store import paths
 
 ADDERS = 8
 
 
 def test_tasks_added_without_an_id_at_the_same_time_get_a_number_each(project: Project) -> None:
-    with open(project.state / names.INTAKE_LOCK, "w") as lock:
+    with open(project.state / paths.INTAKE_LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         adding = [
             subprocess.Popen(
@@ -30,7 +30,7 @@ def test_tasks_added_without_an_id_at_the_same_time_get_a_number_each(project: P
             for number in range(ADDERS)
         ]
         until(lambda: all(waits_at(one.pid, lock.name) for one in adding), what="all have looked for a number")
-    answers = [one.communicate(timeout=60) for one in adding]
+    answers = [one.communicate(timeout=240) for one in adding]
     assert [one.returncode for one in adding] == [0] * ADDERS, answers
     given = sorted(json.loads(out)["data"]["task_id"] for out, _ in answers)
     assert given == list(range(1, ADDERS + 1))
@@ -64,7 +64,7 @@ def test_a_task_shows_who_had_it_before_and_how_far_it_came(project: Project, se
 def test_a_result_that_says_nothing_or_nonsense_is_shown_as_an_attempt(project: Project) -> None:
     project("task", "add", "t")
     for epoch, text in ((1, "{"), (2, '{"peer": 7, "branch": ["x"], "progress": "far", "reason": null}')):
-        path = project.state / names.result("1", epoch, "evicted")
+        path = project.state / paths.result("1", epoch, "evicted")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert project.data("task", "show", "1")["results"] == [

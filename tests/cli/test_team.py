@@ -14,8 +14,10 @@ import pytest
 from support import answers
 from support.project import git
 
-from peercoord.edges import agentctl
-from peercoord.edges.cli import main as cli
+from peercoord.agent import control
+from peercoord.cli import main as cli
+from peercoord.store import instance_records, paths
+from peercoord.store import root as roots
 
 
 def call(*words: object) -> tuple[int, str, str]:
@@ -46,13 +48,19 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     answers.check_team(home / ".git")
     for tree in home.parent.glob("app-instance-*"):
         if (tree / ".claude-instance" / "info.json").exists():
-            agentctl.stop(str(tree))
+            control.stop(str(tree))
 
 
 def shell(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["./.claude-instance/coordinate.sh", *words], cwd=tree, capture_output=True, text=True, check=False
     )
+
+
+def recorded(repo: Path) -> dict[str, tuple[str, str]]:
+    """Where the coordination directory has each worktree and its git directory."""
+    root = roots.open_root(str(repo / paths.ROOT))
+    return {peer: (known["worktree"], known["git_dir"]) for peer, known in instance_records.all(root).items()}
 
 
 def database(path: Path) -> Path:
@@ -86,8 +94,11 @@ def test_the_whole_way_from_nothing_to_a_team_and_back(repo: Path, tmp_path: Pat
             "memory-contributions",
             "coordinate.sh",
         }
-        assert agentctl.status(str(tree))["running"]
+        assert control.status(str(tree))["running"]
     assert git(repo, "status", "--porcelain") == ""
+    assert recorded(repo) == {
+        f"instance-{n}": (str(trees[n - 1]), str(repo / f".git/worktrees/app-instance-{n}")) for n in (1, 2)
+    }
     listed = {t["task_id"]: t["status"] for t in data("-C", repo, "task", "list")["tasks"]}
     assert listed == {1: "done", 2: "ready", 3: "held"}
 
@@ -96,6 +107,7 @@ def test_the_whole_way_from_nothing_to_a_team_and_back(repo: Path, tmp_path: Pat
     assert call("-C", repo, "down", "--remove")[0] == 0
     assert {t["task_id"]: t["status"] for t in data("-C", repo, "task", "list")["tasks"]}[2] == "ready"
     assert not any(tree.exists() for tree in trees)
+    assert recorded(repo) == {}
     assert call("-C", repo, "down", "--purge")[0] == 0
     assert (git(repo, "for-each-ref"), (repo / ".git" / "config").read_text()) == before
     assert sorted(p.name for p in repo.iterdir()) == [".git", "memory-bank"]
@@ -107,7 +119,7 @@ def test_again_changes_nothing_more_adds_and_what_is_missing_is_repaired(repo: P
     tree = Path(first["instances"][0]["worktree_path"])
     grown = data("up", repo, 2)
     assert [i["id"] for i in grown["instances"]] == ["instance-1", "instance-2"]
-    agentctl.stop(str(tree))
+    control.stop(str(tree))
     (tree / ".claude-instance" / "coordinate.sh").unlink()
     (tree / "memory-bank").unlink()
     repaired = data("up", repo, 2)
@@ -137,16 +149,30 @@ def test_a_worktree_made_by_hand_joins_and_leaves_as_it_was(repo: Path) -> None:
     before = sorted(p.name for p in tree.rglob("*") if ".git" not in p.parts)
     joined = data("join", tree, "--name", "helper")
     assert joined["instance"]["id"] == "helper"
+    assert recorded(repo)["helper"] == (str(tree), str(repo / ".git/worktrees/by-hand"))
     assert git(tree, "status", "--porcelain") == ""
     call("-C", repo, "task", "add", "t")
     assert answers.read(shell(tree, "request-task", "--json").stdout, "request")["data"]["task_id"] == 1
-    assert agentctl.status(str(tree))["running"]
+    assert control.status(str(tree))["running"]
     data("leave", tree)
+    assert list(recorded(repo)) == ["instance-1"]
     assert data("-C", repo, "task", "list")["tasks"][0]["status"] == "ready"
     assert sorted(p.name for p in tree.rglob("*") if ".git" not in p.parts) == before
     assert git(tree, "status", "--porcelain") == ""
     assert "no instance" in call("leave", tree)[2]
     assert call("join", repo)[0] == 1, "the main checkout is no worktree"
+
+
+def test_a_record_that_is_lost_or_of_another_place_is_written_again(repo: Path) -> None:
+    tree = data("up", repo, 1)["instances"][0]["worktree_path"]
+    whole = recorded(repo)
+    instance_records.remove(roots.open_root(str(repo / paths.ROOT)), "instance-1")
+    assert data("up", repo, 1)["actions"] != []
+    assert recorded(repo) == whole
+    instance_records.write(roots.open_root(str(repo / paths.ROOT)), "instance-1", git_dir="/elsewhere")
+    assert data("up", repo, 1)["actions"] != []
+    assert recorded(repo) == whole
+    assert whole["instance-1"][0] == tree
 
 
 def test_a_repository_without_a_commit_is_a_clear_error(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from agent.crew import until
+from support.poison import Canary
 from support.project import Project, git
 from support.waiting import waits_at
 
-from peercoord.core.names import parse_incarnation
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.peer import Peer
+from peercoord.queue.peer import Peer
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths
+from peercoord.store.paths import parse_incarnation
 
 
 def evict(project: Project, worktree: Path, by: str) -> None:
@@ -70,6 +72,29 @@ def test_steps_are_reported_and_progress_is_steps_done_of_all(project: Project) 
     assert project.data("report", "1", "--status", "done")["steps_done"] == ["1.1", "1.2", "1.3", "1.4"]
 
 
+def test_the_next_step_is_named_and_steps_count_not_progress(project: Project) -> None:
+    project("task", "add", "in steps", "--step", "a", "--step", "b")
+    assert "report-progress 1 --step 1.1" in project("request")[1]
+    _, _, err = project("report", "1", "--step", "1", "--progress", "0.9")
+    assert "they count, not --progress: 1 of 2 are done" in err
+    assert "not --progress" not in project("report", "1", "--achievement", "x")[2]
+    assert "report-progress 1 --step 1.2" in project("request")[1]
+    project("report", "1", "--step", "2")
+    out = project("request")[1]
+    assert "report:" not in out, "no step is left to report"
+    assert "finish: " in out
+
+
+def test_whoever_takes_a_task_is_told_how_to_test_it_and_when_it_is_done(project: Project) -> None:
+    project("task", "add", "t")
+    raw = project.queue.definition("1").raw | {"testStrategy": "run it\ntwice", "acceptanceCriteria": ["one", "two"]}
+    (project.state / paths.definition("1")).write_text(json.dumps(raw))
+    _, out, _ = project("request")
+    assert "  how to test it:\n    run it\n    twice\n  it is done when:\n    - one\n    - two\n" in out
+    found = project.data("request")
+    assert (found["testStrategy"], found["acceptanceCriteria"]) == ("run it\ntwice", ["one", "two"])
+
+
 @pytest.mark.parametrize("progress", ["1.5", "-0.1", "nan", "inf"])
 def test_a_progress_outside_0_to_1_is_refused(project: Project, progress: str) -> None:
     project("task", "add", "t")
@@ -95,6 +120,43 @@ def test_completing_with_uncommitted_work_warns_and_a_setting_refuses(project: P
     done = project.data("report", "2", "--status", "done")
     assert done["commit"] == git(project.worktree, "rev-parse", "HEAD").strip()
     assert done["branch"] == "one"
+
+
+def test_not_knowing_what_is_committed_is_refused_where_uncommitted_work_is(project: Project) -> None:
+    project("task", "add", "t")
+    project("config", "uncommitted", "refuse")
+    project("request")
+    (project.worktree / ".git").rename(project.worktree / ".git.old")
+    refused = project.data("report", "1", "--status", "done")
+    assert (refused["code"], "does not lead to" in refused["message"]) == ("dirty", True)
+    project("config", "uncommitted", "warn")
+    code, _, err = project("report", "1", "--status", "done")
+    assert (code, "git could not be asked" in err) == (0, True)
+
+
+def test_what_a_hand_over_names_is_looked_at_only_if_an_instance_has_it(
+    project: Project, second: Path, tmp_path: Path
+) -> None:
+    canary = Canary(tmp_path / "canary")
+    elsewhere = tmp_path / "elsewhere"
+    git(tmp_path, "init", "-q", str(elsewhere))
+    git(elsewhere, "commit", "-q", "--allow-empty", "-m", "x")
+    canary.poison(elsewhere / ".git" / "config")
+    assert canary.bites(elsewhere)
+    (second / "unfinished.py").write_text("x")
+    for task, place in (("1", elsewhere), ("2", second)):
+        project("task", "add", f"task {task}")
+        held = project.data("request", at=second)
+        assert held["task_id"] == int(task)
+        project("release", task, at=second)
+        [result] = (project.state / "results").glob(f"*/{task}~*.json")
+        left = json.loads(result.read_text())
+        result.write_text(json.dumps({k: v for k, v in left.items() if k != "dirty_files"} | {"worktree": str(place)}))
+        hand_over = project.data("request")["hand_over"]
+        assert hand_over["worktree"] == str(place)
+        assert hand_over.get("dirty_files") == (["unfinished.py"] if place == second else None)
+        project("report", task, "--status", "done")
+    assert canary.ran() == ""
 
 
 def test_an_evicted_worktree_is_told_who_holds_its_task_and_rejoins(project: Project, second: Path) -> None:
@@ -155,6 +217,18 @@ def test_what_a_dead_holder_left_is_shown_from_its_worktree(project: Project, se
     assert (left["worktree"], left["branch"]) == (str(project.worktree), "one")
     assert left["commit"] == git(project.worktree, "rev-parse", "HEAD").strip()
     assert left["dirty_files"] == ["draft.py"]
+
+
+def test_what_one_left_oneself_is_not_told_as_anothers(project: Project, second: Path) -> None:
+    project("task", "add", "long one")
+    project("request")
+    project("report", "--progress", "0.3", "--achievement", "half of it")
+    project("release", "--reason", "for later")
+    shown = project("request")[1]
+    assert "  you, earlier, released at 30%\n" in shown
+    assert "before you" not in shown
+    project("release", "--reason", "for another")
+    assert "  before you: one, released at 30%\n" in project("request", at=second)[1]
 
 
 def test_a_worktree_that_comes_back_gets_what_it_held_before_anything_more_urgent(project: Project) -> None:
@@ -243,7 +317,23 @@ def test_text_from_tasks_never_reaches_a_terminal_as_it_is(project: Project) -> 
         assert code == 0, err
         assert "\x1b" not in out + err
         assert "\x07" not in out + err
-    assert project.data("request")["title"] == evil, "programs get the text as it is"
+    assert project.data("request")["title"] == "ab", "it is cleaned when it is added"
+
+
+def test_no_steering_character_lies_raw_in_a_file_that_people_cat(project: Project) -> None:
+    evil = "T \u009b31m \u202e \u2066x"
+    project("task", "add", "t", "--description", evil)
+    project("request")
+    definition = next((project.state / "tasks").rglob("1.json"))
+    raw = json.loads(definition.read_text())
+    definition.write_text(json.dumps({**raw, "title": evil, "details": evil}, ensure_ascii=False))
+    project("report", "--achievement", evil, "--blocker", evil, "--estimate", evil)
+    project("release", "--reason", evil)
+    project("task", "show", "1")
+    for file in project.state.rglob("*.json*"):
+        if file != definition:
+            text = file.read_text(encoding="utf-8")
+            assert not {"\u009b", "\u202e", "\u2066"} & set(text), file
 
 
 def test_the_main_checkout_is_no_instance(project: Project) -> None:
@@ -275,5 +365,19 @@ def test_an_interrupt_is_exit_130(project: Project) -> None:
         )
         until(lambda: waits_at(call.pid, lock.name), what="a call that waits for the lock")
         call.send_signal(signal.SIGINT)
-        call.communicate(timeout=30)
+        call.communicate(timeout=240)
         assert call.returncode == 130
+
+
+def test_tasks_and_instances_are_named_as_the_dashboard_shows_them(project: Project, second: Path) -> None:
+    project("task", "add", "a")
+    project("task", "add", "b", "--depends-on", "#1")
+    assert project.data("task", "show", "#2")["definition"]["dependencies"] == [1]
+    project("check", at=second)
+    assert project("request")[0] == 0
+    assert project("report", "#1", "--progress", "0.5")[0] == 0
+    assert project("release", "#1")[0] == 0
+    assert project("reassign", "#1", "Two")[0] == 0
+    assert project.data("instance", "TWO")["instance_id"] == "two"
+    assert project("task", "cancel", "#2")[0] == 0
+    assert project("task", "edit", "#2", "--title", "c")[0] == 0

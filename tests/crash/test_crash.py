@@ -17,8 +17,8 @@ from support.memory import MemoryDisk
 from support.scenes import Scene, scenes
 from support.worlds import World
 
-from peercoord.core import names
-from peercoord.core.errors import EvictedError
+from peercoord.errors import EvictedError
+from peercoord.store import paths
 
 SCENES = scenes()
 CHECKED: set[tuple[object, ...]] = set()
@@ -98,7 +98,7 @@ def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, 
 
         def rule(call: Call, at: int = at) -> Fault | None:
             nonlocal count
-            count += 1
+            count += reads or call.name in CHANGES
             return fault if count == at and (reads or call.name in CHANGES) else None
 
         failing = Failing(world.disk, rule)
@@ -154,7 +154,7 @@ def test_a_stopped_one_is_evicted_its_tasks_are_done_by_another_and_it_goes_on(s
         if pausing.last is None:
             break
         assert error is None or isinstance(error, EvictedError) or scene.name in ("evict", "sweep"), f"{at}: {error}"
-        assert scene.actor not in {who for who in map(names.parse_incarnation, world.files.scan(names.PEERS)) if who}
+        assert scene.actor not in {who for who in map(paths.parse_incarnation, world.files.scan(paths.PEERS)) if who}
         done = crashes.committed(disk_of(world))
         check_repaired(world, scene, pausing.last)
         assert all(world.outcomes(task).count((1, "done")) <= 1 for task in done)

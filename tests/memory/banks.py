@@ -13,16 +13,15 @@ from support.faults import Call, Wrapper
 from support.memory import MemoryDisk, refuse
 from support.worlds import World
 
-from peercoord.core import names
-from peercoord.core.memory import markdown
-from peercoord.core.memory.contributions import Contribution
-from peercoord.fs import textmerge
-from peercoord.roles import bank as banks
-from peercoord.roles.bank import Bank, Decider
+from peercoord.memory import bank as banks
+from peercoord.memory import markdown, textmerge
+from peercoord.memory.bank import Bank, Decider
+from peercoord.memory.contribution import Contribution
+from peercoord.store import paths
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
-    from peercoord.fs.disk import DiskLike
+    from peercoord.memory.outcome import Merge3
+    from peercoord.system.disk import DiskLike
 
 PLACE = "memory-bank"
 NOTES = ("quarantine",)
@@ -116,7 +115,7 @@ class Scene:
         for one in ones:
             store.publish(one)
 
-    def merge(self) -> list[banks.Summary]:
+    def merge(self) -> list[banks.MergeSummary]:
         return self.bank().merge("leader", always)
 
     def document(self, name: str = "techContext.md") -> bytes | None:
@@ -169,7 +168,7 @@ def litter(scene: Scene) -> list[str]:
 
 
 def intents(scene: Scene) -> list[str]:
-    return [path for path in scene.disk.files() if path.startswith(names.LEDGER) and path.endswith(".intent")]
+    return [path for path in scene.disk.files() if path.startswith(paths.LEDGER) and path.endswith(".intent")]
 
 
 Act = Callable[[Bank], object]

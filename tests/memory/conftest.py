@@ -4,19 +4,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from peercoord.fs.textmerge import merger
-from peercoord.roles import bank_change
+from peercoord.memory import change
+from peercoord.memory.textmerge import merger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.memory.outcome import Merge3
 
 
 @pytest.fixture(autouse=True)
 def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents count as whole at once: what is written here was written to be merged."""
-    monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(change, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

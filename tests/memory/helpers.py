@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from peercoord.core.memory import contributions, sections
-from peercoord.core.memory.contributions import Author, Contribution
-from peercoord.core.memory.outcome import Outcome
+from peercoord.memory import contribution
+from peercoord.memory.contribution import Author, Contribution
+from peercoord.memory.document import split_document
+from peercoord.memory.outcome import Outcome
 
 CORPUS = Path(__file__).parent / "corpus"
 DOCUMENTS = {path.stem: path.read_bytes() for path in sorted(CORPUS.glob("*.md"))}
@@ -52,7 +53,7 @@ def note(
     supersedes: tuple[str, ...] = (),
     source: str = "call:1",
 ) -> Contribution:
-    return contributions.make(
+    return contribution.make(
         Author(peer, "7", at(time)),
         source,
         document,
@@ -68,13 +69,13 @@ def note(
 
 def change(content: str, section: tuple[str, ...] = LIMITS, *, of: bytes = TECH, **more: object) -> Contribution:
     """An update made from a section as it stands in a document."""
-    found = sections.split(of).find(section)
+    found = split_document(of).find(section)
     return note(content, section, kind="update", base=found.hash if found else "", **more)  # type: ignore[arg-type]
 
 
 def texts(*documents: bytes) -> dict[str, bytes]:
     """The store of section texts that holds all sections of these documents."""
-    return {section.hash: section.core for one in documents for section in sections.split(one).sections}
+    return {section.hash: section.core for one in documents for section in split_document(one).sections}
 
 
 def places(outcome: Outcome) -> dict[str, str]:
@@ -96,6 +97,6 @@ def places(outcome: Outcome) -> dict[str, str]:
 
 
 def text_of(document: bytes, *path: str) -> str:
-    section = sections.split(document).find(path)
+    section = split_document(document).find(path)
     assert section is not None, path
     return section.text

@@ -12,15 +12,16 @@ from memory.banks import ANN, PLACE, Below, Plain, Scene, always, intents, litte
 from memory.helpers import LIMITS, TECH, change, note, text_of
 from support.faults import Pausing
 
-from peercoord.core import names, records
-from peercoord.core.errors import LostError, NotFoundError, PeercoordError, UsageError
-from peercoord.core.memory import ledger, sections
-from peercoord.core.memory.progress import Facts, Line
-from peercoord.roles import bank_news
+from peercoord.errors import LostError, NotFoundError, PeercoordError, UsageError
+from peercoord.memory import news
+from peercoord.memory.document import path_text
+from peercoord.memory.journal import state_of
+from peercoord.memory.progress_section import PeerLine, ProgressFacts
+from peercoord.store import paths, records
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
-    from peercoord.core.memory.ledger import Entry
+    from peercoord.memory.journal import Entry
+    from peercoord.memory.outcome import Merge3
 
 NAME = "techContext.md"
 TOOLS = ("Tech context", "Tools")
@@ -54,7 +55,7 @@ class TestMerging:
         assert "- a fact" in text_of(document, *LIMITS)
         (entry,) = scene.bank().entries(NAME)
         assert (entry.id, entry.kind, entry.by) == (summary.entry, "merge", "leader")
-        assert (entry.before, entry.after) == (ledger.state(TECH), ledger.state(document))
+        assert (entry.before, entry.after) == (state_of(TECH), state_of(document))
         assert places(scene) == {one.id: "merged", two.id: "merged"}
         assert scene.bank().store.texts.keys() >= {edit.after for edit in entry.edits}
         assert (litter(scene), intents(scene)) == ([], [])
@@ -73,7 +74,7 @@ class TestMerging:
         one = note("- a fact")
         scene.add(one)
         scene.merge()
-        path = names.contribution("queued", one.id)
+        path = paths.contribution("queued", one.id)
         scene.disk.create(path, records.encode(one.raw), False)
         scene.write(TECH)
         scene.merge()
@@ -151,7 +152,7 @@ class TestMerging:
         one = note("- a fact")
         scene.add(one)
         for name in ("c-broken", "c-other"):
-            scene.disk.create(names.contribution("queued", name), b'{"id": "c-elsewhere"}', False)
+            scene.disk.create(paths.contribution("queued", name), b'{"id": "c-elsewhere"}', False)
         scene.merge()
         assert places(scene) == {one.id: "merged"}
         assert len([p for p in scene.disk.files() if p.startswith("quarantine/") and not p.endswith(".why")]) == 2
@@ -190,7 +191,7 @@ class TestMerging:
         assert b"- later" in (scene.document() or b"")
 
     def test_very_many_are_merged_in_several_entries(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("peercoord.roles.bank_queue.MOST", 4)
+        monkeypatch.setattr("peercoord.memory.merging.MOST", 4)
         ones = [note(f"- fact {number}", time=number) for number in range(10)]
         scene.add(*ones)
         assert [len(one.applied) for one in scene.merge()] == [4, 4, 2]
@@ -280,7 +281,6 @@ class TestUndo:
         assert scene.document() == TECH
         assert scene.merge() == []
         assert places(scene) == {one.id: "merged"}
-        assert scene.bank().missing() == []
         with pytest.raises(LostError, match="before"):
             scene.bank().undo(summary.entry, ANN)
 
@@ -317,7 +317,7 @@ class TestUndo:
         scene.add(note("- a fact"))
         (summary,) = scene.merge()
         for path in scene.disk.files():
-            if path.startswith(names.BACKUPS):
+            if path.startswith(paths.BACKUPS):
                 scene.disk.unlink(path)
         scene.bank().undo(summary.entry, ANN)
         assert scene.document() == TECH
@@ -327,77 +327,27 @@ class TestUndo:
             scene.bank().undo("e-0123456789abcdef", ANN)
 
 
-class TestVanished:
-    """MEM-12: what a person took out does not come back by itself; it is listed."""
+class TestTakenOut:
+    """MEM-12: what a person took out does not come back by itself."""
 
-    @pytest.fixture
-    def merged(self, scene: Scene) -> Scene:
+    def test_it_is_not_merged_again_when_the_document_is_as_before_the_merge(self, scene: Scene) -> None:
         scene.add(note("- a fact"), note("- another", TOOLS, time=1))
         scene.merge()
-        return scene
-
-    def test_it_is_listed_before_and_after_the_next_merge_and_restored(self, merged: Scene) -> None:
-        merged.write(TECH)
-        before = merged.bank().missing()
-        assert len(before) == 2
-        merged.merge()
-        assert [one.id for one in merged.bank().missing()] == [one.id for one in before]
-        assert merged.document() == TECH
-        for number, one in enumerate(before, 1):
-            entry = merged.bank().restore(one.id, ANN)
-            assert entry.by == "ann"
-            assert one.contribution.content.encode() in (merged.document() or b"")
-            assert len(merged.bank().missing()) == len(before) - number
-
-    def test_what_is_dismissed_is_listed_no_more(self, merged: Scene) -> None:
-        merged.write(TECH)
-        first, second = merged.bank().missing()
-        merged.bank().dismiss(first.id, "wrong anyway", ANN)
-        assert [one.id for one in merged.bank().missing()] == [second.id]
-        with pytest.raises(NotFoundError):
-            merged.bank().restore(first.id, ANN)
-
-    def test_what_was_only_edited_is_not_missing(self, merged: Scene) -> None:
-        merged.write((merged.document() or b"") + b"\nMore.\n")
-        assert merged.bank().missing() == []
-
-    def test_it_is_not_merged_again_when_the_document_is_as_before_the_merge(self, merged: Scene) -> None:
-        merged.write(TECH)
-        merged.add(note("- new", time=7))
-        merged.merge()
-        document = merged.document() or b""
+        scene.write(TECH)
+        scene.add(note("- new", time=7))
+        scene.merge()
+        document = scene.document() or b""
         assert b"- new" in document
         assert b"- a fact" not in document
 
-    def test_what_a_person_decided_comes_back_as_it_was_decided(self, scene: Scene) -> None:
-        scene.add(change("8 MB."), change("6 MB.", peer="instance-2", time=1))
+    def test_a_document_that_cannot_be_read_hides_no_other(self, scene: Scene) -> None:
+        scene.add(note("- now", (), document="activeContext.md"))
         scene.merge()
-        (waits,) = scene.bank().waiting()
-        scene.bank().approve(waits.candidate.id, "8 MB.\n6 MB on weekdays.", ANN)
-        scene.write(TECH)
+        scene.write(b"\xff\xfe", "activeContext.md")
+        scene.disk.mkdir(f"{paths.LEDGER}/not a document")
+        scene.add(note("- a fact"))
         scene.merge()
-        gone = scene.bank().missing()
-        assert gone
-        scene.bank().restore(gone[0].id, ANN)
-        assert text_of(scene.document() or b"", *LIMITS) == "8 MB.\n6 MB on weekdays."
-
-    def test_what_differs_now_is_not_forced_back(self, scene: Scene) -> None:
-        scene.add(change("8 MB."))
-        scene.merge()
-        scene.write(TECH.replace(b"Uploads are at most 5 MB.", b"No uploads."))
-        (gone,) = scene.bank().missing()
-        with pytest.raises(PeercoordError, match="differs"):
-            scene.bank().restore(gone.id, ANN)
-        assert b"No uploads." in (scene.document() or b"")
-
-    def test_a_document_that_cannot_be_read_hides_no_other(self, merged: Scene) -> None:
-        merged.add(note("- now", (), document="activeContext.md"))
-        merged.merge()
-        merged.write(b"\xff\xfe", "activeContext.md")
-        merged.write(TECH)
-        merged.disk.mkdir(f"{names.LEDGER}/not a document")
-        assert {gone.document for gone in merged.bank().missing()} == {NAME}
-        merged.merge()
+        assert b"- a fact" in (scene.document() or b"")
 
 
 class TestForeign:
@@ -410,7 +360,7 @@ class TestForeign:
         scene.write(edited)
         scene.merge()
         (entry,) = scene.bank().foreign()
-        assert (entry.by, entry.after) == ("someone", ledger.state(edited))
+        assert (entry.by, entry.after) == ("someone", state_of(edited))
         assert [edit.section for edit in entry.edits] == [TOOLS]
         scene.add(note("- more", time=9))
         scene.merge()
@@ -428,7 +378,7 @@ class TestProgress:
     def test_it_is_written_when_it_says_something_else(self, scene: Scene) -> None:
         """MEM-14."""
         scene.write(b"# Progress\n\nOurs.\n", "progress.md")
-        facts = Facts(3, 1, 1, 1, 0.4, [Line("instance-1", "working", "2", "API", 0.5)])
+        facts = ProgressFacts(3, 1, 1, 1, 0.4, [PeerLine("instance-1", "working", "2", "API", 0.5)])
         entry = scene.bank().progress(facts, "leader", always)
         assert entry
         assert entry.kind == "progress"
@@ -436,7 +386,7 @@ class TestProgress:
         assert b"instance-1" in document
         assert document.startswith(b"# Progress\n\nOurs.\n")
         assert scene.bank().progress(facts, "leader", always) is None
-        assert scene.bank().progress(Facts(3, 2, 1, 0, 0.7), "leader", always)
+        assert scene.bank().progress(ProgressFacts(3, 2, 1, 0, 0.7), "leader", always)
         assert scene.bank().foreign() == []
 
 
@@ -464,8 +414,7 @@ class TestPeopleAtTheSameMoment:
                 met += 1
                 assert b"says Ann" in document, last
             assert places(play) == {one.id: "merged"}, last
-            missing = [gone.contribution.id for gone in play.bank().missing()]
-            assert b"- a fact" in document or missing == [one.id], last
+            assert b"- a fact" in document or play.bank().foreign(), last
             assert document.count(b"- a fact") <= 1, last
         assert met > 20
 
@@ -532,13 +481,13 @@ class TestPeopleAtTheSameMoment:
             return look(name)
 
         bank.files.read = read  # type: ignore[method-assign]
-        with pytest.raises(LostError, match="all the time"):
+        with pytest.raises(LostError, match="keeps changing"):
             bank.merge("leader", always)
         assert set(places(scene).values()) == {"queued"}
 
 
 def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> None:
-    from peercoord.roles.archivist import TMP_SECONDS
+    from peercoord.queue.retention import TMP_SECONDS
 
     scene.disk.create(f"{PLACE}/.peercoord-old", b"half", False)
     scene.merge()
@@ -551,22 +500,22 @@ def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> 
 class TestNews:
     def test_what_changed_since(self, scene: Scene) -> None:
         files = scene.world.files
-        assert bank_news.changes_since(files, 0) == []
+        assert news.changes_since(files, 0) == []
         scene.add(note("- a fact"), note("- b", TOOLS, time=1))
         scene.merge()
-        found = bank_news.changes_since(files, 0)
+        found = news.changes_since(files, 0)
         assert {(one.document, one.section, one.by) for one in found} == {
             (NAME, LIMITS, "leader"),
             (NAME, TOOLS, "leader"),
         }
         mark = max(one.mark for one in found)
-        assert mark == bank_news.latest(files)
-        assert bank_news.changes_since(files, mark) == []
-        scene.bank().progress(Facts(1, 0, 0, 0, 0.0), "leader", always)
-        assert bank_news.changes_since(files, mark) == []
+        assert mark == news.latest(files)
+        assert news.changes_since(files, mark) == []
+        scene.bank().progress(ProgressFacts(1, 0, 0, 0, 0.0), "leader", always)
+        assert news.changes_since(files, mark) == []
         scene.add(note("- c", time=2))
         scene.merge()
-        assert [one.section for one in bank_news.changes_since(files, mark)] == [LIMITS]
+        assert [one.section for one in news.changes_since(files, mark)] == [LIMITS]
 
     def test_a_line_for_each_document(self, scene: Scene) -> None:
         one = note("- a fact")
@@ -576,6 +525,6 @@ class TestNews:
         (event,) = [raw for raw in map(json.loads, lines) if raw["event"] == "merged"]
         assert (event["file"], event["sections"], event["contributions"]) == (
             NAME,
-            [sections.shown(LIMITS)],
+            [path_text(LIMITS)],
             [one.id],
         )

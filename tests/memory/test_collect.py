@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.core.errors import StorageError
-from peercoord.core.memory.contributions import FILE_BYTES
-from peercoord.fs.disk import Disk
-from peercoord.roles import collect
-from peercoord.roles.collect import FOLDER, FORGET_SECONDS, ORIGINS, SETTLE_SECONDS, Folder
+from peercoord.errors import StorageError
+from peercoord.memory.collector import FOLDER, FORGET_SECONDS, ORIGINS, SETTLE_SECONDS, Folder, FolderScan
+from peercoord.memory.contribution import FILE_BYTES
+from peercoord.system.disk import Disk
 
 
 class Worktree:
@@ -28,11 +27,11 @@ class Worktree:
         self.tokens += 1
         return f"t{self.tokens}"
 
-    def look(self, later: float = 0.0) -> collect.Sight:
+    def look(self, later: float = 0.0) -> FolderScan:
         self.now += later
         return self.folder.look(self.now)
 
-    def settled(self) -> collect.Sight:
+    def settled(self) -> FolderScan:
         self.look()
         return self.look(SETTLE_SECONDS)
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory.helpers import LIMITS, note
 
-from peercoord.core import records
-from peercoord.core.errors import BrokenFileError, UsageError
-from peercoord.core.limits import RECORD_BYTES
-from peercoord.core.memory import contributions
-from peercoord.core.memory.contributions import CONTENT_BYTES, Contribution
+from peercoord.errors import BrokenFileError, UsageError
+from peercoord.memory import contribution
+from peercoord.memory.contribution import CONTENT_BYTES, Contribution
+from peercoord.store import records
+from peercoord.store.settings import RECORD_BYTES
 
 
 def test_a_record_is_the_same_after_it_was_written_and_read() -> None:
@@ -72,7 +72,7 @@ def test_words_that_run_together_are_told_apart(one: list[str], two: list[str]) 
 )
 def test_what_is_no_plain_document_name_is_refused(name: object) -> None:
     with pytest.raises(UsageError, match="document name") as caught:
-        contributions.check_document(name)
+        contribution.check_document(name)
     assert caught.value.code == "bad-document"
 
 
@@ -95,7 +95,7 @@ def test_what_is_no_plain_document_name_is_refused(name: object) -> None:
 )
 def test_a_text_that_would_do_harm_is_refused_with_its_reason(content: str, code: str) -> None:
     with pytest.raises(UsageError) as caught:
-        contributions.check_content(content)
+        contribution.check_content(content)
     assert caught.value.code == code
     assert caught.value.hint or code == "bad-content"
 
@@ -104,7 +104,7 @@ def test_a_text_that_would_do_harm_is_refused_with_its_reason(content: str, code
     "content", ["", "- a", "```\n# closed\n```", "| a |\n|---|", "    # code", "> # quote", "> ```"]
 )
 def test_a_text_that_does_no_harm_is_taken(content: str) -> None:
-    assert contributions.check_content(content) == content
+    assert contribution.check_content(content) == content
 
 
 def test_the_largest_contribution_is_still_a_record() -> None:
@@ -154,13 +154,13 @@ def test_a_record_that_lacks_something_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "code"),
-    [(b"\xff\xfe", "not-utf8"), (b"a\0b", "binary"), (b"x" * (contributions.FILE_BYTES + 1), "too-large")],
+    [(b"\xff\xfe", "not-utf8"), (b"a\0b", "binary"), (b"x" * (contribution.FILE_BYTES + 1), "too-large")],
 )
 def test_bytes_that_are_no_text_are_refused(data: bytes, code: str) -> None:
     with pytest.raises(UsageError) as caught:
-        contributions.decode(data, "x.md")
+        contribution.decode(data, "x.md")
     assert caught.value.code == code
 
 
 def test_a_file_is_read_with_one_kind_of_line_ending_and_without_mark() -> None:
-    assert contributions.decode(b"\xef\xbb\xbfa\r\nb\rc\n", "x.md") == "a\nb\nc\n"
+    assert contribution.decode(b"\xef\xbb\xbfa\r\nb\rc\n", "x.md") == "a\nb\nc\n"

@@ -14,16 +14,15 @@ from memory.banks import Scene, places, quick
 from memory.helpers import TECH
 from support.faults import CHANGES, Call, Crash, Crashing, Wrapper
 
-from peercoord.core import names
-from peercoord.core.memory.contributions import FILE_BYTES
-from peercoord.fs.disk import Disk
-from peercoord.roles.bank_disk import Documents
-from peercoord.roles.collect import FOLDER, SETTLE_SECONDS
-from peercoord.roles.gather import Gathered, Gatherer
+from peercoord.memory.collector import FOLDER, SETTLE_SECONDS, Collected, Collector
+from peercoord.memory.contribution import FILE_BYTES
+from peercoord.memory.documents import Documents
+from peercoord.store import paths
+from peercoord.system.disk import Disk
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
-    from peercoord.fs.disk import DiskLike
+    from peercoord.memory.outcome import Merge3
+    from peercoord.system.disk import DiskLike
 
 TREE = "tree"
 
@@ -49,18 +48,18 @@ class Worktree:
     def __init__(self, scene: Scene | None = None) -> None:
         self.scene = scene or Scene()
         if scene is None:
-            for folder in (TREE, f"{TREE}/{names.INSTANCE}", f"{TREE}/{FOLDER}"):
+            for folder in (TREE, f"{TREE}/{paths.INSTANCE}", f"{TREE}/{FOLDER}"):
                 self.scene.disk.mkdir(folder)
             self.scene.write()
 
     def twin(self) -> Worktree:
         return Worktree(self.scene.twin())
 
-    def gatherer(self, disk: DiskLike | None = None, peer: str = "instance-1") -> Gatherer:
+    def gatherer(self, disk: DiskLike | None = None, peer: str = "instance-1") -> Collector:
         """As a new process of the agent has it."""
         on = disk or self.scene.disk
         world = self.scene.world.on(on)
-        return Gatherer(world.root, Tree(on), self.scene.bank(on).files, peer)
+        return Collector(world.root, Tree(on), self.scene.bank(on).files, peer)
 
     def put(self, name: str, data: bytes | str | None) -> None:
         path = f"{TREE}/{FOLDER}/{name}"
@@ -69,7 +68,7 @@ class Worktree:
         if data is not None:
             self.scene.disk.create(path, data if isinstance(data, bytes) else data.encode(), False)
 
-    def gather(self, gatherer: Gatherer | None = None) -> Gathered:
+    def gather(self, gatherer: Collector | None = None) -> Collected:
         """Look until everything kept still."""
         gatherer = gatherer or self.gatherer()
         for _ in range(5):
@@ -197,13 +196,13 @@ class TestOnce:
 
     def test_a_file_read_again_after_its_call_records_were_cleared(self, tree: Worktree) -> None:
         """MEM-15: what settles a file's contribution outlives every retention."""
-        from peercoord.roles.bank_archive import BankArchive
+        from peercoord.memory.cleanup import BankCleanup
 
         tree.put("techContext-additions.md", "## Limits\n\nOld wisdom.\n")
         tree.gather()
         tree.scene.merge()
         far = 10**15
-        BankArchive(tree.scene.world.root).run(far + 10**15, far)
+        BankCleanup(tree.scene.world.root).run(far + 10**15, far)
         tree.gather()
         tree.scene.merge()
         assert tree.document().count("Old wisdom.") == 1
@@ -244,7 +243,7 @@ class TestBadInput:
     """MEM-15: refused with a reason that is kept, or deferred; and nothing else is disturbed."""
 
     @pytest.fixture
-    def real(self, tmp_path: Path) -> tuple[Path, Gatherer, Scene]:
+    def real(self, tmp_path: Path) -> tuple[Path, Collector, Scene]:
         scene = Scene()
         scene.write()
         (tmp_path / FOLDER).mkdir(parents=True)
@@ -254,9 +253,9 @@ class TestBadInput:
         (bank / "techContext.md").write_bytes(TECH)
         documents = Documents(Disk(str(bank)), scene.world.files.token)
         (tmp_path / FOLDER / "learnings.md").write_text("- good\n")
-        return tmp_path / FOLDER, Gatherer(scene.world.root, Disk(str(tmp_path)), documents, "instance-1"), scene
+        return tmp_path / FOLDER, Collector(scene.world.root, Disk(str(tmp_path)), documents, "instance-1"), scene
 
-    def taken(self, real: tuple[Path, Gatherer, Scene]) -> tuple[list[dict[str, object]], Scene]:
+    def taken(self, real: tuple[Path, Collector, Scene]) -> tuple[list[dict[str, object]], Scene]:
         folder, gatherer, scene = real
         sight = gatherer.look()
         for _ in range(5):
@@ -283,40 +282,40 @@ class TestBadInput:
             ("my notes.md", b"x\n", "bad-file"),
         ],
     )
-    def test_a_bad_file(self, real: tuple[Path, Gatherer, Scene], name: str, data: bytes, code: str) -> None:
+    def test_a_bad_file(self, real: tuple[Path, Collector, Scene], name: str, data: bytes, code: str) -> None:
         (real[0] / name).write_bytes(data)
         told, _ = self.taken(real)
         assert [(one["kind"], one["by"], one["size"]) for one in told] == [(code, "instance-1", len(data))]
         assert (real[0] / name).read_bytes() == data
 
-    def test_fifty_megabytes(self, real: tuple[Path, Gatherer, Scene]) -> None:
+    def test_fifty_megabytes(self, real: tuple[Path, Collector, Scene]) -> None:
         with (real[0] / "techContext-additions.md").open("wb") as handle:
             handle.truncate(50 << 20)
         told, scene = self.taken(real)
         assert [(one["kind"], one["size"]) for one in told] == [("too-large", 50 << 20)]
         assert sum(map(len, scene.disk.files().values())) < FILE_BYTES
 
-    def test_a_link_that_leaves_the_worktree(self, real: tuple[Path, Gatherer, Scene]) -> None:
+    def test_a_link_that_leaves_the_worktree(self, real: tuple[Path, Collector, Scene]) -> None:
         (real[0] / "techContext-additions.md").symlink_to(real[0].parents[1] / "outside.md")
         told, scene = self.taken(real)
         assert [one["kind"] for one in told] == ["link"]
         assert not [path for path, data in scene.disk.files().items() if b"secret" in data]
 
-    def test_a_fifo_and_a_folder(self, real: tuple[Path, Gatherer, Scene]) -> None:
+    def test_a_fifo_and_a_folder(self, real: tuple[Path, Collector, Scene]) -> None:
         os.mkfifo(real[0] / "techContext-additions.md")
         (real[0] / "techContext-updates.md").mkdir()
         told, _ = self.taken(real)
         assert sorted(str(one["kind"]) for one in told) == ["folder", "link"]
 
-    def test_one_that_is_still_being_written_waits(self, real: tuple[Path, Gatherer, Scene]) -> None:
+    def test_one_that_is_still_being_written_waits(self, real: tuple[Path, Collector, Scene]) -> None:
         _, gatherer, scene = real
         sight = gatherer.look()
         assert set(sight.deferred) == {"learnings.md"}
-        assert Gatherer.again(sight) == SETTLE_SECONDS + 0.1
+        assert Collector.again(sight) == SETTLE_SECONDS + 0.1
         assert gatherer.take(sight).contributions == []
         assert not [path for path in scene.disk.files() if path.endswith(".why")]
 
-    def test_part_of_a_file_is_taken_and_the_rest_told(self, real: tuple[Path, Gatherer, Scene]) -> None:
+    def test_part_of_a_file_is_taken_and_the_rest_told(self, real: tuple[Path, Collector, Scene]) -> None:
         text = "## Tools\n\nFine.\n\n## Limits\n\n<!-- open\n"
         (real[0] / "techContext-additions.md").write_text(text)
         _, gatherer, scene = real

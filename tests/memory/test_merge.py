@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 from memory.helpers import DOCUMENTS, LIMITS, TECH, change, note, places, text_of, texts
 
-from peercoord.core.errors import LostError, UsageError
-from peercoord.core.memory import sections
-from peercoord.core.memory.merge import decide, merge
-from peercoord.core.memory.outcome import Candidate
+from peercoord.errors import LostError, UsageError
+from peercoord.memory.document import split_document
+from peercoord.memory.merge import decide, merge
+from peercoord.memory.outcome import Candidate
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3, Merged
-    from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.outcome import Outcome
+    from peercoord.memory.contribution import Contribution
+    from peercoord.memory.outcome import Merge3, Merged, Outcome
 
 NAME = "techContext.md"
 LINES = "Sessions expire after 20 minutes.\nUploads are at most 5 MB.\nNames are unique."
@@ -58,7 +57,7 @@ def test_a_text_that_is_there_is_not_added_again(run, again: str) -> None:
 
 def test_of_two_lists_the_items_they_share_stand_once(run) -> None:
     done = run(note("- a\n- b", time=1), note("* b\n* c", time=2))
-    assert text_of(done.document, *LIMITS).endswith("\n\n- a\n- b\n\n* c")
+    assert text_of(done.document, *LIMITS).endswith("\n\n- a\n- b\n- c")
 
 
 def test_a_text_that_is_more_than_a_list_stays_whole(run) -> None:
@@ -219,7 +218,7 @@ def test_git_is_only_asked_where_texts_differ() -> None:
 
 def test_a_document_of_blanks_takes_a_text(run) -> None:
     done = run(note("text", (), kind="update"), document=b"   ")
-    assert sections.split(done.document).sections[0].core == b"text"
+    assert split_document(done.document).sections[0].core == b"text"
 
 
 def test_an_update_of_a_section_that_is_gone_is_for_a_person(run) -> None:
@@ -234,7 +233,7 @@ def test_an_update_whose_base_nobody_kept_is_for_a_person(merge3: Merge3) -> Non
     one = change(SESSIONS_30, of=TECH.replace(b"20", b"10"))
     (candidate,) = merge(NAME, TECH, [one], {}, merge3).candidates
     assert candidate.conflict
-    assert candidate.why == "the text that its author started from is not known"
+    assert candidate.why == "its base text is not known"
 
 
 def test_an_update_of_a_crlf_document_keeps_its_line_endings(run) -> None:
@@ -344,14 +343,14 @@ def test_a_decision_is_applied_and_settles_its_members(run, choice: str) -> None
     (candidate,) = run(one, two).candidates
     done = decide(NAME, TECH, candidate, candidate.takes[choice])
     assert text_of(done.document, *LIMITS) == candidate.takes[choice]
-    assert sections.split(done.document).sections[-1].span == sections.split(TECH).sections[-1].span
+    assert split_document(done.document).sections[-1].span == split_document(TECH).sections[-1].span
     assert sorted(done.applied) == sorted([one.id, two.id])
 
 
 def test_a_person_may_write_headings_but_not_swallow_the_next(run) -> None:
     (candidate,) = run(change(SESSIONS_30, critical=True)).candidates
     done = decide(NAME, TECH, candidate, "new\n\n### More\n\ntext\n")
-    assert sections.split(done.document).find((*LIMITS, "More"))
+    assert split_document(done.document).find((*LIMITS, "More"))
     with pytest.raises(UsageError, match="cannot stand there"):
         decide(NAME, TECH, candidate, "```\nopen")
 

@@ -5,13 +5,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS
 
-from peercoord.core.errors import UsageError
-from peercoord.core.memory import markdown, progress, sections
-from peercoord.core.memory.progress import BEGIN, END, Facts, Line, with_progress, without_progress
-from peercoord.edges.team.bank import DOCUMENTS as DOCUMENTS_MADE
+from peercoord.errors import UsageError
+from peercoord.memory import markdown
+from peercoord.memory.document import front_matter_end, lf_text
+from peercoord.memory.progress_section import (
+    ALL,
+    BEGIN,
+    END,
+    FOCUS,
+    PeerLine,
+    ProgressFacts,
+    escaped,
+    is_generated,
+    percent,
+    with_progress,
+    without_progress,
+)
+from peercoord.team.bank_link import DOCUMENTS as DOCUMENTS_MADE
 
-FACTS = Facts(23, 14, 3, 1, 0.61, [Line("instance-1", "working", "T-14", "OAuth callback", 0.75, note="auth.py")])
-LATER = Facts(23, 15, 2, 1, 0.65, [Line("instance-1", "gone")])
+FACTS = ProgressFacts(
+    23, 14, 3, 1, 0.61, [PeerLine("instance-1", "working", "T-14", "OAuth callback", 0.75, note="auth.py")]
+)
+LATER = ProgressFacts(23, 15, 2, 1, 0.65, [PeerLine("instance-1", "gone")])
 
 
 def around(document: bytes) -> tuple[bytes, bytes]:
@@ -38,7 +53,7 @@ def test_only_what_is_between_the_markers_changes(name: str) -> None:
     assert around(second) == around(first)
     assert with_progress(second, FACTS) == first
     if BEGIN.encode() not in document:
-        assert first.startswith(document) or first.endswith(document[sections.front(document) :])
+        assert first.startswith(document) or first.endswith(document[front_matter_end(document) :])
 
 
 def test_the_section_is_taken_out_again_where_it_was_added() -> None:
@@ -73,8 +88,8 @@ TEXTS = st.one_of(
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_words_of_others_never_become_markup(peer: str, title: str, note: str) -> None:
-    plain = Facts(1, 0, 1, 0, 0.5, [Line("p", "s", "1", "t", 0.5, note="n")])
-    foreign = Facts(1, 0, 1, 0, 0.5, [Line(peer, title, "1", title, 0.5, note=note)])
+    plain = ProgressFacts(1, 0, 1, 0, 0.5, [PeerLine("p", "s", "1", "t", 0.5, note="n")])
+    foreign = ProgressFacts(1, 0, 1, 0, 0.5, [PeerLine(peer, title, "1", title, 0.5, note=note)])
     shape = [(block.marker, len(block.text.split("\n"))) for block in blocks_of(plain)]
     assert [(block.marker, len(block.text.split("\n"))) for block in blocks_of(foreign)] == shape
     row = blocks_of(foreign)[1].text.split("\n")[2]
@@ -82,27 +97,60 @@ def test_words_of_others_never_become_markup(peer: str, title: str, note: str) -
     assert with_progress(with_progress(b"", foreign), plain) == with_progress(b"", plain)
 
 
-def blocks_of(facts: Facts) -> list[markdown.Block]:
-    return markdown.blocks(sections.plain(with_progress(b"", facts).partition(BEGIN.encode() + b"\n")[2]))
+def blocks_of(facts: ProgressFacts) -> list[markdown.Block]:
+    return markdown.blocks(lf_text(with_progress(b"", facts).partition(BEGIN.encode() + b"\n")[2]))
 
 
 def test_escaped_text_reads_as_it_was_written() -> None:
     from markdown_it import MarkdownIt
 
     words = r"a*b_c`d[e](f)<g>&amp;|#~!\{}"
-    assert MarkdownIt().render(progress.escaped(words)) == ("<p>a*b_c`d[e](f)&lt;g&gt;&amp;amp;|#~!\\{}</p>\n")
+    assert MarkdownIt().render(escaped(words)) == ("<p>a*b_c`d[e](f)&lt;g&gt;&amp;amp;|#~!\\{}</p>\n")
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.005, "1 %"), (0.999, "99 %"), (1.0, "100 %")])
 def test_only_what_is_finished_is_a_hundred(share: float, text: str) -> None:
-    assert progress.percent(share) == text
+    assert percent(share) == text
 
 
 def test_an_estimate_is_marked_as_one() -> None:
-    made = with_progress(b"", Facts(1, 0, 1, 0, 0.5, [Line("p", "working", "1", "t", 0.4, estimated=True)]))
+    made = with_progress(b"", ProgressFacts(1, 0, 1, 0, 0.5, [PeerLine("p", "working", "1", "t", 0.4, estimated=True)]))
     assert b"| ~40 % |" in made
 
 
 def test_a_document_that_is_no_utf8_is_refused() -> None:
     with pytest.raises(UsageError, match="not valid UTF-8"):
         with_progress(b"\xff", FACTS)
+
+
+def test_what_is_parked_is_counted_apart_from_what_waits_for_others() -> None:
+    shown = with_progress(b"", ProgressFacts(5, 1, 1, 1, 0.3, parked=2)).decode()
+    assert "1 of 5 tasks done · 1 in progress · 1 blocked · 2 parked\n" in shown
+
+
+# -- the current focus -------------------------------------------------------------------------------------------
+
+
+def test_the_focus_says_who_works_on_what_since_when() -> None:
+    lines = [
+        PeerLine("instance-1", "working", "14", "OAuth | callback", 0.75, note="auth.py", since="2026-01-31T15:30:12Z"),
+        PeerLine("instance-2", "gone", "15", "Docs", since=""),
+        PeerLine("instance-3", "idle"),
+    ]
+    made = with_progress(b"# Active context\n\nOurs.\n", ProgressFacts(3, 0, 2, 0, 0.5, lines), FOCUS)
+    assert made.decode() == (
+        "# Active context\n\nOurs.\n\n## Current focus of all instances\n\n<!-- peercoord: focus -->\n"
+        "| Instance | Works on | Since | Newest |\n| --- | --- | --- | --- |\n"
+        "| instance-1 | 14 OAuth \\| callback | 2026-01-31 15:30 UTC | auth.py |\n"
+        "| instance-2 (gone) | 15 Docs | – | – |\n<!-- peercoord: end of focus -->\n"
+    )
+    nobody = with_progress(made, ProgressFacts(3, 3, 0, 0, 1.0), FOCUS)
+    assert b"\nNo instance works on a task now.\n<!--" in nobody
+    assert without_progress(nobody) == b"# Active context\n\nOurs.\n"
+
+
+def test_a_peer_rewrites_no_section_that_is_kept() -> None:
+    for kept in ALL:
+        assert is_generated(f"text\n{kept.begin}\n")
+        assert is_generated(f"  {kept.end}\n")
+    assert not is_generated("<!-- peercoord -->")

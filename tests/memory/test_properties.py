@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,19 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, TECH, note, places, texts
 
-from peercoord.core.errors import UsageError
-from peercoord.core.memory import draft, ledger, markdown, sections
-from peercoord.core.memory.merge import decide, merge
-from peercoord.core.memory.undo import undo
+from peercoord.errors import UsageError
+from peercoord.memory import draft, markdown
+from peercoord.memory.document import BOM, fold_path, lf_text, split_document
+from peercoord.memory.journal import new_entry, undo_entry
+from peercoord.memory.merge import decide, merge
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
-    from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.outcome import Candidate, Outcome
+    from peercoord.memory.contribution import Contribution
+    from peercoord.memory.outcome import Candidate, Merge3, Outcome
 
 NAME = "techContext.md"
 NEW = ("Something new", "And below it")
 OPEN = b"# T\n\n- a\n- b\n\npara\nx | y\n\n> q\n\n## S\n\none\n\ntwo | three\n"
+BULLET = re.compile(r"^(?:[-*+]|\d+[.)])\s+")
 WORDS = ("- item", "* star", "1. one", "Text of two\nlines.", "```\n# code\n```", "| a |\n|---|\n| 1 |", "> # quote")
 CHANGES = ("first line", "last line", "all of it")
 RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -32,7 +34,7 @@ RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=[Health
 def situations(draw: st.DrawFn) -> tuple[bytes, list[Contribution]]:
     """A document of the corpus, and contributions of four peers to a few of its sections and to new ones."""
     document = DOCUMENTS[draw(st.sampled_from(sorted(DOCUMENTS)))]
-    found = sections.split(document).sections
+    found = split_document(document).sections
     spots = draw(st.lists(st.sampled_from(found), min_size=1, max_size=3))
     made = []
     for number in range(draw(st.integers(1, 7))):
@@ -66,9 +68,9 @@ def run(document: bytes, given_: list[Contribution], merge3: Merge3, **more: obj
 
 def outside(document: bytes, outcome: Outcome) -> tuple[list[bytes], list[bytes]]:
     """The sections that the outcome does not name as changed, before and after."""
-    named = {(sections.fold(edit.section), edit.occurrence) for edit in outcome.edits}
+    named = {(fold_path(edit.section), edit.occurrence) for edit in outcome.edits}
     before, after = (
-        [s.span for s in sections.split(one).sections if (sections.fold(s.path), s.occurrence) not in named]
+        [s.span for s in split_document(one).sections if (fold_path(s.path), s.occurrence) not in named]
         for one in (document, outcome.document)
     )
     return before, after
@@ -82,11 +84,12 @@ def test_each_contribution_is_in_one_place_and_its_text_in_the_document(
     document, made = situation
     outcome = run(document, made, merge3)
     assert places(outcome).keys() == {one.id for one in made}
-    lines = {line.strip() for line in sections.plain(outcome.document.removeprefix(sections.BOM)).split("\n")}
+    lines = {line.strip() for line in lf_text(outcome.document.removeprefix(BOM)).split("\n")}
+    words = {BULLET.sub("", line) for line in lines}  # an item takes the bullet or the number of its section
     updated = {one.section for one in made if one.kind == "update"}
     for one in made:
         if one.kind == "addition" and one.id in outcome.applied:
-            assert {line.strip() for line in one.content.split("\n") if line.strip()} <= lines
+            assert {BULLET.sub("", line.strip()) for line in one.content.split("\n") if line.strip()} <= words
         if one.kind == "update" and one.id in outcome.applied and len(updated) == len(made) == 1:
             assert {line.strip() for line in one.content.split("\n")} <= lines | {""}
 
@@ -103,9 +106,9 @@ def test_only_named_sections_change_and_each_only_where_something_was_contribute
     for edit in outcome.edits:
         if not edit.contributions and edit.before:
             assert outcome.texts[edit.before].rstrip() == outcome.texts[edit.after].rstrip()
-    found = {(sections.fold(s.path), s.occurrence): s.span for s in sections.split(outcome.document).sections}
+    found = {(fold_path(s.path), s.occurrence): s.span for s in split_document(outcome.document).sections}
     for edit in outcome.edits:
-        assert found[sections.fold(edit.section), edit.occurrence] == outcome.texts[edit.after]
+        assert found[fold_path(edit.section), edit.occurrence] == outcome.texts[edit.after]
 
 
 @RELAXED
@@ -146,8 +149,8 @@ def test_nothing_is_applied_twice(merge3: Merge3, situation: tuple[bytes, list[C
 def test_undo_restores(merge3: Merge3, situation: tuple[bytes, list[Contribution]], with_backup: bool) -> None:
     document, made = situation
     outcome = run(document, made, merge3)
-    entry = ledger.entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
-    back = undo(entry, outcome.document, outcome.texts, merge3, document if with_backup else None)
+    entry = new_entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
+    back = undo_entry(entry, outcome.document, outcome.texts, merge3, document if with_backup else None)
     assert back.document == document
 
 
@@ -173,7 +176,7 @@ def test_every_candidate_can_be_decided_and_touches_its_section_alone(
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_section_of_the_corpus_takes_an_addition_and_gives_it_back(name: str, merge3: Merge3) -> None:
     document = DOCUMENTS[name]
-    for spot in sections.split(document).sections:
+    for spot in split_document(document).sections:
         if any(len(part) > 300 for part in spot.path):
             continue
         one = note("- an addition", spot.path, occurrence=spot.occurrence)
@@ -186,8 +189,8 @@ def test_every_section_of_the_corpus_takes_an_addition_and_gives_it_back(name: s
         before, after = outside(document, outcome)
         assert before == after
         assert document in _without_insertion(document, outcome.document)
-        entry = ledger.entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
-        assert undo(entry, outcome.document, outcome.texts, merge3).document == document
+        entry = new_entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
+        assert undo_entry(entry, outcome.document, outcome.texts, merge3).document == document
 
 
 def _without_insertion(before: bytes, after: bytes) -> list[bytes]:
@@ -208,7 +211,7 @@ def test_over_many_merges_and_decisions_each_text_stands_once(merge3: Merge3, da
     for turn in range(data.draw(st.integers(2, 6))):
         for number in range(data.draw(st.integers(0, 4))):
             seen = data.draw(st.sampled_from(states))
-            spot = data.draw(st.sampled_from(sections.split(seen).sections[1:]))
+            spot = data.draw(st.sampled_from(split_document(seen).sections[1:]))
             word, more = f"word-{turn}-{number}", {"peer": f"i-{number}", "time": turn, "source": f"call:{turn}"}
             more["critical"] = data.draw(st.integers(0, 5)) == 0
             if data.draw(st.booleans()):
@@ -237,7 +240,7 @@ def test_over_many_merges_and_decisions_each_text_stands_once(merge3: Merge3, da
         store |= texts(document)
     for one in made.values():
         if one.kind == "addition":
-            stands = sections.plain(document).split("\n").count(one.content)
+            stands = lf_text(document).split("\n").count(one.content)
             assert stands == (settled.get(one.id) in ("merged", "decided")), (one.content, settled.get(one.id))
 
 
@@ -250,7 +253,7 @@ ENDS = (
 @settings(RELAXED, max_examples=300)
 @given(st.data())
 def test_what_is_appended_is_judged_alike_whether_all_is_read_again_or_its_last_block(data: st.DataObject) -> None:
-    document = sections.split(data.draw(st.sampled_from([*DOCUMENTS.values(), *(OPEN + t.encode() for t in ENDS)])))
+    document = split_document(data.draw(st.sampled_from([*DOCUMENTS.values(), *(OPEN + t.encode() for t in ENDS)])))
     section = data.draw(st.sampled_from(document.sections))
     new = data.draw(st.lists(st.sampled_from(ENDS), max_size=4))
     text = "\n".join([section.text, *new]) if section.text else "\n".join(new)
@@ -264,7 +267,7 @@ def test_what_is_appended_is_judged_alike_whether_all_is_read_again_or_its_last_
 
 
 def test_a_long_text_that_is_appended_to_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    document = sections.split(b"# T\n\n" + b"paragraph\n\n" * 100 + b"last\n\n## Next\n\nx\n")
+    document = split_document(b"# T\n\n" + b"paragraph\n\n" * 100 + b"last\n\n## Next\n\nx\n")
     read: list[str] = []
     monkeypatch.setattr(markdown, "parse", lambda text, parse=markdown.parse: read.append(text) or parse(text))
     section = document.sections[1]

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 import pytest
 from memory.helpers import DOCUMENTS, LIMITS, TECH, at, texts
 
-from peercoord.core.errors import UsageError
-from peercoord.core.memory import places, reading, sections
-from peercoord.core.memory.contributions import Author
-from peercoord.core.memory.merge import merge
+from peercoord.errors import UsageError
+from peercoord.memory.contribution import Author
+from peercoord.memory.document import path_text, split_document
+from peercoord.memory.merge import merge
+from peercoord.memory.reader import from_call, from_file
+from peercoord.memory.targets import purpose
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
-    from peercoord.core.memory.contributions import Contribution
-    from peercoord.core.memory.reading import Reading
+    from peercoord.memory.contribution import Contribution
+    from peercoord.memory.outcome import Merge3
+    from peercoord.memory.reader import Reading
 
 BANK = {"techContext.md": TECH, "activeContext.md": DOCUMENTS["active_context"], "progress.md": b"# Progress\n"}
 
@@ -24,15 +26,15 @@ def who(time: int = 0, peer: str = "instance-1") -> Author:
 
 def read(file: str, text: str | bytes, time: int = 0, bank: dict[str, bytes] = BANK, **more: object) -> Reading:
     data = text.encode() if isinstance(text, str) else text
-    return reading.from_file(who(time), file, data, bank, **more)  # type: ignore[arg-type]
+    return from_file(who(time), file, data, bank, **more)  # type: ignore[arg-type]
 
 
 def call(content: str, section: str = "", *, briefed: bytes | None = TECH, **more: object) -> Reading:
-    return reading.from_call(who(), "techContext.md", content, "n1", section=section, briefed=briefed, **more)  # type: ignore[arg-type]
+    return from_call(who(), "techContext.md", content, "n1", section=section, briefed=briefed, **more)  # type: ignore[arg-type]
 
 
 def brief(found: Reading) -> list[tuple[str, str, str]]:
-    return [(one.kind, sections.shown(one.section, one.occurrence), one.content) for one in found.contributions]
+    return [(one.kind, path_text(one.section, one.occurrence), one.content) for one in found.contributions]
 
 
 # -- calls -------------------------------------------------------------------------------------------------------
@@ -42,7 +44,7 @@ def test_a_call_names_a_section_as_people_do() -> None:
     found = call("- a", "limits")
     assert brief(found) == [("addition", "Tech context › Limits", "- a")]
     base = found.contributions[0].base
-    assert found.texts[base] == sections.split(TECH).sections[3].core
+    assert found.texts[base] == split_document(TECH).sections[3].core
 
 
 def test_a_call_with_headings_gives_one_contribution_for_each_section() -> None:
@@ -141,12 +143,12 @@ def test_a_call_answered_twice_gives_the_same_ids() -> None:
     ],
 )
 def test_a_file_says_by_its_name_what_it_is_for(file: str, document: str, kind: str, prefix: tuple[str, ...]) -> None:
-    aim = places.purpose(file, "instance-1", BANK)
+    aim = purpose(file, "instance-1", BANK)
     assert (aim.document, aim.kind, aim.prefix) == (document, kind, prefix)
 
 
 def test_learnings_go_into_a_document_of_that_name_where_there_is_one() -> None:
-    aim = places.purpose("learnings.md", "i", {"learnings.md": b""})
+    aim = purpose("learnings.md", "i", {"learnings.md": b""})
     assert (aim.document, aim.prefix) == ("learnings.md", ())
 
 
@@ -362,7 +364,7 @@ def test_a_copy_edited_twice_builds_on_its_own_merged_edit(merge3: Merge3) -> No
     more = read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n- two\n"), 5, **known)
     assert brief(more) == [("addition", "Tech context › Limits", "- two")]
     back = read("techContext.md", TECH, 5, **known)
-    assert brief(back) == [("update", "Tech context › Limits", sections.split(TECH).sections[3].text)]
+    assert brief(back) == [("update", "Tech context › Limits", split_document(TECH).sections[3].text)]
     done = merge("techContext.md", now, back.contributions, back.texts, merge3)
     assert done.document == TECH
 
@@ -373,3 +375,77 @@ def test_a_copy_of_each_document_of_the_corpus_is_no_contribution() -> None:
             continue  # refused as binary
         found = read("techContext.md", data, bank={"techContext.md": data})
         assert (found.contributions, found.refused, found.withdrawn) == ([], [], []), name
+
+
+# -- marks and titles of files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("front", "critical"),
+    [
+        ("---\ncritical: true\n---\n", True),
+        ("---\nCriticality: 'critical'\n---\n\n", True),
+        ("+++\ncritical = true  # a person shall look\n+++\n", True),
+        ("---\ncritical: perhaps\n---\n", True),
+        ("---\n# no\ncritical: no\n---\n", False),
+        ("", False),
+    ],
+)
+def test_a_file_may_be_marked_critical(front: str, critical: bool) -> None:
+    found = read("techContext-additions.md", f"{front}## Limits\n\n- a\n\n## New\n\n- b\n")
+    assert found.refused == []
+    assert [one.critical for one in found.contributions] == [critical, critical]
+    assert [one.content for one in found.contributions] == ["- a", "- b"]
+
+
+def test_what_else_front_matter_says_is_told_and_the_mark_counts() -> None:
+    found = read("techContext-additions.md", "---\nauthor: me\ncritical: true\n---\n## Limits\n\n- a\n")
+    assert [why.code for why in found.refused] == ["front-matter"]
+    assert [one.critical for one in found.contributions] == [True]
+
+
+def test_an_edited_copy_may_be_marked_critical_beside_the_front_matter_of_its_document() -> None:
+    bank = {"techContext.md": b"---\nowner: us\n---\n" + TECH}
+    edited = bank["techContext.md"].decode().replace("owner: us\n", "owner: us\ncritical: true\n") + "\n- more\n"
+    found = read("techContext.md", edited, bank=bank)
+    assert found.refused == []
+    assert [one.critical for one in found.contributions] == [True]
+    own = {"techContext.md": b"---\ncritical: true\n---\n" + TECH}
+    found = read("techContext.md", own["techContext.md"].decode() + "\n- more\n", bank=own)
+    assert [one.critical for one in found.contributions] == [False], "the document says so, not its copy"
+
+
+def test_a_mark_that_comes_later_replaces_what_waits() -> None:
+    text = "## Limits\n\n- a\n"
+    first = read("techContext-additions.md", text)
+    later = read("techContext-additions.md", f"---\ncritical: true\n---\n{text}", earlier=first.contributions)
+    assert [(one.critical, one.supersedes) for one in later.contributions] == [(True, (first.contributions[0].id,))]
+    merged = {first.contributions[0].id}
+    assert (
+        read(
+            "techContext-additions.md",
+            f"---\ncritical: true\n---\n{text}",
+            earlier=first.contributions,
+            merged=merged,
+        ).contributions
+        == []
+    )
+
+
+SYSTEM = {"systemPatterns.md": b"# System patterns\n\nHow it is built.\n", "activeContext.md": b"# Active context\n"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "where"),
+    [
+        ("systemPatterns-additions.md", "## Patterns\n\n- x\n", "System patterns › Patterns"),
+        ("systemPatterns-additions.md", "# System Patterns\n\n- x\n", "System patterns"),
+        ("systemPatterns-additions.md", "# Patterns Additions\n\n- x\n", "System patterns"),
+        ("systemPatterns-additions.md", "## Proposed additions\n\n- x\n", "System patterns"),
+        ("systemPatterns-additions.md", "# System Patterns\n\n## Patterns\n\n- x\n", "System patterns › Patterns"),
+        ("learnings.md", "## Learnings\n\n- x\n", "Active context › Learnings"),
+        ("learnings.md", "## Insights\n\n- x\n", "Active context › Learnings › Insights"),
+    ],
+)
+def test_a_lone_heading_of_a_lower_level_is_a_section_not_the_title(file: str, text: str, where: str) -> None:
+    assert brief(read(file, text, bank=SYSTEM)) == [("addition", where, "- x")]

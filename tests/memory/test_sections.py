@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, OUTLINES
 
-from peercoord.core.errors import UsageError
-from peercoord.core.memory import markdown, sections
+from peercoord.errors import UsageError
+from peercoord.memory import markdown
+from peercoord.memory.document import digest, join_sections, lf_text, parse_path, path_text, split_document
 
 PIECES = st.sampled_from(
     [
@@ -50,15 +51,15 @@ def test_the_corpus_is_large_enough_and_every_document_has_its_outline() -> None
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_is_the_row_of_its_sections_and_these_are_the_ones_meant(name: str) -> None:
-    document = sections.split(DOCUMENTS[name])
-    assert sections.join(document.sections) == DOCUMENTS[name]
+    document = split_document(DOCUMENTS[name])
+    assert join_sections(document.sections) == DOCUMENTS[name]
     assert [[*section.path, section.occurrence] for section in document.sections[1:]] == OUTLINES[name]
 
 
 @given(st.one_of(MARKDOWN, st.text()))
 def test_any_text_is_the_row_of_its_sections(text: str) -> None:
-    found = sections.split(text.encode()).sections
-    assert sections.join(found) == text.encode()
+    found = split_document(text.encode()).sections
+    assert join_sections(found) == text.encode()
     assert found[0].level == 0
     assert all(section.head for section in found[1:])
     for section in found:
@@ -69,40 +70,40 @@ def test_any_text_is_the_row_of_its_sections(text: str) -> None:
 
 @given(MARKDOWN)
 def test_a_section_alone_reads_as_it_does_in_its_document(text: str) -> None:
-    for section in sections.split(text.encode()).sections[1:]:
-        alone = sections.split(b"\n" + section.span).sections
+    for section in split_document(text.encode()).sections[1:]:
+        alone = split_document(b"\n" + section.span).sections
         assert [one.path[-1:] for one in alone] == [(), section.path[-1:]]
         assert alone[1].core == section.core
 
 
 @given(MARKDOWN)
 def test_every_line_with_text_is_in_exactly_one_block(text: str) -> None:
-    text = sections.plain(text.encode())
+    text = lf_text(text.encode())
     lines = [line for block in markdown.blocks(text) for line in block.text.split("\n")]
     assert [line for line in lines if line.strip()] == [line for line in text.split("\n") if line.strip()]
 
 
 @given(MARKDOWN)
 def test_blocks_found_with_the_document_are_those_of_the_text_alone(text: str) -> None:
-    for section in sections.split(text.encode()).sections:
+    for section in split_document(text.encode()).sections:
         together = [(block.text, block.marker) for block in section.blocks]
         assert together == [(block.text, block.marker) for block in markdown.blocks(section.text)]
 
 
 def test_bytes_that_are_no_utf8_are_refused_with_their_place() -> None:
     with pytest.raises(UsageError, match=r"notes\.md is not valid UTF-8 \(byte 3\)"):
-        sections.split(b"abc\xff\n", "notes.md")
+        split_document(b"abc\xff\n", "notes.md")
 
 
 def test_blank_lines_around_a_text_are_in_no_hash() -> None:
-    close, loose = (sections.split(text).find(("A",)) for text in (b"# A\ntext\n## B\n", b"# A\n\n\ntext\n\n\n## B\n"))
+    close, loose = (split_document(text).find(("A",)) for text in (b"# A\ntext\n## B\n", b"# A\n\n\ntext\n\n\n## B\n"))
     assert close
     assert loose
-    assert close.hash == loose.hash == sections.digest(b"text")
+    assert close.hash == loose.hash == digest(b"text")
 
 
 def guarded(name: str) -> set[str]:
-    return {sections.shown(section.path) for section in sections.split(DOCUMENTS[name]).sections if section.guarded}
+    return {path_text(section.path) for section in split_document(DOCUMENTS[name]).sections if section.guarded}
 
 
 def test_a_mark_guards_its_section_and_what_is_below_it() -> None:
@@ -129,12 +130,12 @@ def test_a_mark_in_code_guards_nothing() -> None:
     ],
 )
 def test_a_section_is_found_as_people_name_it(wanted: tuple[str, ...], found: str | None) -> None:
-    section = sections.split(DOCUMENTS["duplicates_below_duplicates"]).find(wanted)
-    assert (section and sections.shown(section.path)) == found
+    section = split_document(DOCUMENTS["duplicates_below_duplicates"]).find(wanted)
+    assert (section and path_text(section.path)) == found
 
 
 def test_of_several_with_one_heading_the_base_says_which_then_the_number() -> None:
-    document = sections.split(DOCUMENTS["duplicate_headings"])
+    document = split_document(DOCUMENTS["duplicate_headings"])
     path = ("Decisions", "Decision")
     redis = document.sections[3]
     assert document.find(path, 1, redis.hash) is redis
@@ -143,9 +144,9 @@ def test_of_several_with_one_heading_the_base_says_which_then_the_number() -> No
 
 
 def test_the_text_about_the_whole_document_stands_below_its_one_title() -> None:
-    assert sections.split(b"# T\n\n## A\n").root.path == ("T",)
-    assert sections.split(b"## A\n\n# T\n").root.path == ()
-    assert sections.split(b"# A\n\n# B\n").root.path == ()
+    assert split_document(b"# T\n\n## A\n").root.path == ("T",)
+    assert split_document(b"## A\n\n# T\n").root.path == ()
+    assert split_document(b"# A\n\n# B\n").root.path == ()
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ def test_heading_text(raw: str, text: str) -> None:
 
 
 def test_parse_path() -> None:
-    assert sections.parse_path("Tech › Limits > Sizes") == ("Tech", "Limits", "Sizes")
-    assert sections.parse_path("## Limits") == ("Limits",)
-    assert sections.parse_path("a>b") == ("a>b",)
+    assert parse_path("Tech › Limits > Sizes") == ("Tech", "Limits", "Sizes")
+    assert parse_path("## Limits") == ("Limits",)
+    assert parse_path("a>b") == ("a>b",)
 
 
 def test_blocks_that_say_the_same_have_one_key() -> None:
@@ -178,4 +179,4 @@ def test_blocks_that_say_the_same_have_one_key() -> None:
     ],
 )
 def test_hostile_text_takes_no_time(text: str) -> None:
-    assert sections.join(sections.split(text.encode()).sections) == text.encode()
+    assert join_sections(split_document(text.encode()).sections) == text.encode()

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peercoord.core.errors import NotFoundError, PeercoordError, StorageError
-from peercoord.core.memory import conflicts
-from peercoord.core.memory.conflicts import Conflict
-from peercoord.fs.textmerge import merger
+from peercoord.errors import NotFoundError, PeercoordError, StorageError
+from peercoord.memory import outcome
+from peercoord.memory.outcome import Conflict
+from peercoord.memory.textmerge import merger
 
 if TYPE_CHECKING:
-    from peercoord.core.memory.conflicts import Merge3
+    from peercoord.memory.outcome import Merge3
 
 BASE = "one\ntwo\nthree\nfour\nfive\n"
 
 
-def pieces(merged: conflicts.Merged) -> list[object]:
+def pieces(merged: outcome.Merged) -> list[object]:
     return [p if isinstance(p, str) else (p.ours, p.base, p.theirs) for p in merged.pieces]
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_lost_on_the_way_through_git(merge3: Merge3, ours: str, base:
         assert merged.take(ours=True, theirs=True) == theirs
     if theirs == base:
         assert merged.take(ours=True, theirs=True) == ours
-    size = conflicts.marker_size(ours, base, theirs)
+    size = outcome.marker_size(ours, base, theirs)
     left, right = (merged.take(ours=own, theirs=not own) for own in (True, False))
     assert {*left.split("\n")} <= {*ours.split("\n"), *theirs.split("\n"), ""}
     assert {*right.split("\n")} <= {*ours.split("\n"), *theirs.split("\n"), ""}
@@ -82,7 +82,7 @@ def test_nothing_is_lost_on_the_way_through_git(merge3: Merge3, ours: str, base:
         else f"{'<' * size} a\n{p.ours}{'|' * size} b\n{p.base}{'=' * size}\n{p.theirs}{'>' * size}\n"
         for p in merged.pieces
     )
-    assert pieces(conflicts.parse(marked, size)) == pieces(merged)
+    assert pieces(outcome.parse_marked(marked, size)) == pieces(merged)
 
 
 def test_an_environment_that_means_another_repository_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +133,6 @@ def test_the_directory_is_gone_afterwards_and_its_loss_is_an_error(
 
 
 def test_a_whole_text_can_be_a_conflict() -> None:
-    merged = conflicts.whole("a\n", "b\n", "c\n")
+    merged = outcome.whole_conflict("a\n", "b\n", "c\n")
     assert not merged.clean
     assert isinstance(merged.pieces[0], Conflict)

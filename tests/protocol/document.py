@@ -13,18 +13,24 @@ from jsonschema import Draft202012Validator
 
 REPOSITORY = Path(__file__).parents[2]
 PROTOCOL = REPOSITORY / "protocol"
-SPEC = (PROTOCOL / "spec.md").read_text(encoding="utf-8")
+PAGES = {name: (PROTOCOL / f"{name}.md").read_text(encoding="utf-8") for name in ("spec", "memory", "mailbox")}
+SPEC = "\n".join(PAGES.values())
 SCHEMAS = PROTOCOL / "schemas" / "v1"
 EXAMPLES = PROTOCOL / "examples" / "v1"
 VECTORS = PROTOCOL / "vectors" / "v1"
 CLAUSE = re.compile(r"\b[A-Z]{3}-[1-9][0-9]*\b")
-_DEFINED = re.compile(r"(?:\n\n|^\| )\*\*([A-Z]{3}-[1-9][0-9]*)\*\*", re.MULTILINE)
+_DEFINED = re.compile(r"^(?:- |\| )\*\*([A-Z]{3}-[1-9][0-9]*)\*\*((?:.|\n(?!\n|[-|] ))*)", re.MULTILINE)
 _FENCE = re.compile(r"^```json ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def clauses() -> list[str]:
-    """The ids of the clauses, in the order of the page."""
-    return _DEFINED.findall(SPEC)
+    """The ids of the clauses, in the order of the pages."""
+    return [clause for clause, _ in _DEFINED.findall(SPEC)]
+
+
+def texts() -> dict[str, str]:
+    """What each clause says, without the table that follows it."""
+    return dict(_DEFINED.findall(SPEC))
 
 
 def fences(text: str) -> list[tuple[str, str]]:
@@ -111,6 +117,23 @@ def _branches(whole: dict[str, Any], part: Any) -> Iterator[dict[str, Any]]:
     choices = [one for key in ("oneOf", "anyOf", "allOf") for one in part.get(key, [])]
     for one in (*choices, *(part[key] for key in ("if", "then", "else") if key in part)):
         yield from _branches(whole, one)
+
+
+def undescribed(whole: dict[str, Any]) -> Iterator[str]:
+    """The paths of all keys that a schema does not describe, neither in place nor where it refers to."""
+    parts = {"": whole, **{f"#{name}": part for name, part in whole.get("$defs", {}).items()}}
+    for path, part in parts.items():
+        yield from _undescribed(whole, part, path)
+
+
+def _undescribed(whole: dict[str, Any], part: dict[str, Any], path: str) -> Iterator[str]:
+    for key, value in part.get("properties", {}).items():
+        if not any(branch.get("description") for branch in (value, *_branches(whole, value))):
+            yield f"{path}/{key}"
+        yield from _undescribed(whole, value, f"{path}/{key}")
+    inner = [part["items"]] if "items" in part else []
+    for one in (*inner, *part.get("anyOf", []), *part.get("oneOf", [])):
+        yield from _undescribed(whole, one, path)
 
 
 def schema_names() -> list[str]:

@@ -1,19 +1,21 @@
 """Every sequence of the protocol, run on a directory in memory: its steps, and what a crash before each one comes to.
 
-What the specification's crash table says is held equal to what is found here. To bring its calls and ends up to date,
-keeping what it says of who goes on: ``python tests/protocol/sequences.py``.
+``vectors/v1/crashes.json`` is held equal to what is found here. To bring its calls and ends up to date, keeping its
+notes: ``python tests/protocol/sequences.py``.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __package__ in (None, ""):  # called as a script
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
@@ -23,31 +25,38 @@ from support.faults import CHANGES, Call, Crash, Failing, Fault, Wrapper
 from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
-from peercoord.core import names, records
-from peercoord.core.errors import StorageError, UsageError
-from peercoord.core.liveness import DEAD, Silence, Verdict
-from peercoord.core.names import Incarnation
-from peercoord.core.sync import DONE, Settlement
-from peercoord.roles import membership as members
-from peercoord.roles import root as roots
-from peercoord.roles.archivist import DAY_SECONDS, Archivist
-from peercoord.roles.leader import Leadership
-from peercoord.roles.observer import Observer, Sight
-from peercoord.roles.ours import Ours
-from peercoord.roles.peer import Peer, reassign
-from peercoord.roles.taking import Taking
-from peercoord.roles.views import Reader
+from peercoord.agent.monitor import Observation, Observer
+from peercoord.errors import StorageError, UsageError
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import Leadership
+from peercoord.membership.liveness import DEAD, Silence, Verdict
+from peercoord.queue.peer import Peer
+from peercoord.queue.reassign import reassign
+from peercoord.queue.retention import DAY_SECONDS, Archivist
+from peercoord.status.board import Reader
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+from peercoord.store.paths import Incarnation
+from peercoord.tasklists.apply import Applier
+from peercoord.tasklists.normalize import TaskStatus
+from peercoord.tasklists.reconcile import Resolution
+from peercoord.tasklists.snapshot import Tickets
 from protocol import document
 
 if TYPE_CHECKING:
-    from peercoord.fs.disk import DiskLike
+    from peercoord.system.disk import DiskLike
 
 ME, OTHER = "amber", "birch"
 TASK, AFTER = "7", "8"  # the task of every sequence, and one that waits for it
 NOTES = ("events/", "bell/")
-STAGED = ("tmp/", f"{names.ROOT}.")
+STAGED = ("tmp/", f"{paths.ROOT}.")
 RIVAL = 9  # the number of the incarnation that joins before another of its name
-TABLE = "**CRA-2** "  # the table stands after this clause
+TABLE = document.VECTORS / "crashes.json"
+HEAD = """{
+  "$schema": "vectors.schema.json",
+  "title": "What a crash before each step leaves, and who goes on",
+  "vectors": [
+"""
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,8 @@ def world() -> World:
     """A world with two peers, and the directories of shards that a sequence needs."""
     made = World.new(MemoryDisk())
     for task in (TASK, AFTER):
-        shard = names.shard(task)
-        for home in (names.BIRTHS, names.TASKS, names.RESULTS, names.DONE):
+        shard = paths.shard(task)
+        for home in (paths.BIRTHS, paths.TASKS, paths.RESULTS, paths.DONE):
             made.files.make_dir(f"{home}/{shard}")
     made.join(OTHER)
     return made
@@ -109,12 +118,12 @@ def leading(world: World) -> None:
 def marked(world: World) -> None:
     """It crashed right after it had decided that the task is complete."""
     held(world)
-    home = names.peer_dir(who(world, ME))
-    ticket = names.Ticket(TASK, 1)
-    path = names.result(TASK, 1, "done")
+    home = paths.peer_dir(who(world, ME))
+    ticket = paths.Ticket(TASK, 1)
+    path = paths.result(TASK, 1, "done")
     record = {"task_id": int(TASK), "epoch": 1, "outcome": "done", "by": ME, "at": world.clock.now(), "peer": ME}
     world.files.put(path, records.encode(record))
-    world.files.move(names.claim(home, ticket), names.claim(home, ticket.completed()))
+    world.files.move(paths.claim(home, ticket), paths.claim(home, ticket.completed()))
 
 
 def parked(world: World) -> None:
@@ -131,7 +140,7 @@ def waited_for(world: World) -> None:
     """Done; what waited for it was not placed, because its completer crashed."""
     marked(world)
     world.files.move(
-        names.claim(names.peer_dir(who(world, ME)), names.Ticket(TASK, 1, done=True)), names.done(TASK), make_home=True
+        paths.claim(paths.peer_dir(who(world, ME)), paths.Ticket(TASK, 1, done=True)), paths.done(TASK), make_home=True
     )
 
 
@@ -174,13 +183,13 @@ def edited_by_hand(world: World) -> None:
     """A person set it aside with an editor, and nobody has placed it since."""
     added(world)
     aside = {**world.queue.definition(TASK).raw, "parked": {"why": "deferred"}}
-    world.files.put(names.definition(TASK), records.encode(aside))
+    world.files.put(paths.definition(TASK), records.encode(aside), durable=True)
 
 
 def broken(world: World) -> None:
     """Its definition cannot be read, and nobody has looked yet."""
     added(world)
-    world.files.put(names.definition(TASK), b"{")
+    world.files.put(paths.definition(TASK), b"{,")
 
 
 def long_ago(world: World) -> None:
@@ -197,7 +206,7 @@ def long_ago(world: World) -> None:
 def silence(world: World) -> Silence:
     """What was seen of the silent peer's heartbeat."""
     found = Silence()
-    found.look(world.clock.monotonic(), world.files.scan(names.peer_dir(who(world, ME))), 300)
+    found.look(world.clock.monotonic(), world.files.scan(paths.peer_dir(who(world, ME))), 300)
     return found
 
 
@@ -213,7 +222,7 @@ def _challenge(world: World) -> None:
 def _evict_for_silence(world: World) -> None:
     seen = silence(world)
     verdict = Verdict(DEAD, "no heartbeat")
-    _eyes(world)._evict(Sight(who(world, ME), None, [], seen, verdict, gone=False))
+    _eyes(world)._evict(Observation(who(world, ME), None, [], seen, verdict, gone=False))
 
 
 def _take_from(world: World) -> None:
@@ -227,7 +236,7 @@ def _join_too_late(world: World) -> None:
     def meanwhile(call: Call) -> None:
         if (
             call.name == "rename"
-            and call.path.startswith(f"{names.PEERS}/{ME}~")
+            and call.path.startswith(f"{paths.PEERS}/{ME}~")
             and not members.living(first.root)[1:]
         ):
             first.join(ME, least=RIVAL)
@@ -242,7 +251,7 @@ def _park_on_a_full_disk(world: World) -> None:
     moved: list[str] = []
 
     def full(call: Call) -> Fault | None:
-        if call.name == "rename" and call.path.startswith(names.PARKED):
+        if call.name == "rename" and call.path.startswith(paths.PARKED):
             moved.append(call.path)
         return Fault(errno.ENOSPC) if call.name == "create" and moved else None
 
@@ -252,20 +261,20 @@ def _park_on_a_full_disk(world: World) -> None:
 
 def _take_in(world: World) -> None:
     """It is done in another list, by a person."""
-    ours, found = Ours(world.queue), Settlement()
-    found.incoming["state"] = DONE
-    Taking(world.queue, ours, "their list", lambda: None).take(TASK, ours.look().marks[TASK], found, {})
+    ours, found = Tickets(world.queue), Resolution()
+    found.incoming["state"] = TaskStatus.DONE
+    Applier(world.queue, ours, "their list", lambda: None).apply(TASK, ours.snapshot().versions[TASK], found, {})
 
 
 def _set_up(world: World) -> None:
-    staged = f"{names.ROOT}.{world.chance.token()}"
-    roots.set_up(world.files, staged, names.ROOT, world.protocol)
+    staged = f"{paths.ROOT}.{world.chance.token()}"
+    roots.set_up(world.files, staged, paths.ROOT, world.protocol)
 
 
 def _place(world: World) -> None:
     sighting = world.queue.locate(TASK)
     assert sighting
-    world.queue.place(sighting.path, names.Ticket(TASK, sighting.epoch))
+    world.queue.place(sighting.path, paths.Ticket(TASK, sighting.epoch))
 
 
 def _add_done(world: World) -> None:
@@ -277,7 +286,7 @@ def _add_too_late(world: World) -> None:
     first = World(world.disk.disk, like=world)  # type: ignore[attr-defined]
 
     def meanwhile(call: Call) -> None:
-        if call.name == "link" and call.path.startswith(names.BIRTHS) and not first.queue.birth(TASK):
+        if call.name == "link" and call.path.startswith(paths.BIRTHS) and not first.queue.birth(TASK):
             first.add(TASK)
 
     late = world.on(Meeting(world.disk, meanwhile))
@@ -332,7 +341,7 @@ SEQUENCES = (
     Sequence("evict for silence", doubted, _evict_for_silence, by=OTHER),
     Sequence("lead", joined, lambda w: Leadership(_mine(w)).take(), judged="peers"),
     Sequence("take from", leading, _take_from, by=OTHER, judged="peers"),
-    Sequence("resign", leading, lambda w: Leadership(_mine(w)).give(), judged="peers"),
+    Sequence("resign", leading, lambda w: Leadership(_mine(w)).resign(), judged="peers"),
     Sequence("views", held, lambda w: Reader(w.queue, unknown).publish(), judged="views"),
     Sequence("clear away", long_ago, lambda w: Archivist(w.root).run(), by="person"),
 )
@@ -397,8 +406,14 @@ def steps(sequence: Sequence) -> list[str]:
     return [shown(call, prepared) for call in recording.steps]
 
 
-def end(sequence: Sequence, at: int) -> str:
-    """What a crash just before a step comes to, once the others have repaired what it left."""
+def end(sequence: Sequence, at: int, power: bool = False) -> str:
+    """What a crash just before a step comes to, once the others have repaired what it left.
+
+    Args:
+        sequence: Which.
+        at: Which step, from 1.
+        power: The power failed, and every file that was not flushed is blank.
+    """
     prepared = world()
     sequence.prepare(prepared)
     assert isinstance(prepared.disk, MemoryDisk)
@@ -408,16 +423,19 @@ def end(sequence: Sequence, at: int) -> str:
         pass
     else:
         raise AssertionError(f"{sequence.name} has no step {at}")
+    if power:
+        prepared = World(prepared.disk.after_power_cut(), like=prepared)
     if sequence.by in (ME, OTHER):
         _bury(prepared, sequence.by)
     prepared.janitor("cedar").tidy()
-    if sequence.judged not in ("views", "root"):
+    assert isinstance(prepared.disk, MemoryDisk)
+    if sequence.judged not in ("views", "root") and not power:
         tree.check_at_rest(prepared.disk)
     return _said(prepared, sequence)
 
 
 def _bury(world: World, peer: str) -> None:
-    """Let a third peer evict the one that crashed."""
+    """Evict the crashed peer, as a third one."""
     crashed = [one for one in members.living(world.root) if one.peer == peer and one.number != RIVAL]
     by = world.join("cedar").me
     for one in crashed:
@@ -426,14 +444,14 @@ def _bury(world: World, peer: str) -> None:
 
 def _said(world: World, sequence: Sequence) -> str:
     if sequence.judged == "views":
-        return ", ".join(name for name in (names.TASK_QUEUE, names.STATE) if world.files.stat(name)) or "no view"
+        return ", ".join(name for name in (paths.TASK_QUEUE, paths.STATE) if world.files.stat(name)) or "no view"
     if sequence.judged == "root":
-        return "a root" if world.files.stat(f"{names.ROOT}/{names.PROTOCOL}") else "no root"
+        return "a root" if world.files.stat(f"{paths.ROOT}/{paths.PROTOCOL}") else "no root"
     if sequence.judged == "task":
         return _task(world)
     living = sum(one.peer == ME for one in members.living(world.root))
     past = sum(one.peer == ME for one, _ in members.departed(world.root))
-    lies = [name for name in world.files.scan(names.LEADER) if names.parse_leader(name) is not None]
+    lies = [name for name in world.files.scan(paths.LEADER) if paths.parse_leader(name) is not None]
     return f"{'a peer' if living else 'departed' if past else 'no peer'}; {lies[0] if lies else 'led'}"
 
 
@@ -453,10 +471,10 @@ def shown(call: Call, world: World) -> str:
     text = re.sub(rf"{ME}~\d+\.\w+", "<me>", text)
     text = re.sub(rf"{OTHER}~\d+\.\w+", "<by>", text)
     text = text.replace(f"reports/{ME}", "reports/<me>").replace(f"reports/{OTHER}", "reports/<by>")
-    text = re.sub(rf"(tmp/|{names.ROOT}\.|quarantine/\S*~)\d{{6}}token", r"\1<token>", text)
+    text = re.sub(rf"(tmp/|{paths.ROOT}\.|quarantine/\S*~)\d{{6}}token", r"\1<token>", text)
     text = re.sub(r"\d{6}token", "<nonce>", text)
     for task, word in ((TASK, "<id>"), (AFTER, "<next>"), ("6", "<other>")):
-        text = re.sub(rf"([/+]){names.shard(task)}(?=[/+])", r"\1<shard>", text)
+        text = re.sub(rf"([/+]){paths.shard(task)}(?=[/+])", r"\1<shard>", text)
         text = re.sub(rf"(?<=[/+]){task}(?=[~./]|$| )", word, text)
     text = re.sub(r"(leader|beat)~(\d+)", lambda m: f"{m[1]}~{_counted(m[2], 't' if m[1] == 'leader' else 'n')}", text)
     text = re.sub(r">~(\d+)(?=$|[ .]|~done)", lambda m: f">~{_counted(m[1], 'e')}", text)
@@ -467,25 +485,39 @@ def _counted(number: str, letter: str) -> str:
     return f"<{letter}>" if number == "0" else f"<{letter}+{number}>"
 
 
-def rows() -> list[tuple[str, str, str]]:
-    """Every step: its name, its call, and what a crash before it comes to."""
-    return [
-        (f"{each.name} {number}", step, end(each, number))
+@cache
+def rows() -> dict[str, tuple[str, str]]:
+    """Call and end of every step, by sequence and number."""
+    return {
+        f"{each.name} {number}": (step, end(each, number))
         for each in SEQUENCES
         for number, step in enumerate(steps(each), 1)
-    ]
+    }
 
 
-def rewritten(spec: str) -> str:
-    """The specification with its crash table as it is found now; who goes on, and how, stays by name and call."""
-    known = {(row[0], row[1]): row[2] for row in document.table(TABLE, spec)}
-    lines = [
-        f"| {name} | `{call}` | {known.get((name, f'`{call}`'), '?')} | {found} |\n" for name, call, found in rows()
-    ]
-    start = spec.index("\n", spec.index("\n|---", spec.index(TABLE)) + 1) + 1
-    return spec[:start] + "".join(lines) + spec[spec.index("\n\n", start) + 1 :]
+def table() -> list[dict[str, Any]]:
+    """The crash table of the specification, one vector for each step."""
+    found: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))["vectors"]
+    return found
+
+
+def rewritten() -> str:
+    """The crash table with the calls and ends that are found now; clauses and notes stay."""
+    known = {(vector["description"], vector["then"]["call"]): vector for vector in table()}
+    blocks = []
+    for name, (call, found) in rows().items():
+        old = known.get((name, call), {"clause": "CRA-1", "note": "?"})
+        sequence, _, number = name.rpartition(" ")
+        lines = (
+            {"description": name, "clause": old["clause"], "rule": "crash"},
+            {"given": {"sequence": sequence, "step": int(number)}},
+            {"then": {"call": call, "end": found}},
+            {"note": old["note"]},
+        )
+        text = ",\n      ".join(json.dumps(line, ensure_ascii=False)[1:-1] for line in lines)
+        blocks.append(f"    {{\n      {text}\n    }}")
+    return HEAD + ",\n".join(blocks) + "\n  ]\n}\n"
 
 
 if __name__ == "__main__":
-    page = document.PROTOCOL / "spec.md"
-    page.write_text(rewritten(document.SPEC), encoding="utf-8")
+    TABLE.write_text(rewritten(), encoding="utf-8")

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 from support import faults, tree
 from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
-from peercoord.core import names, records, views
-from peercoord.core.errors import EvictedError, UsageError
-from peercoord.core.limits import LOOKS
-from peercoord.core.names import Ticket
-from peercoord.roles import membership as members
-from peercoord.roles.archivist import Archivist
-from peercoord.roles.leader import Leadership
-from peercoord.roles.views import Reader
-from peercoord.roles.worker import Worker
+from peercoord.errors import DownError, EvictedError, UsageError
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import Leadership
+from peercoord.queue.claims import Worker
+from peercoord.queue.peer import Peer
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.queue.retention import Archivist
+from peercoord.status import views
+from peercoord.status.board import Reader
+from peercoord.store import down, paths, records
+from peercoord.store import root as roots
+from peercoord.store.paths import Ticket
+from peercoord.store.settings import LOOKS
+from peercoord.system import process
 
 
 @pytest.fixture
@@ -38,6 +45,57 @@ def birch(world: World) -> Worker:
 def disk(world: World) -> MemoryDisk:
     assert isinstance(world.disk, MemoryDisk)
     return world.disk
+
+
+# -- a team that was taken down ----------------------------------------------------------------------------------
+
+
+def test_no_peer_joins_or_claims_while_the_team_is_down(world: World, amber: Worker) -> None:
+    """MBR-10."""
+    world.add("1")
+    down.write(world.root, "anna")
+    with pytest.raises(DownError, match="by anna"):
+        world.join("birch")
+    with pytest.raises(DownError):
+        amber.request()
+    down.remove(world.root)
+    assert world.join("birch").request() is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]"])
+def test_a_mark_that_cannot_be_read_says_that_the_team_is_down(world: World, content: bytes) -> None:
+    """MBR-10."""
+    disk(world).create(paths.DOWN, content, False)
+    with pytest.raises(DownError, match="at an unknown time"):
+        world.join("amber")
+
+
+def test_a_peer_that_joins_while_the_team_is_taken_down_leaves_again(world: World) -> None:
+    """MBR-10: whichever step of joining the mark comes before, nobody is in the team afterwards."""
+
+    class Marking(faults.Wrapper):
+        def rename(self, source: str, target: str) -> None:
+            super().rename(source, target)
+            if target.startswith(f"{paths.PEERS}/"):
+                down.write(world.root, "anna")
+
+    with pytest.raises(DownError):
+        world.on(Marking(disk(world))).join("amber")
+    assert disk(world).listdir(paths.PEERS) == []
+
+
+def test_a_peer_that_left_says_of_no_task_that_it_works_on_it(world: World, amber: Worker, birch: Worker) -> None:
+    """RPT-5."""
+    world.add("1")
+    world.add("2")
+    amber.request()
+    Peer(world.root, amber.membership).leave()
+    assert [(e["status"], e["interrupted"]) for e in amber.reports.read("amber")["assigned_tasks"]] == [
+        ("released", True)
+    ]
+    again = world.join("amber").request()
+    assert again is not None
+    assert (again.task, again.ticket.epoch) == ("1", 2)  # what it worked on before
 
 
 # -- joining -----------------------------------------------------------------------------------------------------
@@ -102,7 +160,7 @@ def test_a_heartbeat_is_a_rename_that_works_on_a_full_disk(world: World, amber: 
 
 def test_a_living_peer_answers_a_challenge(world: World, amber: Worker, birch: Worker) -> None:
     """MBR-7, LIV-7."""
-    world.files.move(names.beat(amber.home, 0), names.beat(amber.home, 0, birch.me))
+    world.files.move(paths.beat(amber.home, 0), paths.beat(amber.home, 0, birch.me))
     assert amber.membership.beat() == 1
     assert [n for n in disk(world).listdir(amber.home) if n.startswith("beat~")] == ["beat~1"]
 
@@ -124,7 +182,7 @@ def test_one_rename_revokes_all_and_the_sweep_gives_it_back(world: World, amber:
     counting = faults.Counting(world.disk)
     assert world.on(counting).evict(amber.me, birch.me)
     assert str(counting.changes[0]) == str(counting.calls[0])
-    assert counting.calls[0].args == (names.peer_dir(amber.me), names.departed_dir(amber.me, birch.me))
+    assert counting.calls[0].args == (paths.peer_dir(amber.me), paths.departed_dir(amber.me, birch.me))
     assert counting.changes[-1].name == "rmdir"
     assert world.at("1") == "queue/ready/2/000000/1~1"
     assert not world.evict(amber.me, world.join("cedar").me)
@@ -133,8 +191,8 @@ def test_one_rename_revokes_all_and_the_sweep_gives_it_back(world: World, amber:
 def test_a_sweep_ends_with_the_seal(world: World, amber: Worker, birch: Worker) -> None:
     """EVI-5: a network client still reaches the moved directory and puts a ticket into claims/ after it was listed."""
     world.add("1")
-    gone = names.departed_dir(amber.me, birch.me)
-    late = [lambda: world.disk.rename(world.at("1"), names.claim(gone, Ticket("1", 1)))]
+    gone = paths.departed_dir(amber.me, birch.me)
+    late = [lambda: world.disk.rename(world.at("1"), paths.claim(gone, Ticket("1", 1)))]
 
     def put_before_the_seal(call: faults.Call) -> faults.Fault | None:
         if call.name == "rmdir" and call.path.endswith("/claims") and late:
@@ -144,9 +202,9 @@ def test_a_sweep_ends_with_the_seal(world: World, amber: Worker, birch: Worker) 
     world.on(faults.Failing(world.disk, put_before_the_seal)).evict(amber.me, birch.me)
     assert late == []
     assert world.at("1") == "queue/ready/2/000000/1~1"
-    assert names.claims_dir(gone) not in disk(world).folders()
+    assert paths.claims_dir(gone) not in disk(world).folders()
     with pytest.raises(OSError, match=r"claims|No such") as refused:
-        world.disk.rename(world.at("1"), names.claim(gone, Ticket("1", 2)))
+        world.disk.rename(world.at("1"), paths.claim(gone, Ticket("1", 2)))
     assert refused.value.errno == errno.ENOENT
 
 
@@ -154,16 +212,16 @@ def test_what_lies_in_claims_and_is_no_ticket_is_set_aside(world: World, amber: 
     """LAY-5, VER-4."""
     disk(world).create(f"{amber.home}/claims/.DS_Store", b"x", False)
     world.evict(amber.me, birch.me)
-    assert any("DS_Store" in name for name in disk(world).listdir(names.QUARANTINE))
-    assert names.claims_dir(names.departed_dir(amber.me, birch.me)) not in disk(world).folders()
+    assert any("DS_Store" in name for name in disk(world).listdir(paths.QUARANTINE))
+    assert paths.claims_dir(paths.departed_dir(amber.me, birch.me)) not in disk(world).folders()
 
 
-def test_whoever_tidies_sweeps_what_is_not_sealed(world: World, amber: Worker, birch: Worker) -> None:
+def test_tidying_sweeps_what_is_not_sealed(world: World, amber: Worker, birch: Worker) -> None:
     """EVI-2, TDY-1, TDY-4: and doing it again changes nothing."""
     world.add("1")
     world.taken(amber, "1")
     Leadership(amber.membership).take()
-    world.disk.rename(names.peer_dir(amber.me), names.departed_dir(amber.me, birch.me))
+    world.disk.rename(paths.peer_dir(amber.me), paths.departed_dir(amber.me, birch.me))
     world.janitor().tidy()
     tree.check_at_rest(disk(world))
     after = tree.situation(disk(world))
@@ -183,12 +241,12 @@ def test_additions_half_done_are_brought_to_their_end(world: World) -> None:
     tree.check_at_rest(disk(world))
 
 
-def test_what_waits_for_something_done_is_placed_by_whoever_tidies(world: World, amber: Worker) -> None:
+def test_tidying_places_what_waits_for_a_done_task(world: World, amber: Worker) -> None:
     """TDY-3."""
     world.add("1")
     world.add("2", ("1",))
     ticket = world.taken(amber, "1")
-    world.files.move(names.claim(amber.home, ticket), names.done("1"), make_home=True)
+    world.files.move(paths.claim(amber.home, ticket), paths.done("1"), make_home=True)
     world.janitor().tidy()
     assert world.state("2") == ("ready", "2")
 
@@ -198,9 +256,9 @@ def test_a_task_parked_for_a_cycle_comes_back_when_the_cycle_is_gone(world: Worl
     world.add("1")
     world.add("2", ("1",))
     note = {"why": "blocked", "kind": "cycle", "reason": "1 → 2 → 1"}
-    record = records.decode(world.files.read(names.definition("1")) or b"", "1")
-    world.files.put(names.definition("1"), records.encode({**record, "dependencies": [2], "parked": note}))
-    world.queue.again("1")
+    record = records.decode(world.files.read(paths.definition("1")) or b"", "1")
+    world.files.put(paths.definition("1"), records.encode({**record, "dependencies": [2], "parked": note}))
+    world.queue.place_again("1")
     assert world.state("1") == ("parked", "blocked")
     world.queue.edit("2", dependencies=[])
     assert world.state("2") == ("ready", "2")
@@ -214,7 +272,7 @@ def test_one_leads_and_every_taking_raises_the_term(world: World, amber: Worker,
     """LDR-1, LDR-2, LDR-3, INV-7."""
     first, second = Leadership(amber.membership), Leadership(birch.membership)
     assert (first.take(), second.take()) == (1, None)
-    first.give()
+    first.resign()
     assert (second.take(above=7), first.term()) == (8, None)
 
 
@@ -230,12 +288,12 @@ def test_the_sweep_lays_the_leadership_down(world: World, amber: Worker, birch: 
     """LDR-3, ORD-8."""
     Leadership(amber.membership).take()
     world.evict(amber.me, birch.me)
-    assert disk(world).listdir(names.LEADER) == ["leader~1"]
+    assert disk(world).listdir(paths.LEADER) == ["leader~1"]
 
 
 def test_nothing_needs_a_leader(world: World, amber: Worker, birch: Worker) -> None:
     """LDR-6."""
-    world.files.remove(names.leader(names.LEADER, 0))
+    world.files.remove(paths.leader(paths.LEADER, 0))
     world.add("1")
     world.add("2", ("1",))
     world.taken(amber, "1")
@@ -254,14 +312,14 @@ def test_views_and_notes_decide_nothing(world: World, amber: Worker) -> None:
     reader = Reader(world.queue, unknown)
     reader.publish()
     world.taken(amber, "1")
-    for path in (names.STATE, names.TASK_QUEUE, names.report("amber"), names.events("amber")):
+    for path in (paths.STATE, paths.TASK_QUEUE, paths.report("amber"), paths.events("amber")):
         disk(world).unlink(path)
         disk(world).create(path, b"\0 false", False)
-    disk(world).unlink(names.assignment(amber.home, Ticket("1", 1)))
+    disk(world).unlink(paths.assignment(amber.home, Ticket("1", 1)))
     amber.complete("1")
     assert list(world.drained(amber)) == ["2"]
     reader.publish()
-    state = records.decode(world.files.read(names.STATE) or b"", names.STATE)
+    state = records.decode(world.files.read(paths.STATE) or b"", paths.STATE)
     assert state["progress_summary"]["completed"] == 2
 
 
@@ -275,7 +333,7 @@ def test_a_done_task_keeps_who_when_and_at_which_epoch(world: World, amber: Work
     board = Reader(world.queue, unknown).board()
     (task,) = views.task_queue(board)["tasks"]
     assert (task["assigned_to"], task["epoch"], task["dependencies_satisfied"]) == ("amber", 2, True)
-    result = records.decode(world.files.read(names.result("1", 2, "done")) or b"", "result")
+    result = records.decode(world.files.read(paths.result("1", 2, "done")) or b"", "result")
     assert task["assigned_at"] == result["assigned_at"]
     assert views.state(board)["task_assignments"]["1"]["last_update"] == result["at"]
 
@@ -330,7 +388,7 @@ def test_unknown_files_are_left_alone(world: World, amber: Worker, birch: Worker
 def test_the_epoch_lies_in_the_name_of_one_holder_for_ever(world: World, amber: Worker, birch: Worker) -> None:
     """INV-2, CLM-3, CLM-4: an evicted holder's look at its own claim tells it to stop."""
     world.add("1")
-    mine = names.claim(amber.home, world.taken(amber, "1"))
+    mine = paths.claim(amber.home, world.taken(amber, "1"))
     assert world.files.listed(mine)
     world.evict(amber.me, birch.me)
     assert not world.files.listed(mine)
@@ -339,7 +397,7 @@ def test_the_epoch_lies_in_the_name_of_one_holder_for_ever(world: World, amber: 
 
 def test_an_observer_never_uses_a_clock_of_the_wall(world: World) -> None:
     """LIV-1, FMT-5: times in records are written, and no verdict reads one."""
-    from peercoord.core import liveness
+    from peercoord.membership import liveness
 
     here = {"host": "h", "boot_id": "b", "pid_ns": "p"}
     process = {"pid": 1, "start": 1}
@@ -372,18 +430,42 @@ def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Work
     archivist = Archivist(world.root)
     archivist.tombstones(far)
     archivist.results(far)
-    assert disk(world).listdir(names.DEPARTED) == []
+    assert disk(world).listdir(paths.DEPARTED) == []
     assert world.outcomes("1") == [(2, "done")]
     assert world.outcomes("2") == [(1, "failed")]
-    assert names.birth("1") in disk(world).files()
+    assert paths.birth("1") in disk(world).files()
 
 
-def test_what_was_edited_by_hand_is_placed_anew_by_whoever_tidies(world: World) -> None:
+def test_tidying_places_again_what_was_edited_by_hand(world: World) -> None:
     """TDY-3, CHG-5."""
     world.add("1")
     world.add("2", ("1",))
-    path = names.definition("2")
+    path = paths.definition("2")
     raw = records.decode(world.files.read(path) or b"", path)
     world.files.put(path, records.encode({**raw, "dependencies": [], "priority": "high"}))
     world.janitor().tidy()
     assert world.state("2") == ("ready", "1")
+
+
+# -- what a writer must write --------------------------------------------------------------------------------------
+
+
+def test_a_peer_record_and_a_result_hold_what_a_writer_must_write(tmp_path: Path) -> None:
+    """FMT-2, LIV-2: of an attempt that its holder ended, and of one that others did."""
+    root = roots.create(f"{tmp_path}/{paths.ROOT}", "p")
+    Queue(root).add(records.define("1", "First"))
+    peer, other = Peer.join(tmp_path, "amber"), Peer.join(tmp_path, "birch")
+    home = peer.membership.home
+    known = members.read_record(root, home) or {}
+    assert known.keys() >= {"peer", "incarnation", "joined_at", "agent", *process.here()}
+    task = peer.request()
+    assert task
+    peer.release("1")
+    assert peer.request()
+    Janitor(other.queue, "birch").evict(peer.membership.me, other.membership.me, "a test says so")
+    held = {"task_id", "epoch", "outcome", "by", "at", "peer", "incarnation", "reason"}
+    for epoch, outcome, more in ((1, "released", {"assigned_at"}), (2, "evicted", set())):
+        record = other.queue.read_record(paths.result("1", epoch, outcome)) or {}
+        assert record.keys() >= held | more
+        assert (record["peer"], record["incarnation"]) == ("amber", str(peer.membership.me))
+        assert record["by"] == ("amber" if epoch == 1 else "birch")

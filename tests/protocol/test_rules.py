@@ -14,18 +14,19 @@ from support import faults
 from support.memory import MemoryDisk
 from support.worlds import Ticking, World
 
-from peercoord.core import door, limits, names, records
-from peercoord.core.door import Answer, Request
-from peercoord.core.errors import LostError
-from peercoord.core.names import Ticket
-from peercoord.fs import process
-from peercoord.fs.disk import Disk
-from peercoord.fs.files import Files
-from peercoord.fs.mutex import held
-from peercoord.roles.leader import Leadership
-from peercoord.roles.observer import Observer
-from peercoord.roles.outbox import Outbox
-from peercoord.roles.worker import Worker
+from peercoord.agent.monitor import Observer
+from peercoord.errors import LostError
+from peercoord.mailbox import protocol
+from peercoord.mailbox.protocol import Answer, Request
+from peercoord.mailbox.server import Outbox
+from peercoord.membership.leadership import Leadership
+from peercoord.queue.claims import Worker
+from peercoord.store import paths, records, settings
+from peercoord.store.beneath import Beneath, InstanceFiles
+from peercoord.store.lock import held
+from peercoord.store.paths import Ticket
+from peercoord.system import process
+from peercoord.system.disk import Disk
 from protocol import sequences
 
 
@@ -116,19 +117,19 @@ def test_the_bell_is_rung_when_something_is_ready_and_nobody_depends_on_it(world
 
     quiet = world.on(faults.Failing(world.disk, deaf))
     quiet.add("1")
-    assert names.BELL_FILE not in disk(world).files()
+    assert paths.BELL_FILE not in disk(world).files()
     world.add("2")
-    assert names.BELL_FILE in disk(world).files()
+    assert paths.BELL_FILE in disk(world).files()
     assert list(world.drained(world.join("amber"))) == ["1", "2"]
 
 
 def test_an_events_file_is_rotated_and_a_lost_event_stops_nothing(world: World) -> None:
     """FMT-8."""
-    disk(world).append(names.events("amber"), b"x" * limits.EVENTS_BYTES)
+    disk(world).append(paths.events("amber"), b"x" * settings.EVENTS_BYTES)
     world.root.event("amber", "one-more")
-    assert sorted(disk(world).listdir(names.EVENTS)) == ["amber.jsonl.1"]
+    assert sorted(disk(world).listdir(paths.EVENTS)) == ["amber.jsonl.1"]
     world.on(faults.Failing(world.disk, faults.full)).root.event("amber", "lost")
-    assert disk(world).listdir(names.EVENTS) == ["amber.jsonl.1"]
+    assert disk(world).listdir(paths.EVENTS) == ["amber.jsonl.1"]
 
 
 def test_a_newer_record_is_taken_if_what_is_needed_is_there() -> None:
@@ -142,7 +143,7 @@ def test_two_names_of_one_ticket_are_one_task_at_the_later_place(world: World) -
     world.add("1")
     amber = world.join("amber")
     old = world.at("1")
-    disk(world).link(old, names.claim(amber.home, Ticket("1", 1)))
+    disk(world).link(old, paths.claim(amber.home, Ticket("1", 1)))
     sighting = world.queue.survey()["1"]
     assert (sighting.state, sighting.epoch) == ("claimed", 1)
     seen = world.files.stat(old)
@@ -203,11 +204,11 @@ def test_silence_is_challenged_and_only_a_challenge_that_stands_evicts(clocked: 
     amber.membership.update(host="elsewhere", boot_id="other")
     eyes = observer(clocked, birch)
     for _ in range(4):
-        eyes.look()
+        eyes.check_peers()
         assert [one.peer for one in _peers(clocked)] == ["amber", "birch"]
         turn(clocked, 10)
-    assert names.parse_beat(_beat(clocked, amber)) == (0, birch.me)
-    eyes.look()
+    assert paths.parse_beat(_beat(clocked, amber)) == (0, birch.me)
+    eyes.check_peers()
     assert [one.peer for one in _peers(clocked)] == ["birch"]
 
 
@@ -217,11 +218,11 @@ def test_a_peer_that_answers_a_challenge_stays(clocked: World) -> None:
     amber.membership.update(host="elsewhere", boot_id="other")
     eyes = observer(clocked, birch)
     for _ in range(4):
-        eyes.look()
+        eyes.check_peers()
         turn(clocked, 10)
     amber.membership.beat()
     for _ in range(3):
-        eyes.look()
+        eyes.check_peers()
         turn(clocked, 10)
     assert [one.peer for one in _peers(clocked)] == ["amber", "birch"]
 
@@ -232,10 +233,10 @@ def test_who_could_not_write_itself_has_seen_nothing(clocked: World) -> None:
     amber.membership.update(host="elsewhere", boot_id="other")
     eyes = observer(clocked, birch)
     for _ in range(8):
-        eyes.look()
+        eyes.check_peers()
         turn(clocked, 10)
-        eyes.blind()
-    assert names.parse_beat(_beat(clocked, amber)) == (0, None)
+        eyes.reset_observations()
+    assert paths.parse_beat(_beat(clocked, amber)) == (0, None)
 
 
 def test_a_session_that_runs_here_is_never_evicted_and_its_agent_is_started_again(clocked: World) -> None:
@@ -247,7 +248,7 @@ def test_a_session_that_runs_here_is_never_evicted_and_its_agent_is_started_agai
     revived: list[str] = []
     eyes = observer(clocked, birch, revived)
     for _ in range(20):
-        eyes.look()
+        eyes.check_peers()
         turn(clocked, 10)
     assert [one.peer for one in _peers(clocked)] == ["amber", "birch"]
     assert set(revived) == {"/where/it/works"}
@@ -257,28 +258,28 @@ def test_a_process_proven_dead_needs_no_challenge(clocked: World) -> None:
     """LIV-7, LIV-3, EVI-1."""
     amber, birch = clocked.join("amber"), clocked.join("birch")
     amber.membership.update(**process.here(), agent={"pid": os.getpid(), "start": -1})
-    observer(clocked, birch).look()
+    observer(clocked, birch).check_peers()
     assert [one.peer for one in _peers(clocked)] == ["birch"]
 
 
-def _peers(world: World) -> list[names.Incarnation]:
-    return sorted(filter(None, map(names.parse_incarnation, disk(world).listdir(names.PEERS))))
+def _peers(world: World) -> list[paths.Incarnation]:
+    return sorted(filter(None, map(paths.parse_incarnation, disk(world).listdir(paths.PEERS))))
 
 
 def _beat(world: World, peer: Worker) -> str:
-    (found,) = (name for name in disk(world).listdir(peer.home) if names.parse_beat(name))
+    (found,) = (name for name in disk(world).listdir(peer.home) if paths.parse_beat(name))
     return found
 
 
 def test_inside_a_sandbox_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LIV-11."""
-    from peercoord.core.sessions import SANDBOX_MARKS
-    from peercoord.edges.call import sandboxed
-    from peercoord.edges.context import Place
+    from peercoord.agent.client import sandboxed
+    from peercoord.system.sessions import SANDBOX_MARKS
+    from peercoord.worktree.context import Place
 
     for mark in SANDBOX_MARKS:
         monkeypatch.delenv(mark, raising=False)
-    instance = tmp_path / names.INSTANCE
+    instance = tmp_path / paths.INSTANCE
     instance.mkdir()
     place = Place(str(tmp_path), str(tmp_path))
     here = process.here()
@@ -308,7 +309,7 @@ class Box:
         self.place = place
         self.served: list[str] = []
         self.now = ("amber~1.k3", [Ticket("5", 2)])
-        files = Files(Disk(str(place)), lambda: f"t{len(list(place.rglob('*')))}x")
+        files = InstanceFiles(Beneath(str(place)), lambda: f"t{len(list(place.rglob('*')))}x")
         self.outbox = Outbox(files, self._serve, lambda: self.now, lambda: 0.0)
 
     def _serve(self, request: Request) -> Answer:
@@ -398,7 +399,7 @@ def test_a_call_without_an_agent_serves_what_was_said_before(box: Box) -> None:
     box.drop("2-b", "report-progress", "5")
     box.drop("1-a", "update-memory", "--content", "x")
     box.drop("0-q", "request-task")
-    answer = box.outbox.direct(Request("3-c", ["check-status"], incarnation="amber~1.k3", tickets=["5~2"]))
+    answer = box.outbox.serve_directly(Request("3-c", ["check-status"], incarnation="amber~1.k3", tickets=["5~2"]))
     assert box.served == ["1-a", "2-b", "3-c"]
     assert answer.out == b"served check-status"
 
@@ -413,6 +414,6 @@ def test_a_request_that_cannot_be_served_stays(box: Box) -> None:
             raise LostError("nobody is there")
 
     with pytest.raises(LostError):
-        Readonly(box.place).outbox.direct(Request("2-b", ["report-progress", "5"], incarnation="amber~1.k3"))
+        Readonly(box.place).outbox.serve_directly(Request("2-b", ["report-progress", "5"], incarnation="amber~1.k3"))
     assert {path.name for path in (box.place / "outbox").iterdir()} == {"1-a", "2-b"}
-    assert door.VERSION == "1"
+    assert protocol.VERSION == "1"

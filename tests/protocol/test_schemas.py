@@ -13,24 +13,26 @@ from typing import Any
 
 import click
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from support import answers
 from support.project import Project, git, project, second
 from support.worlds import unknown
 
-from peercoord.core import names, records
-from peercoord.core.errors import PeercoordError
-from peercoord.core.memory import contributions
-from peercoord.core.memory.ledger import Entry
-from peercoord.core.memory.outcome import Candidate
-from peercoord.edges import context
-from peercoord.edges.cli import main
-from peercoord.edges.cli.main import COMMANDS, cli
-from peercoord.roles import root as roots
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.leader import Leadership
-from peercoord.roles.peer import Peer
-from peercoord.roles.queue import Queue
-from peercoord.roles.views import Reader
+from peercoord.cli import main
+from peercoord.cli.main import COMMANDS, cli
+from peercoord.errors import PeercoordError
+from peercoord.membership.leadership import Leadership
+from peercoord.memory import contribution
+from peercoord.memory.journal import Entry
+from peercoord.memory.outcome import Candidate
+from peercoord.queue.peer import Peer
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.status.board import Reader
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+from peercoord.worktree import context
 from protocol import document
 
 __all__ = ["project", "second"]
@@ -56,6 +58,12 @@ def test_a_schema_is_one_names_itself_and_takes_unknown_keys(name: str) -> None:
     assert "unevaluatedProperties" not in json.dumps(schema)
     used = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema)))
     assert used == set(schema.get("$defs", {})), "a definition is missing, or not used"
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_schema_describes_every_key(name: str) -> None:
+    """FMT-2: the meaning of each key stands in its schema."""
+    assert list(document.undescribed(document.schema(name))) == []
 
 
 def test_what_schemas_define_in_common_is_the_same_in_each() -> None:
@@ -91,7 +99,7 @@ def _protocol(raw: Any) -> None:
 CHECKS: dict[str, Callable[[Any], object]] = {
     "definition": records.checked,
     "birth": lambda raw: records.Birth.read(raw, "here", "2"),
-    "contribution": contributions.check,
+    "contribution": contribution.check,
     "protocol": _protocol,
     "candidate": lambda raw: Candidate.read(raw, "here"),
     "entry": lambda raw: Entry.read(raw, "here"),
@@ -120,6 +128,88 @@ def test_every_record_has_examples_of_both_kinds() -> None:
     assert found == {(name, kind) for name in RECORDS for kind in ("valid", "invalid")}
 
 
+TEXTS = (
+    "",
+    " ",
+    "\u3000",
+    "\x1f",
+    "\x85",
+    "a",
+    " a\u2028b",
+    "two\nlines",
+    "two\rlines",
+    "x" * 500,
+    "x" * 501,
+    "😀" * 500,
+)
+IDS = (0, 1, 1.0, -0.0, -1, 1.5, "7", "a", "a/b", "", "~", "x" * 64, "x" * 65, True, None, [], 10**15 - 1)
+ODD = (None, True, False, 0, 1, 1.0, -1, "", "text", [], ["text"], {}, {"why": "held"}, {"why": "no reason"}, {"by": 5})
+LEVELS = (
+    "high",
+    " High ",
+    "\u3000low\x1c",
+    "\ufefflow",
+    "urgent",
+    "03",
+    "000",
+    "5",
+    "²",
+    *(0, 4, 5, 1.0, 1.5, -0.0, True),
+)
+DEFINITIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "task_id": st.sampled_from(IDS),
+        "title": st.sampled_from((*TEXTS, *ODD)),
+        **{key: st.sampled_from((*TEXTS, *ODD)) for key in ("description", "details")},
+        "priority": st.sampled_from((*LEVELS, *ODD)),
+        "dependencies": st.lists(st.sampled_from(IDS), max_size=2) | st.sampled_from(ODD),
+        "subtasks": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={"id": st.sampled_from(IDS), **dict.fromkeys(("title", "status"), st.sampled_from(ODD))},
+            ),
+            max_size=1,
+        )
+        | st.sampled_from(ODD),
+        **{key: st.sampled_from(ODD) for key in ("cancelled", "parked", "notes", "source", "edited_at", "due", "new")},
+        **{key: st.sampled_from(ODD) for key in ("schema_version", "$schema")},
+    },
+)
+
+
+@given(DEFINITIONS)
+def test_a_definition_is_broken_exactly_if_its_schema_refuses_it(raw: Any) -> None:
+    """FMT-6: but for what no schema says: two steps of one id, and a step's full id above 64 characters."""
+    raw = {"task_id": 5, "title": "a", **raw}
+    steps = raw.get("subtasks")
+    if isinstance(steps, list):
+        steps = raw["subtasks"] = [{"id": 1, "title": "a", **one} if isinstance(one, dict) else one for one in steps]
+        long = any(isinstance(one, dict) and one["id"] == "x" * 64 for one in steps)
+        assume(not long and raw["task_id"] != "x" * 64)
+    try:
+        records.checked(raw)
+        read = True
+    except PeercoordError:
+        read = False
+    assert document.validator("definition").is_valid(raw) == read
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"subtasks": [{"id": 1, "title": "a"}, {"id": "5.1", "title": "b"}]},
+        {"subtasks": [{"id": "x" * 63, "title": "a"}]},
+    ],
+)
+def test_what_no_schema_says_is_broken_all_the_same(raw: Any) -> None:
+    """FMT-6."""
+    raw = {"task_id": 5, "title": "a", **raw}
+    assert document.validator("definition").is_valid(raw)
+    with pytest.raises(PeercoordError):
+        records.checked(raw)
+
+
 # -- what is really written --------------------------------------------------------------------------------------
 
 PLACES = {
@@ -128,9 +218,9 @@ PLACES = {
     "<shard>": "[0-9a-f]{2}",
     "<level>": "[0-4]",
     "<block>": "[0-9]{6,}",
-    "<why>": "|".join(names.PARKED_WHY),
-    "<outcome>": "|".join(names.OUTCOMES),
-    "<state>": "|".join(names.MEMORY_STATES),
+    "<why>": "|".join(paths.PARKED_WHY),
+    "<outcome>": "|".join(paths.OUTCOMES),
+    "<state>": "|".join(paths.MEMORY_STATES),
     "<token>": "[A-Za-z0-9]+",
     "<path>": "[^/]+",
     "<hash>": "[0-9a-f]{64}",
@@ -144,8 +234,9 @@ PLACES["<n>"] = PLACES["<e>"] + r"\.[A-Za-z0-9]+"
 PLACES["<by>"] = f"{PLACES['<peer>']}~{PLACES['<n>']}"
 
 
-SHARED, OWN = "`<shard>` two hexadecimal digits.", "which belongs to that worktree's peer alone:"
-NOTED = "No peer reads it to decide anything about tasks:"
+SHARED, OWN = "`<shard>` two hexadecimal digits.", "belongs to that worktree's peer alone:"
+MEMORY = "`<hash>` a SHA-256 in hexadecimal."
+NOTED = "decide anything about tasks:"
 
 
 def pattern(path: str) -> re.Pattern[str]:
@@ -155,9 +246,9 @@ def pattern(path: str) -> re.Pattern[str]:
 
 
 def layout(after: str) -> dict[str, str]:
-    """Each path of a layout table, and what it holds."""
+    """Each path of a layout table, and what it holds; that of the root goes on on the page of the memory bank."""
     found = {}
-    for row in document.table(after):
+    for row in (*document.table(after), *(document.table(MEMORY) if after == SHARED else ())):
         for path in re.findall(r"`([^`]+)`", row[0]):
             found[path] = row[2].strip("`")
     return found
@@ -186,13 +277,13 @@ def check_file(path: str, content: str, data: bytes) -> None:
 
 
 def is_ticket(path: str) -> bool:
-    """Tell whether the parsers of names know a path as a ticket's."""
+    """Whether the parsers of names take a path for a ticket's."""
     home, _, name = path.rpartition("/")
-    if home == names.NEW:
-        return names.parse_new(name) is not None
-    if home.startswith(names.DONE):
-        return names.ids.is_id(name)
-    found = names.parse_ticket(name), names.parse_beat(name), names.parse_leader(name)
+    if home == paths.NEW:
+        return paths.parse_new(name) is not None
+    if home.startswith(paths.DONE):
+        return paths.ids.is_id(name)
+    found = paths.parse_ticket(name), paths.parse_beat(name), paths.parse_leader(name)
     return any(one is not None for one in found)
 
 
@@ -257,6 +348,7 @@ def lively(project: Project, second: Path) -> Iterator[tuple[str, Any]]:
     yield call("reassign", "3", "two")
     yield call("task", "edit", "4", "--priority", "low")
     yield call("task", "cancel", "4")
+    yield call("task", "rename", "4", "44")
     yield call("task", "reopen", "1")
     yield call("task", "show", "1")
     yield call("task", "show", "2")
@@ -265,6 +357,7 @@ def lively(project: Project, second: Path) -> Iterator[tuple[str, Any]]:
     source.write_text('{"tasks": [{"id": 1, "title": "known"}, {"id": 50, "title": "ring", "dependencies": [50]}]}')
     yield call("task", "import", str(source))
     yield call("config")
+    yield call("completion", "bash")
     yield call("config", "max_attempts", "2")
     yield call("events")
     yield call("agent", "status")
@@ -288,9 +381,9 @@ def test_every_file_is_claimed_by_one_schema_and_every_answer_is_valid(project: 
     victim = context.find(str(second)).incarnation
     assert victim
     assert Janitor(project.queue, "library").evict(victim, library.membership.me, "the test says so")
-    broken = project.state / names.definition("5")
-    broken.write_bytes(b"{")
-    assert project.queue.spot("5").detail == "unreadable"
+    broken = project.state / paths.definition("5")
+    broken.write_bytes(b"{,")
+    assert project.queue.location_of("5").detail == "unreadable"
     (project.state / "tmp" / "litter").write_bytes(b"")
     Reader(Queue(library.root), unknown).publish()
     met = check_tree(project.state, layout(SHARED))
@@ -314,13 +407,13 @@ def test_a_team_with_agents_leaves_only_files_that_the_layout_knows(tmp_path: Pa
     try:
         subprocess.run([*program, "task", "add", "First"], check=True, capture_output=True)
         worktrees = sorted(tmp_path.glob("p-*"))
-        script = str(worktrees[0] / names.INSTANCE / "coordinate.sh")
+        script = str(worktrees[0] / paths.INSTANCE / "coordinate.sh")
         for words in (["request-task"], ["report-progress", "--progress", "0.5"], ["check-status"]):
             done = subprocess.run([script, *words, "--json"], check=True, capture_output=True)
             document.valid("envelope", json.loads(done.stdout))
-        assert "agent" in check_tree(worktrees[0] / names.INSTANCE, layout(OWN))
-        assert "answer" in check_tree(worktrees[0] / names.INSTANCE, layout(OWN))
-        assert "peer" in check_tree(home / names.ROOT, layout(SHARED))
+        assert "agent" in check_tree(worktrees[0] / paths.INSTANCE, layout(OWN))
+        assert "answer" in check_tree(worktrees[0] / paths.INSTANCE, layout(OWN))
+        assert "peer" in check_tree(home / paths.ROOT, layout(SHARED))
         assert noted(home / ".git") >= {"team", "worktree"}
     finally:
         subprocess.run([*program, "down", "--remove"], check=True, capture_output=True)
@@ -386,9 +479,9 @@ def test_every_answer_has_a_schema() -> None:
 
 def test_files_that_people_edit_name_a_schema_that_lies_beside_them(tmp_path: Path) -> None:
     """FMT-9: no network is needed to find it, and it is the very schema."""
-    root = roots.create(str(tmp_path / names.ROOT), "p")
+    root = roots.create(str(tmp_path / paths.ROOT), "p")
     Queue(root).add(records.define("1", "First"))
-    for path, record in ((names.PROTOCOL, "protocol"), (names.definition("1"), "definition")):
-        file = tmp_path / names.ROOT / path
+    for path, record in ((paths.PROTOCOL, "protocol"), (paths.definition("1"), "definition")):
+        file = tmp_path / paths.ROOT / path
         schema = (file.parent / json.loads(file.read_text())["$schema"]).resolve()
         assert schema.read_bytes() == (document.SCHEMAS / f"{record}.schema.json").read_bytes()

@@ -11,13 +11,17 @@ import pytest
 from support import crashes
 from support.worlds import World
 
-from peercoord.core import ids, limits, names
-from peercoord.roles import root as roots
-from protocol import coverage, document, sequences
+from peercoord.store import ids, paths, settings
+from peercoord.store import root as roots
+from peercoord.system import disk
+from protocol import document, sequences
 
 PAGES = sorted(
     path for path in document.PROTOCOL.rglob("*.md") if not {"__pycache__", "node_modules"} & set(path.parts)
 )
+
+DEFINITIONS = {"EVI-3", "LIM-3"}
+"""Clauses that define a word or state a fact, and bind nobody by themselves."""
 
 
 def anchors(text: str) -> set[str]:
@@ -37,19 +41,23 @@ def test_every_clause_has_one_place_and_each_family_counts_from_one() -> None:
         family, number = clause.split("-")
         families.setdefault(family, []).append(int(number))
     for family, numbers in families.items():
-        assert numbers == list(range(1, len(numbers) + 1)), family
-    listed = [family for row in document.table("**How to read it.**") for family in row[1].split(", ")]
-    assert sorted(families) == sorted(listed)
+        assert sorted(numbers) == list(range(1, len(numbers) + 1)), family
+    headed = re.findall(r"^## \d+ .* \(([A-Z, ]+)\)$", document.PAGES["spec"], re.MULTILINE)
+    assert set(families) == {"MEM", "BOX", *(family for heading in headed for family in heading.split(", "))}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(document.PROTOCOL)))
-def test_every_clause_that_a_page_names_exists(path: Path) -> None:
-    known = set(document.clauses())
-    text = re.sub(r"SHA-\d+|UTF-\d+|ISO-\d+|RFC-\d+", "", path.read_text(encoding="utf-8"))
-    assert set(document.CLAUSE.findall(text)) <= known
+def test_every_clause_says_in_capitals_whether_it_binds() -> None:
+    """A row of a table binds as its page says; the rest has a keyword, or defines a word."""
+    rows = {"ASM", "INV", "ORD"}
+    silent = {
+        clause
+        for clause, text in document.texts().items()
+        if clause[:3] not in rows and not re.search(r"\b(MUST|SHOULD|MAY)\b", text)
+    }
+    assert silent == DEFINITIONS
 
 
-@pytest.mark.parametrize("part", ["protocol", "examples", "tests"])
+@pytest.mark.parametrize("part", ["protocol", "examples", "tests", "peercoord"])
 def test_every_clause_that_any_source_names_exists(part: str) -> None:
     known = set(document.clauses())
     families = {clause.partition("-")[0] for clause in known}
@@ -57,30 +65,6 @@ def test_every_clause_that_any_source_names_exists(part: str) -> None:
         if path.suffix in (".py", ".sh", ".tla", ".cfg", ".toml", ".md", ".json") and path.is_file():
             named = set(document.CLAUSE.findall(path.read_text(encoding="utf-8", errors="replace")))
             assert {mark for mark in named if mark.partition("-")[0] in families} <= known, path
-
-
-def test_every_clause_that_a_test_names_exists() -> None:
-    known = set(document.clauses())
-    assert set(coverage.by_tests()) <= known
-    assert set(coverage.by_vectors()) <= known
-
-
-def test_every_clause_is_held_by_a_test_or_a_vector() -> None:
-    held = coverage.by_tests().keys() | coverage.by_vectors().keys()
-    assert [clause for clause in document.clauses() if clause not in held] == []
-
-
-def test_the_table_of_coverage_is_what_the_tests_say() -> None:
-    assert coverage.TABLE.read_text(encoding="utf-8") == coverage.page(), "run: python tests/protocol/coverage.py"
-
-
-def test_every_test_that_clauses_toml_names_exists() -> None:
-    for clause, nodes in coverage.mapped().items():
-        for node in nodes:
-            name, _, function = node.partition("::")
-            path = document.REPOSITORY / "tests" / name
-            assert path.is_file(), f"{clause}: {node}"
-            assert function in coverage.test_functions(path), f"{clause}: {node}"
 
 
 # -- examples and links ------------------------------------------------------------------------------------------
@@ -112,23 +96,39 @@ def test_every_link_of_a_page_leads_somewhere(path: Path) -> None:
 def test_the_directories_of_set_up() -> None:
     """LAY-2: root built whole."""
     block = document.SPEC.split("```text\n")[1].split("```")[0]
-    assert block.split() == list(names.SKELETON)
+    assert block.split() == list(paths.SKELETON)
     world = World.new()
     assert set(block.split()) == world.disk.folders()  # type: ignore[attr-defined]
     assert set(world.disk.files()) == {"protocol.json", "queue/leader/leader~0"}  # type: ignore[attr-defined]
 
 
+def test_a_page_in_the_root_explains_every_entry(tmp_path: Path) -> None:
+    """Set-up makes it, repair makes it again, and a person's own stays."""
+    files = roots.create(str(tmp_path / paths.ROOT), "p").files
+    page = (files.read(paths.README) or b"").decode()
+    rows = document.table("`<shard>` two hexadecimal digits.")
+    entries = {document.code(row[0]).split("/")[0] for row in rows}
+    assert {entry for entry in entries - {paths.README, ".gitignore"} if f"`{entry}" not in page} == set()
+    assert not roots.explain(files)
+    for gone in (lambda: files.remove(paths.README), lambda: files.put(paths.README, b"")):
+        gone()
+        assert roots.explain(files)
+        assert (files.read(paths.README) or b"").decode() == page
+    files.put(paths.README, b"a person's own")
+    assert not roots.explain(files)
+
+
 def test_the_root_is_built_aside_and_never_over_another(tmp_path: Path) -> None:
     """LAY-2: of two set-ups at once, the second uses what is there; and it finds it, on every later call."""
-    place = str(tmp_path / names.ROOT)
+    place = str(tmp_path / paths.ROOT)
     first = roots.create(place, "p")
     assert roots.create(place, "q").store_id == first.store_id
     other = roots.Files(roots.Disk(str(tmp_path)), lambda: "staged")
     roots.build(other, "staged", first.protocol)
     with pytest.raises(roots.StorageError):
-        other.move("staged", names.ROOT)
+        other.move("staged", paths.ROOT)
     assert roots.open_root(place, first.store_id).store_id == first.store_id
-    assert sorted(path.name for path in tmp_path.iterdir()) == [names.ROOT, "staged"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [paths.ROOT, "staged"]
 
 
 def test_what_a_set_up_that_crashed_left_is_cleared_away_once_it_is_old(tmp_path: Path) -> None:
@@ -136,26 +136,26 @@ def test_what_a_set_up_that_crashed_left_is_cleared_away_once_it_is_old(tmp_path
     door = roots.Files(roots.Disk(str(tmp_path)), lambda: "staged")
     hour = roots.LEFT_SECONDS + 60
     for token, age in (("oldoldoldold", hour), ("newnewnewnew", 0), ("copycopycopy", hour), ("notes.bak", hour)):
-        staged = tmp_path / f"{names.ROOT}.{token}"
+        staged = tmp_path / f"{paths.ROOT}.{token}"
         roots.build(door, staged.name, {})
         if token.startswith("copy"):
-            (staged / names.BIRTHS / "a1").mkdir()
+            (staged / paths.BIRTHS / "a1").mkdir()
         os.utime(staged, (staged.stat().st_mtime - age,) * 2)
-    roots.create(str(tmp_path / names.ROOT), "p")
-    left = {path.name.removeprefix(names.ROOT) for path in tmp_path.iterdir()}
+    roots.create(str(tmp_path / paths.ROOT), "p")
+    left = {path.name.removeprefix(paths.ROOT) for path in tmp_path.iterdir()}
     assert left == {"", ".newnewnewnew", ".copycopycopy", ".notes.bak"}
-    assert (tmp_path / f"{names.ROOT}.copycopycopy" / names.PROTOCOL).exists()
+    assert (tmp_path / f"{paths.ROOT}.copycopycopy" / paths.PROTOCOL).exists()
 
 
 def test_the_reasons_to_park() -> None:
     """LAY-4."""
-    assert [document.code(row[0]) for row in document.table("why a ticket is set aside:")] == list(names.PARKED_WHY)
+    assert [document.code(row[0]) for row in document.table("why a ticket is set aside:")] == list(paths.PARKED_WHY)
 
 
 def test_the_outcomes() -> None:
     """END-3."""
-    rows = document.table("what the next holder is told.")
-    assert [document.code(row[0]) for row in rows] == list(names.OUTCOMES)
+    rows = document.table("The outcomes:")
+    assert [document.code(row[0]) for row in rows] == list(paths.OUTCOMES)
     assert {document.code(row[0]) for row in rows if row[2] == "yes"} == {"failed", "evicted"}
 
 
@@ -163,23 +163,35 @@ def test_the_levels() -> None:
     """NAM-7."""
     said = re.search(r"`<level>` is ((?:\d \(\w+\)[, or]*)+)", " ".join(document.SPEC.split()))
     assert said
-    assert re.findall(r"\d \((\w+)\)", said[1]) == list(names.PRIORITIES)
+    assert re.findall(r"\d \((\w+)\)", said[1]) == list(paths.PRIORITIES)
 
 
 def test_the_limits() -> None:
-    """LIM-1."""
+    """LIM-1: in its table, in the schemas, in the clauses and the grammar."""
+    fixed = {key: value for key, value in vars(settings).items() if key.isupper() and type(value) is int}
     said = {document.code(row[0]): int(row[1]) for row in document.table("**LIM-1** Fixed")}
-    fixed = {key: value for key, value in vars(limits).items() if key.isupper() and isinstance(value, int)}
-    del fixed["PROTOCOL_VERSION"]
-    assert said == {**fixed, "ID_MAX": ids.ID_MAX}
+    keys = document.schema("definition")["properties"]
+    said |= {"TITLE_CHARS": keys["title"]["maxLength"], "TEXT_CHARS": keys["description"]["maxLength"]}
+    said |= {"STEPS_MOST": keys["subtasks"]["maxItems"], "DEPENDENCIES_MOST": keys["dependencies"]["maxItems"]}
+    notes = document.schema("report")["$defs"]["notes"]
+    assert (notes["maxItems"], notes["items"]["maxLength"]) == (said["NOTES_MOST"], said["NOTE_CHARS"])
+    texts = {clause: " ".join(text.split()).replace(",", "") for clause, text in document.texts().items()}
+    places = {"RECORD_BYTES": "FMT-1", "EVENTS_BYTES": "FMT-8", "READY_BLOCK": "NAM-7", "DOCUMENT_BYTES": "MEM-2"}
+    for name, clause in places.items():
+        assert re.search(rf"\b{fixed[name]}\b", texts[clause]), name
+        said[name] = fixed[name]
+    assert f"MUST take {settings.NESTING_MOST} levels" in document.SPEC
+    assert f"the newest {settings.BACKUPS_MOST} (`BACKUPS_MOST`)" in document.SPEC
+    assert f"[1-9][0-9]{{0,{settings.EPOCH_DIGITS - 1}}}" in document.SPEC
+    assert f"[A-Za-z0-9._-]{{0,{ids.ID_MAX - 1}}}" in document.SPEC
+    assert fixed.keys() - said.keys() == {"PROTOCOL_VERSION", "NESTING_MOST", "BACKUPS_MOST", "EPOCH_DIGITS"}
+    assert {name: fixed[name] for name in said} == said
 
 
 def test_the_settings() -> None:
     """LIM-2."""
-    rows = document.table("**LIM-2** Shared")
-    assert {document.code(row[0]): document.code(row[1]) for row in rows} == {
-        key: str(value) for key, value in limits.DEFAULT_SETTINGS.items()
-    }
+    keys = document.schema("protocol")["properties"]["settings"]["properties"]
+    assert {key: value["default"] for key, value in keys.items()} == settings.DEFAULT_SETTINGS
 
 
 def test_a_setting_that_is_unusable_counts_as_its_default() -> None:
@@ -187,18 +199,26 @@ def test_a_setting_that_is_unusable_counts_as_its_default() -> None:
     world = World.new()
     for bad in (None, 0, -5, "300", 1.5, True, []):
         world.root.protocol = {**world.protocol, "settings": {"max_attempts": bad}}
-        assert world.root.number("max_attempts") == limits.DEFAULT_SETTINGS["max_attempts"]
+        assert world.root.number("max_attempts") == settings.DEFAULT_SETTINGS["max_attempts"]
     world.root.protocol = {**world.protocol, "settings": {"max_attempts": 7}}
     assert world.root.number("max_attempts") == 7
+
+
+def test_the_filesystems_that_are_one_machines_alone() -> None:
+    """LIV-3."""
+    page = (document.PROTOCOL / "platforms.md").read_text(encoding="utf-8")
+    said = page.partition("*The root may be reached from other machines* (**LIV-3**)")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z0-9]+)`", said)) == disk._LOCAL
 
 
 # -- the crash table ---------------------------------------------------------------------------------------------
 
 
-def test_the_crash_table_is_what_a_crash_before_each_step_comes_to() -> None:
-    """CRA-1, CRA-2, INV-1, INV-4, INV-9: found by crashing there, and letting the others repair it."""
-    said = [(row[0], document.code(row[1]), row[3]) for row in document.table(sequences.TABLE)]
-    assert said == sequences.rows(), "run: python tests/protocol/sequences.py, and say who goes on"
+def test_the_crash_table_has_every_step_once() -> None:
+    """CRA-1, CRA-2, INV-1, INV-4, INV-9: what each says of call and end is run as a vector."""
+    run = "run: python tests/protocol/sequences.py, and say in the notes who goes on"
+    assert [vector["description"] for vector in sequences.table()] == list(sequences.rows()), run
+    assert sequences.TABLE.read_text(encoding="utf-8") == sequences.rewritten(), run
 
 
 def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> None:
@@ -207,7 +227,7 @@ def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> 
     def kind(call: str) -> str:
         return re.sub(r"<[^>]*>", "<>", call.replace(" → ", " "))
 
-    said = {kind(document.code(row[1])) for row in document.table(sequences.TABLE)}
+    said = {kind(vector["then"]["call"]) for vector in sequences.table()}
     known = {(row.call, row.path) for row in crashes.crash_table() if row.mode == "after" and row.call != "mkdir"}
     unseen = ("tmp/", *sequences.NOTES)
     steps = {kind(f"{call} {path}") for call, path in known if not path.rpartition(" → ")[2].startswith(unseen)}
@@ -216,7 +236,7 @@ def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> 
 
 def test_every_row_of_the_crash_table_says_who_goes_on() -> None:
     """CRA-1."""
-    assert [row[0] for row in document.table(sequences.TABLE) if len(row[2]) < 10] == []
+    assert [vector["description"] for vector in sequences.table() if len(vector.get("note", "")) < 10] == []
 
 
 # -- decisions, words --------------------------------------------------------------------------------------------
@@ -226,7 +246,8 @@ def test_every_decision_is_listed_and_says_what_the_template_asks() -> None:
     folder = document.PROTOCOL / "decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
     pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
-    assert [name.partition("-")[0] for name in pages] == [f"{number:04d}" for number in range(len(pages))]
+    numbers = [name.partition("-")[0] for name in pages]
+    assert numbers == sorted(set(numbers))
     wanted = re.findall(r"^## .*", (folder / pages[0]).read_text(encoding="utf-8"), re.MULTILINE)
     for name in pages[1:]:
         text = (folder / name).read_text(encoding="utf-8")

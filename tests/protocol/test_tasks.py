@@ -7,13 +7,16 @@ from support import faults, tree
 from support.memory import MemoryDisk
 from support.worlds import World
 
-from peercoord.core import names, records, sync
-from peercoord.core.errors import EvictedError, LostError, StorageError, UsageError
-from peercoord.core.names import Ticket
-from peercoord.roles.ours import Ours
-from peercoord.roles.peer import reassign
-from peercoord.roles.taking import Taking
-from peercoord.roles.worker import Worker
+from peercoord import foreign
+from peercoord.errors import EvictedError, LostError, StorageError, UsageError
+from peercoord.queue.claims import Worker
+from peercoord.queue.reassign import reassign
+from peercoord.store import paths, records
+from peercoord.store.paths import Ticket
+from peercoord.tasklists import reconcile
+from peercoord.tasklists.apply import Applier
+from peercoord.tasklists.normalize import TaskStatus
+from peercoord.tasklists.snapshot import Tickets
 
 
 @pytest.fixture
@@ -36,13 +39,13 @@ def disk(world: World) -> MemoryDisk:
     return world.disk
 
 
-def raw(world: World, task: str) -> records.Json:
-    return records.decode(world.files.read(names.definition(task)) or b"", task)
+def raw(world: World, task: str) -> foreign.Json:
+    return records.decode(world.files.read(paths.definition(task)) or b"", task)
 
 
 def rewrite(world: World, task: str, **changes: object) -> None:
     """Edit a definition as a person does, with an editor."""
-    world.files.put(names.definition(task), records.encode({**raw(world, task), **changes}))
+    world.files.put(paths.definition(task), records.encode({**raw(world, task), **changes}))
 
 
 # -- add ---------------------------------------------------------------------------------------------------------
@@ -59,20 +62,20 @@ def test_a_task_has_one_ticket_an_empty_file_from_its_birth_on(world: World, amb
 
 
 def test_the_ticket_whose_nonce_the_birth_names_is_the_one(world: World) -> None:
-    """ADD-3: another ticket of that task in new/ lost the race, and whoever tidies removes it."""
+    """ADD-3: another ticket of that task in new/ lost the race, and tidying removes it."""
     world.add("1")
-    world.files.ticket(names.new_ticket("1", "other"))
+    world.files.ticket(paths.new_ticket("1", "other"))
     world.janitor().tidy()
-    assert disk(world).listdir(names.NEW) == []
+    assert disk(world).listdir(paths.NEW) == []
     assert world.state("1") == ("ready", "2")
 
 
 def test_a_ticket_without_a_birth_is_left_alone(world: World) -> None:
     """ADD-4: its adder may only be slow."""
-    world.files.ticket(names.new_ticket("1", "nonce"))
+    world.files.ticket(paths.new_ticket("1", "nonce"))
     for _ in range(3):
         world.janitor().tidy()
-    assert disk(world).listdir(names.NEW) == ["1~nonce"]
+    assert disk(world).listdir(paths.NEW) == ["1~nonce"]
 
 
 def test_the_loser_of_a_race_for_a_birth_leaves_nothing(world: World) -> None:
@@ -82,7 +85,7 @@ def test_the_loser_of_a_race_for_a_birth_leaves_nothing(world: World) -> None:
     with pytest.raises(UsageError, match="already"):
         slow.queue.add(definition)
     assert raw(world, "1")["title"] == "Task 1"
-    assert disk(world).listdir(names.NEW) == []
+    assert disk(world).listdir(paths.NEW) == []
     tree.check_at_rest(disk(world))
 
 
@@ -97,7 +100,7 @@ def test_what_depends_on_nobody_knows_what_is_refused(world: World) -> None:
     """ADD-5."""
     with pytest.raises(UsageError, match="not known"):
         world.add("1", ("9",))
-    assert disk(world).listdir(names.NEW) == []
+    assert disk(world).listdir(paths.NEW) == []
 
 
 def test_a_task_that_would_wait_for_itself_is_refused_with_the_way_round(world: World) -> None:
@@ -116,11 +119,11 @@ def test_what_was_done_before_it_was_added_has_a_result_at_epoch_0(world: World)
 
 
 def test_a_number_of_the_order_given_twice_does_no_harm(world: World, amber: Worker) -> None:
-    """ADD-8: and a lost one is counted anew."""
+    """ADD-8: and a lost one is counted again."""
     world.add("1")
-    world.files.put(names.ORDER, b"0\n")
+    world.files.put(paths.ORDER, b"0\n")
     world.add("2")
-    world.files.remove(names.ORDER)
+    world.files.remove(paths.ORDER)
     world.add("3")
     assert [world.queue.birth(task).order for task in "123"] == [0, 0, 2]  # type: ignore[union-attr]
     assert list(world.drained(amber)) == ["1", "2", "3"]
@@ -169,20 +172,20 @@ def test_a_waiting_ticket_watches_one_dependency(world: World, amber: Worker) ->
 def test_a_lost_definition_is_rebuilt_from_the_birth_but_not_over_a_quarantined_one(world: World) -> None:
     """PLC-6, FMT-3."""
     world.add("1", title_of="me")
-    world.files.remove(names.definition("1"))
+    world.files.remove(paths.definition("1"))
     assert world.queue.definition("1").title == "Task 1"
-    world.files.put(names.definition("1"), b"{")
-    assert world.queue.spot("1").detail == "unreadable"
-    assert world.queue.spot("1").detail == "unreadable"
-    assert [n for n in disk(world).listdir(names.QUARANTINE) if not n.endswith(".why")]
+    world.files.put(paths.definition("1"), b"{,")
+    assert world.queue.location_of("1").detail == "unreadable"
+    assert world.queue.location_of("1").detail == "unreadable"
+    assert [n for n in disk(world).listdir(paths.QUARANTINE) if not n.endswith(".why")]
 
 
 def test_a_dependency_that_cannot_be_read_is_open(world: World) -> None:
     """PLC-3."""
     world.add("1")
-    world.files.put(names.definition("1"), b"{")
-    assert world.queue.standing("1") == "open"
-    assert world.queue.standing("9") == "unknown"
+    world.files.put(paths.definition("1"), b"{,")
+    assert world.queue.dependency_state("1") == "open"
+    assert world.queue.dependency_state("9") == "unknown"
 
 
 # -- claim -------------------------------------------------------------------------------------------------------
@@ -246,7 +249,7 @@ def test_the_most_urgent_then_the_oldest_block_then_the_lowest_id(world: World, 
 
 def test_an_empty_block_is_removed_and_made_again_but_the_first_of_a_level_stays(world: World, amber: Worker) -> None:
     """CLM-7, OPS-3."""
-    world.files.put(names.ORDER, b"256\n")
+    world.files.put(paths.ORDER, b"256\n")
     world.add("1")
     amber.request()
     amber.complete("1")
@@ -306,7 +309,7 @@ def test_achievements_are_added_within_their_limits(world: World, amber: Worker)
     assert [len(note) for note in entry["achievements"]] == [3, 3, 4000]
 
 
-def test_a_ticket_marked_as_done_goes_to_done_whoever_comes(world: World, amber: Worker, birch: Worker) -> None:
+def test_a_ticket_marked_as_done_goes_to_done_by_any_peer(world: World, amber: Worker, birch: Worker) -> None:
     """CMP-1, CMP-4, INV-4: its holder died right after the decision and was evicted."""
     world.add("1")
     world.add("2", ("1",))
@@ -327,7 +330,7 @@ def test_a_holder_that_comes_back_finishes_what_it_had_decided(world: World, amb
 
 def _decided(world: World, worker: Worker) -> None:
     ticket = world.taken(worker, "1")
-    world.files.move(names.claim(worker.home, ticket), names.claim(worker.home, ticket.completed()))
+    world.files.move(paths.claim(worker.home, ticket), paths.claim(worker.home, ticket.completed()))
 
 
 def test_the_result_is_flushed_before_the_decision(world: World, amber: Worker) -> None:
@@ -337,10 +340,10 @@ def test_the_result_is_flushed_before_the_decision(world: World, amber: Worker) 
     counting = faults.Counting(world.disk)
     world.on(counting).resume(amber.me).complete("1")
     calls = [(call.name, call.path) for call in counting.calls]
-    written = calls.index(("rename", names.result("1", 1, "done")))
+    written = calls.index(("rename", paths.result("1", 1, "done")))
     staged = next(call for call in counting.calls if call.name == "create" and call.path.startswith("tmp/"))
     assert staged.args[2] is True  # flushed before it has its name
-    flushed = calls.index(("sync", names.results_dir("1")))
+    flushed = calls.index(("sync", paths.results_dir("1")))
     assert written < flushed < calls.index(("rename", f"{amber.home}/claims/1~1~done"))
 
 
@@ -352,12 +355,26 @@ def test_completing_again_answers_the_same(world: World, amber: Worker) -> None:
     assert amber.complete("1") == first
 
 
+def test_completing_again_with_a_newer_commit_replaces_the_result(world: World, amber: Worker) -> None:
+    """CMP-3."""
+    world.add("1")
+    amber.request()
+    amber.complete("1", {"achievements": ["all of it"]}, {"commit": "a" * 40, "branch": "one"})
+    again = amber.complete("1", {"achievements": ["mended"]}, {"commit": "b" * 40, "branch": "one"})
+    assert (again["commit"], again["achievements"], again["progress"]) == ("b" * 40, ["all of it", "mended"], 1.0)
+    assert world.queue.result("1") == (1, "done", again)
+    world.queue.reopen("1")
+    with pytest.raises(LostError):
+        amber.complete("1", {}, {"commit": "c" * 40})
+    assert world.queue.result("1") == (1, "done", again), "what is open again has no newer result"
+
+
 def test_a_late_result_of_a_zombie_says_nothing_about_the_task(world: World, amber: Worker, birch: Worker) -> None:
     """CMP-5, INV-6: the done result at the highest epoch says who did it."""
     world.add("1")
     world.taken(amber, "1")
     world.evict(amber.me, birch.me)
-    world.files.put(names.result("1", 1, "done"), records.encode({"task_id": 1, "peer": "amber"}))
+    world.files.put(paths.result("1", 1, "done"), records.encode({"task_id": 1, "peer": "amber"}))
     world.taken(birch, "1")
     birch.complete("1")
     epoch, outcome, record = world.queue.result("1") or (0, "", {})
@@ -377,7 +394,7 @@ def test_a_full_disk_refuses_a_completion_before_anything_changed(world: World, 
 # -- every other end ---------------------------------------------------------------------------------------------
 
 
-def test_whoever_ends_a_claim_tells_the_next_how_far_it_came(world: World, amber: Worker, birch: Worker) -> None:
+def test_the_next_holder_is_told_how_far_the_last_one_came(world: World, amber: Worker, birch: Worker) -> None:
     """END-1, END-2."""
     world.add("1")
     amber.request()
@@ -396,7 +413,7 @@ def test_whoever_ends_a_claim_tells_the_next_how_far_it_came(world: World, amber
 
 
 def test_after_too_many_attempts_a_task_is_parked(world: World, amber: Worker, birch: Worker) -> None:
-    """END-3: what kills whoever touches it does not go round for ever; a release is no attempt."""
+    """END-3: a task that kills its holders does not go round for ever; a release is no attempt."""
     world.add("1")
     world.taken(birch, "1")
     birch.release("1")
@@ -412,9 +429,9 @@ def test_a_stranger_does_not_overwrite_the_holders_own_word(world: World, amber:
     """END-4."""
     world.add("1")
     ticket = world.taken(amber, "1")
-    path = names.result("1", 1, "released")
+    path = paths.result("1", 1, "released")
     world.files.put(path, records.encode({"task_id": 1, "reason": "my own word"}))
-    world.janitor().note(ticket, amber.me, "released", "a stranger's word")
+    world.janitor().write_result(ticket, amber.me, "released", "a stranger's word")
     assert records.decode(world.files.read(path) or b"", path)["reason"] == "my own word"
 
 
@@ -433,7 +450,7 @@ def test_an_edited_task_is_placed_anew_unless_somebody_holds_it(world: World, am
     assert world.state("1") == ("ready", "1")
     ticket = world.taken(amber, "1")
     world.queue.edit("1", priority="low")
-    assert world.at("1") == names.claim(amber.home, ticket)
+    assert world.at("1") == paths.claim(amber.home, ticket)
 
 
 def test_what_waits_for_a_cancelled_task_is_parked_as_blocked(world: World) -> None:
@@ -456,14 +473,17 @@ def test_a_reopened_task_goes_on_from_its_highest_epoch(world: World, amber: Wor
     assert world.queue.find("1").epoch == 1
 
 
-def test_what_a_person_finished_elsewhere_is_done_whoever_holds_it(world: World, amber: Worker) -> None:
+def test_a_held_task_that_a_person_finished_is_done(world: World, amber: Worker) -> None:
     """CHG-6, CMP-6: and what waited for it goes on."""
     world.add("1")
     world.add("2", ("1",))
     world.taken(amber, "1")
-    ours, found = Ours(world.queue), sync.Settlement()
-    found.incoming["state"] = sync.DONE
-    assert Taking(world.queue, ours, "their list", lambda: None).take("1", ours.look().marks["1"], found, {}) == ""
+    ours, found = Tickets(world.queue), reconcile.Resolution()
+    found.incoming["state"] = TaskStatus.DONE
+    assert (
+        Applier(world.queue, ours, "their list", lambda: None).apply("1", ours.snapshot().versions["1"], found, {})
+        == ""
+    )
     assert world.state("1") == ("done", "")
     assert world.state("2") == ("ready", "2")
     assert world.outcomes("1") == [(1, "done")]
@@ -473,13 +493,13 @@ def test_what_a_person_finished_elsewhere_is_done_whoever_holds_it(world: World,
 
 def test_every_reason_to_park_has_its_directory(world: World, amber: Worker) -> None:
     """LAY-4, PLC-2."""
-    for why in names.PARKED_WHY:
+    for why in paths.PARKED_WHY:
         world.add(f"t-{why}", parked={"why": why} if why != "cancelled" else None, **_cancelled(why))
-        assert world.at(f"t-{why}") == names.parked(why, Ticket(f"t-{why}", 0))
+        assert world.at(f"t-{why}") == paths.parked(why, Ticket(f"t-{why}", 0))
     assert amber.request() is None
 
 
-def _cancelled(why: str) -> records.Json:
+def _cancelled(why: str) -> foreign.Json:
     return {"cancelled": {"reason": "no"}} if why == "cancelled" else {}
 
 

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
-from peercoord.core import door, graph, ids, liveness, names, records, tickets, views
-from peercoord.core.errors import UsageError
-from peercoord.core.liveness import Silence, Verdict
-from peercoord.core.memory import contributions, sections
-from peercoord.core.memory.merge import merge
-from peercoord.core.names import Incarnation
-from peercoord.core.tickets import Sighting
-from peercoord.fs.textmerge import merger
-from protocol import document
+from peercoord.errors import UsageError
+from peercoord.mailbox import protocol, verbs
+from peercoord.membership import liveness
+from peercoord.membership.liveness import Silence, Verdict
+from peercoord.memory import contribution
+from peercoord.memory.document import digest, split_document
+from peercoord.memory.merge import merge
+from peercoord.memory.textmerge import merger
+from peercoord.queue import placement
+from peercoord.queue.placement import Location
+from peercoord.status import views
+from peercoord.store import ids, paths, records
+from peercoord.store.paths import Incarnation
+from protocol import document, sequences
 
 Given = dict[str, Any]
 FILES = sorted(path for path in document.VECTORS.glob("*.json") if not path.name.endswith(".schema.json"))
@@ -39,54 +44,54 @@ def _incarnation(found: Incarnation | None) -> Given | None:
 
 
 def _ticket(name: str) -> Given | None:
-    found = names.parse_ticket(name)
+    found = paths.parse_ticket(name)
     return found and {"task": found.task, "epoch": found.epoch, "done": found.done}
 
 
 def _new(name: str) -> Given | None:
-    found = names.parse_new(name)
+    found = paths.parse_new(name)
     return found and {"task": found[0], "nonce": found[1]}
 
 
 def _departed(name: str) -> Given | None:
-    found = names.parse_departed(name)
+    found = paths.parse_departed(name)
     return found and {"who": _incarnation(found[0]), "by": _incarnation(found[1])}
 
 
 def _beat(name: str) -> Given | None:
-    found = names.parse_beat(name)
+    found = paths.parse_beat(name)
     return found and {"seq": found[0], "by": _incarnation(found[1])}
 
 
 def _leader(name: str) -> Given | None:
-    term = names.parse_leader(name)
+    term = paths.parse_leader(name)
     return None if term is None else {"term": term}
 
 
 def _result(name: str) -> Given | None:
-    found = names.parse_result(name)
+    found = paths.parse_result(name)
     return found and {"task": found[0], "epoch": found[1], "outcome": found[2]}
 
 
 def _record(name: str) -> Given | None:
-    task = names.parse_record(name)
+    task = paths.parse_record(name)
     return None if task is None else {"task": task}
 
 
 def _level_of(name: str) -> Given | None:
-    level = names.parse_level(name)
+    level = paths.parse_level(name)
     return None if level is None else {"level": level}
 
 
 def _block(name: str) -> Given | None:
-    number = names.parse_block(name)
+    number = paths.parse_block(name)
     return None if number is None else {"number": number}
 
 
 PARSERS: dict[str, Callable[[str], Given | None]] = {
     "ticket": _ticket,
     "new": _new,
-    "incarnation": lambda name: _incarnation(names.parse_incarnation(name)),
+    "incarnation": lambda name: _incarnation(paths.parse_incarnation(name)),
     "departed": _departed,
     "beat": _beat,
     "leader": _leader,
@@ -108,17 +113,17 @@ def _id(given: Given) -> Given:
 
 
 def _place(given: Given) -> Given:
-    spot = tickets.spot(records.checked(given["definition"]), given["standing"].__getitem__)
+    spot = placement.location_of(records.checked(given["definition"]), given["standing"].__getitem__)
     return {"state": spot.state, "detail": spot.detail} if spot.detail else {"state": spot.state}
 
 
 def _results(given: Given) -> Given:
     task, found = given["task"], given["names"]
-    return {"attempts": tickets.attempts(task, found), "highest_epoch": tickets.highest_epoch(task, found)}
+    return {"attempts": placement.attempts(task, found), "highest_epoch": placement.highest_epoch(task, found)}
 
 
 def _cycle(given: Given) -> Given:
-    return {"cycle": graph.cycle_through(given["start"], given["dependencies"].__getitem__)}
+    return {"cycle": placement.cycle_through(given["start"], given["dependencies"].__getitem__)}
 
 
 def _level(given: Given) -> Given:
@@ -129,12 +134,12 @@ def _level(given: Given) -> Given:
 
 
 def _tries(given: Given) -> Given:
-    ordered = tickets.in_order(given["names"])
-    return {"tickets": [str(ticket) for ticket in tickets.attempt_order(ordered, given["seed"])]}
+    ordered = placement.in_order(given["names"])
+    return {"tickets": [str(ticket) for ticket in placement.attempt_order(ordered, given["seed"])]}
 
 
-def _parsed(name: str) -> names.Ticket:
-    ticket = names.parse_ticket(name)
+def _parsed(name: str) -> paths.Ticket:
+    ticket = paths.parse_ticket(name)
     assert ticket
     return ticket
 
@@ -146,12 +151,12 @@ def _progress(given: Given) -> Given:
 # -- folds -------------------------------------------------------------------------------------------------------
 
 
-def _seen(given: Given) -> list[Sighting]:
-    return [Sighting(s["task"], s["state"], s["detail"], s["epoch"], s["path"]) for s in given["sightings"]]
+def _seen(given: Given) -> list[Location]:
+    return [Location(s["task"], s["state"], s["detail"], s["epoch"], s["path"]) for s in given["sightings"]]
 
 
 def _fold(given: Given) -> Given:
-    return {"states": {task: sighting.path for task, sighting in tickets.fold(_seen(given)).items()}}
+    return {"states": {task: sighting.path for task, sighting in placement.fold(_seen(given)).items()}}
 
 
 def _row(row: Given) -> views.Row:
@@ -159,9 +164,9 @@ def _row(row: Given) -> views.Row:
     return views.Row(
         row["task"],
         records.define(row["task"], "T"),
-        None if lost else Sighting(row["task"], row["state"], row["detail"], 1, ""),
+        None if lost else Location(row["task"], row["state"], row["detail"], 1, ""),
         holder=row.get("holder", ""),
-        entry={"progress": row["progress"]} if "progress" in row else None,
+        entry={"progress": row["progress"]} if "progress" in row else {},
         finished_by=row.get("finished_by", ""),
     )
 
@@ -186,7 +191,7 @@ def _activity(given: Given) -> Given:
     for look in given["looks"]:
         silence.look(look["at"], look["entries"], given["interval"])
         if look["at"] == given["challenged_at"]:
-            silence.challenged_at, silence.challenger = look["at"], names.parse_incarnation(given["challenger"])
+            silence.challenged_at, silence.challenger = look["at"], paths.parse_incarnation(given["challenger"])
     return {"verdict": liveness.by_activity(silence, given["ttl"], given["patience"]).state}
 
 
@@ -196,9 +201,9 @@ def _combined(given: Given) -> Given:
 
 
 def _watched(given: Given) -> Given:
-    me, leader = names.parse_incarnation(given["me"]), names.parse_incarnation(given["leader"] or "")
+    me, leader = paths.parse_incarnation(given["me"]), paths.parse_incarnation(given["leader"] or "")
     assert me
-    peers = [peer for peer in map(names.parse_incarnation, given["peers"]) if peer]
+    peers = [peer for peer in map(paths.parse_incarnation, given["peers"]) if peer]
     return {"watched": [str(peer) for peer in liveness.watched(me, peers, leader)]}
 
 
@@ -207,7 +212,7 @@ def _watched(given: Given) -> Given:
 
 def _request(given: Given) -> Given:
     data = "\0".join(given["fields"]).encode() + (b"\0" if given["ended"] else b"")
-    found = door.parse_request(data, given["number"])
+    found = protocol.parse_request(data, given["number"])
     if found is None:
         return {"request": None}
     assert found.encode() == data or len(found.tickets) < len(given["fields"][3].split()) or not found.pid
@@ -216,9 +221,13 @@ def _request(given: Given) -> Given:
 
 
 def _fits(given: Given) -> Given:
-    asked = door.Request("1", given["words"], incarnation=given["incarnation"], tickets=given["tickets"])
+    asked = protocol.Request("1", given["words"], incarnation=given["incarnation"], tickets=given["tickets"])
     now = given["now"]
-    return {"fits": not door.outdated(asked, now["incarnation"], [_parsed(name) for name in now["held"]])}
+    return {
+        "fits": not protocol.outdated(
+            asked, verbs.of(asked).task, now["incarnation"], [_parsed(name) for name in now["held"]]
+        )
+    }
 
 
 # -- memory ------------------------------------------------------------------------------------------------------
@@ -226,8 +235,8 @@ def _fits(given: Given) -> Given:
 
 def _merge(given: Given) -> Given:
     whole = given["document"]
-    texts = {sections.digest(text.encode()): text.encode() for text in given["texts"]}
-    found = [contributions.check(raw) for raw in given["contributions"]]
+    texts = {digest(text.encode()): text.encode() for text in given["texts"]}
+    found = [contribution.check(raw) for raw in given["contributions"]]
     with merger() as merge3:
         document_ = None if whole is None else whole.encode()
         outcome = merge(given["file"], document_, found, texts, merge3, settled=given["settled"])
@@ -243,33 +252,38 @@ def _merge(given: Given) -> Given:
 
 
 def _base(given: Given) -> Given:
-    section = sections.split(given["document"].encode()).find(tuple(given["section"]))
+    section = split_document(given["document"].encode()).find(tuple(given["section"]))
     return {"base": section.hash if section else None}
 
 
 def _sections(given: Given) -> Given:
-    found = sections.split(given["document"].encode()).sections
+    found = split_document(given["document"].encode()).sections
     return {"sections": [list(section.path) for section in found]}
+
+
+def _crash(given: Given) -> Given:
+    call, end = sequences.rows()[f"{given['sequence']} {given['step']}"]
+    return {"call": call, "end": end}
 
 
 RULES: dict[str, Callable[[Given], Given]] = {
     "parse": lambda given: {"parsed": PARSERS[given["kind"]](given["name"])},
-    "shard": lambda given: {"shard": names.shard(given["id"])},
-    "block": lambda given: {"block": names.ready_shard(given["order"])},
+    "shard": lambda given: {"shard": paths.shard(given["id"])},
+    "block": lambda given: {"block": paths.ready_shard(given["order"])},
     "public": lambda given: {"json": ids.public(given["id"])},
     "id": _id,
     "place": _place,
     "results": _results,
     "cycle": _cycle,
     "level": _level,
-    "in-order": lambda given: {"tickets": [str(ticket) for ticket in tickets.in_order(given["names"])]},
+    "in-order": lambda given: {"tickets": [str(ticket) for ticket in placement.in_order(given["names"])]},
     "tries": _tries,
     "claimed": lambda given: {"ticket": str(_parsed(given["ticket"]).claimed())},
     "completed": lambda given: {"ticket": str(_parsed(given["ticket"]).completed())},
     "progress": _progress,
     "fold": _fold,
-    "surplus": lambda given: {"goes": [low.path for low in tickets.surplus(_seen(given))]},
-    "leader-surplus": lambda given: {"goes": tickets.leader_surplus(given["names"])},
+    "surplus": lambda given: {"goes": [low.path for low in placement.lower_names(_seen(given))]},
+    "leader-surplus": lambda given: {"goes": placement.lower_leader_names(given["names"])},
     "summary": _summary,
     "process": _process,
     "activity": _activity,
@@ -280,7 +294,8 @@ RULES: dict[str, Callable[[Given], Given]] = {
     "sections": _sections,
     "request": _request,
     "fits": _fits,
-    "names-file": lambda given: {"option": door.named_file(given["words"])},
+    "crash": _crash,
+    "names-file": lambda given: {"option": verbs.file_option(verbs.read(given["words"])) or None},
 }
 
 
@@ -302,6 +317,14 @@ def test_a_file_of_vectors_is_valid_and_says_everything_once(path: Any) -> None:
     document.Draft202012Validator(schema).validate(vectors)
     said = [vector["description"] for vector in vectors["vectors"]]
     assert len(said) == len(set(said))
+
+
+def test_every_kind_of_name_and_its_keys_are_described() -> None:
+    described = document.table("## Kinds of names", (document.VECTORS / "README.md").read_text(encoding="utf-8"))
+    keys = {document.code(row[0]): set(re.findall(r"`([a-z]+)`", row[2])) - {"null"} for row in described}
+    parsed = [(v["given"]["kind"], v["then"]["parsed"]) for _, v in loaded() if v["rule"] == "parse"]
+    assert {kind for kind, found in parsed if found} == set(keys) == set(PARSERS)
+    assert all(set(found) == keys[kind] for kind, found in parsed if found)
 
 
 def test_every_rule_is_used_and_described() -> None:

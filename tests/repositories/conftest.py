@@ -146,7 +146,7 @@ def sh(tmp_path: Path) -> Iterator[Shell]:
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=10)
+        psutil.wait_procs(left, timeout=240)
 
 
 def instances(made: Any) -> list[Path]:

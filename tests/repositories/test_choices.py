@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import answers
 
 from .conftest import Shell, instances, snapshot
 
@@ -94,10 +95,15 @@ def test_after_a_failure_half_way_the_next_run_goes_on_from_there(sh: Shell) -> 
     blocker = repo / ".git" / "refs" / "heads" / "team" / "instance-2.lock"
     blocker.parent.mkdir()
     blocker.touch()
-    failed = sh.data(repo, "claude-team-coordinated", repo, 3)
-    assert failed["exit"] == 1
+    broken = sh.run(repo, "claude-team-coordinated", repo, 3, "--json", ok=False)
+    assert broken.returncode == 1
+    found = answers.read(broken.stdout, "claude-team-coordinated")["data"]
+    (failed,) = found["failed"]
+    assert failed["id"] == "instance-2"
     assert "instance-2.lock" in failed["message"]
-    one = repo.parent / "app-instance-1"
+    one, three = repo.parent / "app-instance-1", repo.parent / "app-instance-3"
+    assert [line for line in found["to_type"] if "instance-2" in line] == [], "no session can start there"
+    assert sh.verb(three, "check-status")["instance_id"] == "instance-3", "the others are set up"
     assert sh.git(one, "status", "--porcelain") == ""
     blocker.unlink()
     made = sh.up(repo, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,7 @@ def whole_way(sh: Shell, project: Path, count: int = 1, merge: bool = True) -> l
     assert gone["kept"] == [], gone
     assert not any(tree.exists() for tree in trees)
     assert sh.tasks(project) == {"1": "done"}, "what was done stays on record until --purge"
-    purged = sh.peercoord(project, "down", "--purge")
+    purged = sh.peercoord(project, "down", "--purge", "--discard", "tasks")
     assert purged["notes"] == [], purged
     assert not sh.agents()
     sh.git(root, "reset", "-q", "--hard", "HEAD~1")
@@ -220,11 +221,21 @@ def test_two_projects_of_one_repository_come_and_go_apart(sh: Shell) -> None:
         trees[project] = instances(sh.up(project, 1, "--branch-prefix", f"{project.name}/"))[0]
         sh.task(project, project.name)
         assert sh.verb(trees[project], "request-task")["title"] == project.name
-    assert sh.peercoord(app, "down", "--purge")["notes"] == []
+    purged(sh, app)
     assert sh.verb(trees[web], "check-status")["assigned_tasks"][0]["title"] == "web"
     assert sh.git(root, "status", "--porcelain") == ""
-    assert sh.peercoord(web, "down", "--purge")["notes"] == []
+    purged(sh, web)
     assert (snapshot(root), sh.git(root, "for-each-ref")) == before
+
+
+def purged(sh: Shell, project: Path) -> None:
+    """Purge a project; check that its only task, which nobody else has, is kept and told, and take that away too."""
+    (note,) = sh.peercoord(project, "down", "--purge")["notes"]
+    found = re.match(r"1 task that only this team knew: kept in (\S+\.json);", note)
+    assert found, note
+    kept = Path(found[1])
+    assert project.name in kept.read_text()
+    kept.unlink()
 
 
 @pytest.mark.slow

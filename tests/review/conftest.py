@@ -11,10 +11,10 @@ from memory.helpers import LIMITS, TECH, change, note
 from review.terminal import Terminal
 from support.project import Project, project, second
 
-from peercoord.core.memory import sections
-from peercoord.core.memory.contributions import Contribution
-from peercoord.roles import bank_change
-from peercoord.roles.bank import Bank
+from peercoord.memory import change as bank_change
+from peercoord.memory.bank import Bank
+from peercoord.memory.contribution import Contribution
+from peercoord.memory.document import split_document
 
 __all__ = ["LIMITS", "Scene", "project", "scene", "second"]
 
@@ -39,7 +39,7 @@ class Scene:
         self.tech.write_bytes(TECH)
         os.utime(self.tech, (1, 1))  # for the processes that are started here
         self.bank = Bank(made.queue.root, str(self.home))
-        self.bank.store.texts.keep({section.hash: section.core for section in sections.split(TECH).sections})
+        self.bank.store.texts.keep({section.hash: section.core for section in split_document(TECH).sections})
 
     def merge(self, *given: Contribution) -> None:
         """Contribute, and merge."""
@@ -67,7 +67,7 @@ class Scene:
     def numbers(self) -> dict[str, int]:
         """Under which number each thing that waits is listed."""
         listed = self.project.data("review", "list", at=self.main)
-        return {one["id"]: one["number"] for one in listed["waiting"] + listed["missing"]}
+        return {one["id"]: one["number"] for one in listed["waiting"]}
 
     @property
     def text(self) -> str:

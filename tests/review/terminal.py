@@ -5,6 +5,7 @@ The tests themselves may run below a coding agent, or in its environment; a pers
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -62,6 +63,7 @@ class Terminal:
         subprocess.run(words, cwd=at, env=environ, stdin=slave, stdout=slave, stderr=slave, check=True)
         os.close(slave)
         self.raw = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a character may come in two pieces
         self.read = 0
         self._wait(PROMPT)
         self.mode = termios.tcgetattr(self.master)
@@ -76,14 +78,27 @@ class Terminal:
         """Type."""
         os.write(self.master, text.encode())
 
-    def prompt(self, seconds: float = 30.0) -> tuple[int, str]:
+    def prompt(self, seconds: float = 240.0) -> tuple[int, str]:
         """Wait for the shell's prompt; the exit code of what ran, and what is new on the screen."""
         found, said = self._wait(PROMPT, seconds)
         return int(found[1]), said.partition("\n")[2]
 
-    def wait(self, words: str, seconds: float = 30.0) -> str:
+    def wait(self, words: str, seconds: float = 240.0) -> str:
         """Wait until words stand on the screen; everything that is new there."""
         return self._wait(re.compile(re.escape(words)), seconds)[1]
+
+    def asked(self, words: str = "\n › ", seconds: float = 240.0) -> str:
+        """Wait until words stand on the screen and a key is waited for; everything that is new there."""
+        said = self.wait(words, seconds)
+        self.until(True, seconds)
+        return said
+
+    def until(self, waits: bool, seconds: float = 240.0) -> None:
+        """Wait until the program waits for a key, or no longer does."""
+        end = time.monotonic() + seconds
+        while bool(termios.tcgetattr(self.master)[3] & termios.ICANON) == waits:
+            assert time.monotonic() < end, "a key is waited for" if not waits else "no key is waited for"
+            select.select([], [], [], 0.005)
 
     def resize(self, columns: int, lines: int) -> None:
         """Give the window another size."""
@@ -98,7 +113,7 @@ class Terminal:
         """Hang up."""
         os.close(self.master)
 
-    def _wait(self, pattern: re.Pattern[str], seconds: float = 30.0) -> tuple[re.Match[str], str]:
+    def _wait(self, pattern: re.Pattern[str], seconds: float = 240.0) -> tuple[re.Match[str], str]:
         end = time.monotonic() + seconds
         while True:
             text = ANSI.sub("", self.raw).replace("\r\n", "\n")
@@ -110,4 +125,4 @@ class Terminal:
             left = end - time.monotonic()
             assert left > 0, f"not on the screen in {seconds} s: {pattern.pattern}\n{text[self.read :]}"
             if select.select([self.master], [], [], left)[0]:
-                self.raw += os.read(self.master, 65536).decode("utf-8", "replace")
+                self.raw += self.decode(os.read(self.master, 65536))

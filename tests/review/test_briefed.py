@@ -8,10 +8,9 @@ import pytest
 from review.conftest import Scene, project, scene, second
 from review.test_notices import told
 
-from peercoord.edges import context
-from peercoord.edges.desk import Desk
-from peercoord.edges.review import notices
-from peercoord.roles import bank_news
+from peercoord.memory import news
+from peercoord.worktree import context, notices
+from peercoord.worktree.call import WorktreeCall
 
 __all__ = ["project", "scene", "second"]
 
@@ -67,7 +66,7 @@ def test_a_change_elsewhere_in_the_document_is_in_nobodys_way(scene: Scene, seco
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_document_as_it_was_known_comes_from_its_backup(scene: Scene, kept: bool) -> None:
     before, files = scene.text.encode(), scene.project.queue.files
-    mark = bank_news.latest(files)
+    mark = news.latest(files)
     scene.merged("- rust too", peer="instance-9")
     now = scene.text.encode()
     if not kept:
@@ -77,17 +76,17 @@ def test_the_document_as_it_was_known_comes_from_its_backup(scene: Scene, kept: 
     assert known == (before if kept else now)
     assert scene.bank.store.briefed("techContext.md", now, None, "one") == now
     assert scene.bank.store.briefed("techContext.md", now, mark, "instance-9") == now
-    assert scene.bank.store.briefed("techContext.md", now, bank_news.latest(files), "one") == now
+    assert scene.bank.store.briefed("techContext.md", now, news.latest(files), "one") == now
     assert scene.bank.store.briefed("progress.md", b"", mark, "one") == b""
 
 
 def test_what_nobody_hears_is_not_told(scene: Scene) -> None:
     told(scene)
     scene.merged(peer="instance-9")
-    desk = Desk(context.find(str(scene.project.worktree)), heard=False)
-    with desk.peer():
-        assert desk.told is not None
-    assert desk.notes == []
+    call = WorktreeCall(context.find(str(scene.project.worktree)), heard=False)
+    with call.peer():
+        assert call.told is not None
+    assert call.notes == []
     assert scene.project("-q", "check")[0] == 0
     assert len(told(scene)) == 1
-    assert context.find(str(scene.project.worktree)).info[notices.TOLD] > (desk.told or 0)
+    assert context.find(str(scene.project.worktree)).info[notices.TOLD] > (call.told or 0)

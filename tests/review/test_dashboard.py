@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from review.conftest import Scene
 
-from peercoord.core import names, views
-from peercoord.edges import dashboard
+from peercoord.status import dashboard, views
+from peercoord.store import paths
 
 NOW = "2026-05-26T15:35:00Z"
 MISSION = Path(__file__).parents[3] / "shared" / "mission.txt"
 
 
-def lines(**memory: object) -> list[str]:
-    return dashboard.lines(views.Board("p", NOW, NOW, [], [], memory))
+def lines(synced: str = "", deciding: Sequence[dict[str, Any]] = (), **memory: object) -> list[str]:
+    board = views.Board("p", NOW, NOW, [], [], memory, deciding=deciding, synced={"last_ok": synced})
+    return dashboard.lines(board)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def test_how_long_ago_is_said_in_words(then: str, said: str) -> None:
 
 
 def test_while_all_is_well_it_is_the_text_of_the_mission() -> None:
-    told = lines(pending=3, conflicts=0, last_merge="2026-05-26T15:30:00Z")
+    told = lines("2026-05-26T15:30:00Z", pending=3, conflicts=0, last_merge="2026-05-26T15:33:00Z")
     at = told.index("🧠 Memory Updates:")
     own = [
         "🧠 Memory Updates:",
@@ -44,18 +47,28 @@ def test_while_all_is_well_it_is_the_text_of_the_mission() -> None:
         "   🔄 Last sync: 5 minutes ago",
         "   ✅ Conflicts: 0",
     ]
-    assert told[at:] == own
+    assert told[at:] == [*own, "   🔄 Last merge: 2 minutes ago"], "a sync and a merge are two things"
     if not MISSION.exists():
         pytest.skip("the document these lines come from is not here; they were compared with a copy of it")
     assert "\n".join(own) in MISSION.read_text(encoding="utf-8")
 
 
 def test_what_waits_for_a_person_comes_with_the_command() -> None:
-    told = lines(pending=1, conflicts=2, candidates=2, approvals=1, last_merge=None)
-    assert "   📝 Pending merges: 1 contribution" in told
+    at = "2026-05-26T15:32:00Z"
+    deciding = [
+        {"file": "techContext.md", "section": ["Tools"], "conflict": True, "why": "two updates", "made_at": at},
+        {"file": "progress.md", "section": [], "conflict": False, "why": "critical", "made_at": at},
+    ]
+    told = lines(deciding=deciding, pending=1, queued=4, conflicts=1, candidates=1, approvals=1, last_merge=None)
+    assert told[2:5] == [
+        "NEEDS YOU (2)",
+        " ! techContext.md › Tools has two versions 3m: two updates      peercoord review",
+        " ! progress.md has a change to approve 3m: critical             peercoord review",
+    ]
+    assert "   📝 Pending merges: 4 contributions (3 wait for the decision above)" in told
     assert "   🔄 Last sync: never" in told
-    assert "   ⚠️ Conflicts: 2 → peercoord review" in told
-    assert told[-2:] == ["Needs you:", "   ! 3 changes of the memory bank need you → peercoord review"]
+    assert "   🔄 Last merge: never" in told
+    assert "   ⚠️ Conflicts: 1 → peercoord review" in told
 
 
 def test_status_tells_it_from_the_files_and_check_exits_with_5(scene: Scene) -> None:
@@ -64,8 +77,8 @@ def test_status_tells_it_from_the_files_and_check_exits_with_5(scene: Scene) -> 
     code, out, _ = scene.project("status", "--check", at=scene.main)
     assert code == 5
     assert "   ⚠️ Conflicts: 1 → peercoord review" in out
-    assert "   ! 1 change of the memory bank needs you → peercoord review" in out
+    assert "NEEDS YOU (1)\n ! techContext.md › Tech context › Limits has two versions" in out
     note = {"schema_version": 1, "at": scene.bank.root.clock.now(), "ok": True}
     note["last_ok"] = note["at"]
-    (scene.project.state / names.MERGED).write_text(json.dumps(note))
-    assert "   🔄 Last sync: just now" in scene.project("status", at=scene.main)[1]
+    (scene.project.state / paths.MERGED).write_text(json.dumps(note))
+    assert "   🔄 Last merge: just now" in scene.project("status", at=scene.main)[1]

@@ -9,8 +9,8 @@ import pytest
 from review.conftest import Scene
 from review.terminal import Terminal
 
-from peercoord.core.errors import UsageError
-from peercoord.edges.review import guard
+from peercoord.errors import UsageError
+from peercoord.review import actions
 
 Open = Callable[..., Terminal]
 
@@ -51,7 +51,7 @@ def test_the_marks_that_agents_leave_in_the_environment_count_too(scene: Scene, 
 
 
 def test_an_ordinary_variable_of_that_name_is_no_mark() -> None:
-    assert guard.coding_session({"AGENT": "ssh-agent"}) in ("", guard.coding_session({}))
+    assert actions.coding_session({"AGENT": "ssh-agent"}) in ("", actions.coding_session({}))
 
 
 def test_in_a_coding_session_the_review_shows_the_list_and_no_screen(scene: Scene, terminal: Open) -> None:
@@ -79,11 +79,11 @@ def test_without_a_terminal_it_must_be_said_who_decides(scene: Scene, terminal: 
 
 def test_the_background_agent_decides_nothing_for_a_caller(scene: Scene) -> None:
     """The door of the sandbox takes the verbs of an instance, and no decision."""
-    from peercoord.core.door import Request
-    from peercoord.edges import agentctl, host
+    from peercoord.agent import control, host
+    from peercoord.mailbox.protocol import Request
 
     ident = scene.clash()
-    agent = host.Worktree(agentctl.place_of(str(scene.project.worktree)), print, print)
+    agent = host.Worktree(control.place_of(str(scene.project.worktree)), print, print)
     answer = agent.serve(Request("r1", ["review", "approve", ident, "--take", "left", "--as", "me"]))
     assert answer.code == 2
     assert len(scene.bank.waiting()) == 1
@@ -92,10 +92,10 @@ def test_the_background_agent_decides_nothing_for_a_caller(scene: Scene) -> None
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 81, "\x1b[31mred", "\u202eadA"])
 def test_a_name_is_one_line_of_print(name: str) -> None:
     with pytest.raises(UsageError):
-        guard._checked(name)
+        actions._checked(name)
 
 
 def test_the_program_a_call_came_from_is_named_by_its_file() -> None:
-    assert guard.program_of(["-zsh"]) == "zsh"
-    assert guard.program_of(["/usr/bin/tmux\x1b", "new"]) == "tmux"
-    assert guard.program_of([]) == ""
+    assert actions.program_of(["-zsh"]) == "zsh"
+    assert actions.program_of(["/usr/bin/tmux\x1b", "new"]) == "tmux"
+    assert actions.program_of([]) == ""

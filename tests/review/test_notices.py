@@ -9,11 +9,10 @@ from pathlib import Path
 from memory.helpers import note
 from review.conftest import LANGUAGE, Scene, project, scene, second
 
-from peercoord.core import names
-from peercoord.edges import context
-from peercoord.edges.review import notices
-from peercoord.roles import bank_news
-from peercoord.roles.bank import Decider
+from peercoord.memory import news
+from peercoord.memory.bank import Decider
+from peercoord.store import paths
+from peercoord.worktree import context, notices
 
 __all__ = ["project", "scene", "second"]
 
@@ -73,7 +72,7 @@ def test_many_changes_are_capped_in_number_and_length_and_harmless(scene: Scene)
     assert told(scene) == []
     evil = "e\x1b[2J\u202e"
     entry = scene.merged("- evil")
-    path = scene.project.state / names.entry("techContext.md", entry)
+    path = scene.project.state / paths.entry("techContext.md", entry)
     raw = json.loads(path.read_text())
     raw["edits"][0]["section"] = [evil]
     path.write_text(json.dumps(raw))
@@ -112,13 +111,13 @@ def test_while_nothing_changed_nothing_is_read(scene: Scene, monkeypatch: object
     spy = type(files)(Counting(), files.token)  # type: ignore[arg-type]
     assert notices.told(place, spy) == []
     assert sorted(calls) == ["listdir", "stat", "stat"]
-    assert bank_news.latest(files) <= int(str(place.info[notices.TOLD]))
+    assert news.latest(files) <= int(str(place.info[notices.TOLD]))
 
 
 def test_on_a_full_disk_the_call_goes_on_and_the_news_is_told_later(scene: Scene) -> None:
     told(scene)
     scene.merged()
-    info = scene.project.worktree / names.INSTANCE
+    info = scene.project.worktree / paths.INSTANCE
     place = context.find(str(scene.project.worktree))
     full = type("Full", (type(place),), {"remember": _full})(place.project, place.worktree, place.info)
     assert notices.told(full, scene.bank.root.files) == []
@@ -127,6 +126,6 @@ def test_on_a_full_disk_the_call_goes_on_and_the_news_is_told_later(scene: Scene
 
 
 def _full(self: object, **facts: object) -> None:
-    from peercoord.core.errors import StorageError
+    from peercoord.errors import StorageError
 
     raise StorageError("no space")

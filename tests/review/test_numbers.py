@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from review.conftest import Scene
 
-from peercoord.core import names
-from peercoord.core.errors import NotFoundError, UsageError
-from peercoord.edges.review.pile import Pile, pick
-from peercoord.roles.bank import Decider
+from peercoord.errors import NotFoundError, UsageError
+from peercoord.memory.bank import Decider
+from peercoord.review.items import ReviewQueue, pick
+from peercoord.store import paths
 
 
-def pile(scene: Scene) -> Pile:
-    return Pile(scene.bank, scene.bank.root, str(scene.project.state))
+def queue(scene: Scene) -> ReviewQueue:
+    return ReviewQueue(scene.bank, scene.bank.root, str(scene.project.state))
 
 
 def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
@@ -29,10 +29,10 @@ def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
     assert scene.numbers() == {second: 2}
     for word in ("1", "#1"):
         with pytest.raises(NotFoundError, match=f"{first}.*waits no more"):
-            pile(scene).find(word)
-    assert pile(scene).find("#2").ident == second
+            queue(scene).find(word)
+    assert queue(scene).find("#2").ident == second
     with pytest.raises(NotFoundError, match="ever listed"):
-        pile(scene).find("3")
+        queue(scene).find("3")
 
 
 def test_what_one_list_showed_holds_for_whoever_lists_next(scene: Scene) -> None:
@@ -40,15 +40,15 @@ def test_what_one_list_showed_holds_for_whoever_lists_next(scene: Scene) -> None
     assert scene.numbers() == {later: 1}
     earlier = scene.clash()
     assert scene.numbers() == {later: 1, earlier: 2}
-    assert pile(scene).find("1").ident == later
+    assert queue(scene).find("1").ident == later
 
 
 def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None:
     code = (
-        "import sys\nfrom peercoord.roles.root import open_root\nfrom peercoord.edges.review.numbers import Numbers\n"
-        "state, name = sys.argv[1:]\nnumbers = Numbers(open_root(state), state)\nprint(flush=True)\ninput()\n"
+        "import sys\nfrom peercoord.store.root import open_root\nfrom peercoord.review.items import give_numbers\n"
+        "state, name = sys.argv[1:]\nroot = open_root(state)\nprint(flush=True)\ninput()\n"
         "for count in range(20):\n"
-        "    for pair in numbers.give([f'k-{name}{count}', f'k-{count}']).items(): print(*pair)\n"
+        "    for pair in give_numbers(root, state, [f'k-{name}{count}', f'k-{count}']).items(): print(*pair)\n"
     )
     words = [sys.executable, "-c", code, str(scene.project.state)]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -68,9 +68,9 @@ def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None
 
 def test_where_nothing_can_be_written_there_are_no_numbers_but_all_else(scene: Scene) -> None:
     ident = scene.clash()
-    (scene.project.state / names.NUMBERS_LOCK).mkdir()
+    (scene.project.state / paths.NUMBERS_LOCK).mkdir()
     assert scene.numbers() == {ident: None}
-    assert pile(scene).find(ident[:8]).called == ident
+    assert queue(scene).find(ident[:8]).called == ident
 
 
 def test_a_prefix_names_one_or_none(scene: Scene) -> None:
@@ -85,6 +85,6 @@ def test_a_prefix_names_one_or_none(scene: Scene) -> None:
 
 
 def test_broken_lines_in_the_file_are_passed_over(scene: Scene) -> None:
-    (scene.project.state / names.NUMBERS).write_bytes(b"7 k-aaaa\n\xff\xfe\nx y z\n-1 k-b\n8 ../../etc\n")
+    (scene.project.state / paths.NUMBERS).write_bytes(b"7 k-aaaa\n\xff\xfe\nx y z\n-1 k-b\n8 ../../etc\n")
     ident = scene.clash()
     assert scene.numbers()[ident] == 8

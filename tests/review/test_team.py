@@ -11,17 +11,17 @@ from agent.crew import Crew, crew, until
 from memory.helpers import TECH
 from review.terminal import Terminal
 
-from peercoord.core import names
+from peercoord.store import paths
 
 
 @pytest.fixture
 def team(tmp_path: Path) -> Iterator[Crew]:
     with crew(tmp_path, 2) as made:
-        bank = made.project / names.BANK
+        bank = made.project / paths.BANK
         bank.mkdir()
         (bank / "techContext.md").write_bytes(TECH)
         for name in ("one", "two"):
-            (made.tree(name) / names.BANK).symlink_to(bank)
+            (made.tree(name) / paths.BANK).symlink_to(bank)
             made.agent(name)
         yield made
 
@@ -43,13 +43,13 @@ def test_two_sessions_clash_a_person_decides_and_both_are_told(team: Crew) -> No
         assert (code, "a coding session (claude" in said) == (1, True)
         assert "Conflicts: 1" in person("peercoord status")[1]
         person.type("peercoord review\n")
-        shown = person.wait("\n › ")
-        assert "┬ two" in shown
+        shown = person.asked()
+        assert "│ two " in shown
         assert "one  task 1" in shown
         person.type("1")
         assert "1 approved" in person.prompt()[1]
-        tech = team.project / names.BANK / "techContext.md"
-        until(lambda: "and one more thing" in tech.read_text(), 30, "what waited behind it is merged at once")
+        tech = team.project / paths.BANK / "techContext.md"
+        until(lambda: "and one more thing" in tech.read_text(), what="what waited behind it is merged at once")
         assert "after 30 minutes" in tech.read_text()
         assert "Conflicts: 0" in person("peercoord status")[1]
         for name, session in sessions.items():

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 
 from support.memory import MemoryDisk, refuse
 
-from peercoord.fs.disk import Stat
+from peercoord.system.disk import Stat
 
 if TYPE_CHECKING:
     Table = dict[str, "bytes | None"]
+
+
+class _Homes(dict[str, str]):
+    """The directory in which each path lies: asked so often that splitting it each time is what takes the time."""
+
+    def __missing__(self, path: str) -> str:
+        home = self[path] = path.rpartition("/")[0]
+        return home
+
+
+_HOMES = _Homes()
 
 
 class FlatDisk:
@@ -62,8 +73,11 @@ class FlatDisk:
     def listdir(self, path: str) -> list[str]:
         if path and self.table.get(path, b"") is not None:
             raise refuse(errno.ENOTDIR, path) if path in self.table else self._missing(path)
-        size = len(path) + 1 if path else 0
-        return sorted(other[size:] for other in self._below(path) if "/" not in other[size:])
+        size, homes = len(path) + 1 if path else 0, _HOMES
+        return sorted([other[size:] for other in self.table if homes[other] == path])
+
+    def irregular(self, path: str) -> list[str]:
+        return [name for name in self.listdir(path) if self.table[f"{path}/{name}" if path else name] is None]
 
     def read(self, path: str, most: int) -> bytes:
         if path not in self.table:

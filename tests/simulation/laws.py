@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from support.memory import Folder, Inode
 
-from peercoord.core import names
+from peercoord.store import paths
 from simulation.baton import ViolationError
 
 if TYPE_CHECKING:
-    from peercoord.core.names import Incarnation, Ticket
+    from peercoord.store.paths import Incarnation, Ticket
     from simulation.sea import Client, Sea
 
 QUIET = ("tmp/", "events/", "bell/", "locks/", "quarantine/", "progress-reports/")
@@ -92,7 +92,7 @@ class Laws:
     def _beat(self, client: Client, path: str) -> None:
         """A heartbeat was renamed: by its own peer to the next number, or by someone who challenges it."""
         home, _, name = path.rpartition("/")
-        beat = names.parse_beat(name)
+        beat = paths.parse_beat(name)
         if home == f"peers/{client.me}" and beat and beat[1] is None:
             self.beats[client.me] = self.sea.baton.now
 
@@ -123,7 +123,7 @@ class Laws:
     def _peers(self) -> None:
         entries = self.sea.entries("peers") or {}
         for name, node in entries.items():
-            if names.parse_incarnation(name) is None:
+            if paths.parse_incarnation(name) is None:
                 continue
             if name not in self.lives:
                 self.lives.add(name)
@@ -134,7 +134,7 @@ class Laws:
                 raise ViolationError(f"peers/{name} is half a peer (MBR-2)")
         self.standing = set(entries)
         for name, node in (self.sea.entries("departed") or {}).items():
-            both = names.parse_departed(name)
+            both = paths.parse_departed(name)
             if both is None or not isinstance(node, Folder):
                 continue
             who = str(both[0])
@@ -166,7 +166,7 @@ class Laws:
 
     def _in_new(self) -> Iterator[tuple[str, Place]]:
         for name, node in (self.sea.entries("queue/new") or {}).items():
-            both = names.parse_new(name)
+            both = paths.parse_new(name)
             if both and self.born.get(both[0]) == both[1]:
                 yield both[0], Place("new", 0, "", False, f"queue/new/{name}", node)
 
@@ -181,7 +181,7 @@ class Laws:
     def _births(self) -> None:
         for _, folder in _folders_of(self.sea.entries("births")):
             for name, node in folder.entries.items():
-                task = names.parse_record(name)
+                task = paths.parse_record(name)
                 if task and task not in self.born and isinstance(node, Inode):
                     self.born[task] = str(json.loads(node.data)["nonce"])
 
@@ -255,7 +255,7 @@ class Laws:
             if not before.done:
                 self.finished.setdefault(task, []).append(before.epoch)
                 self.doers[task, before.epoch] = before.holder
-            if names.result(task, before.epoch, "done") not in self.sea.truth.files():
+            if paths.result(task, before.epoch, "done") not in self.sea.truth.files():
                 raise ViolationError(f"task {task} is done at epoch {before.epoch} without a result (INV-6)")
 
     def _leader(self) -> None:
@@ -266,7 +266,7 @@ class Laws:
                 found += [(f"{kind}/{home}/{name}", node) for name, node in tickets]
         if len({id(node) for _, node in found}) != 1:
             raise ViolationError(f"leader's tickets: {[path for path, _ in found]} (INV-7)")
-        term = max(names.parse_leader(path.rpartition("/")[2]) or 0 for path, _ in found)
+        term = max(paths.parse_leader(path.rpartition("/")[2]) or 0 for path, _ in found)
         if term < self.term:
             raise ViolationError(f"the term fell from {self.term} to {found} (INV-7)")
         self.term = term
@@ -358,7 +358,7 @@ class Laws:
 
 def _tickets_in(folder: Folder, kind: str, holder: str, path: str) -> Iterator[tuple[str, Place]]:
     for name, node in folder.entries.items():
-        ticket = names.parse_ticket(name) if isinstance(node, Inode) else None
+        ticket = paths.parse_ticket(name) if isinstance(node, Inode) else None
         if ticket:
             yield ticket.task, Place(kind, ticket.epoch, holder, ticket.done, f"{path}/{name}", node)
 

@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING
 
 from support.memory import MemoryDisk
 
-from peercoord.core import door, names, records
-from peercoord.core.errors import EvictedError, LostError, PeercoordError
-from peercoord.core.liveness import DEAD, UNKNOWN, Verdict
-from peercoord.fs.clock import Clock
-from peercoord.fs.files import Files
-from peercoord.roles import membership as members
-from peercoord.roles import outbox
-from peercoord.roles import peer as library
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.leader import Leadership
-from peercoord.roles.observer import Observer
-from peercoord.roles.queue import Queue
-from peercoord.roles.root import Root
-from peercoord.roles.worker import Worker
+from peercoord.agent.monitor import Observer
+from peercoord.errors import EvictedError, LostError, PeercoordError
+from peercoord.mailbox import protocol, server, verbs
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import Leadership
+from peercoord.membership.liveness import DEAD, UNKNOWN, Verdict
+from peercoord.queue import peer as library
+from peercoord.queue import reassign as reassigning
+from peercoord.queue.claims import Worker
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths, records
+from peercoord.store.beneath import InstanceFiles
+from peercoord.store.files import Files
+from peercoord.store.root import Root
+from peercoord.system.clock import Clock
 from simulation.baton import Crashed, ViolationError
 from simulation.sea import Client
 
 if TYPE_CHECKING:
-    from peercoord.core.door import Answer, Request
-    from peercoord.core.names import Incarnation, Ticket
+    from peercoord.mailbox.protocol import Answer, Request
+    from peercoord.store.paths import Incarnation, Ticket
     from simulation.baton import Actor
     from simulation.world import World
 
@@ -110,8 +112,8 @@ class Life:
         self.last: Incarnation | None = None
         self.left = world.actions
         self.requests: list[Request] = []
-        self.outbox = outbox.Outbox(Files(MemoryDisk(), world.token), self._serve, self._standing, lambda: 0.0)
-        self.outbox.files.make_dir(door.INBOX)
+        self.outbox = server.Outbox(InstanceFiles(MemoryDisk(), world.token), self._serve, self._standing, lambda: 0.0)
+        self.outbox.files.make_dir(protocol.INBOX)
         self.stood: list[Ticket] = []
         self.beaten = -1e9
 
@@ -270,7 +272,7 @@ class Life:
         if self.leadership.term() is None:
             self.leadership.take()
         elif self.chance.random() < 0.5:
-            self.leadership.give()
+            self.leadership.resign()
 
     def usurp(self) -> None:
         others = [who for who in members.living(self.host.root) if who != self.me.me]
@@ -292,11 +294,11 @@ class Life:
                 self.beaten = now
                 self.beat()
         except PeercoordError:
-            self.observer.blind()
+            self.observer.reset_observations()
             raise
-        self.observer.look()
+        self.observer.check_peers()
         home = self.host.files.scan(self.me.home)
-        if any(beat and beat[1] for beat in map(names.parse_beat, home)):
+        if any(beat and beat[1] for beat in map(paths.parse_beat, home)):
             self.beat()
 
     # -- through the door ------------------------------------------------------------------------------------
@@ -306,7 +308,7 @@ class Life:
         ticket = self._one()
         if ticket is None:
             return
-        old = [request for request in self.requests if door.about(request.words) == ticket.task]
+        old = [request for request in self.requests if verbs.of(request).task == ticket.task]
         if old and self.chance.random() < 0.5:
             self.outbox._execute(self.chance.choice(old))
             return
@@ -314,7 +316,7 @@ class Life:
         if self.chance.random() < 0.3:
             words = ["report-progress", ticket.task, "--status", "done"]
         mine = [str(held) for held in self.me.held()]
-        request = door.Request(f"{len(self.requests):08d}-x", words, incarnation=str(self.me.me), tickets=mine)
+        request = protocol.Request(f"{len(self.requests):08d}-x", words, incarnation=str(self.me.me), tickets=mine)
         self.requests.append(request)
         self.outbox._execute(request)
 
@@ -323,7 +325,7 @@ class Life:
         return str(self.me.me), self.stood
 
     def _serve(self, request: Request) -> Answer:
-        task = door.about(request.words)
+        task = verbs.of(request).task
         then = {str(ticket) for ticket in request.tickets}
         for ticket in self.me.held():
             fits = str(ticket) in then and request.incarnation == str(self.me.me)
@@ -335,7 +337,7 @@ class Life:
                 self.release(ticket)
             elif ticket.task == task:
                 self.complete(task)
-        return door.Answer(0, b"", b"")
+        return protocol.Answer(0, b"", b"")
 
 
 class Person:
@@ -375,4 +377,4 @@ class Person:
         self.host.queue.reopen(task)
 
     def reassign(self, task: str) -> None:
-        library.reassign(self.host.queue, task, self.chance.choice(self.world.names))
+        reassigning.reassign(self.host.queue, task, self.chance.choice(self.world.names))

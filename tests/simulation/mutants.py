@@ -10,20 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from peercoord.core import door, liveness, names, records, tickets
-from peercoord.core.errors import StorageError
-from peercoord.core.names import Incarnation, Ticket
-from peercoord.roles import membership as members
-from peercoord.roles import peer as library
-from peercoord.roles import progress, twins
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.observer import Observer
-from peercoord.roles.queue import Queue
-from peercoord.roles.worker import Worker
+from peercoord.agent.monitor import Observer
+from peercoord.errors import StorageError
+from peercoord.mailbox import protocol
+from peercoord.membership import liveness
+from peercoord.membership import membership as members
+from peercoord.queue import duplicates, placement, progress
+from peercoord.queue import reassign as reassigning
+from peercoord.queue.claims import Worker
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths, records
+from peercoord.store.paths import Incarnation, Ticket
 
 if TYPE_CHECKING:
-    from peercoord.core.records import Json
-    from peercoord.core.tickets import Sighting
+    from peercoord.foreign import Json
+    from peercoord.queue.placement import Location
 
     Patch = tuple[object, str, Any]
 
@@ -58,18 +60,18 @@ def evict_without_the_fence() -> list[Patch]:
     """Move the claims out one by one and leave the directory where it is."""
 
     def evict(self: Janitor, who: Incarnation, by: Incarnation, because: str) -> bool:
-        home = names.peer_dir(who)
+        home = paths.peer_dir(who)
         if not self.files.listed(home):
             return False
         for name in self.files.scan(home):
-            term = names.parse_leader(name)
+            term = paths.parse_leader(name)
             if term is not None:
-                self.files.move(f"{home}/{name}", names.leader(names.LEADER, term))
-        for ticket in filter(None, map(names.parse_ticket, self.files.scan(names.claims_dir(home)))):
+                self.files.move(f"{home}/{name}", paths.leader(paths.LEADER, term))
+        for ticket in filter(None, map(paths.parse_ticket, self.files.scan(paths.claims_dir(home)))):
             if ticket.done:
-                self.finish(names.claim(home, ticket), ticket, who)
+                self.finish(paths.claim(home, ticket), ticket, who)
             else:
-                self.close(names.claim(home, ticket), ticket, who, "evicted", because)
+                self.close(paths.claim(home, ticket), ticket, who, "evicted", because)
         return True
 
     return [(Janitor, "evict", evict)]
@@ -81,14 +83,14 @@ def sweep_without_the_seal() -> list[Patch]:
     swept: set[tuple[int, str]] = set()
 
     def sweep(self: Janitor, who: Incarnation, by: Incarnation) -> None:
-        home = names.departed_dir(who, by)
+        home = paths.departed_dir(who, by)
         if (id(self.root.protocol), home) in swept:
             return
         for name in self.files.scan(home):
-            term = names.parse_leader(name)
+            term = paths.parse_leader(name)
             if term is not None:
-                self.files.move(f"{home}/{name}", names.leader(names.LEADER, term))
-        for name in self.files.scan(names.claims_dir(home)):
+                self.files.move(f"{home}/{name}", paths.leader(paths.LEADER, term))
+        for name in self.files.scan(paths.claims_dir(home)):
             with suppress(StorageError):
                 self._give_back(home, name, who, by)
         swept.add((id(self.root.protocol), home))
@@ -101,9 +103,9 @@ def sweep_puts_the_completed_back() -> list[Patch]:
     """Give back everything that a departed peer held, what it had completed as well."""
 
     def give_back(self: Janitor, home: str, name: str, who: Incarnation, by: Incarnation) -> None:
-        ticket = names.parse_ticket(name)
+        ticket = paths.parse_ticket(name)
         if ticket:
-            self.close(f"{names.claims_dir(home)}/{name}", Ticket(ticket.task, ticket.epoch), who, "evicted", "evicted")
+            self.close(f"{paths.claims_dir(home)}/{name}", Ticket(ticket.task, ticket.epoch), who, "evicted", "evicted")
 
     return [(Janitor, "_give_back", give_back)]
 
@@ -121,7 +123,7 @@ def two_under_one_name() -> list[Patch]:
 
     def lower(root: Any, me: Incarnation) -> list[Incarnation]:
         found = others(root, me)
-        return [rival for rival in found if rival < me] if str(me) in root.files.scan(names.PEERS) else found
+        return [rival for rival in found if rival < me] if str(me) in root.files.scan(paths.PEERS) else found
 
     return [(members, "_others", lower)]
 
@@ -129,7 +131,7 @@ def two_under_one_name() -> list[Patch]:
 @mutant
 def silence_judged_after_ones_own_stall() -> list[Patch]:
     """Take the time in which oneself could not look for a silence of the others."""
-    return [(liveness, "GAP", float("inf")), (Observer, "blind", lambda _: None)]
+    return [(liveness, "GAP", float("inf")), (Observer, "reset_observations", lambda _: None)]
 
 
 @mutant
@@ -141,7 +143,7 @@ def silence_without_a_challenge() -> list[Patch]:
             return liveness.Verdict(liveness.DEAD, "it is silent")
         return liveness.Verdict(liveness.ALIVE, "it beats")
 
-    return [(liveness, "by_activity", by_activity), (Observer, "_settle", lambda _self, _sight: True)]
+    return [(liveness, "by_activity", by_activity), (Observer, "_withdraw_challenge", lambda _self, _sight: True)]
 
 
 # -- claiming and completing -------------------------------------------------------------------------------------
@@ -155,7 +157,7 @@ def claim_by_read_then_write() -> list[Patch]:
         mine = ticket.claimed()
         if self.files.stat(path) is None:
             return None
-        self.files.ticket(names.claim(self.home, mine))
+        self.files.ticket(paths.claim(self.home, mine))
         self.files.remove(path)
         return mine
 
@@ -168,11 +170,11 @@ def race_toward_a_shared_name() -> list[Patch]:
 
     def take(self: Worker, path: str, ticket: Ticket) -> Ticket | None:
         mine = ticket.claimed()
-        shared = names.parked("held", mine)
+        shared = paths.parked("held", mine)
         if not self.files.move(path, shared):
             self.membership.require()
             return None
-        self.files.move(shared, names.claim(self.home, mine))
+        self.files.move(shared, paths.claim(self.home, mine))
         return mine
 
     return [(Worker, "_take", take), *a_claim_counts_under_two_names()]
@@ -182,19 +184,19 @@ def race_toward_a_shared_name() -> list[Patch]:
 def no_look_after_the_claim() -> list[Patch]:
     """Work on whatever was claimed, without asking what it is now."""
 
-    def look(self: Worker, mine: Ticket) -> Any:
-        from peercoord.roles.worker import Claim
+    def check(self: Worker, mine: Ticket) -> Any:
+        from peercoord.queue.claims import Claim
 
         definition = self.queue.definition(mine.task)
         with suppress(StorageError):
             self.record(mine, definition)
-        return Claim(mine, definition, self.hand_over(mine))
+        return Claim(mine, definition, {})
 
     def place(self: Queue, path: str, ticket: Ticket) -> str:
-        target = names.ready(records.MEDIUM, 0, ticket)  # so that there is something to see
+        target = paths.ready(records.MEDIUM, 0, ticket)  # so that there is something to see
         return target if self.files.move(path, target, make_home=True) else ""
 
-    return [(Worker, "_look", look), (Queue, "place", place)]
+    return [(Worker, "_check", check), (Queue, "place", place)]
 
 
 @mutant
@@ -208,9 +210,8 @@ def complete_straight_to_the_shared_name() -> list[Patch]:
         ticket = self.require(task)
         definition = self.queue.definition(task)
         entry = progress.updated(self._entry(ticket, definition), definition, said or {})
-        result = self._result(ticket, "done", entry, facts)
-        self.files.put(names.result(task, ticket.epoch, "done"), records.encode(result), durable=True)
-        if not self.files.move(names.claim(self.home, ticket), names.done(task), make_home=True):
+        result = self._write_result(ticket, "done", entry, facts)
+        if not self.files.move(paths.claim(self.home, ticket), paths.done(task), make_home=True):
             raise self._moved(task)
         self.queue.place_waiting(task)
         return result
@@ -221,7 +222,7 @@ def complete_straight_to_the_shared_name() -> list[Patch]:
 @mutant
 def reassign_keeps_the_epoch() -> list[Patch]:
     """Give a task to another peer under the epoch it has."""
-    real = library.reassign
+    real = reassigning.reassign
 
     def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
         queue.next_claim = lambda ticket: ticket  # type: ignore[method-assign]
@@ -230,7 +231,7 @@ def reassign_keeps_the_epoch() -> list[Patch]:
         finally:
             del queue.next_claim
 
-    return [(library, "reassign", reassign)]
+    return [(reassigning, "reassign", reassign)]
 
 
 @mutant
@@ -242,7 +243,7 @@ def claim_at_a_used_epoch() -> list[Patch]:
 @mutant
 def reassign_what_is_completed() -> list[Patch]:
     """Reassign whatever lies in a peer's claims, by its task and epoch alone."""
-    real = library.reassign
+    real = reassigning.reassign
 
     def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
         sighting = queue.find(task)
@@ -250,16 +251,16 @@ def reassign_what_is_completed() -> list[Patch]:
         if sighting.state != "claimed" or home is None or sighting.detail == str(home):
             return real(queue, task, target)
         mine = Ticket(task, sighting.epoch).claimed()
-        queue.files.move(sighting.path, names.claim(names.peer_dir(home), mine))
+        queue.files.move(sighting.path, paths.claim(paths.peer_dir(home), mine))
         return "", mine.epoch
 
-    return [(library, "reassign", reassign)]
+    return [(reassigning, "reassign", reassign)]
 
 
 @mutant
 def outbox_replay_without_epoch() -> list[Patch]:
     """Execute whatever request is found, whenever it was made."""
-    return [(door, "outdated", lambda _asked, _incarnation, _held: "")]
+    return [(protocol, "outdated", lambda _asked, _incarnation, _held: "")]
 
 
 # -- tickets with two names --------------------------------------------------------------------------------------
@@ -268,23 +269,26 @@ def outbox_replay_without_epoch() -> list[Patch]:
 @mutant
 def a_claim_counts_under_two_names() -> list[Patch]:
     """Hold what was claimed, though its ticket may still be taken under another name."""
-    return [(twins, "alone", lambda _queue, _path, _task, unseen=True: True)]
+    return [(duplicates, "is_unique", lambda _queue, _path, _task, if_unseen=True: True)]
 
 
 @mutant
 def two_names_stay() -> list[Patch]:
     """Never remove one of two names of a ticket."""
-    return [(twins, "part", lambda _queue, _task: []), (twins, "part_leader", lambda _queue: None)]
+    return [
+        (duplicates, "remove_duplicates_of", lambda _queue, _task: []),
+        (duplicates, "remove_leader_duplicates", lambda _queue: None),
+    ]
 
 
 @mutant
 def of_two_names_the_hand_stays() -> list[Patch]:
     """Remove the name that views would not show: at one epoch the one out of the hand."""
 
-    def surplus(seen: Sequence[Sighting]) -> list[Sighting]:
+    def lower_names(seen: Sequence[Location]) -> list[Location]:
         return [low for low in seen if any(low.rank < high.rank for high in seen)]
 
-    return [(tickets, "surplus", surplus)]
+    return [(placement, "lower_names", lower_names)]
 
 
 # -- placing -----------------------------------------------------------------------------------------------------
@@ -295,11 +299,11 @@ def placement_without_the_second_look() -> list[Patch]:
     """Move a ticket to what it waits for, and be done."""
 
     def place(self: Queue, path: str, ticket: Ticket) -> str:
-        spot, level = self._look(ticket.task)
-        target = self._path(spot, level, ticket)
+        location, level = self._belongs(ticket.task)
+        target = self._path(location, level, ticket)
         if target == path:
             return path
-        return self._moved(path, target, spot.state == "ready", level, ticket)
+        return self._move(path, target, location.state == "ready", level, ticket)
 
     return [(Queue, "place", place)]
 
@@ -317,11 +321,11 @@ def trusting_a_listing() -> list[Patch]:
 
     def restoring(self: Janitor) -> None:
         tidy(self)
-        seen = tickets.fold(self.queue.sightings())
+        seen = placement.fold(self.queue.locations())
         for task in self.queue.all_tasks():
             if task not in seen:
-                epoch = tickets.highest_epoch(task, self.queue.results(task))
-                self.files.ticket(names.ready(records.MEDIUM, 0, Ticket(task, epoch)))
+                epoch = placement.highest_epoch(task, self.queue.results(task))
+                self.files.ticket(paths.ready(records.MEDIUM, 0, Ticket(task, epoch)))
 
     return [(Janitor, "tidy", restoring)]
 
@@ -329,12 +333,12 @@ def trusting_a_listing() -> list[Patch]:
 @mutant
 def birth_before_the_ticket() -> list[Patch]:
     """Put the task on record first, then make its ticket."""
-    from peercoord.fs.files import Files
+    from peercoord.store.files import Files
 
     publish = Files.publish
 
-    def late(self: Files, path: str, data: bytes, durable: bool = False, ticket: str = "") -> bool:
-        made = publish(self, path, data, durable)
+    def late(self: Files, path: str, data: bytes, durable: bool = False, ticket: str = "", staged: str = "") -> bool:
+        made = publish(self, path, data, durable, staged=staged)
         if ticket and made:
             self.ticket(ticket)
         return made

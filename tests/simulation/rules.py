@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from support import tree
 
-from peercoord.core import names, records
+from peercoord.store import paths, records
 from simulation.baton import ViolationError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Rules:
             self._kept(task, was, path)
             if holder(path):
                 self._taken(task, was, path, held, done)
-            elif path.startswith(names.DONE):
+            elif path.startswith(paths.DONE):
                 if holder(was):
                     done.add((task, was.rpartition("/")[2].split("~")[1], holder(was)))
             else:
@@ -92,14 +92,14 @@ class Rules:
         return Memory(held, done, memory.fenced)
 
     def _kept(self, task: str, was: str, path: str) -> None:
-        if was.endswith("~done") and not path.startswith(names.DONE) and holder(was) != holder(path):
+        if was.endswith("~done") and not path.startswith(paths.DONE) and holder(was) != holder(path):
             raise ViolationError(f"the completed task {task} went from {was} to {path} (CMP-1)")
-        if was.startswith(names.DONE) and not self.reopening:
+        if was.startswith(paths.DONE) and not self.reopening:
             raise ViolationError(f"task {task} was done and is at {path} (INV-4)")
 
     @staticmethod
     def _taken(task: str, was: str, path: str, held: set[Told], done: set[Told]) -> None:
-        ticket = names.parse_ticket(path.rpartition("/")[2])
+        ticket = paths.parse_ticket(path.rpartition("/")[2])
         assert ticket is not None
         holding = (task, str(ticket.epoch), holder(path))
         top = _top(task, held)
@@ -110,7 +110,7 @@ class Rules:
             done.add(holding)
 
     def _lies(self, task: str, path: str, held: set[Told]) -> None:
-        if not path.startswith(names.NEW) and not self.reopening and int(path.rpartition("~")[2]) < _top(task, held):
+        if not path.startswith(paths.NEW) and not self.reopening and int(path.rpartition("~")[2]) < _top(task, held):
             raise ViolationError(f"the epoch of task {task} fell from {_top(task, held)}: {path} (INV-3)")
 
     # -- words -----------------------------------------------------------------------------------------------

@@ -12,23 +12,25 @@ from support import tree
 from support.memory import MemoryDisk
 from support.worlds import PROTOCOL, World, unknown
 
-from peercoord.core import names, records
-from peercoord.core.errors import PeercoordError
-from peercoord.fs.clock import Clock
-from peercoord.fs.files import Files
-from peercoord.roles import membership as members
-from peercoord.roles import peer as library
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.leader import Leadership
-from peercoord.roles.queue import Queue
-from peercoord.roles.root import Root
-from peercoord.roles.worker import Worker
+from peercoord.errors import PeercoordError
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import Leadership
+from peercoord.queue import peer as library
+from peercoord.queue import reassign as reassigning
+from peercoord.queue.claims import Worker
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths as names
+from peercoord.store import records
+from peercoord.store.files import Files
+from peercoord.store.root import Root
+from peercoord.system.clock import Clock
 from simulation.baton import ViolationError
 from simulation.explore import Explorer, Report
 from simulation.flat import FlatDisk
 
 if TYPE_CHECKING:
-    from peercoord.core.names import Incarnation
+    from peercoord.store.paths import Incarnation
     from simulation.explore import Stage
 
     Body = Callable[[Stage], None]
@@ -168,7 +170,7 @@ def usurp(who: Incarnation) -> Step:
 
 def reassign(task: str, target: str) -> Step:
     """Put a task into a peer's hands."""
-    return lambda hand: hand.stage.tell("reassigned", *library.reassign(hand.queue, task, target))
+    return lambda hand: hand.stage.tell("reassigned", *reassigning.reassign(hand.queue, task, target))
 
 
 def cancel(task: str) -> Step:
@@ -228,12 +230,11 @@ class Scene:
         lost: int = 0,
         moving: tuple[str, ...] = (),
         reopening: bool = False,
-        seconds: float = 120.0,
     ) -> Report:
         """Go through every interleaving of these programs."""
         start = FlatDisk.like(self.disk)
         explorer = Explorer(start, programs, repaired, crashes=crashes, lost=lost, moving=moving, reopening=reopening)
-        return explorer.explore(seconds=seconds)
+        return explorer.explore()
 
 
 def repaired(disk: FlatDisk) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.memory import Folder, Inode, MemoryDisk, refuse
 
-from peercoord.fs.disk import Stat
+from peercoord.system.disk import Stat
 from simulation.baton import Actor, Baton, Crashed
 
 if TYPE_CHECKING:
@@ -171,6 +171,10 @@ class Client:
 
     def listdir(self, path: str) -> list[str]:
         return self._call("listdir", (path,), lambda p: self._listed(p[0]))  # type: ignore[no-any-return]
+
+    def irregular(self, path: str) -> list[str]:
+        """Show nothing: the scenes have no such thing, and a look for it is no step of theirs."""
+        return []
 
     def read(self, path: str, most: int) -> bytes:
         return self._call("read", (path,), lambda p: self._read(p[0], most))  # type: ignore[no-any-return]

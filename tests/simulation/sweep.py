@@ -15,7 +15,7 @@ import time
 from simulation.mutants import MUTANTS, planted
 from simulation.world import Told, tell
 
-WITHIN = 1000  # seeds within which each broken rule must be noticed
+WITHIN = 2000  # seeds within which each broken rule must be noticed
 LAST = 80  # file operations shown before what went wrong
 
 

@@ -42,7 +42,7 @@ def test_two_peers_one_task_after_the_other(capsys: pytest.CaptureFixture[str]) 
 def test_two_peers_two_tasks_and_an_eviction(capsys: pytest.CaptureFixture[str]) -> None:
     s = Scene(t1=(), t2=("t1",))
     judge = program(s.b, scenes.evict(s.a), scenes.finish)
-    report = s.explore(program(s.a, scenes.finish, scenes.finish), judge, seconds=600)
+    report = s.explore(program(s.a, scenes.finish, scenes.finish), judge)
     told(capsys, report)
     assert report.situations > 200_000
 
@@ -52,6 +52,6 @@ def test_two_peers_two_tasks_and_an_eviction(capsys: pytest.CaptureFixture[str])
 def test_two_peers_two_tasks_and_a_tidying(capsys: pytest.CaptureFixture[str]) -> None:
     s = Scene(t1=(), t2=("t1",))
     other = program(s.b, scenes.finish, scenes.tidy)
-    report = s.explore(program(s.a, scenes.finish, scenes.finish), other, seconds=600)
+    report = s.explore(program(s.a, scenes.finish, scenes.finish), other)
     told(capsys, report)
     assert report.situations > 20_000

@@ -18,13 +18,14 @@ from support.memory import MemoryDisk
 from support.scenes import Scene, scenes
 from support.worlds import World
 
-from peercoord.core import names, tickets
-from peercoord.core.errors import PeercoordError
-from peercoord.core.names import Ticket
-from peercoord.core.tickets import Sighting
-from peercoord.roles import membership as members
-from peercoord.roles import twins
-from peercoord.roles.leader import Leadership
+from peercoord.errors import PeercoordError
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import Leadership
+from peercoord.queue import duplicates, placement
+from peercoord.queue.placement import Location
+from peercoord.store import paths
+from peercoord.store.paths import Ticket
+from peercoord.system.disk import Stat
 from simulation.mutants import planted
 
 SCENES = scenes()
@@ -83,10 +84,10 @@ def settled(world: World, scene: Scene) -> None:
 
 def together(world: World) -> None:
     """All names of one task are names of one file, and there is one at least."""
-    for task, paths in tree.tickets(world.disk).items():  # type: ignore[arg-type]
-        assert paths, f"the ticket of task {task} is lost"
-        seen = [world.files.stat(path) for path in paths]
-        assert [one.links for one in seen if one] == [len(paths)] * len(paths), paths
+    for task, tickets in tree.tickets(world.disk).items():  # type: ignore[arg-type]
+        assert tickets, f"the ticket of task {task} is lost"
+        seen = [world.files.stat(path) for path in tickets]
+        assert [one.links for one in seen if one] == [len(tickets)] * len(tickets), tickets
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
@@ -137,22 +138,52 @@ def test_a_claim_counts_only_once_its_ticket_has_no_other_name(world: World) -> 
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
     ready = world.at("1")
-    world.disk.link(ready, names.claim(birch.home, Ticket("1", 1)))  # where birch's machine died
+    world.disk.link(ready, paths.claim(birch.home, Ticket("1", 1)))  # where birch's machine died
     claim = amber.request()
     assert claim is None
     assert [str(ticket) for ticket in birch.held()] == ["1~1"]
     together(world)
-    assert tree.tickets(world.disk)["1"] == [names.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
+    assert tree.tickets(world.disk)["1"] == [paths.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
 
 
 def test_of_two_claims_at_one_epoch_that_of_the_last_incarnation_stays(world: World) -> None:
     """ASM-10."""
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
-    world.disk.link(world.at("1"), names.claim(amber.home, Ticket("1", 1)))
-    world.disk.rename(world.at("1"), names.claim(birch.home, Ticket("1", 1)))
+    ready = world.at("1")
+    world.disk.link(ready, paths.claim(amber.home, Ticket("1", 1)))
+    world.disk.rename(ready, paths.claim(birch.home, Ticket("1", 1)))
     assert amber.held() == []
     assert [str(ticket) for ticket in birch.held()] == ["1~1"]
+
+
+class Remembering(Wrapper):
+    """A network client whose looks go on showing what was removed."""
+
+    def __init__(self, disk: Any) -> None:
+        super().__init__(disk)
+        self.removed: dict[str, Any] = {}
+
+    def around(self, call: Call) -> Any:
+        if call.name == "stat" and call.path in self.removed:
+            return self.removed[call.path]
+        if call.name == "unlink":
+            before = self.disk.stat(call.path)
+            self.removed[call.path] = Stat(False, before.size, before.modified_ns, 1, before.changed_ns)
+        return call.run()
+
+
+def test_a_claim_whose_name_was_removed_does_not_count_though_a_look_shows_it(world: World) -> None:
+    """ASM-10: after a removal a listing decides whether the claim is still there."""
+    world.add("1")
+    amber, birch = world.join("amber"), world.join("birch")
+    ready, mine = world.at("1"), paths.claim(amber.home, Ticket("1", 1))
+    world.disk.link(ready, mine)
+    world.disk.rename(ready, paths.claim(birch.home, Ticket("1", 1)))
+    behind = world.on(Remembering(world.disk))
+    assert not duplicates.is_unique(behind.queue, mine, "1")
+    assert behind.files.stat(mine) is not None
+    assert tree.tickets(world.disk)["1"] == [paths.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
 
 
 def test_two_files_are_nobodys_to_judge(world: World) -> None:
@@ -171,7 +202,7 @@ def test_a_leader_whose_ticket_has_another_name_does_not_lead(world: World) -> N
     assert leadership.term() is None
     world.janitor().tidy()
     assert leadership.term() == 1
-    assert world.files.scan(names.LEADER) == []
+    assert world.files.scan(paths.LEADER) == []
 
 
 def test_reopening_settles_first_which_name_it_is(world: World) -> None:
@@ -180,13 +211,13 @@ def test_reopening_settles_first_which_name_it_is(world: World) -> None:
     amber = world.join("amber")
     world.taken(amber, "1")
     amber.complete("1")
-    world.disk.link(names.done("1"), names.claim(amber.home, Ticket("1", 1, True)))
+    world.disk.link(paths.done("1"), paths.claim(amber.home, Ticket("1", 1, True)))
     world.queue.reopen("1")
     assert tree.tickets(world.disk)["1"] == ["queue/ready/2/000000/1~1"]  # type: ignore[arg-type]
 
 
-def _seen(state: str, epoch: int, detail: str = "", mark: str = "") -> Sighting:
-    return Sighting("1", state, detail, epoch, f"{state}/{detail}/1~{epoch}{mark}")
+def _seen(state: str, epoch: int, detail: str = "", mark: str = "") -> Location:
+    return Location("1", state, detail, epoch, f"{state}/{detail}/1~{epoch}{mark}")
 
 
 @pytest.mark.parametrize(
@@ -201,23 +232,23 @@ def _seen(state: str, epoch: int, detail: str = "", mark: str = "") -> Sighting:
         (_seen("claimed", 4, "a~9.x"), _seen("departed", 4, "a~10.x~b~1.y")),
         (_seen("new", 0), _seen("ready", 0)),
     ],
-    ids=str,
+    ids=lambda seen: seen.path,
 )
-def test_the_lower_name_goes(low: Sighting, high: Sighting) -> None:
+def test_the_lower_name_goes(low: Location, high: Location) -> None:
     """ASM-10."""
-    assert tickets.surplus([low, high]) == tickets.surplus([high, low]) == [low]
+    assert placement.lower_names([low, high]) == placement.lower_names([high, low]) == [low]
 
 
 def test_two_names_of_one_rank_both_stay() -> None:
     """ASM-10: a ticket may come back to a place in nobody's hands; which was left behind cannot be told for long."""
-    assert tickets.surplus([_seen("ready", 4), _seen("waiting", 4)]) == []
-    assert tickets.surplus([_seen("claimed", 4, "a~1.x"), _seen("departed", 4, "a~1.x~b~1.y")]) == []
+    assert placement.lower_names([_seen("ready", 4), _seen("waiting", 4)]) == []
+    assert placement.lower_names([_seen("claimed", 4, "a~1.x"), _seen("departed", 4, "a~1.x~b~1.y")]) == []
 
 
 def test_a_ticket_under_one_name_costs_one_look(world: World) -> None:
     world.add("1")
     path, counting = world.at("1"), Counting(world.disk)
-    assert twins.alone(world.on(counting).queue, path, "1")
+    assert duplicates.is_unique(world.on(counting).queue, path, "1")
     assert [call.name for call in counting.calls] == ["stat"]
 
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from support import tree
 
-from peercoord.core import names, records
-from peercoord.core.errors import PeercoordError
-from peercoord.fs import process
-from peercoord.roles import root as roots
+from peercoord.errors import PeercoordError
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+from peercoord.system import process
 from simulation.baton import Actor, Baton, ViolationError
 from simulation.laws import Laws
 from simulation.lives import Host, Judge, Life, Person
 from simulation.sea import Sea, Weather
 
 if TYPE_CHECKING:
-    from peercoord.roles.worker import Claim
+    from peercoord.queue.claims import Claim
 
 HERE = {"host": "nowhere", "machine": "none", "boot_id": "no boot", "pid_ns": "", "time_ns": ""}
 KINDS = (("coherent", 25), ("local", 25), ("network", 35), ("refusing", 10), ("watching", 14))
@@ -277,7 +277,7 @@ class World:
         try:
             healer._enter()
             for who in [name for name in self.sea.entries("peers") or () if name != str(healer.me.me)]:
-                incarnation = names.parse_incarnation(who)
+                incarnation = paths.parse_incarnation(who)
                 if incarnation:
                     Judge(healer.host).evict(incarnation, healer.me.me, "its process has ended")
             for _ in range(REPAIRS):

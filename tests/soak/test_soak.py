@@ -18,8 +18,8 @@ import psutil
 import pytest
 from agent.crew import PACE, Crew, crew, until
 
-from peercoord.core import records
-from peercoord.edges.demo.verify import completions
+from peercoord.demo.demo import completions
+from peercoord.store import records
 
 SECONDS = float(os.environ.get("PEERCOORD_SOAK_SECONDS", "60"))
 SEED = int(os.environ.get("PEERCOORD_SOAK_SEED", "1"))
@@ -215,7 +215,7 @@ def test_no_task_is_lost_stuck_or_done_twice(tmp_path: Path) -> None:
                 again()
             chaos.asleep.clear()
             chaos.settle(float("inf"))
-            until(lambda: done(made) == count, 240, "every task is done, with nobody disturbing")
+            until(lambda: done(made) == count, what="every task is done, with nobody disturbing")
         finally:
             chaos.end()
         check(made, count)
@@ -226,7 +226,7 @@ def test_no_task_is_lost_stuck_or_done_twice(tmp_path: Path) -> None:
         list_mib = count * LEADER_KIB / 1024  # it grows by thousands here, and whoever leads reads all of it
         assert memory.most() < 40 + list_mib
         assert memory.growth() < 12 + list_mib, "what is loaded when it is first needed, and the list, is not more"
-        until(lambda: not os.listdir(made.state / "tmp"), 90, "tmp/ is cleared by whoever leads")
+        until(lambda: not os.listdir(made.state / "tmp"), what="tmp/ is cleared by whoever leads")
 
 
 def done(made: Crew) -> int:

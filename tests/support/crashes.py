@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from peercoord.core import names
-from peercoord.core.errors import PeercoordError
-from peercoord.roles import membership as members
+from peercoord.errors import PeercoordError
+from peercoord.membership import membership as members
+from peercoord.store import paths as names
 from support import tree
 from support.faults import Call, Counting, Crash, Crashing
 from support.memory import MemoryDisk
@@ -21,7 +21,7 @@ from support.worlds import World
 
 MODES = ("before", "after", "torn")
 NOBODY = "nobody"
-REPAIRS = ("evict", "sweep_departed", "settle_new", "place_again")
+REPAIRS = ("evict", "sweep_departed", "finish_new", "place_again")
 """The steps by which others repair, in the order in which they are tried; the first is any peer's, on a dead one."""
 
 _ID, _E, _SHARD = r"[A-Za-z0-9][A-Za-z0-9._-]*", r"~\d+", r"[0-9a-f]{2}"
@@ -120,7 +120,7 @@ def repair(world: World, scene: Scene) -> list[str]:
             if who != scene.survivor
         ],
         "sweep_departed": janitor.sweep_departed,
-        "settle_new": janitor.settle_new,
+        "finish_new": janitor.finish_new,
         "place_again": janitor.place_again,
     }
     changed = []
@@ -234,7 +234,7 @@ def check_placed(world: World) -> None:
     for task, seen in world.queue.survey().items():
         if seen.state in ("waiting", "ready") or seen.detail == "blocked":
             level = str(world.queue.definition(task).level)
-            spot = world.queue.spot(task)
+            spot = world.queue.location_of(task)
             stale = seen.state == "ready" and spot.state == "waiting"  # a claim looks again at what was reopened
             assert stale or (seen.state, seen.detail) == (spot.state, spot.detail or level), f"{seen.path}, not {spot}"
 

@@ -18,15 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peercoord.core import names, records
-from peercoord.core.errors import LostError, NotFoundError
-from peercoord.core.names import Ticket
-from peercoord.fs.disk import Disk
-from peercoord.roles import membership as members
-from peercoord.roles import root as roots
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.peer import Peer, judge
-from peercoord.roles.queue import Queue
+from peercoord.errors import LostError, NotFoundError
+from peercoord.membership import membership as members
+from peercoord.membership.membership import judge
+from peercoord.queue.peer import Peer
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+from peercoord.store.paths import Ticket
+from peercoord.system.disk import Disk
 from support.memory import MemoryDisk
 
 FORK = multiprocessing.get_context("fork")
@@ -59,7 +60,7 @@ def main() -> None:
 
 def snapshot(project: Path) -> MemoryDisk:
     """Read a whole coordination directory into memory, to be checked at leisure."""
-    root, disk = project / names.ROOT, MemoryDisk()
+    root, disk = project / paths.ROOT, MemoryDisk()
     for path in sorted(root.rglob("*")):
         inside = str(path.relative_to(root))
         if path.is_dir():
@@ -73,7 +74,7 @@ def snapshot(project: Path) -> MemoryDisk:
 
 
 def _opened(project: str, chance: random.Random | None = None) -> roots.Root:
-    root = roots.open_root(f"{project}/{names.ROOT}")
+    root = roots.open_root(f"{project}/{paths.ROOT}")
     if chance:
         root.chance = lambda: chance.getrandbits(32)
     return root
@@ -83,13 +84,13 @@ def _fill(project: str, tasks: int, seed: int) -> None:
     """Add tasks of random priority, a third of them waiting for one or two others."""
     chance = random.Random(seed)
     # However often the holders of one task are killed: it is no poison, and shall be done.
-    queue = Queue(roots.create(f"{project}/{names.ROOT}", "race", {"max_attempts": 10**9}))
+    queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race", {"max_attempts": 10**9}))
     for number in range(tasks):
         needs = chance.sample(range(number), min(number, chance.choice((0, 0, 0, 0, 1, 2))))
         definition = records.define(
-            str(number), f"Task {number}", priority=chance.choice(names.PRIORITIES), dependencies=needs
+            str(number), f"Task {number}", priority=chance.choice(paths.PRIORITIES), dependencies=needs
         )
-        queue.bear(definition, number, durable=False)
+        queue.create(definition, number, durable=False)
 
 
 def _worker(project: str, name: str, seed: int, told: int, start: Callable[[], object]) -> None:
@@ -188,18 +189,18 @@ def _bury(boss: Peer | None, name: str) -> None:
 
 def sweep(project: str, janitors: int, rounds: int, tasks: int) -> dict[str, Any]:
     """Let several janitors sweep one departed peer at once, round after round."""
-    root = roots.create(f"{project}/{names.ROOT}", "race")
+    root = roots.create(f"{project}/{paths.ROOT}", "race")
     queue = Queue(root)
     for number in range(tasks):
-        queue.bear(records.define(str(number), "x"), number, durable=False)
+        queue.create(records.define(str(number), "x"), number, durable=False)
     boss = Peer.join(project, "boss")
     failed = 0
     for _ in range(rounds):
         victim = members.join(root, "victim", {}, lambda who: judge(root, who), lambda *_: None)
         for seen in list(queue.survey().values()):
-            root.files.move(seen.path, names.claim(victim.home, Ticket(seen.task, seen.epoch + 1)))
-        root.files.move(names.leader(names.LEADER, 0), names.leader(victim.home, 0))
-        root.files.move(victim.home, names.departed_dir(victim.me, boss.membership.me))
+            root.files.move(seen.path, paths.claim(victim.home, Ticket(seen.task, seen.epoch + 1)))
+        root.files.move(paths.leader(paths.LEADER, 0), paths.leader(victim.home, 0))
+        root.files.move(victim.home, paths.departed_dir(victim.me, boss.membership.me))
         barrier = FORK.Barrier(janitors)
 
         def tidy(barrier: Any = barrier) -> None:
@@ -218,16 +219,16 @@ def sweep(project: str, janitors: int, rounds: int, tasks: int) -> dict[str, Any
 
 def place(project: str, rounds: int) -> dict[str, Any]:
     """Complete a task while another that depends on it is being added, round after round."""
-    queue = Queue(roots.create(f"{project}/{names.ROOT}", "race"))
+    queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race"))
     for number in range(rounds):
-        queue.bear(records.define(f"a{number}", "x"), number, durable=False)
+        queue.create(records.define(f"a{number}", "x"), number, durable=False)
     together = FORK.Barrier(2)
 
     def completer() -> None:
         peer = Peer.join(project, "w")
         for number in range(rounds):
             peer.root.files.move(
-                queue.find(f"a{number}").path, names.claim(peer.membership.home, Ticket(f"a{number}", 1))
+                queue.find(f"a{number}").path, paths.claim(peer.membership.home, Ticket(f"a{number}", 1))
             )
             together.wait()
             peer.complete(f"a{number}")
@@ -238,7 +239,7 @@ def place(project: str, rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             definition = records.define(f"b{number}", "x", dependencies=[f"a{number}"])
             together.wait()
-            mine.bear(definition, rounds + number, durable=False)
+            mine.create(definition, rounds + number, durable=False)
 
     pids = [_child(completer), _child(adder)]
     failed = [os.waitpid(pid, 0)[1] for pid in pids]
@@ -248,17 +249,17 @@ def place(project: str, rounds: int) -> dict[str, Any]:
 
 def motion(project: str, moves: int) -> dict[str, Any]:
     """Look for a task, again and again, while its ticket travels as fast as renames go."""
-    queue = Queue(roots.create(f"{project}/{names.ROOT}", "race"))
+    queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race"))
     for number in range(50):
-        queue.bear(records.define(str(number), "x"), number, durable=False)
+        queue.create(records.define(str(number), "x"), number, durable=False)
     peer = Peer.join(project, "w")
     over = FORK.Event()
 
     def mover() -> None:
-        claims = names.claims_dir(peer.membership.home)
+        claims = paths.claims_dir(peer.membership.home)
         for epoch in range(moves):
-            assert peer.root.files.move(names.ready(2, 7, Ticket("7", epoch)), f"{claims}/7~{epoch + 1}")
-            assert peer.root.files.move(f"{claims}/7~{epoch + 1}", names.ready(2, 7, Ticket("7", epoch + 1)))
+            assert peer.root.files.move(paths.ready(2, 7, Ticket("7", epoch)), f"{claims}/7~{epoch + 1}")
+            assert peer.root.files.move(f"{claims}/7~{epoch + 1}", paths.ready(2, 7, Ticket("7", epoch + 1)))
         over.set()
 
     pid = _child(mover)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from support.memory import refuse
 
 if TYPE_CHECKING:
-    from peercoord.fs.disk import DiskLike, Stat
+    from peercoord.system.disk import DiskLike, Stat
 
 CHANGES = frozenset(("create", "append", "link", "rename", "unlink", "mkdir", "rmdir", "touch"))
 """The calls that change something."""
@@ -79,6 +79,10 @@ class Wrapper:
 
     def listdir(self, path: str) -> list[str]:
         return self._pass("listdir", path)  # type: ignore[no-any-return]
+
+    def irregular(self, path: str) -> list[str]:
+        found: list[str] = self._pass("irregular", path)
+        return found
 
     def read(self, path: str, most: int) -> bytes:
         return self._pass("read", path, most)  # type: ignore[no-any-return]
@@ -174,6 +178,30 @@ class Pausing(Wrapper):
             self.last = call
             self.meanwhile()
         return call.run()
+
+
+class Meanwhile(Wrapper):
+    """A disk on which something happens just before the first call that a rule picks; once for each rule.
+
+    Args:
+        disk: The disk it works on.
+        steps: Pairs of a rule and of what happens then, which may use another view of the same disk.
+    """
+
+    def __init__(self, disk: DiskLike, *steps: tuple[Callable[[Call], bool], Callable[[], object]]) -> None:
+        super().__init__(disk)
+        self.steps = list(steps)
+
+    def around(self, call: Call) -> Any:
+        for step in [step for step in self.steps if step[0](call)]:
+            self.steps.remove(step)
+            step[1]()
+        return call.run()
+
+
+def renames_to(start: str) -> Callable[[Call], bool]:
+    """Pick a rename to a path that begins like this."""
+    return lambda call: call.name == "rename" and call.path.startswith(start)
 
 
 class Following(Wrapper):

@@ -12,23 +12,27 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from peercoord.core import names, records
-from peercoord.core.names import Incarnation
-from peercoord.edges.adapters.engine import Address
-from peercoord.edges.adapters.engine import Database as Door
-from peercoord.edges.adapters.store import DatabaseStore, Team
-from peercoord.edges.adapters.tasks_file import TasksFile
-from peercoord.edges.importing import take_in
-from peercoord.fs import clock as clocks
-from peercoord.fs.disk import Disk
-from peercoord.fs.files import Files
-from peercoord.roles import membership as members
-from peercoord.roles import root as roots
-from peercoord.roles.database import Database, Outcome, term_now
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.queue import Queue
-from peercoord.roles.root import Root
-from peercoord.roles.worker import Worker
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import current_term
+from peercoord.queue.claims import Worker
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+from peercoord.store.files import Files
+from peercoord.store.paths import Incarnation
+from peercoord.store.root import Root
+from peercoord.system import clock as clocks
+from peercoord.system.disk import Disk
+from peercoord.tasklists.importer import take_in
+from peercoord.tasklists.reconcile import Outcome
+from peercoord.tasklists.snapshot import Tickets
+from peercoord.tasklists.sql_engine import Address
+from peercoord.tasklists.sql_engine import Database as Door
+from peercoord.tasklists.sql_projects import Team
+from peercoord.tasklists.sql_store import SqlTaskList
+from peercoord.tasklists.sync import Sync
+from peercoord.tasklists.tasks_json_list import TasksJson
 from support.worlds import Ticking, unknown
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
@@ -56,7 +60,7 @@ class Lists:
         self.home = Path(os.path.realpath(home))
         self.path = self.home / "memory.db"
         self.clock = Frozen() if frozen else Ticking()
-        where = self.home / names.ROOT
+        where = self.home / paths.ROOT
         if not where.exists():
             where.mkdir()
             files = Files(Disk(str(where)), clocks.token)
@@ -71,7 +75,7 @@ class Lists:
             roots.build(files, "", protocol)
         self.disk = disk or Disk(str(where))
         files = Files(self.disk, clocks.token)
-        data = files.read(names.PROTOCOL)
+        data = files.read(paths.PROTOCOL)
         assert data is not None
         self.root = Root(files, records.decode(data, "protocol.json"), self.clock)
         self.queue = Queue(self.root, "leader")
@@ -114,30 +118,30 @@ class Lists:
 
     # -- syncing ---------------------------------------------------------------------------------------------
 
-    def store(self, **more: Any) -> DatabaseStore:
+    def store(self, **more: Any) -> SqlTaskList:
         door = Door(Address.read(str(self.path)), more.pop("wait", 0.2))
         team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
-        return DatabaseStore(door, team, self.clock.now, self.queue.all_tasks, **more)
+        return SqlTaskList(door, team, self.clock.now, self.queue.all_tasks, **more)
 
-    def tasks_file(self, path: Path, tag: str | None = None, **more: Any) -> TasksFile:
-        return TasksFile(path, tag, self.store(), more.pop("wait", 0.2), **more)
+    def tasks_file(self, path: Path, tag: str | None = None, **more: Any) -> TasksJson:
+        return TasksJson(path, tag, self.store(), more.pop("wait", 0.2), **more)
 
     def sync(self, store: Any = None, term: int | None = None, **more: Any) -> Outcome:
         """Bring a list into step; the database if none is named."""
-        mine = term_now(self.root) if term is None else term
+        mine = current_term(self.root) if term is None else term
         leads = more.pop("leads", lambda: True)
-        return Database(self.queue, store or self.store(), take_in, **more).sync(mine, leads)
+        return Sync(self.queue, store or self.store(), take_in, **more).sync(mine, leads)
 
     def plan(self, store: Any = None, **more: Any) -> Outcome:
-        return Database(self.queue, store or self.store(), take_in, **more).plan(every=True)
+        return Sync(self.queue, store or self.store(), take_in, **more).plan(every=True)
 
     def settled(self, term: int | None = None) -> None:
         """Sync until nothing is left to do; that must be soon."""
         for _ in range(3):
-            left = self.sync(term=term).meetings
+            left = self.sync(term=term).comparisons
             if not left:
                 return
-        raise AssertionError(f"still not in step: {[(m.task, m.kind, m.found.outgoing) for m in left]}")
+        raise AssertionError(f"still not in step: {[(m.task, m.kind, m.resolution.outgoing) for m in left]}")
 
     # -- the team --------------------------------------------------------------------------------------------
 
@@ -155,6 +159,10 @@ class Lists:
     def state(self, task: str) -> tuple[str, str]:
         sighting = self.queue.find(task)
         return sighting.state, sighting.detail
+
+    def version(self, task: str) -> str:
+        """Give the stored form of a task's version."""
+        return Tickets(self.queue).snapshot().stored(task)
 
     def raw(self, task: str) -> Any:
         return self.queue.definition(task).raw

@@ -1,4 +1,4 @@
-"""A directory in memory with the methods of ``peercoord.fs.disk.Disk`` and the errors that Linux gives.
+"""A directory in memory with the methods of ``peercoord.system.disk.Disk`` and the errors that Linux gives.
 
 It keeps the promises that ``tests/fs/test_disk_contract.py`` states for the real one, so that what is tried out here
 (every crash, every interleaving) says something about disks. Files have inodes, names are links to them. Not here:
@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 
-from peercoord.fs.disk import Stat
+from peercoord.system.disk import Stat
 
 NAME_MAX = 255  # bytes
 
 
 class Inode:
-    """What a file is apart from its names."""
+    """What a file is apart from its names.
 
-    __slots__ = ("changed_ns", "data", "links", "modified_ns")
+    Attributes:
+        flushed: How much of the data a power cut leaves.
+    """
 
-    def __init__(self, data: bytes, modified_ns: int, changed_ns: int = 0, links: int = 1) -> None:
-        self.data = data
+    __slots__ = ("changed_ns", "data", "flushed", "links", "modified_ns")
+
+    def __init__(self, data: bytes, modified_ns: int, changed_ns: int = 0, links: int = 1, flushed: int = 0) -> None:
+        self.data, self.flushed = data, flushed
         self.modified_ns = modified_ns
         self.changed_ns = changed_ns or modified_ns
         self.links = links
@@ -51,8 +55,21 @@ def _copied(folder: Folder, known: dict[int, Inode]) -> Folder:
         elif id(node) in known:
             twin.entries[name] = known[id(node)]
         else:
-            twin.entries[name] = known[id(node)] = Inode(node.data, node.modified_ns, node.changed_ns, node.links)
+            twin.entries[name] = known[id(node)] = Inode(
+                node.data, node.modified_ns, node.changed_ns, node.links, node.flushed
+            )
     return twin
+
+
+def _list(prefix: str, folder: Folder, found: list[tuple[str, Inode | Folder]]) -> None:
+    for name, node in sorted(folder.entries.items()):
+        found.append((f"{prefix}{name}", node))
+        if isinstance(node, Folder):
+            _list(f"{prefix}{name}/", node, found)
+
+
+def _is_too_long(name: str) -> bool:
+    return len(name) * 4 > NAME_MAX and len(os.fsencode(name)) > NAME_MAX
 
 
 def refuse(number: int, path: str) -> OSError:
@@ -66,11 +83,15 @@ class MemoryDisk:
     def __init__(self) -> None:
         self.top = Folder(0)
         self.ticks = 0
+        self._listed: tuple[int, list[tuple[str, Inode | Folder]]] = (-1, [])
 
     # -- the calls of Disk -----------------------------------------------------------------------------------
 
     def listdir(self, path: str) -> list[str]:
         return list(self._folder(path).entries)
+
+    def irregular(self, path: str) -> list[str]:
+        return [name for name, node in self._folder(path).entries.items() if isinstance(node, Folder)]
 
     def read(self, path: str, most: int) -> bytes:
         node = self._node(path)
@@ -82,7 +103,7 @@ class MemoryDisk:
         home, name = self._home(path)
         if name in home.entries:
             raise refuse(errno.EEXIST, path)
-        home.entries[name] = Inode(bytes(data), self._tick(home))
+        home.entries[name] = Inode(bytes(data), self._tick(home), flushed=len(data) if durable else 0)
 
     def append(self, path: str, data: bytes) -> None:
         node = self._opened(path)
@@ -153,7 +174,9 @@ class MemoryDisk:
         node.modified_ns = node.changed_ns = self._tick()
 
     def flush(self) -> None:
-        """Do nothing: this memory loses nothing while it lasts."""
+        for _, node in self._walk():
+            if isinstance(node, Inode):
+                node.flushed = len(node.data)
 
     # -- for tests -------------------------------------------------------------------------------------------
 
@@ -163,34 +186,57 @@ class MemoryDisk:
         twin.top, twin.ticks = _copied(self.top, {}), self.ticks
         return twin
 
+    def after_power_cut(self, left: Callable[[bytes], bytes] = lambda _: b"") -> MemoryDisk:
+        """Give a copy as a power cut leaves it: every name is there, what was not flushed is not.
+
+        Args:
+            left: What is left of data that was not flushed.
+        """
+        twin = self.copy()
+        for _, node in twin._walk():
+            if isinstance(node, Inode):
+                node.data = node.data[: node.flushed] + left(node.data[node.flushed :])
+        return twin
+
     def files(self) -> dict[str, bytes]:
         """Every file by its path, with its content."""
-        return {path: node.data for path, node in self._walk("", self.top) if isinstance(node, Inode)}
+        return {path: node.data for path, node in self._walk() if isinstance(node, Inode)}
 
     def folders(self) -> set[str]:
         """Every directory below the root, by its path."""
-        return {path for path, node in self._walk("", self.top) if isinstance(node, Folder)}
+        return {path for path, node in self._walk() if isinstance(node, Folder)}
 
-    def _walk(self, prefix: str, folder: Folder) -> Iterator[tuple[str, Inode | Folder]]:
-        for name, node in sorted(folder.entries.items()):
-            path = f"{prefix}/{name}" if prefix else name
-            yield path, node
-            if isinstance(node, Folder):
-                yield from self._walk(path, node)
+    def _walk(self) -> list[tuple[str, Inode | Folder]]:
+        """List every name below the root by its path, in order; once, as long as no name comes or goes."""
+        if self._listed[0] != self.ticks:
+            found: list[tuple[str, Inode | Folder]] = []
+            _list("", self.top, found)
+            self._listed = (self.ticks, found)
+        return self._listed[1]
 
     # -- steps -----------------------------------------------------------------------------------------------
 
     def _node(self, path: str) -> Inode | Folder:
         node: Inode | Folder = self.top
-        for name in path.split("/") if path else []:
-            if not isinstance(node, Folder):
-                raise refuse(errno.ENOTDIR, path)
-            if len(os.fsencode(name)) > NAME_MAX:
-                raise refuse(errno.ENAMETOOLONG, path)
-            if name not in node.entries:
-                raise refuse(errno.ENOENT, path)
-            node = node.entries[name]
+        try:
+            for name in path.split("/") if path else ():
+                node = node.entries[name]  # type: ignore[union-attr]
+        except (KeyError, AttributeError):
+            raise self._missing(path) from None
         return node
+
+    def _missing(self, path: str) -> OSError:
+        """Say why nothing can be reached by a path."""
+        node: Inode | Folder = self.top
+        for name in path.split("/"):
+            if not isinstance(node, Folder):
+                return refuse(errno.ENOTDIR, path)
+            if _is_too_long(name):
+                return refuse(errno.ENAMETOOLONG, path)
+            if name not in node.entries:
+                break
+            node = node.entries[name]
+        return refuse(errno.ENOENT, path)
 
     def _folder(self, path: str) -> Folder:
         node = self._node(path)
@@ -203,7 +249,7 @@ class MemoryDisk:
             raise refuse(errno.EBUSY, path)
         home, _, name = path.rpartition("/")
         folder = self._folder(home)
-        if len(os.fsencode(name)) > NAME_MAX:
+        if _is_too_long(name):
             raise refuse(errno.ENAMETOOLONG, path)
         return folder, name
 

@@ -28,7 +28,7 @@ class Server:
 
     def do(self, *words: str) -> str:
         ended = subprocess.run(
-            self._as_user(*words), cwd="/", capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+            self._as_user(*words), cwd="/", capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240
         )
         assert ended.returncode == 0, f"{words[0]}: {ended.stdout}{ended.stderr}"
         return ended.stdout

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from peercoord.edges import context
-from peercoord.edges.cli import main as cli
-from peercoord.roles import root as roots
-from peercoord.roles.queue import Queue
+from peercoord.cli import main as cli
+from peercoord.queue.queue import Queue
+from peercoord.store import instance_records
+from peercoord.store import root as roots
+from peercoord.worktree import context
 from support import answers
 
 
@@ -63,6 +64,8 @@ def add_worktree(project: Project, name: str) -> Path:
         "branch": name,
     }
     context.write_instance(str(tree), "info.json", info)
+    git_dir = git(tree, "rev-parse", "--absolute-git-dir").strip()
+    instance_records.write(project.queue.root, name, worktree=str(tree), checkout=str(tree), git_dir=git_dir)
     return tree
 
 

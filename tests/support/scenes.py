@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peercoord.core import names, records
-from peercoord.core.errors import NotFoundError
-from peercoord.core.names import Incarnation, Ticket
-from peercoord.roles import membership as members
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.membership import Membership
-from peercoord.roles.peer import Peer, reassign
+from peercoord.errors import NotFoundError
+from peercoord.membership import membership as members
+from peercoord.membership.membership import Membership
+from peercoord.queue.peer import Peer
+from peercoord.queue.reassign import reassign
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths, records
+from peercoord.store.paths import Incarnation, Ticket
 from support.memory import MemoryDisk
 from support.worlds import World, dead
 
@@ -99,8 +100,8 @@ def finished(world: World, actor: Incarnation, survivor: Incarnation) -> None:
 def just_done(world: World, actor: Incarnation, survivor: Incarnation) -> None:
     """The chain, with 1 in ``done/`` and nobody having looked after what waits for it."""
     chain(world, actor, survivor)
-    world.files.put(names.result("1", 1, "done"), records.encode({"outcome": "done"}))
-    world.files.move(world.at("1"), names.done("1"), make_home=True)
+    world.files.put(paths.result("1", 1, "done"), records.encode({"outcome": "done"}))
+    world.files.move(world.at("1"), paths.done("1"), make_home=True)
 
 
 def hindered(world: World, actor: Incarnation, survivor: Incarnation) -> None:
@@ -121,30 +122,30 @@ def victim(world: World, actor: Incarnation, survivor: Incarnation) -> None:
     third = world.join("victim")
     world.taken(third, "1")
     result = {"outcome": "done", "peer": "victim", "incarnation": str(third.me)}
-    world.files.put(names.result("4", 1, "done"), records.encode(result))
-    world.files.move(world.at("4"), names.claim(third.home, Ticket("4", 1, done=True)))
-    world.files.move(names.leader(names.LEADER, 0), names.leader(third.home, 1))
+    world.files.put(paths.result("4", 1, "done"), records.encode(result))
+    world.files.move(world.at("4"), paths.claim(third.home, Ticket("4", 1, done=True)))
+    world.files.move(paths.leader(paths.LEADER, 0), paths.leader(third.home, 1))
 
 
 def departed(world: World, actor: Incarnation, survivor: Incarnation) -> None:
     """That third peer, evicted and not yet swept."""
     victim(world, actor, survivor)
     who = named(world, "victim")
-    world.files.move(names.peer_dir(who), names.departed_dir(who, survivor))
+    world.files.move(paths.peer_dir(who), paths.departed_dir(who, survivor))
 
 
 def leftovers(world: World, actor: Incarnation, survivor: Incarnation) -> None:
     """All that a janitor may find: an unswept peer, a task half added, a lost race, a stale wait, a block to lift."""
     departed(world, actor, survivor)
-    world.queue.bear(records.define("5", "x", dependencies=["6"]), 5)
+    world.queue.create(records.define("5", "x", dependencies=["6"]), 5)
     world.add("6")
     birth = world.queue.birth("6")
     assert birth is not None
-    world.files.move(world.at("6"), names.new_ticket("6", birth.nonce))
-    world.files.ticket(names.new_ticket("6", "loser"))
-    world.files.ticket(names.new_ticket("7", "birthless"))
-    world.files.put(names.result("1", 1, "done"), records.encode({"outcome": "done"}))
-    world.files.move(world.at("1"), names.done("1"), make_home=True)
+    world.files.move(world.at("6"), paths.new_ticket("6", birth.nonce))
+    world.files.ticket(paths.new_ticket("6", "loser"))
+    world.files.ticket(paths.new_ticket("7", "birthless"))
+    world.files.put(paths.result("1", 1, "done"), records.encode({"outcome": "done"}))
+    world.files.move(world.at("1"), paths.done("1"), make_home=True)
 
 
 # -- playing -----------------------------------------------------------------------------------------------------

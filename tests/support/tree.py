@@ -5,39 +5,39 @@ The checks here read a ``MemoryDisk`` whole, in one instant, and use nothing of 
 
 from __future__ import annotations
 
+import functools
 import re
 
-from peercoord.core import names, records
+from peercoord.store import paths, records
 from support.memory import MemoryDisk
 
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _TICKET = rf"{_ID}~\d+"
 _PEER = rf"{_ID}~\d+\.\w+"
 _HOME = rf"(peers/{_PEER}|departed/{_PEER}~{_PEER})"
-KNOWN = [
-    re.compile(pattern)
-    for pattern in (
-        r"protocol\.json",
-        rf"(births|tasks)/[0-9a-f]{{2}}/{_ID}\.json",
-        rf"results/[0-9a-f]{{2}}/{_TICKET}\.(done|failed|evicted|released)\.json",
-        rf"queue/new/{_ID}~\w+",
-        rf"queue/waiting/{_ID}/{_TICKET}",
-        rf"queue/ready/\d/\d{{6}}/{_TICKET}",
-        rf"queue/parked/({'|'.join(names.PARKED_WHY)})/{_TICKET}",
-        rf"queue/done/[0-9a-f]{{2}}/{_ID}",
-        r"queue/leader/leader~\d+",
-        rf"{_HOME}/claims/{_TICKET}(~done)?",
-        rf"{_HOME}/assignments/{_TICKET}\.json",
-        rf"{_HOME}/(peer\.json|beat~\d+(~{_PEER})?|leader~\d+)",
-        rf"progress-reports/{_ID}\.json",
-        rf"events/{_ID}\.jsonl(\.1)?",
-        r"schemas/\w+\.schema\.json",
-        r"bell/ring",
-        r"locks/(order|intake)",
-        r"tmp/.*",
-        r"quarantine/.*",
-    )
-]
+_FILES = (
+    r"protocol\.json",
+    r"README\.md",
+    rf"(births|tasks)/[0-9a-f]{{2}}/{_ID}\.json",
+    rf"results/[0-9a-f]{{2}}/{_TICKET}\.(done|failed|evicted|released)\.json",
+    rf"queue/new/{_ID}~\w+",
+    rf"queue/waiting/{_ID}/{_TICKET}",
+    rf"queue/ready/\d/\d{{6}}/{_TICKET}",
+    rf"queue/parked/({'|'.join(paths.PARKED_WHY)})/{_TICKET}",
+    rf"queue/done/[0-9a-f]{{2}}/{_ID}",
+    r"queue/leader/leader~\d+",
+    rf"{_HOME}/claims/{_TICKET}(~done)?",
+    rf"{_HOME}/assignments/{_TICKET}\.json",
+    rf"{_HOME}/(peer\.json|beat~\d+(~{_PEER})?|leader~\d+)",
+    rf"progress-reports/{_ID}\.json",
+    rf"events/{_ID}\.jsonl(\.1)?",
+    r"schemas/\w+\.schema\.json",
+    r"bell/ring",
+    r"locks/(order|intake)",
+    r"tmp/.*",
+    r"quarantine/.*",
+)
+_KNOWN = re.compile("|".join(f"(?:{pattern})" for pattern in _FILES))
 _CLAIMS = re.compile(rf"({_HOME})/claims/([^/]+)")
 
 
@@ -65,28 +65,34 @@ def tickets(disk: MemoryDisk) -> dict[str, list[str]]:
 def stands_for(path: str, nonces: dict[str, str]) -> str:
     """Give the task whose ticket lies at this path; empty if none does."""
     home, _, name = path.rpartition("/")
-    if home == names.NEW:
-        new = names.parse_new(name)
+    if home == paths.NEW:
+        new = paths.parse_new(name)
         return new[0] if new and nonces.get(new[0]) == new[1] else ""
-    if home.startswith(names.DONE):
+    if home.startswith(paths.DONE):
         return name
     if home.startswith(("queue/waiting/", "queue/ready/", "queue/parked/")) or _CLAIMS.fullmatch(path):
-        ticket = names.parse_ticket(name)
+        ticket = paths.parse_ticket(name)
         return ticket.task if ticket else ""
     return ""
 
 
+@functools.cache
+def _is_known(path: str) -> bool:
+    return _KNOWN.fullmatch(path) is not None
+
+
 def check(disk: MemoryDisk) -> None:
     """Assert what holds at every single moment, a crash's included."""
-    for task, paths in tickets(disk).items():
-        assert len(paths) == 1, f"task {task} has {len(paths)} tickets: {paths}"
+    for task, found in tickets(disk).items():
+        assert len(found) == 1, f"task {task} has {len(found)} tickets: {found}"
     for path, data in disk.files().items():
-        assert any(known.fullmatch(path) for known in KNOWN), f"{path} is no file of this protocol"
+        assert _is_known(path), f"{path} is no file of this protocol"
         if path.endswith(".json") and not path.startswith(("tmp/", "quarantine/")):
             records.decode(data, path)
-    for folder in disk.folders():
+    folders = disk.folders()
+    for folder in folders:
         living = folder.startswith("peers/") and folder.count("/") == 1
-        whole = not living or {f"{folder}/claims", f"{folder}/assignments"} <= disk.folders()
+        whole = not living or {f"{folder}/claims", f"{folder}/assignments"} <= folders
         assert whole, f"{folder} is half a peer"
 
 
@@ -96,7 +102,7 @@ def check_at_rest(disk: MemoryDisk) -> None:
     nonces = born(disk)
     for path in disk.files():
         if path.startswith("queue/new/"):
-            new = names.parse_new(path.rpartition("/")[2])
+            new = paths.parse_new(path.rpartition("/")[2])
             assert new, path
             assert new[0] not in nonces, f"{path} is still being added, or lost the race for its birth"
         seat = _CLAIMS.fullmatch(path)

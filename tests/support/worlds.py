@@ -10,23 +10,23 @@ import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from peercoord.core import names, records
-from peercoord.core.liveness import DEAD, UNKNOWN, Verdict
-from peercoord.core.names import Incarnation, Ticket
-from peercoord.fs.clock import Clock
-from peercoord.fs.files import Files
-from peercoord.roles import membership as members
-from peercoord.roles import root as roots
-from peercoord.roles.janitor import Janitor
-from peercoord.roles.membership import Membership
-from peercoord.roles.queue import Queue
-from peercoord.roles.root import Root
-from peercoord.roles.worker import Worker
+from peercoord.membership import membership as members
+from peercoord.membership.liveness import DEAD, UNKNOWN, Verdict
+from peercoord.membership.membership import Membership
+from peercoord.queue.claims import Worker
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+from peercoord.store.files import Files
+from peercoord.store.paths import Incarnation, Ticket
+from peercoord.store.root import Root
+from peercoord.system.clock import Clock
 from support.memory import MemoryDisk
 
 if TYPE_CHECKING:
-    from peercoord.core.records import Json
-    from peercoord.fs.disk import DiskLike
+    from peercoord.foreign import Json
+    from peercoord.system.disk import DiskLike
 
 PROTOCOL: Json = {
     "schema_version": 1,
@@ -153,7 +153,7 @@ class World:
 
     def outcomes(self, task: str) -> list[tuple[int, str]]:
         """Epoch and outcome of every result of a task."""
-        found = (names.parse_result(name) for name in self.queue.results(task))
+        found = (paths.parse_result(name) for name in self.queue.results(task))
         return sorted((r[1], r[2]) for r in found if r and r[0] == task)
 
     def taken(self, worker: Worker, task: str) -> Ticket:

@@ -20,14 +20,14 @@ import pytest
 from support.lists import TASKS
 from support.project import Project, git, project
 
-from peercoord.core import records
-from peercoord.core.errors import UsageError
-from peercoord.edges import syncing
-from peercoord.edges.adapters.source import read_source
-from peercoord.edges.cli import main as cli
-from peercoord.edges.importing import take_in
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team import record, repository, up
+from peercoord.cli import main as cli
+from peercoord.errors import UsageError
+from peercoord.store import manifest, records
+from peercoord.tasklists import selection
+from peercoord.tasklists.importer import take_in
+from peercoord.tasklists.source import read_source
+from peercoord.team import plan as plans
+from peercoord.team import repository, up
 
 __all__ = ["project"]
 
@@ -59,7 +59,7 @@ def test_without_a_choice_the_projects_own_database_is_made(project: Project) ->
     own = project.main / ".git" / "peercoord" / "taskmaster.db"
     assert rows(own) == [(1, "First", "pending")]
     assert chosen(project)["database"] == ".git/peercoord/taskmaster.db"
-    assert record.read_project(project.main / ".git", "")["lists"] == {"database": ".git/peercoord/taskmaster.db"}
+    assert manifest.read_project(project.main / ".git", "")["lists"] == {"database": ".git/peercoord/taskmaster.db"}
     assert git(project.main, "status", "--porcelain") == ""
     code, out, _ = project("sync")
     assert (code, "nothing to do" in out) == (0, True)
@@ -302,7 +302,7 @@ def test_a_tasks_json_is_written_once_it_is_named(project: Project) -> None:
     task = {"id": 1, "title": "One", "description": "d", "status": "pending", "dependencies": []}
     path.write_text(json.dumps({"master": {"tasks": [task]}}, indent=2))
     assert project("sync", "--tasks-file", str(path))[0] == 0
-    assert chosen(project)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json"}
+    assert chosen(project)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json", "tag": "master"}
     project("request")
     project("report", "1", "--status", "done")
     assert project("sync")[0] == 0
@@ -311,6 +311,16 @@ def test_a_tasks_json_is_written_once_it_is_named(project: Project) -> None:
     wrong = project.data("sync", "--tasks-file", "gone.json")
     assert (wrong["exit"], wrong["code"]) == (3, "not-found")
     assert project.data("sync", "--tag", "x")["exit"] == 2
+
+
+def test_a_dry_run_says_that_a_tasks_json_will_be_reformatted(project: Project) -> None:
+    path = project.main / "tasks.json"
+    tasks = [{"id": 1, "title": "One", "description": "d", "status": "pending"}]
+    path.write_text(json.dumps({"tasks": tasks}).replace('"One"', ' "One"'))
+    assert project("sync", "--tasks-file", str(path))[0] == 0
+    assert "reformats" in project("sync", "--dry-run")[2]
+    path.write_text(json.dumps({"tasks": tasks}))
+    assert "reformats" not in project("sync", "--dry-run")[2]
 
 
 # -- set-up ------------------------------------------------------------------------------------------------------
@@ -334,7 +344,7 @@ def set_up(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
     monkeypatch.setattr(up, "_start", lambda *_: "")
 
     def run(**wishes: Any) -> list[str]:
-        made = up.plan(repository.discover(fresh, exact=True), up.Wishes(1, **wishes))
+        made = up.plan(repository.discover(fresh, exact=True), up.SetupOptions(1, **wishes))
         warnings = plans.run(made.actions)
         return [action.text for action in made.actions] + made.notes + warnings
 
@@ -354,16 +364,16 @@ def test_a_team_gets_a_database_of_its_own(fresh: Path, set_up: Callable[..., li
     assert not [line for line in set_up() if "in step" in line], "once is enough"
 
 
-def test_tasks_are_read_from_a_database_and_not_written_unless_asked(
+def test_a_database_that_is_named_is_written_unless_it_is_read_once(
     fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
 ) -> None:
     path = database(tmp_path / "theirs.db", (1, "One", "done"))
     before = path.read_bytes()
-    set_up(tasks=str(path))
+    set_up(tasks=str(path), import_only=True)
     assert path.read_bytes() == before
     assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
     assert rows(fresh / ".git" / "peercoord" / "taskmaster.db") == [(1, "One", "done")]
-    set_up(tasks=str(path), sync=True)
+    set_up(tasks=str(path))
     assert protocol(fresh)["database"] == str(path)
     assert rows(path, "SELECT count(*) FROM peercoord_sync") == [(1,)]
 
@@ -383,7 +393,7 @@ def test_a_shared_database_that_does_not_know_the_project_is_refused_before_anyt
 ) -> None:
     path = several(tmp_path / "it's shared.db")
     before = snapshot(fresh, path.parent)
-    with pytest.raises(UsageError, match="none is 'team") as caught:
+    with pytest.raises(UsageError, match="none of them is 'team") as caught:
         set_up(database=str(path))
     assert snapshot(fresh, path.parent) == before
     assert [tree.name for tree in fresh.parent.glob("team*")] == [fresh.name], "no worktree either"
@@ -401,7 +411,7 @@ def test_what_a_refusal_left_half_made_is_finished_by_the_next_call(
     fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]]
 ) -> None:
     path = several(tmp_path / "shared.db")
-    made = up.plan(repository.discover(fresh, exact=True), up.Wishes(1, database=str(path), key="alpha"))
+    made = up.plan(repository.discover(fresh, exact=True), up.SetupOptions(1, database=str(path), key="alpha"))
     with closing(sqlite3.connect(path)) as connection, connection:  # after the look that a plan begins with
         connection.executescript("CREATE TABLE task_dependencies (task_id INTEGER, depends_on INTEGER);")
     with pytest.raises(UsageError, match="does not say whose a row is"):
@@ -438,7 +448,7 @@ def test_tasks_of_a_shared_database_come_from_one_project_alone(
     assert snapshot(fresh, path.parent) == before
     own = fresh / ".git" / "peercoord" / "taskmaster.db"
     for _ in range(2):
-        set_up(tasks=str(path), key="beta")
+        set_up(tasks=str(path), key="beta", import_only=True)
         assert rows(own) == [(1, "Theirs", "pending")]
     assert "database_project" not in protocol(fresh), "its own database has no other project"
 
@@ -474,14 +484,22 @@ def test_set_up_takes_the_projects_name_on_the_command_line(fresh: Path, tmp_pat
     assert f"keep the tasks in step with '{path}'" in json.loads(out)["data"]["actions"]
 
 
-def test_a_tasks_json_is_written_only_if_asked(fresh: Path, set_up: Callable[..., list[str]]) -> None:
+def test_a_tasks_json_that_is_found_is_written_only_if_asked(fresh: Path, set_up: Callable[..., list[str]]) -> None:
     path = fresh / ".taskmaster" / "tasks" / "tasks.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"tasks": [{"id": 1, "title": "One", "description": "d", "status": "pending"}]}))
     set_up()
     assert "tasks_file" not in protocol(fresh)
     set_up(sync=True)
-    assert protocol(fresh)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json"}
+    assert protocol(fresh)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json", "tag": "master"}
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_set_up_says_that_a_tasks_json_will_be_reformatted(fresh: Path, blank: str) -> None:
+    path = fresh / "tasks.json"
+    path.write_text(f'{{"tasks": [{blank}{{"id": 1, "title": "One", "status": "pending"}}]}}')
+    _, out, _ = cli.serve(["up", str(fresh), "1", "--tasks", str(path), "--dry-run", "--json"], cli.Call())
+    assert (b"reformats" in out) == bool(blank)
 
 
 def test_none_is_a_choice(fresh: Path, set_up: Callable[..., list[str]]) -> None:
@@ -495,7 +513,7 @@ def test_a_locked_database_is_a_warning_and_the_leader_tries_again(
     fresh: Path, tmp_path: Path, set_up: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = database(tmp_path / "theirs.db", (1, "One", "pending"))
-    monkeypatch.setattr("peercoord.edges.adapters.engine.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("peercoord.tasklists.sql_engine.LOCK_SECONDS", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         said = set_up(database=str(path))
@@ -512,14 +530,14 @@ def test_the_shared_database_is_asked_for_at_a_terminal(fresh: Path, tmp_path: P
     running = subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     try:
         os.write(ours, answer.encode())
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=240)
     finally:
         os.close(ours)
         os.close(theirs)
         down = [sys.executable, "-m", "peercoord", "-C", str(fresh), "down"]
         subprocess.run(down, env=environment, capture_output=True, check=False)
     assert b"claude_memory.db is there. Keep this project's tasks in it?" in out
-    assert (protocol(fresh)["database"] == syncing.MISSION) == taken
+    assert (protocol(fresh)["database"] == selection.MISSION) == taken
     assert ("peercoord_sync" in str(rows(shared, "SELECT name FROM sqlite_master"))) == taken
 
 
@@ -532,6 +550,7 @@ def test_the_shared_database_is_never_taken_silently(fresh: Path, tmp_path: Path
     down = [sys.executable, "-m", "peercoord", "-C", str(fresh), "down"]
     subprocess.run(down, env=environment, capture_output=True, check=False)
     assert made.returncode == 0, made.stderr
+    assert f"claude-team-coordinated '{fresh}' --database ~/Workspace/tools/claude" in made.stdout.decode()
     assert shared.read_bytes() == before
     assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
 
@@ -570,7 +589,7 @@ def test_export_as_tasks_json_and_back(worked: Project, tmp_path: Path) -> None:
         "four": "open",
     }
     first = found["1"].definition
-    assert (first.title, first.raw["description"], first.raw["priority"]) == ("First é", "=SUM(A1)", "high")
+    assert (first.title, first.raw["description"], first.raw["priority"]) == ("First é", "=SUM(A1)", "critical")
     assert [step.done for step in first.steps] == [True, False]
     assert found["2"].definition.dependencies == ["1"]
     told = json.loads(out)["master"]["tasks"][0]["metadata"]["peercoord"]
@@ -589,8 +608,9 @@ def test_export_as_beads_and_back(worked: Project, tmp_path: Path) -> None:
     assert issues["3"]["close_reason"] == "cancelled: no use"
     found = reimported(tmp_path, "issues.jsonl", out)
     assert found["2"].definition.dependencies == ["1"]
-    assert found["1"].definition.dependencies == ["1.1", "1.2"], "a task and its parts, as they are there"
-    assert found["3"].state == "done"
+    assert found["1"].definition.dependencies == []
+    assert [step.step for step in found["1"].definition.steps] == ["1.1", "1.2"]
+    assert found["3"].state == "cancelled"
 
 
 def test_export_as_a_table(worked: Project) -> None:
@@ -632,9 +652,9 @@ def test_what_a_task_brought_goes_back_under_its_own_names(project: Project, tmp
 
 
 def test_an_unreadable_task_is_left_out_and_told(worked: Project) -> None:
-    from peercoord.core import names
+    from peercoord.store import paths
 
-    (worked.state / names.definition("four")).write_text("{")
+    (worked.state / paths.definition("four")).write_text("{,")
     code, out, err = worked("task", "export", "--format", "csv")
     assert code == 0
     assert "task four is left out" in err
@@ -672,3 +692,25 @@ def test_the_choice_survives_other_settings(project: Project) -> None:
     project("config", "database_seconds", "60")
     assert chosen(project)["database"] == ".git/peercoord/taskmaster.db"
     assert chosen(project)["schema_version"] == records.SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(("form", "name"), [("tasks.json", "tasks.json"), ("beads", "issues.jsonl")])
+def test_an_export_that_is_read_again_is_the_same_board(project: Project, tmp_path: Path, form: str, name: str) -> None:
+    steps = [{"id": 1, "title": "a step"}, {"id": 2, "title": "another", "status": "done"}]
+    listed = [
+        {"id": 1, "title": "One", "priority": "critical", "subtasks": steps},
+        {"id": 2, "title": "Two", "priority": "lowest", "dependencies": [1]},
+    ]
+    source = tmp_path / "in.json"
+    source.write_text(json.dumps({"tasks": listed}))
+    assert project("task", "import", str(source))[0] == 0
+    (tmp_path / name).write_text(project("task", "export", "--format", form)[1])
+    found = [made.definition for made in read_source(str(tmp_path / name)).tasks]
+    assert [(one.task, one.title, one.raw["priority"], list(one.dependencies)) for one in found] == [
+        ("1", "One", "critical", []),
+        ("2", "Two", "lowest", ["1"]),
+    ]
+    assert [(step.step, step.title, step.done) for step in found[0].steps] == [
+        ("1.1", "a step", False),
+        ("1.2", "another", True),
+    ]

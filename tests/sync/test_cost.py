@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from bench import sync as bench
 from support.faults import CHANGES, Counting
 from support.lists import Lists, statements
-from support.project import Project, project
 
-from peercoord.core import names
-from peercoord.edges.bench import sync as bench
-from peercoord.fs.disk import Disk
-
-__all__ = ["project"]
+from peercoord.store import paths
+from peercoord.system.disk import Disk
 
 
 @pytest.fixture
@@ -31,16 +26,16 @@ def settled(lists: Lists) -> Lists:
 
 
 def test_nothing_to_do_costs_looks_alone(settled: Lists) -> None:
-    disk = Counting(Disk(str(settled.home / names.ROOT)))
+    disk = Counting(Disk(str(settled.home / paths.ROOT)))
     again = Lists(settled.home, disk)
     disk.calls.clear()
     asked: list[str] = []
     with statements(asked.append):
-        assert again.sync().meetings == []
+        assert again.sync().comparisons == []
     assert not [call for call in disk.calls if call.name in CHANGES]
     read = [call.path for call in disk.calls if call.name == "read"]
-    assert {path.partition("/")[0] for path in read} <= {names.REPORTS}, "what holders report, and nothing else"
-    assert len([call for call in disk.calls if call.name == "stat" and call.path.startswith(names.TASKS)]) == 200
+    assert {path.partition("/")[0] for path in read} <= {paths.REPORTS}, "what holders report, and nothing else"
+    assert len([call for call in disk.calls if call.name == "stat" and call.path.startswith(paths.TASKS)]) == 200
     reading = [
         statement for statement in asked if "pragma" not in statement.lower() and "sqlite_master" not in statement
     ]
@@ -50,14 +45,14 @@ def test_nothing_to_do_costs_looks_alone(settled: Lists) -> None:
 
 def test_one_change_reads_one_definition(settled: Lists) -> None:
     settled.queue.edit("7", title="changed")
-    disk = Counting(Disk(str(settled.home / names.ROOT)))
+    disk = Counting(Disk(str(settled.home / paths.ROOT)))
     again = Lists(settled.home, disk)
     disk.calls.clear()
-    assert [meeting.task for meeting in again.sync().meetings] == ["7"]
-    read = {call.path for call in disk.calls if call.name == "read" and call.path.startswith(names.TASKS)}
-    assert read == {names.definition("7")}
+    assert [comparison.task for comparison in again.sync().comparisons] == ["7"]
+    read = {call.path for call in disk.calls if call.name == "read" and call.path.startswith(paths.TASKS)}
+    assert read == {paths.definition("7")}
     settled.sql("UPDATE tasks SET title = 'there' WHERE id = 8")
-    assert [meeting.task for meeting in settled.sync().meetings] == ["8"]
+    assert [comparison.task for comparison in settled.sync().comparisons] == ["8"]
 
 
 def test_a_list_is_taken_in_by_one_look_not_by_one_for_each_task(lists: Lists) -> None:
@@ -68,7 +63,7 @@ def test_a_list_is_taken_in_by_one_look_not_by_one_for_each_task(lists: Lists) -
         start = len(lists.queue.all_tasks()) + 1
         for number in range(start, start + count):
             lists.sql("INSERT INTO tasks (id, title) VALUES (?, ?)", number, f"T{number}")
-        disk = Counting(Disk(str(lists.home / names.ROOT)))
+        disk = Counting(Disk(str(lists.home / paths.ROOT)))
         Lists(lists.home, disk).sync(restore=True)
         return sum(call.name == "listdir" for call in disk.calls) / count
 
@@ -77,20 +72,10 @@ def test_a_list_is_taken_in_by_one_look_not_by_one_for_each_task(lists: Lists) -
     assert many < few + 20
 
 
-def test_the_measure_itself(place: object, project: Project) -> None:
-    data = bench.measure(60, 3, str(place))
-    assert data["first_import"]["taken_in"] == 60
-    assert data["nothing_to_do"]["definitions_read"] == 0
-    assert data["nothing_to_do"]["ratio"] > 0
-    code, out, _ = project("bench", "sync", "--tasks", "60", "--rounds", "3", "--dir", str(place), "--json")
-    assert code in (0, 1), "sixty tasks are too few for the bars to mean anything"
-    assert len(json.loads(out)["data"]["bars"]) == 3
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_ten_thousand_tasks(place: object) -> None:
-    """What it costs in time, the bench says; here, what does not depend on who else uses the machine."""
+    """Check what does not depend on the machine; ``tests/bench`` measures the time."""
     data = bench.measure(10_000, 3, str(place))
     counted = {name: held for name, held in data["bars"].items() if "at most" not in name}
     assert len(counted) == 1

@@ -20,9 +20,9 @@ import pytest
 from support.faults import Call, Wrapper
 from support.lists import Lists, statements
 
-from peercoord.core import names
-from peercoord.fs.disk import Disk
-from peercoord.roles.janitor import Janitor
+from peercoord.queue.recovery import Janitor
+from peercoord.store import paths
+from peercoord.system.disk import Disk
 
 TASKS_JSON = {
     "master": {
@@ -126,8 +126,8 @@ def both(lists: Lists, instants: Instants | None = None) -> bool:
     if path.exists():
         disk: Any = Disk(str(lists.home))
         disk = Steps(disk, instants) if instants else disk
-        done = bool(lists.sync(lists.tasks_file(path, disk=disk)).meetings)
-    return bool(lists.sync().meetings) or done
+        done = bool(lists.sync(lists.tasks_file(path, disk=disk)).comparisons)
+    return bool(lists.sync().comparisons) or done
 
 
 def end(home: Path) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def end(home: Path) -> dict[str, Any]:
         raise AssertionError("it does not come to rest")
     found: dict[str, Any] = dict(lists.dump())
     Janitor(lists.queue, "janitor").tidy()
-    found["tickets"] = sorted(s.path for s in lists.queue.sightings())
+    found["tickets"] = sorted(s.path for s in lists.queue.locations())
     found["definitions"] = {task: lists.raw(task) for task in sorted(lists.queue.all_tasks())}
     if (home / "tasks.json").exists():
         found["file"] = (home / "tasks.json").read_text()
@@ -153,7 +153,7 @@ def states(home: Path, to: Path, every: int = 1) -> Iterator[tuple[str, Path]]:
     """Sync; give everything that a kill on the way would have left, and the step before which it would."""
     to.mkdir()
     instants = Instants(home, to, every)
-    lists = Lists(home, Steps(Disk(str(home / names.ROOT)), instants), frozen=True)
+    lists = Lists(home, Steps(Disk(str(home / paths.ROOT)), instants), frozen=True)
     with statements(instants.step):
         both(lists, instants)
     yield from instants.left.values()

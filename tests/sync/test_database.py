@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from support.lists import Lists
 
-from peercoord.core.errors import EvictedError, LostError, UsageError
-from peercoord.roles.peer import reassign
+from peercoord.errors import EvictedError, LostError, UsageError
+from peercoord.queue.reassign import reassign
 
 # -- adopting ----------------------------------------------------------------------------------------------------
 
@@ -25,7 +26,7 @@ def test_tasks_come_in_and_the_rows_stay_as_they_were(lists: Lists) -> None:
     assert [lists.state(t)[0] for t in "123"] == ["done", "ready", "parked"]
     assert lists.sql("SELECT id, title, description, status, priority, dependencies FROM tasks") == before
     assert lists.row(2, "assigned_instance, instance_progress, coordination_data") == (None, None, None)
-    assert lists.sync().meetings == []
+    assert lists.sync().comparisons == []
 
 
 def test_the_missions_schema_is_added_and_nothing_else_changes(lists: Lists) -> None:
@@ -101,13 +102,25 @@ def test_an_id_that_the_table_cannot_hold_costs_that_task_alone(lists: Lists) ->
     outcome = lists.sync()
     assert outcome.refused == [("task bd-1", "its id 'bd-1' does not fit into a column of whole numbers")]
     assert lists.row(7, "title") == "Task 7"
-    assert lists.sync().meetings == [], "it is not tried again before it changes"
+    assert lists.sync().comparisons == [], "it is not tried again before it changes"
     lists.queue.edit("bd-1", title="changed")
     assert lists.sync().refused, "it is tried again, and not taken for a deleted row"
     assert lists.state("bd-1")[0] == "ready"
 
 
 # -- a task's life -----------------------------------------------------------------------------------------------
+
+
+def test_two_reports_of_one_second_both_go_out(place: Path) -> None:
+    lists = Lists(place, frozen=True)
+    lists.plain((1, "Foundation"))
+    lists.sync()
+    worker = lists.join()
+    worker.request()
+    for share in (0.0, 0.4, 0.7):
+        worker.report("1", {"progress": share})
+        lists.sync()
+        assert json.loads(lists.row(1, "instance_progress"))["progress"] == share
 
 
 def test_a_claim_a_report_and_a_completion_go_out(lists: Lists) -> None:
@@ -122,6 +135,8 @@ def test_a_claim_a_report_and_a_completion_go_out(lists: Lists) -> None:
     assert (progress["progress"], progress["status"], progress["achievements"]) == (0.4, "in-progress", ["set up"])
     data = json.loads(lists.row(1, "coordination_data"))
     assert data == {
+        "task": 1,
+        "store": "s70re",
         "epoch": 1,
         "attempts": 0,
         "state": "in-progress",
@@ -457,8 +472,8 @@ def test_text_that_is_not_utf_8_costs_its_bad_bytes(lists: Lists) -> None:
 
 
 def test_tasks_that_were_imported_from_the_database_are_the_same_tasks(lists: Lists) -> None:
-    from peercoord.edges.adapters.source import read_source
-    from peercoord.edges.importing import take_in
+    from peercoord.tasklists.importer import take_in
+    from peercoord.tasklists.source import read_source
 
     lists.plain((1, "A"), (2, "B", "", "in-progress"))
     reading = read_source(str(lists.path), None, lists.home)
@@ -504,7 +519,11 @@ def test_two_rows_of_one_id_are_left_alone(lists: Lists) -> None:
     )
     outcome = lists.sync()
     assert outcome.added == ["1"]
-    assert ("task '2'", "two rows have its id; both are left alone") in outcome.refused
+    why = ("task '2'", "two rows have this id; neither is kept in step until one of them has another id")
+    assert why in outcome.refused
+    assert lists.sync().refused == [why], "named until it is settled"
+    lists.sql("DELETE FROM tasks WHERE title = 'B again'")
+    assert lists.sync().refused == []
 
 
 def test_a_zombie_learns_of_it_through_the_tickets_not_the_database(lists: Lists) -> None:

@@ -17,12 +17,11 @@ from sqlalchemy.engine import Engine
 from support.lists import Lists, statements
 from support.project import Project, project
 
-from peercoord.core import names
-from peercoord.core.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
-from peercoord.edges import syncing
-from peercoord.edges.adapters.engine import Address
-from peercoord.edges.doctor.findings import Finding
-from peercoord.edges.doctor.lists import examine
+from peercoord.doctor.checks import Finding, examine_lists
+from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
+from peercoord.store import paths
+from peercoord.tasklists import runner, selection
+from peercoord.tasklists.sql_engine import Address
 
 __all__ = ["project"]
 
@@ -212,7 +211,7 @@ def test_a_backup_that_came_back_is_caught_up_with(lists: Lists) -> None:
 
 def test_an_unreadable_definition_costs_that_task(lists: Lists) -> None:
     busy(lists)
-    path = lists.home / names.ROOT / names.definition("2")
+    path = lists.home / paths.ROOT / paths.definition("2")
     path.write_text("{ broken")
     lists.sync()
     assert lists.row(1) == ("done", "w1")
@@ -225,42 +224,42 @@ def test_an_unreadable_definition_costs_that_task(lists: Lists) -> None:
 def test_how_it_went_is_noted(lists: Lists) -> None:
     busy(lists)
     lists.root.protocol["database"] = "memory.db"
-    chosen = syncing.Lists(lists.root, "w1", syncing.Choice("memory.db"), wait=0.05)
-    assert syncing.troubles(lists.root) == []
+    chosen = runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
+    assert runner.troubles(lists.root) == []
     for _ in range(2):
         with locked(lists.path), pytest.raises(StorageError):
-            syncing.run(chosen)
-    record = syncing.health(lists.root)
+            runner.run(chosen)
+    record = runner.health(lists.root)
     assert (record["ok"], record["code"], record["last_ok"]) == (False, "locked", None)
-    [(what, hint)] = syncing.troubles(lists.root)
+    [(what, hint)] = runner.troubles(lists.root)
     assert "locked by another program" in what
     assert record["since"] in what
     assert hint
-    syncing.run(chosen)
-    assert syncing.troubles(lists.root) == []
-    assert syncing.health(lists.root)["last_ok"] > record["since"]
-    since = syncing.health(lists.root)["last_ok"]
+    runner.run(chosen)
+    assert runner.troubles(lists.root) == []
+    assert runner.health(lists.root)["last_ok"] > record["since"]
+    since = runner.health(lists.root)["last_ok"]
     with locked(lists.path), pytest.raises(StorageError):
-        syncing.run(chosen)
-    assert since in syncing.troubles(lists.root)[0][0]
+        runner.run(chosen)
+    assert since in runner.troubles(lists.root)[0][0]
 
 
 class TestDoctor:
     """What the doctor says of a database that cannot be had: what the leader met, and what is so now."""
 
     def told(self, lists: Lists) -> list[Finding]:
-        return list(examine(lists.root))
+        return list(examine_lists(lists.root))
 
     @pytest.fixture
-    def chosen(self, lists: Lists) -> syncing.Lists:
+    def chosen(self, lists: Lists) -> runner.Lists:
         busy(lists)
         lists.root.protocol["database"] = "memory.db"
-        return syncing.Lists(lists.root, "w1", syncing.Choice("memory.db"), wait=0.05)
+        return runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
 
-    def met(self, lists: Lists, chosen: syncing.Lists, *words: str) -> None:
+    def met(self, lists: Lists, chosen: runner.Lists, *words: str) -> None:
         """A sync fails; the doctor says why, and with which command to go on."""
         with pytest.raises(PeercoordError):
-            syncing.run(chosen)
+            runner.run(chosen)
         found = self.told(lists)
         assert all(one.state == "bad" and one.fix for one in found)
         assert "no sync with" in found[0].text
@@ -270,44 +269,44 @@ class TestDoctor:
     def test_none_is_chosen_and_none_is_missed(self, lists: Lists) -> None:
         assert [(one.state, one.text) for one in self.told(lists)] == [("ok", "none is kept in step")]
 
-    def test_before_the_first_sync_and_after_it(self, lists: Lists, chosen: syncing.Lists) -> None:
+    def test_before_the_first_sync_and_after_it(self, lists: Lists, chosen: runner.Lists) -> None:
         assert [(one.state, one.fix) for one in self.told(lists)] == [("warning", "peercoord sync")]
-        syncing.run(chosen)
+        runner.run(chosen)
         [one] = self.told(lists)
         assert one.state == "ok"
         assert "in step, as of 20" in one.text
 
-    def test_locked(self, lists: Lists, chosen: syncing.Lists) -> None:
+    def test_locked(self, lists: Lists, chosen: runner.Lists) -> None:
         with locked(lists.path):
             self.met(lists, chosen, "locked by another program")
 
-    def test_locked_at_this_moment_and_never_met(self, lists: Lists, chosen: syncing.Lists) -> None:
-        syncing.run(chosen)
+    def test_locked_at_this_moment_and_never_met(self, lists: Lists, chosen: runner.Lists) -> None:
+        runner.run(chosen)
         with locked(lists.path):
             assert [one.state for one in self.told(lists)] == ["warning"]
 
-    def test_read_only(self, lists: Lists, chosen: syncing.Lists) -> None:
+    def test_read_only(self, lists: Lists, chosen: runner.Lists) -> None:
         with as_somebody(lists.home, lists.path):
             self.met(lists, chosen, "may not be written")
 
-    def test_read_only_from_now_on(self, lists: Lists, chosen: syncing.Lists) -> None:
-        syncing.run(chosen)
+    def test_read_only_from_now_on(self, lists: Lists, chosen: runner.Lists) -> None:
+        runner.run(chosen)
         with as_somebody(lists.home, lists.path):
             [one] = self.told(lists)
         assert (one.state, "may not be written" in one.text) == ("bad", True)
         assert one.fix == f"chmod u+w {shlex.quote(str(lists.path))}"
 
-    def test_corrupt(self, lists: Lists, chosen: syncing.Lists) -> None:
+    def test_corrupt(self, lists: Lists, chosen: runner.Lists) -> None:
         lists.path.write_bytes(b"not a database at all, whatever its name")
         self.met(lists, chosen, "is not a SQLite database")
 
-    def test_full(self, lists: Lists, chosen: syncing.Lists) -> None:
+    def test_full(self, lists: Lists, chosen: runner.Lists) -> None:
         for number in range(3, 60):
             lists.add(str(number), "x" * 400)
         with full(1):
             self.met(lists, chosen, "the disk is full")
 
-    def test_gone(self, lists: Lists, chosen: syncing.Lists) -> None:
+    def test_gone(self, lists: Lists, chosen: runner.Lists) -> None:
         lists.path.unlink()
         self.met(lists, chosen, "is not there")
 
@@ -317,8 +316,8 @@ class TestDoctor:
         [one] = self.told(lists)
         assert (one.state, "cannot be used" in one.text) == ("bad", True)
 
-    def test_a_tasks_file_that_is_gone(self, lists: Lists, chosen: syncing.Lists) -> None:
-        syncing.run(chosen)
+    def test_a_tasks_file_that_is_gone(self, lists: Lists, chosen: runner.Lists) -> None:
+        runner.run(chosen)
         lists.root.protocol["tasks_file"] = {"path": "tasks.json"}
         [one] = self.told(lists)
         assert (one.state, "tasks.json" in one.text) == ("bad", True)
@@ -361,8 +360,8 @@ def test_addresses_that_are_none(where: str) -> None:
 
 def test_a_server_that_is_not_there_is_told(lists: Lists) -> None:
     pytest.importorskip("psycopg")
-    chosen = syncing.Lists(lists.root, "w1", syncing.Choice("postgresql://me:s3cret@127.0.0.1:1/none"))
+    chosen = runner.Lists(lists.root, "w1", selection.Choice("postgresql://me:s3cret@127.0.0.1:1/none"))
     with pytest.raises(PeercoordError, match="cannot be used") as caught:
-        syncing.run(chosen)
+        runner.run(chosen)
     assert "s3cret" not in caught.value.message
-    assert "s3cret" not in str(syncing.health(lists.root))
+    assert "s3cret" not in str(runner.health(lists.root))

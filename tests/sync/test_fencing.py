@@ -10,17 +10,17 @@ import pytest
 from support.faults import Call, Wrapper
 from support.lists import Lists, statements
 
-from peercoord.core import names
-from peercoord.core.errors import LostError
-from peercoord.edges import syncing
-from peercoord.fs.disk import Disk
-from peercoord.roles.database import Outcome, home_of, raise_term, term_now
-from peercoord.roles.leader import Leadership
+from peercoord.errors import LostError
+from peercoord.membership.leadership import Leadership, current_term, leader_home, raise_term
+from peercoord.store import paths
+from peercoord.system.disk import Disk
+from peercoord.tasklists import runner, selection
+from peercoord.tasklists.reconcile import Outcome
 
 
 def everything(lists: Lists) -> Any:
     """All that a sync could change, here and there."""
-    where = Path(lists.home) / names.ROOT
+    where = Path(lists.home) / paths.ROOT
     files = {p.relative_to(where): p.read_bytes() for p in where.rglob("*") if p.is_file() and "events" not in p.parts}
     return files, lists.path.read_bytes()
 
@@ -52,7 +52,7 @@ def test_the_term_is_stored_and_never_lowered(lists: Lists) -> None:
 
 def test_an_older_term_changes_nothing_on_either_side(lists: Lists) -> None:
     busy(lists)
-    lists.store().change(9, lambda _sight: [])
+    lists.store().update(9, lambda _sight: [])
     before = everything(lists)
     with pytest.raises(LostError, match="term 8 is over"):
         lists.sync(term=8)
@@ -95,7 +95,7 @@ class Woken(Wrapper):
 
     def __init__(self, disk: Any, task: str, meanwhile: Any) -> None:
         super().__init__(disk)
-        self.root, self.path, self.meanwhile = disk.root, names.definition(task), meanwhile
+        self.root, self.path, self.meanwhile = disk.root, paths.definition(task), meanwhile
         self.looks = 0
 
     def around(self, call: Call) -> Any:
@@ -116,7 +116,7 @@ def test_a_leader_that_slept_undoes_nobodys_edit(lists: Lists) -> None:
         lists.sync(term=2)
         lists.queue.edit("1", title="edited since")
 
-    sleeper = Lists(lists.home, Woken(Disk(str(lists.home / names.ROOT)), "1", meanwhile))
+    sleeper = Lists(lists.home, Woken(Disk(str(lists.home / paths.ROOT)), "1", meanwhile))
     with pytest.raises(LostError, match="term 1 is over"):
         sleeper.sync(term=1)
     assert lists.raw("1")["title"] == "edited since"
@@ -209,42 +209,42 @@ def test_two_syncs_of_one_term_end_as_one_would_have(lists: Lists) -> None:
 
 def test_terms_below_the_databases_are_raised_by_who_leads(lists: Lists) -> None:
     lists.plain((1, "A"))
-    lists.store().change(12, lambda _sight: [])
+    lists.store().update(12, lambda _sight: [])
     lists.queue.root.protocol["database"] = str(lists.path)
     worker = lists.join()
     leadership = Leadership(worker.membership)
     assert leadership.take() == 1
-    chosen = syncing.Lists(lists.root, "w1", syncing.Choice(str(lists.path)))
+    chosen = runner.Lists(lists.root, "w1", selection.Choice(str(lists.path)))
     with pytest.raises(LostError, match="term 1 is over"):
-        syncing.run(chosen)  # by hand: the leader's ticket is not ours to touch
+        runner.run(chosen)  # by hand: the leader's ticket is not ours to touch
     assert leadership.term() == 1
-    syncing.run(chosen, term=1)
+    runner.run(chosen, term=1)
     assert leadership.term() == 13
     assert lists.sql("SELECT term FROM peercoord_store") == [(13,)]
-    assert term_now(lists.root) == 13
+    assert current_term(lists.root) == 13
 
 
 def test_terms_that_nobody_has_are_raised_by_anyone(lists: Lists) -> None:
     lists.plain((1, "A"))
-    lists.store().change(12, lambda _sight: [])
-    syncing.run(syncing.Lists(lists.root, "person", syncing.Choice(str(lists.path))))
-    assert term_now(lists.root) == 13
+    lists.store().update(12, lambda _sight: [])
+    runner.run(runner.Lists(lists.root, "person", selection.Choice(str(lists.path))))
+    assert current_term(lists.root) == 13
     assert Leadership(lists.join().membership).take() == 14
 
 
 def test_a_ticket_that_moved_on_is_not_raised(lists: Lists) -> None:
     worker = lists.join()
     Leadership(worker.membership).take()
-    assert raise_term(lists.root, names.LEADER, 0, 12) == 0
-    assert home_of(lists.root, 1) == worker.home
-    assert home_of(lists.root, 0) == ""
-    assert term_now(lists.root) == 1
+    assert raise_term(lists.root, paths.LEADER, 0, 12) == 0
+    assert leader_home(lists.root, 1) == worker.home
+    assert leader_home(lists.root, 0) == ""
+    assert current_term(lists.root) == 1
 
 
 def test_a_leadership_on_its_way_is_asked_for_again(lists: Lists) -> None:
-    lists.root.files.remove(names.leader(names.LEADER, 0))
+    lists.root.files.remove(paths.leader(paths.LEADER, 0))
     with pytest.raises(LostError, match="changing hands"):
-        term_now(lists.root)
+        current_term(lists.root)
 
 
 # -- epochs that leave -------------------------------------------------------------------------------------------
@@ -280,12 +280,12 @@ def test_a_claim_is_flushed_before_its_epoch_is_written_there(place: Path) -> No
         late.sync()
     writes = [flushed for said, flushed in seen if said.startswith("INSERT INTO instance_assignments")]
     assert writes
-    assert all(names.claims_dir(worker.home) in flushed for flushed in writes)
+    assert all(paths.claims_dir(worker.home) in flushed for flushed in writes)
     assert lists.sql("SELECT epoch FROM instance_assignments WHERE task_id = 1") == [(1,)]
     disk.flushed.clear()
     lists.queue.edit("2", title="B here")
     late.sync()
-    assert disk.flushed.count(names.claims_dir(worker.home)) == 0  # nobody had task 2
+    assert disk.flushed.count(paths.claims_dir(worker.home)) == 0  # nobody had task 2
 
 
 def test_what_moved_on_meanwhile_waits_for_the_next_sync(place: Path) -> None:
@@ -295,7 +295,7 @@ def test_what_moved_on_meanwhile_waits_for_the_next_sync(place: Path) -> None:
     worker = lists.join()
     worker.request()
     disk = Flushing(lists.disk)
-    disk.gone = names.claims_dir(worker.home)
+    disk.gone = paths.claims_dir(worker.home)
     Lists(place, disk).sync()
     assert lists.sql("SELECT epoch FROM instance_assignments") == []
     lists.sync()

@@ -16,8 +16,9 @@ import pytest
 from agent.crew import Crew, crew, until
 from support.lists import TASKS, Lists
 
-from peercoord.core.errors import PeercoordError, StorageError
-from peercoord.edges import syncing
+from peercoord.errors import PeercoordError, StorageError
+from peercoord.membership import periodic
+from peercoord.tasklists import runner, selection
 
 # -- deciding ----------------------------------------------------------------------------------------------------
 
@@ -56,10 +57,10 @@ def program(place: Path) -> Program:
 
 
 @pytest.fixture
-def keeper(lists: Lists, program: Program) -> syncing.Keeper:
+def keeper(lists: Lists, program: Program) -> runner.SyncJob:
     lists.plain((1, "A"), (2, "B"))
     lists.root.protocol["database"] = "memory.db"
-    return syncing.Keeper(lists.root, str(lists.home), [str(program.path)])
+    return runner.SyncJob(lists.root, str(lists.home), [str(program.path)])
 
 
 def later(lists: Lists, seconds: float = 121) -> None:
@@ -69,35 +70,69 @@ def later(lists: Lists, seconds: float = 121) -> None:
 def test_nothing_chosen_nothing_done(lists: Lists, program: Program) -> None:
     for choice in ("", "none"):
         lists.root.protocol["database"] = choice
-        syncing.Keeper(lists.root, str(lists.home), [str(program.path)]).run(3)
+        runner.SyncJob(lists.root, str(lists.home), [str(program.path)]).run(3)
     assert program.count == 0
 
 
-def test_it_is_called_under_the_leaders_term(keeper: syncing.Keeper, lists: Lists, program: Program) -> None:
+def test_it_is_called_under_the_leaders_term(keeper: runner.SyncJob, lists: Lists, program: Program) -> None:
     keeper.run(7)
-    assert program.calls.read_text() == f"-C {lists.home} sync --term 7 --json\n"
+    assert program.calls.read_text() == f"-C {lists.home} --project {lists.home} sync --term 7 --json\n"
 
 
-def test_between_times_only_a_completion_calls_for_it(keeper: syncing.Keeper, lists: Lists, program: Program) -> None:
+def test_between_times_only_claims_and_completions_call_for_it(
+    keeper: runner.SyncJob, lists: Lists, program: Program
+) -> None:
     lists.settled()
     keeper.run(1)
     worker = lists.join()
     worker.request()
+    keeper.run(1)
+    assert program.count == 2
     worker.report("1", {"progress": 0.5})
     keeper.run(1)
-    assert program.count == 1
+    assert program.count == 2
     worker.complete("1")
     keeper.run(1)
-    assert program.count == 2
-    keeper.run(1)
-    assert program.count == 2
-    worker.request()
-    later(lists)
+    assert program.count == 3
+    lists.queue.edit("2", title="B2")
     keeper.run(1)
     assert program.count == 3
+    later(lists)
+    keeper.run(1)
+    assert program.count == 4
 
 
-def test_when_nothing_happened_nothing_is_started(keeper: syncing.Keeper, lists: Lists, program: Program) -> None:
+@pytest.fixture
+def now(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A monotonic clock that goes on when a test says so."""
+    seconds = [0.0]
+    monkeypatch.setattr(lists.root.clock, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_woken_early_it_comes_back_when_its_time_is_over(keeper: runner.SyncJob, now: list[float]) -> None:
+    for now[0], left in ((0, 120), (50, 70), (119, 1), (120, 120)):
+        assert keeper.run(1) == left
+
+
+def test_a_crowd_that_claims_all_the_time_starts_a_sync_now_and_then(
+    keeper: runner.SyncJob, lists: Lists, program: Program, now: list[float]
+) -> None:
+    lists.settled()
+    keeper.run(1)
+    worker = lists.join()
+    for _ in range(periodic.BURST + 5):
+        worker.request()
+        keeper.run(1)
+        worker.release("1")
+    assert program.count == periodic.BURST + 1
+    assert keeper.run(1) == periodic.PACE_S
+    now[0] += periodic.PACE_S
+    keeper.run(1)
+    assert program.count == periodic.BURST + 2
+
+
+def test_when_nothing_happened_nothing_is_started(keeper: runner.SyncJob, lists: Lists, program: Program) -> None:
     lists.settled()
     keeper.run(1)
     for _ in range(3):
@@ -120,17 +155,17 @@ def test_when_nothing_happened_nothing_is_started(keeper: syncing.Keeper, lists:
     assert program.count == 3
 
 
-def test_now_and_then_it_looks_at_everything(keeper: syncing.Keeper, lists: Lists, program: Program) -> None:
+def test_now_and_then_it_looks_at_everything(keeper: runner.SyncJob, lists: Lists, program: Program) -> None:
     """A definition that was edited in place changes the time of no directory."""
     lists.settled()
     keeper.run(1)
-    later(lists, syncing.EVERYTHING_SECONDS + 1)
+    later(lists, runner.SyncJob.FULL_RESCAN_S + 1)
     keeper.run(1)
     assert program.count == 2
 
 
 @pytest.mark.parametrize("what", ["adding", "editing", "parking", "claiming", "releasing", "cancelling"])
-def test_what_peers_do_is_noticed(keeper: syncing.Keeper, lists: Lists, program: Program, what: str) -> None:
+def test_what_peers_do_is_noticed(keeper: runner.SyncJob, lists: Lists, program: Program, what: str) -> None:
     lists.settled()
     worker = lists.join()
     if what == "releasing":
@@ -150,7 +185,7 @@ def test_what_peers_do_is_noticed(keeper: syncing.Keeper, lists: Lists, program:
     assert program.count == 2
 
 
-def test_a_failure_is_told_and_tried_again_at_once(keeper: syncing.Keeper, program: Program) -> None:
+def test_a_failure_is_told_and_tried_again_at_once(keeper: runner.SyncJob, program: Program) -> None:
     program.fails("locked", "it is locked")
     for _ in range(2):
         with pytest.raises(PeercoordError, match="it is locked") as caught:
@@ -161,7 +196,7 @@ def test_a_failure_is_told_and_tried_again_at_once(keeper: syncing.Keeper, progr
     assert program.count == 3
 
 
-def test_a_program_that_says_nothing_sensible_is_told(keeper: syncing.Keeper, program: Program) -> None:
+def test_a_program_that_says_nothing_sensible_is_told(keeper: runner.SyncJob, program: Program) -> None:
     program.answer.write_text("Segmentation fault")
     with pytest.raises(StorageError, match="a sync failed"):
         keeper.run(1)
@@ -183,7 +218,7 @@ def with_database(made: Crew) -> Path:
     path = made.project / "memory.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(TASKS)
-    syncing.remember(made.root, syncing.Choice("memory.db"))
+    selection.remember(made.root, selection.Choice("memory.db"))
     return path
 
 
@@ -200,27 +235,28 @@ def test_a_completion_is_in_the_database_at_once(team: Callable[..., Crew]) -> N
     made = team(2)
     path = with_database(made)
     made.agent("one")
-    until(lambda: statuses(path).keys() == {1, 2}, 20, "the first sync")
+    until(lambda: statuses(path).keys() == {1, 2}, what="the first sync")
     session = made.session("one")
     assert session.verb("request-task")[0] == 0
     assert session.verb("report-progress", "1", "--status", "done")[0] == 0
-    until(lambda: statuses(path)[1] == ("done", "one"), 20, "long before two minutes are over")
+    until(lambda: statuses(path)[1] == ("done", "one"), what="long before two minutes are over")
 
 
 def work_while_locked(team: Callable[..., Crew], seconds: float) -> None:
-    """Claims and reports, with the background agent up and leading, while another program writes all the time."""
+    """Claims and reports, with the background agent up and leading, while another program writes all the time.
+
+    No call waits for its lock: that is freed after all calls are answered.
+    """
     made = team(6)
     path = with_database(made)
     made.agent("one")
-    until(lambda: statuses(path).keys() == set(range(1, 7)), 20, "the first sync")
+    until(lambda: statuses(path).keys() == set(range(1, 7)), what="the first sync")
     session = made.session("one")
-    slowest = 0.0
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         end = time.monotonic() + seconds
         done = 0
         while done < 4 or time.monotonic() < end:
-            begin = time.monotonic()
             verbs = [("request-task",), ("check-status",)]
             if done < 4:
                 done += 1
@@ -228,14 +264,12 @@ def work_while_locked(team: Callable[..., Crew], seconds: float) -> None:
                 verbs += [("report-progress", str(done), "--status", "done")]
             for words in verbs:
                 assert session.verb(*words)[0] == 0, words
-            slowest = max(slowest, time.monotonic() - begin)
-        note = until(lambda: syncing.health(made.root).get("ok") is False and syncing.health(made.root), 20)
+        note = until(lambda: runner.health(made.root).get("ok") is False and runner.health(made.root))
         assert note["code"] == "locked"
-        assert "locked by another program" in syncing.troubles(made.root)[0][0]
+        assert "locked by another program" in runner.troubles(made.root)[0][0]
         other.execute("ROLLBACK")
-    assert slowest < seconds, "no call waited for the lock"
-    until(lambda: [statuses(path)[n][0] for n in (1, 2, 3, 4)] == ["done"] * 4, 90, "the leader tried again")
-    until(lambda: syncing.troubles(made.root) == [], 20)
+    until(lambda: [statuses(path)[n][0] for n in (1, 2, 3, 4)] == ["done"] * 4, what="the leader tried again")
+    until(lambda: runner.troubles(made.root) == [])
 
 
 @pytest.mark.slow

@@ -11,9 +11,8 @@ import pytest
 from support.lists import Lists
 from sync.test_settle import base, ours, theirs
 
-from peercoord.core import sync
-from peercoord.edges.adapters import taskmaster, words
-from peercoord.edges.adapters.vocabulary import state_of
+from peercoord.tasklists import normalize, reconcile, sql_schema
+from peercoord.tasklists.normalize import status_or_blocked
 from protocol import document
 
 PAGE = (document.PROTOCOL / "database.md").read_text(encoding="utf-8")
@@ -33,23 +32,23 @@ def quoted(cell: str) -> list[str]:
 
 
 def test_every_field_has_a_row() -> None:
-    assert FIELDS.keys() == sync.WINS.keys()
+    assert FIELDS.keys() == reconcile.WINS.keys()
 
 
 @pytest.mark.parametrize("field", [field for field in FIELDS if field != "state"])
 def test_who_wins_where_both_changed_a_field(field: str) -> None:
     was, here, there = VALUES.get(field, ("was", "here", "there"))
     agreed = base(ours(**{field: was}), theirs(**{field: was}))
-    found = sync.settle(agreed, ours(**{field: here}), theirs(**{field: there}))
+    found = reconcile.resolve(agreed, ours(**{field: here}), theirs(**{field: there}))
     both = ["1.1", "1.2", "1.3"]
     expected = {"theirs": ({field: there}, {}), "ours": ({}, {field: here}), "both": ({field: both}, {field: both})}
     assert (found.incoming, found.outgoing) == expected[FIELDS[field][2]]
-    assert sync.WINS[field].startswith(FIELDS[field][2])
+    assert reconcile.WINS[field].startswith(FIELDS[field][2])
 
 
-@pytest.mark.parametrize("field", [field for field in FIELDS if field not in sync.OUTWARD])
+@pytest.mark.parametrize("field", [field for field in FIELDS if field not in reconcile.OUTWARD])
 def test_the_columns_that_a_field_is_found_in(field: str) -> None:
-    assert quoted(FIELDS[field][1]) == list(taskmaster.COLUMNS[COLUMN.get(field, field)])
+    assert quoted(FIELDS[field][1]) == list(sql_schema.COLUMNS[COLUMN.get(field, field)])
 
 
 @pytest.mark.parametrize("row", STATES, ids=lambda row: f"{row[0]} | {row[1]}".replace("`", ""))
@@ -57,15 +56,15 @@ def test_who_wins_where_the_state_differs(row: list[str]) -> None:
     [here], [there] = quoted(row[0]), quoted(row[1])
     was = here if row[0].endswith("before that") else "open" if there != "open" else "deferred"
     agreed = base(ours(state=was), theirs(state=was))
-    found = sync.settle(agreed, ours(state=here, holder="w" if here == "held" else ""), theirs(state=there))
+    found = reconcile.resolve(agreed, ours(state=here, holder="w" if here == "held" else ""), theirs(state=there))
     assert bool(found.incoming) == row[2].startswith("there wins")
     assert bool(found.outgoing) == row[2].startswith("here wins")
 
 
 def test_the_words_for_a_state() -> None:
-    assert {state: tuple(quoted(cell)) for state, cell in WORDS.items()} == words.STATES
-    assert all(state_of(word) == state for state, cell in WORDS.items() for word in quoted(cell))
-    assert state_of("no word at all") == "blocked"
+    assert {state: tuple(quoted(cell)) for state, cell in WORDS.items()} == normalize.STATUS_WORDS
+    assert all(status_or_blocked(word) == state for state, cell in WORDS.items() for word in quoted(cell))
+    assert status_or_blocked("no word at all") == "blocked"
 
 
 def test_what_is_added(lists: Lists) -> None:

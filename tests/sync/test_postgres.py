@@ -14,12 +14,13 @@ from sqlalchemy.pool import NullPool
 from support.lists import Crash, Lists, statements
 from support.postgres import Server, server
 
-from peercoord.core.errors import LostError, PeercoordError, StorageError, UsageError
-from peercoord.edges import syncing
-from peercoord.edges.adapters.engine import Address
-from peercoord.edges.adapters.engine import Database as Door
-from peercoord.edges.adapters.store import DatabaseStore, Team
-from peercoord.roles.database import Outcome
+from peercoord.errors import LostError, PeercoordError, StorageError, UsageError
+from peercoord.tasklists import runner, selection
+from peercoord.tasklists.reconcile import Outcome
+from peercoord.tasklists.sql_engine import Address
+from peercoord.tasklists.sql_engine import Database as Door
+from peercoord.tasklists.sql_projects import Team
+from peercoord.tasklists.sql_store import SqlTaskList
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
     status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]')"""
@@ -52,10 +53,10 @@ class PgLists(Lists):
         full = ("", "", "", "pending", "medium", "[]")
         self.make(TASKS, *((*row, *full[len(row) :]) for row in rows))
 
-    def store(self, **more: Any) -> DatabaseStore:
+    def store(self, **more: Any) -> SqlTaskList:
         team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
         door = Door(Address.read(self.url), more.pop("wait", 1.0))
-        return DatabaseStore(door, team, self.clock.now, self.queue.all_tasks, **more)
+        return SqlTaskList(door, team, self.clock.now, self.queue.all_tasks, **more)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def lists(place: Path, running: Server) -> PgLists:
 def test_a_life_on_a_server(lists: PgLists) -> None:
     lists.plain((1, "Foundation"), (2, "Parser", "", "pending", "high", "[1]"), (3, "Old", "", "done"))
     assert sorted(lists.sync().added) == ["1", "2", "3"]
-    assert lists.sync().meetings == []
+    assert lists.sync().comparisons == []
     worker = lists.join()
     worker.request()
     worker.report("1", {"progress": 0.5, "achievements": ["é ✓"]})
@@ -155,7 +156,7 @@ def test_a_second_team_is_refused(lists: PgLists) -> None:
     lists.plain((1, "A"))
     lists.settled()
     with pytest.raises(UsageError, match="another team"):
-        lists.store(team=Team("0ther", "second", lists.home)).change(1, lambda _: [])
+        lists.store(team=Team("0ther", "second", lists.home)).update(1, lambda _: [])
 
 
 # -- fencing and transactions ------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def test_a_table_that_names_no_project(lists: PgLists, key: str, more: str, uniq
     if unique:
         lists.settled()
         assert lists.state("11") == ("waiting", "10")
-        assert lists.store().look().refused() == []
+        assert lists.store().snapshot().refused() == []
     else:
         with pytest.raises(UsageError, match="its table 'task_dependencies' does not say whose a row is"):
             lists.sync()
@@ -309,7 +310,7 @@ def test_killed_at_every_other_statement(lists: PgLists) -> None:
     assert at > 15
     assert lists.row(1) == ("done", "w1")
     assert lists.raw("2")["title"] == "B there"
-    assert lists.sync().meetings == []
+    assert lists.sync().comparisons == []
 
 
 # -- a server with troubles --------------------------------------------------------------------------------------
@@ -359,15 +360,15 @@ def test_a_server_that_goes_and_comes_back(lists: PgLists, running: Server) -> N
         worker.request()
         worker.report("1", {"progress": 0.5})
         worker.complete("1")
-        chosen = syncing.Lists(lists.root, "w1", syncing.Choice(lists.url))
+        chosen = runner.Lists(lists.root, "w1", selection.Choice(lists.url))
         with pytest.raises(PeercoordError, match="cannot be used"):
-            syncing.run(chosen)
-        assert syncing.health(lists.root)["ok"] is False
+            runner.run(chosen)
+        assert runner.health(lists.root)["ok"] is False
     finally:
         running.start()
-    syncing.run(chosen)
+    runner.run(chosen)
     assert lists.row(1) == ("done", "w1")
-    assert syncing.health(lists.root)["ok"] is True
+    assert runner.health(lists.root)["ok"] is True
 
 
 def test_a_read_only_server_is_told(lists: PgLists) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.lists import Lists
 
-from peercoord.core.errors import LostError, StorageError
+from peercoord.errors import LostError, StorageError
 
 Program = Callable[..., str]
 
@@ -61,10 +61,10 @@ def listed(tm: Program) -> dict[str, Any]:
 
 def both(lists: Lists, path: Path) -> None:
     for _ in range(5):
-        left = [*lists.sync(lists.tasks_file(path, wait=20.0)).meetings, *lists.sync().meetings]
+        left = [*lists.sync(lists.tasks_file(path, wait=20.0)).comparisons, *lists.sync().comparisons]
         if not left:
             return
-    raise AssertionError([(m.task, m.found.outgoing, m.found.incoming) for m in left])
+    raise AssertionError([(m.task, m.resolution.outgoing, m.resolution.incoming) for m in left])
 
 
 def test_it_reads_what_we_write_and_we_what_it_writes(lists: Lists, tm: Program, path: Path) -> None:

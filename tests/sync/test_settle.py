@@ -8,21 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peercoord.core import sync
+from peercoord.tasklists import reconcile
+from peercoord.tasklists.normalize import TaskStatus
 
 Json = dict[str, Any]
 
 
 def ours(**fields: Any) -> Json:
     plain = {
-        **dict.fromkeys(sync.TEXTS, ""),
+        **dict.fromkeys(reconcile.TEXTS, ""),
         "priority": "medium",
         "dependencies": [],
         "steps": [],
         "steps_done": [],
         "state": "open",
         "holder": "",
-        **dict.fromkeys(sync.OUTWARD),
+        **dict.fromkeys(reconcile.OUTWARD),
     }
     return {**plain, **fields}
 
@@ -34,7 +35,7 @@ def theirs(**fields: Any) -> Json:
 
 
 def base(mine: Json, other: Json) -> Json:
-    return sync.agreed(None, mine, other)
+    return reconcile.agreed(None, mine, other)
 
 
 AGREED = base(ours(title="old"), theirs(title="old"))
@@ -51,22 +52,24 @@ AGREED = base(ours(title="old"), theirs(title="old"))
     ],
 )
 def test_a_shared_field(here: str, there: str, incoming: Json, outgoing: Json) -> None:
-    found = sync.settle(AGREED, ours(title=here), theirs(title=there))
+    found = reconcile.resolve(AGREED, ours(title=here), theirs(title=there))
     assert (found.incoming, found.outgoing) == (incoming, outgoing)
     assert found.lost == ({"title": ("ours", "mine")} if here == "mine" else {})
 
 
 def test_what_differs_and_was_not_changed_is_left() -> None:
     lossy = base(ours(priority="critical", state="review"), theirs(priority="high", state="held"))
-    assert not sync.settle(lossy, ours(priority="critical", state="review"), theirs(priority="high", state="held"))
-    found = sync.settle(lossy, ours(priority="low", state="review"), theirs(priority="high", state="held"))
+    assert not reconcile.resolve(
+        lossy, ours(priority="critical", state="review"), theirs(priority="high", state="held")
+    )
+    found = reconcile.resolve(lossy, ours(priority="low", state="review"), theirs(priority="high", state="held"))
     assert found.outgoing == {"priority": "low"}
 
 
 def test_a_field_that_the_list_cannot_hold_is_not_compared() -> None:
     other = theirs()
     del other["description"], other["state"], other["steps"], other["steps_done"]
-    assert not sync.settle(None, ours(description="here", state="done", steps=[["1.1", "a"]]), other)
+    assert not reconcile.resolve(None, ours(description="here", state="done", steps=[["1.1", "a"]]), other)
 
 
 STATE = [
@@ -93,7 +96,7 @@ STATE = [
 @pytest.mark.parametrize(("was", "was_there", "here", "holder", "there", "way", "value"), STATE)
 def test_a_state(was: str, was_there: str, here: str, holder: str, there: str, way: str, value: str) -> None:
     agreed = base(ours(state=was), theirs(state=was_there))
-    found = sync.settle(agreed, ours(state=here, holder=holder), theirs(state=there))
+    found = reconcile.resolve(agreed, ours(state=here, holder=holder), theirs(state=there))
     assert found.incoming == ({"state": value} if way == "in" else {})
     assert found.outgoing == ({"state": value} if way == "out" else {})
 
@@ -110,7 +113,7 @@ def test_a_state(was: str, was_there: str, here: str, holder: str, there: str, w
     ],
 )
 def test_a_state_at_the_first_meeting(here: str, there: str, way: str) -> None:
-    found = sync.settle(None, ours(state=here, holder="w" if here == "held" else ""), theirs(state=there))
+    found = reconcile.resolve(None, ours(state=here, holder="w" if here == "held" else ""), theirs(state=there))
     assert bool(found.incoming) == (way == "in")
     assert bool(found.outgoing) == (way == "out")
     assert not found.lost
@@ -118,23 +121,23 @@ def test_a_state_at_the_first_meeting(here: str, there: str, way: str) -> None:
 
 def test_a_step_done_on_either_side_is_done_and_one_undone_there_is_undone_here() -> None:
     agreed = base(ours(steps_done=["1.1"]), theirs(steps_done=["1.1"]))
-    both = sync.settle(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=["1.1", "1.3"]))
+    both = reconcile.resolve(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=["1.1", "1.3"]))
     assert both.incoming["steps_done"] == both.outgoing["steps_done"] == ["1.1", "1.2", "1.3"]
-    undone = sync.settle(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=[]))
+    undone = reconcile.resolve(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=[]))
     assert undone.incoming["steps_done"] == ["1.2"]
     assert undone.outgoing["steps_done"] == ["1.2"]
 
 
 def test_what_only_we_know_is_put_right_but_what_another_wrote_is_not_erased() -> None:
-    assert not sync.settle(None, ours(), theirs(assigned_instance="alice"))
-    found = sync.settle(None, ours(assigned_instance="w1"), theirs(assigned_instance="alice"))
+    assert not reconcile.resolve(None, ours(), theirs(assigned_instance="alice"))
+    found = reconcile.resolve(None, ours(assigned_instance="w1"), theirs(assigned_instance="alice"))
     assert found.outgoing == {"assigned_instance": "w1"}
     agreed = base(ours(assigned_instance="w1"), theirs(assigned_instance="w1"))
-    assert sync.settle(agreed, ours(), theirs(assigned_instance="w1")).outgoing == {"assigned_instance": None}
+    assert reconcile.resolve(agreed, ours(), theirs(assigned_instance="w1")).outgoing == {"assigned_instance": None}
 
 
 def test_what_was_left_keeps_its_base() -> None:
-    agreed = sync.agreed(AGREED, ours(title="mine"), theirs(title="theirs"), left=["title"])
+    agreed = reconcile.agreed(AGREED, ours(title="mine"), theirs(title="theirs"), left=["title"])
     assert agreed["ours"]["title"] == agreed["theirs"]["title"] == "old"
     assert agreed["ours"]["state"] == "open"
 
@@ -144,10 +147,10 @@ def test_what_was_left_keeps_its_base() -> None:
 FULL = {"description": "about it", "priority": "high", "dependencies": ["2"], "steps": [["1.1", "s"]]}
 
 
-def former(was: Json, born: Json, here: Json) -> sync.Settlement:
+def former(was: Json, born: Json, here: Json) -> reconcile.Resolution:
     """Compare what was rebuilt with a list that still is as it was agreed on with the directory that was lost."""
     there = {key: value for key, value in was.items() if key != "holder"}
-    return sync.settle(sync.of_former(sync.agreed(None, was, there), born, here), here, there)
+    return reconcile.resolve(reconcile.of_former(reconcile.agreed(None, was, there), born, here), here, there)
 
 
 def test_what_a_rebuilt_directory_does_not_know_comes_back_from_the_list() -> None:
@@ -181,15 +184,15 @@ def test_a_state_after_a_rebuild(was: Json, here: Json, way: str, value: str) ->
 
 def test_what_a_list_has_no_word_for_is_still_left_after_a_rebuild() -> None:
     was = ours(priority="critical", state="review")
-    agreed = sync.agreed(None, was, theirs(priority="high", state="held"))
-    found = sync.settle(sync.of_former(agreed, was, was), was, theirs(priority="high", state="held"))
+    agreed = reconcile.agreed(None, was, theirs(priority="high", state="held"))
+    found = reconcile.resolve(reconcile.of_former(agreed, was, was), was, theirs(priority="high", state="held"))
     assert not found
 
 
 def test_a_wrong_list_is_told_from_decisions() -> None:
-    assert not sync.too_many_gone(3, 3)
-    assert not sync.too_many_gone(25, 100)
-    assert sync.too_many_gone(26, 100)
+    assert not reconcile.too_many_gone(3, 3)
+    assert not reconcile.too_many_gone(25, 100)
+    assert reconcile.too_many_gone(26, 100)
 
 
 # -- whatever happened -------------------------------------------------------------------------------------------
@@ -204,15 +207,15 @@ def sides(draw: st.DrawFn) -> Json:
         "title": draw(WORDS),
         "dependencies": draw(st.lists(st.sampled_from(["1", "2"]), unique=True).map(sorted)),
         "steps_done": draw(STEPS),
-        "state": draw(st.sampled_from(sync.STATES)),
+        "state": draw(st.sampled_from(TaskStatus)),
         "assigned_instance": draw(st.sampled_from([None, "w1", "w2"])),
     }
 
 
 def carried_out(base: Json | None, here: Json, there: Json) -> tuple[Json, Json, Json]:
-    found = sync.settle(base, here, there)
+    found = reconcile.resolve(base, here, there)
     here, there = {**here, **found.incoming}, {**there, **found.outgoing}
-    return sync.agreed(base, here, there), here, there
+    return reconcile.agreed(base, here, there), here, there
 
 
 @given(sides(), sides(), sides(), sides(), st.booleans(), st.booleans())
@@ -223,7 +226,7 @@ def test_carried_out_nothing_is_left(
     mine["holder"] = "w1" if held and here["state"] == "held" else ""
     agreed = base(ours(**was), theirs(**was_there)) if met else None
     then, mine, other = carried_out(agreed, mine, theirs(**there))
-    assert not sync.settle(then, mine, other)
+    assert not reconcile.resolve(then, mine, other)
 
 
 @given(sides(), sides(), sides(), st.booleans())
@@ -233,6 +236,6 @@ def test_a_sync_broken_off_ends_where_it_would_have(was: Json, here: Json, there
     mine["holder"] = "w1" if held and here["state"] == "held" else ""
     agreed = base(ours(**was), theirs(**was))
     _, whole_here, whole_there = carried_out(agreed, mine, theirs(**there))
-    half = {**mine, **sync.settle(agreed, mine, theirs(**there)).incoming}
+    half = {**mine, **reconcile.resolve(agreed, mine, theirs(**there)).incoming}
     _, again_here, again_there = carried_out(agreed, half, theirs(**there))
     assert (again_here, again_there) == (whole_here, whole_there)

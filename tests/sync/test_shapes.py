@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from support.lists import Lists
 
-from peercoord.core import sync
-from peercoord.core.errors import BrokenFileError, UsageError
-from peercoord.edges.adapters.store import Team
-from peercoord.edges.adapters.vocabulary import Vocabulary, state_of
+from peercoord.errors import BrokenFileError, UsageError
+from peercoord.tasklists.normalize import ColumnWords, TaskStatus, status_or_blocked
+from peercoord.tasklists.sql_projects import Team
 
 
 def work(lists: Lists) -> None:
@@ -49,30 +48,34 @@ def test_columns_by_other_names(lists: Lists) -> None:
     ("used", "held", "done", "blocked"),
     [
         (["todo", "doing", "done"], "doing", "done", "blocked"),
-        (["TODO", "IN_PROGRESS", "CLOSED"], "IN_PROGRESS", "CLOSED", "BLOCKED"),
-        (["not_started", "finished"], "in_progress", "finished", "blocked"),
-        (["Open", "In Review"], "In Progress", "Done", "Blocked"),
+        (["TODO", "IN_PROGRESS", "CLOSED"], "IN_PROGRESS", "CLOSED", "blocked"),
+        (["not_started", "finished"], "in-progress", "finished", "blocked"),
+        (["Open", "In Review"], "in-progress", "done", "blocked"),
         ([], "in-progress", "done", "blocked"),
     ],
 )
 def test_a_list_keeps_to_its_own_words(used: list[str], held: str, done: str, blocked: str) -> None:
-    words = Vocabulary(used)
-    assert [words.status(state) for state in (sync.HELD, sync.DONE, sync.BLOCKED)] == [held, done, blocked]
-    for state in sync.STATES:
-        assert state_of(words.status(state)) == state
+    words = ColumnWords(used)
+    assert [words.status(state) for state in (TaskStatus.HELD, TaskStatus.DONE, TaskStatus.BLOCKED)] == [
+        held,
+        done,
+        blocked,
+    ]
+    for state in TaskStatus:
+        assert status_or_blocked(words.status(state)) == state
 
 
 def test_a_word_that_says_it_already_is_left() -> None:
-    words = Vocabulary(["todo"] * 9 + ["backlog"])
-    assert words.status(sync.OPEN, "backlog") == "backlog"
-    assert words.status(sync.OPEN, "done") == "todo"
+    words = ColumnWords(["todo"] * 9 + ["backlog"])
+    assert words.status(TaskStatus.OPEN, "backlog") == "backlog"
+    assert words.status(TaskStatus.OPEN, "done") == "todo"
 
 
-@pytest.mark.parametrize("state", sync.STATES)
+@pytest.mark.parametrize("state", TaskStatus)
 def test_only_allowed_words_are_written(state: str) -> None:
-    words = Vocabulary([], ["todo", "doing", "completed"])
+    words = ColumnWords([], ["todo", "doing", "completed"])
     assert words.status(state) in ("todo", "doing", "completed", None)
-    assert (words.status(state) == "completed") == (state == sync.DONE), "what is not done is never called so"
+    assert (words.status(state) == "completed") == (state == TaskStatus.DONE), "what is not done is never called so"
 
 
 def test_a_check_on_the_status_column_is_kept(lists: Lists) -> None:
@@ -98,7 +101,7 @@ def test_a_check_on_the_status_column_is_kept(lists: Lists) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "given", "written"),
-    [("INTEGER", 2, 0), ("TEXT", "2", "0"), ("TEXT", "P2", "P0"), ("TEXT", "High", "Critical"), ("", 3, 0)],
+    [("INTEGER", 2, 0), ("TEXT", "2", "0"), ("TEXT", "P2", "P0"), ("TEXT", "High", "critical"), ("", 3, 0)],
 )
 def test_priorities_as_numbers_and_words(lists: Lists, kind: str, given: Any, written: Any) -> None:
     lists.make(f"CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, priority {kind});")
@@ -135,16 +138,34 @@ def test_an_unknown_word_is_blocked_here_and_left_there(lists: Lists) -> None:
     assert lists.row(1, "status") == "frobnicated"
 
 
-def test_columns_that_must_not_be_empty_get_something(lists: Lists) -> None:
+def test_a_new_row_has_what_its_table_requires(lists: Lists) -> None:
     lists.make(
         """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, status TEXT NOT NULL,
-             created_at TIMESTAMP NOT NULL,
-             effort REAL NOT NULL, label TEXT NOT NULL, kind TEXT DEFAULT 'k' NOT NULL);"""
+             description TEXT NOT NULL, created_at TIMESTAMP NOT NULL, kind TEXT DEFAULT 'k' NOT NULL);"""
     )
     lists.add("1")
     lists.settled()
-    assert lists.row(1, "status, effort, label, kind") == ("pending", 0, "", "k")
+    assert lists.row(1, "status, description, kind") == ("pending", "", "k")
     assert lists.row(1, "created_at").startswith("2026-")
+
+
+def test_a_table_that_requires_what_no_task_has_is_refused_by_name(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, effort REAL NOT NULL,
+             "la bel" TEXT NOT NULL);
+           INSERT INTO tasks VALUES (1, 'A', 'todo', 1.5, 'x');"""
+    )
+    lists.settled()
+    lists.add("2")
+    why = "its row needs a value for 'effort', 'la bel', which no task has: give the column a default"
+    assert lists.sync().refused == [("task 2", why)]
+    work(lists)
+    assert lists.row(1) == ("done", "w1"), "rows that are there are written"
+    lists.make("ALTER TABLE tasks RENAME TO old; CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);"
+               "INSERT INTO tasks SELECT id, title, status FROM old; DROP TABLE old;")  # fmt: skip
+    lists.queue.edit("2", title="again")
+    lists.settled()
+    assert lists.row(2, "title") == "again"
 
 
 def test_a_row_that_the_database_refuses_costs_that_row(lists: Lists) -> None:
@@ -167,6 +188,70 @@ def test_a_row_that_the_database_refuses_costs_that_row(lists: Lists) -> None:
     assert lists.row(3) == ("done", "w1")
 
 
+def test_a_deleted_row_with_the_same_id_is_not_written(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER, title TEXT, status TEXT, progress REAL, deleted_at TEXT);
+           INSERT INTO tasks VALUES (1, 'Old', 'todo', 0, '2020-01-01'), (1, 'A', 'todo', 0, NULL);"""
+    )
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.settled()
+    assert lists.sql("SELECT title, status, progress FROM tasks") == [("Old", "todo", 0.0), ("A", "done", 1.0)]
+
+
+def test_assignments_of_another_program_stay(lists: Lists) -> None:
+    lists.plain((1, "A"))
+    lists.sql(
+        "CREATE TABLE instance_assignments (id INTEGER PRIMARY KEY, task_id INTEGER, instance_id TEXT,"
+        " assigned_at TEXT, status TEXT, epoch TEXT)"
+    )
+    lists.sql("INSERT INTO instance_assignments VALUES (1, 1, 'x', NULL, 'held', 'first')")
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.settled()
+    rows = lists.sql("SELECT instance_id, status, epoch FROM instance_assignments ORDER BY id")
+    assert rows == [("x", "held", "first"), ("w1", "done", "1")]
+
+
+def test_assignments_that_the_database_refuses_hold_up_no_task(lists: Lists) -> None:
+    lists.plain((1, "A"))
+    lists.sql(
+        "CREATE TABLE instance_assignments (id INTEGER PRIMARY KEY, task_id INTEGER, instance_id TEXT,"
+        " assigned_at TEXT, status TEXT CHECK (status IN ('active', 'completed')))"
+    )
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    refused = dict(lists.sync().refused)
+    assert "CHECK constraint failed" in refused["table 'instance_assignments'"]
+    assert lists.row(1) == ("done", "w1")
+
+
+def test_a_table_of_assignments_without_its_columns_is_refused(lists: Lists) -> None:
+    lists.plain((1, "A"))
+    lists.sql("CREATE TABLE instance_assignments (task_id INTEGER, instance TEXT)")
+    with pytest.raises(BrokenFileError, match="'instance_assignments' has no column 'id', 'instance_id'"):
+        lists.sync()
+    assert lists.sql("SELECT name FROM sqlite_master") == [("tasks",), ("instance_assignments",)]
+
+
+def test_a_computed_column_needs_no_value(lists: Lists) -> None:
+    lists.make(
+        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT,
+             upper_title TEXT NOT NULL GENERATED ALWAYS AS (upper(title)) STORED);
+           INSERT INTO tasks (id, title, status) VALUES (1, 'a', 'todo');"""
+    )
+    lists.settled()
+    lists.add("2", "new")
+    lists.settled()
+    assert lists.sql("SELECT id, upper_title FROM tasks") == [(1, "A"), (2, "NEW")]
+
+
 # -- edges and steps ---------------------------------------------------------------------------------------------
 
 
@@ -175,17 +260,20 @@ def test_edges_in_a_table_of_their_own(lists: Lists) -> None:
         """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);
            INSERT INTO tasks VALUES (1, 'A', 'todo'), (2, 'B', 'todo'), (3, 'C', 'todo');
            CREATE TABLE task_dependencies (task_id INTEGER, depends_on_task_id INTEGER, type TEXT);
-           INSERT INTO task_dependencies VALUES (2, 1, 'blocks'), (3, 1, 'related');"""
+           INSERT INTO task_dependencies VALUES (2, 1, 'blocks'), (3, 1, 'related'), (3, NULL, 'blocks');"""
     )
     lists.settled()
     assert lists.state("2") == ("waiting", "1")
     lists.queue.edit("2", dependencies=[3])
     lists.settled()
     edges = "SELECT task_id, depends_on_task_id, type FROM task_dependencies ORDER BY 1, 2"
-    assert lists.sql(edges) == [(2, 3, None), (3, 1, "related")]
+    assert lists.sql(edges) == [(2, 3, None), (3, None, "blocks"), (3, 1, "related")]
     lists.sql("INSERT INTO task_dependencies VALUES (3, 1, 'blocks')")
     lists.settled()
     assert lists.raw("3")["dependencies"] == [1]
+    lists.queue.edit("3", dependencies=[])
+    lists.settled()
+    assert lists.sql(edges) == [(2, 3, None), (3, None, "blocks"), (3, 1, "related")], "what is no dependency stays"
 
 
 def test_steps_in_rows_below_their_task(lists: Lists) -> None:
@@ -247,7 +335,7 @@ def test_steps_in_a_json_column(lists: Lists) -> None:
 # -- several projects in one database ----------------------------------------------------------------------------
 
 PROJECTS = """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
-    INSERT INTO tasks VALUES (1, 'other', 'Theirs', 'todo'), (1, 'proj', 'Ours', 'todo'),
+    INSERT INTO tasks VALUES (1, 'other', 'Theirs', 'todo'), (1, 'proj', 'Tickets', 'todo'),
       (2, 'proj', 'More', 'todo');"""
 
 
@@ -259,7 +347,7 @@ def test_only_our_projects_rows_are_ours(lists: Lists) -> None:
     rows = lists.sql("SELECT project, id, title, status FROM tasks ORDER BY 1, 2")
     assert rows == [
         ("other", 1, "Theirs", "todo"),
-        ("proj", 1, "Ours", "done"),
+        ("proj", 1, "Tickets", "done"),
         ("proj", 2, "More", "todo"),
         ("proj", 3, "Task 3", "todo"),
     ]
@@ -270,8 +358,8 @@ def test_two_projects_share_a_database_that_tells_them_apart(lists: Lists) -> No
     lists.make(PROJECTS)
     lists.settled()
     other = lists.store(team=Team("0ther", "other", lists.home))
-    assert len(other.look().digests) == 1
-    other.change(4, lambda _sight: [])
+    assert len(other.snapshot().digests) == 1
+    other.update(4, lambda _sight: [])
     assert lists.sql("SELECT store_id, project, term FROM peercoord_store ORDER BY 1") == [
         ("0ther", "other", 4),
         ("s70re", "proj", 0),
@@ -281,18 +369,18 @@ def test_two_projects_share_a_database_that_tells_them_apart(lists: Lists) -> No
 def test_a_project_that_the_database_does_not_know_is_asked_for(lists: Lists) -> None:
     lists.make(PROJECTS)
     store = lists.store(team=Team("s70re", "strange", lists.home))
-    with pytest.raises(UsageError, match="none is 'strange'; those there are: 'other', 'proj'") as caught:
-        store.look()
+    with pytest.raises(UsageError, match="none of them is 'strange'; those there are: 'other', 'proj'") as caught:
+        store.snapshot()
     assert "--project" in caught.value.hint
     named = lists.store(team=Team("s70re", "strange", lists.home, key="proj"))
-    assert sorted(named.look().digests) == ["1", "2"]
+    assert sorted(named.snapshot().digests) == ["1", "2"]
 
 
 def test_projects_by_number(lists: Lists) -> None:
     lists.make(
         """CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO projects VALUES (7, 'proj'), (8, 'x');
            CREATE TABLE tasks (id INTEGER PRIMARY KEY, project_id INTEGER, title TEXT, status TEXT);
-           INSERT INTO tasks VALUES (10, 7, 'Ours', 'todo'), (11, 8, 'Theirs', 'todo');"""
+           INSERT INTO tasks VALUES (10, 7, 'Tickets', 'todo'), (11, 8, 'Theirs', 'todo');"""
     )
     work(lists)
     lists.add("11")
@@ -308,12 +396,12 @@ def test_a_second_team_is_refused_where_projects_are_not_told_apart(lists: Lists
     lists.plain((1, "A"))
     lists.settled()
     other = Team("0ther", "second", lists.home)
-    for attempt in (lists.store(team=other).look, lambda: lists.store(team=other).change(1, lambda _: [])):
+    for attempt in (lists.store(team=other).snapshot, lambda: lists.store(team=other).update(1, lambda _: [])):
         with pytest.raises(UsageError, match="another team: project 'proj', store s70re") as caught:
             attempt()
         assert caught.value.code == "other-store"
     taken = lists.store(team=other, take_over=True)
-    taken.change(1, lambda _: [])
+    taken.update(1, lambda _: [])
     assert lists.sql("SELECT store_id, term FROM peercoord_store") == [("0ther", 1)]
     assert lists.sql("SELECT count(*) FROM peercoord_sync") == [(0,)]
     with pytest.raises(UsageError, match="another team"):

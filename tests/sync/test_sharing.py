@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from support.lists import Lists
 
-from peercoord.core.errors import UsageError
-from peercoord.edges.adapters.store import Team
+from peercoord.errors import UsageError
+from peercoord.tasklists.sql_projects import Team
 
 TASKS = """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
     INSERT INTO tasks VALUES (1, 'other', 'Theirs', 'todo'), (2, 'other', 'Their second', 'todo'),
-      (1, 'proj', 'Ours', 'todo'), (2, 'proj', 'Our second', 'todo'), (3, 'proj', 'Our third', 'todo');"""
+      (1, 'proj', 'Tickets', 'todo'), (2, 'proj', 'Our second', 'todo'), (3, 'proj', 'Our third', 'todo');"""
 STEPS = """CREATE TABLE subtasks (id INTEGER, project TEXT, task_id INTEGER, title TEXT, status TEXT);
     INSERT INTO subtasks VALUES (1, 'other', 1, 'their step', 'todo'), (2, 'other', 1, 'their second step', 'done'),
       (1, 'proj', 1, 'our step', 'todo');"""
@@ -23,7 +23,7 @@ BARE_EDGES = """CREATE TABLE task_dependencies (task_id INTEGER, depends_on INTE
 NUMBERED = """CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT);
     INSERT INTO projects VALUES (7, 'proj'), (8, 'x');
     CREATE TABLE tasks (id INTEGER {key}, project_id INTEGER, title TEXT, status TEXT);
-    INSERT INTO tasks VALUES (10, 7, 'Ours', 'todo'), (11, 7, 'More', 'todo'), (20, 8, 'Theirs', 'todo'),
+    INSERT INTO tasks VALUES (10, 7, 'Tickets', 'todo'), (11, 7, 'More', 'todo'), (20, 8, 'Theirs', 'todo'),
       (21, 8, 'Theirs', 'todo');
     CREATE TABLE subtasks (id INTEGER PRIMARY KEY, task_id INTEGER, title TEXT, done INTEGER DEFAULT 0);
     INSERT INTO subtasks (task_id, title) VALUES (20, 'theirs'), (10, 'ours'), (20, 'theirs too');
@@ -51,7 +51,7 @@ def test_steps_of_another_project_are_neither_read_nor_ticked(lists: Lists) -> N
     assert [row[:3] for row in theirs(lists, "tasks")[0]] == [row[:3] for row in before[0]]
     assert theirs(lists, "tasks", "subtasks")[1] == before[1]
     lists.sql("UPDATE subtasks SET status = 'done' WHERE project = 'other'")
-    assert lists.sync().meetings == [], "what they do is no news here"
+    assert lists.sync().comparisons == [], "what they do is no news here"
 
 
 def test_edges_of_another_project_are_neither_read_nor_deleted(lists: Lists) -> None:
@@ -85,14 +85,14 @@ def test_both_projects_kept_in_step_leave_each_other_alone(lists: Lists) -> None
     lists.make(TASKS + STEPS + EDGES)
     lists.settled()
     other = lists.store(team=Team("0ther", "other", lists.home))
-    told = other.look().row("1")
+    told = other.snapshot().row("1")
     assert told is not None
     assert (told["dependencies"], told["steps_done"]) == (["2"], ["1.2"])
     worker = lists.join()
     worker.request()
     worker.complete("1")
     lists.settled()
-    assert other.look().row("1") == told
+    assert other.snapshot().row("1") == told
     assert lists.sql("SELECT project, task_id FROM instance_assignments") == [("proj", 1)]
 
 
@@ -119,7 +119,7 @@ def test_the_project_column_of_another_table_goes_by_any_of_its_names(lists: Lis
 def test_rows_that_name_no_project_are_nobodys_and_told(lists: Lists) -> None:
     lists.make(TASKS + EDGES + "INSERT INTO task_dependencies VALUES (NULL, 3, 2);")
     outcome = lists.sync()
-    assert ("table 'task_dependencies'", "rows that name no project are nobody's; there are 1") in outcome.refused
+    assert ("table 'task_dependencies'", "rows without a project are skipped: 1") in outcome.refused
     assert lists.raw("3")["dependencies"] == []
     lists.queue.edit("3", dependencies=[1])
     lists.settled()
@@ -135,7 +135,7 @@ def test_ids_that_no_two_projects_share_tell_whose_a_row_is(lists: Lists, key: s
     lists.settled()
     assert lists.state("11") == ("waiting", "10")
     assert [step["title"] for step in lists.raw("10")["subtasks"]] == ["ours"]
-    assert lists.store().look().refused() == []
+    assert lists.store().snapshot().refused() == []
     worker = lists.join()
     worker.request()
     worker.complete("10")
@@ -183,7 +183,7 @@ def test_a_project_told_in_two_ways_is_refused(lists: Lists) -> None:
 def test_one_project_alone_needs_no_column_until_a_second_one_comes(lists: Lists) -> None:
     lists.make(
         """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
-           INSERT INTO tasks VALUES (1, 'proj', 'Ours', 'todo'), (2, 'proj', 'More', 'todo');"""
+           INSERT INTO tasks VALUES (1, 'proj', 'Tickets', 'todo'), (2, 'proj', 'More', 'todo');"""
         + BARE_EDGES
         + "INSERT INTO task_dependencies VALUES (2, 1);"
     )
@@ -230,11 +230,11 @@ def test_a_project_column_that_says_nothing_tells_no_teams_apart(lists: Lists) -
     )
     lists.settled()
     other = Team("0ther", "second", lists.home)
-    for attempt in (lists.store(team=other).look, lambda: lists.store(team=other).change(1, lambda _: [])):
+    for attempt in (lists.store(team=other).snapshot, lambda: lists.store(team=other).update(1, lambda _: [])):
         with pytest.raises(UsageError, match="another team: project 'proj', store s70re") as caught:
             attempt()
         assert f"peercoord sync --database {lists.store().database.address.word} --take-over" in caught.value.hint
-    lists.store(team=other, take_over=True).change(1, lambda _: [])
+    lists.store(team=other, take_over=True).update(1, lambda _: [])
     assert lists.sql("SELECT store_id FROM peercoord_store") == [("0ther",)]
 
 
@@ -250,3 +250,12 @@ def test_an_edge_that_the_database_refuses_costs_its_task(lists: Lists) -> None:
     refused = dict(lists.sync().refused)
     assert list(refused) == ["task 2"]
     assert lists.sql("SELECT * FROM task_dependencies ORDER BY 1, 2") == [("other", 2, 1), ("proj", 3, 1)]
+
+
+def test_a_project_named_like_anothers_number_is_not_that_one(lists: Lists) -> None:
+    lists.make(NUMBERED.format(key="PRIMARY KEY"))
+    before = lists.sql("SELECT * FROM tasks")
+    with pytest.raises(UsageError, match="none of them is '8'"):
+        lists.sync(lists.store(team=Team("s70re", "8", lists.home)))
+    assert lists.sql("SELECT * FROM tasks") == before
+    assert lists.store(team=Team("s70re", "proj", lists.home, "8")).snapshot().digests.keys() == {"20", "21"}

@@ -13,10 +13,10 @@ import pytest
 from support.faults import Call, Wrapper
 from support.lists import Lists
 
-from peercoord.core.errors import BrokenFileError, LostError, NotFoundError, StorageError
-from peercoord.edges.adapters.file_lock import locked
-from peercoord.fs import clock as clocks
-from peercoord.fs.disk import Disk
+from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError
+from peercoord.system import clock as clocks
+from peercoord.system.disk import Disk
+from peercoord.tasklists.tasks_json_lock import locked
 
 DATA = Path(__file__).parent.parent / "adapters" / "data"
 
@@ -47,7 +47,7 @@ class FileLists(Lists):
     def both(self) -> None:
         """Sync the file and the database until nothing is left to do."""
         for _ in range(4):
-            left = [*self.sync(self.tasks_file(self.file, self.tag)).meetings, *self.sync().meetings]
+            left = [*self.sync(self.tasks_file(self.file, self.tag)).comparisons, *self.sync().comparisons]
             if not left:
                 return
         raise AssertionError(f"still not in step: {[(m.task, m.kind) for m in left]}")
@@ -248,6 +248,33 @@ def test_the_other_tags_are_not_touched(lists: FileLists) -> None:
     assert [data[tag]["tasks"][0]["status"] for tag in ("master", "feature")] == ["pending", "done"]
 
 
+def test_a_tag_that_is_a_bare_list_is_kept_in_step(lists: FileLists) -> None:
+    task = {"id": 1, "title": "A", "description": "d", "status": "pending"}
+    lists.write({"master": {"tasks": []}, "bare": [task], "notes": ["no", "tasks"], "empty": []})
+    before = lists.file.read_bytes()
+    lists.tag = "bare"
+    lists.both()
+    assert lists.file.read_bytes() == before
+    finish(lists, "1")
+    lists.add("2", "Two")
+    lists.both()
+    data = json.loads(lists.file.read_text())
+    assert [(one["id"], one["status"]) for one in data["bare"]] == [(1, "done"), (2, "pending")]
+    assert (data["master"], data["notes"], data["empty"]) == ({"tasks": []}, ["no", "tasks"], [])
+
+
+@pytest.mark.parametrize("beside", [[{"id": 1, "title": "a person"}], {"people": []}])
+def test_what_is_named_like_the_tag_of_the_tasks_is_left_alone(lists: FileLists, beside: object) -> None:
+    task = {"id": 1, "title": "A", "description": "d", "status": "pending"}
+    lists.write({"tasks": [task], "metadata": {"tags": ["dev"]}, "dev": beside})
+    lists.tag = "dev"
+    lists.both()
+    finish(lists, "1")
+    lists.both()
+    data = json.loads(lists.file.read_text())
+    assert (data["tasks"][0]["status"], data["dev"]) == ("done", beside)
+
+
 def test_a_removed_task_is_cancelled(lists: FileLists) -> None:
     lists.tasks(*({"id": n, "title": f"T{n}"} for n in range(1, 6)))
     lists.both()
@@ -288,7 +315,7 @@ def test_without_the_right_to_lead_the_file_stays(lists: FileLists) -> None:
     lists.tasks({"id": 1, "title": "A"})
     lists.both()
     finish(lists, "1")
-    lists.store().change(8, lambda _: [])
+    lists.store().update(8, lambda _: [])
     before = lists.file.read_bytes()
     with pytest.raises(LostError, match="term 7 is over"):
         lists.sync(lists.tasks_file(lists.file), term=7)
@@ -343,6 +370,26 @@ def test_what_a_crash_left_beside_the_file_is_cleared_away(lists: FileLists) -> 
     lists.file.with_name(".tasks.json.abcdefghijkm").write_text("half")
     lists.both()
     assert sorted(p.name for p in lists.file.parent.iterdir()) == ["tasks.json"]
+
+
+def test_files_of_other_programs_beside_it_stay(lists: FileLists) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    finish(lists, "1")
+    others = [lists.file.with_name(f".tasks.json.{end}") for end in ("swp", "un~", "backup202401")]
+    for path in others:
+        path.write_text("unsaved edits")
+    lists.both()
+    assert [path.read_text() for path in others] == ["unsaved edits"] * 3
+
+
+@pytest.mark.parametrize("metadata", ["a person's note", ["a", "b"]])
+def test_metadata_that_is_no_object_is_kept(lists: FileLists, metadata: object) -> None:
+    lists.tasks({"id": 1, "title": "A", "metadata": metadata})
+    lists.both()
+    finish(lists, "1")
+    lists.both()
+    assert (lists.task(1)["status"], lists.task(1)["metadata"]) == ("done", metadata)
 
 
 class Meanwhile(Wrapper):

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team.plan import Plan
-from peercoord.edges.team.repository import Project, discover
-from peercoord.edges.team.worktrees import Options, plan
+from peercoord.store import paths
+from peercoord.store import root as roots
+from peercoord.store.project import Project
+from peercoord.team import plan as plans
+from peercoord.team.plan import Plan
+from peercoord.team.repository import discover
+from peercoord.team.worktrees import WorktreeOptions, plan
 
 SETTINGS = """\
 [user]
@@ -63,13 +66,17 @@ class Repo:
         return discover(self.path, exact)
 
     def plan(self, count: int | None = None, **chosen: object) -> Plan:
-        return plan(self.project(), count, Options(**chosen))  # type: ignore[arg-type]
+        return plan(self.project(), count, WorktreeOptions(**chosen))  # type: ignore[arg-type]
 
     def up(self, count: int | None = None, **chosen: object) -> tuple[Plan, list[str]]:
         """Set a team up; check that nothing is left to do; give the plan and the warnings."""
         made = self.plan(count, **chosen)
         warnings = plans.run(made.actions)
         return made, warnings
+
+    def coordinated(self) -> None:
+        """Make the coordination directory: what worktrees see of a memory bank lies there."""
+        roots.create(str(self.path / paths.ROOT), "app")
 
     def instance(self, index: int) -> Repo:
         return self.beside(f"{self.path.name}-instance-{index}")

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.core.errors import PeercoordError, UsageError
-from peercoord.edges.team import bank, excludes
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team.worktrees import plan_join
+from peercoord.errors import PeercoordError, UsageError
+from peercoord.memory import copy
+from peercoord.store import paths
+from peercoord.team import bank_link, excludes
+from peercoord.team import plan as plans
+from peercoord.team.worktrees import plan_join
 
 
 def clean(*checkouts) -> bool:
@@ -20,9 +22,10 @@ def clean(*checkouts) -> bool:
 
 
 def linked(there, main) -> bool:
-    """The worktree sees the bank of the main checkout, through a link."""
+    """The worktree has the link to the read-only copy of the main checkout's bank."""
     place = there.path / "memory-bank"
-    return place.is_symlink() and place.resolve() == main.path / "memory-bank" and place.is_dir()
+    leads_to = copy.target(str(main.path / paths.ROOT))
+    return place.is_symlink() and os.path.normpath(place.parent / os.readlink(place)) == leads_to
 
 
 @pytest.fixture
@@ -49,12 +52,30 @@ def kind(request, repo):
 
 
 def test_a_worktree_sees_what_is_written_in_the_main_checkout(kind):
+    kind.coordinated()
     kind.up(2)
     for index in (1, 2):
         assert linked(kind.instance(index), kind)
+        assert (kind.instance(index).path / "memory-bank/progress.md").exists()
     kind.write("memory-bank/progress.md", "# News\n")
+    copy.publish_now(str(kind.path))
     assert (kind.instance(2).path / "memory-bank/progress.md").read_text() == "# News\n"
     assert clean(kind.instance(1), kind.instance(2))
+
+
+def test_the_link_of_an_earlier_version_to_the_bank_itself_is_changed(kind):
+    kind.coordinated()
+    kind.up(1)
+    place = kind.instance(1).path / "memory-bank"
+    place.unlink()
+    place.symlink_to("../app/memory-bank")
+    made, _ = kind.up(1)
+    assert [action.text for action in made.actions][1:] == [
+        "link memory-bank in ../app-instance-1 to the team's read-only copy"
+    ]
+    assert linked(kind.instance(1), kind)
+    assert (place / "progress.md").exists()
+    assert clean(kind.instance(1))
 
 
 def test_add_everything_and_commit_all_take_neither_link_nor_bank(kind):
@@ -185,7 +206,7 @@ def test_a_bank_that_a_person_ignores_by_themselves_stays_ignored(repo, home, wh
     repo.up(1)
     assert clean(repo, repo.instance(1))
     assert linked(repo.instance(1), repo)
-    assert repo.plan().actions == []
+    assert [a.text for a in repo.plan().actions] == []
 
 
 def test_global_excludes_go_on_working_in_worktrees(team, home):
@@ -250,8 +271,8 @@ def test_no_command_in_a_worktree_writes_through_the_link_and_the_next_run_mends
 def test_a_missing_bank_is_made_with_its_six_documents_and_stays_out_of_git_s_sight(repo):
     made, _ = repo.up(1)
     assert any("make memory-bank/ with its 6 documents" in action.text for action in made.actions)
-    assert sorted(os.listdir(repo.path / "memory-bank")) == sorted(bank.DOCUMENTS)
-    assert len(bank.DOCUMENTS) == 6
+    assert sorted(os.listdir(repo.path / "memory-bank")) == sorted(bank_link.DOCUMENTS)
+    assert len(bank_link.DOCUMENTS) == 6
     assert clean(repo, repo.instance(1))
     assert linked(repo.instance(1), repo)
 
@@ -268,11 +289,12 @@ def test_a_bank_that_was_made_and_is_then_tracked_becomes_a_tracked_one(repo):
     repo.write("memory-bank/new.md")
     assert repo.status() == "?? memory-bank/new.md\n"
     assert clean(there)
-    assert repo.plan().actions == []
+    assert [a.text for a in repo.plan().actions] == []
 
 
 def test_a_bank_of_another_name_is_remembered(repo):
     repo.commit("docs/bank [1]/progress.md")
+    repo.coordinated()
     repo.up(1, bank="docs/bank [1]")
     there = repo.instance(1)
     assert (there.path / "docs/bank [1]").is_symlink()
@@ -312,6 +334,7 @@ def test_a_bank_kept_elsewhere_behind_a_link_is_followed(repo, tmp_path):
     (tmp_path / "shared/progress.md").write_text("# Shared\n")
     (repo.path / "memory-bank").symlink_to(tmp_path / "shared")
     repo.write(".git/info/exclude", "memory-bank\n")
+    repo.coordinated()
     repo.up(1)
     assert (repo.instance(1).path / "memory-bank/progress.md").read_text() == "# Shared\n"
     assert clean(repo, repo.instance(1))
@@ -342,7 +365,7 @@ def test_a_bank_that_is_a_submodule(repo, tmp_path):
     there.write("src/new.py")
     there.git("add", "-A")
     assert there.git("diff", "--cached", "--name-only") == "src/new.py\n"
-    assert repo.plan().actions == []
+    assert [a.text for a in repo.plan().actions] == []
 
 
 def test_a_bank_on_another_branch_of_the_main_checkout_is_only_noted(tracked):
@@ -506,3 +529,47 @@ def test_an_untracked_bank_needs_no_setting_of_git(untracked):
 def test_patterns_are_literal():
     assert excludes.pattern("a*b?[c]\\d ") == "/a\\*b\\?\\[c]\\\\d\\ "
     assert Path(excludes.pattern("docs/bank")) == Path("/docs/bank")
+
+
+# -- a bank under another name -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [".memory-bank", ".clinerules/memory-bank", "docs/memory-bank", ".clinerules"])
+def test_a_bank_of_another_name_is_found_before_an_empty_one_is_made(repo, place: str) -> None:
+    for name in ("projectBrief.md", "techContext.md"):
+        repo.commit(f"{place}/{name}", "# It\n")
+    made, _ = repo.up(1)
+    assert f"the memory bank is {place}/, as found (another one: --bank DIR)" in made.notes
+    assert not (repo.path / "memory-bank").exists()
+    assert (repo.instance(1).path / place).is_symlink()
+    assert repo.plan(2).notes == [], "what was said once is remembered"
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        (["docs/techContext.md", "docs/progress.md", "docs/index.md"], "docs' (2 of its documents), beside other"),
+        (
+            [
+                f"{place}/{name}"
+                for place in ("docs/memory-bank", ".memory-bank")
+                for name in ("techContext.md", "progress.md")
+            ],
+            "'.memory-bank' (2 of its documents), 'docs/memory-bank'",
+        ),
+    ],
+)
+def test_where_it_cannot_be_told_which_is_the_bank_a_person_is_asked(repo, files: list[str], text: str) -> None:
+    for name in files:
+        repo.commit(name, "# It\n")
+    with pytest.raises(UsageError, match="seems to have a memory bank already") as caught:
+        repo.plan(1)
+    assert text in caught.value.message
+    assert "--bank memory-bank" in caught.value.hint
+    assert repo.plan(1, bank="memory-bank").actions
+
+
+def test_a_progress_file_alone_is_no_bank(repo) -> None:
+    repo.commit("docs/progress.md", "# Progress\n")
+    repo.up(1)
+    assert (repo.path / "memory-bank" / "projectbrief.md").exists()

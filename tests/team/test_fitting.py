@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team import record
-from peercoord.edges.team.git import GitError
-from peercoord.edges.team.repository import discover
-from peercoord.edges.team.worktrees import Options, plan
+from peercoord.store import manifest
+from peercoord.system.git import GitError
+from peercoord.team import plan as plans
+from peercoord.team.repository import discover
+from peercoord.team.worktrees import WorktreeOptions, plan
 
 # -- .worktreeinclude --------------------------------------------------------------------------------------------
 
@@ -125,8 +125,7 @@ def super_(repo, tmp_path, home):
     return repo
 
 
-def test_submodules_are_filled_at_every_depth_without_their_origin(super_, tmp_path):
-    os.rename(tmp_path / "origin", tmp_path / "unplugged")
+def test_submodules_are_filled_at_every_depth(super_, tmp_path):
     made, warnings = super_.up(1)
     there = super_.instance(1)
     assert warnings == []
@@ -142,7 +141,69 @@ def test_submodules_are_filled_at_every_depth_without_their_origin(super_, tmp_p
         "refs/remotes/origin/HEAD",
         "refs/remotes/origin/main",
     ]
+    assert not list(super_.path.glob(".git/worktrees/*/modules/**/objects/info/alternates")), "nothing is shared"
     assert super_.plan(1).actions == []
+
+
+def test_submodules_come_from_where_the_main_checkout_has_them(super_, tmp_path):
+    super_.git("switch", "-q", "-c", "elsewhere")
+    super_.git("config", "--file", ".gitmodules", "submodule.lib.url", "ext::touch " + str(tmp_path / "ran"))
+    super_.git("commit", "-q", "-am", "another address")
+    super_.git("switch", "-q", "main")
+    _, warnings = super_.up(1, base="elsewhere")
+    assert warnings == []
+    lib = super_.instance(1).beside("app-instance-1/lib")
+    assert lib.git("remote", "get-url", "origin").strip() == str(tmp_path / "origin/lib")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("entries", "link"),
+    [
+        ([("good", "lib/"), ("evil", "lib")], "lib"),
+        ([("good", "lib"), ("evil", "lib/below")], "lib/below"),
+        ([("evil", "lib"), ("../ignored", "lib")], "lib"),
+    ],
+    ids=["slash", "above", "two names"],
+)
+def test_no_other_address_is_fetched_for_a_submodule(super_, tmp_path, entries, link):
+    evil = tmp_path / "origin/absent"
+    commit = super_.beside("../origin/absent").git("rev-parse", "HEAD").strip()
+    text = "".join(f'[submodule "{name}"]\n\tpath = {path}\n\turl = {evil}\n' for name, path in entries)
+    super_.git("switch", "-q", "-c", "elsewhere")
+    super_.git("rm", "-q", "--cached", "lib", "absent")
+    super_.write(".gitmodules", text)
+    super_.git("add", ".gitmodules")
+    super_.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{link}")
+    super_.git("commit", "-q", "-m", "another address")
+    super_.git("switch", "-q", "-f", "main")
+    super_.up(1, base="elsewhere")
+    assert not (super_.instance(1).path / link / "absent.txt").exists()
+    assert "submodule.evil" not in super_.git("config", "--list")
+
+
+def test_a_submodule_without_a_path_does_not_stop_set_up(super_):
+    super_.write(".gitmodules", '[submodule "none"]\n\tpath\n')
+    super_.git("commit", "-q", "-am", "no path")
+    super_.up(1)
+    assert super_.instance(1).path.joinpath("src/main.py").exists()
+
+
+def test_a_command_in_gitmodules_is_not_run(super_, tmp_path):
+    super_.git("config", "--file", ".gitmodules", "submodule.lib.update", f"!touch {tmp_path / 'ran'}")
+    super_.git("commit", "-q", "-am", "a command")
+    _, warnings = super_.up(1)
+    assert "submodule lib is not filled" in warnings[0]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_submodules_stay_empty_where_their_origin_is_out_of_reach(super_, tmp_path):
+    os.rename(tmp_path / "origin", tmp_path / "unplugged")
+    _, warnings = super_.up(1)
+    assert len(warnings) == 1
+    assert "submodule lib is not filled" in warnings[0]
+    assert "submodule update --init lib" in warnings[0]
+    assert super_.instance(1).path.joinpath("src/main.py").exists()
 
 
 def test_a_submodule_commit_that_is_not_here_is_a_warning_with_the_next_step(super_, tmp_path):
@@ -150,7 +211,9 @@ def test_a_submodule_commit_that_is_not_here_is_a_warning_with_the_next_step(sup
     missing = super_.beside("../origin/lib").commit("later.txt")
     super_.git("update-index", "--cacheinfo", f"160000,{missing},lib")
     super_.git("commit", "-q", "-m", "newer lib")
-    os.rename(tmp_path / "origin", tmp_path / "unplugged")
+    super_.beside("../origin/lib").git("reset", "-q", "--hard", "HEAD~1")
+    super_.beside("../origin/lib").git("reflog", "expire", "--expire=all", "--all")
+    super_.beside("../origin/lib").git("gc", "-q", "--prune=now")
     _, warnings = super_.up(1)
     assert len(warnings) == 1
     assert "submodule lib is not filled" in warnings[0]
@@ -214,6 +277,7 @@ def test_the_repository_s_own_hook_runs_once_at_the_end(repo):
     repo.write(".env", "SECRET=1\n")
     repo.commit(".worktreeinclude", ".env\n")
     hook(repo, "post-checkout", 'cat .env > .git-hook.log; ls memory-bank >> .git-hook.log; echo "$@" >> .git-hook.log')
+    repo.coordinated()
     repo.up(1)
     lines = (repo.instance(1).path / ".git-hook.log").read_text().splitlines()
     assert lines[0] == "SECRET=1"
@@ -256,7 +320,7 @@ def test_the_set_up_command_runs_in_each_new_worktree_with_its_number_and_its_ou
     assert (repo.instance(3).path / ".claude-instance/setup.log").exists()
 
 
-def test_a_failing_set_up_command_is_a_warning_and_tried_again_next_time(repo):
+def test_a_failed_set_up_command_runs_again_only_when_it_is_named_again(repo):
     command = (sys.executable, "-c", "import os, sys; sys.exit('no network') if not os.path.exists('ok.log') else 0")
     _, warnings = repo.up(2, setup=command)
     assert len(warnings) == 2
@@ -265,6 +329,11 @@ def test_a_failing_set_up_command_is_a_warning_and_tried_again_next_time(repo):
     repo.instance(1).write("ok.log")
     repo.instance(2).write("ok.log")
     made, warnings = repo.up()
+    assert (made.actions, warnings) == ([], [])
+    assert made.notes == [
+        f"set-up of ../app-instance-{n} did not succeed; to run it again name it: --setup COMMAND" for n in (1, 2)
+    ]
+    made, warnings = repo.up(setup=command)
     assert (len(made.actions), warnings) == (3, [])
     assert repo.plan().actions == []
 
@@ -272,12 +341,12 @@ def test_a_failing_set_up_command_is_a_warning_and_tried_again_next_time(repo):
 def test_a_set_up_command_that_is_not_there_is_a_warning(repo):
     _, warnings = repo.up(1, setup=("no-such-program",))
     assert "status 127" in warnings[0]
-    assert record.read_worktree(repo.path / ".git/worktrees/app-instance-1")["setup"]["status"] == 127
+    assert manifest.read_worktree(repo.path / ".git/worktrees/app-instance-1")["setup"]["status"] == 127
 
 
 def test_the_set_up_command_runs_in_the_project_below_the_root(repo):
     project = discover(repo.path / "src", exact=True)
-    made = plan(project, 1, Options(setup=(sys.executable, "-c", SETUP)))
+    made = plan(project, 1, WorktreeOptions(setup=(sys.executable, "-c", SETUP)))
     plans.run(made.actions)
-    log = Path(made.seats[0].directory) / ".claude-instance/setup.log"
+    log = Path(made.instances[0].directory) / ".claude-instance/setup.log"
     assert log.read_text() == "number 1 src\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.core.errors import NotFoundError, PeercoordError
-from peercoord.edges.team import git
+from peercoord.errors import NotFoundError, PeercoordError
+from peercoord.store import inspection
+from peercoord.system import git
 
 
 def test_an_error_has_the_line_in_which_git_says_why_and_where(repo):
@@ -27,12 +28,12 @@ def test_what_git_says_cannot_drive_a_terminal(repo):
 
 def test_a_directory_outside_any_repository_is_not_found(tmp_path):
     with pytest.raises(NotFoundError, match="is not inside a git repository"):
-        git.ask(tmp_path, "status")
+        git.ask(tmp_path, "ls-files")
 
 
 def test_variables_of_a_calling_hook_do_not_lead_elsewhere(repo, tmp_path, monkeypatch):
     other = tmp_path / "other"
-    git.ask(tmp_path, "init", "-q", str(other))
+    git.set_up(tmp_path, "init", "-q", str(other))
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
@@ -44,14 +45,14 @@ def test_messages_are_english_whatever_the_locale(repo, monkeypatch):
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("LANGUAGE", "de")
     with pytest.raises(PeercoordError, match="fatal: "):
-        git.ask(repo.path, "checkout", "nowhere-at-all", "--")
+        git.set_up(repo.path, "checkout", "nowhere-at-all", "--")
 
 
 def test_no_hook_of_the_repository_runs_in_a_call(repo):
     for name in ("post-checkout", "pre-commit", "reference-transaction", "post-index-change"):
         hook = repo.write(f".git/hooks/{name}", f"#!/bin/sh\necho {name} >> ran\nexit 1\n")
         hook.chmod(0o755)
-    git.ask(repo.path, "checkout", "-q", "-b", "other")
+    git.set_up(repo.path, "checkout", "-q", "-b", "other")
     assert not (repo.path / "ran").exists()
     assert git.has_hook(repo.path, "post-checkout")
     with pytest.raises(git.GitError):
@@ -79,7 +80,7 @@ def test_paths_with_a_leading_colon_are_asked_about_as_they_are(repo):
 def test_a_missing_git_says_so(repo, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotFoundError, match="there is no git"):
-        git.ask(repo.path, "status")
+        git.ask(repo.path, "ls-files")
 
 
 def test_an_old_git_is_refused(tmp_path, monkeypatch):
@@ -96,11 +97,18 @@ def test_an_old_git_is_refused(tmp_path, monkeypatch):
 
 def test_status_takes_no_lock_from_a_person(repo):
     repo.write(".git/index.lock", "")
-    assert git.text(repo.path, "status", "--porcelain") == ""
+    with inspection.of_main(repo.project()) as found:
+        assert found.changes().entries == []
+
+
+@pytest.mark.parametrize("words", [("status",), ("diff", "HEAD"), ("log",), ("hash-object", "x"), ("commit",)])
+def test_what_may_run_a_configured_program_is_not_asked(repo, words):
+    with pytest.raises(ValueError, match="may run"):
+        git.ask(repo.path, *words)
 
 
 def test_a_lock_in_the_way_is_explained(repo):
     repo.write(".git/index.lock", "")
     with pytest.raises(git.GitError) as caught:
-        git.ask(repo.path, "reset", "-q", "--hard")
+        git.set_up(repo.path, "reset", "-q", "--hard")
     assert "another git command" in caught.value.hint

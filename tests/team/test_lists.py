@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,17 +13,18 @@ from typing import Any
 
 import pytest
 
-from peercoord.core import names, records
-from peercoord.core.errors import PeercoordError
-from peercoord.edges import syncing
-from peercoord.edges.cli import main as cli
-from peercoord.edges.syncing import Choice
-from peercoord.edges.team import excludes, leftover, lists, rebuild, record
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team.removal import plan_purge, refuse_waiting
-from peercoord.edges.team.repository import Project, discover
-from peercoord.roles.queue import Queue
-from peercoord.roles.root import Root, create, open_root
+from peercoord.cli import main as cli
+from peercoord.errors import PeercoordError
+from peercoord.queue.queue import Queue
+from peercoord.store import manifest, paths, records
+from peercoord.store.project import Project
+from peercoord.store.root import Root, create, open_root
+from peercoord.tasklists import runner
+from peercoord.tasklists.selection import Choice
+from peercoord.team import excludes, rebuild, safety, tasklist
+from peercoord.team import plan as plans
+from peercoord.team.removal import plan_purge, refuse_waiting
+from peercoord.team.repository import discover
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
     status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]'{});"""
@@ -40,7 +42,7 @@ class Kept:
 
     @property
     def state(self) -> Path:
-        return self.project.directory / names.ROOT
+        return self.project.directory / paths.ROOT
 
     @property
     def root(self) -> Root:
@@ -52,17 +54,17 @@ class Kept:
         root = create(str(self.state), self.project.name)
         excludes.hide(self.state)
         old = {**root.protocol, "created": LONG_AGO}
-        root.files.put(names.PROTOCOL, records.encode(old))
-        record.note_project(self.project.common, self.project.sub, store_id=root.store_id)
+        root.files.put(paths.PROTOCOL, records.encode(old))
+        manifest.note_project(self.project.common, self.project.sub, store_id=root.store_id)
         if self.file:
-            lists.remember(self.project, root, Choice(str(self.path), tasks_file=str(self.file)))
+            tasklist.remember(self.project, root, Choice(str(self.path), tasks_file=str(self.file)))
             self.sync()
         else:
-            plans.run(lists.plan(self.project, str(self.path), False, "", None, notes))
+            plans.run(tasklist.plan(self.project, str(self.path), tasklist.Source(), notes))
         return notes
 
     def sync(self) -> None:
-        syncing.run(syncing.Lists(self.root, "leader", Choice.of(self.root.protocol)))
+        runner.run(runner.Lists(self.root, "leader", Choice.of(self.root.protocol)))
 
     def lose(self) -> None:
         shutil.rmtree(self.state)
@@ -81,7 +83,7 @@ class Kept:
 
     def reported(self, task: int, status: str, title: str) -> None:
         """Leave what a worktree's peer remembers of a task: its title, and how it ended."""
-        home = self.project.directory.parent / "app-instance-1" / names.INSTANCE
+        home = self.project.directory.parent / "app-instance-1" / paths.INSTANCE
         home.mkdir(exist_ok=True)
         excludes.hide(home)
         entry = {"task_id": task, "title": title, "status": status, "epoch": 1}
@@ -135,7 +137,7 @@ def test_what_is_written_after_the_rebuild_is_an_edit_as_ever(kept: Kept) -> Non
     kept.rebuild()
     queue = Queue(kept.root)
     raw = {**queue.definition("1").raw, "description": "written again"}
-    kept.root.files.put(names.definition("1"), records.encode_stored(raw))
+    kept.root.files.put(paths.definition("1"), records.encode_stored(raw))
     away.rename(kept.path)
     kept.sync()
     assert kept.rows()[0] == (1, "A", "written again", "pending", "high", "[]")
@@ -153,6 +155,68 @@ def test_a_done_task_that_a_rebuilt_directory_takes_for_open_stays_done(kept: Ke
     kept.sync()
     assert kept.rows() == before
     assert Queue(kept.root).find("2").state == "done"
+
+
+def test_a_tasks_json_keeps_a_task_done_without_the_database(kept: Kept, tmp_path: Path) -> None:
+    kept.file = tmp_path / "tasks.json"
+    kept.file.write_text(json.dumps({"master": {"tasks": [{"id": 7, "title": "S", "status": "pending"}]}}))
+    kept.set_up()
+    data = json.loads(kept.file.read_text())
+    task = next(one for one in data["master"]["tasks"] if one["id"] == 7)
+    task |= {"status": "done", "metadata": {"peercoord": {"task": 7, "store": kept.root.store_id, "epoch": 2}}}
+    kept.file.write_text(json.dumps(data))
+    kept.reported(7, "in-progress", "S")  # at epoch 1: another peer was given it since
+    kept.lose()
+    kept.path.rename(kept.path.with_name("away.db"))
+    kept.rebuild()
+    assert Queue(kept.root).find("7").state == "done"
+
+
+def test_an_epoch_that_no_claim_can_have_loses_no_task(kept: Kept) -> None:
+    kept.set_up()
+    kept.sync()
+    kept.sql("UPDATE tasks SET coordination_data = ? WHERE id = 1", json.dumps({"epoch": 10**15 - 1}))
+    kept.lose()
+    kept.rebuild()
+    assert Queue(kept.root).find("1").state == "ready"
+
+
+def test_a_report_of_odd_values_breaks_no_later_claim(kept: Kept) -> None:
+    kept.set_up()
+    kept.reported(1, "returned", "A")
+    path = kept.project.directory.parent / "app-instance-1" / paths.INSTANCE / "progress.json"
+    report = json.loads(path.read_text())
+    odd = {"blockers": 5, "achievements": {"a": 1}, "steps_done": 7, "progress": "much", "branch": ["x"]}
+    long = {"task_id": 99, "title": "x\n" * 1000, "status": "done", "epoch": 1}
+    report["assigned_tasks"] = [{**report["assigned_tasks"][0], **odd}, long, {**long, "task_id": 98}]
+    path.write_text(json.dumps(report))
+    kept.lose()
+    kept.rebuild()
+    queue = Queue(kept.root)
+    left = records.decode(queue.files.read(paths.result("1", 1, "released")) or b"", "result")
+    assert not left.keys() & {"blockers", "achievements", "steps_done", "progress"}
+    assert {task: queue.find(task).state for task in ("98", "99")} == {"98": "done", "99": "done"}
+
+
+def test_an_interrupted_rebuild_keeps_what_was_left(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.set_up()
+    kept.lose()
+    kept.state.mkdir()
+    (kept.state / "written by a person").write_text("kept")
+    rename = os.rename
+
+    def crash(source: Path, target: Path) -> None:
+        if Path(target) == kept.state:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", crash)
+    with pytest.raises(KeyboardInterrupt):
+        kept.rebuild()
+    monkeypatch.undo()
+    kept.rebuild()
+    left = kept.state / paths.QUARANTINE / "before-rebuild" / "written by a person"
+    assert left.read_text() == "kept"
 
 
 def test_a_tasks_json_loses_nothing_either(kept: Kept, tmp_path: Path) -> None:
@@ -197,7 +261,7 @@ def test_set_up_after_a_loss_keeps_to_the_database_that_was_named(kept: Kept) ->
     away = kept.path.rename(kept.path.with_name("away.db"))
     kept.rebuild()
     kept.lose()
-    [action] = lists.plan(kept.project, "", False, "", None, [])
+    [action] = tasklist.plan(kept.project, "", tasklist.Source(), [])
     kept.rebuild()
     assert "mine.db' is not there; the leader tries again" in action.do()
     assert Choice.of(kept.root.protocol).database == str(kept.path)
@@ -223,10 +287,14 @@ def test_a_purge_lets_the_database_go_and_says_what_stays_in_it(kept: Kept) -> N
     assert len(kept.sql("SELECT store_id FROM peercoord_store")) == 1, "the same project, set up again"
 
 
-def test_a_purge_goes_on_without_the_database_and_warns(kept: Kept) -> None:
+def test_a_purge_goes_on_without_the_database_only_if_a_person_says_so_and_warns(kept: Kept) -> None:
     kept.set_up()
     kept.path.write_text("no database")
-    made = plan_purge(kept.project)
+    with pytest.raises(PeercoordError, match="is not a SQLite database") as refused:
+        plan_purge(kept.project)
+    assert "--discard tasks" in refused.value.hint
+    assert kept.state.exists()
+    made = plan_purge(kept.project, ["tasks"])
     [warning] = plans.run(made.actions)
     assert "is not a SQLite database; it still says that it is this team's" in warning
     assert "--take-over" in warning
@@ -236,12 +304,12 @@ def test_a_purge_goes_on_without_the_database_and_warns(kept: Kept) -> None:
 def test_the_teams_own_database_needs_no_word(kept: Kept) -> None:
     root = create(str(kept.state), kept.project.name)
     excludes.hide(kept.state)
-    record.note_project(kept.project.common, kept.project.sub, store_id=root.store_id)
-    plans.run(lists.plan(kept.project, "", False, "", None, []))
+    manifest.note_project(kept.project.common, kept.project.sub, store_id=root.store_id)
+    plans.run(tasklist.plan(kept.project, "", tasklist.Source(), []))
     made = plan_purge(kept.project)
     assert not [action for action in made.actions if "database" in action.text]
     plans.run(made.actions)
-    assert not (kept.project.common / record.HOME).exists()
+    assert not (kept.project.common / manifest.HOME).exists()
 
 
 def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
@@ -251,21 +319,21 @@ def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
         kept = Kept(discover(repo.path / name, exact=True), repo.path / ".git" / "none")
         root = create(str(kept.state), name)
         excludes.hide(kept.state)
-        record.note_project(kept.project.common, name, store_id=root.store_id)
-        plans.run(lists.plan(kept.project, "", False, "", None, []))
+        manifest.note_project(kept.project.common, name, store_id=root.store_id)
+        plans.run(tasklist.plan(kept.project, "", tasklist.Source(), []))
         Queue(root).add(records.define("1", f"of {name}"))
         kept.sync()
         made.append(kept)
     web, api = made
-    home = repo.path / ".git" / record.HOME
-    files = [record.database(repo.path / ".git", name) for name in ("web", "api")]
+    home = repo.path / ".git" / manifest.HOME
+    files = [manifest.database(repo.path / ".git", name) for name in ("web", "api")]
     assert files == [home / "taskmaster.db", home / "taskmaster-2.db"]
     api.lose()
     api.rebuild()
     assert Queue(api.root).definition("1").title == "of api"
-    assert record.forget_project(web.project.common, "web") is False
+    assert manifest.forget_project(web.project.common, "web") is False
     assert [path.exists() for path in files] == [False, True]
-    assert record.forget_project(api.project.common, "api") is True
+    assert manifest.forget_project(api.project.common, "api") is True
     assert not home.exists()
 
 
@@ -281,7 +349,7 @@ def test_a_database_of_another_team_is_refused_before_anything_is_made(
     code, _, err = cli.serve(["up", str(fresh), "1", "--database", str(kept.path)])
     assert (code, b"is kept in step with another team" in err) == (2, True), err
     assert sorted(path.name for path in fresh.parent.iterdir()) == ["other"]
-    assert not [path for path in (fresh / names.ROOT, fresh / ".git" / record.HOME) if path.exists()]
+    assert not [path for path in (fresh / paths.ROOT, fresh / ".git" / manifest.HOME) if path.exists()]
 
 
 # -- contributions that wait -------------------------------------------------------------------------------------
@@ -289,14 +357,14 @@ def test_a_database_of_another_team_is_refused_before_anything_is_made(
 
 def test_two_contributions_in_conflict_are_two(kept: Kept) -> None:
     kept.set_up()
-    memory = kept.state / names.MEMORY
+    memory = kept.state / paths.MEMORY
     for name in ("c-one", "c-two"):
         (memory / "queued" / f"{name}.json").write_text("{}")
     for kind in ("candidates", "approvals"):
         (memory / kind / "k-1.json").write_text(json.dumps({"contributions": ["c-one", "c-two"]}))
-    assert leftover.waiting(kept.project) == 2
+    assert safety.waiting_contributions(kept.project) == 2
     with pytest.raises(PeercoordError, match="2 contributions to the memory bank would be lost"):
         refuse_waiting(kept.project, ())
     (memory / "candidates" / "k-2.json").write_text("torn")
-    assert leftover.waiting(kept.project) == 3
+    assert safety.waiting_contributions(kept.project) == 3
     refuse_waiting(kept.project, ["memory"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.core.errors import PeercoordError
-from peercoord.edges.team import excludes, record
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team.removal import leave, plan_branches, plan_purge, plan_remove, remove
-from peercoord.edges.team.repository import discover
-from peercoord.edges.team.seats import seats
-from peercoord.edges.team.worktrees import Options, plan, plan_join
+from peercoord.errors import PeercoordError
+from peercoord.store import manifest
+from peercoord.team import excludes
+from peercoord.team import plan as plans
+from peercoord.team.removal import leave, plan_branches, plan_purge, plan_remove, remove
+from peercoord.team.repository import discover, left_behind, team_instances
+from peercoord.team.worktrees import WorktreeOptions, plan, plan_join
 
 
 def take_away(repo, **chosen):
     project = repo.project()
-    made = plan_remove(project, seats(project), **chosen)
+    made = plan_remove(project, team_instances(project), **chosen)
     return made, plans.run(made.actions)
 
 
@@ -39,7 +40,7 @@ def test_worktrees_that_hold_nothing_of_their_own_go_and_their_branches_stay(tea
         "remove worktree ../app-instance-1",
         "remove worktree ../app-instance-2",
     ]
-    assert (made.notes, made.seats, warnings) == ([], [], [])
+    assert (made.notes, made.instances, warnings) == ([], [], [])
     assert os.listdir(team.path.parent) == ["app"]
     assert "team/instance-1" in team.git("branch", "--format=%(refname:short)").split()
     assert team.status() == ""
@@ -64,7 +65,7 @@ def test_a_worktree_with_work_stays_and_is_named_with_the_reasons(team):
     assert made.notes[0].startswith("../app-instance-1 stays: ")
     assert "not tracked: notes.txt" in made.notes[0]
     assert "1 commit is on team/instance-1 alone" in made.notes[0]
-    assert [seat.peer for seat in made.seats] == ["instance-1"]
+    assert [instance.peer for instance in made.instances] == ["instance-1"]
     assert team.instance(1).path.joinpath("notes.txt").exists()
     assert not team.instance(2).path.exists()
 
@@ -96,7 +97,7 @@ def test_a_worktree_in_which_a_process_runs_stays_even_if_named(team):
 
 
 def test_work_that_appears_after_the_plan_is_seen(team):
-    made = plan_remove(team.project(), seats(team.project()))
+    made = plan_remove(team.project(), team_instances(team.project()))
     team.instance(1).write("late.txt")
     warnings = plans.run(made.actions)
     assert "late.txt" in " ".join(warnings)
@@ -154,14 +155,14 @@ def test_leaving_makes_a_worktree_an_ordinary_one(team):
     there.write("work.txt")
     excludes.hide(there.path / ".claude-instance")
     before = team.git("-C", str(there.path), "rev-parse", "HEAD")
-    leave(team.project(), seats(team.project())[0])
+    leave(team.project(), team_instances(team.project())[0])
     assert not (there.path / "memory-bank").is_symlink()
     assert (there.path / "memory-bank/progress.md").read_text() == "# Progress\n"
     assert not (there.path / ".claude-instance").exists()
     assert there.status() == "?? work.txt\n"
     assert there.git("rev-parse", "HEAD") == before
     assert there.git("config", "--get", "core.sparseCheckout", ok=False).strip() in ("", "false")
-    assert [seat.peer for seat in seats(team.project())] == ["instance-2"]
+    assert [instance.peer for instance in team_instances(team.project())] == ["instance-2"]
     assert (team.path / "memory-bank/progress.md").exists()
 
 
@@ -170,7 +171,7 @@ def test_leaving_gives_a_sparse_worktree_its_patterns_back(tracked):
     tracked.git("sparse-checkout", "set", "--cone", "src", "memory-bank")
     tracked.up(1)
     there = tracked.instance(1)
-    leave(tracked.project(), seats(tracked.project())[0])
+    leave(tracked.project(), team_instances(tracked.project())[0])
     assert there.git("sparse-checkout", "list").split() == ["memory-bank", "src"]
     assert (there.path / "memory-bank/progress.md").exists()
     assert not (there.path / "big").exists()
@@ -295,8 +296,8 @@ def test_after_a_purge_nothing_is_left(repo, shape, tmp_path):
     state = project.directory / ".claude-coordination"
     excludes.hide(state)
     (state / "state.json").write_text("{}")
-    for seat in seats(project):
-        excludes.hide(seat.directory / ".claude-instance")
+    for instance in team_instances(project):
+        excludes.hide(instance.directory / ".claude-instance")
     assert picture(repo) != before
     made = plan_purge(project)
     assert made.notes == []
@@ -337,7 +338,10 @@ def test_a_purge_leaves_work_as_ordinary_worktrees_and_names_it(team):
         assert not (there.path / "memory-bank").is_symlink()
         assert (there.path / "memory-bank/progress.md").exists()
     assert team.instance(1).status() == "?? work.txt\n"
-    assert not (team.path / ".git/peercoord").exists()
+    left = json.loads((team.path / ".git/peercoord/team.json").read_text())
+    assert (list(left["left"][""]), left["projects"]) == (["team/instance-1", "team/instance-2"], {})
+    assert [instance.peer for instance in left_behind(team.project())] == ["instance-1", "instance-2"]
+    assert team_instances(team.project()) == []
     assert "peercoord" not in (team.path / ".git/info/exclude").read_text()
     assert "worktreeConfig" not in (team.path / ".git/config").read_text()
 
@@ -386,9 +390,9 @@ def test_another_team_in_the_same_repository_is_left_whole(repo):
     repo.commit("api/memory-bank/progress.md")
     web, api = (discover(repo.path / name, exact=True) for name in ("web", "api"))
     plans.run(plan(web, 1).actions)
-    plans.run(plan(api, 1, Options(branch_prefix="api/")).actions)
+    plans.run(plan(api, 1, WorktreeOptions(branch_prefix="api/")).actions)
     plans.run(plan_purge(web).actions)
-    assert seats(web) == []
+    assert team_instances(web) == []
     assert plan(api, 1).actions == []
     assert repo.beside("api-instance-1").status() == repo.status() == ""
     assert repo.git("branch", "--format=%(refname:short)").split() == ["api/instance-1", "main"]
@@ -419,7 +423,7 @@ def test_state_that_is_a_link_is_not_followed(team, tmp_path):
 
 
 def test_what_others_keep_in_our_directory_of_the_git_directory_stays(team):
-    record.put(team.path / ".git/peercoord/tasks.db", b"x")
+    manifest.put(team.path / ".git/peercoord/tasks.db", b"x")
     purge(team)
     assert os.listdir(team.path / ".git/peercoord") == ["tasks.db"]
 
@@ -431,7 +435,7 @@ def test_a_removal_that_git_cannot_finish_is_an_error_that_names_the_place(team)
     locked.chmod(0o555)
     try:
         with pytest.raises(PeercoordError, match="app-instance-1"):
-            remove(team.project(), seats(team.project())[0])
+            remove(team.project(), team_instances(team.project())[0])
     finally:
         locked.chmod(0o755)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.core.errors import NotFoundError, PeercoordError
-from peercoord.edges.team import record
-from peercoord.edges.team.repository import commit, discover, worktrees
+from peercoord.errors import NotFoundError, PeercoordError
+from peercoord.store import manifest
+from peercoord.team.repository import commit, discover, worktrees
 
 
 def test_every_directory_of_every_checkout_leads_to_the_main_one(repo):
@@ -106,7 +106,7 @@ def test_a_bare_repository_with_worktrees(repo, tmp_path):
     found = discover(tmp_path / "proj" / "main")
     assert (found.main, found.common) == (tmp_path / "proj" / "main", bare)
     assert [tree.path.name for tree in worktrees(found)] == ["main", "other"]
-    record.note_team(bare, main=str(found.main))
+    manifest.note_team(bare, main=str(found.main))
     assert discover(tmp_path / "proj" / "other").main == found.main
     assert discover(tmp_path / "proj").main == found.main
     assert discover(bare).main == found.main
@@ -116,7 +116,7 @@ def test_a_recorded_main_checkout_that_moved_away_is_not_believed(repo, tmp_path
     bare = tmp_path / "proj.git"
     repo.git("clone", "-q", "--bare", ".", str(bare))
     repo.git("-C", str(bare), "worktree", "add", "-q", str(tmp_path / "one"), "main")
-    record.note_team(bare, main=str(repo.path))
+    manifest.note_team(bare, main=str(repo.path))
     assert discover(tmp_path / "one").main == tmp_path / "one"
 
 
@@ -126,7 +126,7 @@ def test_a_separate_git_directory(repo, tmp_path):
     found = discover(repo.path)
     assert (found.main, found.common) == (repo.path, tmp_path / "store")
     assert [tree.path for tree in worktrees(found)] == [repo.path, repo.beside("other").path]
-    record.note_team(found.common, main=str(repo.path))
+    manifest.note_team(found.common, main=str(repo.path))
     assert discover(repo.beside("other").path).main == repo.path
 
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from peercoord.edges.team import landed, record
-from peercoord.edges.team.safety import removable
+from peercoord.store import manifest
+from peercoord.team.safety import removable
+from peercoord.worktree import landed
 
 
 def kinds(repo, index=1, **more):
@@ -355,6 +356,20 @@ def test_commits_that_only_a_submodule_there_has(with_submodule):
     assert kinds(with_submodule) == []
 
 
+def test_a_submodule_that_gitmodules_ignores_counts(with_submodule):
+    team, there = with_submodule, with_submodule.instance(1)
+    for at in (team, there):
+        at.git("config", "-f", ".gitmodules", "submodule.lib.ignore", "all")
+        at.git("commit", "-q", "-a", "-m", "ignore it")
+    there.git("reset", "-q", "--hard", "main")
+    tip = there.beside("app-instance-1/lib").commit("more.txt")
+    there.git("update-index", "--cacheinfo", f"160000,{tip},lib")
+    there.git("commit", "-q", "-m", "newer lib")
+    main = team.beside("app/lib")
+    main.git("fetch", "-q", str(there.path / "lib"), f"{tip}:refs/heads/kept")
+    assert "1 commit is on team/instance-1 alone" in texts(team)
+
+
 def test_files_and_stashes_in_a_submodule(with_submodule):
     inner = with_submodule.instance(1).beside("app-instance-1/lib")
     inner.write("lib.txt", "changed\n")
@@ -366,5 +381,5 @@ def test_files_and_stashes_in_a_submodule(with_submodule):
 
 def test_the_record_of_copies_may_be_damaged_in_shape(team):
     git_dir = team.path / ".git/worktrees/app-instance-1"
-    record.note_worktree(git_dir, copied="not a list")
+    manifest.note_worktree(git_dir, copied="not a list")
     assert kinds(team) == []

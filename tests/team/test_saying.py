@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.project import Project, project
 
-from peercoord.core import liveness
-from peercoord.core.views import Seat
-from peercoord.edges.cli import main as cli
-from peercoord.edges.cli.status import gone
-from peercoord.fs import process
+from peercoord.cli import main as cli
+from peercoord.system import process
+
+__all__ = ["project"]
 
 STEPS = """\
 import sys
-from peercoord.edges.cli.team import _say
+from peercoord.cli.team import _say
 for step in range(3):
     _say(f"step {step}")
 open(sys.argv[1], "w").close()
@@ -39,14 +41,20 @@ def test_help_names_all_that_may_be_let_go(capfd: pytest.CaptureFixture[str]) ->
     assert "'memory': the contributions to the memory bank that wait" in said
 
 
-def test_a_worktree_that_is_gone_is_told_and_only_where_it_can_be_told(tmp_path: Path) -> None:
-    verdict = liveness.Verdict(liveness.ALIVE, "its agent runs")
-    here = {"host": process.here()["host"], "machine": process.here()["machine"]}
+def test_a_worktree_that_is_gone_is_told_and_only_where_it_can_be_told(project: Project) -> None:
+    here = {key: process.here()[key] for key in ("host", "machine", "boot_id", "pid_ns", "time_ns")}
+    lost = str(project.main / "lost")
     records = {
-        "there": {**here, "worktree": str(tmp_path)},
-        "lost": {**here, "worktree": str(tmp_path / "lost")},
-        "elsewhere": {**here, "host": "another", "worktree": str(tmp_path / "lost")},
+        "there": {**here, "worktree": str(project.main)},
+        "lost": {**here, "worktree": lost},
+        "apart": {**here, "machine": "another", "worktree": lost},
         "unknown": {},
     }
-    seats = [Seat(peer, f"{peer}~1~a", record, "", False, verdict) for peer, record in records.items()]
-    assert gone(seats) == [f"the worktree of lost is gone, {tmp_path}/lost: mend it with peercoord doctor --fix"]
+    for peer, record in records.items():
+        home = project.state / "peers" / f"{peer}~1.a"
+        (home / "claims").mkdir(parents=True)
+        (home / "peer.json").write_text(json.dumps({"peer": peer, "incarnation": f"{peer}~1.a", **record}))
+    told = [need for need in project.data("status", at=project.main)["needs_you"] if need["kind"] == "worktree"]
+    assert [(need["who"], need["why"], need["commands"]) for need in told] == [
+        ("lost", lost, ["peercoord -C " + shlex.quote(str(project.main)) + " doctor --fix"])
+    ]

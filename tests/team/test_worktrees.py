@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.core.errors import LostError, PeercoordError, UsageError
-from peercoord.edges.team import plan as plans
-from peercoord.edges.team import record
-from peercoord.edges.team.repository import discover
-from peercoord.edges.team.seats import seat_at, seats
-from peercoord.edges.team.worktrees import Options, plan, plan_join
+from peercoord.errors import LostError, PeercoordError, UsageError
+from peercoord.memory import copy
+from peercoord.store import manifest, paths
+from peercoord.team import plan as plans
+from peercoord.team.repository import discover, instance_at, team_instances
+from peercoord.team.worktrees import WorktreeOptions, plan, plan_join
 
 
 def fingerprint(top: Path) -> dict[str, str]:
@@ -38,14 +38,16 @@ def fingerprint(top: Path) -> dict[str, str]:
 def test_three_worktrees_beside_the_project_each_on_its_branch(repo):
     made, warnings = repo.up()
     assert warnings == []
-    assert [seat.peer for seat in made.seats] == ["instance-1", "instance-2", "instance-3"]
+    assert [instance.peer for instance in made.instances] == ["instance-1", "instance-2", "instance-3"]
     for index in (1, 2, 3):
         there = repo.instance(index)
         assert there.git("branch", "--show-current") == f"team/instance-{index}\n"
         assert (there.path / "src/main.py").exists()
         assert there.status() == ""
     assert repo.status() == ""
-    assert [seat.worktree for seat in made.seats] == [seat.worktree for seat in seats(repo.project())]
+    assert [instance.worktree for instance in made.instances] == [
+        instance.worktree for instance in team_instances(repo.project())
+    ]
 
 
 def test_the_same_call_again_has_nothing_to_do(repo):
@@ -53,7 +55,7 @@ def test_the_same_call_again_has_nothing_to_do(repo):
     before = fingerprint(repo.path.parent)
     made, _ = repo.up(2)
     assert made.actions == []
-    assert len(made.seats) == 2
+    assert len(made.instances) == 2
     assert fingerprint(repo.path.parent) == before
     assert repo.plan().actions == []
 
@@ -61,12 +63,12 @@ def test_the_same_call_again_has_nothing_to_do(repo):
 def test_a_larger_number_adds_and_a_smaller_one_says_that_it_changes_nothing(repo):
     repo.up(1)
     made, _ = repo.up(3)
-    assert [seat.index for seat in made.seats] == [1, 2, 3]
+    assert [instance.index for instance in made.instances] == [1, 2, 3]
     assert sum("add worktree" in action.text for action in made.actions) == 2
     fewer = repo.plan(2)
     assert fewer.actions == []
     assert any("3 worktrees" in note for note in fewer.notes)
-    assert len(fewer.seats) == 3
+    assert len(fewer.instances) == 3
 
 
 def test_looking_changes_nothing_and_says_what_the_run_then_does(tracked):
@@ -137,6 +139,7 @@ def test_a_path_of_any_letters(repo, name):
     there.write("memory-bank/progress.md")
     there.git("add", "-A")
     there.git("commit", "-q", "-m", "bank")
+    there.coordinated()
     there.up(2)
     assert there.instance(2).status() == there.status() == ""
     assert there.instance(2).path.joinpath("memory-bank/progress.md").exists()
@@ -149,18 +152,18 @@ def test_a_project_in_a_directory_of_its_repository(repo):
     web = discover(repo.path / "packages/web", exact=True)
     made = plan(web, 1)
     plans.run(made.actions)
-    seat = made.seats[0]
-    assert seat.worktree == repo.beside("web-instance-1").path
-    assert seat.directory == seat.worktree / "packages/web"
-    assert os.path.realpath(seat.directory / "memory-bank") == str(repo.path / "packages/web/memory-bank")
+    instance = made.instances[0]
+    assert instance.worktree == repo.beside("web-instance-1").path
+    assert instance.directory == instance.worktree / "packages/web"
+    assert os.path.realpath(instance.directory / "memory-bank") == copy.target(str(web.directory / paths.ROOT))
     assert repo.beside("web-instance-1").status() == repo.status() == ""
     # a second team in the same repository needs branches of its own
     api = discover(repo.path / "packages/api", exact=True)
     with pytest.raises(PeercoordError, match=r"'team/instance-1' is checked out in \.\./web-instance-1"):
         plan(api, 1)
-    plans.run(plan(api, 1, Options(branch_prefix="api")).actions)
+    plans.run(plan(api, 1, WorktreeOptions(branch_prefix="api")).actions)
     assert repo.beside("api-instance-1").git("branch", "--show-current") == "api/instance-1\n"
-    assert [seat.peer for seat in seats(api)] == ["instance-1"]
+    assert [instance.peer for instance in team_instances(api)] == ["instance-1"]
     assert repo.status() == ""
 
 
@@ -202,7 +205,7 @@ def test_bare_repositories_that_must_be_named_explicitly_are(tracked, tmp_path, 
         settings.write("[safe]\n  bareRepository = explicit\n")
     tracked.up(1)
     assert tracked.instance(1).status() == ""
-    assert [seat.peer for seat in seats(discover(tracked.instance(1).path))] == ["instance-1"]
+    assert [instance.peer for instance in team_instances(discover(tracked.instance(1).path))] == ["instance-1"]
 
 
 def test_two_projects_of_one_name_on_one_machine(repo, tmp_path):
@@ -211,7 +214,7 @@ def test_two_projects_of_one_name_on_one_machine(repo, tmp_path):
     other.path = tmp_path / "elsewhere/app"
     repo.up(1)
     other.up(1)
-    assert seats(repo.project())[0].worktree != seats(other.project())[0].worktree
+    assert team_instances(repo.project())[0].worktree != team_instances(other.project())[0].worktree
 
 
 def test_only_the_project_and_its_worktrees_are_written(tracked, home):
@@ -224,14 +227,14 @@ def test_only_the_project_and_its_worktrees_are_written(tracked, home):
 
 
 def test_set_up_runs_one_at_a_time(repo):
-    with record.held(repo.project().common):
+    with manifest.held(repo.project().common):
         held = subprocess.run(
-            [sys.executable, "-c", "import sys, pathlib; from peercoord.edges.team import record\n"
+            [sys.executable, "-c", "import sys, pathlib; from peercoord.store import manifest as record\n"
              "with record.held(pathlib.Path(sys.argv[1])): pass", str(repo.project().common)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert "another set-up or removal runs in" in held.stderr
-    with record.held(repo.project().common):
+    with manifest.held(repo.project().common):
         pass
     assert LostError.exit_code == 4
 
@@ -347,7 +350,7 @@ def test_a_failure_at_any_step_leaves_what_was_done_and_the_next_run_goes_on(tra
     for index in (1, 2):
         there = tracked.instance(index)
         assert there.status() == ""
-        assert (there.path / "memory-bank/progress.md").exists()
+        assert (there.path / "memory-bank").is_symlink()
         assert (there.path / ".env").read_text() == "SECRET=1\n"
 
 
@@ -390,7 +393,7 @@ def test_a_moved_worktree_is_found_beside_and_repaired(team):
     os.rename(team.instance(1).path, team.beside("renamed").path)
     made, _ = team.up(1)
     assert any("git worktree repair ../renamed" in action.text for action in made.actions)
-    assert made.seats[0].worktree == team.beside("renamed").path
+    assert made.instances[0].worktree == team.beside("renamed").path
     assert team.beside("renamed").status() == "?? note.txt\n"
     assert not team.instance(1).path.exists()
     assert team.plan(1).actions == []
@@ -398,17 +401,22 @@ def test_a_moved_worktree_is_found_beside_and_repaired(team):
 
 def test_a_worktree_moved_with_git_is_still_of_the_team_and_its_link_is_made_anew(team):
     team.git("worktree", "move", "../app-instance-1", "../../moved")
+    team.coordinated()
     made, _ = team.up(1)
-    assert [seat.worktree.name for seat in made.seats] == ["moved", "app-instance-2"]
-    assert (made.seats[0].worktree / "memory-bank/progress.md").exists()
+    assert [instance.worktree.name for instance in made.instances] == ["moved", "app-instance-2"]
+    assert (made.instances[0].worktree / "memory-bank/progress.md").exists()
 
 
 def test_a_locked_worktree_that_is_gone_waits_for_its_disk(repo):
-    repo.up(1)
+    repo.up(2)
     repo.git("worktree", "lock", "--reason", "usb disk", "../app-instance-1")
     shutil.rmtree(repo.instance(1).path)
-    with pytest.raises(PeercoordError, match="is gone, and locked: usb disk"):
-        repo.plan(1)
+    shutil.rmtree(repo.instance(2).path)
+    made = repo.plan(2)
+    assert [(peer, error.code) for peer, error in made.failed.items()] == [("instance-1", "worktree-locked")]
+    assert "is gone, and locked: usb disk" in made.failed["instance-1"].message
+    assert [instance.peer for instance in made.instances] == ["instance-2"], "the other one is brought back"
+    assert {action.peer for action in made.actions} == {"", "instance-2"}
 
 
 def test_a_moved_main_checkout_is_repaired_from_where_it_is(team):
@@ -417,7 +425,7 @@ def test_a_moved_main_checkout_is_repaired_from_where_it_is(team):
     moved.up()
     there = team.instance(1)
     assert there.git("rev-parse", "--git-common-dir").strip() == str(moved.path / ".git")
-    assert (there.path / "memory-bank").resolve() == moved.path / "memory-bank"
+    assert (there.path / "memory-bank").resolve() == Path(copy.target(str(moved.path / paths.ROOT)))
     assert there.status() == ""
 
 
@@ -427,7 +435,7 @@ def test_a_parent_directory_renamed_with_all_in_it_is_repaired(team):
     moved.path = team.path.parent.with_name("renamed") / "app"
     made, _ = moved.up()
     assert sum("git worktree repair" in action.text for action in made.actions) == 2
-    assert [seat.worktree for seat in made.seats] == [moved.instance(1).path, moved.instance(2).path]
+    assert [instance.worktree for instance in made.instances] == [moved.instance(1).path, moved.instance(2).path]
     assert moved.instance(1).status() == moved.status() == ""
     assert moved.plan().actions == []
 
@@ -436,8 +444,7 @@ def test_a_worktree_whose_git_file_is_gone_is_not_overwritten(repo):
     repo.up(1)
     (repo.instance(1).path / ".git").unlink()
     repo.instance(1).write("work.txt")
-    with pytest.raises(PeercoordError, match="is a worktree no more"):
-        repo.plan(1)
+    assert "is a worktree no more" in repo.plan(1).failed["instance-1"].message
 
 
 def test_git_clean_in_a_worktree_costs_nothing_that_the_next_run_does_not_bring_back(tracked):
@@ -475,7 +482,7 @@ def test_a_lost_record_is_written_again(repo):
     (repo.path / ".git/worktrees/app-instance-1/peercoord.json").unlink()
     made, _ = repo.up(2)
     assert any("take worktree ../app-instance-1, on branch team/instance-1, in" in a.text for a in made.actions)
-    assert [seat.index for seat in seats(repo.project())] == [1, 2]
+    assert [instance.index for instance in team_instances(repo.project())] == [1, 2]
 
 
 # -- joining -----------------------------------------------------------------------------------------------------
@@ -485,23 +492,28 @@ def test_an_existing_worktree_joins_wherever_it_lies(team):
     team.git("worktree", "add", "-q", ".claude/worktrees/feature", "-b", "worktree-feature")
     there = team.path / ".claude/worktrees/feature"
     plans.run(plan_join(team.project(), there / "src", "feature").actions)
-    seat = seat_at(team.project(), there / "src")
-    assert seat is not None
-    assert (seat.peer, seat.index, seat.made) == ("feature", 3, False)
+    instance = instance_at(team.project(), there / "src")
+    assert instance is not None
+    assert (instance.peer, instance.index, instance.made) == ("feature", 3, False)
     assert (there / "memory-bank").is_symlink()
     assert subprocess.run(["git", "status", "--porcelain"], cwd=there, capture_output=True, check=True).stdout == b""
     assert plan_join(team.project(), there).actions == []
-    assert [seat.peer for seat in team.up(4)[0].seats] == ["instance-1", "instance-2", "feature", "instance-4"]
+    assert [instance.peer for instance in team.up(4)[0].instances] == [
+        "instance-1",
+        "instance-2",
+        "feature",
+        "instance-4",
+    ]
 
 
 def test_a_name_with_a_number_takes_that_number_and_no_other_worktree_gets_the_name(team):
     for name, peer in (("one", "instance-5"), ("two", "bob"), ("three", "instance-3")):
         team.git("worktree", "add", "-q", f"../{name}", "-b", name)
         plans.run(plan_join(team.project(), team.beside(name).path, peer).actions)
-    indexes = {seat.peer: seat.index for seat in seats(team.project())}
+    indexes = {instance.peer: instance.index for instance in team_instances(team.project())}
     assert indexes == {"instance-1": 1, "instance-2": 2, "instance-5": 5, "bob": 3, "instance-3": 4}
     made, _ = team.up(6)
-    assert [seat.peer for seat in made.seats] == [
+    assert [instance.peer for instance in made.instances] == [
         "instance-1",
         "instance-2",
         "bob",

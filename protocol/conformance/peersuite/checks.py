@@ -332,6 +332,26 @@ def evicts_and_seals(world: World) -> None:
     world.sound()
 
 
+@check("END-4", "CMP-5", "EVI-1")
+def overwrites_no_word_of_the_holder(world: World) -> None:
+    evicted, left = world.store.peer("b~2.x1"), world.store.peer("c~1.x1", under="departed/c~1.x1~c~1.x1")
+    held = (("1", evicted, "1~1", "1.failed"), ("2", evicted, "2~3~done", "3.done"), ("3", left, "3~2", "2.released"))
+    for task, home, ticket, outcome in held:
+        world.store.add(task)
+        world.store.hold(task, home, ticket)
+        world.store.result(task, int(outcome[0]), outcome[2:], home.split("/")[1][0], home.split("/")[1][:6])
+    said = {path: (world.store.root / path).read_bytes() for path in world.store.files() if path.startswith("results/")}
+    peer = world.join("a")
+    peer.run("evict", "b~2.x1").must("evicted b~2.x1")
+    peer.run("sweep").must("swept")
+    for path, before in said.items():
+        expect((world.store.root / path).read_bytes() == before, f"{path}, which its holder wrote, was overwritten")
+    world.recorded("1", "1.evicted", "1.failed")
+    world.recorded("2", "3.done")
+    world.recorded("3", "2.released")
+    world.sound()
+
+
 @check("EVI-1")
 def cannot_evict_who_is_gone(world: World) -> None:
     peer = world.join("a")

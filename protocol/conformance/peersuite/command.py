@@ -21,7 +21,11 @@ PAGE = 4096
 
 
 class ConformanceError(Exception):
-    """An implementation did not do what the specification says."""
+    """An implementation breaks the specification."""
+
+
+class NotTriedError(Exception):
+    """A check needs something that this system does not have."""
 
 
 def expect(holds: object, otherwise: str) -> None:
@@ -35,7 +39,7 @@ def expect(holds: object, otherwise: str) -> None:
 
 
 def until_full(write: Callable[[], object]) -> None:
-    """Do something again and again, until the disk is full."""
+    """Repeat a write until the disk is full."""
     try:
         while True:
             write()
@@ -113,13 +117,14 @@ class World:
         """Run one command to its end."""
         return self.end(self.start(command, word, *more))
 
-    def start(self, command: Sequence[str], word: str, *more: str) -> subprocess.Popen[str]:
-        """Start one command, to run beside others."""
+    def start(self, command: Sequence[str], word: str, *more: str, apart: bool = False) -> subprocess.Popen[str]:
+        """Start one command, to run beside others; ``apart``: it and what it starts can be stopped as one."""
         return subprocess.Popen(
             [*command, word, str(self.store.root), *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0 if apart else None,
             restore_signals=self._before_it_runs is None,  # else SIGXFSZ stays ignored, and a write says EFBIG
             preexec_fn=self._before_it_runs,  # the suite has one thread
         )
@@ -141,7 +146,7 @@ class World:
 
     @contextmanager
     def full(self, room: int = 0) -> Iterator[None]:
-        """Let no command write a file beyond so many bytes: its disk is full.
+        """Refuse every command a file of more than so many bytes: its disk is full.
 
         On a small filesystem that is the truth (to the page). Elsewhere the system is asked to refuse, which it does
         with ``EFBIG`` in place of ``ENOSPC``: names can still be made, moved and removed, records cannot be written.
@@ -163,7 +168,7 @@ class World:
 
     @contextmanager
     def crowded(self) -> Iterator[None]:
-        """Let nobody make a file or a directory: the small filesystem has none left. Names can be moved and removed."""
+        """Refuse new files and directories: the small filesystem has none left. Names can be moved and removed."""
         fillers = self.store.root.parent / "fillers"
         fillers.mkdir()
         numbers = count()

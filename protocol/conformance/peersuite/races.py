@@ -1,4 +1,4 @@
-"""What peers must do in company: several commands at once, of one implementation or of two."""
+"""Races: several commands at once, of one implementation or of two."""
 # ruff: noqa: D103 -- the name of a check is its sentence
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def together(members: Sequence[Member], words: Sequence[Sequence[str]]) -> list[
 
 
 def team(world: World, size: int) -> list[Member]:
-    """Let as many peers join, of each implementation in turn."""
+    """Join as several peers, of each implementation in turn."""
     return [world.join(f"p{number}", by=number) for number in range(size)]
 
 
@@ -45,7 +45,7 @@ class Drain:
         self.next: list[list[str]] = [["claim"] for _ in members]
 
     def round(self) -> bool:
-        """Run one command of each; tells whether any of them found something to do."""
+        """Run one command of each; true if any of them found something to do."""
         answers = together(self.members, self.next)
         self.next = [self._after(member, answer) for member, answer in zip(self.members, answers, strict=True)]
         return any(answer.line != "nothing" for answer in answers)
@@ -63,7 +63,7 @@ class Drain:
         return ["claim"]
 
     def run(self) -> None:
-        """Go on until nobody finds anything, twice in a row."""
+        """Go on until no peer finds anything, twice in a row."""
         idle = 0
         for _ in range(ROUNDS):
             idle = 0 if self.round() else idle + 1
@@ -99,11 +99,7 @@ def race_along_dependencies(world: World) -> None:
     for before, layer in pairwise(layers):
         for task in layer:
             world.store.add(task, needs=tuple(before))
-    drain = Drain(world, team(world, 4))
-    drain.run()
-    members = drain.members
-    members[0].run("sweep").must("swept")
-    Drain(world, members).run()
+    Drain(world, team(world, 4)).run()
     all_done(world, [task for layer in layers for task in layer])
     world.sound()
 
@@ -127,8 +123,6 @@ def race_with_an_evictor(world: World) -> None:
         drain.members.pop(at)
         drain.next.pop(at)
     drain.run()
-    evictor.run("sweep").must("swept")
-    Drain(world, [*drain.members, evictor]).run()
     places = Counter(world.store.at(task).split("/")[1] for task in tasks)
     expect(set(places) <= {"done", "parked"}, f"the tasks lie in {dict(places)}")
     for task in drain.done:
@@ -175,7 +169,6 @@ def race_of_evictors(world: World) -> None:
     answers = together(members, [["evict", "z~1.x1"], ["evict", "z~1.x1"], ["sweep"], ["sweep"]])
     won = [answer for answer in answers if answer.line == "evicted z~1.x1"]
     expect(len(won) == 1, f"{len(won)} peers evicted it: {[str(answer) for answer in answers]}")
-    members[0].run("sweep").must("swept")
     for task in tasks:
         world.lies(task, f"queue/ready/2/000000/{task}~1")
         world.recorded(task, "1.evicted")

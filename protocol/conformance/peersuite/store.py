@@ -1,7 +1,7 @@
-"""A coordination directory as the suite makes and reads it: from the specification, not from any implementation.
+"""A coordination directory as the suite makes and reads it, from the specification alone.
 
-It knows the layout, the names and the records of spec.md, sections 1 to 3, and what must hold of them at rest. Nothing
-here is shared with the code that is judged by it.
+It knows the layout, names and records of spec.md, parts 1 to 3, and what must hold of them at rest. It shares nothing
+with the code that it judges.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ TICKET_OF = re.compile(
 
 
 def cksum(data: bytes) -> int:
-    """Give the number that POSIX ``cksum`` prints: CRC-32, polynomial 04C11DB7, over the data and its length."""
+    """Return what POSIX ``cksum`` prints: CRC-32, polynomial 04C11DB7, over the data and its length."""
     length, tail = len(data), bytearray()
     while length:
         tail.append(length & 0xFF)
@@ -78,12 +78,12 @@ def cksum(data: bytes) -> int:
 
 
 def shard(task: str) -> str:
-    """Give the shard of a task's records."""
+    """Return the shard of a task's records."""
     return f"{cksum(task.lower().encode()) & 0xFF:02x}"
 
 
 def public(task: str) -> int | str:
-    """Give an id as records show it."""
+    """Return an id as records show it."""
     return int(task) if task.isdigit() and len(task) <= 15 and str(int(task)) == task else task
 
 
@@ -162,6 +162,15 @@ class Store:
         path = f"tasks/{shard(task)}/{task}.json"
         self.write(path, {**self.record(path), **keys})
 
+    def definition(self, task: str) -> dict[str, Any]:
+        """Read what a task is now."""
+        return self.record(f"tasks/{shard(task)}/{task}.json")
+
+    def settings(self, **settings: object) -> None:
+        """Change the shared settings."""
+        record = self.record("protocol.json")
+        self.write("protocol.json", {**record, "settings": {**record["settings"], **settings}})
+
     def done(self, task: str) -> str:
         """Path of a finished task's ticket."""
         return f"queue/done/{shard(task)}/{task}"
@@ -217,12 +226,15 @@ class Store:
         return sorted(found)
 
     def has(self, path: str) -> bool:
-        """Tell whether something is there."""
+        """Check whether a path exists."""
         return (self.root / path).exists()
 
     def names(self, path: str) -> list[str]:
         """Names in a directory; none if there is none."""
-        return sorted(os.listdir(self.root / path)) if self.has(path) else []
+        try:
+            return sorted(os.listdir(self.root / path))
+        except FileNotFoundError:
+            return []
 
     def record(self, path: str) -> dict[str, Any]:
         """Read a record."""
@@ -250,7 +262,7 @@ class Store:
         return sorted(rest for owner, rest in found if owner == task)
 
     def faults(self) -> list[str]:
-        """Say everything that is wrong with the directory, as it stands at rest."""
+        """Return everything that is wrong with the directory at rest."""
         tickets = self.tickets()
         born = [
             Path(path).stem if path.endswith(".json") else path for path in self.files() if path.startswith("births/")

@@ -1,4 +1,4 @@
-"""What a peer must do where not all is as it should be: a full disk, foreign names, what others changed or removed."""
+"""Faults around a peer: a full disk, foreign names, files that others changed or removed."""
 # ruff: noqa: D103 -- the name of a check is its sentence
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def gives_back_to_the_first_block_where_no_other_can_be_made(world: World) -> No
     peer = world.join("a")
     peer.claimed("1", 1)
     block = world.store.root / "queue/ready/2/000001"
-    if block.exists():  # whoever finds it empty may remove it, and need not
+    if block.exists():  # a peer may have removed the empty block, and need not
         block.rmdir()
     with world.crowded():
         peer.run("release", "1").must("released 1")
@@ -176,7 +176,7 @@ def lays_aside_what_became_unreadable_in_its_hand(world: World) -> None:
     world.store.add("2")
     peer = world.join("a")
     peer.claimed("1", 1)
-    (world.store.root / f"tasks/{shard('1')}/1.json").write_text("{\n")
+    (world.store.root / f"tasks/{shard('1')}/1.json").write_text("{,\n")
     peer.claimed("2", 1)
     world.lies("1", "queue/parked/unreadable/1~1")
 
@@ -189,6 +189,92 @@ def does_not_answer_for_who_completed_it_later(world: World) -> None:
     peer.run("complete", "1").must("done 1")
     world.store.result("1", 2, "done", "b", "b~1.x1")  # it was reopened, and another completed it
     peer.run("complete", "1").must("lost 1", 4)
+    world.sound()
+
+
+@check("CMP-3", "CMP-6")
+def does_not_answer_for_an_earlier_life(world: World) -> None:
+    world.store.add("1")
+    peer = world.join("a")
+    peer.claimed("1", 1)
+    peer.run("complete", "1").must("done 1")
+    peer.run("leave").must("left")
+    world.join("a").run("complete", "1").must("lost 1", 4)
+    world.sound()
+
+
+@check("CMP-4", "CMP-5", "INV-6")
+def finishes_with_a_result_at_this_very_epoch(world: World) -> None:
+    world.store.add("1")
+    world.store.result("1", 1, "done", "c", "c~1.x1")  # it was reopened since
+    world.store.hold("1", world.store.peer("b~1.x1", under="departed/b~1.x1~d~1.y1"), "1~3~done")
+    world.join("a").run("sweep").must("swept")
+    world.lies("1", world.store.done("1"))
+    world.recorded("1", "1.done", "3.done")
+    world.sound()
+
+
+@check("OPS-3", "OPS-5", "MBR-8")
+def makes_no_directory_of_a_peer_again(world: World) -> None:
+    world.store.add("1")
+    peer = world.join("a")
+    peer.claimed("1", 1)
+    aside = world.store.root.parent / "aside"
+    (world.store.root / peer.home).rename(aside)
+    for words in (("complete", "1"), ("release", "1"), ("report", "1", "0.5"), ("claim",), ("beat",)):
+        peer.run(*words).must("evicted", 4)
+        expect(world.store.names("peers") == [], f"'{words[0]}' made {world.store.names('peers')} in peers/ again")
+    aside.rename(world.store.root / peer.home)
+    claims = world.store.root / peer.home / "claims"
+    claims.rename(aside)
+    world.store.add("2")
+    for words in (("complete", "1"), ("release", "1"), ("claim",)):
+        answer = peer.run(*words)
+        expect(answer.code != 0, f"{answer}; its claims/ is gone")
+        expect(not claims.exists(), f"'{words[0]}' made {peer.home}/claims again")
+    world.lies("2", "queue/ready/2/000000/2~0")
+
+
+# -- a ticket with two names -------------------------------------------------------------------------------------
+
+
+def link(world: World, source: str, target: str) -> None:
+    """Leave a second name of a ticket, as a machine does that crashes in the middle of a rename."""
+    (world.store.root / target).hardlink_to(world.store.root / source)
+
+
+@check("ASM-10", "CLM-4", "INV-1", "INV-2")
+def claims_nothing_that_has_another_name(world: World) -> None:
+    other = world.store.peer("b~1.x1")
+    link(world, world.store.add("1"), f"{other}/claims/1~1")
+    world.join("a").run("claim").must("nothing", 4)  # of two claims at one epoch that of the later name stays
+    world.lies("1", f"{other}/claims/1~1")
+    link(world, world.store.add("2"), f"{other}/claims/2~1")
+    peer = world.join("c")
+    peer.claimed("2", 1)
+    world.lies("2", f"{peer.home}/claims/2~1")
+    world.sound()
+
+
+@check("ASM-10", "CLM-2", "TDY-6")
+def settles_the_two_names_of_what_it_holds(world: World) -> None:
+    ready = world.store.add("1")
+    peer = world.join("a")
+    link(world, ready, f"{peer.home}/claims/1~1")
+    peer.run("claim").must("held 1 1")
+    world.lies("1", f"{peer.home}/claims/1~1")
+    world.sound()
+
+
+@check("ASM-10", "TDY-6", "EVI-5")
+def seals_over_no_second_name(world: World) -> None:
+    home = world.store.peer("b~1.x1", under="departed/b~1.x1~c~1.y1")
+    world.store.add("1")
+    world.store.hold("1", home, "1~1")
+    link(world, f"{home}/claims/1~1", "queue/ready/2/000000/1~1")
+    world.join("a").run("sweep").must("swept")
+    world.lies("1", "queue/ready/2/000000/1~1")
+    expect(not world.store.has(f"{home}/claims"), f"{home} is not sealed")
     world.sound()
 
 

@@ -1,0 +1,1 @@
+"""The background agent of a worktree."""

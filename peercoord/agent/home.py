@@ -1,0 +1,180 @@
+"""What an agent needs to go on: its worktree, its project, and the settings of the team.
+
+Each of these ends an agent. None ends it at the first look, since a filesystem may be away for a moment:
+
+- its worktree is gone: it gives its tasks back;
+- its ``.claude-instance/`` was cleaned away (``git clean -fdx``) and not mended in time. The agent keeps its tasks
+  until then. The agent's lock goes with that directory, so setting up again starts another agent;
+- the record of its peer names another agent, which serves the worktree now: this one ends without a trace;
+- its project is gone;
+- its coordination directory is gone for long, or is another store. An empty one is a mount point without its
+  filesystem: the agent waits for it, and makes no directory there.
+
+Settings that cannot be understood end no agent: those that were read last hold until the file is mended.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from peercoord.errors import PeercoordError
+from peercoord.membership import liveness
+from peercoord.membership import membership as members
+from peercoord.store import paths, records
+from peercoord.store.root import read_protocol
+from peercoord.system import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peercoord.foreign import Json
+    from peercoord.store.files import Files
+    from peercoord.store.root import Root
+
+INFO, AGENT = "info.json", "agent.json"  # a change of either is a reason to look
+HERE, GONE, ABANDONED, REPLACED, ORPHANED = "here", "gone", "abandoned", "replaced", "orphaned"
+LEAST_LOOKS = 3
+GONE_SECONDS = 3.0  # a worktree
+MEND_SECONDS = 120.0  # a ``.claude-instance/`` that was cleaned away
+PROJECT_SECONDS = 10.0
+STORE_SECONDS = 600.0  # a coordination directory that was deleted while its project is there: it may be rebuilt
+SOON_SECONDS = 1.0  # between two looks while a worktree or project is missing
+LOOK_SECONDS = 15.0  # between two looks otherwise
+
+
+class Home:
+    """The worktree of one agent, and the project that it belongs to.
+
+    Args:
+        instance: Its ``.claude-instance/``.
+        root: The coordination directory of its project.
+        peer: The name of its peer.
+
+    Attributes:
+        because: Why the agent is to end, once ``look`` returns that it is.
+    """
+
+    def __init__(self, instance: Files, root: Root, peer: str) -> None:
+        self.instance, self.root, self.peer = instance, root, peer
+        self.path = str(getattr(instance.disk, "root", ""))
+        self.because = ""
+        self._me = process.identify(os.getpid())
+        self._missing: dict[str, tuple[float, int]] = {}  # by what is missing: since when, and how often in a row
+        self._cleaned: float | None = None  # since when ``.claude-instance/`` is gone
+
+    def look(self, now: float, grace: float) -> tuple[str, float | None]:
+        """Check whether the worktree and its project are there.
+
+        Args:
+            now: Monotonic time, seconds.
+            grace: Seconds in which a cleaned worktree can be mended.
+
+        Returns:
+            ``here``; ``gone``; ``abandoned``: cleaned away, and not mended in time; ``replaced``: another agent serves
+            it; ``orphaned``: its project or coordination directory is gone. And the seconds until the next look;
+            ``None`` if there is no hurry.
+        """
+        soon = None
+        for state, because, missing, seconds in self._places():
+            if not missing:
+                self._missing.pop(because, None)
+                continue
+            since, looks = self._missing.get(because, (now, 0))
+            self._missing[because] = since, looks + 1
+            if looks + 1 >= LEAST_LOOKS and now - since >= seconds:
+                self.because = because
+                return state, None
+            soon = SOON_SECONDS if seconds < STORE_SECONDS else soon
+        if soon is not None:
+            return HERE, soon
+        if self.instance.stat(INFO) is None:
+            return self._without(now, grace)
+        self._cleaned = None
+        return (REPLACED if self._replaced() else HERE), None
+
+    def _places(self) -> Iterator[tuple[str, str, bool, float]]:
+        """Yield for each place what its absence means, why, whether it is missing, and the grace in seconds."""
+        if self.path:
+            tree = os.path.dirname(self.path)
+            yield GONE, f"its worktree {tree} is gone", _absent(tree), GONE_SECONDS
+        state = str(getattr(self.root.files.disk, "root", ""))
+        if state:
+            project = os.path.dirname(state)
+            yield ORPHANED, f"its project {project} is gone", _absent(project), PROJECT_SECONDS
+            yield ORPHANED, f"{state} is gone", _absent(state), STORE_SECONDS
+            yield ORPHANED, f"{state} is another team's now", self._is_another(), STORE_SECONDS
+
+    def _is_another(self) -> bool:
+        try:
+            data = self.root.files.read(paths.PROTOCOL)
+            found = records.decode(data, paths.PROTOCOL).get("store_id") if data else None
+        except PeercoordError:
+            return False
+        return found is not None and found != self.root.store_id
+
+    def _without(self, now: float, grace: float) -> tuple[str, float]:
+        self.because = f"{self.path} was cleaned away and not mended"
+        self._cleaned = now if self._cleaned is None else self._cleaned
+        left = self._cleaned + grace - now
+        return (HERE if left > 0 else ABANDONED), min(max(left, 0.0), LOOK_SECONDS)
+
+    def _replaced(self) -> bool:
+        """Check whether the coordination directory names another agent for this worktree, and not this one."""
+        here, tree = process.here(), os.path.dirname(self.path)
+        found = [members.read_record(self.root, paths.peer_dir(who)) or {} for who in self._incarnations()]
+        agents = [(record, liveness.agent_of(record)) for record in found if record.get("worktree") == tree]
+        if any(agent == self._me for _, agent in agents):
+            return False
+        self.because = "another agent serves its worktree"
+        return any(agent and self._may_run(record, agent, here) for record, agent in agents)
+
+    def _incarnations(self) -> Iterator[paths.Incarnation]:
+        return (who for who in members.living(self.root) if who.peer == self.peer)
+
+    @staticmethod
+    def _may_run(record: Json, agent: Json, here: Json) -> bool:
+        return not liveness.in_sight(record, here) or process.running(agent)
+
+
+def _absent(path: str) -> bool:
+    """Check whether a path is gone. A filesystem that does not answer proves nothing."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class Rules:
+    """The team's settings, in ``protocol.json``, which people may edit.
+
+    Args:
+        root: The coordination directory as the agent opened it.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.path = str(getattr(root.files.disk, "root", ""))
+        self._known: tuple[int, int] | None = None  # the state of the file that was read last
+
+    def changed(self) -> bool:
+        """Check whether the file says something else now, or needs a newer program.
+
+        Raises:
+            PeercoordError: It cannot be understood; the settings that were read before hold.
+        """
+        seen = self.root.files.stat(paths.PROTOCOL)
+        state = (seen.modified_ns, seen.size) if seen else None
+        if state in (None, self._known):
+            return False
+        try:
+            now = read_protocol(self.root.files, self.path, self.root.store_id)
+        except PeercoordError as error:
+            if error.code == "version":
+                return True
+            raise PeercoordError(f"{error.message}; what it said before holds", error.hint, error.code) from None
+        self._known = state
+        return now != self.root.protocol

@@ -1,0 +1,92 @@
+"""Find the running team that a call outside of every project means, by an instance that it names.
+
+Agents are found by their command lines, as with ``ps``. What they serve is read from the projects, never from the
+process: a worktree counts only if its project has recorded it, belongs to this user, and has a peer that names that
+process as its agent.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from peercoord.errors import NotFoundError, PeercoordError
+from peercoord.foreign import shown
+from peercoord.membership import liveness, signals
+from peercoord.membership import membership as members
+from peercoord.queue.queue import Queue
+from peercoord.store import ids, instance_records, paths
+from peercoord.store.root import open_root
+from peercoord.worktree import context
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from peercoord.foreign import Json
+    from peercoord.store.root import Root
+
+
+def project_of(error: NotFoundError, command: Sequence[str], peer: str, task: str = "") -> str:
+    """Return the project of the one running team of this user that fits.
+
+    Args:
+        error: Says that the call stands in no project.
+        command: The words of the call, as ``instance instance-1``, for the message.
+        peer: The instance that must be in the team.
+        task: A task that must be on its list; empty: any.
+
+    Raises:
+        NotFoundError: No running team fits, or several do; the message lists them.
+    """
+    teams = _teams()
+    fitting = [project for project, root in teams.items() if _fits(root, peer, task)]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise _undecided(error, fitting or list(teams), bool(fitting), shlex.join(command), peer, task) from None
+
+
+def _undecided(
+    error: NotFoundError, listed: list[str], fits: bool, command: str, peer: str, task: str
+) -> NotFoundError:
+    if not listed:
+        return NotFoundError(f"{error.message}, and no team of yours runs", error.hint, error.code)
+    what = f"an instance {shown(peer)}" + (f" and a task {shown(task)}" if task else "")
+    which = f"{len(listed)} running teams have {what}" if fits else f"no running team has {what}"
+    places = ", ".join(shown(project, 200) for project in listed)
+    command = command if fits else "status"
+    hint = "; ".join(f"peercoord -C {shlex.quote(project)} {command}" for project in listed)
+    return NotFoundError(f"{error.message}, and {which}: {places}", f"name the project: {hint}", "several-teams")
+
+
+def _teams() -> dict[str, Root]:
+    """Return the projects whose agents run as this user, with their coordination directories."""
+    found: dict[str, Root] = {}
+    for record in sorted(signals.visible(), key=lambda record: str(record["worktree"])):
+        try:
+            place = context.find(given=str(record["worktree"]))
+            if place.worktree and place.project not in found:
+                root = open_root(place.coordination, place.store_id)
+                if _is_ours(place.coordination) and _is_on_record(root, record):
+                    found[place.project] = root
+        except PeercoordError:
+            continue  # no project knows it
+    return dict(sorted(found.items()))
+
+
+def _is_ours(coordination: str) -> bool:
+    """Check whether a coordination directory is this user's own, and no stranger may write it."""
+    seen = os.lstat(coordination)
+    return seen.st_uid == os.geteuid() and not seen.st_mode & 0o002
+
+
+def _is_on_record(root: Root, agent: Json) -> bool:
+    """Check whether a peer of the team names this very process as its agent: a command line can be forged."""
+    records = (members.read_record(root, paths.peer_dir(who)) or {} for who in members.living(root))
+    return any(liveness.agent_of(record) == agent["agent"] for record in records)
+
+
+def _fits(root: Root, peer: str, task: str) -> bool:
+    known = {*instance_records.all(root), *(who.peer for who in members.living(root))}
+    known |= {name.removesuffix(".json") for name in root.files.scan(paths.REPORTS)}
+    return ids.meant(peer, known) in known and (not task or Queue(root).birth(task) is not None)

@@ -1,0 +1,169 @@
+"""The coding sessions of one worktree: which run, what the last one held, since when nothing was heard of them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from peercoord.errors import LostError
+from peercoord.membership import liveness
+from peercoord.store import ids
+from peercoord.system import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peercoord.foreign import Json
+    from peercoord.queue.peer import Peer
+    from peercoord.store.beneath import InstanceFiles
+    from peercoord.store.paths import Ticket
+
+LOCK_SECONDS = 5.0  # for a call of the worktree that is at work
+
+
+class SessionWatch:
+    """Keeps count of the coding sessions of a worktree, for its agent.
+
+    Args:
+        instance: The worktree's ``.claude-instance/``.
+        log: Writes a line for people.
+        signs_of_work: Returns what changes when somebody works in the worktree without a call.
+
+    Attributes:
+        living: The sessions that ran at the last look.
+        ended: When the last session ended, by the monotonic clock and by wall time; ``None`` while one runs.
+    """
+
+    def __init__(
+        self, instance: InstanceFiles, log: Callable[[str], None], signs_of_work: Callable[[], object]
+    ) -> None:
+        self.instance, self.log, self.signs_of_work = instance, log, signs_of_work
+        self.living: list[Json] = []
+        self.ended: tuple[float, str] | None = None
+        self._signs: tuple[object, float, str] | None = None  # of work; and since when they are the same, likewise
+
+    def joined(self, peer: Peer) -> None:
+        """Act as this peer from now on."""
+        self.peer, self.root, self.clock = peer, peer.root, peer.root.clock
+
+    def check(self, watch_exits: Callable[[], object]) -> float | None:
+        """Note which sessions run; when the last one has ended, wait, then give its claims back.
+
+        Args:
+            watch_exits: Watches for the end of the sessions that run now.
+
+        Returns:
+            Seconds until the next look; ``None`` if there is no hurry.
+        """
+        record = self.peer.membership.record()
+        known = liveness.sessions(record)
+        living = self.living = [one for one in known if process.running(one)]
+        watch_exits()
+        if (
+            living
+            and record.get("sessions") != living
+            and not self._note_if_unchanged(known, lambda: {"sessions": living})
+        ):
+            return 0.0
+        if living or not known:
+            self.ended = None
+            return self._check_silence(record, living)
+        grace = float(self.root.number("session_grace_seconds"))
+        if self.ended is None:
+            self.ended = self.clock.monotonic(), self.clock.now()
+            self.log(f"the coding session has ended; its tasks go back in {grace:.0f} s unless another one comes")
+        left = self.ended[0] + grace - self.clock.monotonic()
+        return left if left > 0 else self._replace_or_end(known, self.ended[1])
+
+    def _replace_or_end(self, known: list[Json], at: str) -> float | None:
+        successors = process.coding_agents_in(os.path.dirname(str(getattr(self.instance.disk, "root", ""))))
+        if successors:
+            if self._note_if_unchanged(known, lambda: {"session": successors[-1], "sessions": successors}):
+                self.log(f"{successors[-1]['program']} was started again here: the tasks stay")
+                self.ended = None
+            return 0.0
+        program = known[-1].get("program", "")
+
+        def end() -> Json:
+            facts = {"at": at, "program": program, "gave_back": self._give_back()}
+            return {"sessions": [], "session": None, "session_ended": facts}
+
+        if not self._note_if_unchanged(known, end):
+            return 0.0
+        self.ended = None
+        return None
+
+    # -- notes and claims ------------------------------------------------------------------------------------
+
+    def note(self, **facts: object) -> None:
+        """Write facts into the peer's record while no call of the worktree is at work."""
+        with self.instance.held("call.lock", wait=LOCK_SECONDS):
+            self.peer.membership.update(**facts)
+
+    def _note_if_unchanged(self, known: list[Json], facts: Callable[[], Json]) -> bool:
+        """Note what follows from the sessions on record.
+
+        Args:
+            known: The sessions that were on record.
+            facts: Does what follows, while no call is at work, and returns what to note.
+
+        Returns:
+            ``False`` if a call has changed the sessions meanwhile: nothing is done.
+        """
+        with self.instance.held("call.lock", wait=LOCK_SECONDS):
+            if liveness.sessions(self.peer.membership.record()) != known:
+                return False
+            self.peer.membership.update(**facts())
+        return True
+
+    def _give_back(self) -> list[int | str]:
+        """Release what the ended sessions held; return the tasks. Claims of an unknown caller stay."""
+        known = [
+            ticket for ticket in self.peer.worker.held() if not self.peer.worker.assignments.of_unknown_caller(ticket)
+        ]
+        return [ids.public(ticket.task) for ticket in known if self.release(ticket, "its coding session ended")]
+
+    def release(self, ticket: Ticket, why: str) -> bool:
+        """Give one task back; ``False`` if the peer does not hold it any more."""
+        try:
+            self.peer.worker.release(ticket.task, why)
+        except LostError as error:
+            self.log(error.message)
+            return False
+        self.log(f"gave task {ticket.task} back: {why}")
+        return True
+
+    # -- silence ---------------------------------------------------------------------------------------------
+
+    def _check_silence(self, record: Json, living: list[Json]) -> float | None:
+        """Note since when nothing was heard of who works here, for people. No task is lost by it.
+
+        A coding session that runs may be silent for ``silent_minutes``. An unknown caller that holds a task has no
+        process to watch, so it is doubted after the time in which a peer's heartbeat would be missed.
+
+        Returns:
+            Seconds until the next look; ``None`` if there is no hurry.
+        """
+        limit = 60.0 * self.root.number("silent_minutes")
+        if not living and not limit:
+            limit = self.ttl()
+        now, signs = self.clock.monotonic(), (record.get("last_call"), self.signs_of_work())
+        if self._signs is None or self._signs[0] != signs:
+            since = str((record.get("last_call") or {}).get("at") or self.clock.now())
+            first = self._signs is None
+            self._signs = signs, now, since if first else self.clock.now()
+            if record.get("silent_since") and not first:
+                self.note(silent_since=None)
+        _, heard, since = self._signs
+        if not limit or record.get("silent_since") or not (living or self.peer.worker.held()):
+            return None
+        left = heard + limit - now
+        if left > 0:
+            return left
+        self.note(silent_since=since)
+        self.log(f"nothing was heard since {since} of who works here")
+        return None
+
+    def ttl(self) -> float:
+        """Return the seconds after which a peer without a heartbeat is doubted."""
+        return float(self.root.number("heartbeat_seconds") * self.root.number("ttl_heartbeats"))

@@ -1,0 +1,200 @@
+"""Commands that show the team, one instance, and events. They read the tickets, never a view."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from peercoord.cli import completion
+from peercoord.cli.main import Call
+from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, UsageError
+from peercoord.foreign import plain
+from peercoord.mailbox.verbs import json_option
+from peercoord.membership.membership import judge
+from peercoord.queue.progress import Reports
+from peercoord.queue.queue import Queue
+from peercoord.status import dashboard, views
+from peercoord.status.board import Reader
+from peercoord.status.dashboard import bar, percent
+from peercoord.status.needs import doing, needs
+from peercoord.status.views import Board, Seat
+from peercoord.store import down, ids, paths, records
+from peercoord.store.root import open_root
+from peercoord.worktree.reply import Reply
+
+if TYPE_CHECKING:
+    from peercoord.foreign import Json
+
+
+def reader_of(call: Call) -> Reader:
+    """Return a reader of the board of the project that a call stands in."""
+    root = open_root(call.place.coordination, call.place.store_id)
+    return Reader(Queue(root), lambda who: judge(root, who))
+
+
+def board_of(call: Call) -> Board:
+    """Read the board of the project that a call stands in."""
+    return reader_of(call).board()
+
+
+@click.command(short_help="Show the team: who needs you, progress, instances.")
+@click.argument("project", default="")
+@click.option("--check", is_flag=True, help="Exit 5 if someone is needed.")
+@json_option
+@click.pass_obj
+def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Show the team of PROJECT: progress, instances, pipeline, memory."""
+    call.directory = project or call.directory
+    reader = reader_of(call)
+    board, mark, at = reader.board(), down.read(reader.files), _elsewhere(call)
+    found = needs(board)
+    data = {**views.state(board), "tasks": views.task_queue(board)["tasks"], "needs_you": dashboard.data(found, at)}
+    above = []
+    if mark is not None:
+        data["down"] = {key: mark[key] for key in ("at", "by") if key in mark}
+        above.append(f"The team is down, taken down {down.since(mark)}; start it: {down.command(reader.files)}")
+    if board.finished:
+        data["not_landed"] = _not_landed(call, board)
+        above.append(_done(board, data["not_landed"]))
+    return Reply(data, dashboard.lines(board, above=above, at=at), code=5 if check and found else 0)
+
+
+def _elsewhere(call: Call) -> str:
+    """Return the project if commands must name it because they are typed outside of it; else empty."""
+    place = call.place
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed
+        return str(place.project)
+    homes = [os.path.realpath(home) for home in (place.project, place.worktree) if home]
+    return "" if any(os.path.commonpath([here, home]) == home for home in homes) else str(place.project)
+
+
+def _not_landed(call: Call, board: Board) -> list[str] | None:
+    """List the instances' branches with work that is not merged; ``None`` if git cannot tell."""
+    from peercoord.store import manifest
+    from peercoord.team import repository
+    from peercoord.worktree import landed
+
+    try:
+        project = repository.discover(call.place.project)
+        made = manifest.branches(project.common, project.sub)
+        return landed.not_landed(project, [*made, *(seat.branch for seat in [*board.seats, *board.lost])])
+    except PeercoordError:
+        return None
+
+
+def _done(board: Board, branches: list[str] | None) -> str:
+    """Return the line that all tasks are done, with the branches that are not merged."""
+    said = dashboard.all_done(board)
+    if branches is None:
+        return f"{said} Git cannot tell which branches are merged."
+    if not branches:
+        return f"{said} Every branch is landed."
+    one = len(branches) == 1
+    return (
+        f"{said} {len(branches)} {'branch is' if one else 'branches are'} not landed: {', '.join(map(plain, branches))}"
+    )
+
+
+@click.command()
+@click.argument("instance_id", metavar="[ID]", default="", shell_complete=completion.instances)
+@json_option
+@click.pass_obj
+def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Show one instance: its tasks and their progress. In a worktree, ID may be left out.
+
+    Outside of every project it is looked for in the teams of yours that run.
+    """
+    found: list[str] = []
+    if instance_id:
+        found = call.stand(["instance", instance_id], instance_id)
+    reader = reader_of(call)
+    board = reader.board()
+    reported = [name.removesuffix(".json") for name in reader.queue.files.scan(paths.REPORTS)]
+    wanted = ids.meant(instance_id, [*(s.peer for s in board.seats), *reported]) or call.place.instance
+    if not wanted:
+        raise UsageError(
+            "name an instance", hint=f"those there are: {', '.join(s.peer for s in board.seats) or 'none'}"
+        )
+    seat = next((s for s in [*board.seats, *board.lost] if s.peer == wanted), None)
+    report = Reports(reader.queue).read(wanted)
+    if seat is None and not report["assigned_tasks"]:
+        known = ", ".join(s.peer for s in board.seats) or "none"
+        raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
+    _mark_returned(report, board, seat)
+    needed, at = [need for need in needs(board) if need.who == wanted], _elsewhere(call)
+    data: Json = {
+        **report,
+        "instance_id": wanted,
+        **(_seat(board, seat) if seat else {"status": "departed"}),
+        "needs_you": dashboard.data(needed, at),
+    }
+    lines = [*dashboard.needed(needed, board.now, at), *_instance_lines(wanted, board, seat, data)]
+    return Reply(data, lines, found)
+
+
+def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:
+    """Mark entries of a report as released if they are in progress there, but not held any more."""
+    held = {(r.task, r.location.epoch) for r in board.held_by(seat.incarnation) if r.location} if seat else set()
+    for entry in report["assigned_tasks"]:
+        if entry.get("status") == "in-progress" and (ids.read(entry.get("task_id")), entry.get("epoch")) not in held:
+            entry["status"] = "released"
+
+
+def _seat(board: Board, seat: Seat) -> Json:
+    now = doing(board, seat)
+    return {
+        "status": views.PEER_STATUS[seat.verdict.state],
+        "because": seat.verdict.because,
+        "doing": now.state,
+        "since": now.since or None,
+        "incarnation": seat.incarnation,
+        "worktree_path": str(seat.record.get("worktree", "")),
+        "branch": seat.branch,
+        "last_heartbeat": seat.heartbeat,
+        "leads": seat.leads,
+    }
+
+
+def _instance_lines(wanted: str, board: Board, seat: Seat | None, data: Json) -> list[str]:
+    lines = [f"{wanted}: {data['status']}" + (f" ({plain(data['because'])})" if seat else "")]
+    if seat:
+        lead = ", leads" if seat.leads else ""
+        lines += [f"  {dashboard.state(doing(board, seat), board.now)}"]
+        lines += [f"  {plain(data['worktree_path'])} on {plain(data['branch'])}, {seat.incarnation}{lead}"]
+        lines += [f"  last heartbeat {seat.heartbeat or 'never'}"]
+    for entry in data["assigned_tasks"]:
+        share = entry.get("progress") if isinstance(entry.get("progress"), (int, float)) else 0.0
+        steps = f" ({len(entry.get('steps_done', []))}/{plain(entry['steps'])} steps)" if entry.get("steps") else ""
+        title = f"#{plain(entry.get('task_id'))} {plain(entry.get('title'))}"
+        lines.append(f"  {title}  {bar(share)} {percent(share)}{steps}, {plain(entry.get('status'))}")
+        for key in ("achievements", "blockers"):
+            lines += [f"      {key[:-1]}: {plain(item)}" for item in records.notes(entry.get(key))]
+    return lines
+
+
+@click.command()
+@click.option("--last", default=20, type=click.IntRange(min=1), metavar="N", help="How many, the newest.")
+@json_option
+@click.pass_obj
+def events(call: Call, last: int, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Show what happened last, of all peers together."""
+    reader = reader_of(call)
+    found: list[Json] = []
+    for name in reader.files.scan(paths.EVENTS):
+        data = reader.files.read_tail(f"{paths.EVENTS}/{name}")
+        for line in data.splitlines()[-last:]:
+            try:
+                found.append(records.decode(line, name))
+            except BrokenFileError:
+                continue  # a line being written, or cut by a crash
+    found = sorted(found, key=lambda e: str(e.get("at")))[-last:]
+    return Reply({"events": found}, [_event_line(event) for event in found])
+
+
+def _event_line(event: Json) -> str:
+    facts = " ".join(f"{k}={plain(v)}" for k, v in event.items() if k not in ("at", "event", "peer"))
+    return f"{plain(event.get('at'))}  {plain(event.get('peer'))}  {plain(event.get('event'))}  {facts}"

@@ -1,1 +1,0 @@
-"""Pure decisions: no file, clock, process or chance is touched here; they are arguments."""

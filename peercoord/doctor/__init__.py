@@ -1,0 +1,1 @@
+"""What is wrong with a team, and the safe fixes."""

@@ -1,1 +1,0 @@
-"""Where the protocol meets people and programs: the command line, the team, task sources."""

@@ -1,1 +1,0 @@
-"""Other programs' task lists: read here, written back by the leader alone."""

@@ -1,1 +1,0 @@
-"""The command line: thin commands over the roles, plain text and ``--json``."""

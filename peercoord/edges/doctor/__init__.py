@@ -1,1 +1,0 @@
-"""Looking for what is wrong: each finding with the command that mends it."""

@@ -1,0 +1,1 @@
+"""Requests of a worktree and their answers, as files."""

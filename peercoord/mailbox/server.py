@@ -1,0 +1,455 @@
+"""The agent's side of the mailbox: each request is carried out once, and the same request gets the same answer.
+
+See ``mailbox.protocol`` for names and formats. The steps of one request: carry it out, tell the caller, keep the
+answer. The request is removed later, and then its answer, so that no caller takes its id for a free one. After a crash
+before the answer is kept, the request is carried out again, before any later request; the verbs allow that.
+
+A question (``request-task``, ``check-status``) whose caller has gone is dropped: otherwise a task would be claimed that
+no caller knows of. A statement is served whenever it is found, unless it is outdated.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, DownError, LostError, PeercoordError, StorageError, UsageError
+from peercoord.foreign import plain
+from peercoord.mailbox import protocol, verbs
+from peercoord.mailbox.fifo import Door, Wake
+from peercoord.mailbox.protocol import Answer, Request
+from peercoord.store import ids, records
+from peercoord.store.files import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from peercoord.store.beneath import InstanceFiles
+    from peercoord.store.paths import Ticket
+
+FULL = ("enospc", "edquot")
+LEAST_DOORS = 3  # with fewer free doors, more are made
+DOORS = 8  # FIFOs kept ready: as many callers can come at once
+KEPT_SECONDS = 60.0  # for which a served request and its answer are kept
+LOCK_SECONDS = 10.0
+INCOMPLETE_SECONDS = 600.0  # after which an incomplete request is removed
+
+
+class Outbox:
+    """The requests of one worktree.
+
+    Args:
+        files: Its ``.claude-instance/``.
+        serve: Carries out a request.
+        standing: Returns the worktree's incarnation and tickets now.
+        now: Monotonic time, seconds.
+        closed: Returns the answer while nothing may be served; ``None`` while requests are served. Meanwhile
+            statements stay in the outbox, and questions are removed.
+        late: Serves a statement about a claim that the worktree gave back since; ``None`` for any other.
+    """
+
+    def __init__(
+        self,
+        files: InstanceFiles,
+        serve: Callable[[Request], Answer],
+        standing: Callable[[], tuple[str, Sequence[Ticket]]],
+        now: Callable[[], float],
+        closed: Callable[[Request], Answer | None] = lambda _: None,
+        late: Callable[[Request], Answer | None] = lambda _: None,
+    ) -> None:
+        self.files = files
+        self.root = str(getattr(files.disk, "root", ""))
+        self._serve, self._standing, self._now = serve, standing, now
+        self._closed, self._late = closed, late
+        self._doors: dict[str, Door] = {}
+        self._seen: dict[str, float] = {}  # requests answered or incomplete, and when first seen
+        self._told: set[str] = set()  # questions that were answered
+        self._served: dict[str, int] = {}  # requests answered by this process, and their time of change
+        self._waiting: dict[str, tuple[float, bytes]] = {}
+        """Questions whose callers wait for a task, until when, and the messages of answers that were not sent."""
+        self._last = 0
+        self._current = b""
+        self.wake: Wake | None = None
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def open(self) -> Wake | None:
+        """Make doors for callers.
+
+        Returns:
+            The FIFO to listen on; ``None`` on a filesystem without FIFOs, where the outbox must be polled.
+        """
+        self._folders()
+        for name in self.files.scan(protocol.INBOX):
+            if name.endswith((".door", ".new")):
+                self.files.remove(f"{protocol.INBOX}/{name}")  # left by an agent that died
+        self._last = max(map(_count, ["", *self.files.scan(protocol.OUTBOX), *self.files.scan(protocol.INBOX)]))
+        try:
+            self.wake = Wake(self.files.beneath, protocol.WAKE)
+            self.write_current()
+            self._ready()
+        except OSError:
+            self.wake = None
+        return self.wake
+
+    def _folders(self) -> None:
+        for folder in (protocol.OUTBOX, protocol.INBOX):
+            seen = self.files.stat(folder)
+            if seen is None:
+                self.files.make_dir(folder)
+                seen = self.files.stat(folder)
+            if seen is None or not seen.is_dir:
+                raise StorageError(f"{self.root}/{folder} is a link or a file, not a folder", "remove it")
+
+    def _ready(self) -> None:
+        while len(self._doors) - len(self._waiting) < DOORS:
+            self._last += 1
+            number = f"{self._last:08d}-{self.files.token()[:6]}"
+            self._doors[number] = Door(self.files.beneath, protocol.fifo(number))
+
+    def write_current(self) -> None:
+        """Write the incarnation and tickets that requests should name, if they changed."""
+        incarnation, tickets = self._standing()
+        line = " ".join([incarnation, *map(str, tickets)]).encode() + b"\n"
+        if line != self._current:
+            try:
+                self.files.replace(protocol.CURRENT, line)
+            except StorageError as error:
+                if error.code not in FULL:
+                    raise
+                self._overwrite(protocol.CURRENT, line)
+            self._current = line
+
+    def _overwrite(self, path: str, data: bytes) -> None:
+        """Write over a file in place, on a full disk; a read of half the line is outdated, and repeated."""
+        try:
+            handle = self.files.beneath.open(path, os.O_WRONLY)
+            try:
+                os.pwrite(handle, data, 0)
+                os.ftruncate(handle, len(data))
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise refused(error, f"{self.root}/{path}") from None
+
+    def close(self) -> None:
+        """Remove the doors; a caller that waits at one reads the end."""
+        for one in self._doors.values():
+            one.close()
+        self._doors.clear()
+        self._waiting.clear()
+        if self.wake is not None:
+            self.wake.close()
+            self.files.remove(protocol.WAKE)
+            self.wake = None
+
+    # -- serving ---------------------------------------------------------------------------------------------
+
+    def serve_callers(self) -> None:
+        """Serve the callers that wrote their id into the wake FIFO."""
+        for number in dict.fromkeys(self.wake.read() if self.wake else ()):
+            if ids.is_id(number):
+                self.answer(number)
+
+    def disconnect_callers(self) -> None:
+        """Close the doors of the callers that wait, so that they try another way; make new doors for others."""
+        for number in [number for number, one in self._doors.items() if one.attended()]:
+            self._doors.pop(number).close()
+            self._waiting.pop(number, None)
+        with suppress(OSError):
+            self._ready()
+
+    @property
+    def waiting(self) -> bool:
+        """Check whether a caller waits for a task."""
+        return bool(self._waiting)
+
+    def serve_waiting(self, worth_asking: Callable[[], bool]) -> float | None:
+        """Serve again each caller that waits for a task, if the answer may differ; forget those that have gone.
+
+        Args:
+            worth_asking: Checks whether the answer may differ.
+
+        Returns:
+            Seconds until the first caller has waited long enough; ``None`` if no caller waits.
+        """
+        worth = bool(self._waiting) and worth_asking()
+        for number, (end, _) in [*self._waiting.items()]:
+            mine = self._doors.get(number)
+            if mine is None or not mine.attended() or not self.files.listed(protocol.request(number)):
+                self._waiting.pop(number)
+                self.files.remove(protocol.request(number))
+                if mine is not None:
+                    self._doors.pop(number).close()
+            elif worth or self._now() >= end:
+                self.answer(number)
+        self._ready_again()
+        return min(end for end, _ in self._waiting.values()) - self._now() if self._waiting else None
+
+    def rescan(self) -> list[Request]:
+        """Serve every new request in the outbox, and remove old requests and answers.
+
+        Returns:
+            The requests served now.
+        """
+        self._folders()
+        if self.wake is not None and not self.wake.intact():
+            raise StorageError(
+                f"{self.root}/{protocol.WAKE} was replaced", "restart the agent: peercoord agent stop, start"
+            )
+        listed = [n for n in (protocol.parse_name(name) for name in sorted(self.files.scan(protocol.OUTBOX))) if n]
+        new = [n for n in listed if n not in self._waiting and self._is_new(n)]
+        served = [request for request in map(self.answer, new) if request]
+        self._clear(listed)
+        self._mend()
+        return served
+
+    def _is_new(self, number: str) -> bool:
+        return number not in self._served or self._written(number) != self._served[number]
+
+    def _written(self, number: str) -> int:
+        seen = self.files.stat(protocol.request(number))
+        return seen.modified_ns if seen else 0
+
+    def _mend(self) -> None:
+        """Replace doors whose FIFO is gone, and remove files that only look like doors."""
+        there = {n for n in (protocol.parse_name(name, ".door") for name in self.files.scan(protocol.INBOX)) if n}
+        for number in [n for n, one in self._doors.items() if n not in there and not one.attended()]:
+            self._doors.pop(number).close()
+        for number in there - self._doors.keys():
+            self.files.remove(protocol.fifo(number))  # a plain file, made by a caller that came too late
+        if self.wake is not None:
+            self._ready()
+
+    def answer(self, number: str) -> Request | None:
+        """Serve one request, if it is complete and not answered yet, and tell its caller.
+
+        Returns:
+            The request, if it was served now.
+        """
+        try:
+            with self.files.held("outbox.lock", wait=LOCK_SECONDS):
+                return self._answer(number)
+        except LostError:
+            return None  # a direct call is at work: the next rescan serves this request
+
+    def _answer(self, number: str) -> Request | None:
+        data = self._read(number) if number not in self._told else None
+        if data is None:
+            return None
+        self._seen.setdefault(number, self._now())
+        request = protocol.parse_request(data, number)
+        if request is None:
+            return None
+        kept = self.kept(number, _mark(data))
+        if kept is not None:
+            self._served[number] = self._written(number)
+            self._tell(request, kept)
+            return None
+        mine = self._doors.get(number)
+        if self.wake is not None and request.verb in protocol.QUESTIONS and (mine is None or not mine.attended()):
+            self.files.remove(protocol.request(number))
+            return None
+        reply, closed = self._execute_if_open(request)
+        end, untold = self._waiting.get(number) or (self._now() + verbs.of(request).wait, b"")
+        reply.tell_first(untold)
+        if reply.unready and mine is not None and self._now() < end:
+            self._waiting[number] = end, reply.err
+            return None
+        self._waiting.pop(number, None)
+        try:
+            told = self._tell(request, reply)
+        except (OSError, RuntimeError):  # perhaps no thread for a long answer
+            told = False
+        if closed:
+            self._leave_queued(request)
+            return None
+        if not told and reply.withdraw is not None:
+            reply.withdraw()
+            with suppress(PeercoordError):
+                self.write_current()
+        self._keep(request, reply, _mark(data))
+        return request
+
+    def _execute_if_open(self, request: Request) -> tuple[Answer, bool]:
+        """Carry out a request; or return the answer while nothing is served, and ``True``."""
+        closed = self._closed(request)
+        if closed is not None:
+            return closed, True
+        reply = self._execute(request)
+        closed = (
+            self._closed(request) if reply.code == DownError.exit_code else None
+        )  # the team was taken down meanwhile
+        return (reply, False) if closed is None else (closed, True)
+
+    def _leave_queued(self, request: Request) -> None:
+        if request.verb in protocol.QUESTIONS:
+            self.files.remove(protocol.request(request.number))
+
+    def _tell(self, request: Request, reply: Answer) -> bool:
+        """Send an answer to its caller; ``False`` if the caller has gone."""
+        mine = self._doors.pop(request.number, None)
+        if mine is None:
+            return self.wake is None  # without FIFOs the caller reads the answer's file
+        told = mine.send(reply.stream(request.pid))
+        mine.close()
+        self._ready_again()
+        return told
+
+    def _ready_again(self) -> None:
+        """Make more doors before none is free; those of callers that wait are taken."""
+        if self.wake is not None and len(self._doors) - len(self._waiting) < LEAST_DOORS:
+            with suppress(OSError):
+                self._ready()
+
+    def _keep(self, request: Request, reply: Answer, mark: str) -> None:
+        """Keep the answer; if that fails, remove the request at once."""
+        self._served[request.number] = self._written(request.number)
+        if request.verb in protocol.QUESTIONS:
+            self._told.add(request.number)
+            return
+        try:
+            self.files.replace(protocol.answer(request.number), records.encode(reply.record(mark)))
+        except StorageError:
+            self.files.remove(protocol.request(request.number))
+
+    def _execute(self, request: Request) -> Answer:
+        incarnation, tickets = self._standing()
+        unfit = protocol.outdated(request, verbs.of(request).task.removeprefix("#"), incarnation, tickets)
+        late = self._late(request)  # also if the worktree has not joined again yet
+        if late is not None:
+            return late
+        if unfit:
+            error = LostError(f"request {request.number} is refused: {unfit}", "ask again, if it still holds")
+            return refusal(error, verbs.of(request).as_json)
+        reply = self._serve(request)
+        with suppress(PeercoordError):
+            self.write_current()
+        return reply
+
+    def _read(self, number: str) -> bytes | None:
+        try:
+            return self.files.read(protocol.request(number))
+        except BrokenFileError:
+            self.files.remove(protocol.request(number))  # a link, a FIFO, or too large: no request
+            return None
+
+    def kept(self, number: str, mark: str) -> Answer | None:
+        """Return the answer kept for a request with this content."""
+        try:
+            data = self.files.read(protocol.answer(number))
+            record = records.decode(data, protocol.answer(number)) if data is not None else {}
+        except BrokenFileError:
+            return None
+        return Answer.read(record) if record.get("request") == mark else None
+
+    def serve_directly(self, request: Request) -> Answer:
+        """Serve a request whose caller is this process, since no agent answers.
+
+        Statements that lie in the outbox already are served first.
+
+        Raises:
+            StorageError: The filesystem refused; the request may lie in the outbox.
+        """
+        self._folders()
+        if not self.files.listed(protocol.request(request.number)):
+            try:
+                self.files.replace(protocol.request(request.number), request.encode())
+            except StorageError as error:
+                if error.code not in FULL:
+                    raise  # claims and releases need no space on the disk
+        with self.files.held("outbox.lock", busy="another call of this worktree is at work"):
+            for name in sorted(self.files.scan(protocol.OUTBOX)):
+                self._served_before(protocol.parse_name(name) or "", request.number)
+            data = self._read(request.number) or request.encode()
+            mark = _mark(data)
+            reply, closed = self.kept(request.number, mark), False
+            if reply is None:
+                reply, closed = self._execute_if_open(request)
+            if closed:
+                self._leave_queued(request)
+                return reply
+            self.files.remove(protocol.request(request.number))
+            self.files.remove(protocol.answer(request.number))
+        return reply
+
+    def _served_before(self, number: str, mine: str) -> None:
+        """Serve a statement that lies in the outbox; a question is left to its own caller."""
+        data = self._read(number) if number and number != mine else None
+        other = protocol.parse_request(data, number) if data is not None else None
+        if data is None or other is None or other.verb not in protocol.STATEMENTS:
+            return
+        if self.kept(number, _mark(data)) is None:
+            reply, closed = self._execute_if_open(other)
+            if not closed:
+                self._keep(other, reply, _mark(data))
+
+    def queue(self, request: Request) -> Request:
+        """Put a statement into the outbox, after all others there, for the next agent.
+
+        Returns:
+            The request with its number.
+
+        Raises:
+            StorageError: It cannot be written; nothing is queued.
+            UsageError: It holds a NUL byte, which ends a field of a request.
+        """
+        self._folders()
+        if any("\0" in word for word in request.words):
+            raise UsageError("a request cannot hold a NUL byte: it was not queued", "give plain text")
+        while True:
+            last = max(map(_count, ["", *self.files.scan(protocol.OUTBOX), *self.files.scan(protocol.INBOX)]))
+            request.number = f"{last + 1:08d}-{self.files.token()[:6]}"
+            path = protocol.request(request.number)
+            try:
+                self.files.disk.create(path, request.encode(), True)
+                self.files.sync(protocol.OUTBOX)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                with suppress(PeercoordError):
+                    self.files.remove(path)
+                raise refused(error, f"{self.root}/{path}") from None
+            return request
+
+    # -- keeping order ---------------------------------------------------------------------------------------
+
+    def _clear(self, listed: Iterable[str]) -> None:
+        """Remove old requests and then their answers, so that no served request is found without its answer."""
+        now = self._now()
+        there = set(listed)
+        for number in there - self._waiting.keys():
+            age = now - self._seen.setdefault(number, now)
+            served = number in self._served or self.files.listed(protocol.answer(number))
+            if age > (KEPT_SECONDS if served else INCOMPLETE_SECONDS):
+                self.files.remove(protocol.request(number))
+        answered = {n for n in (protocol.parse_name(name, ".answer") for name in self.files.scan(protocol.INBOX)) if n}
+        for number in answered - there:
+            if now - self._seen.setdefault(number, now) > KEPT_SECONDS:
+                self.files.remove(protocol.answer(number))
+                answered.discard(number)
+        self._seen = {number: at for number, at in self._seen.items() if number in there | answered}
+        self._served = {number: at for number, at in self._served.items() if number in there}
+        self._told &= there
+
+
+def refusal(error: PeercoordError, as_json: bool = False) -> Answer:
+    """Return the answer that tells an error. Its message may quote the request, in which any byte may stand."""
+    message, hint = plain(error.message), plain(error.hint)
+    if as_json:
+        said = {"code": error.code, "message": message, "hint": hint}
+        return Answer(error.exit_code, records.encode({"schema_version": 1, "error": said}), b"")
+    below = f"hint: {hint}\n" if hint else ""
+    return Answer(error.exit_code, b"", f"peercoord: {message}\n{below}".encode())
+
+
+def _mark(data: bytes) -> str:
+    """Return a mark of a request's content."""
+    return f"{zlib.crc32(data):08x}{len(data)}"
+
+
+def _count(name: str) -> int:
+    digits = name.partition("-")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 12 else 0

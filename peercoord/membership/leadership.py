@@ -1,0 +1,133 @@
+"""Leadership: one ticket, ``leader~<term>``, in ``queue/leader/`` or in the directory of the peer that leads.
+
+One rename takes it, so by the tickets there is at most one leader; every taking raises the term, and nothing lowers it.
+A leader that was stopped and wakes finds its ticket gone before it writes. What it may still do are folds over files
+that the next leader repeats, and the database checks the term itself. So taking the ticket from a leader that does not
+lead is always safe and needs no proof that it is dead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peercoord.errors import LostError
+from peercoord.membership import membership as members
+from peercoord.store import paths
+
+if TYPE_CHECKING:
+    from peercoord.membership.membership import Membership
+    from peercoord.store.files import Files
+    from peercoord.store.paths import Incarnation
+    from peercoord.store.root import Root
+
+
+class Leadership:
+    """The leadership as one incarnation sees it.
+
+    Args:
+        membership: The incarnation's membership in the team.
+    """
+
+    def __init__(self, membership: Membership) -> None:
+        self.root = membership.root
+        self.files = membership.root.files
+        self.me = membership.me
+        self.home = membership.home
+
+    def term(self) -> int | None:
+        """The term under which this incarnation leads, from a listing; ``None`` if it does not lead.
+
+        A ticket with two names, which a machine's crash may leave, does not count, because another peer may take the
+        other one. A look that shows nothing may be old, so the listing counts; two leaders at once do no harm.
+        """
+        term = max(_terms(self.files.scan(self.home)), default=None)
+        seen = None if term is None else self.files.stat(paths.leader(self.home, term))
+        return None if seen is not None and (seen.links > 1 or not seen.is_file) else term
+
+    def take(self, above: int = 0) -> int | None:
+        """Take the leadership if no peer has it.
+
+        Args:
+            above: The new term is higher than this, too (what the database has seen).
+
+        Returns:
+            The new term; ``None`` if another peer has it.
+        """
+        return self._take(paths.LEADER, above, "it lay free")
+
+    def take_from(self, who: Incarnation, because: str, above: int = 0) -> int | None:
+        """Take the leadership from a peer that has it and does not lead.
+
+        Returns:
+            The new term; ``None`` if that peer no longer has it.
+        """
+        return self._take(paths.peer_dir(who), above, because)
+
+    def _take(self, home: str, above: int, because: str) -> int | None:
+        for term in sorted(_terms(self.files.scan(home)), reverse=True):
+            if self.files.set_irregular_aside(paths.leader(home, term)):
+                continue
+            new = max(term, above) + 1
+            if self.files.move(paths.leader(home, term), paths.leader(self.home, new)):
+                self.root.event(self.me.peer, "leads", term=new, incarnation=str(self.me), because=because)
+                self.files.ring()
+                return new
+        return None
+
+    def resign(self) -> None:
+        """Return the leader's ticket, for any peer to take."""
+        for term in _terms(self.files.scan(self.home)):
+            if self.files.move(paths.leader(self.home, term), paths.leader(paths.LEADER, term)):
+                self.root.event(self.me.peer, "resigned", term=term)
+                self.files.ring()
+
+
+def _terms(entries: list[str]) -> list[int]:
+    return [term for term in map(paths.parse_leader, entries) if term is not None]
+
+
+def current_term(root: Root) -> int:
+    """The highest term of the leader's ticket, whether a peer holds it or not.
+
+    Raises:
+        LostError: The leader's ticket is moving between two peers.
+    """
+    homes = [paths.LEADER, *(paths.peer_dir(who) for who in members.living(root))]
+    homes += [f"{paths.DEPARTED}/{name}" for name in root.files.scan(paths.DEPARTED)]
+    terms = [term for home in homes for term in map(paths.parse_leader, root.files.scan(home)) if term is not None]
+    if not terms:
+        raise LostError("the leadership is changing hands at this moment", hint="try again", code="no-leader")
+    return max(terms)
+
+
+def raise_term(root: Root, home: str, term: int, above: int) -> int:
+    """Raise the term of a leader whose ticket is behind what a database has seen: the directory was made anew.
+
+    One rename of the ticket in place; if it is not there any more, another peer leads and nothing happens.
+
+    Args:
+        root: The coordination directory.
+        home: The directory in which the leader's ticket lies.
+        term: The leader's term.
+        above: The new term is higher than this.
+
+    Returns:
+        The term now.
+    """
+    new = max(term, above) + 1
+    return new if root.files.move(paths.leader(home, term), paths.leader(home, new)) else term
+
+
+def leader_home(root: Root, term: int) -> str:
+    """The directory in which the leader's ticket of a term lies; empty if it is in none."""
+    homes = [paths.LEADER, *(paths.peer_dir(who) for who in members.living(root))]
+    return next((home for home in homes if term in map(paths.parse_leader, root.files.scan(home))), "")
+
+
+def leader_name(files: Files) -> str:
+    """The name of the peer that has the leader's ticket; empty if none has."""
+    for home in files.scan(paths.PEERS):
+        who = paths.parse_incarnation(home)
+        if who and any(paths.parse_leader(name) is not None for name in files.scan(f"{paths.PEERS}/{home}")):
+            return who.peer
+    return ""

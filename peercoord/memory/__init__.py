@@ -1,0 +1,1 @@
+"""The memory bank: contributions, merge, journal."""

@@ -1,0 +1,423 @@
+"""Collect the files of a worktree's ``memory-contributions/``: its own agent turns them into contributions.
+
+A file is read once it has not changed for a while by our own monotonic clock, and was the same before and after the
+read, so that an author who writes in two steps is not quoted in mid-sentence. Links are never followed.
+
+Promise: everything in a file is queued exactly once, however often the file is seen. The id of a contribution follows
+from its text, so after a crash all steps are simply done again. What the same file gave before is looked up in all
+states, so that an edited file gives only what is new. Therefore settled contributions of files are kept for good.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, PeercoordError, UsageError
+from peercoord.foreign import shown
+from peercoord.memory.contribution import FILE_BYTES, Author, Contribution
+from peercoord.memory.document import digest
+from peercoord.memory.documents import Documents
+from peercoord.memory.reader import Reading, from_file
+from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore
+from peercoord.memory.targets import purpose
+from peercoord.store import ids, paths
+from peercoord.store.files import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from peercoord.store.root import Root
+    from peercoord.system.disk import DiskLike, Stat
+
+    State = tuple[int, int, int]
+    """Size, and times of the last changes."""
+
+FOLDER = f"{paths.INSTANCE}/memory-contributions"
+ORIGINS = f"{paths.INSTANCE}/collected"
+SETTLE_SECONDS = 2.0  # a file that did not change for so long is whole
+FORGET_SECONDS = 60.0  # a file that was gone for so long is another one when it comes back
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_SCRATCH = ("~", ".swp", ".tmp", ".part", ".crdownload")
+
+
+@dataclass(slots=True)
+class FolderScan:
+    """What a look at the folder showed.
+
+    Attributes:
+        ready: Files to read now, with their bytes. To be given to ``Folder.taken`` when all of it is published.
+        deferred: Files that are still being written, and why they wait. Look again after ``SETTLE_SECONDS``.
+        refused: What can never be taken as it is, and why; said once for each state of a file.
+    """
+
+    ready: dict[str, bytes] = field(default_factory=dict)
+    deferred: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, UsageError] = field(default_factory=dict)
+
+
+class Folder:
+    """The contributions of one worktree.
+
+    Args:
+        disk: The system calls, on the worktree.
+        token: Returns a new random word at each call, for names of staged files.
+    """
+
+    def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
+        self.disk, self.token = disk, token
+        self._still: dict[str, tuple[State, float]] = {}
+        self._read: dict[str, State] = {}
+        self._done: dict[str, State] = {}
+        self._gone: dict[str, float] = {}
+
+    def look(self, now: float, finished: bool = False) -> FolderScan:
+        """Look at the folder.
+
+        Args:
+            now: Seconds of the monotonic clock.
+            finished: Take files that changed a moment ago as well: their author says that they are whole.
+
+        Raises:
+            StorageError: The filesystem refused.
+        """
+        scan = FolderScan()
+        listed = self._names(scan)
+        for name in sorted(listed):
+            if name.startswith((".", "#")) or name.endswith(_SCRATCH):
+                continue
+            state = self._look_at(name, now, scan, finished)
+            if state is None:
+                self._still.pop(name, None)
+        self._forget(listed, now)
+        return scan
+
+    def taken(self, name: str) -> None:
+        """Note that everything in a file of the last look is published, or refused for good."""
+        if name in self._read:
+            self._done[name] = self._read[name]
+
+    def origin(self, name: str) -> bytes | None:
+        """Return the document that an edited copy was made from, as kept by ``keep_origin``."""
+        try:
+            return self.disk.read(f"{ORIGINS}/{name}", 4 * FILE_BYTES)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise refused(error, f"{ORIGINS}/{name}") from None
+
+    def keep_origin(self, name: str, document: bytes) -> None:
+        """Keep the document that an edited copy is compared with, for as long as the copy is there.
+
+        To be called when the file is read for the first time, before what was read is published. A second call
+        changes nothing.
+        """
+        ids.check(name, "file name")
+        scratch = f"{ORIGINS}/.{self.token()}"
+        try:
+            with suppress(FileExistsError):
+                self.disk.mkdir(ORIGINS)
+            if self._stat(f"{ORIGINS}/{name}") is not None:
+                return
+            self.disk.create(scratch, document, durable=True)
+            self.disk.rename(scratch, f"{ORIGINS}/{name}")  # one agent collects: nothing makes that name meanwhile
+            self.disk.sync(ORIGINS)
+        except OSError as error:
+            raise refused(error, f"{ORIGINS}/{name}") from None
+
+    # -- one look --------------------------------------------------------------------------------------------
+
+    def _names(self, scan: FolderScan) -> list[str]:
+        for place in (paths.INSTANCE, FOLDER):
+            seen = self._stat(place)
+            if seen is None:
+                return []
+            if not seen.is_dir:
+                scan.refused[place] = UsageError(
+                    f"{place} is a link or a file, not a folder", hint="make it a folder of this worktree", code="link"
+                )
+                return []
+        try:
+            return self.disk.listdir(FOLDER)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return []
+            raise refused(error, FOLDER) from None
+
+    def _look_at(self, name: str, now: float, scan: FolderScan, finished: bool) -> State | None:
+        seen = self._stat(f"{FOLDER}/{name}")
+        if seen is None:
+            return None
+        state = _state(seen)
+        if self._done.get(name) == state:
+            return state
+        problem = _problem(name, seen)
+        if problem:
+            self._refuse(name, state, problem, scan)
+            return state
+        before, since = self._still.get(name, (None, now))
+        if before != state:
+            self._still[name] = (state, now)
+            since = now
+        if now - since < SETTLE_SECONDS and not finished:
+            scan.deferred[name] = "it was changed a moment ago and may still be being written"
+            return state
+        problem = _too_large(name, seen)
+        if problem:
+            self._refuse(name, state, problem, scan)
+            return state
+        self._take(name, state, scan)
+        return state
+
+    def _take(self, name: str, state: State, scan: FolderScan) -> None:
+        path = f"{FOLDER}/{name}"
+        try:
+            data = self.disk.read(path, FILE_BYTES + 1)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EMLINK):
+                why = UsageError(
+                    f"{shown(name)} is no plain file",
+                    hint="put a copy in its place: links are not followed",
+                    code="link",
+                )
+                self._refuse(name, state, why, scan)
+                return
+            raise refused(error, path) from None
+        again = self._stat(path)
+        if again is None or _state(again) != state or len(data) != state[0]:
+            self._still.pop(name, None)
+            scan.deferred[name] = "it changed while it was read"
+            return
+        self._read[name] = state
+        scan.ready[name] = data
+
+    def _refuse(self, name: str, state: State, why: UsageError, scan: FolderScan) -> None:
+        self._done[name] = state
+        scan.refused[name] = why
+
+    def _forget(self, listed: list[str], now: float) -> None:
+        there = set(listed)
+        for known in (self._still, self._read, self._done):
+            for name in [name for name in known if name not in there]:
+                del known[name]
+        try:
+            kept = self.disk.listdir(ORIGINS)
+        except OSError:
+            return
+        for name in kept:
+            if name in there or name.startswith("."):
+                self._gone.pop(name, None)
+            elif now - self._gone.setdefault(name, now) >= FORGET_SECONDS:
+                del self._gone[name]
+                with suppress(OSError):  # it is tried again at the next look
+                    self.disk.unlink(f"{ORIGINS}/{name}")
+
+    def _stat(self, path: str) -> Stat | None:
+        try:
+            return self.disk.stat(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise refused(error, path) from None
+
+
+def _state(seen: Stat) -> State:
+    return seen.size, seen.modified_ns, seen.changed_ns
+
+
+def _problem(name: str, seen: Stat) -> UsageError | None:
+    if seen.is_dir:
+        return UsageError(f"{shown(name)} is a folder", hint="put files here, without folders", code="folder")
+    if not ids.is_id(name):
+        return UsageError(
+            f"file name {shown(name)} is not allowed",
+            hint="letters, digits, '.', '_' and '-', beginning with a letter or digit, 64 characters at most",
+            code="bad-file",
+        )
+    return None
+
+
+def _too_large(name: str, seen: Stat) -> UsageError | None:
+    if seen.size <= FILE_BYTES:
+        return None
+    return UsageError(
+        f"{shown(name)} has {seen.size} bytes; {FILE_BYTES} are allowed",
+        hint="contribute what is new, not a whole file",
+        code="too-large",
+    )
+
+
+STATES = (QUEUED, DONE, REJECTED)
+
+
+@dataclass(slots=True)
+class Collected:
+    """What came of files.
+
+    Attributes:
+        contributions: Those that are new in the queue.
+        withdrawn: Ids of earlier ones that their author took back.
+        refused: What was not taken: the file's name and why.
+        notes: What its author should be told.
+    """
+
+    contributions: list[Contribution] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+    refused: list[tuple[str, UsageError]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class _KnownDocuments(Mapping[str, bytes]):
+    """The bank's documents by name, as a peer knows them; an unreadable document counts as empty."""
+
+    def __init__(self, documents: Documents, known: Callable[[str, bytes | None], bytes | None]) -> None:
+        self.documents, self.known = documents, known
+        self.names = documents.names()
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self.names:
+            raise KeyError(name)
+        try:
+            return self.known(name, self.documents.read(name)) or b""
+        except BrokenFileError:
+            return b""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Collector:
+    """Collects from one worktree.
+
+    Args:
+        root: The coordination directory.
+        worktree: The system calls, on the worktree.
+        documents: The memory bank.
+        peer: Whose worktree it is.
+    """
+
+    def __init__(self, root: Root, worktree: DiskLike, documents: Documents, peer: str) -> None:
+        self.root, self.documents, self.peer = root, documents, ids.check(peer, "peer")
+        self.disk = worktree
+        self.store = MemoryStore(root)
+        self.folder = Folder(worktree, root.files.token)
+        self._known: dict[str, Contribution | None] = {}  # of all that is in the queue or settled, this peer's
+        self._untold: dict[str, UsageError] = {}  # refused, and not written down yet: a look shows it once
+
+    def look(self, finished: bool = False) -> FolderScan:
+        """Look what there is: cheap while nothing changed, and changes nothing.
+
+        Args:
+            finished: The author says that the files are whole.
+        """
+        scan = self.folder.look(self.root.clock.monotonic(), finished)
+        self._untold.update(scan.refused)
+        scan.refused = dict(self._untold)
+        return scan
+
+    @staticmethod
+    def again(scan: FolderScan) -> float | None:
+        """Seconds after which to look again; ``None`` if nothing is pending."""
+        return SETTLE_SECONDS + 0.1 if scan.deferred else None
+
+    def take(self, scan: FolderScan, task: str = "", told: int | None = None) -> Collected:
+        """Queue what a look showed, and note what can never be taken.
+
+        Args:
+            scan: What ``look`` gave.
+            task: The task that the peer holds; empty if none.
+            told: How far the peer was told what changed in the bank; ``None`` if it never was.
+
+        Raises:
+            StorageError: The filesystem refused; the next look shows the rest again.
+        """
+        done = Collected()
+        for name, why in scan.refused.items():
+            self._refuse(name, why, done)
+            self._untold.pop(name, None)
+        for name, data in scan.ready.items():
+            try:
+                self._take(name, data, task, done, told)
+            except UsageError as error:
+                self._refuse(name, error, done)
+            self.folder.taken(name)
+        if done.contributions or done.withdrawn:
+            self.root.files.ring()
+        return done
+
+    # -- one file --------------------------------------------------------------------------------------------
+
+    def _take(self, name: str, data: bytes, task: str, done: Collected, told: int | None) -> None:
+        known = _KnownDocuments(
+            self.documents, lambda document, now: self.store.briefed(document, now, told, self.peer)
+        )
+        aim = purpose(name, self.peer, known)
+        origin = self._origin(name, aim.document, known) if aim.kind == "copy" else None
+        earlier, merged = self._earlier(name), self.store.idents(DONE)
+        withdrawn = {one.id for one in earlier if self._is_withdrawn(one.id, merged)}
+        author = Author(self.peer, task, self.root.clock.now())
+        found = from_file(author, name, data, known, origin=origin, earlier=earlier, merged=merged, withdrawn=withdrawn)
+        self._queue(found, done)
+        for problem in found.refused:
+            self._refuse(name, problem, done, len(data))
+        for ident in found.withdrawn:
+            self.store.reject(ident, WITHDRAWN, f"its author took it out of {name}", self.peer)
+            done.withdrawn.append(ident)
+        done.notes += found.notes
+
+    def _queue(self, found: Reading, done: Collected) -> None:
+        self.store.texts.keep(found.texts)
+        for one in found.contributions:
+            self._known[one.id] = one
+            if self.store.publish(one):
+                self.root.event(self.peer, "contributed", id=one.id, file=one.document)
+                done.contributions.append(one)
+
+    def _origin(self, name: str, document: str, known: Mapping[str, bytes]) -> bytes | None:
+        """Return the document that an edited copy was made from: as it was when the copy was first seen."""
+        origin = self.folder.origin(name)
+        if origin is None and document in known:
+            self.folder.keep_origin(name, known[document])
+            origin = self.folder.origin(name)
+        return origin
+
+    def _earlier(self, name: str) -> list[Contribution]:
+        """Return what this peer contributed from a file before, in whatever state it is."""
+        there: set[str] = set()
+        for state in STATES:
+            for ident in self.store.idents(state):
+                there.add(ident)
+                if ident not in self._known:
+                    one = self.store.contribution(ident)
+                    self._known[ident] = one if one and one.peer == self.peer else None
+        self._known = {ident: one for ident, one in self._known.items() if ident in there}
+        return [one for one in self._known.values() if one and one.source == name]
+
+    def _is_withdrawn(self, ident: str, merged: set[str]) -> bool:
+        return ident not in merged and self.store.rejection(ident).get("code") == WITHDRAWN
+
+    def _refuse(self, name: str, why: PeercoordError, done: Collected, size: int | None = None) -> None:
+        """Note why a file, or a part of it, is not taken: its name and the reason, never its bytes."""
+        if size is None:
+            size = self._size(name)
+        words = "\n".join((self.peer, name, str(size), why.code, why.message))
+        ident = "f-" + digest(words.encode("utf-8", "surrogateescape"))[:16]
+        facts = {"file": shown(name, 200), "size": size, "kind": why.code, "hint": why.hint}
+        self.store.explain(ident, REFUSED, why.message, self.peer, **facts)
+        if isinstance(why, UsageError):
+            done.refused.append((name, why))
+
+    def _size(self, name: str) -> int:
+
+        try:
+            return self.disk.stat(f"{FOLDER}/{name}").size
+        except OSError:
+            return 0

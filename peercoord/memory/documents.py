@@ -1,0 +1,396 @@
+"""The documents of the memory bank: read and replace them whole.
+
+People edit them with any program at any time. So a document keeps its mode, links are not followed, and the directory
+is never created here: if it is missing, a filesystem is not mounted or another branch is checked out.
+
+A plain rename would destroy what a person saved since the last look. So the new text and the document *exchange* their
+names, and the displaced text is checked: if it is not the text that the merge was made from, or a program still has it
+open for writing, it goes back. The staged file's name says which text it holds and which it displaces, so that after a
+crash a person's text is recognized. Where files cannot be exchanged, a rename right after the last look is all there
+is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as _stat
+import sys
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, NotFoundError, StorageError
+from peercoord.memory.contribution import check_document
+from peercoord.memory.journal import state_of
+from peercoord.store import ids
+from peercoord.store.files import refused
+from peercoord.store.settings import DOCUMENT_BYTES
+from peercoord.system.disk import Disk
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from peercoord.system.disk import DiskLike, Stat
+
+    class BankDiskLike(DiskLike, Protocol):
+        """What ``Documents`` needs of a directory; see ``BankDisk`` for what is more than in ``DiskLike``."""
+
+        def exchange(self, source: str, target: str) -> None: ...  # noqa: D102
+        def match(self, path: str, other: str) -> None: ...  # noqa: D102
+        def written(self, path: str) -> bool: ...  # noqa: D102
+
+
+STAGED = ".peercoord-"  # hidden, beside the documents: only there a rename is sure to be one
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
+_CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
+_STRANGE = "?"  # the state of what is no file, unlike that of any text
+_MARK = 16  # characters of a hash in the name of a staged file
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <linux/fs.h>
+
+
+class BankDisk(Disk):
+    """A real directory, in which two files can be exchanged and an open file is noticed."""
+
+    def exchange(self, source: str, target: str) -> None:
+        """Let two names change places in one step; ``ENOSYS`` or ``EINVAL`` where that cannot be."""
+        call = _renameat2()
+        if call is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
+        if call(_HERE, os.fsencode(self._full(source)), _HERE, os.fsencode(self._full(target)), _EXCHANGE):
+            import ctypes
+
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), target)
+
+    def match(self, path: str, other: str) -> None:
+        """Return a file the mode of another one, if that is there."""
+        with suppress(FileNotFoundError):
+            os.chmod(self._full(path), _stat.S_IMODE(os.lstat(self._full(other)).st_mode))
+
+    def written(self, path: str) -> bool:
+        """Check whether a program has a file open to write; ``False`` where that cannot be told."""
+        import fcntl
+        import signal
+
+        if sys.platform != "linux":
+            return False
+        try:
+            handle = os.open(self._full(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)  # ignored; the usual one would end this process
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)  # not given while anyone may write
+        except OSError as error:
+            return error.errno == errno.EAGAIN
+        else:
+            return False
+        finally:
+            os.close(handle)
+
+
+@cache
+def _renameat2() -> ctypes._NamedFuncPointer | None:
+    import ctypes
+
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return call
+
+
+class Replacement:
+    """A document's replacement, staged and not finished.
+
+    Attributes:
+        name: The document.
+        before: State (``state_of``) that it is made from, or how that begins; empty for none.
+        after: State that it makes, or how that begins; empty for none.
+        path: The file that holds the new text until the two change places, and then the old one.
+    """
+
+    __slots__ = ("after", "before", "name", "path")
+
+    def __init__(self, name: str, before: str, after: str, token: str) -> None:
+        self.name, self.before, self.after = name, before, after
+        self.path = f"{STAGED}{name}-{before[:_MARK]}-{after[:_MARK]}-{token}"
+
+    @classmethod
+    def read(cls, path: str) -> Replacement | None:
+        """Read the name of a staged file; ``None`` if it can hold no displaced text."""
+        parts = path.removeprefix(STAGED).rsplit("-", 3)
+        return cls(*parts) if path.startswith(STAGED) and len(parts) == len(cls.__slots__) else None
+
+    def knows(self, state: str) -> bool:
+        """Check whether a text is the one that this replacement brings or displaces."""
+        return state[:_MARK] in (self.before[:_MARK], self.after[:_MARK])
+
+
+class Documents:
+    """The documents of one memory bank.
+
+    Args:
+        disk: The system calls, on its directory.
+        token: Returns a new random word at each call, for names of staged files.
+    """
+
+    def __init__(self, disk: BankDiskLike, token: Callable[[], str]) -> None:
+        self.disk, self.token = disk, token
+
+    def exists(self) -> bool:
+        """Check whether the directory exists."""
+        return self._listed() is not None
+
+    def require(self) -> None:
+        """Refuse where the directory is missing.
+
+        Raises:
+            NotFoundError: It is.
+        """
+        if not self.exists():
+            raise NotFoundError(
+                f"the memory bank {self._shown('')} is not there: nothing is merged until it is",
+                hint="is a filesystem not mounted, or another branch checked out? look with: peercoord doctor",
+                code="no-bank",
+            )
+
+    def names(self) -> list[str]:
+        """Names of the documents, sorted; what lies below folders is none."""
+        found = sorted(name for name in self._listed() or () if ids.is_id(name) and name.endswith(".md"))
+        return [name for name in found if (seen := self._stat(name)) and not seen.is_dir]
+
+    def read(self, name: str) -> bytes | None:
+        """Return a document; ``None`` if there is none of that name.
+
+        Raises:
+            BrokenFileError: A link or a folder stands in its place, or it is too large.
+            StorageError: The filesystem refused.
+            UsageError: The name is none of a document.
+        """
+        check_document(name)
+        try:
+            data = self.disk.read(name, DOCUMENT_BYTES + 1)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            if error.errno in _NO_FILE:
+                raise BrokenFileError(
+                    f"{self._shown(name)} is a symlink or not a regular file: it is skipped",
+                    hint="put a plain file in its place",
+                    code="link",
+                ) from None
+            raise refused(error, self._shown(name)) from None
+        if len(data) > DOCUMENT_BYTES:
+            raise BrokenFileError(
+                f"{self._shown(name)} has more than {DOCUMENT_BYTES} bytes: it is skipped",
+                hint="divide it into several documents",
+                code="too-large",
+            )
+        return data
+
+    def modified_ns(self, name: str) -> int | None:
+        """Return when a document was last written, in nanoseconds of the filesystem's clock; ``None`` if it is gone."""
+        seen = self._stat(name)
+        return seen.modified_ns if seen else None
+
+    def written(self, name: str) -> bool:
+        """Check whether a program has a document open to write, as far as the system knows."""
+        return self.disk.written(name)
+
+    # -- replacing -------------------------------------------------------------------------------------------
+
+    def stage(self, name: str, before: bytes | None, after: bytes | None) -> Replacement:
+        """Write what a document is to become beside it, whole and durable; ``None`` to remove it.
+
+        Give what comes of it to ``swap``, or to ``drop``.
+
+        Raises:
+            StorageError: The filesystem refused.
+        """
+        step = Replacement(name, state_of(before), state_of(after), self.token())
+        if after is None:
+            return step
+        scratch = f"{STAGED}{self.token()}"
+        try:
+            self.disk.create(scratch, after, True)
+            self.disk.match(scratch, name)
+            self.disk.rename(scratch, step.path)  # under that name it is never half a text
+        except OSError as error:
+            if self._state(step.path) != step.after:
+                with suppress(OSError):
+                    self.disk.unlink(scratch)
+                raise refused(error, self._shown(name)) from None
+        return step
+
+    def swap(self, step: Replacement) -> bool:
+        """Replace a document by what was staged, durable, if it is still what that was made from.
+
+        After a replacement the staged file holds the displaced text: ``drop`` it once the journal has the entry.
+        """
+        done = False
+        try:
+            done = self._swap(step)
+        finally:
+            if not done:
+                self.drop(step.path)
+        return done
+
+    def _swap(self, step: Replacement) -> bool:
+        try:
+            if state_of(self.read(step.name)) != step.before:
+                return False
+            landed = self._put(step)
+            if landed:
+                self.disk.sync("")
+        except OSError as error:
+            landed = self._state(step.name) == step.after  # an error is not an answer: it may be done
+            if landed or error.errno in _ABSENT:
+                return landed and step.knows(self._state(step.path) or step.after)
+            raise refused(error, self._shown(step.name)) from None
+        else:
+            return landed
+
+    def was_replaced(self, name: str, before: str, after: str) -> bool:
+        """Check whether a staged file proves that a document was replaced: it holds the displaced text.
+
+        Args:
+            name: The document.
+            before: State that it was replaced in.
+            after: State that it was given. Nothing proves that a document was made or removed.
+        """
+        if not (before and after):
+            return False
+        marks = (before[:_MARK], after[:_MARK])
+        steps = [step for path, _ in self.litter() if (step := Replacement.read(path)) and step.name == name]
+        return any((step.before, step.after) == marks and self._state(step.path)[:_MARK] == marks[0] for step in steps)
+
+    def mend(self, name: str) -> list[bytes]:
+        """Put back what a replacement displaced that was not known, and that its maker did not live to look at."""
+        overtaken = []
+        for path, _ in self.litter():
+            step = Replacement.read(path)
+            if step and step.name == name and not step.knows(found := self._state(path)):
+                if self._state(name)[:_MARK] == step.after and found:
+                    with suppress(OSError):  # it is tried again before the next change
+                        self._put_back(step, found)
+                    self.drop(path)
+                elif data := self._text(path):
+                    overtaken.append(data)
+                    with suppress(OSError):
+                        self.disk.unlink(path)
+        return overtaken
+
+    def litter(self) -> list[tuple[str, Stat]]:
+        """Return the staged files, those of crashed leaders among them."""
+        try:
+            found = [name for name in self.disk.listdir("") if name.startswith(STAGED)]
+        except OSError:
+            return []
+        return [(name, seen) for name in found if (seen := self._stat(name))]
+
+    def drop(self, path: str) -> None:
+        """Remove a staged file, unless it holds text that is nowhere else."""
+        step = Replacement.read(path)
+        with suppress(OSError, StorageError):
+            if path.startswith(STAGED) and (step is None or step.knows(self._state(path))):
+                self.disk.unlink(path)
+
+    # -- one replacement -------------------------------------------------------------------------------------
+
+    def _put(self, step: Replacement) -> bool:
+        if not step.before:
+            return self._linked(step)
+        if step.after:
+            return self._exchange(step, step.after, step.before) == 1
+        self.disk.rename(step.name, step.path)
+        busy, found = self.disk.written(step.path), self._state(step.path)
+        if busy or found != step.before:
+            self._put_back(step, found)
+            return False
+        return True
+
+    def _linked(self, step: Replacement) -> bool:
+        """Return what was staged the document's name, only if that is free."""
+        try:
+            self.disk.link(step.path, step.name)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+            self.disk.rename(step.path, step.name)
+        return True
+
+    def _put_back(self, step: Replacement, found: str) -> None:
+        if step.after:
+            self._exchange(step, found, self._state(step.name))
+        else:
+            self._linked(step)
+
+    def _exchange(self, step: Replacement, new: str, old: str) -> int:
+        """Exchange a staged file, in state ``new``, with its document, in state ``old``.
+
+        What comes out and is not ``old`` was saved meanwhile: it is newer, and goes back. Then what comes out must be
+        ``new``; and so on, for as long as people save. So the newest stands in the end. What a program still writes
+        goes back too.
+        """
+        count = 0
+        while True:
+            try:
+                self.disk.exchange(step.path, step.name)
+            except OSError as error:
+                if error.errno in _CANNOT and not count:
+                    self.disk.rename(step.path, step.name)
+                    return 1
+                if self._state(step.path) == new:
+                    raise
+            count += 1
+            busy = self.disk.written(step.path) if count == 1 else False  # first: who opens it later finds the other
+            found = self._state(step.path)
+            if found == old and not busy:
+                return count
+            new, old = found, new
+
+    def _text(self, path: str) -> bytes | None:
+        try:
+            return self.disk.read(path, DOCUMENT_BYTES + 1)
+        except OSError:
+            return None
+
+    def _state(self, path: str) -> str:
+        """Return the state of a document or staged file; empty if it is missing."""
+        try:
+            return state_of(self.disk.read(path, DOCUMENT_BYTES + 1))
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return ""
+            if error.errno in _NO_FILE:
+                return _STRANGE
+            raise refused(error, self._shown(path)) from None
+
+    def _listed(self) -> list[str] | None:
+        """The names in the directory; ``None`` if it is missing."""
+        try:
+            return self.disk.listdir("")
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise refused(error, self._shown("")) from None
+
+    def _stat(self, name: str) -> Stat | None:
+        try:
+            return self.disk.stat(name)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise refused(error, self._shown(name)) from None
+
+    def _shown(self, name: str) -> str:
+        home = getattr(self.disk, "root", "memory bank")
+        return f"{home}/{name}" if name else str(home)

@@ -1,0 +1,447 @@
+"""The merge: a pure function of a document, its contributions, and the candidates that wait for a person.
+
+Promise: the same contributions give the same document in whatever order they come. Only sections with contributions
+change. Each contribution ends in exactly one place of the outcome. Settled contributions are never applied again, and
+text that is given twice stands there once. So the leader may run it at any time, again and again.
+
+In one section: updates first (if the base still stands they simply apply, else a three-way merge with the base as
+ancestor), then additions in the order of their making. Two sides that differ become a candidate, and the section waits
+for a person. Critical contributions are worked out on top of what applies freely, but only proposed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from peercoord.errors import LostError, UsageError
+from peercoord.memory import additions, outcome
+from peercoord.memory.contribution import KNOWN, STATIC, Contribution
+from peercoord.memory.document import Path, Section, digest, fold_path, lf_text, path_text, split_document, trimmed
+from peercoord.memory.draft import Draft
+from peercoord.memory.outcome import Candidate, Edit, Merge3, Merged, Outcome, Side
+from peercoord.memory.progress_section import is_generated
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
+
+
+@dataclass(slots=True)
+class Fold:
+    """What became of a row of updates.
+
+    Attributes:
+        text: The section's text with ``members`` applied.
+        members: Those that changed it.
+        same: Those that say what it says already.
+        overruled: Ids that a later update of the same author replaces, and by which.
+        clash: The first that did not merge cleanly; those after it were not looked at.
+        merged: How ``clash`` merged with ``text``.
+    """
+
+    text: str
+    members: list[Contribution] = field(default_factory=list)
+    same: list[Contribution] = field(default_factory=list)
+    overruled: dict[str, str] = field(default_factory=dict)
+    clash: Contribution | None = None
+    merged: Merged = field(default_factory=lambda: Merged([]))
+
+
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """Applies updates to one section.
+
+    Args:
+        section: The section; ``None`` if it does not exist.
+        texts: Section texts by hash.
+        merge3: The three-way text merge.
+    """
+
+    section: Section | None
+    texts: Mapping[str, bytes]
+    merge3: Merge3
+
+    def fold(self, text: str, updates: Sequence[Contribution]) -> Fold:
+        """Apply updates in order to a section's text, as far as they merge cleanly."""
+        fold = Fold(text)
+        for one in updates:
+            merged = self._three(fold.text, one)
+            if not merged.clean:
+                again = self._later_word(text, fold, one)
+                if again is None:
+                    fold.clash, fold.merged = one, merged
+                    return fold
+                fold = again
+                continue
+            after = trimmed(merged.take(ours=True, theirs=True))
+            (fold.same if after == fold.text else fold.members).append(one)
+            fold.text = after
+        return fold
+
+    def base(self, one: Contribution) -> str | None:
+        """Return the text that an update was made from; ``None`` if it is not known."""
+        if not one.base:
+            return ""
+        if one.base in self.texts:
+            return lf_text(self.texts[one.base])
+        return self.section.text if self.section and self.section.hash == one.base else None
+
+    def _later_word(self, text: str, fold: Fold, one: Contribution) -> Fold | None:
+        """Try again without the author's own earlier updates."""
+        before = sorted((*fold.members, *fold.same), key=lambda c: c.order)
+        own = [earlier for earlier in before if earlier.peer == one.peer]
+        if not own:
+            return None
+        again = self.fold(text, [*(earlier for earlier in before if earlier.peer != one.peer), one])
+        again.overruled = {**fold.overruled, **again.overruled, **{earlier.id: one.id for earlier in own}}
+        return None if again.clash else again
+
+    def _three(self, ours: str, one: Contribution) -> Merged:
+        theirs = trimmed(one.content)
+        if theirs == ours and self.section is not None:
+            return Merged([ours])
+        base = self.base(one)
+        if base is None or (self.section is None and one.base):
+            return outcome.whole_conflict(_lines(ours), _lines(base or ""), _lines(theirs))
+        if base == ours:
+            return Merged([theirs])
+        if base == theirs:
+            return Merged([ours])
+        return self.merge3(_lines(ours), _lines(base), _lines(theirs))
+
+
+def _lines(text: str) -> str:
+    return f"{text}\n" if text else ""
+
+
+_WHY_CONFLICT = "two updates of this section differ"
+_WHY_CURRENT = "the section changed since the author saw it"
+_WHY_GONE = "the section that it updates is no longer there"
+_WHY_BASE = "its base text is not known"
+_WHY_OPEN = "it would swallow the next heading, or nest headings too deeply"
+_WHY_CRITICAL = "marked critical"
+_WHY_STATIC = "a static document"
+_WHY_NEW = "the document does not exist yet"
+_WHY_MARK = "a person marked this section for approval"
+_WHY_EMPTY = "it would empty the section"
+
+
+def merge(
+    name: str,
+    document: bytes | None,
+    given: Iterable[Contribution],
+    texts: Mapping[str, bytes],
+    merge3: Merge3,
+    *,
+    candidates: Iterable[Candidate] = (),
+    settled: Container[str] = (),
+) -> Outcome:
+    """Merge contributions into a document.
+
+    Args:
+        name: The document's name.
+        document: Its bytes; ``None`` if there is no such document.
+        given: All its contributions that are not settled, members of waiting candidates too.
+        texts: Section texts by hash, at least those that the bases of updates name.
+        merge3: The three-way text merge.
+        candidates: Those that wait for a person.
+        settled: Ids that are merged, undone or rejected: never applied again, whatever is given.
+
+    Raises:
+        UsageError: The document is not valid UTF-8; nothing can be merged into it until it is.
+    """
+    work = _Work(name, document, texts, merge3)
+    own = sorted((one for one in given if one.document.casefold() == name.casefold()), key=lambda c: c.order)
+    pool = {one.id: one for one in own if one.id not in settled}
+    for one in own:
+        for old in one.supersedes:
+            if old in pool and pool[old].peer == one.peer and old != one.id:
+                work.result.superseded[old] = one.id
+    left = {key: one for key, one in pool.items() if key not in work.result.superseded}
+    for candidate in candidates:
+        work.hold(candidate, left)
+    for group in work.groups(left.values()):
+        work.run(group)
+    return work.finish()
+
+
+def decide(name: str, document: bytes | None, candidate: Candidate, text: str) -> Outcome:
+    """Put a person's decision into the document."""
+    work = _Work(name, document, {}, lambda ours, base, theirs: outcome.whole_conflict(ours, base, theirs))
+    if work.current(candidate.section, candidate.occurrence) != candidate.current:
+        raise LostError(
+            f"{name}, {path_text(candidate.section)} changed since {candidate.id} was made",
+            hint="see the new state with: peercoord review list",
+        )
+    text = trimmed(lf_text(text.encode()))
+    size = outcome.marker_size(candidate.base, candidate.takes["both"])  # shorter ones are the document's own
+    if candidate.conflict and any(line.startswith(("<" * size, ">" * size)) for line in text.split("\n")):
+        raise UsageError("the text still holds conflict markers", hint=f"peercoord review edit {candidate.id}")
+    if not work.draft.put(candidate.section, candidate.occurrence, text, free=True):
+        raise UsageError(f"this text cannot stand there: {_WHY_OPEN}", hint=f"peercoord review edit {candidate.id}")
+    work.apply(candidate.section, candidate.occurrence, candidate.members)
+    result = work.finish()
+    # With headings in it, the text is several sections, and each is undone as what it is.
+    result.edits, result.texts = outcome.compare(work.document, split_document(result.document), work.sources)
+    return result
+
+
+class _Group:
+    """The contributions to one section, in order; ``section`` is ``None`` while it does not exist."""
+
+    __slots__ = ("guard", "members", "occurrence", "path", "section")
+
+    def __init__(self, path: Path, occurrence: int, section: Section | None, guard: str) -> None:
+        self.path, self.occurrence, self.section, self.guard = path, occurrence, section, guard
+        self.members: list[Contribution] = []
+
+    @property
+    def key(self) -> tuple[Path, int]:
+        return fold_path(self.path), self.occurrence
+
+    def reason(self, one: Contribution) -> str:
+        """Return why a contribution must wait for a person even if it merges cleanly; nothing if it need not."""
+        if self.guard:
+            return self.guard
+        empties = one.kind == "update" and not one.content.strip()
+        return _WHY_CRITICAL if one.critical else _WHY_EMPTY if empties else ""
+
+
+class _Work:
+    """One merge of one document in progress."""
+
+    def __init__(self, name: str, document: bytes | None, texts: Mapping[str, bytes], merge3: Merge3) -> None:
+        self.name, self.texts, self.merge3 = name, texts, merge3
+        self.before = document or b""
+        self.document = split_document(self.before, name)
+        self.draft = Draft(self.document)
+        self.result = Outcome()
+        self.held: dict[tuple[Path, int], str] = {}
+        self.sources: dict[tuple[Path, int], list[str]] = {}
+        self.unclear: dict[str, str] = {}
+        static = any(name.casefold() == known.casefold() for known in STATIC)
+        usual = any(name.casefold() == known.casefold() for known in KNOWN)
+        self.guard = _WHY_STATIC if static else _WHY_NEW if document is None and not usual else ""
+
+    # -- who goes where --------------------------------------------------------------------------------------
+
+    def current(self, path: Path, occurrence: int) -> str:
+        """Return the hash of a section as it is now; ``""`` if there is none."""
+        node = self.draft.at(path, occurrence)
+        return digest(node.core) if node else ""
+
+    def hold(self, candidate: Candidate, left: dict[str, Contribution]) -> None:
+        """Let a waiting candidate stand, with its members; or drop it, and its members go through the merge again."""
+        key = fold_path(candidate.section), candidate.occurrence
+        stands = self.current(candidate.section, candidate.occurrence) == candidate.current
+        if not stands or key in self.held or not all(one in left for one in candidate.members):
+            self.result.void.append(candidate.id)
+            return
+        for one in candidate.members:
+            del left[one]
+        self.held[key] = candidate.id
+        self.result.standing.append(candidate)
+
+    def groups(self, left: Iterable[Contribution]) -> list[_Group]:
+        """Sort contributions by section: those that exist first, then those to be made, outer ones first."""
+        found: dict[tuple[Path, int], _Group] = {}
+        for one in sorted(left, key=lambda c: c.order):
+            reason = self._unfit(one)
+            if reason:
+                self.result.rejected[one.id] = reason
+                continue
+            made = self._group(one)
+            found.setdefault(made.key, made).members.append(one)
+        return sorted(found.values(), key=lambda g: (g.section is None, len(g.path) if g.section is None else 0))
+
+    def _group(self, one: Contribution) -> _Group:
+        named = one.section or one.kind == "update"
+        section = self.document.find(one.section, one.occurrence, one.base) if named else self.document.root
+        several = self.document.unclear(one.section) if section is None else []
+        if several:  # a person decides; what is proposed is the first of them
+            section, self.unclear[one.id] = several[0], _why_unclear(several)
+        if section:
+            guard = self.guard or (_WHY_MARK if section.guarded else "")
+            return _Group(section.path, section.occurrence, section, guard)
+        path, parent = self.document.place(one.section)
+        return _Group(path, 1, None, self.guard or (_WHY_MARK if parent.guarded else ""))
+
+    def _unfit(self, one: Contribution) -> str:
+        if is_generated(one.content):
+            return "it holds the marks of a section that the leader keeps"
+        section = self.document.find(one.section, one.occurrence)
+        if one.kind == "update" and section and is_generated(section.text):
+            return "the leader keeps this section; add to another one"
+        return ""
+
+    def _reason(self, group: _Group, one: Contribution) -> str:
+        return self.unclear.get(one.id) or group.reason(one)
+
+    def _updates(self, group: _Group) -> Updates:
+        return Updates(group.section, self.texts, self.merge3)
+
+    # -- one section -----------------------------------------------------------------------------------------
+
+    def run(self, group: _Group) -> None:
+        """Work out one section."""
+        behind = self._behind(group)
+        if behind:
+            self._wait(group.members, behind)
+            return
+        critical = [one for one in group.members if self._reason(group, one)]
+        free = [one for one in group.members if not self._reason(group, one)]
+        text = group.section.text if group.section else ""
+        after = self._apply(group, text, free)
+        if after is None:
+            self._wait(critical, self.held[group.key])
+        elif critical:
+            self._propose(group, after, critical)
+
+    def _behind(self, group: _Group) -> str:
+        for depth in range(len(group.path) - 1, -1, -1):
+            above = group.path[:depth]
+            if self.draft.at(above) is None and (fold_path(above), 1) in self.held:
+                return self.held[fold_path(above), 1]
+        return self.held.get(group.key, "")
+
+    def _wait(self, ones: Iterable[Contribution], behind: str) -> None:
+        self.result.waiting.update({one.id: behind for one in ones})
+
+    def _apply(self, group: _Group, text: str, free: Sequence[Contribution]) -> str | None:
+        """Apply what needs no one's word. Gives the section's text after it, ``None`` if a candidate came of it."""
+        fold = self._updates(group).fold(text, [one for one in free if one.kind == "update"])
+        if fold.clash:
+            self._conflict(group, text, fold, critical=False)
+            self._rest(free, fold, self.held[group.key])
+            return None
+        news = [one for one in free if one.kind == "addition"]
+        after, added, known = additions.append(fold.text, news, group.section)
+        members = [*fold.members, *added]
+        if after != text and not self.draft.put(group.path, group.occurrence, after):
+            self._candidate(group, _WHY_OPEN, members, text, after, critical=False)
+        else:
+            self.apply(group.path, group.occurrence, [one.id for one in members])
+        self._same(fold, known)
+        return after if group.key not in self.held else None
+
+    def _propose(self, group: _Group, text: str, critical: Sequence[Contribution]) -> None:
+        """Work out what needs a person's word, on top of what is applied, as a candidate."""
+        fold = self._updates(group).fold(text, [one for one in critical if one.kind == "update"])
+        if fold.clash:
+            self._conflict(group, text, fold, critical=True)
+            self._rest(critical, fold, self.held[group.key])
+            return
+        after, added, known = additions.append(fold.text, [one for one in critical if one.kind == "addition"])
+        self._same(fold, known)
+        members = [*fold.members, *added]
+        if members:
+            why = next(reason for one in members if (reason := self._reason(group, one)))
+            self._candidate(group, why, members, text, after, critical=True)
+
+    def apply(self, path: Path, occurrence: int, members: Iterable[str]) -> None:
+        """Note what went into a section."""
+        new = list(members)
+        self.result.applied += new
+        self.sources.setdefault((fold_path(path), occurrence), []).extend(new)
+
+    def _same(self, fold: Fold, known: Iterable[Contribution]) -> None:
+        self.result.superseded.update(fold.overruled)
+        self.result.duplicates += [one.id for one in (*fold.same, *known)]
+
+    def _rest(self, ones: Iterable[Contribution], fold: Fold, behind: str) -> None:
+        inside = {one.id for one in (*fold.members, fold.clash) if one}
+        done = inside | {one.id for one in fold.same} | fold.overruled.keys()
+        self._wait((one for one in ones if one.id not in done), behind)
+        self._same(fold, ())
+
+    # -- candidates ------------------------------------------------------------------------------------------
+
+    def _conflict(self, group: _Group, text: str, fold: Fold, critical: bool) -> None:
+        """Make a candidate of two sides; neither is applied."""
+        one = fold.clash
+        if one is None:
+            return
+        base = self._updates(group).base(one)
+        why = _WHY_CONFLICT if fold.members else _WHY_CURRENT
+        if group.section is None and one.base:
+            why = _WHY_GONE
+        elif base is None:
+            why = _WHY_BASE
+        left = _side(fold.members, fold.text)
+        right = _side([one], trimmed(one.content))
+        if right.label == left.label:
+            right = Side(f"{right.label} (later)", right.text, right.authors)
+        takes = {
+            "left": trimmed(fold.merged.take(ours=True, theirs=False)),
+            "right": trimmed(fold.merged.take(ours=False, theirs=True)),
+            "both": trimmed(fold.merged.take(ours=True, theirs=True)),
+            "proposed": fold.merged.marked(left.label, right.label).strip("\n"),
+        }
+        self._add(group, why, [*fold.members, one], text if base is None else base, left, right, takes, critical, True)
+
+    def _candidate(
+        self, group: _Group, why: str, members: Sequence[Contribution], text: str, after: str, critical: bool
+    ) -> None:
+        """Make a candidate of a change that merges cleanly."""
+        takes = {"left": text, "right": after, "both": after, "proposed": after}
+        self._add(group, why, members, text, _side((), text), _side(members, after), takes, critical, False)
+
+    def _add(
+        self,
+        group: _Group,
+        why: str,
+        members: Sequence[Contribution],
+        base: str,
+        left: Side,
+        right: Side,
+        takes: dict[str, str],
+        critical: bool,
+        conflict: bool,
+    ) -> None:
+        named = tuple(one.id for one in members)
+        current = self.current(group.path, group.occurrence)
+        made = Candidate(
+            id=outcome.candidate_id(self.name, group.path, group.occurrence, current, named),
+            document=self.name,
+            section=group.path,
+            occurrence=group.occurrence,
+            why=why,
+            conflict=conflict,
+            critical=critical,
+            members=named,
+            current=current,
+            base=base,
+            left=left,
+            right=right,
+            takes=takes,
+        )
+        self.held[group.key] = made.id
+        self.result.candidates.append(made)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def finish(self) -> Outcome:
+        """Return the outcome, with the document and what changed in it."""
+        result = self.result
+        for node in self.draft:
+            old = node.was.span if node.was else b""
+            new = node.span
+            if node.was is None or old != new:
+                before = digest(old) if node.was else ""
+                key = fold_path(node.path), node.occurrence
+                edit = Edit(node.path, node.occurrence, before, digest(new), tuple(self.sources.get(key, ())))
+                result.edits.append(edit)
+                result.texts.update({edit.after: new, **({edit.before: old} if before else {})})
+        result.document = self.draft.join() if result.edits else self.before
+        return result
+
+
+def _why_unclear(several: Sequence[Section]) -> str:
+    named = "; ".join(path_text(section.path, section.occurrence) for section in several[:4])
+    return f"{len(several)} sections may be meant: {named}"
+
+
+def _side(members: Sequence[Contribution], text: str) -> Side:
+    peers = list(dict.fromkeys(one.peer for one in members))
+    authors = tuple(dict.fromkeys((one.peer, one.task) for one in members))
+    return Side(" + ".join(peers) if peers else outcome.BANK, text, authors)

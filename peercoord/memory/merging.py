@@ -1,0 +1,242 @@
+"""Merge what is queued, document by document, and put each contribution where it belongs then.
+
+A journal entry names all contributions that it settles and must fit into a record, so one merge takes some thousands at
+most, in the order in which a single merge would take them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, UsageError
+from peercoord.memory import markdown
+from peercoord.memory.change import Changer, UnsettledError, over
+from peercoord.memory.contribution import KNOWN, Contribution
+from peercoord.memory.document import path_text
+from peercoord.memory.documents import Replacement
+from peercoord.memory.journal import Journal, settled_by
+from peercoord.memory.merge import merge
+from peercoord.memory.outcome import Candidate, Merge3, Outcome
+from peercoord.memory.recovery import finish_replaced
+from peercoord.memory.store import DECIDED, SUPERSEDED, UNFIT, MemoryStore
+from peercoord.queue.retention import TMP_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from peercoord.foreign import Json
+
+MOST = 2000
+
+
+def spelt(document: str, *known: Collection[str]) -> str:
+    """Return a document's name as the bank spells it: capitals do not matter."""
+    same = (name for names in (*known, KNOWN) for name in names if name.casefold() == document.casefold())
+    return next(same, document)
+
+
+def batches(store: MemoryStore, document: str, queued: list[Contribution]) -> Iterator[list[Contribution]]:
+    """Divide what is queued for a document: at least one batch, since an empty one settles what a crash left."""
+    held = {one for candidate, _, _ in store.waiting() if candidate.document == document for one in candidate.members}
+    members = [one for one in queued if one.id in held]
+    others = sorted((one for one in queued if one.id not in held), key=lambda one: one.order)
+    for at in range(0, max(1, len(others)), MOST):
+        part = others[at : at + MOST]
+        yield [*members, *(without_merged(store, one) for one in part)] if at == 0 else part
+
+
+def without_merged(store: MemoryStore, one: Contribution) -> Contribution:
+    """Return an addition without what its author's earlier one, which it replaces, has brought already.
+
+    A file may be edited at the very moment at which its earlier text is merged: its reader could not know.
+    """
+    if one.kind != "addition" or not one.supersedes:
+        return one
+    earlier = [old for old in store.merged(one.supersedes).values() if old.kind == "addition" and old.key == one.key]
+    taken = Counter(block.key for old in earlier for block in markdown.blocks(old.content))
+    blocks = markdown.blocks(one.content)
+    left = []
+    for block in blocks:
+        if taken[block.key]:
+            taken[block.key] -= 1
+        else:
+            left.append(block)
+    if len(left) == len(blocks):
+        return one
+    return Contribution({**one.raw, "content": markdown.together(left)})
+
+
+_PASSES = 3
+
+
+@dataclass(slots=True)
+class MergeSummary:
+    """What a merge did to one document: ids of contributions by what became of them, and of new candidates.
+
+    Attributes:
+        document: File name in the memory bank.
+        entry: Id of the journal entry; empty if none was needed.
+        changed: The document is another one now.
+        note: Why it was left alone, for people; empty if it was not.
+    """
+
+    document: str
+    entry: str = ""
+    changed: bool = False
+    note: str = ""
+    applied: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    superseded: list[str] = field(default_factory=list)
+    candidates: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        told = (self.applied, self.duplicates, self.superseded, self.candidates, self.rejected)
+        return self.changed or bool(self.note) or any(told)
+
+
+class Merging:
+    """Merges into the documents of one memory bank.
+
+    Args:
+        changer: Changes them.
+        merge3: The three-way text merge.
+        by: The leading peer.
+        leads: Returns whether it still leads.
+    """
+
+    def __init__(self, changer: Changer, merge3: Merge3, by: str, leads: Callable[[], bool]) -> None:
+        self.changer, self.merge3, self.by, self.leads = changer, merge3, by, leads
+        self.root, self.store, self.files = changer.root, changer.store, changer.files
+
+    def run(self, documents: Collection[str] | None) -> list[MergeSummary]:
+        """Merge into some documents, or all."""
+        self.files.require()
+        self._finish_rejecting()
+        self._sweep()
+        found: list[MergeSummary] = []
+        for _ in range(_PASSES):
+            self.store.requeued = False
+            for name, queued in self._queues():
+                if documents is None or name in documents:
+                    found += self._merge(name, queued)
+            if not self.store.requeued:  # what another leader overwrote came back after the queue was read
+                break
+        return [one for one in found if one]
+
+    def _queues(self) -> Iterator[tuple[str, list[Contribution]]]:
+        """Return what is queued, by document; nothing for a document with a journal that may have to be settled."""
+        there, known = self.files.names(), self.store.documents()
+        queued: dict[str, list[Contribution]] = {name: [] for name in known}
+        for one in self.store.queued():
+            queued.setdefault(spelt(one.document, there, known), []).append(one)
+        yield from sorted(queued.items())
+
+    def _merge(self, name: str, queued: list[Contribution]) -> Iterator[MergeSummary]:
+        try:
+            if not queued and self.changer.unsettled(name, self.files.read(name)):
+                return  # nobody waits for what its author is still at
+            for batch in batches(self.store, name, queued):
+                yield self._merge_batch(name, batch)
+        except UnsettledError as error:
+            yield MergeSummary(
+                name, note=f"{error.message}, and what is contributed to it waits", waiting=_idents(queued)
+            )
+        except (BrokenFileError, UsageError) as error:
+            yield MergeSummary(name, note=error.message)
+
+    def _merge_batch(self, name: str, batch: list[Contribution]) -> MergeSummary:
+        found = Outcome()
+        waits: list[str] = []
+
+        def merged(before: bytes | None, journal: Journal) -> Outcome | None:
+            nonlocal found
+            self._settle(batch, journal)
+            given = [one for one in batch if one.id not in journal.settled]
+            waits[:] = [one.id for one in given] if before is None and journal.removed else []
+            if waits:
+                found = Outcome()
+                return None
+            waiting = self.store.waiting()
+            candidates = [candidate for candidate, _, _ in waiting if candidate.document == name]
+            if not given and not candidates:
+                found = Outcome()
+                return None
+            found = merge(
+                name, before, given, self.store.texts, self.merge3, candidates=candidates, settled=journal.settled
+            )
+            return found if found.edits or found.duplicates or found.superseded or found.applied else None
+
+        entry = self.changer.change(name, "merge", self.by, self.leads, merged)
+        summary = MergeSummary(name, entry.id if entry else "", bool(entry and entry.before != entry.after))
+        if waits:
+            summary.waiting, summary.note = waits, f"{name} was taken away: what is contributed to it waits"
+            return summary
+        if not self.leads():
+            raise over(name)
+        self._place(found, summary)
+        return summary
+
+    def _settle(self, given: Collection[Contribution], journal: Journal) -> None:
+        """Move contributions in ``queued/`` that the journal has settled: their leader died."""
+        for one in given:
+            word = journal.settled.get(one.id)
+            if word == "superseded":
+                self.store.reject(one.id, SUPERSEDED, "its author replaced it", self.by)
+            elif word:
+                self.store.settle([one.id])
+
+    def _place(self, found: Outcome, summary: MergeSummary) -> None:
+        """Move everything where it belongs after a merge. After a crash the next merge repeats it."""
+        summary.applied, summary.duplicates = found.applied, found.duplicates
+        summary.superseded, summary.rejected = list(found.superseded), list(found.rejected)
+        summary.waiting = list(found.waiting)
+        self.store.settle([*found.applied, *found.duplicates])
+        for ident, later in found.superseded.items():
+            self.store.reject(ident, SUPERSEDED, f"its author replaced it by {later}", self.by)
+        for ident, reason in found.rejected.items():
+            self.store.reject(ident, UNFIT, reason, self.by)
+        for candidate in found.candidates:
+            try:
+                self.store.offer(candidate)
+            except UsageError as error:
+                summary.note = f"{candidate.document}, {path_text(candidate.section)}: {error.message}"
+            else:
+                summary.candidates.append(candidate.id)
+        for ident in found.void:
+            if ident not in summary.candidates:
+                self.store.dismiss(ident)
+
+    def _sweep(self) -> None:
+        """Remove staged files of crashed leaders."""
+        litter = self.files.litter()
+        for name in {step.name for path, _ in litter if (step := Replacement.read(path))}:
+            finish_replaced(self.store, self.files, name)
+        if litter:
+            old = self.root.files.now() - TMP_SECONDS * 10**9
+            for name, seen in litter:
+                if max(seen.modified_ns, seen.changed_ns) < old:
+                    self.files.drop(name)
+
+    def _finish_rejecting(self) -> None:
+        for candidate, _, _ in self.store.waiting():
+            record = self.store.decision(candidate.id)
+            if record.get("what") == "reject":
+                rejected(self.store, candidate, record)
+
+
+def _idents(queued: Iterable[Contribution]) -> list[str]:
+    return [one.id for one in queued]
+
+
+def rejected(store: MemoryStore, candidate: Candidate, record: Json) -> None:
+    """Carry out a person's rejection of a candidate."""
+    settled = settled_by(store.entries(candidate.document))
+    why = str(record.get("reason") or "declined")
+    for ident in candidate.members:
+        if ident not in settled:
+            store.reject(ident, DECIDED, why, str(record.get("by", "")))
+    store.dismiss(candidate.id)

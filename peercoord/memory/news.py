@@ -1,0 +1,114 @@
+"""What changed in the memory bank since a mark, cheap enough for every call of a worktree.
+
+While nothing changed it costs one listing and one ``stat`` for each document. A *mark* is a time of the filesystem's
+own clock, so that a wrong clock of a machine hides nothing. The caller keeps the greatest mark that it was given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peercoord.errors import PeercoordError
+from peercoord.store import ids, paths, records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peercoord.foreign import Json
+    from peercoord.store.files import Files
+
+
+class Change:
+    """A section of a document that an entry of the journal changed.
+
+    Attributes:
+        mark: To be given the next time.
+        document: File name in the memory bank.
+        section: Heading path; ``()`` for the text above the first heading.
+        by: Who: the leading peer, the person who decided, or ``someone``.
+        kind: ``merge``, ``decision``, ``undo`` or ``foreign``.
+        at: When (RFC 3339, UTC); for people.
+        contributions: Ids of what went into it.
+        entry: Id of the entry.
+    """
+
+    __slots__ = ("at", "by", "contributions", "document", "entry", "kind", "mark", "section")
+
+    def __init__(self, mark: int, raw: Json, edit: Json) -> None:
+        self.mark = mark
+        self.document, self.kind, self.by = str(raw["file"]), str(raw["kind"]), str(raw["by"])
+        self.at, self.entry = str(raw["at"]), str(raw["id"])
+        self.section = tuple(str(part) for part in edit["section"])
+        self.contributions = tuple(str(one) for one in edit["contributions"])
+
+
+def latest(files: Files) -> int:
+    """Return the mark of now: what ``changes_since`` gives nothing for until something changes."""
+    return max((mark for mark, _ in _landed(files, 0)), default=0)
+
+
+def changes_since(files: Files, mark: int) -> list[Change]:
+    """Return what changed, oldest first, but for the section that the leader keeps in ``progress.md``.
+
+    Args:
+        files: The coordination directory.
+        mark: The greatest mark that was given before; 0 for everything that is known.
+    """
+    found = []
+    for seen, raw in _news(files, mark):
+        try:
+            found += [Change(seen, raw, edit) for edit in raw["edits"]]
+        except (KeyError, TypeError):
+            continue  # not an entry: the next merge quarantines it
+    return found
+
+
+def unseen(files: Files, document: str, mark: int, peer: str) -> str | None:
+    """Return the hash of a document before the first change that a peer was not told of.
+
+    A change made of its own contributions alone is no news to it.
+    """
+    for _, raw in _news(files, mark, document):
+        if raw.get("before") != raw.get("after"):
+            authors = {_author(files, str(ident)) for ident in raw.get("contributions") or ()}
+            if authors != {peer}:
+                return str(raw.get("before", ""))
+    return None
+
+
+def _author(files: Files, ident: str) -> str:
+    raw = read_record(files, paths.contribution("merged", ident)) if ids.is_id(ident) else None
+    return str((raw or {}).get("instance_id", ""))
+
+
+def _news(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, Json]]:
+    """Return the entries after a mark, oldest first, without those of the generated sections."""
+    for seen, path in sorted(_landed(files, mark, document)):
+        raw = read_record(files, path)
+        if raw and raw.get("kind") != "progress":
+            yield seen, raw
+
+
+def _landed(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, str]]:
+    """Return mark and path of each entry that appeared after a mark."""
+    for shown in files.scan(paths.LEDGER):
+        if document and shown.casefold() != document.casefold():
+            continue
+        home = paths.ledger(shown)
+        seen = files.stat(home)
+        if not ids.is_id(shown) or seen is None or max(seen.modified_ns, seen.changed_ns) <= mark:
+            continue
+        for name in files.scan(home):
+            entry = files.stat(f"{home}/{name}") if name.endswith(".json") else None
+            when = max(entry.modified_ns, entry.changed_ns) if entry else 0
+            if when > mark:
+                yield when, f"{home}/{name}"
+
+
+def read_record(files: Files, path: str) -> Json | None:
+    """Read a record; ``None`` if it is missing or broken."""
+    try:
+        data = files.read(path)
+        return None if data is None else records.decode(data, path)
+    except PeercoordError:
+        return None

@@ -1,0 +1,349 @@
+"""What the memory bank keeps in the coordination directory: contributions, candidates, texts, journals, backups.
+
+A contribution lies in one place, and a rename moves it. If it was collected again while it was merged and lies in two
+places, ``merged/`` and ``rejected/`` win over ``queued/``.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, PeercoordError
+from peercoord.foreign import shown
+from peercoord.memory import news
+from peercoord.memory.contribution import Contribution, is_hash
+from peercoord.memory.document import digest
+from peercoord.memory.journal import Entry
+from peercoord.memory.outcome import Candidate
+from peercoord.queue.queue import Queue
+from peercoord.store import ids, paths, records
+from peercoord.store.files import refused
+from peercoord.store.settings import BACKUPS_MOST, DOCUMENT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from peercoord.foreign import Json
+    from peercoord.store.root import Root
+    from peercoord.system.disk import DiskLike
+
+QUEUED, DONE, REJECTED = "queued", "merged", "rejected"
+WAITING = ("candidates", "approvals")
+WITHDRAWN, SUPERSEDED, DECIDED, UNFIT, REFUSED = "withdrawn", "superseded", "decided", "unfit", "refused"
+"""Why a contribution, or (``REFUSED``) a file, lies in ``rejected/``."""
+_JSON, _INTENT = ".json", ".intent"
+_FEW = 8  # texts that are flushed one by one; more are flushed together
+
+
+class Texts(Mapping[str, bytes]):
+    """Bytes by their hash, as they are kept: section texts that bases and journal entries name.
+
+    Args:
+        root: The coordination directory.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self.files = root.files
+        self._known: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._known:
+            data = read(self.files.disk, paths.text(name)) if is_hash(name) else None
+            if data is None or digest(data) != name:  # half of it, after a power cut: as if it were not
+                raise KeyError(name)
+            self._known[name] = data
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.files.scan(paths.TEXTS) if is_hash(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def keep(self, texts: Mapping[str, bytes]) -> None:
+        """Keep texts, durable once this returns; those that are kept already cost a look."""
+        new = {name: data for name, data in texts.items() if not self._there(name, data)}
+        for name, data in new.items():
+            self.files.put(paths.text(name), data, durable=len(new) <= _FEW)
+            self._known[name] = data
+        if len(new) > _FEW:
+            self.files.flush()
+
+    def _there(self, name: str, data: bytes) -> bool:
+        if name in self._known:
+            return True
+        return read(self.files.disk, paths.text(name)) == data
+
+
+class MemoryStore:
+    """The memory bank's part of one coordination directory.
+
+    Args:
+        root: The directory.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.files = root.files
+        self.texts = Texts(root)
+        self.requeued = False  # since somebody last looked
+        self._contributions: dict[str, Contribution] = {}
+        self._entries: dict[str, Entry] = {}
+
+    # -- contributions ---------------------------------------------------------------------------------------
+
+    def idents(self, state: str) -> set[str]:
+        """Ids of what lies in a state."""
+        found = self.files.scan(f"{paths.MEMORY}/{state}")
+        return {name.removesuffix(_JSON) for name in found if name.endswith(_JSON)}
+
+    def queued(self) -> list[Contribution]:
+        """Contributions that are not settled; of those that are, a copy left in ``queued/`` is removed."""
+        queued, settled = self.idents(QUEUED), self.idents(DONE) | self.idents(REJECTED)
+        for ident in queued & settled:
+            self.files.remove(paths.contribution(QUEUED, ident))
+        self._contributions = {key: one for key, one in self._contributions.items() if key in queued}
+        found = (self._read(QUEUED, ident) for ident in sorted(queued - settled))
+        return [one for one in found if one]
+
+    def contribution(self, ident: str) -> Contribution | None:
+        """Find a contribution, whatever its state; ``None`` if there is none."""
+        if not ids.is_id(ident):
+            return None
+        places = (QUEUED, DONE, REJECTED, QUEUED)  # it may move under our eyes
+        return next((one for state in places if (one := self._read(state, ident))), None)
+
+    def merged(self, idents: Iterable[str]) -> dict[str, Contribution]:
+        """Read merged contributions; those that are no longer kept are left out."""
+        return {ident: one for ident in idents if (one := self._read(DONE, ident))}
+
+    def publish(self, one: Contribution) -> bool:
+        """Queue a contribution, durable, unless it is there or settled; its texts must be kept before.
+
+        Returns:
+            Whether it is new.
+        """
+        if any(self.files.stat(paths.contribution(state, one.id)) for state in (DONE, REJECTED)):
+            return False
+        data = records.encode_stored(one.raw)
+        return self.files.publish(paths.contribution(QUEUED, one.id), data, durable=True)
+
+    def settle(self, idents: Iterable[str]) -> None:
+        """Move contributions to those that are merged."""
+        for ident in idents:
+            self._contributions.pop(ident, None)
+            self.files.move(paths.contribution(QUEUED, ident), paths.contribution(DONE, ident), make_home=True)
+
+    def requeue(self, idents: Iterable[str]) -> None:
+        """Take contributions back that were settled by what did not last."""
+        for ident in idents:
+            self.requeued = True
+            if not self.files.move(paths.contribution(DONE, ident), paths.contribution(QUEUED, ident)):
+                why = self.rejection(ident)
+                if why.get("code") == SUPERSEDED:
+                    self.files.move(paths.contribution(REJECTED, ident), paths.contribution(QUEUED, ident))
+
+    def reject(self, ident: str, code: str, reason: str, by: str) -> None:
+        """Move a contribution to the rejected ones, with the reason beside it.
+
+        The reason comes second: one without its contribution would tell of a file that was refused.
+        """
+        self._contributions.pop(ident, None)
+        place = paths.contribution(REJECTED, ident)
+        self.files.move(paths.contribution(QUEUED, ident), place, make_home=True)
+        if self.files.stat(place):
+            self.explain(ident, code, reason, by)
+
+    def explain(self, ident: str, code: str, reason: str, by: str, **facts: object) -> None:
+        """Write the reason why something was not taken; the first one stands."""
+        record = {"schema_version": 1, "id": ident, "code": code, "reason": reason, "by": by, **facts}
+        data = records.encode_stored({**record, "at": self.root.clock.now()})
+        self.files.publish(paths.rejection(ident), data, durable=True)
+
+    def rejection(self, ident: str) -> Json:
+        """Return the reason why something was not taken; empty if it is not known."""
+        return Queue(self.root).read_record(paths.rejection(ident)) or {}
+
+    def _read(self, state: str, ident: str) -> Contribution | None:
+        known = self._contributions.get(ident)
+        if known and state == QUEUED:
+            return known
+        path = paths.contribution(state, ident)
+        try:
+            data = self.files.read(path)
+            if data is None:
+                return None
+            one = Contribution.read(records.decode(data, path), path)
+            if one.id != ident:
+                raise BrokenFileError(f"{path} is named unlike its id {shown(one.id)}")
+        except BrokenFileError as error:
+            self._set_aside(path, error)
+            return None
+        if state == QUEUED:
+            self._contributions[ident] = one
+        return one
+
+    def _set_aside(self, path: str, error: PeercoordError) -> None:
+        where = self.files.quarantine(path, error.message)
+        if where:
+            self.root.event("memory", "quarantined", path=path, where=where, reason=error.message)
+
+    # -- candidates ------------------------------------------------------------------------------------------
+
+    def waiting(self) -> list[tuple[Candidate, str, str]]:
+        """Candidates that wait for a person, oldest first: each with when it was made, and in which state it lies."""
+        found = []
+        for state in WAITING:
+            for ident in self.idents(state):
+                path = paths.contribution(state, ident)
+                try:
+                    data = self.files.read(path)
+                    if data is not None:
+                        raw = records.decode(data, path)
+                        found.append((Candidate.read(raw, path), str(raw.get("made_at", "")), state))
+                except BrokenFileError as error:
+                    self._set_aside(path, error)  # its members are merged again and make a new one
+        return sorted(found, key=lambda each: (each[1], each[0].id))
+
+    def offer(self, candidate: Candidate) -> None:
+        """Offer a candidate to people; an existing one is not changed."""
+        state = WAITING[not candidate.conflict]
+        data = records.encode_stored(candidate.record(self.root.clock.now()))
+        self.files.publish(paths.contribution(state, candidate.id), data, durable=True)
+
+    def dismiss(self, ident: str) -> None:
+        """Remove a candidate: it was decided on, or holds no longer."""
+        for state in WAITING:
+            self.files.remove(paths.contribution(state, ident))
+
+    # -- the journal ------------------------------------------------------------------------------------------
+
+    def documents(self) -> list[str]:
+        """Names of the documents that have a journal."""
+        return sorted(name for name in self.files.scan(paths.LEDGER) if ids.is_id(name) and name.endswith(".md"))
+
+    def entries(self, document: str) -> list[Entry]:
+        """A document's journal, oldest first."""
+        return ordered(self._journal(document, _JSON))
+
+    def intents(self, document: str) -> list[Entry]:
+        """Entries whose document was perhaps never replaced."""
+        return ordered(self._journal(document, _INTENT))
+
+    def begin(self, entry: Entry) -> None:
+        """Write an entry, durable, before its document is replaced."""
+        self.files.put(paths.intent(entry.document, entry.id), records.encode_stored(entry.record()), durable=True)
+
+    def land(self, entry: Entry) -> None:
+        """Note that the document of an entry was replaced."""
+        self.files.move(paths.intent(entry.document, entry.id), paths.entry(entry.document, entry.id))
+
+    def revert(self, entry: Entry) -> None:
+        """Note that the document of an entry was overwritten."""
+        self.files.move(paths.entry(entry.document, entry.id), paths.intent(entry.document, entry.id))
+
+    def drop(self, entry: Entry) -> None:
+        """Forget an entry whose document was never replaced, and never will be."""
+        self.files.remove(paths.intent(entry.document, entry.id))
+
+    def note(self, entry: Entry) -> None:
+        """Write an entry for which no document needs to be replaced."""
+        path = paths.entry(entry.document, entry.id)
+        self.files.publish(path, records.encode_stored(entry.record()), durable=True)
+
+    def _journal(self, document: str, ending: str) -> Iterator[Entry]:
+        home = paths.ledger(document)
+        for name in self.files.scan(home):
+            if name.endswith(ending):
+                known = self._entries.get(name) or self._entry(f"{home}/{name}")
+                if known:
+                    self._entries[name] = known
+                    yield known
+
+    def _entry(self, path: str) -> Entry | None:
+        try:
+            data = read(self.files.disk, path)
+            return None if data is None else Entry.read(records.decode(data, path), path)
+        except BrokenFileError as error:
+            self._set_aside(path, error)
+            return None
+
+    # -- whole documents, decisions --------------------------------------------------------------------------
+
+    def keep_backup(self, document: str, data: bytes | None) -> None:
+        """Keep a document as it is; the oldest of very many are let go."""
+        if data is None:
+            return
+        path = paths.backup(document, digest(data))
+        if self.files.stat(path) is not None:
+            return
+        self.files.put(path, data, durable=True)
+        home = path.rpartition("/")[0]
+        kept = [
+            (seen.modified_ns, name) for name in self.files.scan(home) if (seen := self.files.stat(f"{home}/{name}"))
+        ]
+        for _, name in heapq.nsmallest(max(0, len(kept) - BACKUPS_MOST), kept):
+            self.files.remove(f"{home}/{name}")
+
+    def backup(self, document: str, name: str) -> bytes | None:
+        """Return a document as it once was; ``None`` if that is not kept."""
+        data = read(self.files.disk, paths.backup(document, name)) if is_hash(name) else None
+        return data if data is not None and digest(data) == name else None
+
+    def briefed(self, document: str, now: bytes | None, mark: int | None, peer: str) -> bytes | None:
+        """Return a document as a peer knew it when it was last told what changed.
+
+        What it writes then is compared with what it knew: an update by someone else that was merged meanwhile is
+        not taken for a text that the peer meant to replace.
+
+        Args:
+            document: File name in the memory bank.
+            now: The document as it is, which it knows if it was told of everything, or was never told anything.
+            mark: How far it was told; ``None`` if it never was.
+            peer: Its name.
+        """
+        before = None if mark is None else news.unseen(self.files, document, mark, peer)
+        if before is None:
+            return now
+        return (self.backup(document, before) or now) if before else None
+
+    def decide(self, ident: str, record: Json) -> bool:
+        """Write down what a person decided, durable; ``False`` if that was decided before."""
+        return self.files.publish(paths.decision(ident), records.encode_stored(record), durable=True)
+
+    def decision(self, ident: str) -> Json:
+        """Return what was decided about something; empty if nothing."""
+        return Queue(self.root).read_record(paths.decision(ident)) or {}
+
+
+def ordered(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries oldest first: each after the one it names as previous, and else by time."""
+    known = {one.id: one for one in entries}
+    after: dict[str, list[Entry]] = {}
+    free: list[tuple[str, str]] = []
+    for one in known.values():
+        if one.previous in known and one.previous != one.id:
+            after.setdefault(one.previous, []).append(one)
+        else:
+            free.append((one.at, one.id))
+    heapq.heapify(free)
+    found: list[Entry] = []
+    while free:
+        _, ident = heapq.heappop(free)
+        found.append(known[ident])
+        for one in after.get(ident, ()):
+            heapq.heappush(free, (one.at, one.id))
+    return found
+
+
+def read(disk: DiskLike, path: str) -> bytes | None:
+    """Content of a text or backup, which may be larger than any record; ``None`` if it is not there."""
+    try:
+        return disk.read(path, DOCUMENT_BYTES + 1)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+            return None
+        raise refused(error, path) from None

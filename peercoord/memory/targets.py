@@ -1,0 +1,168 @@
+"""Where a contribution goes: the document of a file, and the section of each part of it.
+
+People and agents name a section by its last heading, leave the title out, or give their file a title of its own
+("System Patterns Additions"). All of these are understood. A section that is not found is new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from peercoord.errors import UsageError
+from peercoord.foreign import shown
+from peercoord.memory.contribution import KNOWN
+from peercoord.memory.document import Document, Path, Section, fold_path, split_document
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+
+Part = tuple[Path, int, str]
+"""A section of a contribution file: its own path, occurrence and text."""
+
+LEARNINGS = "Learnings"
+REPORTS = "Progress reports"
+_TITLE = "Additions Addition Updates Update Reports Report Learnings Learning Insights Progress Memory Bank Notes"
+_TITLE_KINDS = "Additions Addition Updates Update Reports Report Contributions Contribution"
+_TITLE_MORE = "Contributions Contribution Instance Peer Proposed New Project from for of the and to my"
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a contribution file is for.
+
+    Attributes:
+        document: The bank document, spelt as the bank spells it.
+        kind: ``addition``, ``update`` or ``copy``.
+        prefix: The section below which all of it goes.
+    """
+
+    document: str
+    kind: str
+    prefix: Path = ()
+
+
+class Piece:
+    """A section's worth of text, and where it goes.
+
+    ``section`` is what stands there now; ``unclear`` are the sections that may be meant, where that cannot be told;
+    ``loose`` says that some of the text was under no heading, ``named`` that it
+    has a heading of its own where it comes from.
+    """
+
+    __slots__ = ("loose", "named", "occurrence", "path", "section", "text", "unclear")
+
+    def __init__(self, path: Path, occurrence: int, section: Section | None, unclear: Sequence[Section] = ()) -> None:
+        self.path, self.occurrence, self.section, self.unclear = path, occurrence, section, unclear
+        self.text, self.loose, self.named = "", False, False
+
+    @property
+    def key(self) -> tuple[Path, int]:
+        """The place, as places are compared."""
+        return fold_path(self.path), self.occurrence
+
+
+def purpose(file: str, peer: str, bank: Collection[str]) -> Purpose:
+    """Return what a file in ``memory-contributions/`` is for, from its name."""
+    if file == "progress-report.md":
+        return Purpose(_spelt("progress.md", bank), "addition", (REPORTS, peer))
+    if file == "learnings.md":
+        own = _spelt(file, bank)
+        return Purpose(own, "addition") if own in bank else Purpose(_spelt(KNOWN[4], bank), "addition", (LEARNINGS,))
+    for ending, kind in (("-additions.md", "addition"), ("-updates.md", "update")):
+        if file.endswith(ending):
+            return Purpose(_spelt(file.removesuffix(ending) + ".md", bank), kind)
+    if _spelt(file, bank) in bank:
+        return Purpose(_spelt(file, bank), "copy")
+    raise UsageError(
+        f"{shown(file)} is not a contribution: the memory bank has no document of that name",
+        hint="name it <document>-additions.md, <document>-updates.md, learnings.md or progress-report.md",
+        code="bad-file",
+    )
+
+
+def parts_of(text: str) -> list[Part]:
+    """Divide a contribution's text into the sections that it has itself."""
+    return parts_in(split_document(text.encode()))
+
+
+def parts_in(document: Document) -> list[Part]:
+    """Return the sections of a document as parts."""
+    return [(part.path, part.occurrence, part.text) for part in document.sections]
+
+
+def level_in(document: Document) -> int:
+    """Return the level of a document's first heading; 0 if it has none."""
+    return next((section.level for section in document.sections if section.path), 0)
+
+
+def placed(
+    target: Document, prefix: Path, parts: Iterable[Part], exact: bool = False, sure: bool = True
+) -> list[Piece]:
+    """Find the section of the document that each part is for; parts for one section are joined."""
+    placed: dict[tuple[Path, int], Piece] = {}
+    for path, occurrence, text in parts:
+        wanted = prefix + path
+        found = target.find(wanted, occurrence) if wanted or exact else target.root
+        if exact and found and (found.path, found.occurrence) != (wanted, occurrence):
+            found = None
+        if found and not (sure or exact) and len(target.matching(wanted)) > 1:
+            found = None
+        unclear = [] if found or exact or not wanted else target.unclear(wanted)
+        new = (
+            Piece(found.path, found.occurrence, found)
+            if found
+            else Piece(_new(target, wanted, unclear), 1, None, unclear)
+        )
+        piece = placed.setdefault(new.key, new)
+        piece.named = piece.named or bool(path)
+        piece.loose = piece.loose or bool(text and not wanted and not exact)
+        piece.text = "\n\n".join(part for part in (piece.text, text) if part)
+    return list(placed.values())
+
+
+def _new(target: Document, wanted: Path, unclear: Sequence[Section]) -> Path:
+    return wanted if unclear else target.place(wanted)[0]
+
+
+def untitled(parts: list[Part], target: Document, aim: Purpose, peer: str, level: int = 1) -> list[Part]:
+    """Take away the title of a contribution file where it only says what file it is.
+
+    A heading of a lower level is a title only if it says that these are additions, a report, learnings, …; one of the
+    document's own words alone, as ``## Patterns`` for ``systemPatterns.md``, is a section.
+    """
+    top = [path for path, _, _ in parts if path]
+    if not top or any(path[0] != top[0][0] for path in top):
+        return parts
+    title = top[0][0]
+    if not aim.prefix and target.matching((title,)):
+        return parts
+    named = (_TITLE, _TITLE_MORE, aim.document.removesuffix(".md"), peer, *target.root.path, *aim.prefix)
+    words = set().union(*map(_words, named))
+    own = _words(title)
+    is_title = bool(own) and words.issuperset(own) and (level < 2 or not own.isdisjoint(_words(_TITLE_KINDS)))
+    return without_first(parts, title) if is_title or _is_prefix(title, aim) else parts
+
+
+def _is_prefix(title: str, aim: Purpose) -> bool:
+    return bool(aim.prefix) and title.casefold() in (part.casefold() for part in aim.prefix)
+
+
+def without_first(parts: list[Part], title: str) -> list[Part]:
+    """Take a heading away that only repeats where the text goes: the parts below it move up."""
+    same = title.casefold()
+    first = next((path[0] for path, _, _ in parts if path), "")
+    if first.casefold() != same:
+        return parts
+    return [(path[1:], n, text) if path and path[0].casefold() == same else (path, n, text) for path, n, text in parts]
+
+
+def _words(text: str) -> set[str]:
+    spaced = "".join(f" {char}" if char.isupper() else char if char.isalnum() else " " for char in text)
+    return {word.casefold() for word in spaced.split() if not word.isdigit()}
+
+
+def _spelt(name: str, bank: Collection[str]) -> str:
+    same = (known for known in (*bank, *KNOWN) if known.casefold() == name.casefold())
+    return next(same, name)

@@ -1,0 +1,1 @@
+"""The task queue: adding, claiming, completing, recovering."""

@@ -1,0 +1,336 @@
+"""Add tasks and place their tickets.
+
+A task exists once its birth record does, and from then on it has exactly one ticket. Whatever is killed in the middle
+of a sequence here is finished by a later repair (``recovery``). ``place`` is the one procedure for every move of a
+ticket towards ``waiting/`` or ``ready/``.
+
+The race behind ``place``: a task's last dependency is completed after we looked at it and before we move the ticket to
+``waiting/``, and its completer listed ``waiting/`` before our move. So the placer looks again after the move: of placer
+and completer, at least one sees the other.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError, UsageError
+from peercoord.queue import placement
+from peercoord.queue.placement import Location
+from peercoord.queue.tasks import Tasks
+from peercoord.store import ids, paths, records
+from peercoord.store.paths import Ticket
+from peercoord.store.records import Birth, Definition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ADDED, KNOWN = "added", "known"
+BATCH = 1000  # births that are flushed at once
+NO_DIRECTORY = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it is removed again each time
+
+
+class Intake(Tasks):
+    """Brings tasks into the queue and their tickets to where they belong."""
+
+    # -- placing ---------------------------------------------------------------------------------------------
+
+    def place(self, path: str, ticket: Ticket) -> str:
+        """Move a ticket to where it belongs: ready, waiting for one unmet dependency, or parked.
+
+        Returns:
+            Where it lies now; empty if it was gone from ``path`` because another peer moved it.
+        """
+        while True:
+            location, level = self._belongs(ticket.task)
+            target = self._path(location, level, ticket)
+            if target == path:
+                return path
+            target = self._move(path, target, location.state == "ready", level, ticket)
+            if not target:
+                return ""
+            if location.state == "ready":
+                self.files.ring()
+            if location.state != "waiting" or self.dependency_state(location.detail) == "open":
+                return target
+            path = target
+
+    def location_of(self, task: str) -> Location:
+        """Decide where a task's ticket belongs while no peer holds it."""
+        return self._belongs(task)[0]
+
+    def ready_path(self, ticket: Ticket) -> str:
+        """The path of a ticket that no peer holds if its task is ready; empty if the task is not."""
+        location, level = self._belongs(ticket.task)
+        return self._path(location, level, ticket) if location.state == "ready" else ""
+
+    def _belongs(self, task: str) -> tuple[Location, int]:
+        location, definition = self.look_up(task)
+        return location, definition.level if definition else records.MEDIUM
+
+    def look_up(self, task: str) -> tuple[Location, Definition | None]:
+        """A task's location and definition. A task that cannot be read is parked and does not stop the others."""
+        try:
+            definition = self.definition(task)
+        except (BrokenFileError, NotFoundError, StorageError) as error:
+            return Location(task, "parked", "unreadable", reason=error.message), None
+        return placement.location_of(definition, self.dependency_state), definition
+
+    def _path(self, location: Location, level: int, ticket: Ticket) -> str:
+        if location.state == "waiting":
+            return paths.waiting(location.detail, ticket)
+        if location.state == "parked":
+            return paths.parked(location.detail, ticket)
+        order = 0
+        with suppress(BrokenFileError, StorageError):
+            birth = self.birth(ticket.task)
+            order = birth.order if birth else 0
+        return paths.ready(level, order, ticket)
+
+    def _move(self, path: str, target: str, ready: bool, level: int, ticket: Ticket) -> str:
+        try:
+            return target if self.files.move(path, target, make_home=True) else ""
+        except StorageError as error:
+            spare = paths.ready(level, 0, ticket)
+            if not ready or spare == target or error.code not in NO_DIRECTORY:
+                raise
+            return spare if self.files.move(path, spare, make_home=True) else ""  # this shard is never removed
+
+    def place_again(self, task: str) -> Location:
+        """Place a task again if its ticket is still waiting, ready or parked as blocked."""
+        location = self.find(task)
+        if location.state in ("waiting", "ready") or (location.state, location.detail) == ("parked", "blocked"):
+            self.place(location.path, Ticket(task, location.epoch))
+        return location
+
+    def place_waiting(self, task: str) -> None:
+        """Place again every ticket that waits for ``task``, which is done or cancelled now."""
+        directory = paths.waiting_dir(task)
+        for ticket in filter(None, map(paths.parse_ticket, self.list_or_empty(directory))):
+            self.attempt(self.place, f"{directory}/{ticket}", ticket)
+        with suppress(StorageError):
+            self.files.remove_dir(directory)
+
+    def place_blocked(self) -> None:
+        """Place again what was parked for a dependency, a cycle or an unreadable file that may be mended."""
+        for why in ("blocked", "unreadable"):
+            for ticket in filter(None, map(paths.parse_ticket, self.list_or_empty(f"{paths.PARKED}/{why}"))):
+                self.attempt(self._place_parked, why, ticket)
+
+    def _place_parked(self, why: str, ticket: Ticket) -> None:
+        if why == "blocked" or self.location_of(ticket.task).detail != why:
+            self._drop_cycle_note(ticket.task)
+            self.place(paths.parked(why, ticket), ticket)
+
+    def _drop_cycle_note(self, task: str) -> None:
+        """Remove the note that parks a task for a cycle, once there is no cycle any more."""
+        if self._without_cycle(task) is None:
+            return
+        with suppress(LostError, StorageError, UsageError), self.root.intake():  # or next time
+            definition = self._without_cycle(task)  # it may have been edited meanwhile
+            if definition:
+                raw = {key: value for key, value in definition.raw.items() if key != "parked"}
+                self.files.put(paths.definition(task), records.encode(raw), durable=True)
+
+    def _without_cycle(self, task: str) -> Definition | None:
+        """The definition of a task that is parked for a cycle which no longer exists."""
+        try:
+            definition = self.definition(task)
+        except (BrokenFileError, NotFoundError, StorageError):
+            return None
+        note = definition.raw.get("parked")
+        if not isinstance(note, dict) or note.get("kind") != "cycle":
+            return None
+        return None if placement.cycle_through(task, self.dependencies_with(definition)) else definition
+
+    # -- adding ----------------------------------------------------------------------------------------------
+
+    def add(self, definition: Definition, *, done: bool = False) -> str:
+        """Add one task; refuse it if it depends on an unknown task or on itself.
+
+        Args:
+            definition: The task, checked.
+            done: It was finished elsewhere before.
+
+        Returns:
+            Where its ticket lies.
+
+        Raises:
+            UsageError: The id is taken, a dependency is unknown, or a cycle would close (with its path).
+        """
+        with self.root.intake():
+            self._refuse_unknown(definition.task, definition.dependencies)
+            self.refuse_cycle(definition)
+            order = self.next_order()
+            if self.create(definition, order, done=done) == KNOWN:
+                raise UsageError(
+                    f"there is a task {definition.task} already",
+                    hint=f"change it with: peercoord task edit {definition.task}",
+                    code="exists",
+                )
+            self.note_order(order + 1)
+        location = self.locate(definition.task)
+        return location.path if location else ""
+
+    def create(self, definition: Definition, order: int, *, done: bool = False, durable: bool = True) -> str:
+        """Create a task. The caller holds the intake mutex and has checked the dependencies.
+
+        The ticket comes first and the birth record decides. The other way round, a peer that finds a birth without a
+        ticket could not tell a crash from a ticket that has moved on, and might make a second one.
+
+        Returns:
+            ``ADDED``, or ``KNOWN`` if the task existed.
+
+        Raises:
+            UsageError: Another id differs from this one only in case.
+        """
+        if self._is_known(definition.task):
+            return KNOWN
+        birth = Birth(definition.task, self.files.token(), order, definition)
+        return self._publish_birth(birth, done, self.files.stage(self._birth_record(birth, done), durable), durable)
+
+    def create_all(
+        self, coming: Iterable[tuple[Definition, int, bool]]
+    ) -> Iterator[tuple[Definition, str | UsageError]]:
+        """Create many tasks as ``create`` does, but flush a thousand births at once, before any of them counts.
+
+        The caller flushes once more, for the names.
+
+        Args:
+            coming: Each task with its place in the order of adding, and whether it was finished before.
+
+        Yields:
+            Each task, and what ``create`` would return or raise.
+        """
+        left = iter(coming)
+        while batch := list(islice(left, BATCH)):
+            births = [(Birth(task.task, self.files.token(), order, task), done) for task, order, done in batch]
+            staged = [self._staged(birth, done) for birth, done in births]
+            self.files.flush()
+            for (birth, done), path in zip(births, staged, strict=True):
+                yield birth.definition, path if isinstance(path, UsageError) else self._create_staged(birth, done, path)
+
+    def _staged(self, birth: Birth, done: bool) -> str | UsageError:
+        try:
+            return self.files.stage(self._birth_record(birth, done), durable=False)
+        except UsageError as error:
+            return error
+
+    def _create_staged(self, birth: Birth, done: bool, staged: str) -> str | UsageError:
+        answer: str | UsageError = KNOWN
+        try:
+            if not self._is_known(birth.task):
+                return self._publish_birth(birth, done, staged, durable=False)
+        except UsageError as error:
+            answer = error
+        self.files.drop(staged)
+        return answer
+
+    def _is_known(self, task: str) -> bool:
+        self.refuse_case_twin(task)
+        return self.files.listed(paths.birth(task)) and not self.is_lost(task)
+
+    def _birth_record(self, birth: Birth, done: bool) -> bytes:
+        record = birth.record(self.actor, self.root.clock.now()) | ({"state": "done"} if done else {})
+        return records.encode_stored(record)
+
+    def _publish_birth(self, birth: Birth, done: bool, staged: str, durable: bool) -> str:
+        task, new = birth.task, paths.new_ticket(birth.task, birth.nonce)
+        if self.is_lost(task):
+            return self._create_again(birth, done, staged)
+        if not self.files.publish(paths.birth(task), b"", durable, ticket=new, staged=staged):
+            winner = self.birth(task)
+            if winner is None:
+                return KNOWN  # the name is taken and its record cannot be seen: a later repair finds out whose it is
+            if winner.nonce != birth.nonce:
+                self.files.remove(new)
+                return KNOWN
+        with suppress(StorageError):  # the task exists; a later repair places it as soon as the disk permits
+            self.finish_adding(new, birth, done)
+        self.root.event(self.actor, "added", task=task)
+        return ADDED
+
+    def _create_again(self, birth: Birth, done: bool, staged: str) -> str:
+        """Write a birth record that a power cut left blank. The ticket that was made for it stays the only one."""
+        self.files.drop(staged)
+        task, found = birth.task, self.locate(birth.task)
+        new = paths.parse_new(found.path.rpartition("/")[2]) if found else None
+        birth = Birth(task, new[1] if new else birth.nonce, birth.order, birth.definition)
+        path = paths.new_ticket(task, birth.nonce)
+        if found is None and self.files.ticket(path):
+            self.files.sync(paths.NEW)
+        self.files.put(paths.birth(task), self._birth_record(birth, done), durable=True)
+        if found is None or new:
+            self.finish_adding(path, birth, done)
+        else:
+            self.place_again(task)
+        return ADDED
+
+    def finish_adding(self, new: str, birth: Birth, done: bool) -> None:
+        """Take a task from its birth to its first place: definition, then ticket. Repeatable."""
+        with suppress(StorageError):  # the birth record holds it as well
+            self.files.publish(paths.definition(birth.task), records.encode(birth.definition.raw))
+        if done:
+            record = {
+                "schema_version": records.SCHEMA_VERSION,
+                "task_id": ids.public(birth.task),
+                "epoch": 0,
+                "outcome": "done",
+                "by": "before it was added here",
+                "at": self.root.clock.now(),
+            }
+            self.files.publish(paths.result(birth.task, 0, "done"), records.encode(record))
+            self.files.move(new, paths.done(birth.task), make_home=True)
+            self.place_waiting(birth.task)
+        else:
+            self.place(new, Ticket(birth.task, 0))
+
+    def _refuse_unknown(self, task: str, dependencies: Iterable[str]) -> None:
+        for dependency in dependencies:
+            if dependency != task and self.dependency_state(dependency) == "unknown":
+                raise UsageError(
+                    f"task {task} depends on task {dependency}, which is not known",
+                    hint=f"add task {dependency} first",
+                    code="unknown-dependency",
+                )
+
+    def refuse_cycle(self, definition: Definition) -> None:
+        """Refuse a definition whose dependencies lead back to it.
+
+        Raises:
+            UsageError: They do; the message shows the path.
+        """
+        path = placement.cycle_through(definition.task, self.dependencies_with(definition))
+        if path:
+            raise UsageError(
+                f"task {definition.task} would wait for itself: {' → '.join(path)}",
+                hint="leave one of these dependencies out",
+                code="cycle",
+            )
+
+    def refuse_case_twin(self, task: str) -> None:
+        """Refuse an id that differs only in case from another task's.
+
+        Raises:
+            UsageError: It does.
+        """
+        for name in self.files.scan(f"{paths.BIRTHS}/{paths.shard(task)}"):
+            other = paths.parse_record(name)
+            if other and other != task and other.lower() == task.lower():
+                raise UsageError(
+                    f"task id {task} differs from {other} only in case",
+                    hint="some filesystems cannot tell them apart: choose another id",
+                    code="case-twin",
+                )
+
+    def next_order(self) -> int:
+        """The next number in the order of adding. It only orders: a number used twice does no harm."""
+        data = self.files.read(paths.ORDER)
+        known = paths.number((data or b"").decode("ascii", "replace").strip())
+        return known if known is not None else len(self.all_tasks())
+
+    def note_order(self, order: int) -> None:
+        """Keep the next number in the order of adding."""
+        with suppress(StorageError):
+            self.files.put(paths.ORDER, f"{order}\n".encode())

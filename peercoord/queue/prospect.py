@@ -1,0 +1,66 @@
+"""When a caller that waits for a task should ask again, from listings alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peercoord.queue.tasks import count_tasks
+from peercoord.store import paths
+
+if TYPE_CHECKING:
+    from peercoord.queue.queue import Queue
+
+LEAST_SECONDS = 1.0  # between two calls that are worth making: a listed ticket may be out of reach
+POLL_SECONDS = 5.0  # between two looks if the bell is noticed
+DEAF_SECONDS = 2.0  # if it is not
+
+
+class Prospect:
+    """The prospect of a task, for a caller that asked for one and got none.
+
+    Args:
+        queue: The tasks.
+        home: The directory of the peer that waits; empty if there is none.
+    """
+
+    def __init__(self, queue: Queue, home: str) -> None:
+        self.queue, self.home = queue, home
+        self._now = queue.root.clock.monotonic
+        self._rests = float("-inf")  # until then it is not worth asking again
+        self._counts: dict[str, int] = {}
+
+    def is_there(self) -> bool:
+        """Check whether asking again may help now.
+
+        That is so if a task is ready, this peer was given one, the last task is finished, or the team was taken down;
+        at most once a second, because a listed ticket may be one that nobody can claim.
+        """
+        now = self._now()
+        if now < self._rests:
+            return False
+        found = self._look()
+        if found:
+            self._rests = now + LEAST_SECONDS
+        return found
+
+    def pause(self, hears: bool) -> float:
+        """Return the seconds until the next look is due.
+
+        Args:
+            hears: The caller notices the bell.
+        """
+        rest = self._rests - self._now()
+        return rest if rest > 0 else POLL_SECONDS if hears else DEAF_SECONDS
+
+    def _look(self) -> bool:
+        files = self.queue.files
+        homes = [*self.queue.ready_shards(), *([paths.claims_dir(self.home)] if self.home else [])]
+        if files.stat(paths.DOWN) is not None or any(map(self._has_ticket, homes)):
+            return True
+        counts = count_tasks(files)
+        changed, self._counts = counts != self._counts, counts
+        return changed and not (counts["in_progress"] or counts["ready"] or counts["waiting"])
+
+    def _has_ticket(self, home: str) -> bool:
+        """Check whether a directory lists a task that is not done; other names may lie in it too."""
+        return any(ticket and not ticket.done for ticket in map(paths.parse_ticket, self.queue.files.scan(home)))

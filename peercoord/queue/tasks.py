@@ -1,0 +1,421 @@
+"""Read tasks and find their tickets.
+
+A task has a birth record, a definition that people may edit, one ticket, and a result for each attempt. The directory
+in which its ticket lies is its state, so a task is found by listing directories. Nothing here moves a ticket.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError
+from peercoord.queue import placement
+from peercoord.queue.placement import Location
+from peercoord.store import ids, paths, records
+from peercoord.store.paths import Ticket
+from peercoord.store.records import Birth, Definition
+from peercoord.store.settings import LOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from peercoord.foreign import Json
+    from peercoord.store.files import Files
+    from peercoord.store.root import Root
+
+    Scan = Callable[[str], list[str]]
+
+WRITING_NS = 2 * 10**9  # an editor may have emptied a file so short a time ago and be about to write it
+SETTLED_NS = 2 * 10**9
+"""A directory that changed more recently may change again without a new modification time: that moves on by ticks."""
+
+_counted: dict[str, tuple[int, int]] = {}  # by absolute path: modification time and number of names when last counted
+
+
+class Tasks:
+    """The tasks of one coordination directory.
+
+    Args:
+        root: The open directory.
+        actor: Who acts, for births and events: a peer's name, or a word for a person.
+    """
+
+    def __init__(self, root: Root, actor: str = "person") -> None:
+        self.root = root
+        self.files = root.files
+        self.actor = actor
+        self._reported: set[str] = set()  # failures of repair steps that are in the event log already
+
+    # -- records ---------------------------------------------------------------------------------------------
+
+    def birth(self, task: str) -> Birth | None:
+        """Read a task's birth record; ``None`` if there is no such task, or the record is blank.
+
+        Raises:
+            BrokenFileError: The record cannot be understood. It stays in place, because it is the only one.
+        """
+        path = paths.birth(ids.check(task))
+        data = self.files.read(path)
+        if data is None or records.is_blank(data):
+            return None
+        return Birth.read(records.decode(data, path), path, task)
+
+    def definition(self, task: str) -> Definition:
+        """Read a task's definition; rebuild it from the birth record if the file was lost.
+
+        Raises:
+            NotFoundError: There is no such task.
+            BrokenFileError: The file cannot be understood and is in quarantine now. The birth record still holds the
+                task as it was added, and the caller that holds the ticket parks it as unreadable.
+        """
+        path = paths.definition(ids.check(task))
+        broken: BrokenFileError | None = None
+        data = b""
+        try:
+            data = self.files.read(path) or b""
+            if not records.is_blank(data):
+                return Definition.read(records.decode(data, path), path, task)
+        except BrokenFileError as error:
+            if not data or not self._is_remnant(task, data):
+                broken = error
+                self._quarantine(path, error)
+        aside = self._quarantined_copy(path)
+        if aside:
+            raise BrokenFileError(
+                f"{path} could not be read and was set aside as {aside}",
+                hint=f"put a mended copy at {path}, or take the task as it was added: peercoord task reopen {task}",
+            )
+        if broken:
+            raise broken
+        return self.restored_definition(task)
+
+    def restored_definition(self, task: str) -> Definition:
+        """Return the definition with which a task was added, and write it if its file is missing.
+
+        Raises:
+            NotFoundError: There is no such task.
+        """
+        birth = self.birth(task)
+        if birth is None:
+            raise no_task(task)
+        path, whole = paths.definition(task), records.encode(birth.definition.raw)
+        with suppress(BrokenFileError, StorageError):
+            # only if the name is free: the file may be there although a read did not show it
+            if not self.files.publish(path, whole) and self._is_abandoned(task, path):
+                self.files.put(path, whole)
+        return birth.definition
+
+    def _quarantine(self, path: str, error: BrokenFileError) -> None:
+        with suppress(StorageError):  # a reader without write permission leaves it for a peer that has it
+            aside = self.files.quarantine(path, error.message)
+            self.root.event(self.actor, "quarantined", path=path, to=aside, reason=error.message)
+
+    def _quarantined_copy(self, path: str) -> str:
+        """The quarantined file that came from ``path``; empty if there is none, or it has no content."""
+        aside = self.files.set_aside(path)
+        with suppress(BrokenFileError):
+            if aside and records.is_blank(self.files.read(aside) or b""):
+                return ""
+        return aside
+
+    def _is_remnant(self, task: str, data: bytes) -> bool:
+        """Whether a power cut left this of the definition with which the task was added."""
+        with suppress(BrokenFileError, StorageError):
+            birth = self.birth(task)
+            return birth is not None and records.is_remnant(data, records.encode(birth.definition.raw))
+        return False
+
+    def _is_abandoned(self, task: str, path: str) -> bool:
+        """Whether only a remnant lies at ``path`` and no editor is about to write the file."""
+        seen, data = self.files.stat(path), self.files.read(path)
+        if seen is None or data is None or not (records.is_blank(data) or self._is_remnant(task, data)):
+            return False
+        return seen.modified_ns < self.files.now() - WRITING_NS
+
+    def is_lost(self, task: str) -> bool:
+        """Check whether a birth record exists without content: a power cut came while the task was added."""
+        data = self.files.read(paths.birth(task))
+        return data is not None and records.is_blank(data)
+
+    def was_added_done(self, task: str) -> bool:
+        """Check whether a task was already finished when it was added."""
+        data = self.files.read(paths.birth(task))
+        return data is not None and records.decode(data, paths.birth(task)).get("state") == "done"
+
+    def all_tasks(self) -> list[str]:
+        """Ids of all tasks that were ever added, in no order."""
+        shards = filter(paths.is_shard, self.files.scan(paths.BIRTHS))
+        return [t for s in shards for t in map(paths.parse_record, self.files.scan(f"{paths.BIRTHS}/{s}")) if t]
+
+    def read_record(self, path: str) -> Json | None:
+        """Read a record that only informs; ``None`` if it is missing, blank or broken.
+
+        A broken one is quarantined, except for births and results: there the name counts, whatever the content.
+        """
+        try:
+            data = self.files.read(path)
+            return None if data is None or records.is_blank(data) else records.decode(data, path)
+        except BrokenFileError as error:
+            if not path.startswith((f"{paths.BIRTHS}/", f"{paths.RESULTS}/")):
+                self._quarantine(path, error)
+            return None
+
+    # -- results ---------------------------------------------------------------------------------------------
+
+    def results(self, task: str) -> list[str]:
+        """Names in a task's results shard, including those of other tasks."""
+        return self.files.scan(paths.results_dir(task))
+
+    def result(self, task: str) -> tuple[int, str, Json] | None:
+        """Read a task's newest result: epoch, outcome, record. A record that cannot be read counts as empty.
+
+        Of two outcomes at one epoch, the one that agrees with the ticket is returned.
+        """
+        found = [r for r in map(paths.parse_result, self.results(task)) if r and r[0] == task]
+        if not found:
+            return None
+        truth = "done" if self.is_done(task) else "evicted"  # a zombie may have written the other one
+        _, epoch, outcome = max(found, key=lambda r: (r[1], r[2] == truth, r[2] == "done", r[2]))
+        return epoch, outcome, self.read_record(paths.result(task, epoch, outcome)) or {}
+
+    def released_result(self, ticket: Ticket) -> Json:
+        """Read the result of a claim whose only outcome is that its holder released it; empty for any other."""
+        own = [paths.result(ticket.task, ticket.epoch, outcome).rpartition("/")[2] for outcome in paths.OUTCOMES]
+        there = [name for name in self.results(ticket.task) if name in own]
+        released = paths.result(ticket.task, ticket.epoch, "released")
+        return (self.read_record(released) or {}) if there == [released.rpartition("/")[2]] else {}
+
+    def next_claim(self, ticket: Ticket) -> Ticket:
+        """The ticket as it is once claimed: its epoch is above the ticket's and above every result of the task.
+
+        ``done/<id>`` has no epoch, so a slow reopening may bring a ticket back at an epoch that was used since.
+        """
+        return Ticket(ticket.task, self.highest_epoch(ticket.task, ticket.epoch)).claimed()
+
+    def highest_epoch(self, task: str, epoch: int) -> int:
+        """The higher of a ticket's epoch and the highest epoch that has a result."""
+        return max(epoch, placement.highest_epoch(task, self.results(task)))
+
+    # -- state -----------------------------------------------------------------------------------------------
+
+    def is_done(self, task: str) -> bool:
+        """Check whether a task is done, by a listing of its shard and a look at its ticket.
+
+        Nothing moves in that shard, so a listing counts even if an older look shows nothing. What is there and is not
+        a regular file is not a ticket.
+        """
+        listed = ids.check(task) in self.files.scan(paths.done_dir(task))
+        seen = self.files.stat(paths.done(task))
+        return listed if seen is None else seen.is_file
+
+    def dependency_state(self, task: str) -> str:
+        """The state of a dependency for the tasks that need it: ``done``, ``open``, ``cancelled`` or ``unknown``."""
+        if self.is_done(task):
+            return "done"
+        try:
+            return "open" if self.definition(task).cancelled is None else "cancelled"
+        except NotFoundError:
+            return "unknown"
+        except (BrokenFileError, StorageError):
+            return "open"  # its own ticket is parked as unreadable; tasks that need it go on waiting
+
+    def dependencies_with(self, definition: Definition) -> Callable[[str], list[str]]:
+        """A function from a task to its dependencies, with ``definition`` in place of the one on disk."""
+
+        def dependencies(task: str) -> list[str]:
+            if task == definition.task:
+                return definition.dependencies
+            try:
+                return [] if self.is_done(task) else self.definition(task).dependencies
+            except (NotFoundError, BrokenFileError, StorageError):
+                return []
+
+        return dependencies
+
+    # -- finding tickets -------------------------------------------------------------------------------------
+
+    def ticket_directories(self, scan: Scan | None = None) -> Iterator[tuple[str, str, str]]:
+        """Go over every directory that may hold tickets, in the order in which tickets travel.
+
+        Args:
+            scan: Lists a directory; ``list_or_empty`` for a repair step that may miss what cannot be listed.
+
+        Yields:
+            Its path, and ``state`` and ``detail`` of the location of a ticket in it.
+        """
+        scan = scan or self.files.scan
+        yield paths.NEW, "new", ""
+        yield from ((f"{paths.PARKED}/{why}", "parked", why) for why in scan(paths.PARKED) if why in paths.PARKED_WHY)
+        yield from ((paths.waiting_dir(task), "waiting", task) for task in scan(paths.WAITING) if ids.is_id(task))
+        yield from ((shard, "ready", shard.split("/")[-2]) for shard in self.ready_shards(scan))
+        for state, base in (("claimed", paths.PEERS), ("departed", paths.DEPARTED)):
+            owned = (name for name in scan(base) if paths.owner(f"{base}/{name}"))
+            yield from ((paths.claims_dir(f"{base}/{name}"), state, name) for name in owned)
+        yield from ((f"{paths.DONE}/{shard}", "done", "") for shard in scan(paths.DONE) if paths.is_shard(shard))
+
+    def ready_shards(self, scan: Scan | None = None) -> Iterator[str]:
+        """Go over the directories of ready tickets: most urgent level first, in it the oldest shard first."""
+        scan = scan or self.files.scan
+        for level in sorted(name for name in scan(paths.READY) if paths.parse_level(name) is not None):
+            blocks = (paths.parse_block(name) for name in scan(f"{paths.READY}/{level}"))
+            for block in sorted(block for block in blocks if block is not None):
+                yield f"{paths.READY}/{level}/{block:06d}"
+
+    def tickets_in(self, directory: str, state: str, detail: str, scan: Scan) -> Iterator[Location]:
+        """Go over the tickets in one directory. A name of another kind is not a ticket there."""
+        for name in scan(directory):
+            path = f"{directory}/{name}"
+            if state == "done":
+                if ids.is_id(name):
+                    yield Location(name, state, detail, 0, path)
+            elif state == "new":
+                if new := paths.parse_new(name):
+                    yield Location(new[0], state, detail, 0, path)
+            elif ticket := paths.parse_ticket(name):
+                yield Location(ticket.task, state, detail, ticket.epoch, path)
+
+    def locations(self, scan: Scan | None = None) -> Iterator[Location]:
+        """Go once over all tickets. One that moves meanwhile may be missed or seen twice.
+
+        In the order in which tickets travel, one on its way is rather seen twice than missed.
+
+        Args:
+            scan: As for ``ticket_directories``.
+        """
+        scan = scan or self.files.scan
+        for directory, state, detail in self.ticket_directories(scan):
+            yield from self.tickets_in(directory, state, detail, scan)
+
+    def survey(self) -> dict[str, Location]:
+        """Find every task's ticket. Lists again for those that were missed because they moved."""
+        born = set(self.all_tasks())
+        states = placement.fold(seen for seen in self.locations() if seen.task in born)
+        for _ in range(LOOKS):
+            missing = born - states.keys()
+            if not missing:
+                break
+            states |= placement.fold(seen for seen in self.locations() if seen.task in missing)
+        return states
+
+    def locate(self, task: str) -> Location | None:
+        """Find one task's ticket; ``None`` if repeated listings do not show it."""
+        ids.check(task)
+        for _ in range(LOOKS):
+            if self.is_done(task):
+                return Location(task, "done", "", 0, paths.done(task))
+            found = placement.fold(seen for seen in self.locations() if seen.task == task)
+            if task in found:
+                if self.set_irregular_aside(found[task].path):
+                    continue
+                return found[task]
+            if not self.files.listed(paths.birth(task)):
+                break  # no such task: no ticket of it is on its way anywhere
+        return None
+
+    def find(self, task: str) -> Location:
+        """Find one task's ticket.
+
+        Raises:
+            NotFoundError: There is no such task, or its ticket is nowhere.
+        """
+        location = self.locate(task)
+        if location is None:
+            if self.birth(task) is None:
+                raise no_task(task)
+            raise no_ticket(task)
+        return location
+
+    def set_irregular_aside(self, path: str) -> bool:
+        """Quarantine what lies at a ticket's path if it is not a regular file; return whether it was moved.
+
+        Otherwise a peer could rename an empty directory with a ticket's name into its ``claims/``, and that directory
+        could never be sealed.
+        """
+        aside = self.files.set_irregular_aside(path)
+        if aside:
+            self.root.event(self.actor, "quarantined", path=path, to=aside, reason="a ticket is a regular file")
+        return bool(aside)
+
+    # -- repair steps ----------------------------------------------------------------------------------------
+
+    def attempt(self, step: Callable[..., object], *args: object, **facts: object) -> bool:
+        """Run one repair step. A failure is logged once and does not stop the other steps.
+
+        Args:
+            step: What to do. It may be done twice.
+            args: Its arguments.
+            facts: What to log beside the reason.
+
+        Returns:
+            Whether it succeeded; if not, the next repair tries again.
+        """
+        try:
+            step(*args)
+        except (BrokenFileError, LostError, StorageError) as error:
+            if error.message not in self._reported:
+                self._reported.add(error.message)
+                self.root.event(self.actor, "stuck", reason=error.message, **facts)
+            return False
+        return True
+
+    def list_or_empty(self, path: str) -> list[str]:
+        """Names in a directory, for repair alone: none if it cannot be listed now."""
+        found: list[str] = []
+        self.attempt(lambda: found.extend(self.files.scan(path)))
+        return found
+
+
+def no_task(task: str) -> NotFoundError:
+    """The error for a task that does not exist."""
+    return NotFoundError(f"there is no task {task}", hint="see what there is: peercoord task list")
+
+
+def no_ticket(task: str) -> NotFoundError:
+    """The error for a task whose ticket is nowhere."""
+    return NotFoundError(f"the ticket of task {task} is nowhere", hint="peercoord doctor --fix", code="no-ticket")
+
+
+# -- counting ----------------------------------------------------------------------------------------------------
+
+
+def count_tasks(files: Files) -> dict[str, int]:
+    """Count the tasks of a coordination directory by state, from listings alone.
+
+    No definition is read, and a directory that did not change since it was counted is not listed again, so a call on
+    every tool use can afford it. While tickets move, one may be missed or counted twice: the figures are for people.
+
+    Returns:
+        ``ready``, ``in_progress``, ``parked``, ``done``, ``waiting``, ``total_tasks`` and ``cancelled`` (part of
+        ``parked``). ``waiting`` is the remainder, because waiting tickets lie in too many directories to list.
+    """
+    counts = {
+        "ready": sum(_count_below(files, f"{paths.READY}/{level}") for level in files.scan(paths.READY)),
+        "in_progress": sum(_count(files, paths.claims_dir(f"{paths.PEERS}/{p}")) for p in files.scan(paths.PEERS)),
+        "parked": _count_below(files, paths.PARKED),
+        "done": _count_below(files, paths.DONE),
+    }
+    total = _count_below(files, paths.BIRTHS)
+    waiting = max(0, total - sum(counts.values()))
+    cancelled = _count(files, f"{paths.PARKED}/cancelled")
+    return {**counts, "waiting": waiting, "total_tasks": total, "cancelled": cancelled}
+
+
+def _count_below(files: Files, base: str) -> int:
+    return sum(_count(files, f"{base}/{name}") for name in files.scan(base))
+
+
+def _count(files: Files, path: str) -> int:
+    """The number of names in a directory, from memory if it has not changed since."""
+    root = getattr(files.disk, "root", "")
+    seen = files.stat(path) if root else None
+    if seen is None:
+        return len(files.scan(path))
+    known = _counted.get(f"{root}/{path}")
+    if known is not None and known[0] == seen.modified_ns:
+        return known[1]
+    number = len(files.scan(path))
+    if time.time_ns() - seen.modified_ns > SETTLED_NS:
+        _counted[f"{root}/{path}"] = (seen.modified_ns, number)
+    return number

@@ -1,1 +1,0 @@
-"""What a peer does: it belongs, works, repairs, leads. Sequences of file operations, each safe to break off."""

@@ -1,0 +1,288 @@
+"""The board as values, and the two views of it: ``state.json`` and ``task_queue.json``.
+
+A view is never the truth: no decision reads it, and deleting or corrupting one loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING
+
+from peercoord.errors import UsageError
+from peercoord.foreign import whole
+from peercoord.membership import liveness
+from peercoord.store import ids, paths, records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from peercoord.foreign import Json
+    from peercoord.queue.placement import Location
+    from peercoord.store.records import Definition
+
+PEER_STATUS = {
+    liveness.ALIVE: "active",
+    liveness.UNKNOWN: "active",
+    liveness.SUSPECT: "suspect",
+    liveness.DEAD: "dead",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task as it is now.
+
+    Attributes:
+        task: Task id.
+        definition: What it is; ``None`` if that could not be read.
+        location: Where its ticket lies; ``None`` if it was not seen.
+        holder: Name of the peer that holds it; empty if none does.
+        entry: What the holder last reported of this claim; of a done task, when it was completed: ``updated_at``.
+        assignment: The assignment record of the claim; of a done task, what its result keeps of it.
+        finished_by: Name of the peer that completed it; empty if none did.
+        behind: Of a task blocked by a dependency: that task and its state, ``cancelled`` or ``unknown``.
+        last: How its last attempt ended, if it failed or its holder was lost: ``peer``, ``at``, ``reason``.
+    """
+
+    task: str
+    definition: Definition | None
+    location: Location | None
+    _: KW_ONLY
+    holder: str = ""
+    entry: Json = field(default_factory=dict)
+    assignment: Json = field(default_factory=dict)
+    finished_by: str = ""
+    behind: tuple[str, str] = ("", "")
+    last: Json = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """``ready``, ``waiting``, ``in-progress``, ``done``, ``adding``, ``missing``, or why it is parked."""
+        if self.location is None:
+            return "missing"
+        words = {"claimed": "in-progress", "new": "adding", "departed": "returning", "parked": self.location.detail}
+        return words.get(self.location.state, self.location.state)
+
+    @property
+    def title(self) -> str:
+        """One line that names the task."""
+        return self.definition.title if self.definition else "(its definition cannot be read)"
+
+    @property
+    def progress(self) -> float:
+        """0 … 1: 1 if done, what its holder reports while it is held, else the steps that were done before."""
+        if self.status == "done":
+            return 1.0
+        try:
+            if self.holder and "progress" in self.entry:
+                return records.fraction(self.entry["progress"])
+        except UsageError:
+            return 0.0
+        return (records.steps_progress(self.definition, ()) if self.definition else None) or 0.0
+
+    @property
+    def epoch(self) -> int | None:
+        """The ticket's, or that at which the task was completed; ``None`` if the ticket was not seen."""
+        known = whole(self.assignment.get("epoch"))
+        return known if known is not None else self.location.epoch if self.location else None
+
+    @property
+    def waits_for(self) -> list[str]:
+        """The dependency it waits for; empty if it waits for none."""
+        return [self.location.detail] if self.location and self.location.state == "waiting" else []
+
+
+RUNS, ENDED, NONE, UNSEEN = "runs", "ended", "none", "unseen"
+"""The state of a peer's coding session: it runs, has ended, none is known, or it cannot be seen from here."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One peer as it is now: a living one, or one that was evicted and has not come back.
+
+    Attributes:
+        peer: Its name.
+        incarnation: Its directory's name.
+        record: Its ``peer.json``; empty if it cannot be read.
+        heartbeat: When its heartbeat last moved, RFC 3339; empty if it never did.
+        leads: It holds the leader's ticket.
+        verdict: Whether it is judged to be alive.
+        session: The state of its coding session, one of ``RUNS``, ``ENDED``, ``NONE``, ``UNSEEN``.
+        stopped: The pid of one of its processes that is stopped by a signal; 0 if none is.
+        homeless: Its worktree is gone.
+        waits: A caller there waits for a task right now.
+        active: When it last showed work, RFC 3339; empty if it never did.
+        gone: When it was evicted, RFC 3339; empty while it is a peer.
+        last: The task that it finished last, if it has claimed none since.
+    """
+
+    peer: str
+    incarnation: str
+    record: Json
+    heartbeat: str
+    leads: bool
+    verdict: liveness.Verdict
+    _: KW_ONLY
+    session: str = UNSEEN
+    stopped: int = 0
+    homeless: bool = False
+    waits: bool = False
+    active: str = ""
+    gone: str = ""
+    last: Row | None = None
+
+    @property
+    def branch(self) -> str:
+        """The branch of its worktree, as it was recorded; empty if none was."""
+        return str(self.record.get("branch") or "")
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that is shown, at one moment.
+
+    Attributes:
+        project: The project's name.
+        created: When it was set up.
+        now: The moment, RFC 3339.
+        rows: Every task, in order.
+        seats: Every living peer, in order.
+        memory: Counts of memory contributions by state: ``queued``, ``candidates``, ``approvals``; ``last_merge``.
+        quarantined: Number of files that were set aside.
+        lost: Every peer that was evicted and has not come back, in order.
+        deciding: The records of changes of the memory bank that wait for a person.
+        synced: How the last sync with another list went, ``sync.json``; empty if there was none.
+    """
+
+    project: str
+    created: str
+    now: str
+    rows: Sequence[Row]
+    seats: Sequence[Seat]
+    memory: Json
+    quarantined: int = 0
+    _: KW_ONLY
+    lost: Sequence[Seat] = ()
+    deciding: Sequence[Json] = ()
+    synced: Json = field(default_factory=dict)
+
+    @property
+    def leader(self) -> str:
+        """Name of the peer that leads; empty if none does."""
+        return next((seat.peer for seat in self.seats if seat.leads), "")
+
+    def held_by(self, incarnation: str) -> list[Row]:
+        """The tasks that an incarnation holds."""
+        return [
+            row
+            for row in self.rows
+            if row.status == "in-progress" and row.location and row.location.detail == incarnation
+        ]
+
+    def count(self, *statuses: str) -> int:
+        """The number of tasks in one of these states."""
+        return sum(row.status in statuses for row in self.rows)
+
+    @property
+    def wanted(self) -> int:
+        """The number of tasks that count: all but the cancelled."""
+        return len(self.rows) - self.count("cancelled")
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are tasks and all that count are done."""
+        return 0 < self.wanted == self.count("done")
+
+
+def summary(rows: Iterable[Row]) -> Json:
+    """Summarise the tasks in figures.
+
+    ``in_progress`` is held now; ``assigned`` is held now or finished by an instance; ``overall_progress`` is the mean
+    progress of all tasks not cancelled, and 1 only if these are all done. ``total_tasks`` and ``parked`` count the
+    cancelled ones too, which ``cancelled`` counts alone.
+    """
+    rows = list(rows)
+    counted = [row for row in rows if row.status != "cancelled"]
+    held = sum(row.status == "in-progress" for row in rows)
+    mean = round(sum(row.progress for row in counted) / len(counted), 4) if counted else 0.0
+    if any(row.status != "done" for row in counted):
+        mean = min(mean, 0.9999)
+    return {
+        "total_tasks": len(rows),
+        "assigned": held + sum(bool(row.finished_by) for row in rows),
+        "in_progress": held,
+        "completed": sum(row.status == "done" for row in rows),
+        "overall_progress": mean,
+        "ready": sum(row.status == "ready" for row in rows),
+        "waiting": sum(row.status == "waiting" for row in rows),
+        "parked": sum(row.status in paths.PARKED_WHY for row in rows),
+        "cancelled": len(rows) - len(counted),
+    }
+
+
+def state(board: Board) -> Json:
+    """Return ``state.json``: the mission's coordination state and more keys."""
+    return {
+        "schema_version": records.SCHEMA_VERSION,
+        "created": board.created,
+        "updated_at": board.now,
+        "project": board.project,
+        "leader": board.leader,
+        "instances": len(board.seats),
+        "active_instances": [
+            {
+                "id": seat.peer,
+                "worktree_path": str(seat.record.get("worktree", "")),
+                "status": PEER_STATUS[seat.verdict.state],
+                "assigned_tasks": [ids.public(row.task) for row in board.held_by(seat.incarnation)],
+                "last_heartbeat": seat.heartbeat,
+                "incarnation": seat.incarnation,
+                "branch": str(seat.record.get("branch", "")),
+                "because": seat.verdict.because,
+            }
+            for seat in board.seats
+        ],
+        "task_assignments": {
+            row.task: {
+                "assigned_to": row.holder or row.finished_by,
+                "status": row.status,
+                "progress": row.progress,
+                "last_update": str(row.entry.get("updated_at") or row.assignment.get("assigned_at", "")),
+            }
+            for row in board.rows
+            if row.holder or row.finished_by
+        },
+        "progress_summary": summary(board.rows),
+        "memory": board.memory,
+        "quarantined": board.quarantined,
+    }
+
+
+def task_queue(board: Board) -> Json:
+    """Return ``task_queue.json``: every task as the mission's task assignment, with more keys."""
+    done = {row.task for row in board.rows if row.status == "done"}
+    return {
+        "schema_version": records.SCHEMA_VERSION,
+        "updated_at": board.now,
+        "tasks": [
+            {
+                "task_id": ids.public(row.task),
+                "title": row.title,
+                "assigned_to": row.holder or row.finished_by or None,
+                "status": row.status,
+                "assigned_at": row.assignment.get("assigned_at"),
+                "dependencies_satisfied": _satisfied(row, done),
+                "priority": paths.PRIORITIES[row.definition.level] if row.definition else None,
+                "dependencies": [ids.public(d) for d in row.definition.dependencies] if row.definition else [],
+                "waits_for": [ids.public(d) for d in row.waits_for],
+                "progress": row.progress,
+                "epoch": row.epoch,
+            }
+            for row in board.rows
+        ],
+    }
+
+
+def _satisfied(row: Row, done: set[str]) -> bool:
+    known = row.definition is not None and done.issuperset(row.definition.dependencies)
+    return row.status in ("ready", "in-progress", "done") or known

@@ -1,0 +1,1 @@
+"""The coordination directory on disk: paths, ids, records, files, settings."""

@@ -1,0 +1,431 @@
+"""The one door to the coordination directory; each errno gets its meaning here, once.
+
+- *Everything appears whole.* A file is written under ``tmp/``, flushed if that matters, then linked (only if the name
+  is free) or renamed into place. A crash leaves the old state, the new one, or litter in ``tmp/``.
+- *An error is not an answer.* A network filesystem may report "no such file" for a rename that it has done. After a
+  failed move, link or replace, the caller's answer comes from another look.
+- *A peer's directory is never made again* on the way to a file in it. Its absence means eviction, and a zombie that
+  made it again would look alive.
+- *Nothing counts as empty.* What cannot be read is an error that names the file; ``quarantine`` sets it aside.
+
+Losing a race is ``False``; a filesystem that refuses is a ``StorageError`` with the path and the reason.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, StorageError
+from peercoord.foreign import clean
+from peercoord.store import paths
+from peercoord.store.settings import EVENTS_BYTES, RECORD_BYTES
+from peercoord.system import cksum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peercoord.system.disk import DiskLike, Stat
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+_ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
+_TRIES = 16  # attempts to use a directory that other peers remove whenever it is empty
+
+_WHY = {
+    errno.ENOSPC: ("the disk is full", "free some space; claims, releases and heartbeats go on meanwhile"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space; claims, releases and heartbeats go on meanwhile"),
+    errno.EROFS: ("the filesystem is read-only", "mount it read-write, or work through the background agent"),
+    errno.EACCES: ("permission denied", "check the owner and mode of that path: peercoord doctor"),
+    errno.EPERM: ("not permitted", "check the owner, mode and mount options of that path: peercoord doctor"),
+    errno.ENOENT: ("its directory is gone", "look with: peercoord doctor"),
+    errno.ENXIO: ("something that is no file stands where a file should be", "remove it: peercoord doctor"),
+    errno.EISDIR: ("a directory stands where a file should be", "move it away: peercoord doctor"),
+    errno.EMLINK: ("the file has a second name, which may lie outside", "replace it by a copy"),
+    errno.ELOOP: ("a symbolic link stands where a file should be", "remove the link: peercoord doctor"),
+    errno.EXDEV: ("the coordination directory spans two filesystems", "keep all of it on one: peercoord doctor"),
+}
+
+
+def refused(error: OSError, path: str) -> StorageError:
+    """Turn an ``OSError`` about a path into an error that says what to do."""
+    reason, hint = _WHY.get(error.errno or 0, (error.strerror or str(error), "look with: peercoord doctor"))
+    return StorageError(f"{path}: {reason}", hint, code=errno.errorcode.get(error.errno or 0, "EIO").lower())
+
+
+def parent(path: str) -> str:
+    """The directory that a path lies in."""
+    return path.rpartition("/")[0]
+
+
+def _aside(path: str) -> str:
+    flat = path.replace("/", "+")
+    whole = flat.encode("utf-8", "surrogateescape")
+    if len(whole) > _ASIDE_BYTES:
+        flat = f"{whole[:_ASIDE_BYTES].decode('utf-8', 'ignore')}+{cksum.cksum(whole):08x}"
+    return f"{paths.QUARANTINE}/{flat}~"
+
+
+class Files:
+    """The coordination directory.
+
+    Args:
+        disk: The system calls, on one root.
+        token: Returns a new random word at each call, for names under ``tmp/`` and ``quarantine/``.
+    """
+
+    def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
+        self.disk = disk
+        self.token = token
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def scan(self, path: str) -> list[str]:
+        """Names in a directory, in no order; none if it does not exist."""
+        try:
+            return self.disk.listdir(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return []
+            raise refused(error, path) from None
+
+    def stat(self, path: str) -> Stat | None:
+        """Return the state of a path; ``None`` if it does not exist."""
+        try:
+            return self.disk.stat(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise refused(error, path) from None
+
+    def irregular(self, path: str) -> list[str]:
+        """Names in a directory that are not regular files; none if it does not exist."""
+        try:
+            return self.disk.irregular(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return []
+            raise refused(error, path) from None
+
+    def listed(self, path: str) -> bool:
+        """Check whether a listing of its directory shows a path. No network cache falsifies a listing."""
+        home, _, name = path.rpartition("/")
+        return name in self.scan(home)
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file; ``None`` if it does not exist.
+
+        Raises:
+            BrokenFileError: It is not a regular file, or too large for a record.
+            StorageError: The filesystem refuses to read it.
+        """
+        try:
+            data = self.disk.read(path, RECORD_BYTES + 1)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EMLINK):
+                raise BrokenFileError(refused(error, path).message) from None
+            raise refused(error, path) from None
+        if len(data) > RECORD_BYTES:
+            raise BrokenFileError(f"{path}: larger than any record may be ({RECORD_BYTES} bytes)")
+        return data
+
+    def read_tail(self, path: str) -> bytes:
+        """The end of a file that only grows, at most the size of a record; empty if it does not exist."""
+        try:
+            data = self.disk.read(path, EVENTS_BYTES)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return b""
+            raise refused(error, path) from None
+        return data[-RECORD_BYTES:]
+
+    def now(self) -> int:
+        """The filesystem's own time in nanoseconds: the time of a file made for this."""
+        probe = f"{paths.TMP}/{self.token()}"
+        self.ticket(probe)
+        seen = self.stat(probe)
+        self.remove(probe)
+        return max(seen.modified_ns, seen.changed_ns) if seen else 0
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    def put(self, path: str, data: bytes, durable: bool = False) -> None:
+        """Replace a file as a whole. For records with one writer, and views.
+
+        Args:
+            path: Where; its directory is made if missing.
+            data: The new content.
+            durable: It survives a power cut once this returns.
+        """
+        staged = self.stage(data, durable)
+        try:
+            self._into(path, lambda: self.disk.rename(staged, path))
+        except StorageError:
+            if not self._holds(path, data):
+                self.drop(staged)
+                raise
+        if durable:
+            self.sync(parent(path))
+
+    def publish(self, path: str, data: bytes, durable: bool = False, ticket: str = "", staged: str = "") -> bool:
+        """Create a file as a whole, only if its name is free.
+
+        Args:
+            path: Where; its directory is made if it is missing.
+            data: The content.
+            durable: It survives a power cut once this returns.
+            ticket: A ticket to make before the link, equally durable; the content is written first, so that a full
+                disk is noticed before anything has changed.
+            staged: Where ``stage`` put the content; empty if it is to be written now.
+
+        Returns:
+            Whether this call made it. Where links cannot be counted, it may be ``False`` for its own file after a lost
+            reply; callers for whom that matters put a nonce into the content.
+        """
+        staged = staged or self.stage(data, durable)
+        try:
+            if ticket:
+                self.ticket(ticket)
+                if durable:
+                    self.sync(parent(ticket))
+            made = self._linked(staged, path)
+        finally:
+            self.drop(staged)
+        if durable:
+            self.sync(parent(path))
+        return made
+
+    def ticket(self, path: str) -> bool:
+        """Create an empty file; ``False`` if its name is taken."""
+        return self.make(path, b"")
+
+    def make(self, path: str, data: bytes, durable: bool = False) -> bool:
+        """Create a file that no peer reads yet (a crash may leave half of it); ``False`` if its name is taken."""
+        return self._into(path, lambda: self.disk.create(path, data, durable))
+
+    def make_dir(self, path: str) -> bool:
+        """Create a directory; ``False`` if it exists."""
+        try:
+            self.disk.mkdir(path)
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                return False
+            seen = self.stat(path)
+            if seen is None or not seen.is_dir:
+                raise refused(error, path) from None
+        return True
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add to a file that one writer owns."""
+        try:
+            self.disk.append(path, data)
+        except OSError as error:
+            raise refused(error, path) from None
+
+    def ring(self) -> None:
+        """Wake the peers that watch the bell. It is a hint: nothing depends on it."""
+        try:
+            self.disk.touch(paths.BELL_FILE)
+        except OSError:
+            return
+
+    def sync(self, path: str) -> None:
+        """Make the names in a directory survive a power cut."""
+        try:
+            self.disk.sync(path)
+        except OSError as error:
+            raise refused(error, path) from None
+
+    def sync_move(self, source: str, target: str) -> None:
+        """Make a move that was done survive a power cut: by the directory it went to, or the one it came from.
+
+        Either may have been removed since, the ticket having moved on.
+        """
+        for home in (parent(target), parent(source)):
+            try:
+                self.disk.sync(home)
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise refused(error, home) from None
+            else:
+                return
+
+    def flush(self) -> None:
+        """Make everything written so far survive a power cut: one flush for a thousand files."""
+        try:
+            self.disk.flush()
+        except OSError as error:
+            raise refused(error, paths.ROOT) from None
+
+    # -- moving ----------------------------------------------------------------------------------------------
+
+    def move(self, source: str, target: str, make_home: bool = False) -> bool:
+        """Rename a ticket or a directory: the step that decides every race.
+
+        Args:
+            source: Where it was seen.
+            target: A name that only this peer makes, or that every peer would give the same ticket.
+            make_home: Make the target's directory if missing, unless it is a peer's own or its ``claims/``.
+
+        Returns:
+            ``True`` if the ticket now lies at ``target``; ``False`` if ``source`` is gone, or the target's directory is
+            and was not to be made. The caller looks which of the two it is, and whether it means eviction.
+
+        Raises:
+            StorageError: The filesystem refused and the ticket still lies at ``source``.
+        """
+        for _ in range(_TRIES):
+            try:
+                self.disk.rename(source, target)
+            except OSError as error:
+                if self.stat(source) is None:
+                    return self.listed(target)
+                if error.errno == errno.EISDIR and self.set_irregular_aside(target):
+                    continue  # a directory stood where a ticket goes
+                if error.errno not in _ABSENT:
+                    raise refused(error, target) from None
+                if not self._home_for(target, make_home):
+                    return False
+            else:
+                return True
+        if not make_home:
+            return False  # a cached look may go on showing a directory that is gone
+        raise _unsteady(target)
+
+    def remove(self, path: str) -> bool:
+        """Remove a file; ``False`` if it was gone."""
+        try:
+            self.disk.unlink(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return False
+            raise refused(error, path) from None
+        return True
+
+    def remove_dir(self, path: str) -> bool:
+        """Remove a directory if it is empty; ``True`` if it is gone now."""
+        try:
+            self.disk.rmdir(path)
+        except OSError as error:
+            if error.errno in _NOT_EMPTY:
+                return False
+            if error.errno in _ABSENT:
+                return True
+            raise refused(error, path) from None
+        return True
+
+    def quarantine(self, path: str, reason: str) -> str:
+        """Move what could not be read to quarantine, with the reason beside it.
+
+        Returns:
+            Where it lies now; empty if it was gone.
+        """
+        aside = f"{_aside(path)}{self.token()}"
+        if not self.move(path, aside, make_home=True):
+            return ""
+        try:
+            self.put(f"{aside}.why", f"{path}\n{clean(reason)}\n".encode("utf-8", "backslashreplace"))
+        except StorageError:
+            return aside  # it is out of the way; the event log has the reason too
+        return aside
+
+    def set_irregular_aside(self, path: str) -> str:
+        """Quarantine what has a ticket's name and is not a regular file.
+
+        Two peers may do so at once, and a ticket may come to this path between their looks. So what was moved is
+        checked again and goes back if it is a regular file.
+
+        Returns:
+            Where it lies now; empty if there is no such thing at ``path``.
+        """
+        seen = self.stat(path)
+        if seen is None or seen.is_file:
+            return ""
+        aside = self.quarantine(path, "a ticket is a regular file; this is something else under a ticket's name")
+        moved = self.stat(aside) if aside else None
+        if moved is not None and moved.is_file:
+            self.move(aside, path, make_home=True)
+            return ""
+        return aside
+
+    def set_aside(self, path: str) -> str:
+        """The place in quarantine of what was set aside from ``path``; empty if nothing was."""
+        prefix = _aside(path).rpartition("/")[2]
+        found = [n for n in self.scan(paths.QUARANTINE) if n.startswith(prefix) and not n.endswith(".why")]
+        return f"{paths.QUARANTINE}/{min(found)}" if found else ""
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    def stage(self, data: bytes, durable: bool) -> str:
+        """Write content under ``tmp/``, to be linked or renamed into place; return its path."""
+        path = f"{paths.TMP}/{self.token()}"
+        try:
+            self._into(path, lambda: self.disk.create(path, data, durable))
+        except StorageError:
+            self.drop(path)
+            raise
+        return path
+
+    def drop(self, staged: str) -> None:
+        """Remove a staged file; litter under ``tmp/`` is not a failure."""
+        with suppress(OSError):
+            self.disk.unlink(staged)
+
+    def _linked(self, staged: str, path: str) -> bool:
+        """Link a staged file into place. If the answer was lost, its link count tells."""
+        try:
+            if self._into(path, lambda: self.disk.link(staged, path)):
+                return True
+        except StorageError:
+            if not self._has_twin(staged):
+                raise
+            return True
+        return self._has_twin(staged)
+
+    def _has_twin(self, staged: str) -> bool:
+        try:
+            return self.disk.stat(staged).links > 1
+        except OSError:
+            return False
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        try:
+            return self.disk.read(path, len(data) + 1) == data
+        except OSError:
+            return False
+
+    def _into(self, path: str, step: Callable[[], None]) -> bool:
+        """Run a step that makes ``path``, and make its directory if needed; ``False`` if the name is taken."""
+        for _ in range(_TRIES):
+            try:
+                step()
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _ABSENT or not self._home_for(path, make_home=True):
+                    raise refused(error, path) from None
+            else:
+                return True
+        raise _unsteady(path)
+
+    def _home_for(self, path: str, make_home: bool) -> bool:
+        """Whether a path's directory exists now, having made it if that is allowed."""
+        home = parent(path)
+        seen = self.stat(home)
+        if seen is not None:
+            if not seen.is_dir:
+                raise StorageError(
+                    f"{home}: a file stands where a directory should be", "move it away: peercoord doctor", "enotdir"
+                )
+            return True
+        if not make_home or paths.is_peer_directory(home) or (parent(home) and not self._home_for(home, make_home)):
+            return False
+        self.make_dir(home)
+        return True
+
+
+def _unsteady(path: str) -> StorageError:
+    return StorageError(f"{path}: its directory does not stay", "look with: peercoord doctor", "unsteady")

@@ -1,0 +1,61 @@
+"""The team's worktrees, as the coordination directory records them: one file per instance.
+
+A worktree belongs to a coding agent, which may have been talked into anything. What lies in it says nothing to a
+program outside that agent's sandbox: where an instance's worktree and its git directory are is read here.
+"""
+
+from __future__ import annotations
+
+from peercoord.errors import BrokenFileError
+from peercoord.store import paths, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from peercoord.foreign import Json
+    from peercoord.store.root import Root
+
+
+def read(root: Root, peer: str) -> Json:
+    """Return the record of an instance; empty if there is none, or a power cut left it empty or torn."""
+    path = paths.instance(peer)
+    try:
+        data = root.files.read(path)
+        record = {} if data is None else records.decode(data, path)
+    except BrokenFileError:
+        return {}  # the next `up` or agent of that worktree writes it again
+    whole = record.get("instance_id") == peer and _is_path(record.get("worktree")) and _is_path(record.get("git_dir"))
+    return record if whole and f"{record['worktree']}/".startswith(f"{record.get('checkout', '')}/") else {}
+
+
+def write(root: Root, peer: str, **facts: object) -> None:
+    """Write facts into the record of an instance, keeping the others; it survives a power cut.
+
+    Args:
+        root: The coordination directory.
+        peer: The instance.
+        facts: ``worktree`` and ``git_dir``, where the record has none yet; see ``instance.schema.json``.
+    """
+    known = read(root, peer)
+    record = {"schema_version": records.SCHEMA_VERSION, "instance_id": peer, **known, **facts}
+    if record != known:
+        root.files.put(paths.instance(peer), records.encode_stored(record), durable=True)
+
+
+def of_worktree(root: Root, path: str) -> Json:
+    """Return the record of the instance whose worktree is ``path``; empty if no instance has it."""
+    return next((record for record in all(root).values() if record["worktree"] == path), {})
+
+
+def all(root: Root) -> dict[str, Json]:  # noqa: A001 - read as ``instances.all``
+    """Return the records of all instances that can be read, by name."""
+    peers = filter(None, map(paths.parse_instance, root.files.scan(paths.INSTANCES)))
+    return {peer: record for peer in sorted(peers) if (record := read(root, peer))}
+
+
+def remove(root: Root, peer: str) -> bool:
+    """Remove the record of an instance that leaves the team; ``False`` if there was none."""
+    return root.files.remove(paths.instance(peer))
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/")

@@ -1,0 +1,1 @@
+"""This machine: clocks, processes, watching, system calls, git."""

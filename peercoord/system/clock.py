@@ -1,0 +1,59 @@
+"""Time and randomness, passed as arguments so that tests can replace them.
+
+Wall time is for people and is never compared across machines; monotonic time is for waiting and observing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_LETTERS = b"abcdefghijkmnpqrstuvwxyz23456789"  # 32 of them; none that people mistake for another
+_LETTER_OF = bytes(_LETTERS[byte % len(_LETTERS)] for byte in range(256))
+TOKEN = f"[{_LETTERS.decode()}]{{12}}"
+"""A regular expression for what ``token`` returns."""
+
+
+class Clock:
+    """The system's clocks."""
+
+    def now(self) -> str:
+        """Wall time in UTC, as in records: ``2026-01-31T15:30:00Z``."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def monotonic(self) -> float:
+        """Seconds of this machine's monotonic clock."""
+        return time.monotonic()
+
+    def asleep(self) -> float:
+        """Seconds for which this machine was suspended since boot; 0 where that cannot be told."""
+        if sys.platform == "linux":
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+        if sys.platform == "darwin":
+            return time.clock_gettime(time.CLOCK_MONOTONIC) - time.clock_gettime(time.CLOCK_UPTIME_RAW)
+        return 0.0
+
+
+def wait_until(ask: Callable[[], T], seconds: float, pause: float = 0.02) -> T:
+    """Ask again and again until the answer is true, or for so long; return the last answer."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()) and time.monotonic() < end:
+        time.sleep(pause)
+    return answer
+
+
+def token(length: int = 12) -> str:
+    """Return a random word of letters and digits; 12 of them make a clash less likely than a broken disk."""
+    return os.urandom(length).translate(_LETTER_OF).decode("ascii")
+
+
+def chance() -> int:
+    """Return a random whole number, 0 … 2³² − 1."""
+    return int.from_bytes(os.urandom(4), "big")

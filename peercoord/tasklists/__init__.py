@@ -1,0 +1,1 @@
+"""Task lists of other programs: imported, kept in step, exported."""

@@ -1,0 +1,201 @@
+"""Applying what people changed in another list: to the definition, then to the ticket, one rename each.
+
+Promises: a change is applied only if the definition is still the one that was compared, so a leader that slept in
+between undoes no edit; a crash may follow any step, and applying the same change again does no harm; what a person
+wrote here and the list overruled stays readable, in the notes of the task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peercoord.errors import LostError, PeercoordError
+from peercoord.foreign import shown
+from peercoord.queue import placement
+from peercoord.queue.placement import Location
+from peercoord.store import ids, paths, records
+from peercoord.store.paths import Ticket
+from peercoord.store.settings import NOTE_CHARS
+from peercoord.tasklists import reconcile
+from peercoord.tasklists.normalize import TaskStatus
+from peercoord.tasklists.snapshot import holder_of, location_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peercoord.foreign import Json
+    from peercoord.queue.queue import Queue
+    from peercoord.store.records import Definition
+    from peercoord.tasklists.reconcile import Resolution, TaskVersion
+    from peercoord.tasklists.snapshot import Tickets
+
+BY = "database"
+_UNCLAIMED = ("waiting", "ready", "parked", "done")
+_MAX_MOVES = 3  # of a ticket meanwhile; after that the next sync compares it again
+
+
+class Applier:
+    """Applies changes to the tickets of one coordination directory.
+
+    Args:
+        queue: The tasks.
+        tickets: Our side of the comparison.
+        where: Name of the list that the changes come from, in records.
+        require: Raises ``LostError`` once the term is over.
+    """
+
+    def __init__(self, queue: Queue, tickets: Tickets, where: str, require: Callable[[], None]) -> None:
+        self.queue, self.tickets, self.where, self.require = queue, tickets, where, require
+        self.files = queue.files
+        self.root = queue.root
+
+    def apply(self, task: str, version: TaskVersion, found: Resolution, theirs: Json) -> str:
+        """Apply the incoming changes of one task.
+
+        Args:
+            task: Task id.
+            version: The version that was compared.
+            found: What follows from the comparison.
+            theirs: The list's values: the ``reason`` for its state, its ``raw_steps``.
+
+        Returns:
+            Why nothing was applied; empty if it was.
+
+        Raises:
+            LostError: The term is over; nothing was changed.
+        """
+        self.require()
+        try:
+            definition = self._redefine(task, version.changed, found, theirs)
+        except PeercoordError as error:
+            if isinstance(error, LostError):
+                raise
+            return error.message
+        if definition is None:
+            return "it was edited here at this moment"
+        self._move(definition, location_at(version.path), found.incoming.get("state"), theirs)
+        keys = sorted(found.incoming)
+        self.root.event(self.queue.actor, "synced", task=task, keys=keys, source=self.where)
+        for field, (side, value) in found.lost.items():
+            self.root.event(self.queue.actor, "overruled", task=task, field=field, side=side, value=_cut(value))
+        return ""
+
+    def finish(self, changed: set[str]) -> None:
+        """Place blocked tasks again, if states or dependencies changed."""
+        if changed & {"state", "dependencies"}:
+            self.queue.place_blocked()
+        self.files.ring()
+
+    # -- the definition --------------------------------------------------------------------------------------
+
+    def _redefine(self, task: str, changed: str, found: Resolution, theirs: Json) -> Definition | None:
+        with self.root.intake():
+            if self.tickets.definition_changed(task) != changed:
+                return None
+            old = self.queue.definition(task)
+            self.queue.refuse_renamed(old)
+            raw = self._merged(old, found, theirs)
+            new = records.checked(raw)
+            if new.dependencies != old.dependencies:
+                self.queue.refuse_cycle(new)
+            if raw != old.raw:
+                self.files.put(paths.definition(task), records.encode_stored(raw), durable=True)
+            return new
+
+    def _merged(self, old: Definition, found: Resolution, theirs: Json) -> Json:
+        raw = dict(old.raw)
+        for field, value in found.incoming.items():
+            if field in reconcile.TEXTS or field == "priority":
+                raw[field] = value
+            elif field == "dependencies":
+                raw[field] = [ids.public(need) for need in value]
+        if "steps" in found.incoming:
+            known = {step.step: step for step in old.steps}
+            raw["subtasks"] = [_kept(step, old.task, known) for step in theirs["raw_steps"]]
+        if "steps_done" in found.incoming:
+            raw["subtasks"] = [_ticked(step, old.task, found.incoming["steps_done"]) for step in raw["subtasks"]]
+        if "state" in found.incoming:
+            raw = self._noted(raw, found.incoming["state"], theirs)
+        lost = {f: value for f, (side, value) in found.lost.items() if side == "ours" and f in reconcile.SHARED}
+        overruled = [_overruled(field, value, self.where) for field, value in lost.items()]
+        if overruled:
+            raw["notes"] = records.notes([*records.notes(raw.get("notes")), *overruled])
+        return raw
+
+    def _noted(self, raw: Json, state: str, theirs: Json) -> Json:
+        """Return a definition that says why its task is parked or cancelled, or that it no longer is."""
+        raw = {key: value for key, value in raw.items() if key not in ("parked", "cancelled")}
+        note = {"by": BY, "at": self.root.clock.now(), "reason": theirs.get("reason") or f"it is so in {self.where}"}
+        if state == TaskStatus.CANCELLED:
+            raw["cancelled"] = note
+        elif state not in (TaskStatus.OPEN, TaskStatus.DONE):
+            raw["parked"] = {"why": state, **note}
+        return raw
+
+    # -- the ticket ------------------------------------------------------------------------------------------
+
+    def _move(self, definition: Definition, place: Location, state: str | None, theirs: Json) -> None:
+        """Move a ticket as its new definition and state demand, from where it is now: others may have moved it."""
+        task = definition.task
+        with self.root.intake():  # a cancelled task may be reopened here
+            for _ in range(_MAX_MOVES):
+                if self._moved(definition, place, state, theirs):
+                    break
+                seen = self.queue.locate(task)
+                if seen is None or seen.path == place.path:
+                    break
+                place = location_at(seen.path)
+        if state == TaskStatus.CANCELLED:
+            self.queue.place_waiting(task)
+
+    def _moved(self, definition: Definition, place: Location, state: str | None, theirs: Json) -> bool:
+        """Move a ticket from a place; ``False`` if it is not there any more."""
+        task = definition.task
+        epoch = max(place.epoch, placement.highest_epoch(task, self.queue.results(task)))
+        ticket = Ticket(task, epoch)
+        if state == TaskStatus.DONE:
+            return place.state == "done" or self._done(place, ticket, theirs)
+        if place.state not in _UNCLAIMED or (state is None and place.state == "done"):
+            return place.state != "new"
+        aside = definition.set_aside
+        if aside and definition.cancelled is None:
+            return self.files.move(place.path, paths.parked(aside[0], ticket), make_home=True)
+        return bool(self.queue.place(place.path, ticket))
+
+    def _done(self, place: Location, ticket: Ticket, theirs: Json) -> bool:
+        """Complete a task that a person completed elsewhere. The next call of a holder says so."""
+        record = {
+            "schema_version": records.SCHEMA_VERSION,
+            "task_id": ids.public(ticket.task),
+            "epoch": ticket.epoch,
+            "outcome": "done",
+            "by": BY,
+            "at": self.root.clock.now(),
+            "reason": theirs.get("reason") or f"it is done in {self.where}",
+            **({"held_by": holder_of(place)} if holder_of(place) else {}),
+        }
+        data = records.encode(record)
+        self.files.publish(paths.result(ticket.task, ticket.epoch, "done"), data, durable=True)
+        moved = self.files.move(place.path, paths.done(ticket.task), make_home=True)
+        self.queue.place_waiting(ticket.task)
+        return moved
+
+
+def _kept(step: Json, task: str, known: dict[str, records.Step]) -> Json:
+    """Return a step as it is there now, done if it was done here."""
+    mine = known.get(records.step_id(step.get("id"), task))
+    return {**step, "status": "done"} if mine and mine.done else step
+
+
+def _ticked(step: Json, task: str, done: list[str]) -> Json:
+    is_done = step.get("status") in records.STEP_DONE
+    shall_be = records.step_id(step.get("id"), task) in done
+    return step if is_done == shall_be else {**step, "status": "done" if shall_be else "pending"}
+
+
+def _overruled(field: str, value: object, where: str) -> str:
+    return f"'{field}' was changed here too, to {_cut(value)}; what {where} said was taken"
+
+
+def _cut(value: object) -> str:
+    return shown(value if isinstance(value, str) else str(value), NOTE_CHARS // 2)

@@ -1,0 +1,219 @@
+"""Issues exported by beads: one JSON object a line.
+
+Only dependencies that block there become edges: ``blocks``, ``conditional-blocks`` and ``waits-for``. A
+``parent-child`` dependency does not make the child wait for its parent, whatever the word suggests: it passes on what
+blocks the parent. So a child gets the edges of those above it; and the parent is given the edges to its children,
+for two agents would do the same work if an epic were claimed beside its parts. What is to be done only if another
+issue fails, and what is no work at all (messages, gates, templates), is put off, for a person to decide.
+
+The file is an export: it is read, never written.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from peercoord.errors import BrokenFileError
+from peercoord.foreign import shown
+from peercoord.tasklists import files, normalize
+from peercoord.tasklists.imported import Origin, Reading, Row, StepRow, build
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Json = dict[str, Any]
+
+KIND = "beads"
+
+CANCELLED = "cancelled: "
+"""How the reason of an issue begins that was closed because its task was cancelled."""
+EXPORTED_BY = "peercoord"
+"""Who made an edge that an export of ours wrote."""
+_CONDITION = "conditional-blocks"
+_BLOCKING = ("blocks", _CONDITION, "waits-for")
+_PARENT = "parent-child"
+_NO_WORK = ("message", "gate", "molecule", "event", "agent", "role", "rig", "merge-request")
+_NO_WORK_FLAGS = ("ephemeral", "pinned", "is_template")
+_DELETED = "tombstone"
+USEFUL = {
+    "design": "design",
+    "acceptance_criteria": "acceptanceCriteria",
+    "labels": "tags",
+    "issue_type": "type",
+    "assignee": "assignee",
+    "estimated_minutes": "estimatedMinutes",
+    "external_ref": "externalRef",
+    "due_at": "due",
+}
+_OWN = ("id", "title", "description", "status", "priority", "dependencies", "comments", "notes")
+
+
+def read(path: Path, home: Path | None = None) -> Reading:
+    """Read the issues of an export.
+
+    Args:
+        path: The file.
+        home: The project that they are read for, if there is one.
+
+    Raises:
+        BrokenFileError: It is empty, or no line of it is an issue.
+        PeercoordError: It cannot be read.
+    """
+    issues: list[Json] = []
+    refused: list[tuple[str, str]] = []
+    for at, line in enumerate(files.whole(path).split("\n"), 1):
+        if line.strip():
+            found = _parsed(line)
+            if isinstance(found, dict):
+                issues.append(found)
+            else:
+                refused.append((f"line {at}", found))
+    if not issues:
+        why = f" ({refused[0][0]}: {refused[0][1]})" if refused else ""
+        raise BrokenFileError(f"{files.quoted(path)} holds no issues{why}", hint="name an export with one issue a line")
+    alive = [issue for issue in issues if issue.get("status") != _DELETED]
+    deleted = [_id(issue) for issue in issues if issue.get("status") == _DELETED]
+    refused.extend((f"task {shown(name)}", "it was deleted there") for name in deleted)
+    own = {_id(issue): parent for issue in alive if (parent := _step_of(issue))}
+    steps = [issue for issue in alive if own.get(_id(issue)) in {_id(one) for one in alive} - own.keys()]
+    rest = [issue for issue in alive if issue not in steps] if steps else alive
+    edges = _edges(rest, set(deleted))
+    rows = [_row(issue, edges[_id(issue)]) for issue in rest]
+    for row in rows:
+        row.steps = [_step(issue) for issue in steps if own[_id(issue)] == normalize.identifier(row.task)]
+    return build(rows, Origin(KIND, path, home=home), refused)
+
+
+def is_export(path: Path) -> bool:
+    """Check whether a file holds one object a line: its first two lines hold one each.
+
+    A ``tasks.json`` never looks like that, on one line or on many.
+
+    Raises:
+        PeercoordError: It cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as lines:
+            first = list(islice(filter(str.strip, lines), 2))
+    except OSError as error:
+        raise files.unreadable(path, error) from None
+    return len(first) == 2 and all(isinstance(_parsed(line), dict) for line in first)
+
+
+def _parsed(line: str) -> Json | str:
+    """Return the issue of a line, or why it holds none."""
+    try:
+        found = json.loads(line, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        return f"it is not JSON: {error}"
+    return found if isinstance(found, dict) else "it is no issue"
+
+
+def _id(issue: Json) -> str:
+    return normalize.identifier(issue.get("id"))
+
+
+def _row(issue: Json, needs: list[str]) -> Row:
+    return Row(
+        issue.get("id"),
+        issue.get("title"),
+        description=issue.get("description"),
+        status=_status(issue),
+        priority=issue.get("priority"),
+        needs=needs,
+        assignee=issue.get("assignee"),
+        notes=_notes(issue),
+        more={ours: issue[key] for key, ours in USEFUL.items() if issue.get(key)},
+        extra={k: v for k, v in issue.items() if k not in _OWN and k not in USEFUL and v not in (None, "")},
+        aside=_aside(issue),
+    )
+
+
+def _status(issue: Json) -> object:
+    """Return the status word. beads has none for cancelled, so an export of ours says it in the reason."""
+    said = issue.get("close_reason")
+    cancelled = issue.get("status") == "closed" and isinstance(said, str) and said.startswith(CANCELLED)
+    return "cancelled" if cancelled else issue.get("status")
+
+
+def _step_of(issue: Json) -> str:
+    """Return the task that an issue is a step of; empty if none. Only our exports make issues of steps."""
+    found = issue.get("dependencies")
+    for edge in found if isinstance(found, list) else []:
+        if isinstance(edge, dict) and edge.get("type") == _PARENT and edge.get("created_by") == EXPORTED_BY:
+            parent = normalize.identifier(edge.get("depends_on_id"))
+            if _id(issue).startswith(f"{parent}."):
+                return parent
+    return ""
+
+
+def _step(issue: Json) -> StepRow:
+    description = {"description": issue["description"]} if issue.get("description") else {}
+    return StepRow(_id(issue), issue.get("title"), issue.get("status"), more=description)
+
+
+def _notes(issue: Json) -> list[str]:
+    notes = [normalize.plain(issue["notes"])] if issue.get("notes") else []
+    comments = issue.get("comments")
+    said = [c for c in comments if isinstance(c, dict) and c.get("text")] if isinstance(comments, list) else []
+    notes.extend(f"{normalize.one_line(c.get('author'), 80) or 'somebody'}: {normalize.plain(c['text'])}" for c in said)
+    if issue.get("defer_until"):
+        notes.append(f"put off there until {normalize.one_line(issue['defer_until'], 80)}")
+    return notes
+
+
+def _aside(issue: Json) -> tuple[str, str] | None:
+    """Return state and reason of an open issue that is no work to be claimed."""
+    if _is_no_work(issue):
+        kind = normalize.one_line(issue.get("issue_type"), 80) or "record"
+        return "deferred", f"it is a {shown(kind)} there, not work to be claimed"
+    for kind, need in _dependencies(issue):
+        if kind == _CONDITION:
+            return "deferred", f"it is to be done only if task {shown(need)} fails"
+    return None
+
+
+def _is_no_work(issue: Json) -> bool:
+    return issue.get("issue_type") in _NO_WORK or any(issue.get(flag) for flag in _NO_WORK_FLAGS)
+
+
+# -- edges -------------------------------------------------------------------------------------------------------
+
+
+def _dependencies(issue: Json) -> list[tuple[str, str]]:
+    """Return kind and issue of each dependency, as written."""
+    found = issue.get("dependencies")
+    listed = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return [(str(item.get("type", "blocks")), normalize.identifier(item.get("depends_on_id"))) for item in listed]
+
+
+def _edges(issues: list[Json], deleted: set[str]) -> dict[str, list[str]]:
+    """Return what each issue waits for; nothing waits for a deleted one."""
+    given: dict[str, list[str]] = {_id(issue): [] for issue in issues}
+    children: dict[str, list[str]] = {name: [] for name in given}
+    for issue in issues:
+        for kind, need in _dependencies(issue):
+            if kind in _BLOCKING and need not in deleted:
+                given[_id(issue)].append(need)
+            elif kind == _PARENT and need in children and not _is_no_work(issue):
+                children[need].append(_id(issue))
+    edges = {name: [*needs, *children[name]] for name, needs in given.items()}
+    for name, needs in given.items():
+        below = _below(name, children) if needs else set()
+        passed_on = [need for need in needs if need not in below]
+        for child in below - {name}:
+            edges[child].extend(passed_on)
+    return edges
+
+
+def _below(name: str, children: dict[str, list[str]]) -> set[str]:
+    """Return an issue and all below it."""
+    found, stack = {name}, [name]
+    while stack:
+        for child in children[stack.pop()]:
+            if child not in found:
+                found.add(child)
+                stack.append(child)
+    return found

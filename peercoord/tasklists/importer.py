@@ -1,0 +1,250 @@
+"""Importing tasks from where people keep them; a task that cannot be placed is parked, with the reason.
+
+Importing twice changes nothing. A crash half way leaves what was imported; the next import continues from there.
+
+Two lists may number their tasks alike. A task that has the id of one here is the same task if it comes from the same
+list, or has the same title; else it is refused, and what depends on it is parked: linked by its number it would begin
+when another task is done, or never.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, NotFoundError, StorageError, UsageError
+from peercoord.foreign import shown
+from peercoord.queue import placement, renaming
+from peercoord.queue.intake import ADDED
+from peercoord.store import records
+from peercoord.tasklists import normalize, reconcile
+from peercoord.tasklists.normalize import TaskStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Protocol
+
+    from peercoord.foreign import Json
+    from peercoord.queue.queue import Queue
+    from peercoord.store.records import Definition
+
+    class Incoming(Protocol):
+        """A task of a source: its definition, its state there, and why."""
+
+        @property
+        def definition(self) -> Definition: ...  # noqa: D102
+        @property
+        def state(self) -> str: ...  # noqa: D102
+        @property
+        def reason(self) -> str: ...  # noqa: D102
+
+
+PARKED_STATES = (TaskStatus.HELD, TaskStatus.DEFERRED, TaskStatus.REVIEW, TaskStatus.BLOCKED)
+
+
+class Intake:
+    """What an import did.
+
+    Attributes:
+        added: Ids of the tasks that are new here.
+        done: Ids of those among them that were done there.
+        known: Ids of the tasks that were here before.
+        parked: For each new task that was parked, why.
+        refused: What could not become a task here, and why.
+    """
+
+    def __init__(self) -> None:
+        self.added: list[str] = []
+        self.done: list[str] = []
+        self.known: list[str] = []
+        self.parked: dict[str, str] = {}
+        self.refused: list[tuple[str, str]] = []
+
+    def as_json(self) -> Json:
+        """Return it for programs."""
+        return {
+            "added": self.added,
+            "done": self.done,
+            "known": self.known,
+            "parked": self.parked,
+            "refused": [{"what": what, "why": why} for what, why in self.refused],
+        }
+
+
+def take_in(queue: Queue, tasks: Sequence[Incoming], *, take_in_progress: bool = False) -> Intake:
+    """Import tasks.
+
+    Args:
+        queue: Where to.
+        tasks: The tasks of a source, in its order.
+        take_in_progress: Make tasks free to claim that a person has in progress there, instead of parking them as held.
+
+    Returns:
+        What was done.
+    """
+    intake = Intake()
+    with queue.root.intake():
+        there = set(queue.all_tasks())
+        there -= {t.definition.task for t in tasks if t.definition.task in there and queue.is_lost(t.definition.task)}
+        listed = [t.definition.task for t in tasks]
+        new = {t.definition.task: t for t in tasks if t.definition.task not in there}
+        for task, was in _moved(queue, new.values(), there):
+            del new[task]
+            why = f"by what the team noted in it, it is task {was}: if it was moved: peercoord task rename {was} {task}"
+            intake.refused.append((f"task {task}", why))
+        others = _known(queue, [t.definition for t in tasks if t.definition.task in there], listed, intake)
+        prepared = _prepared(list(new.values()), others, take_in_progress)
+        start = queue.next_order()
+        order = {task: start + at for at, task in enumerate(new)}
+        finished = {task for task, item in new.items() if item.state in (TaskStatus.DONE, TaskStatus.CANCELLED)}
+        ordered = _dependencies_first(prepared, finished)
+        coming = [(prepared[task], order[task], new[task].state == "done") for task in ordered]
+        for definition, said in queue.create_all(coming):
+            if isinstance(said, UsageError):
+                intake.refused.append((f"task {definition.task}", said.message))
+            elif said == ADDED:
+                intake.added.append(definition.task)
+                if new[definition.task].state == "done":
+                    intake.done.append(definition.task)
+        if intake.added:
+            queue.note_order(start + len(new))
+        if intake.added or intake.known:  # an import before this one may have been stopped before its flush
+            queue.files.flush()
+    states = queue.survey() if intake.added else {}
+    for task in intake.added:
+        if task in states and states[task].state == "parked":
+            intake.parked[task] = queue.location_of(task).reason or states[task].detail
+    queue.place_blocked()
+    return intake
+
+
+def _moved(queue: Queue, tasks: Iterable[Incoming], there: set[str]) -> list[tuple[str, str]]:
+    """List the tasks that are another one of this team under a new id, by what it noted in the list: id and task."""
+    found = []
+    for task in tasks:
+        extra = _source(task.definition).get("extra")
+        metadata = extra.get("metadata") if isinstance(extra, dict) else None
+        noted = metadata.get("peercoord") if isinstance(metadata, dict) else None
+        was = reconcile.noted_task({"summary": noted}, queue.root.store_id)
+        if was is not None and str(was) in there and str(was) != task.definition.task:
+            found.append((task.definition.task, str(was)))
+    return found
+
+
+# -- ids that are taken ------------------------------------------------------------------------------------------
+
+
+def _known(queue: Queue, found: Iterable[Definition], there: Iterable[str], intake: Intake) -> dict[str, str]:
+    """Sort tasks whose ids are taken here into known and refused ones.
+
+    Args:
+        queue: The tasks.
+        found: Those of the list whose ids are taken.
+        there: All ids of the list.
+        intake: Collects what is known and what is refused.
+
+    Returns:
+        For each id that another task has here, what that one is.
+    """
+    others, listed = {}, list(there)
+    for definition in found:
+        task, other = definition.task, _other(queue, definition)
+        if other:
+            others[task] = f"task {task} here is another one ({other})"
+            free = renaming.free_number([*queue.all_tasks(), *listed])
+            why = f"{others[task]}: rename that one (peercoord task rename {task} {free}) and import again"
+            listed.append(free)
+            intake.refused.append((f"task {task} ({shown(definition.title)})", why))
+        else:
+            intake.known.append(task)
+    return others
+
+
+def _other(queue: Queue, found: Definition) -> str:
+    """Describe the task that has the id of ``found`` here; empty if it is the same one, or that cannot be known."""
+    try:
+        birth = queue.birth(found.task)
+        if birth is None or _same_source(queue, birth.definition, found) or _same_title(birth.definition, found):
+            return ""
+        here = queue.definition(found.task)
+    except (BrokenFileError, NotFoundError, StorageError):
+        return ""
+    return "" if _same_title(here, found) else f"{shown(here.title)}, {_origin(birth.definition)}"
+
+
+def _same_source(queue: Queue, ours: Definition, theirs: Definition) -> bool:
+    """Check whether two tasks come from one list. A list that names no tag may be any list of its file."""
+    one, two = _source(ours), _source(theirs)
+    if not one or one.get("kind") != two.get("kind"):
+        return False
+    if one.get("tag") != two.get("tag") and "tag" in one and "tag" in two:
+        return False
+    return one.get("path") == two.get("path") or _place(queue, one) == _place(queue, two)
+
+
+def _place(queue: Queue, source: Json) -> str:
+    return os.path.realpath(queue.root.project / str(source.get("path")))
+
+
+def _same_title(ours: Definition, theirs: Definition) -> bool:
+    return normalize.one_line(ours.title).casefold() == normalize.one_line(theirs.title).casefold()
+
+
+def _source(definition: Definition) -> Json:
+    source = definition.raw.get("source")
+    return source if isinstance(source, dict) else {}
+
+
+def _origin(definition: Definition) -> str:
+    source = _source(definition)
+    tag = f", tag {shown(source['tag'])}" if "tag" in source else ""
+    return f"from {shown(source.get('path'))}{tag}" if source else "added here"
+
+
+# -- what is parked ----------------------------------------------------------------------------------------------
+
+
+def _prepared(tasks: Sequence[Incoming], others: Mapping[str, str], take_in_progress: bool) -> dict[str, Definition]:
+    """Return the definitions, each with why its task is parked or cancelled, if it is."""
+    open_tasks = {
+        t.definition.task: t.definition.dependencies
+        for t in tasks
+        if t.state not in (TaskStatus.DONE, TaskStatus.CANCELLED)
+    }
+    rings = placement.cycles(open_tasks)
+    prepared = {}
+    for task in tasks:
+        definition = task.definition
+        strange = next((d for d in definition.dependencies if d in others), "")
+        note = _note(task, rings.get(definition.task), others.get(strange, ""), take_in_progress)
+        if note:
+            definition = records.checked({**definition.raw, **note})
+        prepared[definition.task] = definition
+    return prepared
+
+
+def _note(task: Incoming, ring: list[str] | None, other: str, take_in_progress: bool) -> Json | None:
+    if task.state == "cancelled":
+        return {"cancelled": {"by": "import", "reason": task.reason or "cancelled where it came from"}}
+    if ring:
+        reason = f"it would wait for itself: {' → '.join(ring)}"
+        return {"parked": {"why": "blocked", "kind": "cycle", "by": "import", "reason": reason}}
+    if other and task.state != "done":
+        reason = f"it depends on a task of its own list that was refused: {other}"
+        return {"parked": {"why": "blocked", "by": "import", "reason": reason}}
+    if task.state in PARKED_STATES and not (task.state == "held" and take_in_progress):
+        return {"parked": {"why": task.state, "by": "import", "reason": task.reason}}
+    return None
+
+
+def _dependencies_first(prepared: dict[str, Definition], finished: set[str]) -> Iterable[str]:
+    """Order tasks so that each comes after its dependencies; parked ones come first, finished ones need nothing."""
+    from graphlib import TopologicalSorter
+
+    aside = [task for task, definition in prepared.items() if definition.set_aside]
+    free = {
+        task: [] if task in finished else [d for d in definition.dependencies if d in prepared and d not in aside]
+        for task, definition in prepared.items()
+        if not definition.set_aside
+    }
+    return [*aside, *TopologicalSorter(free).static_order()]

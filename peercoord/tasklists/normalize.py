@@ -1,0 +1,252 @@
+"""Values of other programs in our terms and back: text, ids, references, status words, priority words.
+
+Text that comes in is made safe first: a terminal acts on escape sequences, and a right-to-left mark makes a title read
+as another one. A list keeps its own words: the word it already uses for a status or priority is written, else the
+first word of the table below, and never one that the list forbids. Pure functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from enum import StrEnum
+from math import isfinite
+from typing import Any
+
+import orjson
+
+from peercoord.foreign import clean
+from peercoord.store import paths
+from peercoord.store.settings import TEXT_CHARS, TITLE_CHARS
+
+_SEPARATORS = re.compile(r"[,;\s]+")
+_NOTHING = ("", "none", "null", "nil", "-", "n/a")
+_MAX_DEPTH = 20  # levels of nested values that are kept; deeper ones cannot be written as a record
+
+
+# -- statuses and priorities -------------------------------------------------------------------------------------
+
+
+class TaskStatus(StrEnum):
+    """The status of a task, as far as both sides of a sync have words for it."""
+
+    OPEN = "open"
+    HELD = "held"
+    DONE = "done"
+    REVIEW = "review"
+    BLOCKED = "blocked"
+    DEFERRED = "deferred"
+    CANCELLED = "cancelled"
+
+
+STATUS_WORDS = {
+    TaskStatus.OPEN: (
+        *("pending", "todo", "to-do", "open", "new", "ready", "planned", "queued", "not-started", "backlog"),
+    ),
+    TaskStatus.HELD: (
+        *("in-progress", "doing", "started", "active", "wip", "working", "assigned", "claimed", "hooked"),
+    ),
+    TaskStatus.DONE: ("done", "completed", "complete", "closed", "finished", "resolved"),
+    TaskStatus.REVIEW: ("review", "in-review", "needs-review", "reviewing"),
+    TaskStatus.BLOCKED: ("blocked", "on-hold", "waiting", "stuck", "failed"),
+    TaskStatus.DEFERRED: ("deferred", "postponed", "later", "someday", "paused", "snoozed", "pinned"),
+    TaskStatus.CANCELLED: (
+        *("cancelled", "canceled", "wontfix", "wont-do", "abandoned", "rejected", "obsolete", "dropped"),
+    ),
+}
+"""The words for each status. The first is written where a list has no word of its own."""
+
+_INSTEAD = {
+    TaskStatus.REVIEW: (TaskStatus.HELD, TaskStatus.BLOCKED, TaskStatus.OPEN),
+    TaskStatus.BLOCKED: (TaskStatus.OPEN,),
+    TaskStatus.DEFERRED: (TaskStatus.BLOCKED, TaskStatus.OPEN),
+    TaskStatus.CANCELLED: (TaskStatus.DEFERRED, TaskStatus.BLOCKED),
+    TaskStatus.HELD: (TaskStatus.OPEN,),
+}
+"""What to write where a list forbids every word for a status. Never fall back to 'done'."""
+
+PRIORITY_WORDS = {
+    "critical": ("critical", "urgent", "highest", "blocker", "asap", "emergency"),
+    "high": ("high", "important", "major"),
+    "medium": ("medium", "normal", "moderate", "default", "med"),
+    "low": ("low", "minor"),
+    "lowest": ("lowest", "trivial", "someday", "backlog"),
+}
+"""The words for each of ``paths.PRIORITIES``. The first is written where a list has no word of its own."""
+
+_STATUS_OF = {word: status for status, listed in STATUS_WORDS.items() for word in listed}
+_PRIORITY_OF = {word: priority for priority, listed in PRIORITY_WORDS.items() for word in listed}
+_NUMBERED = re.compile(r"[pP][0-9]")  # P0 … P4
+
+
+def status_of(word: object) -> TaskStatus | None:
+    """Return the status that a word means, in any case and with any separator between its parts.
+
+    Returns:
+        ``OPEN`` for no word at all; ``None`` for an unknown word.
+    """
+    said = re.sub(r"[\s_-]+", "-", one_line(word).lower())
+    return TaskStatus.OPEN if said in _NOTHING else _STATUS_OF.get(said)
+
+
+def status_or_blocked(word: object) -> TaskStatus:
+    """Return the status that a word means; an unknown word means blocked, as in an import."""
+    return status_of(word) or TaskStatus.BLOCKED
+
+
+def priority_of(value: object) -> str | None:
+    """Return the priority that a word or a number means: one of ``paths.PRIORITIES``.
+
+    Returns:
+        ``medium`` for no value at all; ``None`` for an unknown word.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return priority_of_number(value)
+    said = one_line(value).lower()
+    if said in _NOTHING:
+        return "medium"
+    number = re.fullmatch(r"p?(-?[0-9]{1,9})(?:\.[0-9]{1,9})?", said)
+    return priority_of_number(int(number[1])) if number else _PRIORITY_OF.get(said)
+
+
+def priority_of_number(number: float) -> str:
+    """Return the priority of a number: the smaller, the more urgent, as in P0 … P4.
+
+    0 and below is critical, 4 and above lowest. The same number always means the same, whatever other rows hold.
+    """
+    if number != number:  # not a number
+        return "medium"
+    return paths.PRIORITIES[int(min(max(number, 0), len(paths.PRIORITIES) - 1))]
+
+
+class ColumnWords:
+    """The words that one column of a list uses.
+
+    Args:
+        used: Its words, each as often as it occurs.
+        allowed: The only words that it may hold, if it is restricted.
+    """
+
+    def __init__(self, used: Iterable[object], allowed: Collection[str] | None = None) -> None:
+        self.counts = Counter(word for word in map(one_line, used) if word)
+        self.allowed = list(allowed) if allowed else None
+        self._statuses = self._by_meaning(status_of)
+        self._priorities = self._by_meaning(priority_of)
+
+    def _by_meaning(self, meaning: Callable[[object], str | None]) -> dict[str, str]:
+        """Return for each meaning its word: the most used one, else the first that is allowed."""
+        found: dict[str, str] = {}
+        for word in [*(w for w, _ in self.counts.most_common()), *(self.allowed or [])]:
+            means = meaning(word)
+            if means is not None:
+                found.setdefault(means, word)
+        return found
+
+    def status(self, status: TaskStatus, now: object = None) -> str | None:
+        """Return the word to write for a status.
+
+        Args:
+            status: The status.
+            now: The word that is there; kept if it means that status.
+
+        Returns:
+            The word; ``None`` if the column has no word near it.
+        """
+        if one_line(now) and status_of(now) == status:
+            return one_line(now)
+        for near in (status, *_INSTEAD.get(status, ())):
+            if near in self._statuses:
+                return self._statuses[near]
+            if self.allowed is None:
+                return STATUS_WORDS[near][0]
+        return None
+
+    def priority(self, priority: str, now: object = None) -> str | None:
+        """Return the word to write for a priority; ``None`` if the column has no word near it."""
+        if one_line(now) and priority_of(now) == priority:
+            return one_line(now)
+        level = paths.PRIORITIES.index(priority)
+        numbered = next(filter(_NUMBERED.fullmatch, self.counts), "")
+        if numbered:
+            return f"{numbered[0]}{level}"
+        for near in sorted(paths.PRIORITIES, key=lambda other: abs(paths.PRIORITIES.index(other) - level)):
+            if near in self._priorities:
+                return self._priorities[near]
+            if self.allowed is None:
+                return near
+        return None
+
+    @property
+    def numbers(self) -> bool:
+        """The column holds numbers rather than words."""
+        found = sum(n for word, n in self.counts.items() if word.lstrip("-").replace(".", "", 1).isdigit())
+        return found * 2 > self.counts.total()
+
+
+# -- text and references -----------------------------------------------------------------------------------------
+
+
+def plain(value: object) -> str:
+    """Return text without escape sequences and control characters, cut at the allowed length.
+
+    Args:
+        value: A string, bytes of one, a number or ``None``; anything else is written as Python shows it.
+    """
+    if value is None:
+        return ""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return clean(text)[:TEXT_CHARS]
+
+
+def one_line(value: object, max_chars: int = TITLE_CHARS) -> str:
+    """Return text folded into one line; empty if none of it is visible."""
+    line = " ".join(plain(value).split())
+    if not line.isprintable() and not any(char.isprintable() and not char.isspace() for char in line):
+        return ""
+    return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
+
+
+def kept(value: object, depth: int = _MAX_DEPTH) -> Any:
+    """Return a value as a record can hold it: plain text, numbers of 64 bits, lists and objects of these."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 63 else plain(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [kept(item, depth - 1) for item in value] if depth else "…"
+    if isinstance(value, dict):
+        return {plain(key)[:200]: kept(item, depth - 1) for key, item in value.items()} if depth else "…"
+    return plain(value)
+
+
+def identifier(value: object) -> str:
+    """Return an id as text, unchecked: whole numbers as their digits, however a column holds them."""
+    if isinstance(value, bool) or value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else one_line(value)
+
+
+def references(value: object) -> list[str]:
+    """Return the ids in a field: a list, a JSON list in text, text with commas or blanks, or one id.
+
+    Ids are not checked. A leading ``#`` is dropped; an object in the list counts by its ``id``.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = orjson.loads(value)
+        except ValueError:
+            value = str(value).strip("[] \n")
+    if isinstance(value, (str, bytes)):
+        value = _SEPARATORS.split(plain(value))
+    items = value if isinstance(value, list) else [value]
+    found = (identifier(item.get("id") if isinstance(item, dict) else item).removeprefix("#") for item in items)
+    return [item for item in found if item.lower() not in _NOTHING]
+
+
+def full_step_id(step: object, task: str) -> str:
+    """Return the id of a step with its task's in front: ``2.1``."""
+    own = identifier(step)
+    return own if own.startswith(f"{task}.") else f"{task}.{own}"

@@ -1,0 +1,392 @@
+"""Our side of a sync: the version of each task, and its values in the terms that other lists share.
+
+Whether a task changed since it was last compared is known without reading its definition (``reconcile.TaskVersion``):
+ten thousand tasks are compared every two minutes, and nearly always nothing happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, StorageError
+from peercoord.queue import placement
+from peercoord.queue.placement import Location
+from peercoord.queue.progress import Reports
+from peercoord.store import ids, paths, records
+from peercoord.store.files import parent
+from peercoord.tasklists import reconcile
+from peercoord.tasklists.normalize import TaskStatus
+from peercoord.tasklists.reconcile import TaskVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from peercoord.foreign import Json
+    from peercoord.queue.queue import Queue
+    from peercoord.store.records import Definition
+    from peercoord.tasklists.reconcile import Comparison
+
+_PARKED = (TaskStatus.HELD, TaskStatus.REVIEW, TaskStatus.DEFERRED, TaskStatus.CANCELLED)
+_PROGRESS_KEYS = ("time_spent", "completion_estimate", "blockers", "achievements", "steps_done", "steps")
+_SUMMARY_PROGRESS = ("progress", "time_spent", "completion_estimate")
+_UNCLAIMED = tuple(f"{base}/" for base in (paths.WAITING, paths.READY, paths.PARKED, paths.DONE))
+_RESULT_KEYS = ("achievements", "blockers", "time_spent", "branch", "commit")
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Every task at one moment.
+
+    Attributes:
+        versions: The version of each task.
+        moving: Tasks between two places: looked at by the next sync.
+    """
+
+    versions: dict[str, TaskVersion]
+    moving: set[str]
+
+    def stored(self, task: str) -> str:
+        """Return the stored form of a task's version; empty if there is no such task."""
+        version = self.versions.get(task)
+        return version.stored if version else ""
+
+
+def location_at(path: str) -> Location:
+    """Return the location that a ticket's path says; ``new`` for every path between two places."""
+    parts = path.split("/")
+    ticket = paths.parse_ticket(parts[-1])
+    task, epoch = (ticket.task, ticket.epoch) if ticket else (parts[-1], 0)
+    if path.startswith(f"{paths.DONE}/"):
+        return Location(task, "done", "", epoch, path)
+    if ticket and not ticket.done and len(parts) >= 4:
+        if parts[0] == paths.PEERS:
+            return Location(task, "claimed", parts[1], epoch, path)
+        if parts[0] == paths.QUEUE and parts[1] in ("waiting", "ready", "parked"):
+            return Location(task, parts[1], parts[2], epoch, path)
+    return Location(task, "new", "", epoch, path)
+
+
+def holder_of(location: Location) -> str:
+    """Return the name of the peer that holds a ticket; empty if none does."""
+    who = paths.parse_incarnation(location.detail) if location.state == "claimed" else None
+    return who.peer if who else ""
+
+
+class Tickets:
+    """Our side of a comparison.
+
+    Args:
+        queue: The tasks.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.files = queue.files
+        self.reports = Reports(queue)
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Read the version of every task, reading no definition."""
+        places = self._places()
+        results = self._results().get
+        changed = self._changed().get
+        versions, moving = {}, set()
+        for task, path in places.items():
+            if path.startswith(_UNCLAIMED):
+                versions[task] = TaskVersion(path, changed(task, ""), results(task, ""))
+                continue
+            place = location_at(path)
+            if place.state == "new":
+                moving.add(task)
+            else:
+                report = self._reported(task, place)
+                versions[task] = TaskVersion(path, changed(task, ""), results(task, ""), report)
+        return Snapshot(versions, moving)
+
+    def _places(self) -> dict[str, str]:
+        """Return the path of each task's ticket; of two, seen while it moved, the later."""
+        found: dict[str, str] = {}
+        for home, _, _ in self.queue.ticket_directories():
+            with_epoch, fresh = not home.startswith(paths.DONE), home == paths.NEW
+            for name in self.files.scan(home):
+                task, tilde, _ = name.partition("~")
+                if bool(tilde) != with_epoch or (fresh and not self._born(task)):
+                    continue
+                path = f"{home}/{name}"
+                found[task] = path if task not in found else max(found[task], path, key=_rank)
+        return found
+
+    def _born(self, task: str) -> bool:
+        """Check whether a ticket that is being added belongs to a task; a crash may have left one without."""
+        return ids.is_id(task) and self.files.listed(paths.birth(task))
+
+    def _results(self) -> dict[str, str]:
+        """Return the names of each task's results."""
+        found: dict[str, str] = {}
+        for shard in self.files.scan(paths.RESULTS):
+            for name in sorted(self.files.scan(f"{paths.RESULTS}/{shard}")):
+                task, _, rest = name.partition("~")
+                found[task] = f"{found[task]},{rest[:-5]}" if task in found else rest[:-5]
+        return found
+
+    def _changed(self) -> dict[str, str]:
+        found = {}
+        look = self.files.disk.stat  # a missing file counts as changed
+        for shard in self.files.scan(paths.TASKS):
+            home = f"{paths.TASKS}/{shard}"
+            for name in self.files.scan(home):
+                try:
+                    seen = look(f"{home}/{name}")
+                except OSError:
+                    continue
+                found[name[:-5]] = f"{seen.modified_ns}.{seen.size}"
+        return found
+
+    def definition_changed(self, task: str) -> str:
+        """Return when a definition last changed, as ``TaskVersion.changed`` has it."""
+        seen = self.files.stat(paths.definition(task))
+        return f"{seen.modified_ns}.{seen.size}" if seen else ""
+
+    def flushed(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
+        """Flush the directories of tickets before their epochs are written where they outlast a power cut.
+
+        Else the power may take a claim with it, and an epoch that the other list knows be used a second time.
+
+        Returns:
+            The comparisons whose tickets have not moved meanwhile; the next sync sees the others.
+        """
+        homes = {c.task: parent(c.version.path) for c in comparisons if c.version and c.ours.get("claims")}
+        there = {home: self._flush(home) for home in set(homes.values())}
+        return [
+            comparison for comparison in comparisons if comparison.task not in homes or there[homes[comparison.task]]
+        ]
+
+    def _flush(self, home: str) -> bool:
+        """Flush a directory; ``False`` if it is gone."""
+        try:
+            self.files.sync(home)
+        except StorageError as error:
+            if error.code != "enoent":
+                raise
+            return False
+        return True
+
+    def _reported(self, task: str, place: Location) -> str:
+        """Return a digest of the holder's report; empty if there is none."""
+        entry = self.reports.entry(holder_of(place), paths.Ticket(task, place.epoch))
+        return hashlib.sha256(records.encode(entry)).hexdigest()[:16] if entry else ""
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def values(self, task: str, version: TaskVersion) -> Json:
+        """Read what ticket, definition, results and report say of a task.
+
+        Args:
+            task: Task id.
+            version: As ``snapshot`` has it.
+
+        Returns:
+            The fields that ``reconcile.resolve`` compares, and ``claims``: one entry for each time the task was in a
+            peer's hands, with ``epoch``, ``instance``, ``status``, ``assigned_at``, ``ended_at``.
+
+        Raises:
+            BrokenFileError: The definition could not be read.
+        """
+        definition = self.queue.definition(task)
+        place = location_at(version.path)
+        past = self._past(task, place) if version.results else {}
+        last = self._entry(task, place) or self._last(place, past)
+        instance = holder_of(place) or self._finished_by(place, past) or None
+        progress, data = _progress(place, last), self._data(definition, place, past, last)
+        return {
+            **shared(definition),
+            "steps_done": self._steps_done(definition, place, last),
+            "state": _state(place, definition),
+            "holder": holder_of(place),
+            "assigned_instance": instance,
+            "instance_progress": progress,
+            "coordination_data": data,
+            "summary": _summary(instance, progress, data),
+            "claims": self._claims(task, place, past),
+        }
+
+    def _past(self, task: str, place: Location) -> dict[int, Json]:
+        """Read the result of each epoch that is over.
+
+        A result counts only if the ticket agrees: a holder writes it before the rename that decides, so one beside an
+        eviction, or of a claim that is still held, never took effect.
+        """
+        said: dict[int, set[str]] = {}
+        own = [name for name in self.queue.results(task) if name.startswith(f"{task}~")]
+        for found in filter(None, map(paths.parse_result, own)):
+            if not (holder_of(place) and found[1] == place.epoch):
+                said.setdefault(found[1], set()).add(found[2])
+        last = max(said, default=0)
+        counts = {e: _outcome(words, place.state == "done" and e == last) for e, words in sorted(said.items())}
+        return {
+            epoch: {**(self.queue.read_record(paths.result(task, epoch, outcome)) or {}), "outcome": outcome}
+            for epoch, outcome in counts.items()
+        }
+
+    def _entry(self, task: str, place: Location) -> Json:
+        if not holder_of(place):
+            return {}
+        return self.reports.entry(holder_of(place), paths.Ticket(task, place.epoch)) or {}
+
+    def _last(self, place: Location, past: dict[int, Json]) -> Json:
+        """Return the last result of a task that no peer holds."""
+        if holder_of(place) or not past:
+            return {}
+        record = past[max(past)]
+        return record if record.get("peer") else {}
+
+    def _steps_done(self, definition: Definition, place: Location, last: Json) -> list[str]:
+        if place.state == "done":
+            return sorted(step.step for step in definition.steps)
+        known = set(last.get("steps_done") or ()) if holder_of(place) else set()
+        return sorted(step.step for step in definition.steps if step.done or step.step in known)
+
+    def _finished_by(self, place: Location, past: dict[int, Json]) -> str:
+        if place.state != "done" or not past:
+            return ""
+        record = past[max(past)]
+        return str(record.get("peer", "")) if record["outcome"] == "done" else ""
+
+    def _data(self, definition: Definition, place: Location, past: dict[int, Json], last: Json) -> Json | None:
+        """Return ``coordination_data``; ``None`` while nothing is known that the source did not say."""
+        epoch = max(place.epoch, max(past, default=0))
+        why = self._why_parked(definition, place)
+        if not epoch and not why:
+            return None
+        words = {"claimed": "in-progress", "parked": place.detail}
+        return {
+            "task": ids.public(definition.task),
+            "store": self.queue.root.store_id,
+            "epoch": epoch,
+            "attempts": placement.attempts(definition.task, self.queue.results(definition.task)),
+            "state": words.get(place.state, place.state),
+            **({"reason": why} if why else {}),
+            **{key: last[key] for key in _RESULT_KEYS if last.get(key)},
+        }
+
+    def _why_parked(self, definition: Definition, place: Location) -> str:
+        """Return the reason why a task is parked; empty if it comes from the other list."""
+        if place.state != "parked":
+            return ""
+        raw = definition.raw
+        note = raw.get("cancelled") if definition.cancelled is not None else raw.get("parked")
+        if isinstance(note, dict) and note.get("by") in ("import", "database") and note.get("kind") != "cycle":
+            return ""
+        return self.queue.location_of(definition.task).reason
+
+    def _claims(self, task: str, place: Location, past: dict[int, Json]) -> list[Json]:
+        found = []
+        for epoch, record in past.items():
+            instance = str(record.get("peer") or record.get("held_by") or "")
+            if epoch and instance:
+                found.append(
+                    {
+                        "epoch": epoch,
+                        "instance": instance,
+                        "status": record["outcome"] if record.get("peer") else "released",
+                        "assigned_at": self._began(instance, task, epoch),
+                        "ended_at": record.get("at"),
+                    }
+                )
+        if holder_of(place) and place.epoch not in past:
+            home = paths.peer_dir(_incarnation(place))
+            ticket = paths.Ticket(task, place.epoch)
+            record = self.queue.read_record(paths.assignment(home, ticket)) or {}
+            began = record.get("assigned_at") or self._began(holder_of(place), task, place.epoch)
+            claim = {"epoch": place.epoch, "instance": holder_of(place), "status": "in-progress"}
+            found.append({**claim, "assigned_at": began, "ended_at": None})
+        return found
+
+    def _began(self, peer: str, task: str, epoch: int) -> str | None:
+        """Return when a claim began: from its holder's report, else from its events."""
+        entry = self.reports.entry(peer, paths.Ticket(task, epoch))
+        if entry and entry.get("started_at"):
+            return str(entry["started_at"])
+        word = f'"{task}"'.encode()
+        for line in self.files.read_tail(paths.events(peer)).splitlines():
+            if b'"claimed"' in line and word in line:
+                try:
+                    event = records.decode(line, paths.events(peer))
+                except BrokenFileError:
+                    continue
+                if (event.get("event"), str(event.get("task")), event.get("epoch")) == ("claimed", task, epoch):
+                    return str(event.get("at"))
+        return None
+
+
+def shared(definition: Definition) -> Json:
+    """Return the fields of a definition that other lists share, in the form in which they are compared."""
+    raw = definition.raw
+    texts = {key: str(raw.get(key) or "") for key in reconcile.TEXTS}
+    return {
+        **texts,
+        "description": reconcile.described(definition.title, texts["description"]),
+        "priority": paths.PRIORITIES[definition.level],
+        "dependencies": sorted(definition.dependencies, key=ids.natural),
+        "steps": [[step.step, step.title] for step in definition.steps],
+    }
+
+
+def _incarnation(place: Location) -> paths.Incarnation:
+    who = paths.parse_incarnation(place.detail)
+    if who is None:
+        raise BrokenFileError(f"{place.path} is no claim")
+    return who
+
+
+def parked_status(why: str) -> TaskStatus:
+    """Return the status of a task that is parked for this reason."""
+    return TaskStatus(why) if why in _PARKED else TaskStatus.BLOCKED
+
+
+def _state(place: Location, definition: Definition) -> str:
+    if definition.cancelled is not None and place.state != "done":
+        return TaskStatus.CANCELLED  # also while its holder does not know yet
+    if place.state == "parked" and place.detail == TaskStatus.BLOCKED and definition.set_aside is None:
+        return TaskStatus.OPEN  # it is blocked by its dependencies, which the list knows itself
+    if place.state == "parked":
+        return parked_status(place.detail)
+    return {"claimed": TaskStatus.HELD, "done": TaskStatus.DONE}.get(place.state, TaskStatus.OPEN)
+
+
+def _progress(place: Location, last: Json) -> Json | None:
+    """Return the progress of the holder, or the last holder, in the mission's schema."""
+    if not last:
+        return None
+    if place.state == "done":
+        return {"progress": 1.0, "status": "done", **{key: last[key] for key in _PROGRESS_KEYS if key in last}}
+    status = "in-progress" if holder_of(place) else str(last.get("outcome", ""))
+    progress = last.get("progress")
+    return {
+        "progress": progress if isinstance(progress, (int, float)) else 0.0,
+        "status": status,
+        **{key: last[key] for key in _PROGRESS_KEYS if key in last},
+    }
+
+
+def _summary(instance: str | None, progress: Json | None, data: Json | None) -> Json | None:
+    """Return all that only the team knows of a task as one record, once a peer has held it."""
+    if not (instance or progress or (data and data["epoch"])):
+        return None
+    told = {key: value for key, value in (progress or {}).items() if key in _SUMMARY_PROGRESS and value}
+    return {**({"assigned_to": instance} if instance else {}), **(data or {}), **told}
+
+
+def _outcome(said: set[str], final: bool) -> str:
+    others = said - {"done"}
+    return "done" if "done" in said and (final or not others) else min(others)
+
+
+def _rank(path: str) -> tuple[bool, bool, int, bool]:
+    """Return a sort key: of two places of one ticket, the later one is greater."""
+    place = location_at(path)
+    added = not path.startswith(paths.NEW)
+    return (added, place.state == "done", place.epoch, path.startswith((paths.PEERS, paths.DEPARTED)))

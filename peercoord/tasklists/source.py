@@ -1,0 +1,144 @@
+"""Where a project's tasks come from, and reading any such source.
+
+A source is known by its content: a SQLite file by its first bytes, an export of beads by one object a line (or its
+suffix ``.jsonl``); everything else is taken for a ``tasks.json``. Reading never changes a source.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from peercoord.errors import UsageError
+from peercoord.foreign import shown
+from peercoord.tasklists import files
+from peercoord.tasklists.imported import Imported, Reading
+
+__all__ = ["Imported", "Reading", "find_source", "read_source"]
+
+TASKS_JSON = ".taskmaster/tasks/tasks.json"
+DATABASE, BEADS, TASKS_FILE = "database", "beads", "tasks.json"
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+
+
+def read_source(where: str, tag: str | None = None, home: Path | None = None, project: str = "") -> Reading:
+    """Read the tasks of a source.
+
+    Args:
+        where: A path, or ``sqlite:///PATH``. A ``~`` at the beginning of the path is the home directory.
+        tag: Of a ``tasks.json`` with tags, which one; by default its current one.
+        home: The project they are read for. A source inside it is noted relative to it.
+        project: What a database of several projects calls it, if not like its directory.
+
+    Raises:
+        NotFoundError: The source or the tag is not there.
+        UsageError: Nothing that can be read here, or a tag where there are none.
+        BrokenFileError: The file is not understood.
+        StorageError: It is locked or cannot be read.
+    """
+    from peercoord.tasklists import beads, sql_rows, tasks_json
+
+    path, kind = _path_and_kind(where)
+    if kind == DATABASE:
+        return sql_rows.read(path, tag, home=home, project=project)
+    if kind == BEADS:
+        if tag is not None:
+            raise UsageError(f"{files.quoted(path)} has no tags", hint="leave --tag out")
+        return beads.read(path, home)
+    return tasks_json.read(path, tag, home)
+
+
+def kind_of(where: str) -> str:
+    """Return what a source is: ``DATABASE``, ``BEADS`` or ``TASKS_FILE``.
+
+    Args:
+        where: As for ``read_source``.
+
+    Raises:
+        PeercoordError: As ``read_source``.
+    """
+    return _path_and_kind(where)[1]
+
+
+def _path_and_kind(where: str) -> tuple[Path, str]:
+    from peercoord.tasklists import beads
+
+    path, database = _located(where)
+    start = files.head(path)
+    if database or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
+        return path, DATABASE
+    return path, BEADS if path.suffix.lower() == ".jsonl" or beads.is_export(path) else TASKS_FILE
+
+
+def find_source(project: Path) -> str | None:
+    """Find where a project keeps its tasks, inside the project.
+
+    First ``.taskmaster/tasks/tasks.json``; then a TaskMaster database in ``.taskmaster/`` or at the top level, by the
+    suffixes ``.db``, ``.sqlite`` and ``.sqlite3``. A database that was not named must have all columns of one,
+    dependencies among them: many applications keep a table ``tasks`` that is no plan of work.
+
+    Args:
+        project: The project's directory.
+
+    Returns:
+        A path for ``read_source``, or ``None``.
+
+    Raises:
+        UsageError: There are several databases, and no telling which is meant.
+    """
+    if os.path.lexists(project / TASKS_JSON):
+        return str(project / TASKS_JSON)
+    for folder in (project / ".taskmaster", project):
+        found = _databases(folder)
+        if len(found) > 1:
+            named = ", ".join(shown(path.name) for path in found)
+            raise UsageError(
+                f"{files.quoted(folder)} holds {len(found)} databases with tasks: {named}",
+                hint=f"say which with --tasks, for example --tasks {found[0]}",
+                code="several-sources",
+            )
+        if found:
+            return str(found[0])
+    return None
+
+
+def _located(where: str) -> tuple[Path, bool]:
+    """Return the full path of a source, and whether a URL called it a database.
+
+    A URL is never quoted in a message: it may hold a password.
+    """
+    url = _URL.fullmatch(where)
+    if url is None:
+        return _full(where), False
+    scheme, rest = url[1].lower().split("+")[0], url[2].partition("?")[0]
+    if scheme in ("postgresql", "postgres"):
+        raise UsageError(
+            "a PostgreSQL database is not read with --tasks: it is kept in step, both ways",
+            hint="name it with --database instead: claude-team-coordinated PROJECT --database URL",
+            code="server-database",
+        )
+    if scheme != "sqlite":
+        raise UsageError(
+            f"tasks cannot be read from a URL of the kind {shown(scheme)}",
+            hint="name a file, or sqlite:///PATH with three slashes, four before a full path",
+        )
+    if not rest.startswith("/") or rest in ("/", "/:memory:"):
+        raise UsageError("this sqlite URL names no file", hint="write sqlite:///PATH, with four slashes a full path")
+    return _full(rest[1:]), True
+
+
+def _full(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _databases(folder: Path) -> list[Path]:
+    from peercoord.tasklists import sql_rows
+
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    paths = [folder / name for name in names if name.lower().endswith(_DATABASES)]
+    return [path for path in paths if sql_rows.is_taskmaster(path)]

@@ -1,0 +1,303 @@
+"""The rows of a TaskMaster database as tasks: edges, steps and parents put together.
+
+Dependencies are a JSON list, a list with commas, or rows of a table ``task_dependencies``. Subtasks are a JSON column,
+a table ``subtasks``, or rows of ``tasks`` with a ``parent_id``: all become steps of the topmost task above, and what
+depends on such a row depends on a step. Import and sync read through here.
+
+A table of dependencies that is not understood is an error: tasks without their edges would be done in the wrong order.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from peercoord.errors import NotFoundError, PeercoordError, UsageError
+from peercoord.foreign import shown
+from peercoord.tasklists import files, normalize, sql_engine
+from peercoord.tasklists.imported import Origin, Reading, Row, StepRow, build
+from peercoord.tasklists.sql_projects import filter_for_import
+from peercoord.tasklists.sql_schema import (
+    COLUMNS,
+    EDGE_FROM,
+    EDGE_KIND,
+    EDGE_TABLES,
+    EDGE_TO,
+    NO_BLOCK,
+    STEP_OF,
+    STEP_TABLES,
+    TASKS,
+    Rows,
+    reflect,
+    unfit,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    Record = dict[str, Any]
+    Refused = list[tuple[str, str]]
+
+KIND = "sqlite"
+_MORE = ("details", "testStrategy", "acceptanceCriteria")
+_LEFT = ("instance_progress", "coordination_data", "parenttaskid", "parentid")  # no part of what a task is
+
+
+def read(
+    path: Path,
+    tag: str | None = None,
+    wait: float = sql_engine.READ_LOCK_SECONDS,
+    home: Path | None = None,
+    project: str = "",
+) -> Reading:
+    """Read the tasks of a SQLite database once; the file is left as it is.
+
+    Args:
+        path: The database file.
+        tag: Only rows whose column ``tag`` says so; all rows by default.
+        wait: Seconds to wait for a program that has it locked.
+        home: The project that they are read for, if there is one.
+        project: What a database of several projects calls it, if not like its directory.
+
+    Raises:
+        NotFoundError: The file is missing, or no row has the tag.
+        BrokenFileError: It is no database, is damaged, or holds no tasks of this kind.
+        StorageError: It is locked or cannot be read.
+        UsageError: It has no tags but one was asked for, or several projects cannot be told apart.
+    """
+    where = files.quoted(path)
+    names = [project] if project or home is None else [home.name, str(home)]
+
+    def work(connection: Connection) -> dict[str, Rows]:
+        schema = reflect(connection)
+        schema.require(where)
+        mine = filter_for_import(connection, schema, names, where, shlex.quote(str(path)))
+        return mine.read(connection, list(schema.tasks.columns))
+
+    tables = sql_engine.read_only(path, work, wait)
+    if tag is not None:
+        tables[TASKS] = _of_tag(tables[TASKS], tag, where)
+    rows, refused = rows_of(tables, where)
+    return build(rows, Origin(KIND, path, tag, home), refused)
+
+
+def is_taskmaster(path: Path) -> bool:
+    """Check whether a file is a TaskMaster database beyond doubt: all columns, dependencies among them.
+
+    Applications of every kind have a table ``tasks``; hardly any but a task master says what depends on what.
+    """
+    try:
+        schema = sql_engine.read_only(path, reflect, wait=0.2)
+    except PeercoordError:
+        return False
+    is_linked = schema.keys["needs"] or any(name in schema.tables for name in EDGE_TABLES)
+    return bool(is_linked) and all(schema.keys[key] for key in ("id", "title", "status", "priority"))
+
+
+def _of_tag(tasks: Rows, tag: str, where: str) -> Rows:
+    column = _first(tasks.columns, COLUMNS["tag"])
+    if column is None:
+        raise UsageError(f"{where} has no tags", hint="leave --tag out")
+    at = tasks.columns.index(column)
+    rows = [row for row in tasks.tuples if normalize.one_line(row[at]) == tag]
+    if not rows:
+        there = sorted({normalize.one_line(value) for value in tasks.values(column)})
+        raise NotFoundError(
+            f"{where} has no tag {shown(tag)}",
+            hint=f"its tags are {', '.join(shown(name) for name in there) or 'none'}",
+        )
+    return Rows(tasks.columns, rows)
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def rows_of(tables: Mapping[str, Rows], where: str) -> tuple[list[Row], Refused]:
+    """Return one row for each topmost task, with its edges and steps, and what was refused.
+
+    Args:
+        tables: The rows of ``tasks`` and of the tables beside it.
+        where: The database's name, as it is shown.
+
+    Raises:
+        BrokenFileError: A table of dependencies is not understood.
+    """
+    refused: Refused = []
+    edges, steps = _edge_tables(tables, where), _step_tables(tables, refused)
+    found = [_Fields(record) for record in tables[TASKS].dicts]
+    above = _topmost((fields["id"], fields["parent"]) for fields in found)
+    own = {task: task if task.startswith(f"{top}.") else f"{top}.{task}" for task, top in above.items()}
+    made: dict[str, Row] = {}
+    rows: list[Row] = []
+    below: list[tuple[str, _Fields, list[str]]] = []
+    for fields in found:
+        task = normalize.identifier(fields["id"])
+        needs = normalize.references(fields["needs"]) + edges.get(task, [])
+        needs = [own.get(need, need) for need in needs]
+        if task in above:
+            below.append((task, fields, needs))
+            continue
+        row = fields.row(needs)
+        row.steps = _json_steps(fields["steps"], task, refused) + steps.get(task, [])
+        rows.append(row)
+        made.setdefault(task, row)
+    for task, fields, needs in below:
+        place = (TASKS, None, fields["id"])
+        step = StepRow(own[task], fields["title"], fields.status, needs, fields.step_more, place)
+        made[above[task]].steps.append(step)
+    return rows, refused
+
+
+def row_of(record: Record, refused: Refused) -> Row:
+    """Return one record of ``tasks`` as a row, where no other row or table says anything of it."""
+    fields = _Fields(record)
+    row = fields.row(normalize.references(fields["needs"]))
+    row.steps = _json_steps(fields["steps"], normalize.identifier(fields["id"]), refused)
+    return row
+
+
+def topmost(tables: Mapping[str, Rows]) -> dict[str, str]:
+    """Return, for each row of ``tasks`` below another, the topmost row above it."""
+    tasks = tables[TASKS]
+    key, parent = (_first(tasks.columns, COLUMNS[meaning]) for meaning in ("id", "parent"))
+    return _topmost(zip(tasks.values(key), tasks.values(parent), strict=True)) if parent else {}
+
+
+def _topmost(pairs: Iterable[tuple[object, object]]) -> dict[str, str]:
+    """Return the topmost row above each row, from pairs of row and parent. A ring of parents leaves its rows tasks."""
+    parent = {normalize.identifier(key): normalize.identifier(of) for key, of in pairs}
+    found = {}
+    for task in parent:
+        above, seen = task, set()
+        while above not in seen and parent[above] in parent:
+            seen.add(above)
+            above = parent[above]
+        if above not in seen and seen:
+            found[task] = above
+    return found
+
+
+class _Fields:
+    """A row by what its columns mean."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self.record, self.names = record, _meanings(tuple(record))
+
+    def __getitem__(self, meaning: str) -> Any:
+        name = self.names[meaning]
+        return None if name is None else self.record[name]
+
+    @property
+    def status(self) -> object:
+        """The status, or what a column such as ``completed`` says where there is none."""
+        if self.names["status"] is None and self.names["finished"] is not None:
+            is_done = normalize.one_line(self["finished"]).lower() in ("1", "true", "yes", "t")
+            return "done" if is_done else "pending"
+        return self["status"]
+
+    @property
+    def more(self) -> Record:
+        return {key: self[key] for key in _MORE if self[key]}
+
+    @property
+    def extra(self) -> Record:
+        read = {self.names[meaning] for meaning in COLUMNS if meaning not in ("tag", "finished")}
+        rest = {k: v for k, v in self.record.items() if k not in read and k not in _LEFT}
+        return {k: v for k, v in rest.items() if v not in (None, "")}
+
+    @property
+    def step_more(self) -> Record:
+        description = {"description": self["description"]} if self["description"] else {}
+        return description | self.more | self.extra
+
+    def row(self, needs: list[str]) -> Row:
+        notes = normalize.plain(self["notes"]).strip()
+        return Row(
+            self["id"],
+            self["title"],
+            description=self["description"],
+            status=self.status,
+            priority=self["priority"],
+            needs=needs,
+            assignee=self["assignee"],
+            notes=[notes] if notes else [],
+            more=self.more,
+            extra=self.extra,
+        )
+
+
+# -- edges and steps ---------------------------------------------------------------------------------------------
+
+
+def _edge_tables(tables: Mapping[str, Rows], where: str) -> dict[str, list[str]]:
+    """Return what each task needs, as far as a table of its own says so."""
+    edges: dict[str, list[str]] = {}
+    for name in EDGE_TABLES:
+        if name not in tables:
+            continue
+        columns = tables[name].columns
+        start, end, kind = _first(columns, EDGE_FROM), _first(columns, EDGE_TO), _first(columns, EDGE_KIND)
+        if start is None or end is None:
+            raise unfit(where, f"its table '{name}' does not say what depends on what", "columns", columns)
+        for row in tables[name].dicts:
+            if kind is None or normalize.one_line(row[kind]).lower() not in NO_BLOCK:
+                edges.setdefault(normalize.identifier(row[start]), []).extend(normalize.references(row[end]))
+    return edges
+
+
+def _step_tables(tables: Mapping[str, Rows], refused: Refused) -> dict[str, list[StepRow]]:
+    """Return the steps of each task, as far as a table of their own holds them."""
+    steps: dict[str, list[StepRow]] = {}
+    for name in STEP_TABLES:
+        if name not in tables:
+            continue
+        of = _first(tables[name].columns, STEP_OF)
+        if of is None:
+            refused.append((f"table '{name}'", "it has no column that names the task of a subtask"))
+            continue
+        for row in tables[name].dicts:
+            task = normalize.identifier(row[of])
+            fields = _Fields({k: v for k, v in row.items() if k != of})
+            steps.setdefault(task, []).append(_step(fields, task, (name, row[of], _Fields(row)["id"])))
+    return steps
+
+
+def _json_steps(value: object, task: str, refused: Refused) -> list[StepRow]:
+    """Return the steps in a column that holds them as JSON."""
+    if normalize.one_line(value) in ("", "null"):
+        return []
+    try:
+        found = value if isinstance(value, list) else orjson.loads(normalize.plain(value))
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        refused.append((f"subtasks of task {shown(task)}", "they are no JSON list"))
+        return []
+    records = [{k.lower(): v for k, v in item.items()} if isinstance(item, dict) else {} for item in found]
+    return [_step(_Fields(record), task, at) for at, record in enumerate(records)]
+
+
+def _step(fields: _Fields, task: str, place: object) -> StepRow:
+    """Return a subtask as a row. A dependency without a dot names a sibling."""
+    needs = [need if "." in need else f"{task}.{need}" for need in normalize.references(fields["needs"])]
+    return StepRow(fields["id"], fields["title"], fields.status, needs, fields.step_more, place)
+
+
+@lru_cache(maxsize=8)
+def _meanings(columns: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the column for each meaning."""
+    return {meaning: _first(columns, names) for meaning, names in COLUMNS.items()}
+
+
+def _first(columns: Iterable[str], names: Iterable[str]) -> str | None:
+    there = set(columns)
+    for name in names:
+        if name in there:
+            return name
+    return None

@@ -1,0 +1,204 @@
+"""What a TaskMaster database holds at one moment: digests of all rows, and the values of those that changed.
+
+A row that did not change costs one digest and nothing else. The values of one that did are those that an import would
+give, for they come through the same reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from peercoord.tasklists import imported, normalize, reconcile, sql_rows
+from peercoord.tasklists.imported import Imported, Origin, Reading, Row, compared, doubled, is_from
+from peercoord.tasklists.normalize import status_or_blocked
+from peercoord.tasklists.reconcile import TWICE
+from peercoord.tasklists.sql_schema import OUTWARD, TASKS, Rows
+
+if TYPE_CHECKING:
+    from peercoord.foreign import Json
+    from peercoord.tasklists.port import Agreed
+    from peercoord.tasklists.sql_projects import ProjectFilter
+
+    Bases = Callable[[Sequence[str], Agreed], tuple[Mapping[str, Json], set[str]]]
+    Memo = dict[str, tuple[str, Json | None]]
+
+
+class SqlSnapshot:
+    """What a database holds at one moment; a ``ListSnapshot``.
+
+    Args:
+        projects: Which rows of it are read.
+        tables: Those rows.
+        term: The highest term under which it was written.
+        agreed: What was agreed on, by task.
+        bases: Reads what was agreed on, and which tasks another leader has agreed on since.
+        origin: Where tasks that are imported from here come from.
+        memo: Values of rows by task and digest, kept from one snapshot to the next.
+    """
+
+    has_rows_without_id = False
+
+    def __init__(
+        self,
+        projects: ProjectFilter,
+        tables: dict[str, Rows],
+        term: int,
+        agreed: Agreed,
+        bases: Bases,
+        origin: Origin,
+        memo: Memo,
+    ) -> None:
+        self.projects, self.schema, self.tables = projects, projects.schema, tables
+        self.term, self.agreed, self.origin = term, agreed, origin
+        self.overtaken: set[str] = set()
+        self.digests: dict[str, str] = {}
+        self.records: dict[str, Sequence[Any]] = {}
+        self._bases, self._memo = bases, memo
+        self._rows: dict[str, Row] | None = None
+        self._reading: Reading | None = None
+        self._by_task: dict[str, Imported] = {}
+        if self.schema.has_tasks and self.schema.is_flat:
+            self._digest_rows()
+        elif self.schema.has_tasks:
+            self._digest_groups()
+
+    def _digest_rows(self) -> None:
+        tasks = self.tables[TASKS]
+        key = tasks.columns.index(self.schema.id)
+        missing = (None,) * sum(name not in self.schema.tasks.columns for name in OUTWARD)  # yet to be added
+        dumps, digests, records = orjson.dumps, self.digests, self.records
+        for row in tasks.tuples:  # ten thousand times in a row
+            value = row[key]
+            task = str(value) if type(value) is int else normalize.identifier(value)
+            try:
+                data = dumps((*row, *missing), default=repr)
+            except orjson.JSONEncodeError:  # half a character
+                data = repr((*row, *missing)).encode("utf-8", "surrogatepass")
+            digests[task] = TWICE if task in digests else blake2b(data, digest_size=9).hexdigest()
+            records[task] = row
+
+    def _digest_groups(self) -> None:
+        """Digest each topmost row together with all that says something of it: rows below, edges, steps."""
+        tasks = self.tables[TASKS]
+        key = tasks.columns.index(self.schema.id)
+        top = sql_rows.topmost(self.tables)
+        parts: dict[str, list[str]] = {}
+        twice = set()
+        for row in tasks.tuples:
+            task = normalize.identifier(row[key])
+            if task not in top:
+                if task in self.records:
+                    twice.add(task)
+                self.records[task] = row
+            parts.setdefault(top.get(task, task), []).append(repr(tuple(row)))
+        for name, _, of in self.schema.beside():
+            rows = self.tables[name]
+            for task, row in zip(map(normalize.identifier, rows.values(of)), rows.tuples, strict=False):
+                if top.get(task, task) in parts:
+                    parts[top.get(task, task)].append(repr(tuple(row)))
+        for task, said in parts.items():
+            data = "\n".join(said).encode("utf-8", "surrogatepass")
+            self.digests[task] = TWICE if task in twice else blake2b(data, digest_size=9).hexdigest()
+        for task in twice:
+            del self.records[task]
+
+    def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
+        """Return what was agreed on for these tasks."""
+        found, self.overtaken = self._bases(tasks, self.agreed)
+        return found
+
+    def row(self, task: str) -> Json | None:
+        """Return the values of a task; ``None`` if its row is none, or there are two."""
+        digest = self.digests.get(task, TWICE)
+        if digest == TWICE:
+            return None
+        known = self._memo.get(task)
+        if known is None or known[0] != digest:
+            found = self._alone(task) if self.schema.is_flat and self._reading is None else None
+            found = found or self._imported().get(task)
+            known = self._memo[task] = (digest, None if found is None else self._values(found))
+        return known[1]
+
+    def raw(self, task: str) -> Json:
+        """Return a task's row by lower-case column; empty if it has none."""
+        columns = self.tables[TASKS].columns
+        return dict(zip(columns, self.records[task], strict=True)) if task in self.records else {}
+
+    def source_row(self, task: str) -> Row | None:
+        """Return a task's row as it was read, with the places of its steps."""
+        if self.schema.is_flat:
+            return sql_rows.row_of(self.raw(task), []) if task in self.records else None
+        if self._rows is None:
+            rows, _ = sql_rows.rows_of(self.tables, self.origin.path.name)
+            self._rows = {normalize.identifier(row.task): row for row in rows}
+        return self._rows.get(task)
+
+    def _alone(self, task: str) -> Imported | None:
+        """Read one row by itself; ``None`` if it names something that only the others can explain."""
+        row = sql_rows.row_of(self.raw(task), [])
+        if any(need not in self.digests for need in row.needs):
+            return None
+        made = imported.build([row], self.origin).tasks
+        return made[0] if made else None
+
+    def _all(self) -> Reading:
+        if self._reading is None:
+            rows, refused = sql_rows.rows_of(self.tables, self.origin.path.name)
+            self._reading = imported.build(rows, self.origin, refused)
+        return self._reading
+
+    def _imported(self) -> dict[str, Imported]:
+        if not self._by_task:
+            self._by_task = {task.definition.task: task for task in self._all().tasks}
+        return self._by_task
+
+    def _values(self, found: Imported) -> Json:
+        keys, raw = self.schema.keys, self.raw(found.definition.task)
+        values = compared(found, [key for key in reconcile.TEXTS if keys.get(key)])
+        if keys["priority"] is None:
+            del values["priority"]
+        if keys["needs"] is None and self.schema.edges is None:
+            del values["dependencies"]
+        if keys["steps"] is None and self.schema.is_flat:
+            del values["steps"], values["steps_done"]
+        if keys["status"] or keys["finished"]:
+            values["state"] = status_or_blocked(found.definition.raw["source"]["status"])
+        for name in OUTWARD:  # a column that has yet to be added is empty
+            said = raw.get(name)
+            values[name] = _parsed(said) if name != "assigned_instance" else said or None
+        return values
+
+    def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:
+        """Return these tasks as they are to be imported."""
+        wanted = set(tasks)
+        return [task for task in self._all().tasks if task.definition.task in wanted]
+
+    def refused(self) -> Sequence[tuple[str, str]]:
+        """Return the rows that cannot be tasks, and why."""
+        return [*self._all().refused, *self.projects.nameless]
+
+    def twice(self) -> Sequence[tuple[str, str]]:
+        """Return the ids that two rows have."""
+        return doubled(self.digests, "row")
+
+    def is_source(self, source: Json) -> bool:
+        """Check whether a task with this source was imported from here."""
+        return is_from(source, self.origin)
+
+    def is_beside(self, _source: Json) -> bool:
+        """A database is one list."""
+        return False
+
+
+def _parsed(value: object) -> object:
+    """Return what a JSON column holds; the text itself if it is no JSON."""
+    if not isinstance(value, (str, bytes)):
+        return value
+    try:
+        return orjson.loads(value)
+    except ValueError:
+        return normalize.plain(value)

@@ -1,0 +1,1 @@
+"""Setting a team up and taking it down: worktrees, branches, sessions."""

@@ -1,0 +1,1 @@
+"""What one worktree asks of the team, and what it is told."""

@@ -1,0 +1,418 @@
+"""Where a call stands: its project, worktree and peer, found from the working directory without git.
+
+The main checkout is known by its ``.claude-coordination/``. A worktree is known by its ``.claude-instance/info.json``,
+but its coding agent may have written that file: it counts only if the project, outside the worktree, has recorded the
+worktree. A worktree that has not joined leads to its main checkout by its ``.git`` file, under the same rule.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
+from peercoord.foreign import shown, visible
+from peercoord.membership import liveness
+from peercoord.membership import membership as members
+from peercoord.store import ids, instance_records, paths, records
+from peercoord.store.beneath import Beneath, InstanceFiles
+from peercoord.store.files import Files
+from peercoord.store.paths import Incarnation
+from peercoord.store.root import Root
+from peercoord.store.settings import CLAIMED_MOST
+from peercoord.system import clock as clocks
+from peercoord.system import gitdirs, process
+from peercoord.system.disk import Disk, filesystem_type, is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peercoord.foreign import Json
+
+FIX = "peercoord doctor --fix"
+INFO = f"{paths.INSTANCE}/info.json"
+_LEVELS = 8  # of directories above a worktree that are searched for its project
+
+
+class Place:
+    """Where a call stands.
+
+    Attributes:
+        project: Absolute path of the project: the main checkout, or the directory in it that was set up.
+        worktree: Absolute path of the joined worktree the call stands in; empty in the main checkout.
+        info: That worktree's ``info.json``, corrected by what its project has recorded; empty in the main checkout.
+        stray: Absolute path of the worktree the call stands in, if that has not joined, or has left.
+        checkout: Absolute path of the worktree's root; ``worktree`` itself, or above it.
+    """
+
+    def __init__(
+        self, project: str, worktree: str = "", info: Json | None = None, stray: str = "", checkout: str = ""
+    ) -> None:
+        self.project = project
+        self.worktree = worktree
+        self.info = info or {}
+        self.stray = stray
+        self.checkout = checkout or worktree
+        self._files: InstanceFiles | None = None
+
+    @property
+    def coordination(self) -> str:
+        """Absolute path of the coordination directory."""
+        return f"{self.project}/{paths.ROOT}"
+
+    @property
+    def instance(self) -> str:
+        """The worktree's peer; empty in the main checkout."""
+        return str(self.info.get("instance_id", ""))
+
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """The incarnation under which the worktree last joined."""
+        return paths.parse_incarnation(str(self.info.get("incarnation", "")))
+
+    @property
+    def store_id(self) -> str:
+        """The store this worktree joined; empty if it never did."""
+        return str(self.info.get("store_id", ""))
+
+    def files(self) -> InstanceFiles:
+        """Return the files of this worktree's ``.claude-instance/``."""
+        if self._files is None:
+            self._files = instance_files(self.worktree, self.checkout)
+        return self._files
+
+    def tree(self) -> Beneath:
+        """Return the directory of this worktree that holds ``.claude-instance/``."""
+        inside = os.path.relpath(self.worktree, self.checkout)
+        return Beneath(self.checkout, "" if inside == "." else inside)
+
+    def shared_files(self) -> Files:
+        """Return the files of the coordination directory, without reading ``protocol.json``."""
+        return Files(Disk(self.coordination), clocks.token)
+
+    def require_worktree(self) -> None:
+        """Refuse a call outside of a joined worktree.
+
+        Raises:
+            NotFoundError: The call stands in another worktree, or in the main checkout.
+        """
+        if self.stray:
+            raise NotFoundError(
+                f"{shown(self.stray, 200)} is no instance's worktree: it never joined, or its {paths.INSTANCE}/ "
+                "is gone",
+                hint=f"bring back what is gone: {FIX}; or join: peercoord join",
+                code="no-instance",
+            )
+        if not self.worktree:
+            raise NotFoundError(
+                f"{shown(self.project, 200)} is the main checkout, no instance's worktree",
+                hint="call this in a worktree, or name one: peercoord -C WORKTREE …",
+                code="no-instance",
+            )
+
+    def remember(self, **facts: object) -> None:
+        """Write facts into the worktree's ``info.json``, and keep the others."""
+        new = {**self.info, **facts}
+        if new != self.info:
+            self.files().replace("info.json", records.encode(new))
+            self.info = new
+
+
+def find(start: str = "", given: str = "") -> Place:
+    """Find where a call stands.
+
+    Args:
+        start: The directory to start from; the working directory if empty.
+        given: A project or worktree that the user named (``-C``, ``PEERCOORD_PROJECT``); empty if none.
+
+    Raises:
+        NotFoundError: No project is set up there or above, or the project does not know the worktree.
+        BrokenFileError: The worktree's ``info.json`` cannot be understood, and no project knows the worktree.
+    """
+    named = given or os.environ.get("PEERCOORD_PROJECT", "")
+    begin = os.path.realpath(os.path.expanduser(named) if named else start or os.getcwd())
+    for directory in _upward(begin):
+        if os.path.lexists(f"{directory}/{INFO}"):
+            return _instance(directory)
+        if os.path.isfile(f"{directory}/{paths.ROOT}/{paths.PROTOCOL}"):
+            _refuse_inside(directory)
+            return Place(directory)
+        main = _main_checkout(directory)
+        if main and os.path.isfile(f"{main}/{paths.ROOT}/{paths.PROTOCOL}"):
+            return Place(_beside(directory)[0] or main, stray=directory)
+    import shlex
+
+    checkout = shlex.quote(visible(gitdirs.repository(begin)[0])) if gitdirs.repository(begin)[0] else "PROJECT"
+    raise NotFoundError(
+        f"no coordinated project at or above {shown(begin, 200)}",
+        hint=f"set one up with: claude-team-coordinated {checkout}; one that was here comes back with: {FIX}",
+        code="no-project",
+    )
+
+
+def at(project: str, worktree: str) -> Place:
+    """Return the place of a worktree whose project is known.
+
+    Args:
+        project: Absolute path of the project.
+        worktree: Absolute path of the directory in the worktree that holds ``.claude-instance/``.
+
+    Raises:
+        NotFoundError: The project does not know this worktree.
+    """
+    facts = _known(project, worktree)
+    if not facts or _within(project, worktree) or _within(project, facts.get("checkout", worktree)):
+        raise NotFoundError(
+            f"{shown(project, 200)} knows no worktree {shown(worktree, 200)}",
+            hint=f"take it in: claude-team-coordinated {pasted(project)}",
+            code="no-instance",
+        )
+    return _placed(project, worktree, facts)
+
+
+def instance_path(worktree: str, name: str) -> str:
+    """Return the absolute path of a file of a worktree's ``.claude-instance/``."""
+    return f"{worktree}/{paths.INSTANCE}/{name}"
+
+
+def instance_files(worktree: str, checkout: str = "") -> InstanceFiles:
+    """Return the files of a worktree's ``.claude-instance/``.
+
+    Args:
+        worktree: Absolute path of the directory that holds it.
+        checkout: Absolute path of the worktree's root, if that is above.
+    """
+    top = checkout or worktree
+    inside = os.path.relpath(worktree, top)
+    return InstanceFiles(Beneath(top, paths.INSTANCE if inside == "." else f"{inside}/{paths.INSTANCE}"))
+
+
+def write_instance(worktree: str, name: str, record: Json, checkout: str = "") -> None:
+    """Replace a JSON file of a worktree's ``.claude-instance/``."""
+    instance_files(worktree, checkout).replace(name, records.encode(record))
+
+
+def read_copy(files: InstanceFiles) -> Json:
+    """Read a worktree's ``info.json``, which its coding agent may have written; empty if it is broken."""
+    try:
+        data = files.read("info.json")
+        return records.decode(data, "info.json") if data else {}
+    except PeercoordError:
+        return {}
+
+
+# -- what a worktree says, and who confirms it -------------------------------------------------------------------
+
+
+def _instance(directory: str) -> Place:
+    """Find the project that has recorded a worktree: beside the worktree, or the one that it names."""
+    project, facts = _beside(directory)
+    if facts:
+        return _placed(project, directory, facts)
+    copy = read_copy(instance_files(directory))
+    claimed = copy.get("project")
+    if not isinstance(claimed, str) or not os.path.isabs(claimed) or not ids.is_id(copy.get("instance_id")):
+        claimed = _main_checkout(directory)
+        if not claimed:
+            raise BrokenFileError(
+                f"{directory}/{INFO} cannot be understood, and no project beside this worktree has recorded it",
+                f"have it written again from the main checkout: {FIX}",
+            )
+    if not os.path.lexists(f"{claimed}/{paths.ROOT}") and _is_harmless(claimed, directory):
+        return Place(claimed, directory, copy)
+    facts = {} if _within(claimed, directory) else _known(claimed, directory)
+    if not facts:
+        raise NotFoundError(
+            f"{directory}/{INFO} names the project {shown(claimed, 200)}, which knows no such worktree",
+            hint="call it for the project itself: peercoord -C PROJECT; "
+            "take the worktree in: claude-team-coordinated PROJECT",
+            code="no-instance",
+        )
+    return _placed(claimed, directory, facts)
+
+
+def _is_harmless(claimed: str, directory: str) -> bool:
+    """Check whether a project without a coordination directory may be named as the worktree's in an error.
+
+    The project is gone too, moved or deleted; or its repository has this worktree in its list.
+    """
+    gone = not os.path.lexists(claimed)
+    return gone or (not _within(claimed, directory) and bool(gitdirs.git_dir_of(claimed, directory)))
+
+
+def _placed(project: str, worktree: str, facts: Json) -> Place:
+    """Return the place of a worktree: facts from its project, and only notes from its own ``info.json``."""
+    checkout = str(facts.get("checkout") or worktree)
+    copy, peer = read_copy(instance_files(worktree, checkout)), str(facts["instance_id"])
+    last = paths.parse_incarnation(str(copy.get("incarnation", "")))
+    if last is None or last.peer != peer or last.number > CLAIMED_MOST:
+        copy.pop("incarnation", None)
+    if not ids.is_id(copy.get("store_id")):
+        copy.pop("store_id", None)
+    copy.update(joined(_root(project).files, peer, worktree, str(copy.get("incarnation", ""))))
+    info = {
+        **copy,
+        "instance_id": peer,
+        "project": project,
+        "worktree_path": worktree,
+        "branch": str(facts.get("branch", copy.get("branch", ""))),
+    }
+    return Place(project, worktree, info, checkout=checkout)
+
+
+def joined(files: Files, peer: str, worktree: str, last: str) -> Json:
+    """Find the incarnation under which a worktree is a peer, if it differs from the last one it knows.
+
+    Args:
+        files: The coordination directory.
+        peer: The peer's name.
+        worktree: Absolute path of its worktree.
+        last: The incarnation that the worktree knows; empty if none.
+
+    Returns:
+        The incarnation, as a fact of ``info.json``; empty if there is none, or ``last`` is still a peer.
+    """
+    peers = files.scan(paths.PEERS)
+    for who in [] if last in peers else sorted(filter(None, map(paths.parse_incarnation, peers))):
+        if who.peer != peer:
+            continue
+        record = members.read_record_in(files, paths.peer_dir(who))
+        if record and record.get("worktree") == worktree and liveness.same_host(record, process.here()):
+            return {"incarnation": str(who)}
+        if record is None and _is_recorded(files, peer, worktree, who):
+            return {"incarnation": str(who)}
+    return {}
+
+
+def _is_recorded(files: Files, peer: str, worktree: str, who: Incarnation) -> bool:
+    """Check whether an incarnation whose ``peer.json`` cannot be read is recorded as the worktree's.
+
+    A team of version 0.1.0 has no such record. On a local filesystem its only incarnation of that name counts.
+    """
+    known = instance_records.read(Root(files, {}), peer)
+    if known.get("worktree") != worktree or "incarnation" in known:
+        return known.get("incarnation") == str(who)
+    return is_local(filesystem_type(str(getattr(files.disk, "root", ""))))
+
+
+def _beside(directory: str) -> tuple[str, Json]:
+    """Find a project next to a worktree, or next to its root, that has recorded the worktree.
+
+    The outermost counts: the coding agent may write anywhere in its worktree, but not next to it.
+    """
+    home, sub = directory, ""
+    found: tuple[str, Json] = ("", {})
+    for _ in range(_LEVELS):
+        above = os.path.dirname(home)
+        if above in ("/", home):
+            break
+        found = _recorded_in(above, home, sub, directory) or found
+        home, sub = above, f"{os.path.basename(home)}/{sub}".rstrip("/")
+    return found
+
+
+def _recorded_in(above: str, home: str, sub: str, directory: str) -> tuple[str, Json] | None:
+    try:
+        entries = sorted(os.listdir(above))
+    except OSError:
+        return None
+    for entry in entries:
+        project = f"{above}/{entry}/{sub}".rstrip("/")
+        if os.path.isfile(f"{project}/{paths.ROOT}/{paths.PROTOCOL}") and not _within(project, home):
+            facts = _known(project, directory)
+            if facts:
+                return project, facts
+    return None
+
+
+def _known(project: str, worktree: str) -> Json:
+    """Return what a project has recorded of a worktree; empty if nothing.
+
+    A team of version 0.1.0 has no records of instances. There a peer's own record counts, or git's list of worktrees
+    with what set-up noted there.
+    """
+    root = _root(project)
+    found = _recorded(root, worktree)
+    if found:
+        return found
+    git_dir, checkout = gitdirs.find(project, worktree)
+    located = {"git_dir": git_dir, "checkout": checkout} if git_dir else {}
+    for who in members.living(root):
+        record = members.read_record(root, paths.peer_dir(who)) or {}
+        if record.get("worktree") == worktree:
+            return {"instance_id": who.peer, **located}
+    noted = _noted(git_dir) if git_dir else {}
+    return {"instance_id": noted["peer"], **located} if ids.is_id(noted.get("peer")) else {}
+
+
+def _recorded(root: Root, worktree: str) -> Json:
+    return next((known for known in instance_records.all(root).values() if _is_at(known, worktree)), {})
+
+
+def _is_at(known: Json, worktree: str) -> bool:
+    """Check whether a record is about this worktree, also through links above it."""
+    if known["worktree"] == worktree:
+        return True
+    checkout = str(known.get("checkout", known["worktree"]))
+    inside = os.path.relpath(known["worktree"], checkout)
+    return os.path.normpath(f"{os.path.realpath(checkout)}/{inside}") == worktree
+
+
+def _noted(git_dir: str) -> Json:
+    try:
+        data = Files(Disk(git_dir), clocks.token).read("peercoord.json")
+        return records.decode(data, "peercoord.json") if data else {}
+    except PeercoordError:
+        return {}
+
+
+def _root(project: str) -> Root:
+    return Root(Files(Disk(f"{project}/{paths.ROOT}"), clocks.token), {})
+
+
+def _within(path: str, directory: str) -> bool:
+    """Check whether a path is a directory, or lies below it, wherever links lead."""
+    real, home = os.path.realpath(path), os.path.realpath(directory)
+    return real == home or real.startswith(f"{home}/")
+
+
+def _refuse_inside(directory: str) -> None:
+    """Refuse a coordination directory in the worktree of an instance: its coding agent could have made it.
+
+    Raises:
+        NotFoundError: It lies in one.
+    """
+    for above in _upward(directory):
+        found = _beside(above) if above == directory else _recorded_in(os.path.dirname(above), above, "", above)
+        project = found[0] if found else ""
+        if project or os.path.lexists(f"{above}/{INFO}"):
+            named = pasted(project) if project else "PROJECT"
+            raise NotFoundError(
+                f"{shown(directory, 200)}/{paths.ROOT} lies in the worktree of an instance, and is not used",
+                hint=f"call it for the project itself: peercoord -C {named}",
+                code="no-project",
+            )
+
+
+def pasted(path: str) -> str:
+    """Write a path for a command that can be pasted into a shell."""
+    import shlex
+
+    return shlex.quote(shown(path, 200))
+
+
+def _upward(directory: str) -> Iterator[str]:
+    while True:
+        yield directory.rstrip("/") or "/"
+        above = os.path.dirname(directory)
+        if above == directory:
+            return
+        directory = above
+
+
+def _main_checkout(directory: str) -> str:
+    """Follow a worktree's ``.git`` file to the main checkout that lists the worktree; empty if there is none."""
+    word, _, git_dir = gitdirs.line(f"{directory}/.git").partition("gitdir: ")
+    common, found, _ = os.path.join(directory, git_dir).rpartition("/.git/worktrees/")
+    main = os.path.realpath(common) if found and not word else ""
+    return main if main and not _within(main, directory) and gitdirs.git_dir_of(main, directory) else ""

@@ -1,0 +1,269 @@
+"""The command that brings the work of a finished dependency into the worktree of a task that needs it.
+
+The commit was recorded when the dependency was reported done. Since then its branch may have grown, or been amended,
+rebased, renamed, merged, squashed or deleted, and may hold work of other tasks. So git is asked when the task is handed
+out. If the work is not here, the branch as it is now brings it, or else the commit. A note says what else that would
+bring. If git cannot tell, the work counts as missing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, PeercoordError
+from peercoord.foreign import shown
+from peercoord.store import ids, inspection, instance_records, paths, records
+from peercoord.system import gitdirs
+from peercoord.system.git import TIPS, branches
+from peercoord.worktree import landed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peercoord.foreign import Json
+    from peercoord.queue.queue import Queue
+    from peercoord.store.isolated_git import Inspection
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PLAIN_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*[a-z0-9]")  # needs no quoting, in no shell
+_CLAIMS_MOST = 50  # newest claims of an instance that are checked for other work on its branch
+_ALIKE_MOST = 5  # commits of the same author and time that are compared by their files
+_SECONDS = 10.0  # for all calls to git when a task is handed out
+_ENDS = {"done": "done", "failed": "failed", "released": "was given back", "evicted": "was taken back"}
+
+
+@dataclass(slots=True)
+class _Work:
+    """The work of one dependency.
+
+    Attributes:
+        task: Its id.
+        record: Its result.
+        commit: The commit noted when it was done; empty if none was.
+        branch: The branch noted then.
+    """
+
+    task: str
+    record: Json
+    commit: str
+    branch: str
+
+    def entry(self, commit: str, command: str, *notes: str) -> Json:
+        said = "; ".join(filter(None, notes))
+        return {
+            "task_id": ids.public(self.task),
+            "branch": self.branch or None,
+            "commit": commit,
+            "command": command,
+            **({"note": said} if said else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    task: str
+    began: str
+    outcome: str  # empty: it is held
+    commit: str
+
+
+def missing(queue: Queue, project: str, worktree: str, peer: str, dependencies: Iterable[str]) -> list[Json]:
+    """List the finished dependencies whose work a worktree lacks.
+
+    Args:
+        queue: The tasks.
+        project: The project's directory in the main checkout.
+        worktree: The same directory in the worktree.
+        peer: The worktree's instance.
+        dependencies: Ids of finished tasks.
+
+    Returns:
+        For each missing dependency ``task_id``, ``branch``, ``commit``, ``command`` (empty if no command brings the
+        work) and perhaps ``note``.
+    """
+    works = [work for task in dependencies if (work := _work(queue, task))]
+    if not works:
+        return []
+    try:
+        with inspection.of_instance(queue.root, project, worktree, peer) as git:
+            git.ends = time.monotonic() + _SECONDS
+            search = _Search(queue, git)
+            return [entry for work in works if (entry := search.entry(work))]
+    except PeercoordError as error:
+        why = f"git could not be asked whether it is here: {error.message}"
+        return [work.entry(work.commit, f"git merge {work.commit[:12]}", why) for work in works if work.commit]
+
+
+def _work(queue: Queue, task: str) -> _Work | None:
+    """Return a dependency's work; ``None`` if it was not done in a worktree."""
+    record = (queue.result(task) or (0, "", {}))[2]
+    commit, branch = record.get("commit"), record.get("branch")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        if not isinstance(record.get("worktree"), str):
+            return None
+        commit = ""
+    return _Work(task, record, commit, branch if isinstance(branch, str) else "")
+
+
+class _Search:
+    """Looks for the work of dependencies in one worktree; answers of git are cached.
+
+    Args:
+        queue: The tasks.
+        git: Asked about the worktree.
+    """
+
+    def __init__(self, queue: Queue, git: Inspection) -> None:
+        self.queue, self.git = queue, git
+        self.head = git.text("rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
+        self.tips = branches(git.text("for-each-ref", TIPS, "refs/heads"))
+        main = gitdirs.line(os.path.join(git.checkout.common, "HEAD")).removeprefix("ref: refs/heads/")
+        self.common = [
+            f"^{tip}" for tip in (self.head, self.tips.get(main, "")) if tip
+        ]  # commits that belong to no task
+        self.is_here = cache(partial(landed.how_contained, git, self.head))
+        self.is_known = cache(self._is_known)
+        self.contains = cache(self._contains)
+        self.claims = cache(partial(_claims, queue))
+        self.also = cache(self._also)
+
+    def entry(self, work: _Work) -> Json | None:
+        """Return how a dependency's work comes here; ``None`` if it is here."""
+        commit = work.commit if work.commit and self.is_known(work.commit) else ""
+        if commit and self.is_here(commit):
+            return None
+        branch, tip, whole = self._branch_now(work, commit)
+        here = bool(tip) and self.is_here(tip)
+        if here and (whole or not work.commit):
+            return None
+        if not commit and (here or not tip):
+            whom = f"ask {work.record.get('peer') or 'its holder'}, or see what the task is to bring"
+            return work.entry(work.commit, "", "its commit is gone and no branch has it", whom)
+        peer = str(work.record.get("peer") or "")
+        more = self.also(tip, peer) if tip else []
+        if not commit:
+            why = "its commit is gone; this is its branch as it is now" if work.commit else "no commit was noted for it"
+            return work.entry(tip, self._line(branch, tip), why, *more)
+        own, line = self.also(commit, peer), f"git merge {commit[:12]}"
+        if not tip:
+            where = f"branch {shown(work.branch)} does not have this commit any more" if work.branch else ""
+            return work.entry(commit, line, where, *own)
+        inside = self.contains(tip, commit)
+        if inside and len(more) > len(own):
+            left_out = ", ".join(one for one in more if one not in own)
+            return work.entry(commit, line, *own, f"without what came later on its branch: {left_out}")
+        work.branch = branch or work.branch
+        rewritten = "" if inside else f"rewritten since it was done as {commit[:12]}"
+        return work.entry(tip, self._line(branch, tip), rewritten, *more)
+
+    def _line(self, branch: str, tip: str) -> str:
+        """Return the command, with the branch's name if that is safe to type and unambiguous."""
+        if branch and _PLAIN_BRANCH.fullmatch(branch) and not _COMMIT.fullmatch(branch):
+            means = self.git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", branch, ok=(0, 1, 128))
+            if means.status == 0 and means.out.strip() == tip:
+                return f"git merge {branch}"
+        return f"git merge {tip[:12]}"
+
+    # -- the branch now ------------------------------------------------------------------------------------------
+
+    def _branch_now(self, work: _Work, commit: str) -> tuple[str, str, bool]:
+        """Return the branch that holds a dependency's work now.
+
+        Returns:
+            Its name (empty for a detached head), its commit, and whether it certainly holds the work: it contains the
+            commit, or a rewritten one. Empty and ``False`` if there is no such branch.
+        """
+        found = [(work.branch, self.tips[work.branch])] if work.branch in self.tips else []
+        found += [one for one in self._stands_on(work) if one not in found]
+        if not commit:
+            return (*found[0], False) if found else ("", "", False)
+        for has in (self.contains, self._has_rewritten):
+            for name, tip in found:
+                if has(tip, commit):
+                    return name, tip, True
+        return "", "", False
+
+    def _stands_on(self, work: _Work) -> list[tuple[str, str]]:
+        """Return the branch or commit of the worktree in which a dependency was done."""
+        known = instance_records.of_worktree(self.queue.root, str(work.record.get("worktree") or ""))
+        head = gitdirs.line(os.path.join(str(known["git_dir"]), "HEAD")) if known else ""
+        if _COMMIT.fullmatch(head):
+            return [("", head)]
+        name = head.removeprefix("ref: refs/heads/")
+        return [(name, self.tips[name])] if name in self.tips else []
+
+    def _is_known(self, commit: str) -> bool:
+        return self.git.ask("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).status == 0
+
+    def _contains(self, tip: str, commit: str) -> bool:
+        return self.git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
+
+    def _has_rewritten(self, tip: str, commit: str) -> bool:
+        """Check whether a branch has a rewritten version of a commit.
+
+        Amending and rebasing keep the author and the author's time, and touch at least one file of the old commit.
+        """
+        form = ("-z", "--format=%H %at %ae %an")
+        listed = [
+            line.partition(" ") for line in self.git.fields("log", "--no-merges", "-n500", *form, tip, f"^{commit}")
+        ]
+        wanted = self.git.fields("log", "-1", *form, commit)[0].partition(" ")[2]
+        paths = self._paths(commit)
+        same = [one for one, _, who in listed if who == wanted and _COMMIT.fullmatch(one)][:_ALIKE_MOST]
+        return any(paths & self._paths(one) for one in same) or bool(landed.how_contained(self.git, tip, commit))
+
+    def _paths(self, commit: str) -> set[str]:
+        return set(self.git.fields("diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", commit))
+
+    # -- what else would come ------------------------------------------------------------------------------------
+
+    def _also(self, tip: str, peer: str) -> list[str]:
+        """List the unfinished tasks of a peer whose commits a merge of ``tip`` would bring."""
+        claims = self.claims(peer)
+        found = []
+        before = [*self.common]
+        for number, claim in enumerate(claims):
+            later = claims[number + 1 :]
+            done = claim.outcome == "done" or any(one.task == claim.task and one.outcome == "done" for one in later)
+            if not done and (not claim.commit or self._comes_with(tip, claim.commit)):
+                # without a recorded commit: those made while it was held
+                held = [f"--since={claim.began}", *(f"--before={one.began}" for one in later[:1])]
+                made = [claim.commit] if claim.commit else [*held, tip]
+                if self.git.text("rev-list", "-n1", *made, *before):
+                    why = _ENDS.get(claim.outcome, "is not done")
+                    found.append(f"brings commits of task {claim.task} too, which {why}")
+            if claim.commit and self.is_known(claim.commit):
+                before.append(f"^{claim.commit}")
+        return list(dict.fromkeys(found))
+
+    def _comes_with(self, tip: str, commit: str) -> bool:
+        return self.is_known(commit) and (self.contains(tip, commit) or self._has_rewritten(tip, commit))
+
+
+def _claims(queue: Queue, peer: str) -> list[_Claim]:
+    """List an instance's claims from its events, oldest first, and how each ended."""
+    began: dict[tuple[str, int], str] = {}
+    path = paths.events(peer) if ids.is_id(peer) else ""
+    for line in queue.files.read_tail(path).splitlines() if path else ():
+        if b'"claimed"' not in line:
+            continue
+        try:
+            event = records.decode(line, path)
+        except BrokenFileError:
+            continue  # a line being written, or cut by a crash
+        task, epoch = str(event.get("task")), event.get("epoch")
+        if event.get("event") == "claimed" and ids.is_id(task) and isinstance(epoch, int):
+            began[task, epoch] = str(event.get("at") or "")
+    found = []
+    for (task, epoch), at in list(began.items())[-_CLAIMS_MOST:]:
+        ended = {r[2] for r in map(paths.parse_result, queue.results(task)) if r and r[:2] == (task, epoch)}
+        outcome = next((word for word in _ENDS if word in ended), "")
+        record = (queue.read_record(paths.result(task, epoch, outcome)) or {}) if outcome else {}
+        commit = record.get("commit")
+        found.append(_Claim(task, at, outcome, commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else ""))
+    return found

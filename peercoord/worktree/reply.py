@@ -1,0 +1,70 @@
+"""What a command answers: text for people, or one JSON envelope; messages on stderr; an exit code.
+
+    {"schema_version": 1, "data": …}      {"schema_version": 1, "error": {"code", "message", "hint"}}
+
+A command returns a ``Reply``. The command line prints it; the agent sends it through the mailbox. Text from tasks,
+agents and people is made safe before it reaches a terminal: a title must not move the cursor, set a colour or forge a
+line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from peercoord.errors import PeercoordError, UsageError
+from peercoord.foreign import plain
+from peercoord.store import records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peercoord.foreign import Json
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class Reply:
+    """The answer of a command.
+
+    Attributes:
+        data: For programs.
+        lines: For people.
+        notes: Messages for stderr.
+        code: The exit code.
+        error: The error that the command failed with.
+    """
+
+    data: Json
+    lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    code: int = 0
+    error: PeercoordError | None = None
+
+    @classmethod
+    def of(cls, error: PeercoordError, notes: Iterable[str] = ()) -> Reply:
+        """Return the reply that tells an error."""
+        return cls({}, notes=list(notes), code=error.exit_code, error=error)
+
+    def render(self, as_json: bool, quiet: bool = False) -> tuple[int, bytes, bytes]:
+        """Return the exit code, standard output and standard error."""
+        out: list[str] = []
+        err = [] if quiet else [f"peercoord: {plain(note)}" for note in self.notes]
+        if self.error:
+            err += [] if as_json else _told(self.error)
+        elif not as_json:
+            out = self.lines
+        body = self._envelope() if as_json else "".join(f"{line}\n" for line in out).encode()
+        return self.code, body, "".join(f"{line}\n" for line in err).encode()
+
+    def _envelope(self) -> bytes:
+        if self.error is None:
+            return records.encode({"schema_version": SCHEMA_VERSION, "data": self.data})
+        error = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
+        return records.encode({"schema_version": SCHEMA_VERSION, "error": error})
+
+
+def _told(error: PeercoordError) -> list[str]:
+    usage = error.usage.split("\n") if isinstance(error, UsageError) and error.usage else []
+    return [*usage, f"peercoord: {plain(error.message)}", *([f"hint: {plain(error.hint)}"] if error.hint else [])]

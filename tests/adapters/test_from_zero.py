@@ -1,0 +1,132 @@
+"""A list numbered from 0 is a list like any other, the whole way."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.project import Project, project
+
+from peercoord.memory import contribution
+from peercoord.store import records
+
+__all__ = ["project"]
+
+Reader = Callable[..., Any]
+
+
+def tasks_json(at: Path) -> Path:
+    steps = [{"id": 0, "title": "a"}, {"id": 1, "title": "b", "dependencies": [0]}]
+    tasks = [
+        {"id": 0, "title": "Zero", "priority": 0, "status": "pending", "subtasks": steps},
+        {"id": 1, "title": "One", "dependencies": [0]},
+    ]
+    path = at / "tasks.json"
+    path.write_text(json.dumps({"tasks": tasks}))
+    return path
+
+
+def database(at: Path) -> Path:
+    path = at / "tasks.db"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.executescript(
+            """
+            CREATE TABLE tasks (id INTEGER, title TEXT, priority INTEGER, status TEXT);
+            CREATE TABLE task_dependencies (task_id INTEGER, depends_on_task_id INTEGER);
+            CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT, status TEXT);
+            INSERT INTO tasks VALUES (0, 'Zero', 0, 'pending'), (1, 'One', 2, 'pending');
+            INSERT INTO task_dependencies VALUES (1, 0);
+            INSERT INTO subtasks VALUES (0, 0, 'a', 'pending'), (1, 0, 'b', 'pending');
+            """
+        )
+    return path
+
+
+def columns(at: Path) -> Path:
+    path = at / "columns.db"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.executescript(
+            """
+            CREATE TABLE tasks (id INTEGER, title TEXT, priority INTEGER, status TEXT, dependencies TEXT,
+                                parent_id INTEGER);
+            INSERT INTO tasks VALUES (0, 'Zero', 0, 'pending', '[]', NULL), (1, 'One', 2, 'pending', '[0]', NULL);
+            INSERT INTO tasks VALUES (2, 'a', 0, 'pending', '', 0), (3, 'b', 0, 'pending', '', 0);
+            """
+        )
+    return path
+
+
+def beads(at: Path) -> Path:
+    issues = [
+        {"id": "0", "title": "Zero", "status": "open", "priority": 0},
+        {"id": "1", "title": "One", "status": "open", "priority": 2},
+    ]
+    issues[1]["dependencies"] = [{"issue_id": "1", "depends_on_id": "0", "type": "blocks"}]
+    path = at / "issues.jsonl"
+    path.write_text("".join(f"{json.dumps(issue)}\n" for issue in issues))
+    return path
+
+
+@pytest.mark.parametrize("make", [tasks_json, database, columns, beads])
+def test_it_is_read(read: Reader, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    found = read(make(tmp_path))
+    assert found.refused == []
+    assert found.raw("0")["task_id"] == 0
+    assert found.raw("0")["priority"] == "critical"
+    assert found.needs("1") == ["0"]
+    if make is not beads:
+        assert [step["title"] for step in found.raw("0")["subtasks"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("make", [tasks_json, database, beads])
+def test_it_is_worked_on(project: Project, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    assert project("task", "import", str(make(tmp_path)))[0] == 0
+    task = project.data("request")
+    assert (task["task_id"], task["priority"], task["held_before"]) == (0, "critical", False)
+    if task["steps"]:
+        assert project("report", "0", "--step", "0")[0] == 0
+        assert project("report", "--step", task["steps"][-1]["id"])[0] == 0
+    assert project("report", "0", "--progress", "0", "--time-spent", "0")[0] == 0
+    assert project("memory", "add", "--file", "techContext.md", "--content", "- x")[0] == 0
+    record = json.loads(next((project.state / "memory-updates" / "queued").iterdir()).read_text())
+    assert contribution.Contribution(record).task == "0"
+    assert project("release", "0")[0] == 0
+    assert project("reassign", "0", "one")[0] == 0
+    held = project.data("check")["assigned_tasks"]
+    assert [(one["task_id"], one["epoch"]) for one in held] == [(0, 2)]
+    assert project("report", "0", "--status", "done")[0] == 0
+    assert project.data("task", "show", "0")["state"] == "done"
+    assert project.data("request")["task_id"] == 1
+    assert project("report", "--status", "done")[0] == 0
+    assert project.data("request")["finished"] is True
+
+
+def test_it_is_kept_in_step(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path)
+    code, _, err = project("sync", "--database", str(path))
+    assert code == 0, err
+    assert project.data("request")["task_id"] == 0
+    assert project("report", "0", "--status", "done")[0] == 0
+    code, _, err = project("sync")
+    assert code == 0, err
+    with closing(sqlite3.connect(path)) as there:
+        assert there.execute("SELECT status FROM tasks ORDER BY id").fetchall()[0] == ("done",)
+
+
+def test_a_hand_edited_priority_of_0_is_shown(project: Project) -> None:
+    project("task", "add", "t")
+    path = next((project.state / "tasks").rglob("1.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "priority": 0}))
+    code, out, err = project("request")
+    assert (code, err) == (0, "")
+    assert "priority critical" in out
+    raw = json.loads(path.read_text())
+    raw.pop("priority")
+    path.write_text(json.dumps(raw))
+    assert "priority medium" in project("request")[1]
+    assert records.priority_level(0) == 0

@@ -1,0 +1,1 @@
+"""Measurements on this machine, for developers: ``python tests/bench --help``."""

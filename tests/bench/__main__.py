@@ -1,0 +1,118 @@
+"""``python tests/bench cli|agent|sync|merge|ways``: measure on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+if __name__ == "__main__":  # run as a directory: find this package as pytest finds it
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from bench import calls, idle, merge, sync, ways
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+where_option = click.option("--dir", "where", default="", metavar="DIR", help="Measure on the filesystem of DIR.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def bench() -> None:
+    """Measure on this machine. Ratios are of medians, measured side by side in one run. Exit 1 if a bar fails."""
+
+
+@bench.command("cli")
+@click.option("--rounds", default=40, type=click.IntRange(min=5), help="How often each command is run.")
+@click.option("--tasks", default=15, type=click.IntRange(min=1), help="Tasks in the queue, at least.")
+@where_option
+@json_option
+def cli_(rounds: int, tasks: int, where: str, as_json: bool) -> None:
+    """Time the verbs of coordinate.sh beside a Python process that does nothing (B)."""
+    data = calls.measure(rounds, tasks, where)
+    lines = [f"{'':24}  median ms      B   bar"]
+    for name, one in data["commands"].items():
+        bar = f"≤ {one['bar']} {'holds' if one['holds'] else 'FAILS'}" if "bar" in one else ""
+        lines.append(f"{name:24}  {one['median_ms']:9.2f}  {one['b']:5.2f}   {bar}")
+    answer(data, lines, as_json, holds=all(one.get("holds", True) for one in data["commands"].values()))
+
+
+@bench.command("agent")
+@click.option("--agents", default=1, type=click.IntRange(min=1, max=200), help="How many idle agents.")
+@click.option("--seconds", default=60.0, type=click.FloatRange(min=1), help="How long to watch them.")
+@click.option("--tasks", default=15, type=click.IntRange(min=1), help="Tasks in the queue.")
+@where_option
+@json_option
+def agent_(agents: int, seconds: float, tasks: int, where: str, as_json: bool) -> None:
+    """Measure processor time and memory of idle agents."""
+    data = idle.measure(agents, seconds, tasks, where)
+    cpu, rss, own = data["cpu_percent"], data["rss_mib"], data["own_mib"]
+    lines = [
+        f"{agents} idle agent(s) over {data['seconds']} s",
+        f"processor, % of a core:  {cpu['mean']} each (most {cpu['most']}), {cpu['together']} together",
+        f"memory, MiB:             {rss['mean']} resident (most {rss['most']}), {own['mean']} of its own",
+    ]
+    judge(data, lines, as_json)
+
+
+@bench.command("sync")
+@click.option("--tasks", default=10_000, type=click.IntRange(min=10), help="How many tasks.")
+@click.option("--rounds", default=11, type=click.IntRange(min=3), help="Syncs that find nothing to do.")
+@where_option
+@json_option
+def sync_(tasks: int, rounds: int, where: str, as_json: bool) -> None:
+    """Time syncs with a TaskMaster database beside bare reads and writes of as much."""
+    data = sync.measure(tasks, rounds, where)
+    nothing, first = data["nothing_to_do"], data["first_import"]
+    lines = [
+        f"{tasks} tasks                       bare ms    sync ms   ratio",
+        f"nothing to do (stat, SELECT)   {nothing['bare_ms']:9.1f}  {nothing['sync_ms']:9.1f}  {nothing['ratio']:6.2f}",
+        f"first import (files, flush)    {first['bare_ms']:9.1f}  {first['import_ms']:9.1f}  {first['ratio']:6.2f}",
+    ]
+    judge(data, lines, as_json)
+
+
+@bench.command("merge")
+@click.option("--kib", default=1000, type=click.IntRange(min=1), help="Size of the document.")
+@click.option("--count", default=1000, type=click.IntRange(min=10), help="Contributions to it.")
+@click.option("--rounds", default=5, type=click.IntRange(min=3), help="How often each is measured.")
+@where_option
+@json_option
+def merge_(kib: int, count: int, rounds: int, where: str, as_json: bool) -> None:
+    """Time merges of the memory bank beside one parse of the document and bare git."""
+    data = merge.measure(kib * 1000, count, rounds, where)
+    lines = [f"{count} contributions, {kib} kB    reading ms     git ms   merge ms   readings beside git"]
+    for name, one in data["shapes"].items():
+        figures = f"{one['parse_ms']:10.1f} {one['git_ms']:10.1f} {one['merge_ms']:10.1f}  {one['ratio']:8.2f}"
+        lines.append(f"{name:32}{figures}   (git {one['git_calls']} times)")
+    judge(data, lines, as_json)
+
+
+@bench.command("ways")
+@click.option("--cold", is_flag=True, help="Count the first run in a process, with empty caches.")
+@where_option
+@json_option
+def ways_(cold: bool, where: str, as_json: bool) -> None:
+    """Count product files, calls and changes of file that five actions take."""
+    data = ways.measure(where, cold)
+    lines = [f"{'':32}  files   calls  changes of file"]
+    for name, one in data["actions"].items():
+        lines.append(f"{name:32}  {one['files']:5}  {one['calls']:6}  {one['changes']:6}")
+    answer(data, lines, as_json)
+
+
+def judge(data: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    """Print a measurement and which of its bars hold."""
+    bars = [f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()]
+    answer(data, [*lines, *bars], as_json, holds=all(data["bars"].values()))
+
+
+def answer(data: dict[str, Any], lines: list[str], as_json: bool, holds: bool = True) -> None:
+    """Print a measurement, and exit 1 if a bar fails."""
+    click.echo(json.dumps(data, ensure_ascii=False) if as_json else "\n".join(lines))
+    raise SystemExit(0 if holds else 1)
+
+
+if __name__ == "__main__":
+    bench(prog_name="python tests/bench")

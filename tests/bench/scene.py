@@ -1,0 +1,87 @@
+"""A small project in a temporary directory, with worktrees that have joined, to measure on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from peercoord.agent import control
+from peercoord.queue.queue import Queue
+from peercoord.store import instance_records, paths, records
+from peercoord.store import root as roots
+from peercoord.system.disk import remove_tree
+from peercoord.worktree import context
+
+
+class Scene:
+    """A project to measure on.
+
+    Attributes:
+        project: Its directory.
+        worktrees: Directories of its instances; plain directories, for git plays no part in what is measured.
+    """
+
+    def __init__(self, project: str, worktrees: list[str]) -> None:
+        self.project, self.worktrees = project, worktrees
+
+    def shell(self, worktree: str) -> str:
+        """Path of a worktree's ``coordinate.sh``."""
+        return f"{worktree}/{paths.INSTANCE}/coordinate.sh"
+
+
+@contextmanager
+def scene(count: int, tasks: int, where: str = "", settings: dict[str, object] | None = None) -> Iterator[Scene]:
+    """Make a project, start an agent in each worktree, and take everything away in the end.
+
+    Args:
+        count: How many worktrees.
+        tasks: How many tasks, none depending on another.
+        where: The directory to make it in; the system's own for temporary files if empty.
+        settings: Shared settings that differ from the defaults.
+    """
+    base = os.path.realpath(tempfile.mkdtemp(prefix="peercoord-bench-", dir=where or None))
+    try:
+        made = _make(base, count, tasks, settings or {})
+        try:
+            for worktree in made.worktrees:
+                control.start(worktree, made.project)
+            yield made
+        finally:
+            for worktree in made.worktrees:
+                control.stop(worktree)
+    finally:
+        with suppress(OSError):
+            remove_tree(base)
+
+
+def _make(base: str, count: int, tasks: int, settings: dict[str, object]) -> Scene:
+    from peercoord.team.up import coordinate_sh
+
+    project = f"{base}/project"
+    os.mkdir(project)
+    root = roots.create(f"{project}/{paths.ROOT}", "bench", settings)
+    queue = Queue(root)
+    with root.intake():
+        for order in range(tasks):
+            queue.create(records.define(str(order + 1), f"task {order + 1}"), order, durable=False)
+    worktrees = [f"{base}/instance-{number + 1}" for number in range(count)]
+    for worktree in worktrees:
+        os.makedirs(f"{worktree}/{paths.INSTANCE}/memory-contributions")
+        info = {
+            "schema_version": 1,
+            "instance_id": os.path.basename(worktree),
+            "project": project,
+            "store_id": root.store_id,
+            "worktree_path": worktree,
+            "branch": "",
+        }
+        context.write_instance(worktree, "info.json", info)
+        git_dir = f"{project}/.git/worktrees/{info['instance_id']}"  # there is none: git plays no part
+        instance_records.write(root, os.path.basename(worktree), worktree=worktree, git_dir=git_dir)
+        script = f"{worktree}/{paths.INSTANCE}/coordinate.sh"
+        with open(script, "wb") as handle:
+            handle.write(coordinate_sh())
+        os.chmod(script, 0o755)
+    return Scene(project, worktrees)

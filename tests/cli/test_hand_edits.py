@@ -1,0 +1,361 @@
+"""What somebody types into ``progress.json`` is taken in before anything is written over it, once, and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.project import Project, project
+
+from peercoord.agent import client as calls
+from peercoord.membership import membership as members
+from peercoord.memory import store as bank_store
+from peercoord.queue.peer import Peer
+from peercoord.store import down, paths
+from peercoord.worktree import context, hand_edits
+from peercoord.worktree.call import WorktreeCall
+from peercoord.worktree.progress_file import ProgressFile
+
+__all__ = ["project"]
+
+ENTRY = {
+    "file": "techContext.md",
+    "type": "update",
+    "content": "Added TypeScript configuration details",
+    "timestamp": "2025-05-26T15:20:00Z",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEERCOORD_NO_AGENT", "1")
+
+
+@pytest.fixture
+def busy(project: Project) -> Project:
+    project("task", "add", "t")
+    project("request")
+    return project
+
+
+def path(of: Project) -> Path:
+    return of.worktree / ".claude-instance" / "progress.json"
+
+
+def typed(of: Project, **changes: Any) -> Any:
+    """Type into the file as an editor saves it."""
+    said = json.loads(path(of).read_text())
+    said.update(changes)
+    path(of).write_text(json.dumps(said, indent=4))
+    return said
+
+
+def typed_entry(of: Project, **changes: Any) -> None:
+    said = json.loads(path(of).read_text())
+    said["assigned_tasks"][0].update(changes)
+    path(of).write_text(json.dumps(said))
+
+
+def queued(of: Project) -> list[str]:
+    store = bank_store.MemoryStore(of.queue.root)
+    found = sorted((one for one in store.queued()), key=lambda one: one.content)
+    replaced = {old for one in found for old in one.supersedes}
+    return [one.content for one in found if one.id not in replaced]
+
+
+def call(of: Project, *words: str) -> str:
+    """Call a command; give what it said beside its answer."""
+    code, _, err = of(*words)
+    assert code == 0, err
+    return err
+
+
+# -- memory contributions ----------------------------------------------------------------------------------------
+
+
+def test_a_typed_contribution_is_queued_and_the_next_answer_says_so(busy: Project) -> None:
+    typed(busy, memory_contributions=[ENTRY])
+    assert "progress.json: 1 contribution(s) queued for techContext.md" in call(busy, "check")
+    assert queued(busy) == [ENTRY["content"]]
+    noted = json.loads(path(busy).read_text())["memory_contributions"]
+    assert [{key: one[key] for key in ENTRY if key != "type"} for one in noted] == [
+        {key: value for key, value in ENTRY.items() if key != "type"}
+    ]
+    assert "contribution" not in call(busy, "check")
+    assert len(bank_store.MemoryStore(busy.queue.root).queued()) == 1
+
+
+def test_it_is_queued_once_when_the_agent_dies_before_the_file_is_written(
+    busy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(busy, memory_contributions=[ENTRY])
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("peercoord.queue.progress.Reports.contributed", die)
+        with pytest.raises(Killed), WorktreeCall(context.find(str(busy.worktree))).peer():
+            raise AssertionError("it died before")
+    assert queued(busy) == [ENTRY["content"]]
+    call(busy, "check")
+    assert len(bank_store.MemoryStore(busy.queue.root).queued()) == 1
+    assert [one["content"] for one in json.loads(path(busy).read_text())["memory_contributions"]] == [ENTRY["content"]]
+
+
+def test_an_entry_that_is_edited_after_it_was_queued_replaces_what_was_queued(
+    busy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(busy, memory_contributions=[ENTRY])
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressFile, "write", lambda *_: None)  # queued, and the file is as it was typed
+        call(busy, "check")
+    typed(busy, memory_contributions=[{**ENTRY, "content": "first edit"}])
+    call(busy, "check")
+    assert queued(busy) == ["first edit"]
+    said = json.loads(path(busy).read_text())
+    said["memory_contributions"][0]["content"] = "second edit"  # of the entry as it was written, with its id
+    path(busy).write_text(json.dumps(said))
+    call(busy, "check")
+    call(busy, "check")
+    assert queued(busy) == ["second edit"]
+    assert [one["content"] for one in json.loads(path(busy).read_text())["memory_contributions"]] == ["second edit"]
+
+
+def test_two_entries_of_the_same_moment_are_two(busy: Project) -> None:
+    typed(busy, memory_contributions=[ENTRY, {**ENTRY, "content": "another"}])
+    call(busy, "check")
+    assert queued(busy) == [ENTRY["content"], "another"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("just text", "needs 'file' and 'content'"),
+        ({"file": "techContext.md"}, "needs 'file' and 'content'"),
+        ({**ENTRY, "file": "../etc/passwd"}, "is not allowed"),
+        ({**ENTRY, "type": "removal"}, "is not known"),
+        ({**ENTRY, "content": "  "}, "nothing to contribute"),
+        ({**ENTRY, "id": ["x"], "content": ["a", "list"]}, "needs 'file' and 'content'"),
+    ],
+)
+def test_a_bad_entry_is_told_with_its_reason_stays_and_costs_the_others_nothing(
+    busy: Project, bad: Any, why: str
+) -> None:
+    typed(busy, memory_contributions=[bad, ENTRY])
+    said = call(busy, "check")
+    assert "was not taken, and stays as you typed it: " in said
+    assert why in said
+    assert queued(busy) == [ENTRY["content"]]
+    assert bad in json.loads(path(busy).read_text())["memory_contributions"]
+    assert "not taken" not in call(busy, "check")
+    typed_entry(busy, achievements=["more"])
+    assert "not taken" not in call(busy, "check")  # told once
+    assert bad in json.loads(path(busy).read_text())["memory_contributions"]
+
+
+def test_what_was_taken_in_the_background_is_told_with_the_next_answer(busy: Project) -> None:
+    typed(busy, memory_contributions=[ENTRY])
+    WorktreeCall(context.find(str(busy.worktree)), heard=False).pick_up()
+    assert queued(busy) == [ENTRY["content"]]
+    assert "1 contribution(s) queued for techContext.md" in call(busy, "check")
+    assert "1 contribution(s) queued for techContext.md" not in call(busy, "check")
+
+
+# -- tasks and other keys ----------------------------------------------------------------------------------------
+
+
+def test_everything_that_is_typed_of_a_task_is_reported_by_whichever_call_comes_next(busy: Project) -> None:
+    new = {
+        "progress": 0.4,
+        "time_spent": 60,
+        "completion_estimate": "an hour",
+        "blockers": ["b"],
+        "achievements": ["a"],
+    }
+    typed_entry(busy, **new)
+    call(busy, "report", "1", "--achievement", "more")
+    entry = published(busy)["assigned_tasks"][0]
+    assert {key: entry[key] for key in new} == {**new, "achievements": ["a", "more"]}
+    assert json.loads(path(busy).read_text())["assigned_tasks"][0]["achievements"] == ["a", "more"]
+
+
+def test_a_typed_end_ends_the_task_and_is_told(busy: Project) -> None:
+    typed_entry(busy, status="completed", achievements=["a"])
+    assert "progress.json: task 1 is done" in call(busy, "check")
+    assert busy.queue.is_done("1")
+
+
+def test_unknown_keys_stay(busy: Project) -> None:
+    typed(busy, mood="good")
+    typed_entry(busy, reviewer="anna")
+    call(busy, "report", "1", "--progress", "0.5")
+    said = json.loads(path(busy).read_text())
+    assert (said["mood"], said["assigned_tasks"][0]["reviewer"]) == ("good", "anna")
+    assert said["assigned_tasks"][0]["progress"] == 0.5
+    assert "mood" not in published(busy)
+
+
+@pytest.mark.parametrize("broken", ["{ half", "[]", '{"assigned_tasks": 1}', "\ufeffnonsense"])
+def test_a_broken_file_is_kept_aside_and_told(busy: Project, broken: str) -> None:
+    path(busy).write_text(broken)
+    assert "it is kept as .claude-instance/progress.json.kept-" in call(busy, "check")
+    (aside,) = path(busy).parent.glob("progress.json.kept-*")
+    assert aside.read_text() == broken
+    assert json.loads(path(busy).read_text())["assigned_tasks"][0]["task_id"] == 1
+    assert "kept" not in call(busy, "check")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "99", "--progress", "0.5"),
+        ("report", "1", "--step", "9"),
+        ("release", "99"),
+        ("memory", "add", "--file", "../x", "--content", "y"),
+    ],
+)
+def test_an_error_in_the_file_reaches_an_answer_that_is_an_error(busy: Project, words: tuple[str, ...]) -> None:
+    (busy.worktree / ".claude-instance" / "progress.json").write_text("{ broken")
+    code, _, err = busy(*words)
+    assert code != 0
+    assert err.count("progress.json is not JSON") == 1
+    typed_entry(busy, progress=7)
+    code, _, err = busy(*words, "--json")
+    assert code != 0
+    assert err.count("progress '7' is not a number from 0 to 1") == 1
+    assert "progress.json" not in busy("check")[2]
+
+
+def test_a_value_that_cannot_be_meant_is_told_kept_aside_and_costs_the_others_nothing(busy: Project) -> None:
+    typed_entry(busy, progress="most of it", achievements=["a"], title="another title")
+    said = call(busy, "check")
+    assert "title of task 1 cannot be changed there" in said
+    assert "'most of it' is not a number from 0 to 1" in said
+    assert published(busy)["assigned_tasks"][0]["achievements"] == ["a"]
+    (aside,) = path(busy).parent.glob("progress.json.kept-*")
+    assert json.loads(aside.read_text())["assigned_tasks"][0]["progress"] == "most of it"
+
+
+def test_an_entry_of_a_task_that_is_not_held_stays_as_it_was_typed(busy: Project) -> None:
+    other = {"task_id": 7, "title": "?", "achievements": ["elsewhere"]}
+    said = json.loads(path(busy).read_text())
+    path(busy).write_text(json.dumps({**said, "assigned_tasks": [*said["assigned_tasks"], other]}))
+    assert "what it says of task '7' stays there: there is no task 7" in call(busy, "check").replace(
+        "task 7 stays", "task '7' stays"
+    )
+    call(busy, "report", "1", "--progress", "0.5")
+    assert other in json.loads(path(busy).read_text())["assigned_tasks"]
+
+
+def test_an_edit_that_comes_while_a_call_is_at_work_is_not_written_over(busy: Project) -> None:
+    with WorktreeCall(context.find(str(busy.worktree))).peer():
+        typed_entry(busy, achievements=["meanwhile"])
+    assert json.loads(path(busy).read_text())["assigned_tasks"][0]["achievements"] == ["meanwhile"]
+    call(busy, "check")
+    assert published(busy)["assigned_tasks"][0]["achievements"] == ["meanwhile"]
+
+
+def test_a_crash_between_the_two_writes_is_no_edit(busy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path(busy).read_bytes()
+    call(busy, "report", "1", "--time-spent", "30", "--progress", "0.3")
+    path(busy).write_bytes(before)  # the file of before, its marks of after
+    monkeypatch.setattr(hand_edits, "take", lambda *_: pytest.fail("nothing was typed"))
+    call(busy, "check")
+    assert published(busy)["assigned_tasks"][0]["time_spent"] == 30
+
+
+def published(of: Project) -> Any:
+    return json.loads((of.state / paths.report("one")).read_text())
+
+
+# -- while the team is down --------------------------------------------------------------------------------------
+
+
+def test_a_call_without_an_agent_is_queued_while_the_team_is_down_and_served_by_the_next(busy: Project) -> None:
+    root = busy.queue.root
+    down.write(root, "anna")
+    Peer.resume(root, members.living(root)[0]).leave()
+    code, _, err = busy("report", "#1", "--status", "done", "--achievement", "meanwhile")
+    assert (code, "by anna; report-progress stays queued" in err) == (3, True)
+    code, _, err = busy("memory", "add", "--file", "techContext.md", "--content", "use make")
+    assert (code, "update-memory stays queued" in err) == (3, True)
+    assert busy("check")[0] == 3
+    down.remove(root)
+    place = context.find(str(busy.worktree))
+    answer = calls.call(place, ["check-status"])
+    assert answer.code == 0, answer.err
+    assert busy.queue.is_done("1")
+    assert queued(busy) == ["use make"]
+
+
+# -- the mission's calls, without arguments ----------------------------------------------------------------------
+
+
+def contribute(of: Project, name: str, text: str) -> None:
+    folder = of.worktree / ".claude-instance" / "memory-contributions"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_report_progress_alone_publishes_the_file_and_says_what(busy: Project) -> None:
+    typed_entry(busy, progress=0.4)
+    code, out, _ = busy("report")
+    assert (code, out.splitlines()) == (0, ["reported from .claude-instance/progress.json: 1", "  task 1: 40% t"])
+    assert published(busy)["assigned_tasks"][0]["progress"] == 0.4
+
+
+def test_report_progress_alone_says_nothing_old_again(busy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressFile, "write", lambda *_: None)  # the file stays as it was before this report
+        call(busy, "report", "1", "--progress", "0.7")
+    assert "70%" in busy("report")[1]
+    assert published(busy)["assigned_tasks"][0]["progress"] == 0.7
+
+
+def test_report_progress_alone_ends_a_task_whose_end_was_typed(busy: Project) -> None:
+    typed_entry(busy, status="completed")
+    assert "progress.json: task 1 is done" in call(busy, "report")
+    assert busy.queue.is_done("1")
+
+
+def test_update_memory_alone_queues_what_lies_there_at_once_and_once(busy: Project) -> None:
+    contribute(busy, "techContext-additions.md", "- ruff\n")
+    contribute(busy, "learnings.md", "# Learnings\n\nTests come first.\n")
+    code, out, err = busy("memory", "add")
+    assert code == 0, err
+    assert "techContext-additions.md: 1 contribution(s) queued for techContext.md" in out
+    assert sorted(queued(busy)) == ["- ruff", "Tests come first."]
+    again = busy("memory", "add")[1].splitlines()
+    assert again == ["learnings.md: nothing new", "techContext-additions.md: nothing new"]
+    assert len(queued(busy)) == 2
+    answer = json.loads(busy("memory", "add", "--json")[1])["data"]
+    assert answer == {"queued": [], "critical": False}
+
+
+def test_update_memory_alone_says_what_cannot_be_taken(busy: Project) -> None:
+    assert busy("memory", "add")[1] == "nothing lies in .claude-instance/memory-contributions\n"
+    contribute(busy, "a b.md", "- x\n")
+    contribute(busy, "techContext-additions.md", "- y\n")
+    code, out, err = busy("memory", "add")
+    assert code == 1
+    assert "1 contribution(s) queued" in out
+    assert "is not allowed" in err
+
+
+def test_update_memory_names_what_is_missing(busy: Project) -> None:
+    code, _, err = busy("memory", "add", "--content", "x")
+    assert (code, "name the bank's document" in err) == (2, True)
+
+
+def test_update_memory_alone_waits_for_a_team_that_is_down(busy: Project) -> None:
+    contribute(busy, "techContext-additions.md", "- ruff\n")
+    down.write(busy.queue.root, "person")
+    assert busy("memory", "add")[0] == 3
+    outbox = busy.worktree / ".claude-instance" / "outbox"
+    assert [b"update-memory" in one.read_bytes() for one in outbox.iterdir()] == [True]

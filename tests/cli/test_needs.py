@@ -1,0 +1,499 @@
+"""Who needs a person: every screen says it first, in the same words, and the command beside it settles it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.project import Project, git, project, second
+from upgrade.installed import RELEASE
+
+from peercoord.cli import main as cli
+from peercoord.errors import StorageError
+from peercoord.membership import liveness
+from peercoord.queue.peer import Peer
+from peercoord.queue.placement import Location
+from peercoord.queue.recovery import Janitor
+from peercoord.status import dashboard, needs, views
+from peercoord.status.dashboard import bar, percent
+from peercoord.status.views import Board, Row, Seat
+from peercoord.store import paths
+from peercoord.store.settings import NOTE_CHARS
+from peercoord.system import process
+from peercoord.tasklists import runner
+from peercoord.worktree import context
+
+__all__ = ["project", "second"]
+
+NOW = "2026-05-26T15:35:00Z"
+HOSTILE = "a\x1b[2J\u202eb\nNEEDS YOU (0)"
+
+
+def told(project: Project, *words: str) -> list[Any]:
+    return list(project.data(*words)["needs_you"])
+
+
+def kinds(project: Project) -> list[tuple[str, Any, str]]:
+    return [(need["kind"], need["task_id"], need["who"]) for need in told(project, "status")]
+
+
+@pytest.fixture
+def asked(project: Project) -> Project:
+    """Task 1 was reported as blocked by instance "one"; task 2 is ready."""
+    project("task", "add", "One")
+    project("task", "add", "Two")
+    project("request")
+    project("report", "1", "--status", "blocked", "--blocker", "needs the API key")
+    return project
+
+
+# -- who needs whom ----------------------------------------------------------------------------------------------
+
+
+def test_a_blocked_task_stands_first_with_reason_and_command(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(asked.main)
+    assert asked("status", "--check")[0] == 5
+    shown = asked("status")[1].splitlines()
+    assert shown[2] == "NEEDS YOU (1)"
+    assert shown[3].startswith(' ! #1 "One" blocked ')
+    assert shown[3].endswith(": needs the API key (one)")
+    assert shown[4].strip() == 'peercoord task answer 1 "…" | task show 1'
+    assert "   ⏳ Blocked: 0 tasks (waiting for dependencies)" in shown
+    assert "   ⏸ Parked: 1 task (blocked, see above)" in shown
+    assert shown.index("NEEDS YOU (1)") < shown.index("🤖 Multi-Agent Progress Dashboard")
+
+
+def test_all_screens_name_the_same_needs(asked: Project) -> None:
+    own = told(asked, "status")
+    commands = [need.pop("commands") for need in own]
+    for words in (("instance", "one"), ("check",)):
+        other = told(asked, *words)
+        assert [need.pop("commands")[0].split("task")[1] for need in other] == [commands[0][0].split("task")[1]]
+        assert other == own, words
+    assert asked("instance", "one")[1].startswith("NEEDS YOU (1)\n")
+    assert asked("check")[1].startswith("NEEDS A PERSON (1)\n")
+
+
+def test_what_a_person_has_decided_needs_nobody(project: Project) -> None:
+    project("task", "add", "One")
+    project("task", "add", "Two")
+    project("task", "cancel", "1")
+    queue = project.queue
+    seen = queue.find("2")
+    assert queue.park(seen.path, paths.Ticket("2", seen.epoch), "deferred", "after the release")
+    code, out, _ = project("status", "--check")
+    assert (code, told(project, "status")) == (0, [])
+    assert out.splitlines()[2] == "Nothing needs you."
+    assert "   ⏸ Parked: 1 task (deferred)\n   🚫 Cancelled: 1 task\n" in out
+
+
+def test_what_waits_behind_a_cancelled_task_names_the_ways_out(project: Project) -> None:
+    project("task", "add", "One")
+    project("task", "add", "Two")
+    project("task", "add", "Three", "--depends-on", "1", "--depends-on", "2")
+    project("task", "cancel", "1")
+    (need,) = told(project, "status")
+    assert (need["kind"], need["why"]) == ("dependency", "it depends on #1, which was cancelled")
+    reopen, edit = (shlex.split(command)[-4:] for command in need["commands"])
+    assert (reopen[-3:], edit) == (["task", "reopen", "1"], ["edit", "3", "--depends-on", "2"])
+    project("task", *edit)
+    assert told(project, "status") == []
+
+
+def test_a_failed_task_and_one_in_review_say_why(project: Project, second: Path) -> None:
+    project("config", "max_attempts", "1")
+    for title in ("One", "Two"):
+        project("task", "add", title)
+    project("request")
+    project("request", at=second)
+    project("report", "1", "--status", "failed", "--reason", "no luck")
+    project("report", "2", "--status", "review", "--reason", "look at it", at=second)
+    assert kinds(project) == [("failed", 1, "one"), ("review", 2, "two")]
+    assert [need["why"] for need in told(project, "status")] == ["no luck", "look at it"]
+    assert project("status", "--check")[0] == 5
+
+
+def test_what_a_list_refused_is_named_until_it_is_settled(project: Project) -> None:
+    note = {"schema_version": 1, "at": NOW, "by": "one", "ok": True, "last_ok": NOW}
+    path = project.state / paths.SYNC
+    path.write_text(json.dumps({**note, "refused": [{"what": "tasks.json #4", "why": "the id stands there twice"}]}))
+    (need,) = told(project, "status")
+    assert (need["kind"], need["about"], need["why"]) == ("refused", "tasks.json #4", "the id stands there twice")
+    assert project("status", "--check")[0] == 5
+    path.write_text(json.dumps({**note, "ok": False, "message": "it is locked", "since": NOW}))
+    assert [(need["kind"], need["since"]) for need in told(project, "status")] == [("sync", NOW)]
+    path.write_text(json.dumps(note))
+    assert project("status", "--check")[0] == 0
+
+
+def test_since_when_a_list_refuses_something_is_kept_over_syncs_that_fail(project: Project) -> None:
+    root, refused = project.queue.root, [("tasks.json #4", "twice")]
+    runner.note(root, "one", 1, "tasks.json", None, refused=refused)
+    path = project.state / paths.SYNC
+    path.write_text(path.read_text().replace(json.loads(path.read_text())["at"], NOW))
+    runner.note(root, "one", 1, "tasks.json", StorageError("it is locked"))
+    runner.note(root, "one", 1, "tasks.json", StorageError("it is locked"))
+    assert [need["kind"] for need in told(project, "status")] == ["sync", "refused"]
+    runner.note(root, "one", 1, "tasks.json", None, refused=[*refused, ("tasks.json #5", "new")])
+    four, five = told(project, "status")
+    assert (four["since"], five["since"] > NOW) == (NOW, True)
+
+
+def test_hostile_words_reach_no_terminal(project: Project) -> None:
+    project("task", "add", "One")
+    project("request")
+    project("report", "1", "--status", "blocked", "--blocker", HOSTILE)
+    for words in (("status",), ("instance", "one"), ("check",)):
+        out = project(*words)[1]
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+        assert out.count("\nNEEDS YOU (") + out.startswith("NEEDS YOU (") <= 1
+    project("task", "answer", "1", HOSTILE)
+    shown = project("request")[1]
+    assert "\x1b" not in shown
+    assert "\n  answer: ab\n    NEEDS YOU (0)\n" in shown
+
+
+def test_a_dead_instance_stays_until_its_tombstone_goes(project: Project, second: Path) -> None:
+    project("task", "add", "One")
+    project("request", at=second)
+    gone, one = _peers(project, second)
+    Janitor(project.queue, "one").evict(gone.membership.me, one.membership.me, "its session is gone")
+    (need,) = told(project, "status")
+    assert (need["kind"], need["who"], need["why"]) == ("gone", "two", "#1 is back in the queue")
+    cd, leave = map(shlex.split, need["commands"])
+    assert (cd, leave[-2:]) == (["cd", str(second)], ["leave", str(second)])
+    out = project("status")[1]
+    assert "   Two: ✕ gone " in out
+    assert project("instance", "two")[1].startswith("NEEDS YOU (1)\n ✕ two gone ")
+    assert project.data("instance", "two")["doing"] == "gone"
+    shutil.rmtree(next((project.state / "departed").glob("two~*")))
+    assert told(project, "status") == []
+
+
+def _peers(project: Project, second: Path) -> tuple[Peer, Peer]:
+    """The peers of worktree two, which works, and of one, which has joined."""
+    project("check")
+    found = {i.peer: i for i in map(paths.parse_incarnation, os.listdir(project.state / "peers")) if i}
+    root = project.queue.root
+    return Peer.resume(root, found["two"]), Peer.resume(root, found["one"])
+
+
+def test_commands_can_be_pasted_where_they_are_shown(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    shown = asked("status")[1].splitlines()
+    (need,) = told(asked, "status")
+    assert [line.strip() for line in shown[4:6]] == need["commands"], "a line each, and none that is piped into another"
+    assert shlex.split(need["commands"][1]) == ["peercoord", "-C", str(asked.main), "task", "show", "1"]
+
+
+# -- answers -----------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_reaches_the_one_who_asked_with_the_question(asked: Project) -> None:
+    asked("task", "add", "Urgent", "--priority", "critical")
+    reply = asked.data("task", "answer", "#1", "it is in .env")
+    assert (reply["task_id"], reply["asked_by"]) == (1, "one")
+    assert told(asked, "status") == []
+    claim = asked.data("request")
+    assert claim["task_id"] == 1, "the one who asked goes on with it, though another task is more urgent"
+    (one,) = claim["hand_over"]["answers"]
+    assert (one["question"], one["asked_by"], one["answer"]) == ("needs the API key", "one", "it is in .env")
+    assert "  asked (one): needs the API key\n  answer: it is in .env\n" in asked("request")[1], "asked again, too"
+
+
+def test_an_answer_reaches_another_one_if_the_first_is_busy(asked: Project, second: Path) -> None:
+    assert asked.data("request")["task_id"] == 2
+    asked("task", "answer", "1", "it is in .env")
+    claim = asked.data("request", at=second)
+    assert (claim["task_id"], claim["hand_over"]["answers"][0]["answer"]) == (1, "it is in .env")
+    assert claim["hand_over"]["peer"] == "one"
+
+
+def test_one_that_asked_and_waits_has_its_task_again_at_once(asked: Project) -> None:
+    (path,) = (asked.state / "peers").glob("one~*/peer.json")
+    waiting = {"since": NOW, **(process.identify(os.getpid()) or {})}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": waiting}))
+    assert "   One: ◌ waits for a task\n" in asked("status")[1]
+    assert asked.data("task", "answer", "1", "yes")["assigned_to"] == "one"
+    assert {row["task_id"]: row["assigned_to"] for row in asked.data("task", "list")["tasks"]} == {1: "one", 2: None}
+    claim = asked.data("request")
+    assert (claim["task_id"], claim["held_before"], claim["epoch"]) == (1, True, 2)
+    assert claim["hand_over"]["answers"][0]["answer"] == "yes"
+    asked("release", "1")
+    assert asked.data("task", "show", "1")["state"] == "ready", "its reason to be parked is gone"
+
+
+def test_a_task_given_by_an_answer_goes_back_if_its_caller_is_not_told(asked: Project) -> None:
+    """BOX-4 holds for CHG-4 too: the call that would have told of it is not delivered."""
+    (path,) = (asked.state / "peers").glob("one~*/peer.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": process.identify(os.getpid())}))
+    assert asked.data("task", "answer", "1", "yes")["assigned_to"] == "one"
+    call = cli.Call(context.find(str(asked.worktree)))
+    assert cli.serve(["request"], call)[0] == 0
+    assert call.withdraw is not None
+    assert call.withdraw() == "task 1 was given back"
+    assert asked.data("request")["held_before"] is False
+    assert cli.serve(["request"], call)[0] == 0
+    assert call.withdraw() == "", "what was held before stays"
+
+
+@pytest.mark.parametrize("fact", ["gone", "garbage", {"pid": "1", "start": None}])
+def test_one_that_is_not_seen_to_wait_is_given_nothing(asked: Project, fact: object) -> None:
+    (path,) = (asked.state / "peers").glob("one~*/peer.json")
+    fact = {"since": NOW, "pid": os.getpid(), "start": 1} if fact == "gone" else fact
+    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": fact}))
+    assert asked.data("task", "answer", "1", "yes")["assigned_to"] is None
+
+
+def test_answers_pile_up_and_outlive_a_release_and_the_next_question(asked: Project) -> None:
+    asked("task", "answer", "1", "first")
+    asked("request")
+    asked("report", "1", "--status", "review", "--reason", "is it good?")
+    asked("task", "answer", "1", "nearly")
+    asked("request")
+    asked("release", "1")
+    answers = asked.data("request")["hand_over"]["answers"]
+    assert [(one["question"], one["answer"]) for one in answers] == [
+        ("needs the API key", "first"),
+        ("is it good?", "nearly"),
+    ]
+    assert "  needs the API key → first (one)\n" in asked("task", "show", "1")[1]
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\x1b[2J", "…", "x" * (NOTE_CHARS + 1)])
+def test_an_answer_without_words_or_with_too_many_is_refused(asked: Project, text: str) -> None:
+    assert asked("task", "answer", "1", text)[0] == 2
+    assert kinds(asked) == [("blocked", 1, "one")]
+
+
+def test_what_waits_for_no_answer_is_refused_and_stays(asked: Project) -> None:
+    asked("task", "add", "Three", "--depends-on", "2")
+    asked("task", "add", "Four", "--depends-on", "2")
+    asked("request")
+    for task, why in (("2", "one holds it"), ("3", "it is waiting 2"), ("9", "there is no task 9")):
+        code, _, err = asked("task", "answer", task, "yes")
+        assert code in (2, 3)
+        assert why in err
+    asked("task", "cancel", "4")
+    assert "it is parked cancelled" in asked("task", "answer", "4", "yes")[2]
+    assert {row["task_id"]: row["status"] for row in asked.data("task", "list")["tasks"]} == {
+        1: "blocked",
+        2: "in-progress",
+        3: "waiting",
+        4: "cancelled",
+    }
+
+
+def test_a_definition_with_foreign_answers_is_read(asked: Project) -> None:
+    """A person may write anything there; what is no answer is passed over."""
+    path = asked.state / paths.definition("1")
+    raw = json.loads(path.read_text())
+    for foreign in (None, 5, "text", [], [1, {"question": "q"}, {"answer": ""}, {"answer": "a\x1b[2J", "by": 5}]):
+        path.write_text(json.dumps({**raw, "answers": foreign}))
+        assert asked("task", "show", "1")[0] == 0
+    asked("task", "answer", "1", "yes")
+    assert [one["answer"] for one in asked.data("request")["hand_over"]["answers"]] == ["a", "yes"]
+
+
+def test_an_older_program_that_rewrites_the_task_keeps_its_answers(asked: Project) -> None:
+    """VER-3: version 0.1.0 knows no answers."""
+    asked("task", "answer", "1", "it is in .env")
+    old = {**os.environ, "PYTHONPATH": str(RELEASE)}
+    words = [sys.executable, "-c", "from peercoord.edges.cli.main import main; main()", "task", "edit", "1"]
+    done = subprocess.run([*words, "--priority", "high"], env=old, cwd=asked.main, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    claim = asked.data("request")
+    assert (claim["priority"], claim["hand_over"]["answers"][0]["answer"]) == ("high", "it is in .env")
+
+
+def test_what_is_accepted_in_review_is_done_by_who_did_it(project: Project) -> None:
+    project("task", "add", "One")
+    project("task", "add", "Two", "--depends-on", "1")
+    project("request")
+    assert project("task", "accept", "1")[0] == 2, "it is in no review"
+    project("report", "1", "--progress", "0.9", "--status", "review")
+    assert project.data("task", "accept", "1") == {"task_id": 1, "status": "done"}
+    first, second = project.data("task", "list")["tasks"]
+    assert (first["status"], first["assigned_to"], first["progress"]) == ("done", "one", 1.0)
+    assert second["status"] == "ready"
+    assert project("task", "accept", "1")[0] == 2
+
+
+# -- what an instance does ---------------------------------------------------------------------------------------
+
+
+def test_the_last_finished_task_is_shown_until_the_next_claim(project: Project) -> None:
+    for title in ("Research", "Next"):
+        project("task", "add", title)
+    project("request")
+    project("report", "1", "--status", "done")
+    line = '   One: Task #1 "Research" ██████████ 100% ✅'
+    assert line in project("status")[1]
+    project("request")
+    assert line not in project("status")[1]
+    assert '   One: Task #2 "Next" ░░░░░░░░░░ 0%' in project("status")[1]
+    project("release", "2")
+    assert line not in project("status")[1]
+
+
+RECORDED = ("silent_since", "session_ended", "last_call", "session")
+
+
+def seat(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) -> Seat:
+    record = {"worktree": "/w", "branch": "team/a", **{key: more.pop(key) for key in RECORDED if key in more}}
+    return Seat("a", "a~1.x", record, NOW, False, liveness.Verdict(state, "so"), session=session, **more)
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (seat(active="2026-05-26T15:34:48Z"), "○ idle 12s"),
+        (seat(session=views.UNSEEN), "○ idle"),
+        (seat(session=views.NONE), "– no session"),
+        (seat(session=views.ENDED, active="2026-05-26T15:33:00Z"), "✕ session gone 2m"),
+        (seat(liveness.DEAD, gone="2026-05-26T13:35:00Z"), "✕ gone 2h"),
+        (seat(liveness.SUSPECT, active="2026-05-23T15:34:00Z"), "! stuck 3d: so"),
+        (seat(stopped=4711), "! stuck: it is stopped"),
+        (seat(waits=True, active="2026-05-26T15:34:48Z"), "◌ waits for a task"),
+        (seat(silent_since="2026-05-26T15:17:00Z"), "! silent 18m: its session runs"),
+        (seat(session=views.NONE, session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": [9]}), "✕ session gone 2m"),
+    ],
+)
+def test_what_an_instance_does_is_said_with_its_age(one: Seat, said: str) -> None:
+    board = Board("p", NOW, NOW, [], [one], {})
+    assert dashboard.state(needs.doing(board, one), NOW) == said
+    shown = dashboard.lines(board)
+    assert f"   A: {said}" in shown
+    assert shown[shown.index(f"   A: {said}") + 1] == "      team/a"
+
+
+def test_an_unknown_caller_that_is_silent_shows_its_last_call_and_how_to_release_its_task() -> None:
+    call = {"at": "2026-05-26T15:17:00Z", "verb": "report-progress", "program": "orchestrator"}
+    one = seat(session=views.NONE, silent_since=call["at"], last_call=call)
+    held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
+    (need,) = needs.needs(Board("p", NOW, NOW, [held], [one], {}))
+    assert (need.kind, need.who, need.since) == ("silent", "a", call["at"])
+    assert need.why == "it has #9; its last call was report-progress, by orchestrator"
+    assert [dashboard.typed(words, "/p") for words in need.commands] == ["peercoord -C /w release 9"]
+
+
+def test_a_silent_session_that_runs_is_named_with_the_command_that_reassigns() -> None:
+    one = seat(silent_since="2026-05-26T15:17:00Z")
+    held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
+    (need,) = needs.needs(Board("p", NOW, NOW, [held], [one], {}))
+    assert (need.why, [dashboard.typed(words) for words in need.commands]) == (
+        "it has #9; its session runs",
+        ['peercoord reassign 9 "…"'],
+    )
+
+
+def test_a_session_that_died_is_named_with_how_to_start_it_until_all_is_done() -> None:
+    ended = {"at": "2026-05-26T15:33:00Z", "program": "claude", "gave_back": [9]}
+    one = seat(session=views.NONE, session_ended=ended)
+    last = {"peer": "a", "at": NOW, "reason": "its coding session ended", "lost": True}
+    back = Row("9", None, Location("9", "ready", "2", 1, ""), last=last)
+    (need,) = needs.needs(Board("p", NOW, NOW, [back], [one], {}))
+    assert (need.kind, need.since, need.why) == ("gone", ended["at"], "#9 is back in the queue")
+    assert [dashboard.typed(words) for words in need.commands] == ["cd /w && claude", "peercoord leave /w"]
+    done = Row("9", None, Location("9", "done", "", 0, ""))
+    assert needs.needs(Board("p", NOW, NOW, [done], [one], {})) == []
+    ended["program"] = "rm -rf ~"
+    (need,) = needs.needs(Board("p", NOW, NOW, [back], [one], {}))
+    assert dashboard.typed(need.commands[0]) == "cd /w", "only a program that is known"
+
+
+def test_a_working_instance_shows_its_task_its_age_and_its_branch(project: Project) -> None:
+    project("task", "add", "One")
+    project("request")
+    project("report", "1", "--progress", "0.7")
+    line, branch = (found := project("status")[1].splitlines())[(at := _at(found, "   One:")) : at + 2]
+    assert line.startswith('   One: Task #1 "One" ███████░░░ 70%  ')
+    assert line.split("●")[1].startswith(" working, ")
+    assert line.endswith("s ago")
+    assert branch == "        one"
+
+
+def _at(lines: list[str], begin: str) -> int:
+    return next(at for at, line in enumerate(lines) if line.startswith(begin))
+
+
+# -- figures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.9, 0.95, 0.99, 0.99999])
+def test_no_bar_is_full_before_all_is_done(share: float) -> None:
+    assert bar(share).count("█") == 9
+    assert percent(share) != "100%"
+    assert bar(1.0) == "█" * 10
+
+
+def test_the_whole_is_not_done_while_a_task_is_not() -> None:
+    done = [Row(str(at), None, Location(str(at), "done", "", 0, "")) for at in range(30_000)]
+    left = Row("x", None, Location("x", "ready", "2", 0, ""), entry={})
+    assert views.summary([*done, left])["overall_progress"] == 0.9999
+    assert views.summary(done)["overall_progress"] == 1.0
+
+
+def test_cancelled_tasks_count_alike_everywhere(project: Project) -> None:
+    for title in ("One", "Two", "Three"):
+        project("task", "add", title)
+    project("request")
+    project("report", "1", "--status", "done")
+    project("task", "cancel", "2")
+    project("request")
+    project("report", "3", "--status", "blocked")
+    assert "(1/2 tasks)" in project("status")[1]
+    assert "1 of 2 done, 0 in progress, 0 ready, 0 waiting, 1 parked" in project("check")[1]
+    assert "1 of 2 tasks are not done" in project("request")[1]
+    for found in (project.data("status")["progress_summary"], project.data("check")):
+        assert (found["total_tasks"], found["parked"], found["cancelled"]) == (3, 2, 1)
+
+
+def test_held_says_that_an_instance_has_it_and_nothing_else(project: Project) -> None:
+    project("task", "add", "One")
+    seen = project.queue.find("1")
+    assert project.queue.park(seen.path, paths.Ticket("1", seen.epoch), "held", "I do it")
+    assert "   ⏸ Parked: 1 task (elsewhere)\n" in project("status")[1]
+    listed = project("task", "list", "--status", "elsewhere")[1]
+    assert listed == project("task", "list", "--status", "held")[1] == "1  elsewhere   One\n"
+    assert "  parked elsewhere: I do it, epoch 0\n" in project("task", "show", "1")[1]
+    assert "task 1: elsewhere: I do it" in project("request")[1]
+    assert project.data("task", "list")["tasks"][0]["status"] == "held", "the word of the protocol"
+
+
+def test_queued_says_what_it_waits_for(project: Project) -> None:
+    said = project("memory", "add", "--file", "techContext.md", "--content", "- a fact")[1]
+    assert said == "queued for techContext.md: 1 contribution(s), waiting for the next merge, every 600 s\n"
+    line = "queued: 1 (1 for the next merge, every 600 s, or now: peercoord memory merge)"
+    assert project("memory", "list")[1].splitlines()[0] == line
+
+
+def test_at_the_end_the_branches_that_are_not_merged_are_named(project: Project, second: Path) -> None:
+    project("task", "add", "One")
+    project("request")
+    project("request", at=second)
+    git(project.worktree, "commit", "-q", "--allow-empty", "-m", "work")
+    (project.worktree / "new.txt").write_text("new\n")
+    git(project.worktree, "add", "new.txt")
+    git(project.worktree, "commit", "-q", "-m", "more work")
+    assert "not landed" not in project("status")[1]
+    project("report", "1", "--status", "done")
+    assert "The task is done. 1 branch is not landed: one\n" in project("status")[1]
+    assert project.data("status")["not_landed"] == ["one"]
+    assert project("status", "--check")[0] == 0
+    git(project.main, "merge", "-q", "--squash", "one")
+    git(project.main, "commit", "-q", "-m", "squashed")
+    assert "The task is done. Every branch is landed.\n" in project("status")[1]
+    assert project.data("status")["not_landed"] == []
+
+
+def test_a_list_without_tasks_says_how_to_add_one(project: Project) -> None:
+    assert 'No tasks yet: peercoord task add "…"' in project("status")[1]

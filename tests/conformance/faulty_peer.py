@@ -1,0 +1,413 @@
+#!/usr/bin/env python3
+"""This project's peer with one fault: ``faulty_peer.py FAULT WORD …``. The suite must notice each of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "protocol" / "conformance"))
+
+import python_peer
+
+from peercoord.agent.monitor import Observation, Observer
+from peercoord.errors import StorageError
+from peercoord.membership import liveness, membership
+from peercoord.membership.leadership import Leadership
+from peercoord.membership.liveness import DEAD, SUSPECT, Verdict
+from peercoord.queue import duplicates
+from peercoord.queue import reassign as peers
+from peercoord.queue.progress import Reports
+from peercoord.queue.queue import Queue
+from peercoord.queue.recovery import Janitor
+from peercoord.store import down, lock, paths, records
+from peercoord.store.files import Files
+from peercoord.store.paths import Ticket
+from peercoord.system import process
+from peercoord.system.disk import Disk
+
+
+def looks_once_before_it_moves() -> None:
+    """PLC-4: *place* without its second look."""
+    place = Queue.place
+
+    def once(self: Queue, path: str, ticket: Ticket) -> str:
+        state, move = self.dependency_state, self._move
+        moves: list[str] = []
+        self.dependency_state = lambda task: "open" if moves else state(task)  # type: ignore[method-assign]
+        self._move = lambda *given: (moves.append(""), move(*given))[1]  # type: ignore[method-assign]
+        try:
+            return place(self, path, ticket)
+        finally:
+            del self.dependency_state, self._move  # type: ignore[attr-defined]
+
+    Queue.place = once  # type: ignore[method-assign]
+
+
+def stays_beside_another_of_its_name() -> None:
+    """MBR-3: *join* without its second look."""
+    others = membership._others
+    looks: list[Any] = []
+    membership._others = lambda root, me: [] if looks else (looks.append(me), others(root, me))[1]
+
+
+def flushes_nothing() -> None:
+    """CMP-2: the result may be empty after a power cut."""
+    create = Disk.create
+    Disk.create = lambda self, path, data, durable: create(self, path, data, False)  # type: ignore[method-assign]
+
+
+def flushes_no_directory() -> None:
+    """ASM-6: the result may have no name after a power cut."""
+    Disk.sync = lambda self, path: None  # type: ignore[method-assign]
+
+
+def counts_no_links() -> None:
+    """ASM-10: the other name of a claim can still be taken."""
+    duplicates.is_unique = lambda queue, path, task, if_unseen=False: queue.files.stat(path) is not None or if_unseen
+
+
+def makes_its_claims_again() -> None:
+    """OPS-3: a zombie raises itself."""
+    move = Files.move
+
+    def making(self: Files, source: str, target: str, make_home: bool = False) -> bool:
+        if target.startswith(f"{paths.PEERS}/") and target.count("/") > 1:
+            os.makedirs(os.path.join(self.disk.root, os.path.dirname(target)), exist_ok=True)  # type: ignore[attr-defined]
+        return move(self, source, target, make_home)
+
+    Files.move = making  # type: ignore[method-assign]
+
+
+def speaks_over_the_holder() -> None:
+    """END-4: what is written on behalf of another takes the place of what that one wrote."""
+    write = Janitor.write_result
+
+    def over(self: Janitor, ticket: Ticket, who: Any, outcome: str, reason: str) -> None:
+        self.files.remove(paths.result(ticket.task, ticket.epoch, outcome))
+        write(self, ticket, who, outcome, reason)
+
+    Janitor.write_result = over  # type: ignore[method-assign]
+
+
+def writes_the_result_of_what_has_one() -> None:
+    """CMP-4, END-4: a sweeper writes the result of a completed task again."""
+    speaks_over_the_holder()
+    finish = Janitor.finish
+
+    def noting(self: Janitor, path: str, ticket: Ticket, who: Any) -> None:
+        self.write_result(ticket, who, "done", "its result was lost in a crash")
+        finish(self, path, ticket, who)
+
+    Janitor.finish = noting  # type: ignore[method-assign]
+
+
+def answers_for_every_life_of_its_name() -> None:
+    """CMP-3: who completed the task under this name before is taken for this peer."""
+    found = Queue.result
+
+    def mine(self: Queue, task: str) -> Any:
+        last = found(self, task)
+        living = [str(one) for one in membership.living(self.root) if one.peer == self.actor]
+        return last and living and (*last[:2], {**last[2], "incarnation": living[0]})
+
+    Queue.result = mine  # type: ignore[method-assign]
+
+
+def is_content_with_any_result() -> None:
+    """CMP-4, INV-6: a result of an earlier epoch stands for a task that was reopened since."""
+    listed = Files.listed
+
+    def any_of_it(self: Files, path: str) -> bool:
+        home, _, name = path.rpartition("/")
+        if home.startswith(f"{paths.RESULTS}/") and name.endswith(".done.json"):
+            return any(one.startswith(f"{name.partition('~')[0]}~") and ".done" in one for one in self.scan(home))
+        return listed(self, path)
+
+    Files.listed = any_of_it  # type: ignore[method-assign]
+
+
+# -- adding, placing, changing -----------------------------------------------------------------------------------
+
+
+def adds_whatever_it_depends_on() -> None:
+    """ADD-5: a dependency that nobody knows is taken."""
+    Queue._refuse_unknown = lambda *_: None  # type: ignore[method-assign]
+
+
+def adds_what_differs_only_in_case() -> None:
+    """NAM-4: two ids that some filesystems cannot tell apart."""
+    Queue.refuse_case_twin = lambda *_: None  # type: ignore[method-assign]
+
+
+def adds_without_a_flush() -> None:
+    """ORD-13: the birth record may be empty after a power cut."""
+    flushes_nothing()
+    flushes_no_directory()
+
+
+def adds_without_the_mutex() -> None:
+    """OPS-12: two that add at once do not wait for one another."""
+    lock.held = lambda *_, **__: nullcontext()  # type: ignore[assignment]
+
+
+def forgets_what_it_worked_on() -> None:
+    """RPT-5: who comes back is not offered its work first."""
+    Reports.interrupt = lambda *_: None  # type: ignore[method-assign]
+
+
+def removes_tickets_without_a_birth() -> None:
+    """ADD-4: the ticket of an adder that is only slow."""
+    settle = Janitor.finish_new
+
+    def removing(self: Janitor) -> None:
+        settle(self)
+        for name in self.files.scan(paths.NEW):
+            self.files.remove(f"{paths.NEW}/{name}")
+
+    Janitor.finish_new = removing  # type: ignore[method-assign]
+
+
+def places_at_epoch_0() -> None:
+    """PLC-1: a ticket loses its epoch when it is placed."""
+    place = Queue.place
+    Queue.place = lambda self, path, ticket: place(self, path, Ticket(ticket.task, 0))  # type: ignore[method-assign]
+
+
+def rebuilds_beside_a_quarantined_copy() -> None:
+    """PLC-6: a person's edit is undone silently."""
+    Queue._quarantined_copy = lambda *_: ""  # type: ignore[method-assign]
+
+
+def leaves_what_cannot_be_read() -> None:
+    """FMT-3: it is not quarantined."""
+    Queue._quarantine = lambda *_: None  # type: ignore[method-assign]
+
+
+def leaves_an_edited_ticket() -> None:
+    """CHG-2: the ticket stays where it was before the edit."""
+    Queue.place_again = Queue.find  # type: ignore[method-assign]
+
+
+def drops_an_unknown_key() -> None:
+    """VER-3: what a person wrote into a definition is lost."""
+    encode = records.encode_stored
+    records.encode_stored = lambda record: encode({key: record[key] for key in record if key != "mood"})
+
+
+def overlooks_edits() -> None:
+    """CHG-5, TDY-3: what a person changed with an editor counts at the next claim only."""
+    Janitor._place_edited = lambda *_: None  # type: ignore[method-assign]
+
+
+def moves_a_cancelled_ticket_first() -> None:
+    """ORD-11: on a full disk it is cancelled without saying so."""
+    cancel = Queue.cancel
+
+    def moving(self: Queue, task: str, reason: str = "") -> Any:
+        seen = self.find(task)
+        self.files.move(seen.path, paths.parked("cancelled", Ticket(task, seen.epoch)), True)
+        return cancel(self, task, reason)
+
+    Queue.cancel = moving  # type: ignore[method-assign]
+
+
+def leaves_what_waits() -> None:
+    """CHG-3, CMP-4: tickets go on waiting for something cancelled."""
+    Queue.place_waiting = lambda *_: None  # type: ignore[method-assign]
+
+
+def reopens_at_the_epoch_it_sees() -> None:
+    """CHG-4: an epoch is given out that a result has."""
+    Queue.highest_epoch = lambda self, task, epoch: epoch  # type: ignore[method-assign]
+
+
+def parks_without_a_reason_on_a_full_disk() -> None:
+    """END-1: a ticket that cannot be parked does not come back."""
+    move = Files.move
+
+    def keeping(self: Files, source: str, target: str, make_home: bool = False) -> bool:
+        back = source.startswith(f"{paths.PARKED}/") and target.startswith(f"{paths.PEERS}/")
+        return not back and move(self, source, target, make_home)
+
+    Files.move = keeping  # type: ignore[method-assign]
+
+
+def fails_without_a_result() -> None:
+    """END-1, ORD-4: on a full disk an attempt is not counted."""
+    put = Files.put
+
+    def trying(self: Files, path: str, data: bytes, durable: bool = False) -> None:
+        try:
+            put(self, path, data, durable)
+        except StorageError:
+            if not path.startswith(f"{paths.RESULTS}/"):
+                raise
+
+    Files.put = trying  # type: ignore[method-assign]
+
+
+def reassigns_at_the_next_epoch() -> None:
+    """CLM-3: results are not asked."""
+    reassign = peers.reassign
+
+    def forgetting(queue: Queue, task: str, target: str) -> Any:
+        queue.next_claim = lambda ticket: ticket.claimed()  # type: ignore[method-assign]
+        return reassign(queue, task, target)
+
+    python_peer.reassign = forgetting
+
+
+def reassigns_what_is_over() -> None:
+    """Reassign, step 1: what is done, or waits, is put into a hand."""
+    peers._refuse_reassign = peers._refuse_unready = lambda *_: None
+
+
+def works_while_the_team_is_down() -> None:
+    """MBR-10: joins and claims."""
+    down.require_up = lambda *_: None
+
+
+# -- leading and judging -----------------------------------------------------------------------------------------
+
+
+def leads_at_the_term_it_finds() -> None:
+    """LDR-2: a taking does not raise the term."""
+
+    def take(self: Leadership, above: int = 0) -> int | None:
+        terms = [term for term in map(paths.parse_leader, self.files.scan(paths.LEADER)) if term is not None]
+        moved = terms and self.files.move(paths.leader(paths.LEADER, terms[0]), paths.leader(self.home, terms[0]))
+        return terms[0] if moved else None
+
+    Leadership.take = take  # type: ignore[method-assign]
+
+
+def evicts_without_a_challenge() -> None:
+    """LIV-7: silence alone is death."""
+    judge = liveness.by_activity
+
+    def deadly(silence: Any, ttl: float, patience: float) -> Verdict:
+        found = judge(silence, ttl, patience)
+        return Verdict(DEAD, found.because) if found.state == SUSPECT else found
+
+    liveness.by_activity = deadly
+    Observer._withdraw_challenge = lambda *_: True  # type: ignore[method-assign]
+
+
+def settles_no_challenge() -> None:
+    """LIV-7: the answer may be on its way."""
+    Observer._withdraw_challenge = lambda *_: True  # type: ignore[method-assign]
+
+
+def challenges_what_is_challenged() -> None:
+    """LIV-7: two observers take the challenge from each other for ever."""
+
+    def again(self: Observer, who: Any, silence: Any) -> None:
+        home = paths.peer_dir(who)
+        old = paths.beat(home, silence.number, silence.challenger) if silence.challenger else ""
+        if self.files.move(old or paths.beat(home, silence.number), paths.beat(home, silence.number, self.me)):
+            silence.challenger, silence.challenged_at = self.me, self.root.clock.monotonic()
+
+    Observer._challenge = again  # type: ignore[method-assign]
+
+
+def counts_from_the_first_look() -> None:
+    """LIV-4: a new number does not end the silence."""
+    sight = Observer.observe
+    first: dict[Any, float] = {}
+
+    def since(self: Observer, who: Any) -> Observation:
+        seen = sight(self, who)
+        if time.monotonic() - first.setdefault(who, time.monotonic()) > 2:
+            seen.verdict, seen.gone = Verdict(DEAD, "it was looked at for long"), True
+        return seen
+
+    Observer.observe = since  # type: ignore[method-assign]
+
+
+def counts_while_it_was_stopped() -> None:
+    """LIV-4: a gap between two looks counts as silence."""
+    look = liveness.Stillness.look
+    liveness.Stillness.look = lambda self, now, value, gap: look(self, now, value, 1e9)  # type: ignore[method-assign]
+
+
+def believes_the_time_of_a_heartbeat() -> None:
+    """LIV-1: a time that another machine wrote is compared with the own clock."""
+    sight = Observer.observe
+
+    def timed(self: Observer, who: Any) -> Observation:
+        seen = sight(self, who)
+        beat = self.files.stat(f"{paths.peer_dir(who)}/beat~0")
+        if beat and time.time() - beat.modified_ns / 1e9 > 900:
+            seen.verdict, seen.gone = Verdict(DEAD, "its heartbeat is old"), True
+        return seen
+
+    Observer.observe = timed  # type: ignore[method-assign]
+
+
+def judges_processes_of_every_machine() -> None:
+    """LIV-3: a pid of another machine is looked up on this one."""
+    liveness.elsewhere = lambda record, here: None
+
+
+def knows_a_process_by_its_pid() -> None:
+    """LIV-2: a pid that was given out again."""
+    process.running = lambda one: os.path.exists(f"/proc/{one['pid']}")
+
+
+def overlooks_sessions() -> None:
+    """LIV-8: a peer that waits for a person is dead."""
+    Observer._session_runs = lambda *_: False  # type: ignore[method-assign]
+
+
+FAULTS = {
+    looks_once_before_it_moves: "looks_again_after_it_made_a_task_wait",
+    stays_beside_another_of_its_name: "sees_who_joined_after_its_look",
+    flushes_nothing: "flushes_the_result_before_it_decides",
+    flushes_no_directory: "flushes_the_result_before_it_decides",
+    counts_no_links: "claims_nothing_that_has_another_name",
+    makes_its_claims_again: "makes_no_directory_of_a_peer_again",
+    speaks_over_the_holder: "overwrites_no_word_of_the_holder",
+    writes_the_result_of_what_has_one: "overwrites_no_word_of_the_holder",
+    answers_for_every_life_of_its_name: "does_not_answer_for_an_earlier_life",
+    is_content_with_any_result: "finishes_with_a_result_at_this_very_epoch",
+    adds_whatever_it_depends_on: "refuses_what_cannot_be_added",
+    adds_what_differs_only_in_case: "refuses_what_cannot_be_added",
+    adds_without_a_flush: "flushes_the_birth_before_the_task_exists",
+    adds_without_the_mutex: "waits_for_the_mutex_before_it_adds",
+    forgets_what_it_worked_on: "leaves_its_work_as_interrupted",
+    removes_tickets_without_a_birth: "finishes_what_was_being_added",
+    places_at_epoch_0: "places_a_ticket_where_it_belongs",
+    rebuilds_beside_a_quarantined_copy: "rebuilds_a_definition_unless_one_is_quarantined",
+    leaves_what_cannot_be_read: "sets_aside_a_definition_that_cannot_be_read",
+    leaves_an_edited_ticket: "edits_a_task_and_places_it",
+    drops_an_unknown_key: "edits_a_task_and_places_it",
+    overlooks_edits: "places_again_what_a_person_edited",
+    moves_a_cancelled_ticket_first: "cancels_nothing_on_a_full_disk",
+    leaves_what_waits: "cancels_a_task_and_blocks_what_waits_for_it",
+    reopens_at_the_epoch_it_sees: "reopens_at_the_highest_epoch",
+    parks_without_a_reason_on_a_full_disk: "keeps_what_it_cannot_park_on_a_full_disk",
+    fails_without_a_result: "fails_nothing_on_a_full_disk",
+    reassigns_at_the_next_epoch: "reassigns_at_a_higher_epoch_than_any",
+    reassigns_what_is_over: "reassigns_nothing_that_nobody_may_have",
+    works_while_the_team_is_down: "neither_joins_nor_claims_while_the_team_is_down",
+    leads_at_the_term_it_finds: "leads_under_a_rising_term",
+    evicts_without_a_challenge: "evicts_who_is_silent_and_answers_no_challenge",
+    settles_no_challenge: "evicts_who_is_silent_and_answers_no_challenge",
+    challenges_what_is_challenged: "settles_the_challenge_of_another_before_it_evicts",
+    counts_from_the_first_look: "spares_who_beats",
+    counts_while_it_was_stopped: "counts_no_silence_while_it_was_stopped",
+    believes_the_time_of_a_heartbeat: "believes_no_clock_but_its_own",
+    judges_processes_of_every_machine: "judges_no_process_of_another_machine",
+    knows_a_process_by_its_pid: "takes_no_later_process_for_the_recorded_one",
+    overlooks_sessions: "never_evicts_for_silence_who_is_seen_running",
+}
+"""Each fault, and the check that must notice it."""
+
+if __name__ == "__main__":
+    next(fault for fault in FAULTS if fault.__name__ == sys.argv[1])()
+    sys.exit(python_peer.main(sys.argv[2:]))

@@ -1,0 +1,185 @@
+"""Additions follow the habits of their section; headings are found as people say them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from memory.helpers import note, texts
+
+from peercoord.errors import UsageError
+from peercoord.memory.contribution import Author
+from peercoord.memory.document import split_document
+from peercoord.memory.journal import new_entry, undo_entry
+from peercoord.memory.markdown import heading_text
+from peercoord.memory.merge import merge
+from peercoord.memory.reader import from_call
+
+if TYPE_CHECKING:
+    from peercoord.memory.outcome import Merge3, Outcome
+
+NAME = "techContext.md"
+
+
+def add(merge3: Merge3, before: str, *texts_given: str, section: tuple[str, ...] = ("S",)) -> Outcome:
+    """Merge additions into a document with the section ``## S``."""
+    given = [note(text, section, time=at, peer=f"instance-{at + 1}") for at, text in enumerate(texts_given)]
+    return merge(NAME, before.encode(), given, texts(before.encode()), merge3)
+
+
+HABITS = {
+    "above a rule": ("- make\n\n---\n", ["- ruff"], "- make\n- ruff\n\n---\n"),
+    "above a rule alone": ("---\n", ["- ruff"], "- ruff\n\n---\n"),
+    "above a rule and a footer": (
+        "- 5 MB\n\n---\n\n*Last updated: 2025-01-01*\n",
+        ["- 10 requests"],
+        "- 5 MB\n- 10 requests\n\n---\n\n*Last updated: 2025-01-01*\n",
+    ),
+    "above the date of the last update": (
+        "Text.\n\nLast updated: 2025-01-01\n",
+        ["More."],
+        "Text.\n\nMore.\n\nLast updated: 2025-01-01\n",
+    ),
+    "above link definitions": ("See [a].\n\n[a]: https://a\n", ["- b"], "See [a].\n\n- b\n\n[a]: https://a\n"),
+    "below a rule within the text": ("one\n\n---\n\ntwo\n", ["three"], "one\n\n---\n\ntwo\n\nthree\n"),
+    "the section's bullet": ("* a\n", ["- b\n  more"], "* a\n* b\n  more\n"),
+    "the section's indentation": (" - a\n", ["- b\n  more"], " - a\n - b\n   more\n"),
+    "the section's numbers": ("1. a\n2. b\n", ["3. c", "3. d"], "1. a\n2. b\n3. c\n4. d\n"),
+    "numbers for bullets": ("8. a\n9. b\n", ["- c\n  more"], "8. a\n9. b\n10. c\n    more\n"),
+    "lazy numbers": ("1. a\n1. b\n", ["2. c"], "1. a\n1. b\n1. c\n"),
+    "brackets": ("1) a\n2) b\n", ["1. c"], "1) a\n2) b\n3) c\n"),
+    "a loose list stays loose": ("- a\n\n- b\n", ["- c"], "- a\n\n- b\n\n- c\n"),
+    "a bullet after the list is over": ("* a\n\nText.\n", ["- b"], "* a\n\nText.\n\n* b\n"),
+    "a numbered list after bullets": ("- a\n", ["1. b"], "- a\n\n1. b\n"),
+    "checked": ("* [ ] write docs\n* [ ] b\n", ["- [x] Write docs."], "* [x] write docs\n* [ ] b\n"),
+    "already checked": ("- [x] write docs\n", ["- [ ] write docs"], "- [x] write docs\n"),
+    "newest first": (
+        "- 2025-01-03: c\n- 2025-01-02: b\n",
+        ["- 2025-01-04: d", "- 2025-01-05: e"],
+        "- 2025-01-05: e\n- 2025-01-04: d\n- 2025-01-03: c\n- 2025-01-02: b\n",
+    ),
+    "newest first, a late entry": (
+        "- **2025-01-05** c\n- **2025-01-02** b\n",
+        ["- 2025-01-03 late"],
+        "- **2025-01-05** c\n- 2025-01-03 late\n- **2025-01-02** b\n",
+    ),
+    "oldest first": (
+        "- 2025-01-02 b\n- 2025-01-03 c\n",
+        ["- 2025-01-04 d"],
+        "- 2025-01-02 b\n- 2025-01-03 c\n- 2025-01-04 d\n",
+    ),
+    "the same but for case, emphasis, full stop": (
+        "* Retries are capped at five\n",
+        ["- retries are capped at **five**.", "1. Retries are *capped* at five!"],
+        "* Retries are capped at five\n",
+    ),
+    "code keeps its letters": (
+        "- set `A_B`\n",
+        ["- set `a_b`", "- set `AB`"],
+        "- set `A_B`\n- set `a_b`\n- set `AB`\n",
+    ),
+    "words that differ": ("- use snake_case\n", ["- use snakecase"], "- use snake_case\n- use snakecase\n"),
+    "paragraphs are compared as they are": ("Capped.\n", ["capped"], "Capped.\n\ncapped\n"),
+}
+
+
+@pytest.mark.parametrize("case", HABITS)
+@pytest.mark.parametrize("eol", ["\n", "\r\n"])
+@pytest.mark.parametrize("more", ["", "\n## Next\n\nx\n"])
+def test_additions_follow_the_section(merge3: Merge3, case: str, eol: str, more: str) -> None:
+    before, given, after = HABITS[case]
+    done = add(merge3, f"# T\n\n## S\n\n{before}{more}".replace("\n", eol), *given)
+    assert done.document.decode() == f"# T\n\n## S\n\n{after}{more}".replace("\n", eol)
+
+
+@pytest.mark.parametrize("case", HABITS)
+def test_an_addition_that_followed_the_section_is_undone(merge3: Merge3, case: str) -> None:
+    before, given, _ = HABITS[case]
+    document = f"# T\n\n## S\n\n{before}\n## Next\n\nx\n".encode()
+    done = add(merge3, document.decode(), *given)
+    if done.edits:
+        entry = new_entry(NAME, "merge", document, done, previous="", by="i", at="t")
+        later = done.document + b"\n## Later\n\ny\n"
+        assert undo_entry(entry, later, done.texts, merge3).document == document + b"\n## Later\n\ny\n"
+
+
+def test_lines_that_stay_keep_their_own_line_endings(merge3: Merge3) -> None:
+    done = add(merge3, "# T\n\n## S\n\n- a\r\n- b\n\n---\r\n", "- c")
+    assert done.document == b"# T\n\n## S\n\n- a\r\n- b\n- c\n\n---\r\n"
+
+
+# -- headings ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "said"),
+    [
+        ("🚀 Tools", "Tools"),
+        ("Tools ✅", "tools"),
+        ("1. Tools", "Tools"),
+        ("2.3 Tools", "Tools"),
+        ("Tools:", "Tools"),
+        ("Tools (work in progress)", "Tools"),
+        ("Résumé", "Resume"),
+        ("CI/CD – set-up", "CI CD set up"),
+        ("Tools", "🛠 Tools"),
+    ],
+)
+def test_headings_are_found_as_people_say_them(heading: str, said: str) -> None:
+    document = split_document(f"# T\n\n## {heading}\n\nx\n\n## Other\n\ny\n".encode())
+    found = document.find((said,))
+    assert found is not None
+    assert found.path == ("T", heading_text(heading))
+
+
+@pytest.mark.parametrize(
+    ("heading", "said"), [("C", "C++"), ("Phase 1", "Phase 2"), ("1. Tools", "2. Tools"), ("C#", "C")]
+)
+def test_headings_that_differ_in_more_are_others(heading: str, said: str) -> None:
+    assert split_document(f"# T\n\n## {heading}\n\nx\n".encode()).find((said,)) is None
+
+
+def test_the_closest_match_wins() -> None:
+    document = split_document(b"# T\n\n## 1. Tools\n\nx\n\n## Tools\n\ny\n")
+    assert [section.path for section in document.matching(("tools",))] == [("T", "Tools")]
+
+
+TWICE = b"# P\n\n## Back\n\n### Status\n\n- green\n\n## Front\n\n### Status\n\n- red\n"
+TWINS = b"# P\n\n## Status\n\n- green\n\n## Status\n\n- red\n"
+
+
+@pytest.mark.parametrize("document", [TWICE, TWINS])
+@pytest.mark.parametrize("kind", ["addition", "update"])
+def test_a_call_that_names_several_sections_is_refused_with_their_paths(document: bytes, kind: str) -> None:
+    author = Author("instance-1", "", "2025-01-01T00:00:00Z")
+    with pytest.raises(UsageError) as caught:
+        from_call(author, "progress.md", "- amber", "n", briefed=document, section="Status", kind=kind)
+    assert caught.value.code == "unclear-section"
+    assert "2 sections" in caught.value.message
+    assert "--section" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("document", "said", "under"), [(TWICE, "Front › Status", "- red"), (TWINS, "Status (2)", "- red")]
+)
+def test_the_path_that_the_refusal_shows_is_understood(merge3: Merge3, document: bytes, said: str, under: str) -> None:
+    author = Author("instance-1", "", "2025-01-01T00:00:00Z")
+    made = from_call(author, "progress.md", "- amber", "n", briefed=document, section=said).contributions
+    done = merge("progress.md", document, made, texts(document), merge3)
+    assert done.document == document.replace(under.encode() + b"\n", under.encode() + b"\n- amber\n")
+
+
+def test_several_sections_that_may_be_meant_at_the_merge_wait_for_a_person(merge3: Merge3) -> None:
+    one = note("- amber", ("Status",), document="progress.md")
+    done = merge("progress.md", TWICE, [one], texts(TWICE), merge3)
+    assert done.document == TWICE
+    assert [(made.section, made.members) for made in done.candidates] == [(("P", "Back", "Status"), (one.id,))]
+    assert "2 sections may be meant" in done.candidates[0].why
+
+
+def test_a_dated_section_goes_on_top_where_the_newest_is_on_top(merge3: Merge3) -> None:
+    document = b"# Log\n\n## 2025-01-03\n\nc\n\n## 2025-01-02\n\nb\n"
+    done = merge("progress.md", document, [note("d", ("Log", "2025-01-04"), document="progress.md")], {}, merge3)
+    assert done.document == document.replace(b"## 2025-01-03", b"## 2025-01-04\n\nd\n\n## 2025-01-03")
+    late = note("late", ("Log", "2025-01-01"), document="progress.md")
+    assert merge("progress.md", document, [late], {}, merge3).document == document + b"\n## 2025-01-01\n\nlate\n"

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from memory.helpers import LIMITS, TECH, change, note, text_of, texts
+
+from peercoord.errors import BrokenFileError, PeercoordError
+from peercoord.memory import outcome
+from peercoord.memory.document import split_document
+from peercoord.memory.journal import Entry, landed, new_entry, overwritten, settled_by, state_of, undo_entry
+from peercoord.memory.merge import decide, merge
+from peercoord.memory.outcome import Outcome
+
+if TYPE_CHECKING:
+    from peercoord.memory.contribution import Contribution
+    from peercoord.memory.outcome import Merge3
+
+NAME = "techContext.md"
+LINES = "Sessions expire after 20 minutes.\nUploads are at most 5 MB.\nNames are unique."
+
+
+class History:
+    """A document, and what was merged into it one after the other."""
+
+    def __init__(self, merge3: Merge3, document: bytes | None = TECH) -> None:
+        self.merge3, self.document = merge3, document
+        self.entries: list[Entry] = []
+        self.texts: dict[str, bytes] = {}
+
+    def merge(self, *given: Contribution, kind: str = "merge") -> Entry:
+        outcome = merge(NAME, self.document, given, texts(self.document or b"", TECH), self.merge3)
+        return self.record(outcome, kind)
+
+    def record(self, outcome: Outcome, kind: str, undoes: str = "") -> Entry:
+        previous = self.entries[-1].id if self.entries else ""
+        made = new_entry(NAME, kind, self.document, outcome, previous=previous, by="i", at="t", undoes=undoes)
+        self.entries.append(made)
+        self.texts |= outcome.texts
+        self.document = outcome.document
+        return made
+
+    def undo(self, entry: Entry, backup: bytes | None = None) -> None:
+        self.record(undo_entry(entry, self.document, self.texts, self.merge3, backup), "undo", entry.id)
+
+    @property
+    def now(self) -> bytes:
+        return self.document or b""
+
+
+@pytest.fixture
+def history(merge3: Merge3) -> History:
+    return History(merge3)
+
+
+def test_an_entry_is_the_same_after_it_was_written_and_read(history: History) -> None:
+    made = history.merge(note("- a"), change(LINES.replace("20", "30")))
+    assert Entry.read(made.record(), "x.json") == made
+    assert (made.before, made.after) == (state_of(TECH), state_of(history.document))
+    with pytest.raises(BrokenFileError, match=r"x\.json is no entry"):
+        Entry.read({**made.record(), "edits": [{}]}, "x.json")
+
+
+def test_two_leaders_who_compute_the_same_write_the_same_entry(merge3: Merge3) -> None:
+    one, two = (History(merge3).merge(note("- a"), note("- b", time=1)) for _ in range(2))
+    assert one == two
+
+
+def test_everything_a_merge_took_is_settled(history: History) -> None:
+    old = note("- old")
+    one, same = note("- a", supersedes=(old.id,), time=1), note("- a", peer="instance-2", time=2)
+    history.merge(old, one, same)
+    assert settled_by(history.entries) == {old.id: "superseded", one.id: "merged", same.id: "merged"}
+
+
+def test_what_is_undone_stays_settled(history: History) -> None:
+    one = note("- a")
+    history.undo(history.merge(one))
+    assert history.document == TECH
+    assert settled_by(history.entries) == {one.id: "undone"}
+
+
+# -- a leader that died ------------------------------------------------------------------------------------------
+
+
+def test_whether_a_dead_leaders_document_reached_the_disk(history: History) -> None:
+    entry = history.merge(note("- a fresh line"))
+    after = history.now
+    assert landed(entry, after, history.texts)
+    assert not landed(entry, TECH, history.texts)
+    assert landed(entry, after + b"\nA person was here.\n", history.texts)
+    assert not landed(entry, TECH + b"\nA person was here.\n", history.texts)
+    assert not landed(entry, None, history.texts)
+
+
+def test_of_a_merge_that_only_took_text_away_the_state_tells(history: History) -> None:
+    entry = history.merge(change("Names are unique."))
+    assert landed(entry, history.now, history.texts)
+    assert not landed(entry, TECH, history.texts)
+
+
+def test_what_was_undone_is_not_taken_for_overwritten(merge3: Merge3) -> None:
+    one, twin = History(merge3), History(merge3)
+    first = one.merge(note("- undone"))
+    one.document = one.now.replace(b"Use ruff.", b"Use ruff, by hand.")
+    one.undo(first)
+    twin.merge(note("- by another", peer="instance-2"))
+    entries, store = [*one.entries, *twin.entries], {**one.texts, **twin.texts}
+    lost = overwritten(entries, one.document, store)
+    assert [entry.contributions for entry in lost] == [twin.entries[0].contributions]
+
+
+def test_what_a_later_entry_builds_on_was_not_overwritten_though_its_text_is_gone(merge3: Merge3) -> None:
+    one, twin = History(merge3), History(merge3)
+    one.merge(note("- first"))
+    one.merge(note("- second", time=1))
+    one.document = one.now.replace(b"- first\n", b"")
+    twin.merge(note("- by another", peer="instance-2"))
+    lost = overwritten([*one.entries, *twin.entries], one.document, {**one.texts, **twin.texts})
+    assert lost == twin.entries
+
+
+def test_an_entry_that_did_not_land_settles_nothing(history: History) -> None:
+    entry = history.merge(note("- a"))
+    assert settled_by(history.entries, without={entry.id}) == {}
+
+
+def test_what_a_stopped_leader_overwrote_is_merged_again(merge3: Merge3) -> None:
+    stopped, successor = History(merge3), History(merge3)
+    old, new = note("- from the stopped one"), note("- from its successor", peer="instance-2")
+    stopped.merge(old)
+    successor.merge(new)
+    entries = [*stopped.entries, *successor.entries]
+    store = {**stopped.texts, **successor.texts}
+    lost = overwritten(entries, stopped.document, store)
+    assert [one.contributions for one in lost] == [(new.id,)]
+    settled = settled_by(entries, {one.id for one in lost})
+    assert settled == {old.id: "merged"}
+    again = merge(NAME, stopped.document, [old, new], {}, merge3, settled=settled)
+    assert again.applied == [new.id]
+
+
+def test_a_reset_to_an_older_state_is_no_overwriting(history: History) -> None:
+    history.merge(note("- a"))
+    history.document = TECH
+    history.merge(note("- b", time=1))
+    assert overwritten(history.entries, history.document, history.texts) == []
+
+
+# -- someone else -------------------------------------------------------------------------------------------------
+
+
+def test_a_foreign_change_is_seen_and_written_down(history: History) -> None:
+    history.merge(note("- a"))
+    edited = history.now.replace(b"Use ruff.", b"Use ruff and mypy.").replace(b"## Language\n\n- Python 3.11\n\n", b"")
+    edits, store = outcome.compare(split_document(history.now), split_document(edited))
+    assert [(edit.section[-1], edit.after == "") for edit in edits] == [("Tools", False), ("Language", True)]
+    assert store[edits[0].after] == b"## Tools\n\nUse ruff and mypy.\n"
+
+
+# -- undo --------------------------------------------------------------------------------------------------------
+
+
+def test_a_document_that_a_merge_made_is_gone_after_its_undo(merge3: Merge3) -> None:
+    history = History(merge3, None)
+    history.document = None
+    outcome = merge("activeContext.md", None, [note("- a", ("New",), document="activeContext.md")], {}, merge3)
+    entry = new_entry("activeContext.md", "merge", None, outcome, previous="", by="i", at="t")
+    assert entry.before == ""
+    assert undo_entry(entry, outcome.document, outcome.texts, merge3).document == b""
+
+
+def test_an_addition_is_cut_out_from_between_others(history: History) -> None:
+    history.merge(note("- one"))
+    two = history.merge(note("- two", time=1))
+    history.merge(note("- three", time=2))
+    history.merge(note("- x", ("Tech context", "Tools"), time=3))
+    wanted = history.now.replace(b"- two\n", b"")
+    history.undo(two)
+    assert history.document == wanted
+
+
+def test_an_update_is_taken_back_from_below_a_later_one(history: History) -> None:
+    first = history.merge(change(LINES.replace("20", "30")))
+    history.merge(change(LINES.replace("20", "30").replace("unique", "short"), of=history.now, time=2))
+    history.undo(first)
+    assert history.document == TECH.replace(b"unique", b"short")
+
+
+def test_a_section_that_a_merge_made_goes_unless_it_was_filled_since(history: History) -> None:
+    first = history.merge(note("- a", ("Tech context", "Caches")))
+    second = history.merge(note("- b", ("Tech context", "Caches"), time=1))
+    history.undo(first)
+    assert text_of(history.now, "Caches") == "- b"
+    history.undo(second)
+    assert text_of(history.now, "Caches") == ""
+
+
+def test_what_was_rewritten_since_can_no_longer_be_taken_back(history: History) -> None:
+    entry = history.merge(change(LINES.replace("20", "30")), note("- x", ("Tech context", "Tools"), time=1))
+    history.document = before = history.now.replace(b"30 minutes", b"an hour")
+    with pytest.raises(PeercoordError, match="Tech context › Limits: its text was changed since") as caught:
+        history.undo(entry)
+    assert caught.value.code == "no-longer-applies"
+    assert history.document == before
+
+
+@pytest.mark.parametrize("gone", [b"## Limits", b""])
+def test_an_undo_without_its_section_or_its_texts_is_refused(history: History, gone: bytes) -> None:
+    entry = history.merge(change(LINES.replace("20", "30")))
+    if gone:
+        history.document = history.now.replace(gone, b"## Other")
+    else:
+        history.document, history.texts = history.now + b"\n", {}
+    with pytest.raises(PeercoordError, match="no longer"):
+        history.undo(entry)
+
+
+@pytest.mark.parametrize("backup", [True, False])
+def test_a_decision_is_undone_as_a_merge_is(history: History, backup: bool) -> None:
+    one = change(LINES.replace("20", "30"), critical=True)
+    (candidate,) = merge(NAME, TECH, [one], texts(TECH), history.merge3).candidates
+    entry = history.record(decide(NAME, TECH, candidate, "by hand\n\n### More\n\ntext"), "decision")
+    assert entry.contributions == (one.id,)
+    assert [(edit.section[-1], edit.contributions) for edit in entry.edits] == [("Limits", (one.id,)), ("More", ())]
+    history.undo(entry, TECH if backup else None)
+    assert history.document == TECH
+
+
+def test_an_undo_after_which_a_heading_would_be_swallowed_is_refused(history: History) -> None:
+    entry = history.merge(change("Python, any.", ("Tech context", "Language")))
+    history.document = history.now.replace(b"Python, any.\n", b"Python, any.\n\n  ## Indented\n")
+    with pytest.raises(PeercoordError, match="its sections moved"):
+        history.undo(entry)
+
+
+def test_a_backup_that_is_another_document_is_not_used(history: History) -> None:
+    entry = history.merge(note("- a"))
+    history.undo(entry, b"something else")
+    assert history.document == TECH
+
+
+def test_text_that_stands_twice_is_not_cut_out_blindly(history: History) -> None:
+    entry = history.merge(note("Same.", LIMITS))
+    history.document = history.now.replace(b"Same.\n", b"Same.\n\nBetween.\n\nSame.\n")
+    with pytest.raises(PeercoordError) as caught:
+        history.undo(entry)
+    assert caught.value.code == "no-longer-applies"

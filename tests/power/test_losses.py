@@ -1,0 +1,122 @@
+"""The power fails at any step of any sequence: what was not flushed is blank, names may be those of the last flush.
+
+Others bring every task to its end all the same, and what was acknowledged is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support import crashes, tree
+from support.faults import CHANGES, Call, Wrapper
+from support.memory import MemoryDisk
+from support.scenes import Scene, scenes
+from support.worlds import World
+
+from peercoord.queue.tasks import WRITING_NS
+from peercoord.store import paths, records
+from protocol import sequences
+
+LEFT: dict[str, Callable[[bytes], bytes]] = {
+    "blank": lambda _: b"",
+    "torn": lambda lost: lost[: len(lost) // 3] + bytes(len(lost) // 3),
+}
+SCENES = scenes()
+PROMISED = ("add", "complete", "release", "fail", "park", "reassign", "reopen", "cancel", "edit")
+"""What a caller is told is so, and stays so. A claim, a heartbeat, a place may be lost."""
+
+
+class Journal(Wrapper):
+    """A disk whose changes of names survive in their order: all up to the last flush of a directory, and some since.
+
+    Attributes:
+        states: What a power cut may leave: the directory after each change since the last flush.
+    """
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        super().__init__(disk)
+        self.memory = disk
+        self.states = [disk.copy()]
+
+    def around(self, call: Call) -> Any:
+        answer = call.run()
+        if call.name in ("sync", "flush"):
+            self.states = []
+        if call.name in ("sync", "flush", *CHANGES):
+            self.states.append(self.memory.copy())
+        return answer
+
+
+def check_repaired(world: World, scene: Scene, born: set[str], hint: object) -> None:
+    """Assert that nothing is lost or doubled, and that every task comes to its end."""
+    disk = world.disk
+    assert isinstance(disk, MemoryDisk)
+    disk.ticks += 2 * WRITING_NS
+    decided = crashes.committed(disk)
+    crashes.repair(world, scene)
+    check(disk)
+    assert born <= tree.born(disk).keys(), hint
+    assert decided <= {task for task in born if world.queue.is_done(task)}, f"{hint}: a completion was undone"
+    assert not [path for path in disk.files() if path.startswith(f"{paths.QUARANTINE}/{paths.TASKS}+")], hint
+    crashes.finish(world, scene)
+    check(disk)
+
+
+def check(disk: MemoryDisk) -> None:
+    """Assert what holds at rest; of what a birth or nobody needs, nothing but the name may be there."""
+    bare = disk.copy()
+    for path, data in disk.files().items():
+        if path.endswith(".json") and unread(data):
+            assert path.startswith((paths.TASKS, paths.RESULTS, paths.REPORTS, paths.PEERS, paths.DEPARTED)), path
+            bare.unlink(path)
+    tree.check_at_rest(bare)
+
+
+def unread(data: bytes) -> bool:
+    try:
+        records.decode(data, "")
+    except Exception:  # noqa: BLE001 - whatever is wrong with it
+        return True
+    return False
+
+
+@pytest.mark.parametrize("how", LEFT)
+@pytest.mark.parametrize("scene", SCENES, ids=repr)
+def test_others_go_on_from_what_was_flushed(scene: Scene, how: str) -> None:
+    met: set[tuple[object, ...]] = set()
+    for play in crashes.plays(scene, "before"):
+        situation = (frozenset(tree.situation(play.disk).items()), frozenset(play.disk.folders()))
+        if situation not in met:
+            met.add(situation)
+            born = set(tree.born(play.disk))
+            check_repaired(World(play.disk.after_power_cut(LEFT[how]), like=play.world), scene, born, play)
+
+
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.name.startswith(PROMISED)], ids=repr)
+def test_what_was_acknowledged_is_so_whatever_names_are_left(scene: Scene) -> None:
+    world = scene.world.twin()
+    journal = Journal(world.disk)  # type: ignore[arg-type]
+    scene.act(world.on(journal), scene.actor)
+    assert scene.holds(world)
+    before = scene.world.disk.files()  # type: ignore[attr-defined]
+    told = [path for path in journal.memory.files() if path.startswith(f"{paths.RESULTS}/") and path not in before]
+    if scene.name.startswith(("add", "reassign")):
+        told = []  # of work that nobody reported here
+    for number, state in enumerate(journal.states):
+        left = World(state.after_power_cut(), like=world)
+        left.disk.ticks += 2 * WRITING_NS  # type: ignore[attr-defined]
+        left.janitor("survivor").tidy()
+        assert scene.holds(left), f"{number} of {len(journal.states)}"
+        assert not [path for path in told if unread(left.files.read(path) or b"")]
+        check_repaired(left, scene, set(tree.born(state)), number)
+
+
+READ = [each for each in sequences.SEQUENCES if each.name != "place what cannot be read"]
+
+
+@pytest.mark.parametrize("sequence", READ, ids=lambda each: each.name)
+def test_a_step_that_fails_with_the_power_ends_as_the_crash_table_says(sequence: sequences.Sequence) -> None:
+    for number in range(1, len(sequences.steps(sequence)) + 1):
+        assert sequences.end(sequence, number, power=True) == sequences.end(sequence, number), number

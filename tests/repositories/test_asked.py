@@ -1,0 +1,145 @@
+"""What a person asks for is done for the place where they stand, wholly, or it is said how far it came."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import BIN, Shell, instances
+
+
+@pytest.fixture
+def repo(sh: Shell) -> Path:
+    made = sh.repository()
+    sh.commit(made, "api/main.py")
+    return made
+
+
+def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) -> None:
+    one, two = instances(sh.up(repo, 2))
+    sh.task(repo)
+    assert sh.verb(one, "request-task")["task_id"] == 1
+    kept = {agent.pid for agent in sh.agents() if any(word == str(one) for word in agent.cmdline())}
+    assert len(kept) == 1
+    note = sh.run(repo, BIN / "claude-team-coordinated", repo, 1).stdout
+    assert f"(take some away: peercoord leave {two})" in note
+
+    other = sh.repository("other")
+    refused = sh.peercoord(other, "-C", other, "leave", f"../{two.name}")
+    assert (refused["exit"], "is no worktree of the project at" in refused["message"]) == (2, True)
+    elsewhere = sh.base / "work" / "app-instance-1"  # from here, and not from the project, the path leads there
+    done = sh.peercoord(elsewhere / "api", "-C", repo, "leave", f"../../{two.name}")
+    assert done["instance"]["id"] == "instance-2"
+    assert {agent.pid for agent in sh.agents()} == kept, "the other agents go on"
+    assert sh.tasks(repo) == {"1": "in-progress"}
+
+
+def test_a_directory_below_a_project_is_asked_about(sh: Shell, repo: Path) -> None:
+    sh.up(repo, 1)
+    before = sh.git(repo, "worktree", "list")
+    for words in ([], ["."], [repo / "api", "2"]):
+        refused = sh.peercoord(repo / "api", "up", *words)
+        assert (refused["exit"], refused["code"]) == (2, "below-a-project")
+        assert f"for that team: claude-team-coordinated {repo};" in refused["hint"]
+    assert sh.git(repo, "worktree", "list") == before
+    command = refused["hint"].partition("for a second one: ")[2].split()
+    made = sh.data(repo, BIN / command[0], *command[1:], "--dry-run")
+    assert made["instances"][0]["worktree_path"].endswith("/api-instance-1/api")
+
+
+def test_on_a_terminal_a_second_team_is_asked_about(sh: Shell, repo: Path) -> None:
+    sh.up(repo, 1, "--database", "none")
+    master, terminal = os.openpty()
+    words = [str(BIN / "claude-team-coordinated")]
+    with subprocess.Popen(
+        words, cwd=repo / "api", env=sh.env, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asked:
+        os.write(master, b"n\n")
+        _, said = asked.communicate()
+    os.close(master)
+    os.close(terminal)
+    assert "has a team already. Set up a second one for api/ alone? [y/N]" in said
+    assert (asked.returncode, "which has a team already" in said) == (2, True)
+
+
+def test_a_number_alone_is_how_many(sh: Shell, repo: Path) -> None:
+    assert len(sh.peercoord(repo, "up", "2", "--dry-run")["instances"]) == 2
+
+
+def test_an_interrupted_set_up_says_how_far_it_came_and_goes_on(sh: Shell, repo: Path) -> None:
+    done = sh.run(repo, BIN / "claude-team-coordinated", repo, 1, "--setup", "kill -INT $PPID; sleep 60", ok=False)
+    assert done.returncode == 130
+    assert "interrupted at step 7 of " in done.stderr
+    assert "the steps before it are done" in done.stderr
+    assert "go on: the same command again; " in done.stderr
+    assert f"peercoord -C {repo} down --remove" in done.stderr
+    sh.up(repo, 1)
+    sh.task(repo)
+    assert sh.verb(repo.parent / "app-instance-1", "request-task")["task_id"] == 1
+
+
+def test_an_interrupt_before_anything_is_done_says_so(sh: Shell, repo: Path) -> None:
+    programs = sh.base / "bin"
+    programs.mkdir()
+    (programs / "git").write_text(f'#!/bin/sh\nkill -INT $PPID\nexec {shutil.which("git")} "$@"\n')
+    (programs / "git").chmod(0o755)
+    sh.env["PATH"] = f"{programs}:{sh.env['PATH']}"
+    stopped = sh.peercoord(repo, "up", "1")
+    assert (stopped["exit"], stopped["code"]) == (130, "interrupted")
+    assert stopped["message"] == "interrupted; nothing was done"
+    assert not os.path.lexists(repo / ".claude-coordination")
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+def test_launch_without_a_program_fails_before_anything_is_done(sh: Shell, repo: Path) -> None:
+    programs = sh.base / "bin"
+    programs.mkdir()
+    for name in ("git", "tmux", "sh", "env"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    sh.env["PATH"] = str(programs)
+    refused = sh.peercoord(repo, "up", "--launch", "tmux")
+    assert (refused["exit"], "claude is not installed" in refused["message"]) == (3, True)
+    assert "--launch none" in refused["hint"]
+    refused = sh.peercoord(repo, "up", "--launch", "tmux", "--command", "no-such-program")
+    assert (refused["exit"], "no-such-program" in refused["message"]) == (3, True)
+    assert not os.path.lexists(repo / ".claude-coordination")
+
+
+def fixes(sh: Shell, repo: Path) -> dict[str, str]:
+    """What the doctor finds wrong, and the command that mends each."""
+    return {one["text"]: one["fix"] for one in sh.peercoord(repo, "doctor")["checks"] if one["state"] != "ok"}
+
+
+@pytest.mark.slow
+def test_what_the_doctor_prints_can_be_pasted(sh: Shell) -> None:
+    repo = sh.repository("it's my app")
+    there = sh.peercoord(repo, "status")
+    assert f"claude-team-coordinated '{repo.parent}/it'\"'\"'s my app';" in there["hint"]
+    one, two = instances(sh.up(repo, 2))
+    for agent in sh.agents():
+        agent.kill()
+        agent.wait()
+    found = fixes(sh, repo)
+    assert sum("dead" in text for text in found) >= 1
+    shutil.rmtree(two)
+    gone = fixes(sh, repo)
+    assert gone[f"the worktree of instance-2 is gone: {two}"] == "peercoord doctor --fix"
+    assert f"1 worktree(s) are registered and gone: {two}" in gone
+    assert not any("to be done" in text for text in gone), "what follows from it is not told beside it"
+    assert not any("PROJECT" in fix or "-C ''" in fix for fix in (found | gone).values())
+    for fix in dict.fromkeys(gone.values()):
+        sh.run(repo, "sh", "-c", fix, ok=False)
+    left = fixes(sh, repo)
+    assert not any("gone:" in text or "dead" in text for text in left), left
+    assert one.is_dir()
+    assert two.is_dir()
+
+
+def test_a_team_without_members_is_told_the_project_by_name(sh: Shell, repo: Path) -> None:
+    sh.up(repo, 1)
+    sh.peercoord(repo, "leave", "../app-instance-1")
+    assert fixes(sh, repo)["no peer is in the team"] == f"claude-team-coordinated {repo}"
