@@ -40,11 +40,14 @@ def is_unique(tasks: Tasks, path: str, task: str, *, if_unseen: bool = False) ->
     if not seen.is_file:
         tasks.set_irregular_aside(path)
         return False
-    if seen.links < 2:
+    if seen.links > 1:
+        with tasks.root.intake():
+            remove_duplicates_of(tasks, task)
+        if _links(tasks, path) != 1:
+            return False
+    elif if_unseen:
         return True
-    with tasks.root.intake():
-        remove_duplicates_of(tasks, task)
-    return _links(tasks, path) == 1 and tasks.files.listed(path)  # in this order: a look may show what was just removed
+    return tasks.files.listed(path)  # after the link count: a look may show a name that another peer just removed
 
 
 def remove_duplicates_of(tasks: Tasks, task: str) -> list[str]:

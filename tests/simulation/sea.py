@@ -316,7 +316,8 @@ class Client:
     def _seen(self, kind: str, folder: str) -> Entries | None:
         sea = self.sea
         delay = sea.weather.stale_list if kind == "list" else sea.weather.stale_stat
-        if not delay:
+        needed = kind == "list" and sea.weather.both_names and folder.endswith("/claims")  # ASM-10 needs ASM-5 there
+        if not delay or needed:
             return sea.entries(folder)
         when = max(sea.baton.now - delay * sea.chance.random(), self.known.get((kind, folder), -1e9))
         self.known[kind, folder] = when

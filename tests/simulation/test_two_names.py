@@ -186,6 +186,27 @@ def test_a_claim_whose_name_was_removed_does_not_count_though_a_look_shows_it(wo
     assert tree.tickets(world.disk)["1"] == [paths.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
 
 
+def test_a_claim_that_another_peer_removes_between_listing_and_look_does_not_count(world: World) -> None:
+    """ASM-10: the look is old and its link count is new, so it shows one name; only a listing after it tells (INV-2)."""
+    world.add("1")
+    amber, birch = world.join("amber"), world.join("birch")
+    ready, mine = world.at("1"), paths.claim(amber.home, Ticket("1", 1))
+    world.disk.link(ready, mine)
+    world.disk.rename(ready, paths.claim(birch.home, Ticket("1", 1)))
+
+    class Removing(Remembering):
+        def around(self, call: Call) -> Any:
+            found = super().around(call)
+            if call.name == "listdir" and call.path == paths.claims_dir(amber.home) and not self.removed:
+                before = self.disk.stat(mine)
+                self.removed[mine] = Stat(False, before.size, before.modified_ns, 1, before.changed_ns)
+                assert birch.held()  # which removes the lower name, that of amber
+            return found
+
+    assert world.on(Removing(world.disk)).resume(amber.me).held() == []
+    assert birch.held() == [Ticket("1", 1)]
+
+
 def test_two_files_are_nobodys_to_judge(world: World) -> None:
     """ASM-10: without a second link nothing is removed, however many names there are."""
     world.add("1")
@@ -245,11 +266,11 @@ def test_two_names_of_one_rank_both_stay() -> None:
     assert placement.lower_names([_seen("claimed", 4, "a~1.x"), _seen("departed", 4, "a~1.x~b~1.y")]) == []
 
 
-def test_a_ticket_under_one_name_costs_one_look(world: World) -> None:
+def test_a_ticket_under_one_name_costs_one_look_and_one_listing(world: World) -> None:
     world.add("1")
     path, counting = world.at("1"), Counting(world.disk)
     assert duplicates.is_unique(world.on(counting).queue, path, "1")
-    assert [call.name for call in counting.calls] == ["stat"]
+    assert [call.name for call in counting.calls] == ["stat", "listdir"]
 
 
 # -- what must be noticed ----------------------------------------------------------------------------------------
