@@ -50,7 +50,7 @@ TESTS = {  # of each capability; those that are not there are left out
     "queue": "tests/queue tests/store tests/protocol tests/crash tests/simulation tests/conformance",
     "membership": "tests/membership tests/queue tests/agent tests/simulation",
     "memory": "tests/memory tests/review",
-    "sync": "tests/sync tests/adapters",
+    "sync": "tests/tasklists",
     "mailbox": "tests/sandbox tests/agent tests/protocol",
     "worktree": "tests/cli tests/sandbox tests/protocol",
     "team": "tests/team tests/repositories tests/cli/test_team.py",

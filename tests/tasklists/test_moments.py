@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.lists import Lists
-from sync.test_tasks_file import FileLists
+from tasklists.test_tasks_file import FileLists
 
 from peercoord.queue.renaming import rename
 from peercoord.tasklists.tasks_json_list import TasksJson

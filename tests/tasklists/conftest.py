@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lists import Lists
 
 from peercoord.store import records
 from peercoord.tasklists.source import Imported, Reading, read_source
 
+MEMORY = "/dev/shm"
 DATA = Path(__file__).parent / "data"
 
 
@@ -105,3 +109,16 @@ def forbidden() -> Callable[[Path], Any]:
             path.chmod(mode & 0o7777)
 
     return forbid
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Give an empty directory, in memory where there is such: nothing here is about power cuts."""
+    made = Path(tempfile.mkdtemp(prefix="peercoord sync é ", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def lists(place: Path) -> Lists:
+    return Lists(place)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.lists import Lists
-from sync.test_tasks_file import FileLists, finish
+from tasklists.test_tasks_file import FileLists, finish
 
 from peercoord.errors import UsageError
 from peercoord.queue.renaming import rename

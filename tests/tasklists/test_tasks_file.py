@@ -18,7 +18,7 @@ from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
 from peercoord.tasklists.tasks_json_lock import locked
 
-DATA = Path(__file__).parent.parent / "adapters" / "data"
+DATA = Path(__file__).parent / "data"
 
 
 class FileLists(Lists):
