@@ -6,12 +6,10 @@ Many interruptions leave the very same files behind; each such situation is repa
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Iterator
 
 import pytest
 from support import crashes, tree
-from support.crashes import MODES, NOBODY, REPAIRS, Row, crash_table, plays
 from support.faults import CHANGES, Call, Failing, Fault, Pausing
 from support.memory import MemoryDisk
 from support.scenes import Scene, scenes
@@ -59,21 +57,16 @@ def check_repair(world: World, scene: Scene, hint: object) -> None:
     tree.check_at_rest(disk)
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_others_repair_what_a_crash_leaves(scene: Scene, mode: str) -> None:
-    count = 0
-    for play in plays(scene, mode):
-        count += 1
+def test_others_repair_what_a_crash_leaves(scene: Scene) -> None:
+    for play in crashes.plays(scene):
         check_repaired(play.world, scene, play)
-    assert count > 0
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_asked_again_after_a_crash_it_is_brought_to_its_end(scene: Scene, mode: str) -> None:
+def test_asked_again_after_a_crash_it_is_brought_to_its_end(scene: Scene) -> None:
     """The same peer, in another process: what it asks again is done or refused, never done twice."""
-    for play in plays(scene, mode):
+    for play in crashes.plays(scene):
         crashes.attempt(scene, play.world)
         tree.check(play.disk)
         check_repaired(play.world, scene, play)
@@ -158,34 +151,3 @@ def test_a_stopped_one_is_evicted_its_tasks_are_done_by_another_and_it_goes_on(s
         done = crashes.committed(disk_of(world))
         check_repaired(world, scene, pausing.last)
         assert all(world.outcomes(task).count((1, "done")) <= 1 for task in done)
-
-
-@pytest.fixture(scope="module")
-def table() -> list[Row]:
-    return crash_table()
-
-
-class TestTable:
-    def test_every_change_of_every_sequence_has_its_row(self, table: list[Row]) -> None:
-        for scene in SCENES:
-            _, counting = crashes.played(scene)
-            rows = [row for row in table if row.sequence == scene.name and row.mode == "after"]
-            assert [row.step for row in rows] == list(range(1, len(counting.changes) + 1))
-            assert [row.call for row in rows] == [call.name for call in counting.changes]
-        assert {row.sequence for row in table} == {scene.name for scene in SCENES}
-
-    def test_every_row_says_what_is_found_and_who_repairs(self, table: list[Row]) -> None:
-        for row in table:
-            assert row.found
-            assert set(row.repaired_by.split(", ")) <= {NOBODY, *REPAIRS}, row
-            assert not [word for word in row.path.split("/") if word.strip("0123456789") == ""], row
-            assert json.loads(json.dumps(row._asdict())) == row._asdict()
-        assert {name for row in table for name in row.repaired_by.split(", ")} == {NOBODY, *REPAIRS}
-
-    def test_it_is_the_same_in_every_run(self, table: list[Row]) -> None:
-        assert crash_table() == table
-
-    def test_its_last_row_needs_no_repair_of_what_the_sequence_was_for(self, table: list[Row]) -> None:
-        for name in ("add", "complete", "release", "evict", "sweep", "leave", "reassign, from the queue", "tidy"):
-            last = [row for row in table if row.sequence == name and row.mode == "after"][-1]
-            assert last.repaired_by in (NOBODY, "evict"), last

@@ -86,7 +86,7 @@ def unread(data: bytes) -> bool:
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
 def test_others_go_on_from_what_was_flushed(scene: Scene, how: str) -> None:
     met: set[tuple[object, ...]] = set()
-    for play in crashes.plays(scene, "before"):
+    for play in crashes.plays(scene):
         situation = (frozenset(tree.situation(play.disk).items()), frozenset(play.disk.folders()))
         if situation not in met:
             met.add(situation)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import crashes
+from support.scenes import scenes
 from support.worlds import World
 
 from peercoord.store import ids, paths, settings
@@ -228,9 +229,11 @@ def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> 
         return re.sub(r"<[^>]*>", "<>", call.replace(" → ", " "))
 
     said = {kind(vector["then"]["call"]) for vector in sequences.table()}
-    known = {(row.call, row.path) for row in crashes.crash_table() if row.mode == "after" and row.call != "mkdir"}
-    unseen = ("tmp/", *sequences.NOTES)
-    steps = {kind(f"{call} {path}") for call, path in known if not path.rpartition(" → ")[2].startswith(unseen)}
+    changes = [call for scene in scenes() for call in crashes.played(scene)[1].changes]
+    seen = [call for call in changes if call.name != "mkdir" and not call.path.startswith(("tmp/", *sequences.NOTES))]
+    paths = [" ".join(crashes.pattern(arg) for arg in call.args if isinstance(arg, str)) for call in seen]
+    steps = {kind(f"{call.name} {path}") for call, path in zip(seen, paths, strict=True)}
+    assert steps
     assert steps - said == set()
 
 

@@ -258,8 +258,3 @@ def repaired(disk: FlatDisk) -> None:
     for task, paths in tree.tickets(disk).items():  # type: ignore[arg-type]
         if not paths[0].startswith((names.DONE, names.PARKED)):
             raise ViolationError(f"at rest: task {task} lies at {paths[0]}")
-
-
-def told(report: Report, *words: str) -> list[tuple[tuple[str, ...], ...]]:
-    """Give what the programs of each end were told, of these words only."""
-    return sorted({tuple(sorted(one for one in end if one[0] in words)) for end in report.told})

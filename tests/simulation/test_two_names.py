@@ -187,7 +187,7 @@ def test_a_claim_whose_name_was_removed_does_not_count_though_a_look_shows_it(wo
 
 
 def test_a_claim_that_another_peer_removes_between_listing_and_look_does_not_count(world: World) -> None:
-    """ASM-10: the look is old and its link count is new, so it shows one name; only a listing after it tells (INV-2)."""
+    """ASM-10, INV-2: the look is old and its link count new, so it shows one name; only a listing after it tells."""
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
     ready, mine = world.at("1"), paths.claim(amber.home, Ticket("1", 1))

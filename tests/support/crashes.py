@@ -1,28 +1,19 @@
-"""What a crash leaves and who repairs it: every scene, stopped at every one of its calls.
-
-``plays`` is what the tests run; ``crash_table`` is the same as data: one row for each change that a sequence makes,
-with what lies on the disk if its process dies right there and whose step repairs it.
-"""
+"""What a crash leaves and who repairs it: every scene, cut off at every one of its changes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from peercoord.errors import PeercoordError
 from peercoord.membership import membership as members
 from peercoord.store import paths as names
 from support import tree
-from support.faults import Call, Counting, Crash, Crashing
+from support.faults import CHANGES, Call, Counting, Wrapper
 from support.memory import MemoryDisk
-from support.scenes import Scene, scenes
+from support.scenes import Scene
 from support.worlds import World
-
-MODES = ("before", "after", "torn")
-NOBODY = "nobody"
-REPAIRS = ("evict", "sweep_departed", "finish_new", "place_again")
-"""The steps by which others repair, in the order in which they are tried; the first is any peer's, on a dead one."""
 
 _ID, _E, _SHARD = r"[A-Za-z0-9][A-Za-z0-9._-]*", r"~\d+", r"[0-9a-f]{2}"
 _WHO = rf"{_ID}~\d+\.\w+"
@@ -49,41 +40,18 @@ PATTERNS = [
 ]
 
 
-class Row(NamedTuple):
-    """One moment at which a process may die.
-
-    Attributes:
-        sequence: The sequence it was in.
-        step: Number of the change, from 1, among all that the sequence makes.
-        call: The system call.
-        path: What it works on, with placeholders; for a link or a rename, from where to where.
-        mode: ``after`` the call, or in the midst of it (``torn``).
-        found: Where the tickets lie that the sequence is about.
-        repaired_by: Whose steps change anything then, of ``REPAIRS``; ``nobody`` if nothing needs repair.
-    """
-
-    sequence: str
-    step: int
-    call: str
-    path: str
-    mode: str
-    found: str
-    repaired_by: str
-
-
-class Play:
-    """A scene that was stopped at a call.
+class Play(NamedTuple):
+    """A scene that was cut off.
 
     Attributes:
         scene: Which.
-        at: Number of the call, from 1, among all, looking included.
-        mode: See ``MODES``.
-        call: The call.
+        cut: Where: before its first change, after one, or in the middle of one.
         world: What is left, through a disk that works.
     """
 
-    def __init__(self, scene: Scene, at: int, mode: str, call: Call, world: World) -> None:
-        self.scene, self.at, self.mode, self.call, self.world = scene, at, mode, call, world
+    scene: Scene
+    cut: str
+    world: World
 
     @property
     def disk(self) -> MemoryDisk:
@@ -91,59 +59,48 @@ class Play:
         return self.world.disk
 
     def __repr__(self) -> str:
-        return f"{self.scene.name}: {self.mode} call {self.at}, {self.call}"
+        return f"{self.scene.name}: {self.cut}"
 
 
-def plays(scene: Scene, mode: str) -> Iterator[Play]:
-    """Stop a scene at its first call, its second, and so on, until it runs to its end."""
-    at = 0
-    while True:
-        at += 1
-        world = scene.world.twin()
-        disk = Crashing(world.disk, at, mode)
-        try:
-            scene.act(world.on(disk), scene.actor)
-        except Crash:
-            assert disk.last is not None
-            yield Play(scene, at, mode, disk.last, world)
-        else:
-            return
+class Cuts(Wrapper):
+    """Keeps what the end of the process would leave: before the first change, in the middle of each and after it.
+
+    A call that only looks, or is refused, leaves what the change before it left.
+    """
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        super().__init__(disk)
+        self.memory = disk
+        self.left = [("before the first call", disk.copy())]
+
+    def around(self, call: Call) -> Any:
+        torn = self.memory.copy() if call.name in ("create", "append") and len(call.args[1]) > 1 else None
+        answer = call.run()
+        if torn:
+            Call(torn, call.name, call.args).torn()
+            self.left.append((f"in the middle of {call}", torn))
+        if call.name in CHANGES:
+            self.left.append((f"after {call}", self.memory.copy()))
+        return answer
 
 
-def repair(world: World, scene: Scene) -> list[str]:
-    """Let the survivor repair what is left, step by step; give the steps that changed anything that matters."""
+def plays(scene: Scene) -> Iterator[Play]:
+    """Play a scene once; give what is left of it for every place where its process may die."""
+    world = scene.world.twin()
+    assert isinstance(world.disk, MemoryDisk)
+    cuts = Cuts(world.disk)
+    scene.act(world.on(cuts), scene.actor)
+    for cut, disk in cuts.left:
+        yield Play(scene, cut, world.on(disk).twin())
+
+
+def repair(world: World, scene: Scene) -> None:
+    """Let the survivor repair what is left: it evicts the others, then tidies."""
     janitor = world.janitor("survivor")
-    steps: dict[str, Callable[[], object]] = {
-        "evict": lambda: [
+    for who in members.living(world.root):
+        if who != scene.survivor:
             janitor.evict(who, scene.survivor, "it is dead")
-            for who in members.living(world.root)
-            if who != scene.survivor
-        ],
-        "sweep_departed": janitor.sweep_departed,
-        "finish_new": janitor.finish_new,
-        "place_again": janitor.place_again,
-    }
-    changed = []
-    for name in REPAIRS:
-        before = matter(world)
-        steps[name]()
-        if matter(world) != before:
-            changed.append(name)
-    return changed
-
-
-def matter(world: World) -> tuple[object, ...]:
-    """What a repair is about: where tickets lie, what is being added, what is not sealed, who leads."""
-    disk = world.disk
-    assert isinstance(disk, MemoryDisk)
-    files = disk.files()
-    return (
-        tree.tickets(disk),
-        [path for path in files if path.startswith(f"{names.NEW}/")],
-        [path for path in files if path.startswith(f"{names.TASKS}/")],
-        [path for path in disk.folders() if re.fullmatch(r"departed/[^/]+/claims", path)],
-        [path for path in files if "/leader~" in path],
-    )
+    janitor.tidy()
 
 
 def played(scene: Scene) -> tuple[World, Counting]:
@@ -152,54 +109,6 @@ def played(scene: Scene) -> tuple[World, Counting]:
     counting = Counting(world.disk)
     scene.act(world.on(counting), scene.actor)
     return world, counting
-
-
-# -- the table ---------------------------------------------------------------------------------------------------
-
-
-def crash_table() -> list[Row]:
-    """Every moment at which a process may die, with what is found and who repairs it."""
-    return [row for scene in scenes() for row in _rows(scene)]
-
-
-def _rows(scene: Scene) -> Iterator[Row]:
-    steps = {at: step for step, at in enumerate(_changes(scene), 1)}
-    for mode in ("after", "torn"):
-        for play in plays(scene, mode):
-            if play.at not in steps or (mode == "torn" and not _tears(play.call)):
-                continue
-            found = "; ".join(f"{task} {where(play.disk, task)}" for task in scene.subjects) or "no task"
-            repairs = repair(play.world, scene)
-            call = play.call
-            path = " → ".join(pattern(str(a)) for a in call.args if isinstance(a, str))
-            yield Row(scene.name, steps[play.at], call.name, path, mode, found, ", ".join(repairs) or NOBODY)
-
-
-def _changes(scene: Scene) -> list[int]:
-    """Numbers of the calls of a scene that change something."""
-    _, counting = played(scene)
-    changes = {id(call) for call in counting.changes}
-    return [at for at, call in enumerate(counting.calls, 1) if id(call) in changes]
-
-
-def _tears(call: Call) -> bool:
-    return call.name in ("create", "append") and len(call.args[1]) > 1
-
-
-def where(disk: MemoryDisk, task: str) -> str:
-    """Say in a word or two where a task's ticket lies."""
-    paths = tree.tickets(disk).get(task)
-    if paths is None:
-        being = any(path.startswith(f"{names.NEW}/{task}~") for path in disk.files())
-        return "in new, without a birth" if being else "not there"
-    path = paths[0]
-    if path.startswith("departed/"):
-        return "in departed, completed" if path.endswith("~done") else "in departed"
-    if path.startswith("peers/"):
-        holder = path.split("/")[1].partition("~")[0]
-        return f"completed by {holder}" if path.endswith("~done") else f"held by {holder}"
-    place = path.removeprefix("queue/").split("/")
-    return f"{place[0]} as {place[1]}" if place[0] == "parked" else f"in {place[0]}"
 
 
 def pattern(path: str) -> str:
