@@ -179,6 +179,24 @@ class Crew:
         )
         return done.returncode, done.stdout, done.stderr
 
+    def script(self, name: str) -> Path:
+        return self.tree(name) / paths.INSTANCE / "coordinate.sh"
+
+    def without_python(self, name: str) -> None:
+        """Leave a worktree's script nothing but the agent."""
+        lines = self.script(name).read_text().splitlines()
+        lines = ["python='/gone for ever/python'" if line.startswith("python=") else line for line in lines]
+        self.script(name).write_text("\n".join(lines) + "\n")
+
+    def outbox(self, name: str) -> list[str]:
+        return sorted(path.name for path in (self.tree(name) / paths.INSTANCE / "outbox").glob("*"))
+
+    def entry(self, name: str, task: str) -> dict[str, Any]:
+        """What a peer's published report says of a task."""
+        report = json.loads((self.state / "progress-reports" / f"{name}.json").read_text())
+        found: dict[str, Any] = next(e for e in report["assigned_tasks"] if str(e["task_id"]) == task)
+        return found
+
     def log(self, name: str) -> str:
         path = self.tree(name) / paths.INSTANCE / "agent.log"
         return path.read_text() if path.exists() else ""

@@ -8,170 +8,125 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent.crew import LINUX, ROOT, Crew, Session, crew, killed, until
+from agent.crew import LINUX, ROOT, Crew, killed, until
 
-from peercoord.agent import client, control, host
+from peercoord.agent import control, host
+from peercoord.errors import PeercoordError
 from peercoord.mailbox import protocol
 from peercoord.mailbox.server import Outbox
+from peercoord.store import records
+from peercoord.worktree import actions, reply
 
-NEVER = {"heartbeat_seconds": 300}
 SHELLS = [["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"], ["ksh93"], ["zsh"]]
-HOSTILE = [
-    "plain",
-    "",
-    " two  words ",
-    "a\nb\n",
-    "$(touch x) `id` \\n \\",
-    "é € 日本 \x1b[31m",
-    "--progress",
-    "'\"'",
-    "x" * 50_000,
-]
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
-    with ExitStack() as stack:
-        yield lambda tasks=3, **settings: stack.enter_context(crew(tmp_path, tasks, **{**NEVER, **settings}))
-
+HOSTILE = ["plain", "", " two  words ", "a\nb\n"]
+BLOCKER = "$(touch x) `id` \\n \\"
 
 Team = Callable[..., Crew]
-
-
-def without_python(crew: Crew, name: str) -> None:
-    """Leave a worktree's script nothing but the door."""
-    script = crew.tree(name) / ".claude-instance" / "coordinate.sh"
-    lines = script.read_text().splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("python="))
-    lines[at] = "python=/nonexistent/python"
-    script.write_text("\n".join(lines) + "\n")
-
-
-def entry(crew: Crew, name: str, task: str) -> dict[str, object]:
-    report = json.loads((crew.state / "progress-reports" / f"{name}.json").read_text())
-    found: dict[str, object] = next(e for e in report["assigned_tasks"] if str(e["task_id"]) == task)
-    return found
+Served = tuple[Crew, str]
 
 
 class TestVerbs:
-    def test_all_of_them_without_any_program(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        without_python(crew, "one")
+    """Through the agent alone: no program can be started."""
+
+    def test_all_of_them(self, served: Served) -> None:
+        crew, task = served
         code, out, _ = crew.call("one", "request-task", "--json")
-        assert code == 0
-        assert json.loads(out)["data"]["task_id"] == 1
-        assert crew.call("one", "report-progress", "1", "--progress", "0.5", "--achievement", "half")[0] == 0
-        assert entry(crew, "one", "1")["achievements"] == ["half"]
+        assert (code, json.loads(out)["data"]["task_id"]) == (0, int(task))
+        assert crew.call("one", "report-progress", task, "--progress", "0.5", "--achievement", "half")[0] == 0
+        assert crew.entry("one", task)["achievements"] == ["half"]
         code, out, _ = crew.call("one", "check-status")
-        assert code == 0
-        assert "task 1" in out
+        assert (code, f"task {task}" in out) == (0, True)
+        queued = crew.state / "memory-updates" / "queued"
+        before = len(list(queued.iterdir()))
         assert crew.call("one", "update-memory", "--file", "techContext.md", "--content", "uses sh")[0] == 0
-        assert len(list((crew.state / "memory-updates" / "queued").iterdir())) == 1
-        assert crew.call("one", "release", "1")[0] == 0
-        assert crew.where("1") == "ready"
+        assert len(list(queued.iterdir())) == before + 1
+        assert (crew.call("one", "release", task)[0], crew.where(task)) == (0, "ready")
         crew.call("one", "request-task")
-        assert crew.call("one", "report-progress", "1", "--status", "done")[0] == 0
-        assert crew.where("1") == "done"
+        assert (crew.call("one", "report-progress", task, "--status", "done")[0], crew.where(task)) == (0, "done")
 
     @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-    def test_in_every_shell_with_every_argument(self, team: Team, shell: list[str]) -> None:
+    def test_in_every_shell_with_every_argument(self, served: Served, shell: list[str]) -> None:
         if shutil.which(shell[0]) is None:
             pytest.skip(f"{shell[0]} is not installed")
-        crew = team()
-        crew.agent("one")
-        without_python(crew, "one")
+        crew, task = served
         crew.call("one", "request-task")
-        words = [word for text in HOSTILE[:4] for word in ("--achievement", text)] + ["--blocker", HOSTILE[4]]
-        words += ["--estimate", HOSTILE[5]]
-        script = str(crew.tree("one") / ".claude-instance" / "coordinate.sh")
+        words = [word for text in HOSTILE for word in ("--achievement", text)]
+        words += ["--blocker", BLOCKER, "--estimate", "é € 日本 \x1b[31m"]
         done = subprocess.run(
-            [*shell, script, "report-progress", "1", *words], capture_output=True, text=True, cwd="/", timeout=240
+            [*shell, str(crew.script("one")), "report-progress", task, *words],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            timeout=240,
         )
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        said = entry(crew, "one", "1")
-        assert said["achievements"] == HOSTILE[:4]
-        assert said["blockers"] == [HOSTILE[4]]
+        assert (done.returncode, done.stderr) == (0, "")
+        said = crew.entry("one", task)
+        assert (said["achievements"], said["blockers"]) == (HOSTILE, [BLOCKER])
         assert said["completion_estimate"] == "é € 日本 ", "what steers a terminal is left out"
         assert not (Path("/") / "x").exists()
 
-    def test_exit_codes_messages_and_json_come_through(self, team: Team) -> None:
-        crew = team(2)
-        crew.agent("one")
-        without_python(crew, "one")
-        code, out, err = crew.call("one", "report-progress", "2", "--progress", "0.5")
-        assert (code, out) == (4, "")
-        assert "does not hold task 2" in err
-        assert "hint: " in err
-        code, out, err = crew.call("one", "report-progress", "2", "--progress", "0.5", "--json")
+    def test_exit_codes_messages_and_json_come_through(self, served: Served) -> None:
+        crew, task = served
+        code, out, err = crew.call("one", "report-progress", task, "--progress", "0.5")
+        assert (code, out, f"does not hold task {task}" in err, "hint: " in err) == (4, "", True, True)
+        out = crew.call("one", "report-progress", task, "--progress", "0.5", "--json")[1]
         assert json.loads(out)["error"]["code"] == "lost"
         code, _, err = crew.call("one", "report-progress", "--nonsense")
-        assert code == 2
-        assert "--nonsense" in err
+        assert (code, "--nonsense" in err) == (2, True)
 
-    def test_a_long_answer_comes_whole(self, team: Team) -> None:
-        crew = team(0)
+    def test_a_long_answer_comes_whole(self, served: Served) -> None:
+        crew, task = served
         text = "".join(f"line {number} é\n" for number in range(12_000))
-        crew.queue.add(definition("big", text))
-        crew.agent("one")
-        without_python(crew, "one")
+        crew.queue.cancel(task)
+        crew.queue.add(records.define("9000", "big", description=text))
         code, out, _ = crew.call("one", "request-task", "--json")
-        assert code == 0
-        assert json.loads(out)["data"]["description"] == text
+        assert (code, json.loads(out)["data"]["description"] == text) == (0, True)
 
-    def test_files_are_read_by_the_caller_not_by_the_agent(self, team: Team, tmp_path: Path) -> None:
-        crew = team()
-        crew.agent("one")
-        without_python(crew, "one")
+    def test_files_are_read_by_the_caller_not_by_the_agent(self, served: Served) -> None:
+        crew, task = served
         crew.call("one", "request-task")
         (crew.tree("one") / "note.md").write_text("# Title\n\nwith a last line\n")
         assert crew.call("one", "update-memory", "--file", "techContext.md", "--from", "note.md")[0] == 0
-        queued = next((crew.state / "memory-updates" / "queued").iterdir())
-        assert "with a last line" in queued.read_text()
-        progress = {"assigned_tasks": [{"task_id": 1, "progress": 0.25, "achievements": ["from a file"]}]}
+        queued = (crew.state / "memory-updates" / "queued").iterdir()
+        assert any("with a last line" in one.read_text() for one in queued)
+        progress = {"assigned_tasks": [{"task_id": int(task), "progress": 0.25, "achievements": ["from a file"]}]}
         (crew.tree("one") / "mine.json").write_text(json.dumps(progress))
         assert crew.call("one", "report-progress", "--file=mine.json")[0] == 0
-        assert entry(crew, "one", "1")["progress"] == 0.25
+        assert crew.entry("one", task)["progress"] == 0.25
         code, _, err = crew.call("one", "update-memory", "--file", "techContext.md", "--from", "missing.md")
-        assert code == 1
-        assert "missing.md" in err
+        assert (code, "missing.md" in err) == (1, True)
 
-    def test_many_callers_at_once_are_all_answered(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        without_python(crew, "one")
+    def test_many_callers_at_once_are_all_answered(self, served: Served) -> None:
+        crew, task = served
         crew.call("one", "request-task")
-        told: list[tuple[int, str, str]] = []
-        callers = [
-            threading.Thread(
-                target=lambda n=n: told.append(crew.call("one", "report-progress", "1", "--achievement", f"a{n}"))
-            )
-            for n in range(16)
-        ]
+        told: list[int] = []
+
+        def call(number: int) -> None:
+            told.append(crew.call("one", "report-progress", task, "--achievement", f"a{number}")[0])
+
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(16)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
-        assert [code for code, _, _ in told] == [0] * 16, told
-        assert sorted(entry(crew, "one", "1")["achievements"]) == sorted(f"a{n}" for n in range(16))  # type: ignore[call-overload]
+        assert told == [0] * 16
+        assert sorted(crew.entry("one", task)["achievements"]) == sorted(f"a{n}" for n in range(16))
 
-    def test_help_and_nonsense(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        assert "Usage" in crew.call("one", "report-progress", "--help")[1]
-        assert crew.call("one", "no-such-verb")[0] == 2
-
-
-def definition(task: str, text: str) -> object:
-    from peercoord.store import records
-
-    return records.define(task, "big", description=text)
+    def test_a_refusal_is_told_to_programs_in_their_own_way(self, served: Served) -> None:
+        crew, task = served
+        crew.call("one", "request-task")
+        current = crew.tree("one") / ".claude-instance" / "inbox" / "current"
+        before = current.read_text()
+        current.write_text(f"{before.split()[0]}\n")
+        code, out, err = crew.call("one", "report-progress", task, "--status", "done", "--json")
+        current.write_text(before)
+        error = json.loads(out)["error"]
+        assert (code, err, bool(error["hint"]), crew.holder(task)) == (4, "", True, "one")
+        assert f"it was made for no claim, this worktree holds {task}~1 now" in error["message"]
 
 
 class TestWithoutAgent:
@@ -179,350 +134,213 @@ class TestWithoutAgent:
         crew = team()
         crew.tree("one")
         code, out, _ = crew.call("one", "request-task", "--json")
-        assert code == 0
-        assert json.loads(out)["data"]["task_id"] == 1
+        assert (code, json.loads(out)["data"]["task_id"]) == (0, 1)
         until(lambda: crew.agent_pid("one"), what="the agent it started")
         assert crew.holder("1") == "one"
-
-    def test_a_killed_agent_is_seen_at_once(self, team: Team) -> None:
-        crew = team()
-        killed(crew.agent("one"))
-        without_python(crew, "one")
-        code, _, err = crew.call("one", "check-status")
-        assert (code, "hint: install peercoord again" in err) == (3, True)
+        assert "Usage" in crew.call("one", "report-progress", "--help")[1], "no agent shows help"
 
     def test_an_agent_killed_while_it_is_waited_for_is_seen_at_once(self, team: Team) -> None:
         crew = team()
         pid = crew.agent("one")
         os.kill(pid, signal.SIGSTOP)
-        told: list[tuple[int, str, str]] = []
-        caller = threading.Thread(target=lambda: told.append(crew.call("one", "request-task", "--json")))
+        told: list[int] = []
+        caller = threading.Thread(target=lambda: told.append(crew.call("one", "request-task", "--json")[0]))
         caller.start()
-        until(lambda: list((crew.tree("one") / ".claude-instance" / "outbox").iterdir()), what="the request")
+        until(lambda: crew.outbox("one"), what="the request")
         os.kill(pid, signal.SIGKILL)
-        caller.join(10)
-        assert told[0][0] == 0
+        caller.join()
+        assert told == [0]
         assert crew.holder("1") == "one", "the call was served by the command line"
-        assert not list((crew.tree("one") / ".claude-instance" / "outbox").glob("0000*")), "and nothing is left to do"
+        assert not [name for name in crew.outbox("one") if name.startswith("0000")], "and nothing is left to do"
 
-    @pytest.mark.parametrize("shell", ["dash", "bash"])
-    def test_a_stopped_agent_is_not_waited_for_for_ever(self, team: Team, shell: str) -> None:
-        crew = team()
-        pid = crew.agent("one")
-        crew.call("one", "request-task")
-        os.kill(pid, signal.SIGSTOP)
-        script = str(crew.tree("one") / ".claude-instance" / "coordinate.sh")
-        done = subprocess.run(
-            [shell, script, "report-progress", "1", "--progress", "0.75"],
-            env={**os.environ, "PEERCOORD_WAIT": "1"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 3
-        assert "stays queued" in done.stderr
-        os.kill(pid, signal.SIGCONT)
-        until(lambda: entry(crew, "one", "1")["progress"] == 0.75, what="the queued report")
+
+class Box:
+    """The mailbox of a worktree, served in this process, with its clock."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.crew, self.home = crew, crew.tree("one") / ".claude-instance"
+        self.clock = 0.0
+        self.mine = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
+        self.mine.connect([])
+        self.outbox = self.open(self.mine.serve)
+        self.outbox._folders()
+
+    def open(self, serve: Callable[[protocol.Request], protocol.Answer]) -> Outbox:
+        return Outbox(self.mine.place().files(), serve, self.mine.standing, lambda: self.clock)
+
+    def drop(self, number: str, *words: str) -> Path:
+        incarnation, held = self.mine.standing()
+        path = self.home / protocol.request(number)
+        path.write_bytes(protocol.Request(number, words, incarnation=incarnation, tickets=map(str, held)).encode())
+        return path
+
+    def told(self, number: str) -> dict[str, object]:
+        found: dict[str, object] = json.loads((self.home / protocol.answer(number)).read_text())
+        return found
+
+    def queued(self) -> int:
+        return len(list((self.crew.state / "memory-updates" / "queued").iterdir()))
+
+
+@pytest.fixture
+def box(team: Team) -> Box:
+    return Box(team())
+
+
+MEMORY = ("update-memory", "--file", "techContext.md", "--content", "once")
 
 
 class TestOnce:
-    """Requests that are repeated, replayed or interrupted."""
+    """Requests that are repeated, replayed or interrupted: what the tests of the protocol do not show."""
 
-    def outbox(
-        self, crew: Crew, name: str, serve: Callable[[protocol.Request], protocol.Answer] | None = None
-    ) -> Outbox:
-        mine = host.Worktree(control.place_of(str(crew.tree(name))), print, print)
-        mine.connect([])
-        return Outbox(mine.place().files(), serve or mine.serve, mine.standing, time.monotonic)
-
-    def drop(self, crew: Crew, name: str, number: str, *words: str, tickets: list[str] | None = None) -> Path:
-        mine = host.Worktree(control.place_of(str(crew.tree(name))), print, print)
-        incarnation, held = mine.standing()
-        seen = tickets if tickets is not None else [str(t) for t in held]
-        request = protocol.Request(number, words, incarnation=incarnation, tickets=seen)
-        path = crew.tree(name) / ".claude-instance" / protocol.request(number)
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(request.encode())
-        return path
-
-    def told(self, crew: Crew, name: str, number: str) -> dict[str, object]:
-        path = crew.tree(name) / ".claude-instance" / protocol.answer(number)
-        found: dict[str, object] = json.loads(path.read_text())
-        return found
-
-    def test_a_request_found_twice_is_done_once_and_answered_the_same(self, team: Team) -> None:
-        crew = team()
-        crew.tree("one")
-        outbox = self.outbox(crew, "one")
-        outbox._folders()
-        path = self.drop(crew, "one", "r1", "update-memory", "--file", "techContext.md", "--content", "once")
-        assert outbox.answer("r1") is not None
-        first = self.told(crew, "one", "r1")
-        assert first["code"] == 0
-        assert outbox.answer("r1") is None, "served before"
-        assert path.exists(), "its id stays taken for a while"
-        again = self.outbox(crew, "one")
-        assert again.answer("r1") is None, "also by an agent that started meanwhile"
-        assert self.told(crew, "one", "r1") == first
-        assert len(list((crew.state / "memory-updates" / "queued").iterdir())) == 1
-
-    def test_a_crash_between_the_deed_and_the_answer_does_nothing_twice(self, team: Team) -> None:
-        crew = team()
-        crew.tree("one")
-
+    @pytest.mark.parametrize("words", [MEMORY, ("report-progress", "1", "--status", "done")], ids=["memory", "done"])
+    def test_a_crash_between_the_deed_and_the_answer_does_nothing_twice(self, box: Box, words: tuple[str, ...]) -> None:
         class Killed(BaseException):
             pass
 
-        mine = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
-
-        def killed(request: protocol.Request) -> protocol.Answer:
-            mine.serve(request)
+        def die(request: protocol.Request) -> protocol.Answer:
+            box.mine.serve(request)
             raise Killed
 
-        outbox = self.outbox(crew, "one", killed)
-        outbox._folders()
-        self.drop(crew, "one", "r1", "update-memory", "--file", "techContext.md", "--content", "once")
+        box.mine.serve(protocol.Request("q", ["request-task"]))
+        box.drop("r1", *words)
         with pytest.raises(Killed):
-            outbox.answer("r1")
-        assert self.outbox(crew, "one").answer("r1") is not None
-        assert self.told(crew, "one", "r1")["code"] == 0
-        assert len(list((crew.state / "memory-updates" / "queued").iterdir())) == 1
+            box.open(die).answer("r1")
+        box.open(box.mine.serve).answer("r1")
+        assert box.told("r1")["code"] == 0
+        done = len(list((box.crew.state / "results").rglob("1~*")))
+        assert (box.queued(), done) == ((1, 0) if words is MEMORY else (0, 1))
 
-    def test_done_said_twice_across_a_crash_is_one_result(self, team: Team) -> None:
-        crew = team()
-        crew.tree("one")
-        outbox = self.outbox(crew, "one")
-        outbox._folders()
-        call_ = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
-        assert call_.serve(protocol.Request("q", ["request-task"])).code == 0
-        self.drop(crew, "one", "r1", "report-progress", "1", "--status", "done")
-        outbox.answer("r1")
-        (crew.tree("one") / ".claude-instance" / protocol.answer("r1")).unlink()  # as if it had been killed before
-        self.outbox(crew, "one").answer("r1")
-        assert self.told(crew, "one", "r1")["code"] == 0
-        assert len(list((crew.state / "results").rglob("1~*"))) == 1
-        assert crew.where("1") == "done"
-
-    def test_a_replay_does_not_end_a_later_claim(self, team: Team) -> None:
-        crew = team(1)
-        crew.tree("one")
-        outbox = self.outbox(crew, "one")
-        outbox._folders()
-        worker = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
-        worker.serve(protocol.Request("q", ["request-task"]))
-        path = self.drop(crew, "one", "r1", "report-progress", "1", "--status", "done")
-        stale = path.read_bytes()
-        path.unlink()
-        worker.serve(protocol.Request("q", ["release", "1"], incarnation=worker.standing()[0], tickets=["1~1"]))
-        worker.serve(protocol.Request("q", ["request-task"]))
-        assert [str(t) for t in worker.standing()[1]] == ["1~2"]
-        path.write_bytes(stale)
-        outbox.answer("r1")
-        told = self.told(crew, "one", "r1")
-        assert told["code"] == 4
-        assert "made for 1~1, this worktree holds 1~2 now" in str(told["err"])
-        assert crew.holder("1") == "one"
-
-    def test_a_refusal_is_told_to_programs_in_their_own_way(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        crew.call("one", "request-task")
-        current = crew.tree("one") / ".claude-instance" / "inbox" / "current"
-        current.write_text(f"{current.read_text().split()[0]}\n")
-        code, out, err = crew.call("one", "report-progress", "1", "--status", "done", "--json")
-        assert (code, err) == (4, "")
-        error = json.loads(out)["error"]
-        assert "it was made for no claim, this worktree holds 1~1 now" in error["message"]
-        assert error["hint"]
-        assert crew.holder("1") == "one"
-
-    def test_a_replay_for_an_earlier_incarnation_is_refused(self, team: Team) -> None:
-        crew = team(1)
-        crew.tree("one")
-        outbox = self.outbox(crew, "one")
-        outbox._folders()
-        path = self.drop(crew, "one", "r1", "release")
-        home = crew.home("one")
+    def test_a_replay_for_an_earlier_incarnation_is_refused(self, box: Box) -> None:
+        box.drop("r1", "release")
+        home = box.crew.home("one")
         assert home is not None
-        home.rename(crew.state / "departed" / f"{home.name}~person~1.x")
-        outbox = self.outbox(crew, "one")
-        assert path.exists()
-        outbox.answer("r1")
-        assert f"made for {home.name}" in str(self.told(crew, "one", "r1")["err"])
+        home.rename(box.crew.state / "departed" / f"{home.name}~person~1.x")
+        Box(box.crew).outbox.answer("r1")
+        assert f"made for {home.name}" in str(box.told("r1")["err"])
 
-    def test_a_copy_under_another_id_is_no_request(self, team: Team) -> None:
-        crew = team(1)
-        crew.tree("one")
-        outbox = self.outbox(crew, "one")
-        outbox._folders()
-        path = self.drop(crew, "one", "r1", "update-memory", "--file", "techContext.md", "--content", "once")
+    def test_a_copy_under_another_id_is_no_request(self, box: Box) -> None:
+        path = box.drop("r1", *MEMORY)
         (path.parent / "r2").write_bytes(path.read_bytes())
-        assert [request.number for request in outbox.rescan()] == ["r1"]
+        assert [request.number for request in box.outbox.rescan()] == ["r1"]
 
-    def test_another_request_under_an_id_used_before_gets_its_own_answer(self, team: Team) -> None:
-        crew = team()
-        crew.tree("one")
-        outbox = self.outbox(crew, "one")
-        outbox._folders()
-        path = self.drop(crew, "one", "r1", "update-memory", "--file", "techContext.md", "--content", "one")
-        outbox.answer("r1")
-        path.unlink()
-        self.drop(crew, "one", "r1", "report-progress", "3", "--progress", "0.5")
-        outbox.answer("r1")
-        assert self.told(crew, "one", "r1")["code"] == 4
-
-    def test_a_question_whose_asker_has_gone_is_dropped(self, team: Team) -> None:
-        crew = team()
-        tree = crew.tree("one")
-        (tree / ".claude-instance" / "outbox").mkdir()
-        crew.agent("one")
-        path = self.drop(crew, "one", "r1", "request-task")
-        control.stop(str(tree))
-        crew.agent("one")
-        until(lambda: not path.exists())
-        assert crew.where("1") == "ready", "nobody is there who would work on it"
-
-    def test_a_claim_whose_caller_goes_before_the_answer_is_released(self, team: Team) -> None:
-        crew = team()
-        crew.tree("one")
-        mine = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
+    def test_a_claim_whose_caller_goes_before_the_answer_is_released(self, box: Box) -> None:
         readers: list[int] = []
 
         def serve(request: protocol.Request) -> protocol.Answer:
-            answer = mine.serve(request)
-            assert crew.holder("1") == "one"
+            answer = box.mine.serve(request)
+            assert box.crew.holder("1") == "one"
             os.close(readers.pop())
             return answer
 
-        outbox = self.outbox(crew, "one", serve)
+        outbox = box.open(serve)
         outbox.open()
         number = min(outbox._doors)
-        home = crew.tree("one") / ".claude-instance"
-        readers.append(os.open(home / protocol.fifo(number), os.O_RDONLY | os.O_NONBLOCK))
-        self.drop(crew, "one", number, "request-task")
+        readers.append(os.open(box.home / protocol.fifo(number), os.O_RDONLY | os.O_NONBLOCK))
+        box.drop(number, "request-task")
         outbox.answer(number)
         outbox.close()
-        assert crew.where("1") == "ready", "nobody was told of it"
-        assert mine.standing()[1] == []
-        assert (home / protocol.CURRENT).read_text().split()[1:] == [], "and no request names it"
+        assert box.crew.where("1") == "ready", "nobody was told of it"
+        assert box.mine.standing()[1] == []
+        assert (box.home / protocol.CURRENT).read_text().split()[1:] == [], "and no request names it"
 
     @pytest.mark.parametrize("words", [["request-task"], ["request-task", "--json"]])
     def test_a_fault_while_an_answer_is_made_leaves_no_claim(
-        self, team: Team, monkeypatch: pytest.MonkeyPatch, words: list[str]
+        self, box: Box, monkeypatch: pytest.MonkeyPatch, words: list[str]
     ) -> None:
-        from peercoord.worktree import actions, reply
-
         def fault(*_: object) -> None:
             raise TypeError("a fault of the program")
 
-        crew = team()
-        mine = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
-        mine.connect([])
         for place, name in ((actions, "_hand_over"), (actions, "claim_lines"), (reply.Reply, "render")):
             with monkeypatch.context() as patch:
                 patch.setattr(place, name, fault)
-                answer = mine.serve(protocol.Request("q", words))
-            assert answer.code == 1
-            assert b"a fault of the program" in answer.err + answer.out
-            assert crew.where("1") == "ready", f"claimed behind its caller's back: {name}"
-        assert mine.serve(protocol.Request("q", words)).code == 0
+                answer = box.mine.serve(protocol.Request("q", words))
+            assert (answer.code, b"a fault of the program" in answer.err + answer.out) == (1, True)
+            assert box.crew.where("1") == "ready", f"claimed behind its caller's back: {name}"
+        assert box.mine.serve(protocol.Request("q", words)).code == 0
         with monkeypatch.context() as patch:
             patch.setattr(actions, "claim_lines", fault)
-            assert mine.serve(protocol.Request("q", words)).code == 1
-        assert crew.holder("1") == "one", "held before: it stays"
+            assert box.mine.serve(protocol.Request("q", words)).code == 1
+        assert box.crew.holder("1") == "one", "held before: it stays"
 
-    def test_what_is_incomplete_waits_and_what_served_its_time_goes(self, team: Team) -> None:
-        crew = team()
-        crew.tree("one")
-        clock = [0.0]
-        outbox = self.outbox(crew, "one")
-        outbox._now = lambda: clock[0]
-        outbox._folders()
-        whole = self.drop(crew, "one", "r1", "update-memory", "--file", "techContext.md", "--content", "x")
+    def test_what_is_incomplete_waits_and_what_served_its_time_goes(self, box: Box) -> None:
+        whole = box.drop("r1", *MEMORY)
         torn = whole.with_name("r2")
         torn.write_bytes(whole.read_bytes().replace(b"r1", b"r2")[:-4])
-        outbox.rescan()
-        assert torn.exists()
-        clock[0] = 61
-        outbox.rescan()
-        assert (whole.exists(), torn.exists()) == (False, True)
-        assert (whole.parent.parent / protocol.answer("r1")).exists(), "the answer outlives the request"
-        clock[0] = 700
-        outbox.rescan()
-        assert not torn.exists()
-        assert not (whole.parent.parent / protocol.answer("r1")).exists()
+        answer = box.home / protocol.answer("r1")
+        found = []
+        for box.clock in (0.0, 61.0, 700.0):
+            box.outbox.rescan()
+            found.append((whole.exists(), answer.exists(), torn.exists()))
+        assert found == [(True, True, True), (False, True, True), (False, False, False)]
+
+    def test_what_was_served_is_forgotten_in_time(self, box: Box) -> None:
+        assert box.outbox.open() is not None
+        for number, verb in enumerate(("check-status", "update-memory", "release", "nonsense") * 5):
+            words = [verb, "--file=a.md", f"--content={number}"] if verb == "update-memory" else [verb]
+            box.drop(f"r{number}", *words)
+        for box.clock in (0.0, 61.0, 122.0, 183.0):
+            box.outbox.rescan()
+        assert (box.outbox._seen, box.outbox._served, box.outbox._told) == ({}, {}, set())
+        box.outbox.close()
+        assert box.crew.outbox("one") == []
+        assert {path.name for path in (box.home / "inbox").iterdir()} == {"current"}
 
 
 class TestHostile:
     """What comes through the door comes out of a sandbox."""
 
-    def serve(self, crew: Crew, *words: str) -> protocol.Answer:
-        crew.tree("one")
-        mine = host.Worktree(control.place_of(str(crew.tree("one"))), print, print)
-        mine.connect([])
-        return mine.serve(protocol.Request("r", list(words)))
-
     @pytest.mark.parametrize(
-        "words",
+        ("words", "code", "said"),
         [
-            ["update-memory", "--file", "techContext.md", "--from", "/etc/passwd"],
-            ["update-memory", "--file", "techContext.md", "--from=/etc/passwd"],
-            ["report-progress", "--file", "/etc/passwd"],
-            ["report-progress", "1", "--file=/etc/passwd"],
+            (["update-memory", "--file", "techContext.md", "--from", "/etc/passwd"], 2, b"reads no file"),
+            (["update-memory", "--file", "techContext.md", "--from=/etc/passwd"], 2, b"reads no file"),
+            (["report-progress", "--file", "/etc/passwd"], 2, b"reads no file"),
+            (["report-progress", "1", "--file=/etc/passwd"], 2, b"reads no file"),
+            (["update-memory", "--file", "techContext.md", "--content", "--from"], 0, b""),
+            (["agent", "stop"], 2, b"is not for the agent to do"),
+            (["-C", "/", "task", "list"], 2, b"is not for the agent to do"),
+            (["up"], 2, b"is not for the agent to do"),
+            (["reassign", "1", "x"], 2, b"is not for the agent to do"),
+            ([], 2, b"is not for the agent to do"),
         ],
     )
-    def test_the_agent_reads_no_file_for_a_caller(self, team: Team, words: list[str]) -> None:
-        answer = self.serve(team(), *words)
-        assert answer.code == 2
-        assert b"reads no file" in answer.err
-        assert b"root:" not in answer.out + answer.err
-
-    def test_an_option_that_only_looks_like_one_is_text(self, team: Team) -> None:
-        answer = self.serve(team(), "update-memory", "--file", "techContext.md", "--content", "--from")
-        assert answer.code == 0, answer.err
-
-    @pytest.mark.parametrize(
-        "words", [["agent", "stop"], ["-C", "/", "task", "list"], ["up"], ["reassign", "1", "x"], []]
-    )
-    def test_nothing_but_the_verbs(self, team: Team, words: list[str]) -> None:
-        assert self.serve(team(), *words).code == 2
+    def test_the_agent_serves_the_verbs_alone_and_reads_no_file_for_a_caller(
+        self, box: Box, words: list[str], code: int, said: bytes
+    ) -> None:
+        answer = box.mine.serve(protocol.Request("r", words))
+        assert (answer.code, said in answer.err, b"root:" in answer.out + answer.err) == (code, True, False)
 
     def test_a_link_in_place_of_the_outbox_is_not_followed(self, team: Team, tmp_path: Path) -> None:
         crew = team()
-        tree = crew.tree("one")
         other = tmp_path / "other"
         other.mkdir()
         (other / "id_rsa").write_text("secret")
-        (tree / ".claude-instance" / "outbox").symlink_to(other)
-        from peercoord.errors import PeercoordError
-
+        (crew.tree("one") / ".claude-instance" / "outbox").symlink_to(other)
         with pytest.raises(PeercoordError):
             crew.agent("one")
         assert (other / "id_rsa").read_text() == "secret"
 
-    @pytest.mark.parametrize("kind", ["link", "fifo", "huge", "directory"])
-    def test_what_is_no_request_holds_nobody_up(self, team: Team, tmp_path: Path, kind: str) -> None:
+    def test_what_is_no_request_holds_nobody_up(self, team: Team, tmp_path: Path) -> None:
         crew = team()
-        crew.agent("one")
-        at = crew.tree("one") / ".claude-instance" / "outbox" / "r1"
-        if kind == "link":
+        home = crew.tree("one") / ".claude-instance" / "outbox"
+
+        def hinder(round_: str) -> None:
             (tmp_path / "secret").write_text("secret")
-            at.symlink_to(tmp_path / "secret")
-        elif kind == "fifo":
-            os.mkfifo(at)
-        elif kind == "directory":
-            at.mkdir()
-        else:
-            at.write_bytes(b"1\0" * (2 << 20))
-        assert crew.call("one", "check-status")[0] == 0
-        os.kill(crew.agent_pid("one"), signal.SIGTERM)
-        until(lambda: not control.status(str(crew.tree("one")))["running"])
+            (home / f"{round_}1").symlink_to(tmp_path / "secret")
+            os.mkfifo(home / f"{round_}2")
+            (home / f"{round_}3").mkdir()
+            (home / f"{round_}4").write_bytes(b"1\0" * (2 << 20))
+
+        home.mkdir()
+        hinder("r")
         crew.agent("one")
+        hinder("s")
         assert crew.call("one", "check-status")[0] == 0
 
 
 class TestHandEdits:
-    def test_an_edited_progress_file_is_published_at_once(self, team: Team) -> None:
+    def test_edits_of_the_progress_file_are_published_and_what_cannot_be_read_is_left_alone(self, team: Team) -> None:
         crew = team()
         crew.agent("one")
         crew.call("one", "request-task")
@@ -531,39 +349,21 @@ class TestHandEdits:
         said = json.loads(path.read_text())
         said["assigned_tasks"][0] |= {"progress": 0.4, "achievements": ["by hand"], "blockers": ["--status=done"]}
         path.write_text(json.dumps(said))
-        until(lambda: entry(crew, "one", "1")["progress"] == 0.4)
-        assert entry(crew, "one", "1")["achievements"] == ["by hand"]
-        assert entry(crew, "one", "1")["blockers"] == ["--status=done"]
+        until(lambda: crew.entry("one", "1")["progress"] == 0.4)
+        entry = crew.entry("one", "1")
+        assert (entry["achievements"], entry["blockers"]) == (["by hand"], ["--status=done"])
         assert crew.holder("1") == "one"
-
-    def test_the_missions_own_schema_is_enough(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        crew.call("one", "request-task")
-        path = crew.tree("one") / ".claude-instance" / "progress.json"
-        path.write_text(json.dumps({"instance_id": "one", "assigned_tasks": [{"task_id": 1, "status": "done"}]}))
-        until(lambda: crew.where("1") == "done")
-
-    def test_an_edit_is_taken_before_a_call_mirrors_over_it(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        crew.call("one", "request-task")
-        path = crew.tree("one") / ".claude-instance" / "progress.json"
-        path.write_text(json.dumps({"assigned_tasks": [{"task_id": 1, "progress": 0.3}]}))
-        crew.call("one", "report-progress", "1", "--achievement", "x")
-        assert entry(crew, "one", "1")["progress"] == 0.3
-        assert entry(crew, "one", "1")["achievements"] == ["x"]
-
-    def test_what_cannot_be_read_is_told_once_and_left_alone(self, team: Team) -> None:
-        crew = team()
-        crew.agent("one")
-        crew.call("one", "request-task")
-        path = crew.tree("one") / ".claude-instance" / "progress.json"
         path.write_text("{ half")
         until(lambda: "hand edits failed" in crew.log("one"))
         assert path.read_text() == "{ half"
         path.write_text(json.dumps({"assigned_tasks": [{"task_id": 1, "progress": 0.6}]}))
-        until(lambda: entry(crew, "one", "1")["progress"] == 0.6)
+        until(lambda: crew.entry("one", "1")["progress"] == 0.6)
+        path.write_text(json.dumps({"assigned_tasks": [{"task_id": 1, "progress": 0.7}]}))
+        crew.call("one", "report-progress", "1", "--achievement", "x")
+        entry = crew.entry("one", "1")
+        assert (entry["progress"], entry["achievements"]) == (0.7, ["by hand", "x"]), "taken before the call writes"
+        path.write_text(json.dumps({"instance_id": "one", "assigned_tasks": [{"task_id": 1, "status": "done"}]}))
+        until(lambda: crew.where("1") == "done")
 
 
 ISOLATES = pytest.mark.skipif(not (LINUX and ROOT and shutil.which("unshare")), reason="needs root and unshare")
@@ -586,21 +386,14 @@ class TestSandbox:
         done = subprocess.run(run, cwd=crew.tree("one"), capture_output=True, text=True, timeout=240)
         return done.returncode, done.stdout, done.stderr
 
-    def test_the_sandbox_is_one(self, team: Team) -> None:
-        crew = team()
-        done = subprocess.run(
-            [*sandboxed(crew, "one"), "sh", "-c", f"touch x && ! touch {crew.state}/x && [ $$ = 1 ]"],
-            stderr=subprocess.DEVNULL,
-        )
-        assert done.returncode == 0
-
     def test_all_verbs(self, team: Team) -> None:
         crew = team()
+        proof = f"touch x && ! touch {crew.state}/x && [ $$ = 1 ]"
+        is_one = subprocess.run([*sandboxed(crew, "one"), "sh", "-c", proof], stderr=subprocess.DEVNULL)
+        assert is_one.returncode == 0, "the sandbox is one"
         crew.agent("one")
         code, out, err = self.inside(crew, "request-task", "--json")
-        assert (code, err) == (0, "")
-        assert json.loads(out)["data"]["task_id"] == 1
-        assert self.inside(crew, "report-progress", "1", "--progress", "0.5")[0] == 0
+        assert (code, err, json.loads(out)["data"]["task_id"]) == (0, "", 1)
         assert self.inside(crew, "check-status")[0] == 0
         assert self.inside(crew, "update-memory", "--file", "techContext.md", "--content", "x")[0] == 0
         assert self.inside(crew, "report-progress", "1", "--status", "done")[0] == 0
@@ -611,28 +404,17 @@ class TestSandbox:
         pid = crew.agent("one")
         self.inside(crew, "request-task")
         killed(pid)
-        code, _, err = self.inside(crew, "report-progress", "1", "--status", "done")
-        assert code == 3
-        assert "stays queued" in err
-        assert "agent start" in err
-        code, _, err = self.inside(crew, "request-task")
-        assert code == 3
-        assert "no agent answers" in err
-        assert not crew.agent_pid("one"), "none is started inside the sandbox"
-        crew.agent("one")
-        until(lambda: crew.where("1") == "done", what="the queued report")
-        assert crew.where("2") == "ready", "a question is not answered to nobody"
-
-    def test_without_even_a_python_the_request_stays_queued(self, team: Team) -> None:
-        crew = team()
-        pid = crew.agent("one")
-        self.inside(crew, "request-task")
-        killed(pid)
-        without_python(crew, "one")
         code, _, err = self.inside(crew, "report-progress", "1", "--progress", "0.5")
-        assert (code, "the request stays queued" in err) == (3, True)
+        assert (code, "stays queued" in err, "agent start" in err) == (3, True, True)
+        code, _, err = self.inside(crew, "request-task")
+        assert (code, "no agent answers" in err) == (3, True)
+        assert not crew.agent_pid("one"), "none is started inside the sandbox"
+        crew.without_python("one")
+        code, _, err = self.inside(crew, "report-progress", "1", "--status", "done")
+        assert (code, "the request stays queued" in err) == (3, True), "without a program too"
         crew.agent("one")
-        until(lambda: entry(crew, "one", "1")["progress"] == 0.5)
+        until(lambda: crew.where("1") == "done", what="the queued reports")
+        assert crew.where("2") == "ready", "a question is not answered to nobody"
 
     def test_the_session_outside_is_what_counts(self, team: Team) -> None:
         """Inside, pids mean something else; what is known of the session is kept."""
@@ -655,34 +437,21 @@ class TestSandbox:
             if path.stat().st_uid == 0 and not path.stat().st_mode & 0o001:
                 path.chmod(path.stat().st_mode | 0o011)
         crew.agent("one")
-        without_python(crew, "one")
-        done = subprocess.run(
-            [
-                "setpriv",
-                "--reuid",
-                "65534",
-                "--regid",
-                "65534",
-                "--clear-groups",
-                "./.claude-instance/coordinate.sh",
-                "request-task",
-            ],
-            cwd=tree,
-            capture_output=True,
-            text=True,
-        )
+        crew.without_python("one")
+        words = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        words += ["./.claude-instance/coordinate.sh", "request-task"]
+        done = subprocess.run(words, cwd=tree, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         assert crew.holder("1") == "one"
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-def test_the_fast_path_starts_no_program_but_its_timer(team: Team) -> None:
-    crew = team()
-    crew.agent("one")
+def test_the_fast_path_starts_no_program_but_its_timer(served: Served) -> None:
+    crew, task = served
     crew.call("one", "request-task")
-    script = str(crew.tree("one") / ".claude-instance" / "coordinate.sh")
+    script = str(crew.script("one"))
     done = subprocess.run(
-        ["strace", "-f", "-qq", "-e", "trace=execve", script, "report-progress", "1", "--progress", "0.5"],
+        ["strace", "-f", "-qq", "-e", "trace=execve", script, "report-progress", task, "--progress", "0.5"],
         capture_output=True,
         text=True,
     )
@@ -691,15 +460,6 @@ def test_the_fast_path_starts_no_program_but_its_timer(team: Team) -> None:
     started = [line.split('"')[1] for line in done.stderr.splitlines() if "execve(" in line and "= 0" in line]
     assert started[0] == script
     assert [os.path.basename(path) for path in started[1:]] in ([], ["sleep"])
-
-
-def test_a_session_of_its_own_is_found_through_the_door(team: Team) -> None:
-    crew = team()
-    crew.agent("one")
-    session: Session = crew.session("one")
-    assert session.verb("request-task")[0] == 0
-    until(lambda: crew.record("one")["session"]["pid"] == session.process.pid)
-    assert crew.record("one")["session"]["program"] == "claude"
 
 
 def test_a_second_session_is_told_that_the_first_one_is_at_it(team: Team) -> None:
@@ -713,13 +473,3 @@ def test_a_second_session_is_told_that_the_first_one_is_at_it(team: Team) -> Non
     assert f"task 1 was claimed by claude, process {first.process.pid} of this worktree, which still runs" in said
     first.kill()
     assert "still runs" not in second.verb("request-task")[1]
-
-
-def test_marks_of_a_sandbox_are_known(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    crew = team()
-    place = control.place_of(str(crew.tree("one")))
-    for mark in ("SANDBOX_RUNTIME", "CODEX_SANDBOX"):
-        monkeypatch.delenv(mark, raising=False)
-    assert not client.sandboxed(place)
-    monkeypatch.setenv("CODEX_SANDBOX", "seatbelt")
-    assert client.sandboxed(place)

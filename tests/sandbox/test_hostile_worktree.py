@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from agent.conftest import team
 from agent.crew import Crew, until
 from support.project import Project, git, project
 
@@ -30,7 +29,7 @@ from peercoord.team import evidence
 from peercoord.worktree import context, contributing
 from peercoord.worktree.call import WorktreeCall
 
-__all__ = ["project", "team"]
+__all__ = ["project"]
 
 Team = Callable[..., Crew]
 
@@ -348,79 +347,66 @@ def in_place_of_all(tree: Path, make: Callable[[Path], object]) -> None:
     for name in (*FILES, "memory-contributions/learnings.md", "setup.log", ".gitignore"):
         path = own(tree, name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
         path.unlink(missing_ok=True)
         make(path)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path.name), Path.mkdir],
-    ids=["FIFOs", "links to a device", "links without an end", "directories"],
-)
-def test_commands_of_a_person_go_on_whatever_stands_in_a_worktree(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
-) -> None:
-    """One that waited would hold up the test until its time-out."""
+@pytest.fixture
+def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A repository, whose team is taken down in the end."""
     monkeypatch.delenv("PEERCOORD_PROJECT", raising=False)
-    main = tmp_path / "p"
-    main.mkdir()
-    git(main, "init", "-q", "-b", "main")
-    git(main, "commit", "-q", "--allow-empty", "-m", "first")
-
-    def call(*words: str) -> tuple[int, str]:
-        code, out, err = cli.serve(["-C", str(main), *words])
-        return code, out.decode() + err.decode()
-
-    try:
-        assert call("up", str(main), "1")[0] == 0
-        tree = Path(os.path.realpath(tmp_path)) / "p-instance-1"
-        control.stop(str(tree))
-        in_place_of_all(tree, make)
-        for words in (("status",), ("down", "--dry-run"), ("up", str(main), "1", "--dry-run")):
-            code, said = call(*words)
-            assert code == 0, said
-        call("doctor")
-        code, said = call("up", str(main), "1")
-        assert code == 0, said
-        assert control.status(str(tree))["running"]
-        asked = subprocess.run(
-            [own(tree, "coordinate.sh"), "check-status"], capture_output=True, text=True, check=False
-        )
-        assert asked.returncode == 0, asked.stderr
-    finally:
-        code, said = call("down")
+    home = Path(os.path.realpath(tmp_path)) / "p"
+    (home / "config").mkdir(parents=True)
+    (home / "config" / ".env").write_text("KEY=1\n")
+    (home / ".worktreeinclude").write_text("config/.env\n")
+    (home / ".gitignore").write_text("config/\n")
+    git(home, "init", "-q", "-b", "main")
+    git(home, "add", ".gitignore", ".worktreeinclude")
+    git(home, "commit", "-q", "-m", "first")
+    yield home
+    code, said = call(home, "down")
     assert code == 0, said
 
 
-def test_set_up_writes_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PEERCOORD_PROJECT", raising=False)
-    main, precious = tmp_path / "p", tmp_path / "precious"
-    for home in (main, precious):
-        home.mkdir()
-    (main / ".worktreeinclude").write_text("config/.env\n")
-    (main / ".gitignore").write_text("config/\n")
-    (main / "config").mkdir()
-    (main / "config" / ".env").write_text("KEY=1\n")
-    git(main, "init", "-q", "-b", "main")
-    git(main, "add", ".gitignore", ".worktreeinclude")
-    git(main, "commit", "-q", "-m", "first")
-    words = ["-C", str(main), "up", str(main), "1"]
-    try:
-        assert cli.serve(words)[0] == 0
-        tree = Path(os.path.realpath(tmp_path)) / "p-instance-1"
+def call(main: Path, *words: str) -> tuple[int, str]:
+    code, out, err = cli.serve(["-C", str(main), *words])
+    return code, out.decode() + err.decode()
+
+
+def test_commands_of_a_person_go_on_whatever_stands_in_a_worktree(main: Path) -> None:
+    """FIFOs, links to a device, links without an end, directories: what waits for them runs into the time-out."""
+    assert call(main, "up", str(main), "1")[0] == 0
+    tree = main.with_name("p-instance-1")
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path), Path.mkdir):
         control.stop(str(tree))
-        shutil.rmtree(tree / "config")
-        (tree / "config").symlink_to(precious)
-        (tree / "memory-bank").unlink()
-        (tree / "memory-bank").symlink_to(precious)
-        shutil.rmtree(tree / paths.INSTANCE)
-        (tree / paths.INSTANCE).symlink_to(precious)
-        code, _, said = cli.serve(words)
+        in_place_of_all(tree, make)
+        for words in (("status",), ("down", "--dry-run"), ("up", str(main), "1", "--dry-run")):
+            code, said = call(main, *words)
+            assert code == 0, said
+        call(main, "doctor")
+        code, said = call(main, "up", str(main), "1")
         assert code == 0, said
-        assert list(precious.iterdir()) == []
-        assert (tree / paths.INSTANCE / "coordinate.sh").is_file()
-        assert not (tree / paths.INSTANCE).is_symlink()
-        assert (tree / "memory-bank").resolve().parent == (main / paths.ROOT / "memory-bank").resolve()
-    finally:
-        cli.serve(["-C", str(main), "down"])
+        assert control.status(str(tree))["running"]
+        asked = subprocess.run([own(tree, "coordinate.sh"), "check-status"], capture_output=True, text=True)
+        assert asked.returncode == 0, asked.stderr
+
+
+def test_set_up_writes_through_no_link(main: Path, tmp_path: Path) -> None:
+    precious, tree = tmp_path / "precious", main.with_name("p-instance-1")
+    precious.mkdir()
+    assert call(main, "up", str(main), "1")[0] == 0
+    control.stop(str(tree))
+    (tree / "memory-bank").unlink()
+    for name in ("config", paths.INSTANCE):
+        shutil.rmtree(tree / name)
+    for name in ("config", paths.INSTANCE, "memory-bank"):
+        (tree / name).symlink_to(precious)
+    code, said = call(main, "up", str(main), "1")
+    assert code == 0, said
+    assert (tree / paths.INSTANCE / "coordinate.sh").is_file()
+    assert not (tree / paths.INSTANCE).is_symlink()
+    assert (tree / "memory-bank").resolve().parent == (main / paths.ROOT / "memory-bank").resolve()
+    assert call(main, "down")[0] == 0
     assert list(precious.iterdir()) == []

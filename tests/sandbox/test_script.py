@@ -7,25 +7,18 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from agent.crew import Crew, crew, killed, until
 
-NEVER = {"heartbeat_seconds": 300}
+from peercoord.store import records
+
+Team = Callable[..., Crew]
+ALONE = {**os.environ, "PEERCOORD_NO_AGENT": "1"}
 SHELLS = [shell for shell in ("dash", "bash", "busybox", "mksh", "ksh93", "zsh") if shutil.which(shell)]
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Iterator[Crew]:
-    with ExitStack() as stack:
-        yield stack.enter_context(crew(tmp_path, 3, **NEVER))
-
-
-def script(team: Crew) -> Path:
-    return team.tree("one") / ".claude-instance" / "coordinate.sh"
+IN_EVERY_SHELL = pytest.mark.parametrize("shell", SHELLS)
 
 
 def call(*words: str | Path, shell: str = "sh", **more: object) -> subprocess.CompletedProcess[str]:
@@ -34,44 +27,29 @@ def call(*words: str | Path, shell: str = "sh", **more: object) -> subprocess.Co
     return subprocess.run([*name, *map(str, words)], check=False, **given)  # type: ignore[call-overload,no-any-return]
 
 
-def outbox(team: Crew) -> list[str]:
-    return sorted(path.name for path in (team.tree("one") / ".claude-instance" / "outbox").glob("*"))
+@IN_EVERY_SHELL
+def test_a_wait_that_is_no_number_changes_nothing(standing: Crew, shell: str) -> None:
+    for wait in ("", "soon", "-1", "0", "1.5", "99999999999999999999", "1e3", " 3", "$(id)"):
+        env = {**os.environ, "PEERCOORD_WAIT": wait}
+        done = call(standing.script("one"), "check-status", shell=shell, env=env)
+        assert (done.returncode, done.stderr, "holds 0 task(s)" in done.stdout) == (0, "", True), wait
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("wait", ["", "soon", "-1", "0", "1.5", "99999999999999999999", "1e3", " 3", "$(id)"])
-def test_a_wait_that_is_no_number_changes_nothing(team: Crew, shell: str, wait: str) -> None:
-    team.agent("one")
-    done = call(script(team), "check-status", shell=shell, env={**os.environ, "PEERCOORD_WAIT": wait})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "holds 0 task(s)" in done.stdout
-
-
-@pytest.mark.parametrize("shell", SHELLS)
+@IN_EVERY_SHELL
 @pytest.mark.parametrize("path", ["", "/nonexistent"])
-def test_an_empty_path_changes_nothing(team: Crew, shell: str, path: str, tmp_path: Path) -> None:
-    team.agent("one")
-    where = shutil.which(shell) or ""
-    env = {**os.environ, "PATH": path}
-    assert call(script(team), "request-task", shell=where, env=env).returncode == 0
-    note = tmp_path / "note.md"
+def test_an_empty_path_changes_nothing(served: tuple[Crew, str], shell: str, path: str, tmp_path: Path) -> None:
+    crew, task = served
+    env, note = {**os.environ, "PATH": path}, tmp_path / "note.md"
     note.write_text("- from a file\n")
-    words = ["update-memory", "--file", "techContext.md", "--from", note]
-    done = call(script(team), *words, shell=where, env=env)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert team.holder("1") == "one"
+    for words in (["request-task"], ["update-memory", "--file", "techContext.md", "--from", note]):
+        done = call(crew.script("one"), *words, shell=shutil.which(shell) or "", env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert crew.holder(task) == "one"
 
 
-@pytest.mark.parametrize("kind", ["relative", "absolute", "chain", "directory", "path", "cdpath", "name"])
-@pytest.mark.parametrize("agent", [True, False], ids=["agent", "none"])
-def test_it_is_called_through_a_link(team: Crew, tmp_path: Path, kind: str, agent: bool) -> None:
-    here = tmp_path / "-a b\n"
-    here.mkdir()
-    target, link = script(team), here / "co"
-    if agent:
-        team.agent("one")
-    env = {**os.environ, "PEERCOORD_NO_AGENT": "1"}
-    words: list[str | Path] = [link]
+def through_link(target: Path, here: Path, kind: str) -> tuple[list[str | Path], dict[str, str]]:
+    """Make a link to the script; the words that call it from here, and what they need in the environment."""
+    link = here / "co"
     if kind == "relative":
         link.symlink_to(os.path.relpath(target, here))
     elif kind == "chain":
@@ -81,90 +59,104 @@ def test_it_is_called_through_a_link(team: Crew, tmp_path: Path, kind: str, agen
         link.symlink_to("sub/three")
     elif kind == "directory":
         (here / "home").symlink_to(target.parent)
-        words = [here / "home" / "coordinate.sh"]
+        return [here / "home" / "coordinate.sh", "request-task"], {}
     else:
         link.symlink_to(target)
     if kind == "path":
-        env["PATH"] = f"{here}:{env['PATH']}"
-        words = ["-c", "co request-task"]
-    elif kind == "cdpath":
-        env["CDPATH"] = f"{tmp_path}:{here}"
-        words = ["./co"]
-    elif kind == "name":
-        words = ["co"]
-    done = call(*words, *([] if kind == "path" else ["request-task"]), cwd=here, env=env)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert team.holder("1") == "one"
+        return ["-c", "co request-task"], {"PATH": f"{here}:{os.environ['PATH']}"}
+    if kind == "cdpath":
+        return ["./co", "request-task"], {"CDPATH": f"{here.parent}:{here}"}
+    return ["co" if kind == "name" else link, "request-task"], {}
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_without_its_program_it_says_what_to_do(team: Crew, shell: str) -> None:
-    pid = team.agent("one")
-    text = script(team).read_text()
-    line = next(line for line in text.splitlines() if line.startswith("python="))
-    script(team).write_text(text.replace(line, "python='/gone for ever/python'"))
-    assert call(script(team), "request-task", shell=shell).returncode == 0, "the agent needs no program"
+@pytest.mark.parametrize("kind", ["relative", "absolute", "chain", "directory", "path", "cdpath", "name"])
+def test_the_script_is_called_through_a_link(served: tuple[Crew, str], tmp_path: Path, kind: str) -> None:
+    crew, task = served
+    here = tmp_path / "-a b\n"
+    here.mkdir()
+    words, env = through_link(crew.script("one"), here, kind)
+    done = call(*words, cwd=here, env={**os.environ, **env})
+    assert (done.returncode, done.stderr, crew.holder(task)) == (0, "", "one")
+
+
+def test_the_command_line_is_called_through_a_link(team: Team, tmp_path: Path) -> None:
+    crew = team(1)
+    for kind in ("directory", "cdpath", "name"):
+        here = tmp_path / f"-{kind}\n"
+        here.mkdir()
+        words, env = through_link(crew.script("one"), here, kind)
+        done = call(*words, cwd=here, env={**ALONE, **env})
+        assert (done.returncode, done.stderr, crew.holder("1")) == (0, "", "one"), kind
+
+
+def test_a_killed_agent_and_a_program_that_is_gone_are_told_at_once(team: Team) -> None:
+    crew = team()
+    pid = crew.agent("one")
+    crew.without_python("one")
+    assert crew.call("one", "request-task")[0] == 0, "the agent needs no program"
     killed(pid)
-    done = call(script(team), "report-progress", "1", "--progress", "0.5", shell=shell)
-    assert done.returncode == 3
-    assert "/gone for ever/python" in done.stderr
-    assert "hint: install peercoord again" in done.stderr
-    assert ("stays queued" in done.stderr) == bool(outbox(team)), "said of a request that was written, and of no other"
-    done = call(script(team), "check-status", shell=shell)
-    assert (done.returncode, "stays queued" in done.stderr) == (3, False)
+    for shell in SHELLS:
+        before = crew.outbox("one")
+        done = call(crew.script("one"), "report-progress", "1", "--progress", "0.5", shell=shell)
+        assert (done.returncode, "/gone for ever/python" in done.stderr) == (3, True)
+        assert "hint: install peercoord again" in done.stderr
+        assert ("stays queued" in done.stderr) == (crew.outbox("one") != before), "only what was written is queued"
+        done = call(crew.script("one"), "check-status", shell=shell)
+        assert (done.returncode, "stays queued" in done.stderr) == (3, False)
 
 
-def test_without_its_package_it_says_what_to_do(team: Crew) -> None:
-    team.tree("one")
-    text = script(team).read_text()
-    script(team).write_text(text.replace("from peercoord.cli.main", "from peercoord.gone"))
-    done = call(script(team), "check-status")
-    assert done.returncode == 3
+def test_without_its_package_the_script_says_what_to_do(team: Team) -> None:
+    script = team().script("one")
+    script.write_text(script.read_text().replace("from peercoord.cli.main", "from peercoord.gone"))
+    done = call(script, "check-status")
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "peercoord.gone" in done.stderr
     assert "hint: install peercoord again" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+def check_output_lost(crew: Crew, task: str, where: str, shell: str, env: dict[str, str]) -> None:
+    """A statement whose answer cannot be written is done; a claim whose answer cannot be written is answered again."""
+    script = crew.script("one")
+    lost = ["-c", f"exec '{shutil.which(shell)}' '{script}' \"$@\" >{where}", "sh"]
+    assert call(script, "request-task", shell=shell, env=env).returncode == 0
+    done = call(*lost, "report-progress", task, "--status", "done", env=env)
+    assert (done.returncode, "Traceback" in done.stderr, crew.where(task)) == (0, False, "done")
+    closed_on_purpose = where == "&-" and env is ALONE
+    assert call(*lost, "check-status", env=env).returncode == (0 if closed_on_purpose else 1)
+    crew.queue.add(records.define(f"{task}0", "next"))
+    done = call(*lost, "request-task", env=env)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    again = call(script, "request-task", "--json", shell=shell, env=env)
+    assert json.loads(again.stdout)["data"]["task_id"] == int(f"{task}0"), "it is not lost"
+
+
+@IN_EVERY_SHELL
 @pytest.mark.parametrize("where", ["&-", "/dev/full"])
-@pytest.mark.parametrize("agent", [True, False], ids=["agent", "none"])
-def test_output_that_cannot_be_written_undoes_no_statement(team: Crew, shell: str, where: str, agent: bool) -> None:
-    if agent:
-        team.agent("one")
-    env = {**os.environ, "PEERCOORD_NO_AGENT": "1"}
-    at = script(team)
-    assert call(at, "request-task", shell=shell, env=env).returncode == 0
-    said = [f"exec >{where}; . '{at}'" if False else f"exec '{shutil.which(shell)}' '{at}' \"$@\" >{where}", "sh"]
-    done = call("-c", *said, "report-progress", "1", "--status", "done", env=env)
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
-    assert team.where("1") == "done"
-    done = call("-c", *said, "check-status", env=env)
-    assert done.returncode == (0 if where == "&-" and not agent else 1)
-    done = call("-c", *said, "request-task", env=env)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    again = call(at, "request-task", "--json", shell=shell, env=env)
-    assert json.loads(again.stdout)["data"]["task_id"] == 2, "it is not lost"
+def test_output_that_cannot_be_written_undoes_no_statement(served: tuple[Crew, str], shell: str, where: str) -> None:
+    check_output_lost(*served, where, shell, {**os.environ})
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_late_answer_is_told_as_what_it_is(team: Crew, shell: str) -> None:
-    pid = team.agent("one")
-    env = {**os.environ, "PEERCOORD_WAIT": "1"}
+@pytest.mark.parametrize("where", ["&-", "/dev/full"])
+def test_output_that_the_command_line_cannot_write_undoes_no_statement(team: Team, where: str) -> None:
+    check_output_lost(team(1), "1", where, "sh", ALONE)
+
+
+def test_a_late_answer_is_told_as_what_it_is(team: Team) -> None:
+    crew = team()
+    env, pid = {**os.environ, "PEERCOORD_WAIT": "1"}, crew.agent("one")
     os.kill(pid, signal.SIGSTOP)
     try:
-        asked = call(script(team), "request-task", shell=shell, env=env)
-        told = call(script(team), "update-memory", "--file", "techContext.md", "--content", "- x", shell=shell, env=env)
+        asked = call(crew.script("one"), "request-task", env=env)
+        words = ["update-memory", "--file", "techContext.md", "--content", "- x"]
+        told = {shell: call(crew.script("one"), *words, shell=shell, env=env) for shell in SHELLS}
     finally:
         os.kill(pid, signal.SIGCONT)
     assert (asked.returncode, "stays queued" in asked.stderr, "ask again" in asked.stderr) == (3, False, True)
-    assert (told.returncode, "stays queued" in told.stderr) == (3, True)
-    until(lambda: list((team.state / "memory-updates" / "queued").iterdir()), what="the queued contribution")
-    assert team.where("1") == "ready", "nobody was there who would work on it"
-
-
-Mount = Callable[[], None]
+    for shell, done in told.items():
+        assert (done.returncode, "stays queued" in done.stderr) == (3, True), shell
+    queued = crew.state / "memory-updates" / "queued"
+    until(lambda: len(list(queued.iterdir())) == len(SHELLS), what="the queued contributions")
+    assert crew.where("1") == "ready", "nobody was there who would work on it"
 
 
 @pytest.mark.distributed
@@ -175,11 +167,10 @@ def test_on_a_full_disk_only_what_was_written_is_said_to_be_queued(tmp_path: Pat
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], check=False)
     if mounted.returncode:
         pytest.skip("nothing can be mounted here")
-    env = {**os.environ, "PEERCOORD_NO_AGENT": "1"}
     try:
-        with crew(disk, 3, **NEVER) as team:
-            at = script(team)
-            assert call(at, "request-task", env=env).returncode == 0
+        with crew(disk, 3, heartbeat_seconds=300) as team:
+            script = team.script("one")
+            assert call(script, "request-task", env=ALONE).returncode == 0
             if agent:
                 team.agent("one")
             with (disk / "fill").open("wb", buffering=0) as fill:
@@ -193,18 +184,16 @@ def test_on_a_full_disk_only_what_was_written_is_said_to_be_queued(tmp_path: Pat
                 ["update-memory", "--file", "techContext.md", "--content", "- x"],
                 ["report-progress", "1", "--status", "done"],
             ):
-                done = call(at, *words, env=env)
-                assert done.returncode == 1
+                done = call(script, *words, env=ALONE)
+                assert (done.returncode, "stays queued" in done.stderr) == (1, False)
                 assert "the disk is full" in done.stderr
-                assert "stays queued" not in done.stderr
-            assert outbox(team) == []
+            assert team.outbox("one") == []
             assert team.holder("1") == "one", "what needs a record fails before it changes anything"
-            assert call(at, "release", "1", env=env).returncode == 0
-            assert team.where("1") == "ready"
-            assert call(at, "request-task", env=env).returncode == 0
+            assert call(script, "release", "1", env=ALONE).returncode == 0
+            assert call(script, "request-task", env=ALONE).returncode == 0
             assert team.holder("1") == "one"
             (disk / "fill").unlink()
-            assert call(at, "report-progress", "1", "--status", "done", env=env).returncode == 0
+            assert call(script, "report-progress", "1", "--status", "done", env=ALONE).returncode == 0
             assert team.where("1") == "done"
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)

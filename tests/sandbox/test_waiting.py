@@ -7,33 +7,25 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from agent.crew import Crew, crew, killed, until
+from agent.crew import Crew, killed, until
 from support import answers
 
 from peercoord.agent import control
 from peercoord.agent.client import NO_AGENT
 from peercoord.mailbox import protocol, verbs
 from peercoord.queue import reassign
+from peercoord.queue.peer import Peer
 from peercoord.store import down, records
 from peercoord.system import child
 
 Team = Callable[..., Crew]
-NEVER = {"heartbeat_seconds": 300}
 LONG = "80000"  # seconds: longer than any test looks for an answer
 SCRIPT = "./.claude-instance/coordinate.sh"
 BOTH = pytest.mark.parametrize(
     "words", [(), (*child.command(), "request", "--wait", LONG, "--json")], ids=["coordinate.sh", "peercoord"]
 )
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Iterator[Team]:
-    with ExitStack() as stack:
-        yield lambda tasks=1, **settings: stack.enter_context(crew(tmp_path, tasks, **{**NEVER, **settings}))
 
 
 class Waiter:
@@ -69,211 +61,217 @@ class Waiter:
             self.kill()
 
 
-def waiting(crew: Crew, name: str) -> dict[str, object]:
+def waiting(crew: Crew, name: str = "one") -> dict[str, object]:
     return until(lambda: crew.record(name).get("waiting"), what="somebody waits")  # type: ignore[no-any-return]
 
 
-def busy(team: Team, tasks: int = 1) -> Crew:
-    """A team in which `two` holds the only task that may be claimed, and `one` has an agent."""
-    made = team(tasks)
-    for name in ("one", "two"):
-        made.agent(name)
-    assert made.call("two", "request-task")[0] == 0
-    return made
+def nobody_waits(crew: Crew) -> None:
+    until(lambda: crew.record("one")["waiting"] is None, what="nobody waits any more")
 
 
-def asked(team: Team) -> Crew:
-    """A team in which `one`, whose agent runs, waits for a person's word on the only task."""
-    made = team()
-    made.agent("one")
-    assert made.call("one", "request-task")[0] == 0
-    assert made.call("one", "report-progress", "1", "--status", "blocked", "--reason", "which?")[0] == 0
-    return made
+class Busy:
+    """A crew in which `two`, a peer of this process, holds the only task; an agent serves `one`, or none."""
+
+    def __init__(self, crew: Crew, task: str) -> None:
+        self.crew, self.task = crew, task
+        self.two = Peer.join(crew.project, "two")
+        claim = self.two.request()
+        assert claim is not None
+        self.claim = claim
+
+    def release(self) -> None:
+        self.two.release(self.claim)
+
+    def wait(self, *words: str, env: dict[str, str] | None = None) -> Waiter:
+        """Start a caller in `one`, and see that it waits."""
+        waiter = Waiter(self.crew, "one", *words, env=env)
+        waiting(self.crew)
+        return waiter
+
+
+@pytest.fixture
+def busy(served: tuple[Crew, str]) -> Iterator[Busy]:
+    """With the agent that serves all tests of this module."""
+    made = Busy(*served)
+    yield made
+    for session in made.crew.sessions:
+        session.close()
+    made.crew.sessions.clear()
+    made.two.leave()
+
+
+@pytest.fixture
+def asked(served: tuple[Crew, str]) -> tuple[Crew, str]:
+    """A crew in which `one` waits for a person's word on the only task."""
+    crew, task = served
+    assert crew.call("one", "request-task")[0] == 0
+    assert crew.call("one", "report-progress", task, "--status", "blocked", "--reason", "which?")[0] == 0
+    return served
 
 
 class TestAgent:
-    def test_a_task_that_becomes_ready_is_claimed_for_who_waits(self, team: Team) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one")
-        assert waiting(crew, "one")["pid"] == crew.agent_pid("one")
-        assert crew.call("one", "check-status")[0] == 0, "the agent answers others meanwhile"
-        assert crew.call("two", "release")[0] == 0
+    def test_a_task_that_becomes_ready_is_claimed_for_who_waits(self, busy: Busy) -> None:
+        waiter = busy.wait()
+        assert waiting(busy.crew)["pid"] == busy.crew.agent_pid("one")
+        assert busy.crew.call("one", "check-status")[0] == 0, "the agent answers others meanwhile"
+        busy.release()
         code, answer = waiter.end()
-        assert (code, answer["task_id"], crew.holder("1")) == (0, 1, "one")
-        until(lambda: crew.record("one")["waiting"] is None, what="nobody waits any more")
+        assert (code, answer["task_id"], busy.crew.holder(busy.task)) == (0, int(busy.task), "one")
+        nobody_waits(busy.crew)
 
-    def test_when_time_is_over_the_answer_is_that_of_a_caller_who_does_not_wait(self, team: Team) -> None:
-        crew = busy(team)
-        waited = crew.call("one", "request-task", "--wait=1")
-        assert waited == crew.call("one", "request-task")
+    def test_when_time_is_over_the_answer_is_that_of_a_caller_who_does_not_wait(self, busy: Busy) -> None:
+        waited = busy.crew.call("one", "request-task", "--wait=1")
+        assert waited == busy.crew.call("one", "request-task")
         assert waited[0] == 4
 
-    def test_the_end_of_the_last_task_is_told(self, team: Team) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one")
-        waiting(crew, "one")
-        assert crew.call("two", "report-progress", "1", "--status", "done")[0] == 0
-        assert waiter.end() == (0, {"finished": True, "total_tasks": 1})
-
-    def test_for_who_has_gone_nothing_is_claimed(self, team: Team) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one")
-        waiting(crew, "one")
-        waiter.kill()
-        assert crew.call("two", "release")[0] == 0
-        until(lambda: crew.record("one")["waiting"] is None)
-        assert crew.where("1") == "ready"
-        assert not crew.queue.results("1") or crew.queue.result("1")[2]["peer"] == "two"  # type: ignore[index]
-
-    def test_who_outlives_the_agent_goes_on_waiting(self, team: Team) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one", env={NO_AGENT: "1"})
-        waiting(crew, "one")
-        killed(crew.agent_pid("one"))
-        until(lambda: crew.home("one") is None or crew.record("one")["waiting"]["pid"] == waiter.process.pid)
-        assert crew.call("two", "release")[0] == 0
+    def test_the_end_of_the_last_task_is_told(self, busy: Busy) -> None:
+        waiter = busy.wait()
+        busy.two.complete(busy.claim)
         code, answer = waiter.end()
-        assert (code, answer["task_id"]) == (0, 1)
+        assert (code, answer["finished"]) == (0, True)
 
-    def test_who_waits_starts_no_agent_that_a_person_stopped(self, team: Team) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one")
-        waiting(crew, "one")
-        control.stop(str(crew.tree("one")))
-        until(lambda: crew.record("one")["waiting"]["pid"] == waiter.process.pid)
-        assert crew.call("two", "release")[0] == 0
-        assert waiter.end()[0] == 0
-        assert not control.locked(str(crew.tree("one")))
+    def test_for_who_has_gone_nothing_is_claimed(self, busy: Busy) -> None:
+        busy.wait().kill()
+        busy.release()
+        nobody_waits(busy.crew)
+        assert busy.crew.where(busy.task) == "ready"
+        assert busy.crew.queue.result(busy.task)[2]["peer"] == "two"  # type: ignore[index]
 
-    def test_who_waits_is_told_that_the_team_is_taken_down(self, team: Team) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one")
-        waiting(crew, "one")
-        down.write(crew.root, "person")
-        crew.root.files.ring()
-        code, answer = waiter.end()
-        assert code == 3
-        assert "the team was taken down" in str(answer)
+    def test_many_may_wait_and_others_still_come_through(self, busy: Busy) -> None:
+        before = len(busy.crew.outbox("one"))
+        waiters = [busy.wait() for _ in range(12)]
+        until(lambda: len(busy.crew.outbox("one")) >= before + len(waiters), what="all of them at a door")
+        assert busy.crew.call("one", "check-status")[0] == 0
+        busy.release()
+        told = {(code, answer["task_id"]) for code, answer in [waiter.end() for waiter in waiters]}
+        assert told == {(0, int(busy.task))}
 
-    def test_many_may_wait_and_others_still_come_through(self, team: Team) -> None:
-        crew = busy(team)
-        waiters = [Waiter(crew, "one") for _ in range(12)]
-        outbox = crew.tree("one") / ".claude-instance" / "outbox"
-        until(lambda: len(list(outbox.iterdir())) == len(waiters), what="all of them at a door")
-        assert crew.call("one", "check-status")[0] == 0
-        assert crew.call("two", "release")[0] == 0
-        assert {(code, answer["task_id"]) for code, answer in [waiter.end() for waiter in waiters]} == {(0, 1)}
-
-    def test_who_waits_is_told_what_the_answers_not_sent_would_have_told(self, team: Team) -> None:
-        crew = team(2)
-        for name in ("one", "two"):
-            crew.agent(name)
-            assert crew.call(name, "request-task")[0] == 0
-        crew.queue.cancel("1", "not wanted")
-        waiter = Waiter(crew, "one")
-        waiting(crew, "one")
-        assert crew.call("two", "release")[0] == 0
-        assert waiter.end()[1]["task_id"] == 2
-        assert waiter.err.count("task 1 was cancelled by person") == 1, waiter.err
+    def test_who_waits_is_told_what_the_answers_not_sent_would_have_told(self, busy: Busy) -> None:
+        other = f"{busy.task}0"
+        busy.crew.queue.add(records.define(other, "another"))
+        assert busy.crew.call("one", "request-task")[0] == 0
+        busy.crew.queue.cancel(other, "not wanted")
+        waiter = busy.wait()
+        busy.release()
+        assert waiter.end()[1]["task_id"] == int(busy.task)
+        assert waiter.err.count(f"task {other} was cancelled by person") == 1, waiter.err
 
     @BOTH
-    def test_who_asked_and_waits_is_told_of_the_answer(self, team: Team, words: tuple[str, ...]) -> None:
-        crew = asked(team)
+    def test_who_asked_and_waits_is_told_of_the_answer(self, asked: tuple[Crew, str], words: tuple[str, ...]) -> None:
+        crew, task = asked
         waiter = Waiter(crew, "one", *words)
-        waiting(crew, "one")
-        assert reassign.answer(crew.queue, "1", "yes")[1] == "one"
-        assert waiter.end()[1]["task_id"] == 1
-        until(lambda: crew.record("one")["waiting"] is None)
+        waiting(crew)
+        assert reassign.answer(crew.queue, task, "yes")[1] == "one"
+        assert waiter.end()[1]["task_id"] == int(task)
+        nobody_waits(crew)
         assert crew.call("one", "check-status")[0] == 0
-        assert crew.holder("1") == "one"
-        (record,) = (crew.state / "peers").glob("one~*/assignments/1~*.json")
+        assert crew.holder(task) == "one"
+        (record,) = (crew.state / "peers").glob(f"one~*/assignments/{task}~*.json")
         assert "awaited" not in json.loads(record.read_text())
 
-    def test_who_has_gone_is_given_no_task_by_an_answer(self, team: Team) -> None:
+    def test_who_has_gone_is_given_no_task_by_an_answer(self, asked: tuple[Crew, str]) -> None:
         """CHG-4, BOX-4: a caller that has gone is seen to wait until the agent looks."""
-        crew = asked(team)
+        crew, task = asked
         waiter = Waiter(crew, "one")
-        waiting(crew, "one")
+        waiting(crew)
         waiter.kill()
-        reassign.answer(crew.queue, "1", "yes")
-        until(lambda: crew.record("one")["waiting"] is None and crew.where("1") == "ready")
+        reassign.answer(crew.queue, task, "yes")
+        until(lambda: crew.record("one")["waiting"] is None and crew.where(task) == "ready")
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
         "words", [["--wait", "3"], ["--wait=3"], ["--json", "--wait", "03"], ["--wait", "3", "--json"]]
     )
-    def test_the_script_has_more_patience_than_its_caller(self, team: Team, words: list[str]) -> None:
-        crew = busy(team)
-        waiter = Waiter(crew, "one", SCRIPT, "request-task", *words, env={"PEERCOORD_WAIT": "1"})
+    def test_the_script_has_more_patience_than_its_caller(self, busy: Busy, words: list[str]) -> None:
+        waiter = Waiter(busy.crew, "one", SCRIPT, "request-task", *words, env={"PEERCOORD_WAIT": "1"})
         waiter.process.communicate()
         assert waiter.process.returncode == 4, "3 says that the agent does not answer"
+
+
+class TestTheAgentEnds:
+    def busy(self, team: Team) -> Busy:
+        crew = team(1)
+        busy = Busy(crew, "1")
+        crew.agent("one")
+        return busy
+
+    def test_who_outlives_the_agent_goes_on_waiting(self, team: Team) -> None:
+        busy = self.busy(team)
+        waiter = busy.wait(env={NO_AGENT: "1"})
+        killed(busy.crew.agent_pid("one"))
+        until(lambda: waiting(busy.crew)["pid"] == waiter.process.pid)
+        busy.release()
+        code, answer = waiter.end()
+        assert (code, answer["task_id"]) == (0, 1)
+
+    def test_who_waits_starts_no_agent_that_a_person_stopped(self, team: Team) -> None:
+        busy = self.busy(team)
+        waiter = busy.wait()
+        control.stop(str(busy.crew.tree("one")))
+        until(lambda: waiting(busy.crew)["pid"] == waiter.process.pid)
+        busy.release()
+        assert waiter.end()[0] == 0
+        assert not control.locked(str(busy.crew.tree("one")))
+
+    def test_who_waits_is_told_that_the_team_is_taken_down(self, team: Team) -> None:
+        busy = self.busy(team)
+        waiter = busy.wait()
+        down.write(busy.crew.root, "person")
+        busy.crew.root.files.ring()
+        code, answer = waiter.end()
+        assert (code, "the team was taken down" in str(answer)) == (3, True)
 
 
 class TestAlone:
     """No agent serves the worktree."""
 
     @BOTH
-    def test_the_call_waits_itself(self, team: Team, words: tuple[str, ...]) -> None:
-        crew = team()
-        crew.agent("two")
-        assert crew.call("two", "request-task")[0] == 0
-        waiter = Waiter(crew, "one", *words, env={NO_AGENT: "1"})
-        assert waiting(crew, "one")["pid"] == waiter.process.pid
-        assert crew.call("two", "release")[0] == 0
-        code, answer = waiter.end()
-        assert (code, answer["task_id"]) == (0, 1)
-        assert crew.record("one")["waiting"] is None
-
-    @BOTH
-    def test_the_call_tells_what_the_answers_not_given_would_have_told(
-        self, team: Team, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    def test_the_call_waits_and_tells_what_the_answers_not_given_would_have_told(
+        self, team: Team, words: tuple[str, ...]
     ) -> None:
-        monkeypatch.setenv(NO_AGENT, "1")
-        crew = team(2)
-        for name in ("one", "two"):
-            assert crew.call(name, "request-task")[0] == 0
-        crew.queue.cancel("1", "not wanted")
-        waiter = Waiter(crew, "one", *words)
-        waiting(crew, "one")
-        assert crew.call("two", "release")[0] == 0
-        assert waiter.end()[1]["task_id"] == 2
-        assert waiter.err.count("task 1 was cancelled by person") == 1, waiter.err
+        crew = team(1)
+        busy = Busy(crew, "1")
+        crew.queue.add(records.define("2", "another"))
+        env = {NO_AGENT: "1"}
+        assert subprocess.run([SCRIPT, "request-task"], cwd=crew.tree("one"), env={**os.environ, **env}).returncode == 0
+        crew.queue.cancel("2", "not wanted")
+        waiter = busy.wait(*words, env=env)
+        assert waiting(crew)["pid"] == waiter.process.pid
+        busy.release()
+        code, answer = waiter.end()
+        assert (code, answer["task_id"], crew.record("one")["waiting"]) == (0, 1, None)
+        assert waiter.err.count("task 2 was cancelled by person") == 1, waiter.err
 
     def test_an_interrupted_call_waits_no_more(self, team: Team) -> None:
-        crew = team()
-        crew.agent("two")
-        assert crew.call("two", "request-task")[0] == 0
-        words = (*child.command(), "request", "--wait", LONG)
-        waiter = Waiter(crew, "one", *words, env={NO_AGENT: "1"})
-        waiting(crew, "one")
+        busy = Busy(team(1), "1")
+        waiter = busy.wait(*child.command(), "request", "--wait", LONG, env={NO_AGENT: "1"})
         waiter.process.send_signal(signal.SIGINT)
         assert waiter.end()[0] == 130
-        assert crew.record("one")["waiting"] is None
-        assert crew.holder("1") == "two"
+        assert (busy.crew.record("one")["waiting"], busy.crew.holder("1")) == (None, "two")
 
 
 class TestForWhom:
     """CLM-2: exit 4 says whether waiting makes sense, and who holds what others wait for."""
 
-    def test_who_holds_what_others_wait_for(self, team: Team) -> None:
-        crew = busy(team)
-        for task, needs in (("2", "1"), ("3", "2"), ("4", "3")):
-            crew.queue.add(records.define(task, task, dependencies=[needs]))
+    def test_who_holds_what_others_wait_for(self, busy: Busy) -> None:
+        crew, first = busy.crew, int(busy.task)
+        others = [first * 1000 + at for at in (1, 2, 3)]
+        for task, needs in zip(others, (first, *others[:-1]), strict=True):
+            crew.queue.add(records.define(str(task), "waits", dependencies=[str(needs)]))
         code, out, _ = crew.call("one", "request-task", "--json")
-        assert code == 4
         wait = answers.read(out, "request-task")["data"]["wait"]
-        assert wait == {"helps": True, "for": [{"task_id": 1, "held_by": "two", "frees": [2, 3, 4]}]}
+        assert (code, wait["helps"]) == (4, True)
+        assert wait["for"] == [{"task_id": first, "held_by": "two", "frees": others}]
         said = crew.call("one", "request-task")[1]
-        assert "wait for two: it works on task 1, and 2, 3, 4 wait for it\n" in said
+        shown = ", ".join(map(str, others))
+        assert f"wait for two: it works on task {first}, and {shown} wait for it\n" in said
         assert said.endswith("ask again, and wait: ./.claude-instance/coordinate.sh request-task --wait\n")
-
-    def test_what_waits_for_a_person_is_not_waited_for(self, team: Team) -> None:
-        crew = busy(team)
-        crew.queue.add(records.define("2", "2", dependencies=["1"]))
-        assert crew.call("two", "report-progress", "1", "--status", "blocked", "--reason", "which?")[0] == 0
+        busy.two.worker.park(busy.task, "blocked", "which?")
         code, out, _ = crew.call("one", "request-task", "--json")
-        assert (code, json.loads(out)["data"]["wait"]) == (4, {"helps": False, "for": []})
+        assert (code, json.loads(out)["data"]["wait"]) == (4, {"helps": False, "for": []}), "a person is needed"
         assert "waiting does not help" in crew.call("one", "request-task")[1]
+        for task in others:
+            crew.queue.cancel(str(task))
 
 
 @pytest.mark.parametrize(
