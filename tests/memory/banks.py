@@ -20,6 +20,7 @@ from peercoord.memory.contribution import Contribution
 from peercoord.store import paths
 
 if TYPE_CHECKING:
+    from peercoord.memory.journal import Entry
     from peercoord.memory.outcome import Merge3
     from peercoord.system.disk import DiskLike
 
@@ -169,6 +170,11 @@ def litter(scene: Scene) -> list[str]:
 
 def intents(scene: Scene) -> list[str]:
     return [path for path in scene.disk.files() if path.startswith(paths.LEDGER) and path.endswith(".intent")]
+
+
+def check_chain(entries: list[Entry]) -> None:
+    """Each entry of a document names the one before it."""
+    assert [one.previous for one in entries] == ["", *(one.id for one in entries)][: len(entries)]
 
 
 Act = Callable[[Bank], object]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.banks import ANN, PLACE, Below, Plain, Scene, always, intents, litter, places, quick
+from memory.banks import ANN, PLACE, Below, Plain, Scene, always, check_chain, intents, litter, places, quick
 from memory.helpers import LIMITS, TECH, change, note, text_of
 from support.faults import Pausing
 
@@ -20,7 +20,6 @@ from peercoord.memory.progress_section import PeerLine, ProgressFacts
 from peercoord.store import paths, records
 
 if TYPE_CHECKING:
-    from peercoord.memory.journal import Entry
     from peercoord.memory.outcome import Merge3
 
 NAME = "techContext.md"
@@ -38,10 +37,6 @@ def scene() -> Scene:
     made = Scene()
     made.write()
     return made
-
-
-def check_chain(entries: list[Entry]) -> None:
-    assert [one.previous for one in entries] == ["", *(one.id for one in entries[:-1])]
 
 
 class TestMerging:

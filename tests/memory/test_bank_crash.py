@@ -1,6 +1,6 @@
-"""A process that dies, stops or is lied to at any file operation of a merge, a decision or an undo.
+"""Processes that die, stop or get wrong answers at any file operation of a merge, a decision or an undo.
 
-Whoever comes next finishes it: every contribution is in one place, and what was merged stands in its document once.
+The next leader finishes their work: every contribution is in one place, and merged text stands in its document once.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from memory.banks import (
@@ -21,6 +23,7 @@ from memory.banks import (
     Plain,
     Scene,
     always,
+    check_chain,
     intents,
     litter,
     places,
@@ -29,9 +32,9 @@ from memory.banks import (
 )
 from memory.helpers import TECH, change, note
 from support.faults import CHANGES as USUAL
-from support.faults import Call, Crash, Crashing, Failing, Fault, Pausing
+from support.faults import Call, Crash, Crashing, Failing, Fault, Pausing, Wrapper
 
-from peercoord.errors import LostError, NotFoundError, PeercoordError
+from peercoord.errors import LostError, PeercoordError
 from peercoord.memory.document import digest
 from peercoord.memory.progress_section import ProgressFacts
 from peercoord.store import paths, records
@@ -41,13 +44,14 @@ if TYPE_CHECKING:
     from peercoord.memory.outcome import Merge3
 
 CHANGES = USUAL | {EXCHANGE}
-KINDS = {Below: EXCHANGE, Plain: "rename"}  # how a document is replaced, by the kind of disk
+NAME = "techContext.md"
 TOOLS = ("Tech context", "Tools")
 FACTS = [note("- a fact"), note("- another", TOOLS, peer="instance-2", time=1), note("- a fact", peer="instance-3")]
 OLD = note("- first thought", time=2)
 NEW = note("- second thought", time=3, supersedes=(OLD.id,))
 SIDES = [change("8 MB."), change("6 MB.", peer="instance-2", time=1), note("- behind", time=2)]
 UNFIT = note("<!-- peercoord: progress -->\nmine", time=4)
+MORE = note("- from the successor", time=20, peer="instance-4")
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +60,10 @@ def _shared(merge3: Merge3) -> Iterator[None]:
         yield
 
 
-# -- what is played ----------------------------------------------------------------------------------------------
+# -- scenes and acts ---------------------------------------------------------------------------------------------
 
 
+@cache
 def queued() -> Scene:
     scene = Scene()
     scene.write()
@@ -67,51 +72,84 @@ def queued() -> Scene:
     return scene
 
 
-def conflict() -> Scene:
+@cache
+def two_sides() -> Scene:
     scene = Scene()
     scene.write()
     scene.add(*SIDES)
+    return scene
+
+
+@cache
+def conflict() -> Scene:
+    scene = two_sides().twin()
     scene.merge()
     return scene
 
 
+@cache
 def merged() -> Scene:
-    scene = queued()
+    scene = queued().twin()
     scene.merge()
     scene.add(note("- later", time=9))
     scene.merge()
     return scene
 
 
+@cache
+def overwritten() -> Scene:
+    """Two leaders that landed their entries without seeing each other; the document is the second one's."""
+    scene = Scene()
+    scene.write()
+    scene.add(*FACTS)
+    late = scene.twin()
+    scene.merge()
+    late.add(note("- only here", time=40))
+    late.merge()
+    for path, data in late.disk.files().items():
+        if path not in scene.disk.files() and path.startswith((paths.LEDGER, paths.TEXTS, paths.MEMORY + "/merged")):
+            scene.disk.create(path, data, False)
+    return scene
+
+
+SAVED = TECH.replace(b"Use ruff.", b"Use ruff, says Ann.")
+
+
+@cache
+def displaced() -> Scene:
+    """A leader that died when its own text had displaced one that a person saved a moment before."""
+    play = queued().twin()
+
+    class Saved(Crashing):
+        def around(self, call: Call) -> Any:
+            if self.left == 1:
+                play.write(SAVED)
+            return super().around(call)
+
+    with pytest.raises(Crash):
+        play.bank(Saved(play.disk, replacing(play, merge), "after")).merge("first", always)
+    assert b"says Ann" not in (play.document() or b"")
+    return play
+
+
 def merge(bank: Bank) -> object:
     return bank.merge("first", always)
 
 
-def approve(bank: Bank) -> object:
-    with suppress(NotFoundError):  # asked again, it is decided already
-        (waits,) = bank.waiting()
-        return bank.approve(waits.candidate.id, waits.candidate.takes["both"], ANN)
-    return None
-
-
-def approve_if_waiting(bank: Bank) -> object:
+def approve(bank: Bank) -> None:
     for waits in bank.waiting():
         with suppress(LostError):
             bank.approve(waits.candidate.id, waits.candidate.takes["both"], ANN)
-    return None
 
 
-def reject(bank: Bank) -> object:
+def reject(bank: Bank) -> None:
     for waits in bank.waiting():
         bank.reject(waits.candidate.id, "neither", ANN)
-    return None
 
 
-def undo(bank: Bank) -> object:
-    first = bank.entries("techContext.md")[0]
+def undo(bank: Bank) -> None:
     with suppress(LostError):
-        return bank.undo(first.id, ANN)
-    return None
+        bank.undo(bank.entries(NAME)[0].id, ANN)
 
 
 def progress(bank: Bank) -> object:
@@ -120,38 +158,64 @@ def progress(bank: Bank) -> object:
 
 SCENES: dict[str, tuple[Callable[[], Scene], Act]] = {
     "merge": (queued, merge),
-    "merge, with two sides": (lambda: _unmerged(conflict), merge),
-    "approve": (conflict, approve_if_waiting),
+    "merge, with two sides": (two_sides, merge),
+    "approve": (conflict, approve),
     "reject": (conflict, reject),
     "undo": (merged, undo),
     "progress": (merged, progress),
 }
 
 
-def _unmerged(_of: Callable[[], Scene]) -> Scene:
-    scene = Scene()
-    scene.write()
-    scene.add(*SIDES)
-    return scene
+# -- where a process can die -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=SCENES.items(), ids=lambda item: item[0])
-def played(request: pytest.FixtureRequest) -> tuple[str, Scene, Act]:
-    name, (make, act) = request.param
-    return name, make(), act
+class Cutting(Wrapper):
+    """Copies a scene before each changing call and in the midst of it: what is left if the process dies there.
+
+    What a crash after a call leaves is what one before the next call leaves. States that were met before are left out.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.disk)
+        self.scene = scene
+        self.states: dict[object, tuple[str, Scene]] = {}
+
+    def around(self, call: Call) -> Any:
+        if call.name in CHANGES:
+            self.keep(f"before {call}", self.scene.twin())
+            torn = self.scene.twin()
+            with suppress(OSError):
+                Call(torn.disk, call.name, call.args).torn()
+            self.keep(f"within {call}", torn)
+        return call.run()
+
+    def keep(self, hint: str, state: Scene) -> None:
+        key = (tuple(state.disk.files().items()), frozenset(state.disk.folders()))
+        self.states.setdefault(key, (hint, state))
 
 
-def calls(scene: Scene, act: Act, kind: type[Below] = Below) -> list[Call]:
-    """All calls of an undisturbed play."""
-    met: list[Call] = []
-    act(scene.twin().bank(Failing(scene.twin().disk, lambda call: met.append(call)), kind))
-    return met
+@cache
+def crashes(
+    make: Callable[[], Scene], act: Act, kinds: tuple[type[Below], ...] = (Below, Plain)
+) -> list[tuple[str, Scene]]:
+    """All states that a crash leaves on these kinds of disks; take a ``twin`` of each."""
+    found: dict[object, tuple[str, Scene]] = {}
+    for kind in kinds:
+        scene = make().twin()
+        disk = Cutting(scene)
+        act(scene.bank(disk, kind))
+        disk.keep("after all", scene)
+        found = disk.states | found
+    return list(found.values())
 
 
 def replacing(scene: Scene, act: Act, kind: type[Below] = Below) -> int:
-    """Which call of an undisturbed play replaces the document, counted from 1."""
-    met = enumerate(calls(scene, act, kind), 1)
-    return next(at for at, call in met if call.path == f"{PLACE}/techContext.md" and call.name == KINDS[kind])
+    """Which call of an undisturbed act replaces the document, counted from 1."""
+    met: list[Call] = []
+    twin = scene.twin()
+    act(twin.bank(Failing(twin.disk, met.append), kind))  # type: ignore[arg-type]
+    name = EXCHANGE if kind is Below else "rename"
+    return next(at for at, call in enumerate(met, 1) if call.path == f"{PLACE}/{NAME}" and call.name == name)
 
 
 def settled(scene: Scene, act: Act) -> Scene:
@@ -166,56 +230,46 @@ def check(scene: Scene, like: Scene, hint: object) -> None:
     assert scene.document() == like.document(), hint
     assert scene.document("activeContext.md") == like.document("activeContext.md"), hint
     assert places(scene) == places(like), hint
-    entries, others = scene.bank().entries(), like.bank().entries()
-    assert [(one.kind, sorted(one.contributions)) for one in entries] == [
-        (one.kind, sorted(one.contributions)) for one in others
-    ], hint
-    chain = [one for one in entries if one.document == "techContext.md"]
-    assert [one.previous for one in chain] == ["", *(one.id for one in chain)][: len(chain)], hint
-    assert [waits.candidate.id for waits in scene.bank().waiting()] == [
-        waits.candidate.id for waits in like.bank().waiting()
-    ], hint
+    done = [[(one.kind, sorted(one.contributions)) for one in each.bank().entries()] for each in (scene, like)]
+    assert done[0] == done[1], hint
+    check_chain(scene.bank().entries(NAME))
+    waiting = [[waits.candidate.id for waits in each.bank().waiting()] for each in (scene, like)]
+    assert waiting[0] == waiting[1], hint
     assert not [path for path in scene.disk.files() if path.startswith(NOTES)], hint
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", ["before", "after", "torn"])
-def test_another_finishes_what_a_crash_leaves(played: tuple[str, Scene, Act], mode: str, kind: type[Below]) -> None:
+def check_merged(scene: Scene, hint: object, *texts: str) -> None:
+    """All is merged, and these lines stand in the document once each."""
+    for text in texts:
+        assert stands(scene.document() or b"", text) == 1, (hint, text)
+    assert "queued" not in places(scene).values(), hint
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_another_finishes_what_a_crash_leaves(name: str) -> None:
     """MEM-10, MEM-16: before, after and in the midst of every call."""
-    name, scene, act = played
-    if kind is Plain and name not in ("merge", "undo"):
-        return  # no other way through the documents
-    like = settled(scene.twin(), act)
-    at, changed = 0, 0
-    while True:
-        at += 1
-        play = scene.twin()
-        crashing = Crashing(play.disk, at, mode)
-        with suppress(Crash):
-            act(play.bank(crashing, kind))
-        if crashing.last is None:
-            break
-        if crashing.last.name not in CHANGES:
-            continue
-        changed += 1
-        check(settled(play, act), like, f"{mode} {at}: {crashing.last}")
-    assert changed > 2
+    make, act = SCENES[name]
+    like = settled(make().twin(), act)
+    states = crashes(make, act)
+    for hint, state in states:
+        check(settled(state.twin(), act), like, hint)
+    assert len(states) > 4
 
 
-@pytest.mark.parametrize(("number", "done"), [(errno.EIO, False), (errno.EIO, True), (errno.ENOSPC, False)])
-def test_a_call_that_is_answered_wrongly_loses_nothing(played: tuple[str, Scene, Act], number: int, done: bool) -> None:
-    _, scene, act = played
-    like = settled(scene.twin(), act)
-    at = 0
-    while True:
-        at += 1
-        play = scene.twin()
-        count = 0
+@pytest.mark.parametrize("done", [False, True], ids=["refused", "done, then answered with an error"])
+@pytest.mark.parametrize("name", SCENES)
+def test_a_call_that_is_answered_wrongly_loses_nothing(name: str, done: bool) -> None:
+    make, act = SCENES[name]
+    like = settled(make().twin(), act)
+    for at in count(1):
+        play, met = make().twin(), 0
 
         def rule(call: Call, at: int = at) -> Fault | None:
-            nonlocal count
-            count += call.name in CHANGES or call.name == "sync"
-            return Fault(number, done) if count == at and (call.name in CHANGES or call.name == "sync") else None
+            nonlocal met
+            met += call.name in CHANGES or call.name == "sync"
+            if met != at or not (call.name in CHANGES or call.name == "sync"):
+                return None
+            return Fault(errno.ENOSPC if call.writes and not done else errno.EIO, done)
 
         failing = Failing(play.disk, rule)
         with suppress(PeercoordError):
@@ -225,47 +279,114 @@ def test_a_call_that_is_answered_wrongly_loses_nothing(played: tuple[str, Scene,
         check(settled(play, act), like, failing.met)
 
 
+def test_a_rejection_is_done_wholly_or_not_at_all() -> None:
+    """MEM-16: also if the person does not ask again."""
+    seen = set()
+    for hint, state in crashes(conflict, reject):
+        play = state.twin()
+        play.merge()
+        states = {places(play)[one.id] for one in SIDES[:2]}
+        assert states in ({"candidate"}, {"rejected"}), hint
+        seen |= states
+        whys = {play.bank().store.rejection(one.id).get("reason") for one in SIDES[:2]}
+        assert whys == ({"neither"} if states == {"rejected"} else {None}), hint
+    assert seen == {"candidate", "rejected"}
+
+
+def test_a_crash_while_overwritten_entries_are_reverted() -> None:
+    """MEM-11: the document does not hold what one of two entries brought; both brought some of the same lines."""
+    assert len(overwritten().bank().entries()) == 2
+    for hint, state in crashes(overwritten, merge):
+        play = state.twin()
+        play.merge()
+        check_merged(play, hint, "- a fact", "- another", "- only here")
+        check_chain(play.bank().entries(NAME))
+        assert len(intents(play)) == 1, hint
+
+
+# -- a person edits while the leader lies dead ---------------------------------------------------------------------
+
+
+def test_an_edit_after_a_crash_is_never_overwritten() -> None:
+    """MEM-10, MEM-12: the text tells whether the document was replaced."""
+    for hint, state in crashes(queued, merge):
+        play = state.twin()
+        play.write((play.document() or b"").replace(b"Use ruff.", b"Use ruff, says Ann."))
+        play.merge()
+        check_merged(play, hint, "- a fact", "- another")
+        assert b"says Ann" in (play.document() or b""), hint
+
+
+@pytest.mark.parametrize("edited", [b"- a fine fact", b""], ids=["edited", "removed"])
+def test_text_edited_after_a_crash_is_not_merged_again(edited: bytes) -> None:
+    """MEM-12: the displaced text, which is still staged, proves that the document was replaced."""
+    replaced = [each for each in crashes(queued, merge, (Below,)) if b"- a fact" in (each[1].document() or b"")]
+    assert len(replaced) > 4
+    for hint, state in replaced:
+        play = state.twin()
+        play.write((play.document() or b"").replace(b"- a fact", edited))
+        play.merge()
+        check_merged(play, hint, "- another")
+        assert b"- a fact" not in (play.document() or b""), hint
+        assert edited in (play.document() or b""), hint
+
+
+def test_text_taken_out_after_a_crash_stays_out() -> None:
+    """MEM-12: also where the leader died before it moved the contributions."""
+    for hint, state in crashes(queued, merge, (Below,)):
+        play = state.twin()
+        replaced = play.document() != TECH
+        play.write(TECH)
+        play.merge()
+        assert (b"- a fact" in (play.document() or b"")) != replaced, hint
+
+
+def test_a_document_that_is_no_text_after_a_crash_is_left_alone() -> None:
+    """MEM-13."""
+    play = queued().twin()
+    with suppress(Crash):
+        play.bank(Crashing(play.disk, replacing(play, merge), "before")).merge("first", always)
+    play.write(b"\xff\xfe")
+    assert [one.document for one in play.merge() if one.note] == [NAME]
+    assert play.document() == b"\xff\xfe"
+    play.write(TECH)
+    play.merge()
+    assert b"- a fact" in (play.document() or b"")
+
+
+# -- two leaders -------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.slow
-def test_a_leader_that_was_stopped_goes_on_after_its_successor_merged_more(merge3: Merge3) -> None:
-    """MEM-11: wherever it was stopped, and whether or not it still thinks that it leads."""
-    more = note("- from the successor", time=20, peer="instance-4")
-    for knows in (True, False):
-        at, overwritten = 0, 0
-        while True:
-            at += 1
-            play = queued()
-            led = [True]
+@pytest.mark.parametrize("knows", [True, False], ids=["knows that it was replaced", "does not know"])
+def test_a_stopped_leader_goes_on_after_its_successor_merged(knows: bool) -> None:
+    """MEM-11: wherever it was stopped."""
+    for at in count(1):
+        play, led = queued().twin(), [True]
 
-            def meanwhile(play: Scene = play, led: list[bool] = led, knows: bool = knows) -> None:
-                play.bank().merge("second", always)
-                play.add(more)
-                play.bank().merge("second", always)
-                led[0] = not knows
+        def meanwhile(play: Scene = play, led: list[bool] = led) -> None:
+            play.bank().merge("second", always)
+            play.add(MORE)
+            play.bank().merge("second", always)
+            led[0] = not knows
 
-            pausing = Pausing(play.disk, at, meanwhile)
-            with suppress(LostError):
-                play.bank(pausing).merge("first", lambda led=led: led[0])
-            if pausing.last is None:
-                break
-            overwritten += b"successor" not in (play.document() or b"")
-            play.merge()
-            play.merge()
-            document = play.document() or b""
-            for text in ("a fact", "another", "second thought", "from the successor"):
-                assert document.count(text.encode()) == 1, (knows, at, pausing.last)
-            assert document.count(b"first thought") == 0, (knows, at, pausing.last)
-            states = places(play)
-            assert sorted(states.values()).count("queued") == 0, (knows, at, pausing.last)
-            assert states[more.id] == "merged"
-        assert at > 50
+        pausing = Pausing(play.disk, at, meanwhile)
+        with suppress(LostError):
+            play.bank(pausing).merge("first", lambda led=led: led[0])
+        if pausing.last is None:
+            break
+        play.merge()
+        play.merge()
+        check_merged(play, pausing.last, "- a fact", "- another", "- second thought", "- from the successor")
+        assert b"first thought" not in (play.document() or b""), pausing.last
+        assert places(play)[MORE.id] == "merged"
+    assert at > 50
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_leader_that_was_stopped_and_killed_right_after_it_overwrote(merge3: Merge3, kind: type[Below]) -> None:
+@pytest.mark.parametrize("kind", [Below, Plain])
+def test_a_leader_that_overwrote_its_successor_and_died(kind: type[Below]) -> None:
     """MEM-11: what it overwrote is back, or merged again, or noted as a foreign change."""
-    more = note("- from the successor", time=20, peer="instance-4")
-    play = queued()
-    at = replacing(play, merge, kind)
+    play = queued().twin()
 
     class Stopped(Pausing):
         def around(self, call: Call) -> object:
@@ -276,326 +397,138 @@ def test_a_leader_that_was_stopped_and_killed_right_after_it_overwrote(merge3: M
 
     def meanwhile() -> None:
         play.bank().merge("second", always)
-        play.add(more)
+        play.add(MORE)
         play.bank().merge("second", always)
 
     with pytest.raises(Crash):
-        play.bank(Stopped(play.disk, at, meanwhile), kind).merge("first", always)
+        play.bank(Stopped(play.disk, replacing(play, merge, kind), meanwhile), kind).merge("first", always)
     assert b"successor" not in (play.document() or b"")
     play.merge()
     assert b"successor" in (play.document() or b"") or (play.bank().foreign() and kind is Plain)
-    assert places(play)[more.id] == "merged"
+    assert places(play)[MORE.id] == "merged"
 
 
-def test_of_two_leaders_at_once_nothing_is_lost_or_doubled(merge3: Merge3) -> None:
-    """MEM-11: each of them reads before the other writes, with another queue before its eyes."""
+def test_of_two_leaders_at_once_nothing_is_lost_or_doubled() -> None:
+    """MEM-11: each reads before the other writes, and sees another queue."""
     late = note("- came late", time=30, peer="instance-5")
-    count = len(calls(queued(), merge))
-    for at in range(1, count + 1, 2):
-        play = queued()
+    for at in count(1, 2):
+        play = queued().twin()
 
         def meanwhile(play: Scene = play) -> None:
             play.add(late)
             play.bank().merge("second", always)
 
-        play.bank(Pausing(play.disk, at, meanwhile)).merge("first", always)
+        pausing = Pausing(play.disk, at, meanwhile)
+        play.bank(pausing).merge("first", always)
+        if pausing.last is None:
+            break
         play.merge()
-        document = play.document() or b""
-        for text in ("a fact", "another", "second thought", "came late"):
-            assert document.count(text.encode()) == 1, at
-        assert "queued" not in places(play).values(), at
+        check_merged(play, pausing.last, "- a fact", "- another", "- second thought", "- came late")
+    assert at > 50
 
 
-def test_one_that_no_longer_leads_writes_neither_entry_nor_document(merge3: Merge3) -> None:
-    scene = queued()
+def test_a_leader_that_no_longer_leads_writes_nothing() -> None:
+    """MEM-10: it asks at the start, and once more right before it replaces the document."""
+    scene = queued().twin()
     before = scene.disk.files()
     with pytest.raises(LostError, match="leads now"):
         scene.bank().merge("first", lambda: False)
     assert scene.disk.files() == before
-    asked = 0
-
-    def leads() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked < limit
-
     for limit in range(2, 6):
-        asked, play = 0, queued()
-        with suppress(LostError):
-            play.bank().merge("first", leads)
-        if asked >= limit:
-            assert play.document() == TECH or play.bank().entries("techContext.md"), limit
+        asked, play = count(1), queued().twin()
+        with pytest.raises(LostError, match="leads now"):
+            play.bank().merge("first", lambda asked=asked, limit=limit: next(asked) < limit)
+        assert play.document() == TECH or play.bank().entries(NAME), limit
         assert intents(play) == []
-
-
-def test_a_person_edits_while_the_leader_lies_dead(merge3: Merge3) -> None:
-    """MEM-10, MEM-12: the text decides whether the document was replaced; an edit is never overwritten."""
-    at = 0
-    while True:
-        at += 1
-        play = queued()
-        crashing = Crashing(play.disk, at, "after")
-        with suppress(Crash):
-            play.bank(crashing).merge("first", always)
-        if crashing.last is None:
-            break
-        document = play.document() or b""
-        replaced = document != TECH
-        play.write(document.replace(b"Use ruff.", b"Use ruff, says Ann."))
-        play.merge()
-        document = play.document() or b""
-        assert b"says Ann" in document, crashing.last
-        for text in ("- a fact", "- another"):
-            assert stands(document, text) == 1, (crashing.last, replaced)
-        assert "queued" not in places(play).values(), crashing.last
-
-
-@pytest.mark.parametrize("edited", [b"- a fine fact", b""], ids=["edited", "removed"])
-def test_what_a_dead_leader_merged_and_a_person_changed_is_not_merged_again(merge3: Merge3, edited: bytes) -> None:
-    """MEM-12: the displaced text, which is still staged, proves that the document was replaced."""
-    steps = 0
-    for at in range(1, len(calls(queued(), merge)) + 1):
-        play = queued()
-        with suppress(Crash):
-            play.bank(Crashing(play.disk, at, "after")).merge("first", always)
-        document = play.document() or b""
-        if b"- a fact" in document:
-            steps += 1
-            play.write(document.replace(b"- a fact", edited))
-            play.merge()
-            document = play.document() or b""
-            assert (b"- a fact" in document, document.count(b"- another")) == (False, 1), at
-            assert edited in document, at
-            assert "queued" not in places(play).values(), at
-    assert steps > 3
-
-
-def test_a_document_that_is_no_text_while_the_leader_lies_dead_is_left_alone(merge3: Merge3) -> None:
-    """MEM-13."""
-    play = queued()
-    with suppress(Crash):
-        play.bank(Crashing(play.disk, replacing(play, merge), "before")).merge("first", always)
-    play.write(b"\xff\xfe")
-    assert [one.document for one in play.merge() if one.note] == ["techContext.md"]
-    assert play.document() == b"\xff\xfe"
-    play.write(TECH)
-    play.merge()
-    assert b"- a fact" in (play.document() or b"")
-
-
-def test_what_was_settled_when_a_person_took_the_text_out_stays_out(merge3: Merge3) -> None:
-    """MEM-12: also where the leader died before it moved the contributions."""
-    for at in range(1, len(calls(queued(), merge)) + 1):
-        play = queued()
-        with suppress(Crash):
-            play.bank(Crashing(play.disk, at, "after")).merge("first", always)
-        replaced = play.document() != TECH
-        play.write(TECH)
-        play.merge()
-        again = b"- a fact" in (play.document() or b"")
-        assert again != replaced, at
-
-
-def test_a_rejection_is_done_wholly_or_not_at_all(merge3: Merge3) -> None:
-    """MEM-16: also if the person does not ask again."""
-    seen = set()
-    for at in range(1, len(calls(conflict(), reject)) + 1):
-        play = conflict()
-        with suppress(Crash):
-            play.bank(Crashing(play.disk, at, "after")).reject(play.bank().waiting()[0].candidate.id, "neither", ANN)
-        play.merge()
-        states = sorted(places(play)[one.id] for one in SIDES[:2])
-        assert states in (["candidate", "candidate"], ["rejected", "rejected"]), at
-        seen.add(states[0])
-        whys = {play.bank().store.rejection(one.id).get("reason") for one in SIDES[:2]}
-        assert whys == ({"neither"} if states[0] == "rejected" else {None}), at
-    assert seen == {"candidate", "rejected"}
-
-
-def overwritten() -> Scene:
-    """Two leaders that both landed their entry without having seen the other's; the document is the second one's."""
-    scene, late = Scene(), Scene()
-    scene.write()
-    scene.add(*FACTS)
-    late = scene.twin()
-    scene.merge()
-    late.add(note("- only here", time=40))
-    late.merge()
-    for path, data in late.disk.files().items():
-        if path not in scene.disk.files() and path.startswith((paths.LEDGER, paths.TEXTS, paths.MEMORY + "/merged")):
-            scene.disk.create(path, data, False)
-    return scene
-
-
-def test_of_two_entries_that_landed_the_one_that_the_document_is_not_was_overwritten(merge3: Merge3) -> None:
-    """MEM-11: also where both brought some of the same lines."""
-    play = overwritten()
-    assert len(play.bank().entries()) == 2
-    play.merge()
-    assert b"- only here" in (play.document() or b"")
-    for text in ("a fact", "another"):
-        assert (play.document() or b"").count(text.encode()) == 1
-    assert len(intents(play)) == 1
-    check_chained(play)
-
-
-@pytest.mark.parametrize("mode", ["before", "after"])
-def test_a_crash_while_what_was_overwritten_is_queued_again(merge3: Merge3, mode: str) -> None:
-    at = 0
-    while True:
-        at += 1
-        play = overwritten()
-        crashing = Crashing(play.disk, at, mode)
-        with suppress(Crash):
-            play.bank(crashing).merge("first", always)
-        if crashing.last is None:
-            break
-        play.merge()
-        document = play.document() or b""
-        for text in ("a fact", "another", "only here"):
-            assert document.count(text.encode()) == 1, crashing.last
-        assert set(places(play).values()) == {"merged"}, crashing.last
-        check_chained(play)
-
-
-def test_one_that_no_longer_leads_when_all_is_written_but_the_document(merge3: Merge3) -> None:
-    """MEM-10: it asks once more right before it replaces the document."""
-    play = queued()
-    bank = play.bank()
-    begun: list[str] = []
+    bank, begun = scene.bank(), []
     begin = bank.store.begin
     bank.store.begin = lambda entry: (begun.append(entry.id), begin(entry))[1]  # type: ignore[func-returns-value,method-assign]
     with pytest.raises(LostError, match="leads now"):
         bank.merge("first", lambda: not begun)
     assert begun
-    assert play.document("activeContext.md") == b"# Active\n"
-    assert intents(play) == []
+    assert scene.document("activeContext.md") == b"# Active\n"
+    assert intents(scene) == []
 
 
-def test_an_intent_that_never_landed_does_not_count_when_a_person_puts_the_document_back(merge3: Merge3) -> None:
+def test_an_intent_that_never_landed_does_not_count() -> None:
     """MEM-11, MEM-12: the document is as an earlier entry left it, whatever old intents say."""
-    play = queued()
+    play = queued().twin()
     play.merge()
     first = play.document()
-    entry = play.bank().entries("techContext.md")[0]
+    entry = play.bank().entries(NAME)[0]
     play.add(note("- later", time=9))
     play.merge()
     stray = {**entry.record(), "id": "e-00000000000000aa", "by": "a leader that died"}
-    play.disk.create(paths.intent("techContext.md", stray["id"]), records.encode(stray), False)
+    play.disk.create(paths.intent(NAME, stray["id"]), records.encode(stray), False)
     play.write(first)
     play.merge()
     assert play.document() == first
 
 
-def test_an_old_intent_is_not_taken_for_landed_because_its_lines_came_otherwise(merge3: Merge3) -> None:
+def test_an_old_intent_did_not_land_because_its_lines_came_otherwise() -> None:
     """MEM-10: its other contributions would be lost."""
-    play = queued()
+    play = queued().twin()
     with suppress(Crash):
         play.bank(Crashing(play.disk, replacing(play, merge), "before")).merge("first", always)
     assert len(intents(play)) == 1
-    play.write(TECH.replace(b"Use ruff.", b"Use ruff, says Ann."))
+    play.write(SAVED)
     play.add(change("Use ruff and more.", TOOLS, time=0), note("- another", TOOLS, peer="p", critical=True))
     play.merge()
     play.write((play.document() or b"") + b"\nMore.\n")
     play.merge()
-    document = play.document() or b""
-    assert document.count(b"- a fact") == 1
-    found = places(play)
+    document, found = play.document() or b"", places(play)
+    assert stands(document, "- a fact") == 1
     assert all(found[one.id] in ("merged", "candidate", "queued") for one in FACTS)
-    texts = {one.content for one in FACTS if found[one.id] == "merged"}
-    assert all(stands(document, text) == 1 for text in texts)
+    assert all(stands(document, one.content) == 1 for one in FACTS if found[one.id] == "merged")
 
 
-SAVED = TECH.replace(b"Use ruff.", b"Use ruff, says Ann.")
+# -- a text that was displaced -------------------------------------------------------------------------------------
 
 
-def displaced() -> Scene:
-    """A leader that died when the document that a person had just saved was out, and its own text in."""
-    play = queued()
-    at = replacing(play, merge)
-
-    class Saved(Crashing):
-        def around(self, call: Call) -> object:
-            if self.left == 1:
-                play.write(SAVED)
-            return super().around(call)
-
-    with pytest.raises(Crash):
-        play.bank(Saved(play.disk, at, "after")).merge("first", always)
-    assert b"says Ann" not in (play.document() or b"")
-    return play
-
-
-def test_what_a_leader_displaced_and_did_not_live_to_put_back_is_put_back(merge3: Merge3) -> None:
-    """MEM-10: the file under way is found by the next merge, and by a decision."""
-    play = displaced()
-    twin = play.twin()
+def test_a_displaced_text_is_put_back_whatever_the_crash() -> None:
+    """MEM-10: the next merge or decision finds the file, also if that merge crashes."""
+    for hint, state in crashes(displaced, lambda bank: bank.merge("second", always)):
+        play = state.twin()
+        play.merge()
+        check_merged(play, hint, "- a fact", "- another")
+        assert b"says Ann" in (play.document() or b""), hint
+    play = displaced().twin()
     play.merge()
-    document = play.document() or b""
-    assert b"says Ann" in document
-    for text in ("- a fact", "- another"):
-        assert stands(document, text) == 1
     assert litter(play) == []
-    check_chained(play)
-    twin.bank().progress(ProgressFacts(1, 0, 0, 0, 0.0), "second", always, "techContext.md")
-    assert b"says Ann" in (twin.document() or b"")
+    check_chain(play.bank().entries(NAME))
+    play = displaced().twin()
+    play.bank().progress(ProgressFacts(1, 0, 0, 0, 0.0), "second", always, NAME)
+    assert b"says Ann" in (play.document() or b"")
 
 
-def test_what_was_displaced_and_cannot_be_put_back_now_is_not_cleared_away(merge3: Merge3) -> None:
+def test_a_displaced_text_that_cannot_be_put_back_now_is_kept() -> None:
     """MEM-10: the disk refuses the second exchange; the next attempt finds the text where it lies."""
-    play, count = queued(), 0
+    play, met = queued().twin(), 0
 
     class Refusing(Below):
         def exchange(self, source: str, target: str) -> None:
-            nonlocal count
-            count += target == "techContext.md"
-            if count == 1:
+            nonlocal met
+            met += target == NAME
+            if met == 1:
                 play.write(SAVED)
-            if count == 2:
+            if met == 2:
                 raise OSError(errno.EIO, "refused", target)
             super().exchange(source, target)
 
     with suppress(PeercoordError):
         play.bank(kind=Refusing).merge("first", always)
-    assert count >= 2
+    assert met >= 2
     play.merge()
-    document = play.document() or b""
-    assert b"says Ann" in document
-    assert stands(document, "- a fact") == 1
-    assert "queued" not in places(play).values()
+    check_merged(play, "", "- a fact")
+    assert b"says Ann" in (play.document() or b"")
 
 
-@pytest.mark.parametrize("mode", ["before", "after"])
-def test_a_crash_while_what_was_displaced_is_put_back(merge3: Merge3, mode: str) -> None:
-    """MEM-10."""
-    at = 0
-    while True:
-        at += 1
-        play = displaced()
-        crashing = Crashing(play.disk, at, mode)
-        with suppress(Crash):
-            play.bank(crashing).merge("second", always)
-        if crashing.last is None:
-            break
-        play.merge()
-        document = play.document() or b""
-        assert b"says Ann" in document, crashing.last
-        assert stands(document, "- a fact") == 1, crashing.last
-        assert "queued" not in places(play).values(), crashing.last
-
-
-def test_what_was_displaced_is_kept_where_a_person_saved_again_over_what_displaced_it(merge3: Merge3) -> None:
+def test_a_displaced_text_is_backed_up_where_a_person_saved_again() -> None:
     """MEM-10: the newest text stands; of the other one nothing is lost."""
-    play = displaced()
-    newer = (play.document() or b"").replace(b"Names are unique.", b"Names are short.")
-    play.write(newer)
+    play = displaced().twin()
+    play.write((play.document() or b"").replace(b"Names are unique.", b"Names are short."))
     play.merge()
     assert b"Names are short." in (play.document() or b"")
-    assert play.bank().store.backup("techContext.md", digest(SAVED)) == SAVED
+    assert play.bank().store.backup(NAME, digest(SAVED)) == SAVED
     assert [path for path in litter(play) if "techContext" in path] == []
     assert b"overtaken" in play.disk.files()["events/memory.jsonl"]
-
-
-def check_chained(scene: Scene) -> None:
-    entries = scene.bank().entries("techContext.md")
-    assert [one.previous for one in entries] == ["", *(one.id for one in entries)][: len(entries)]
