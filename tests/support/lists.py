@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -166,6 +167,78 @@ class Lists:
 
     def raw(self, task: str) -> Any:
         return self.queue.definition(task).raw
+
+
+class FileLists(Lists):
+    """A project with a ``tasks.json`` beside its database."""
+
+    tag: str | None = None
+
+    @property
+    def file(self) -> Path:
+        return self.home / ".taskmaster" / "tasks" / "tasks.json"
+
+    def write(self, data: Any, **style: Any) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, **({"indent": 2} | style))
+        self.file.write_bytes(text.encode())
+
+    def tasks(self, *tasks: Any) -> None:
+        plain = {"description": "d", "status": "pending", "dependencies": [], "priority": "medium", "subtasks": []}
+        self.write({"master": {"tasks": [{**plain, **task} for task in tasks], "metadata": {"created": "x"}}})
+
+    def task(self, task: object) -> Any:
+        data = json.loads(self.file.read_text())
+        found = data.get(self.tag or "master", data)["tasks"]
+        return next(entry for entry in found if str(entry["id"]) == str(task))
+
+    def both(self) -> None:
+        """Sync the file and the database until nothing is left to do."""
+        for _ in range(4):
+            left = [*self.sync(self.tasks_file(self.file, self.tag)).comparisons, *self.sync().comparisons]
+            if not left:
+                return
+        raise AssertionError(f"still not in step: {[(m.task, m.kind) for m in left]}")
+
+    def finish(self, task: str) -> None:
+        """Claim and complete a task, and park those that are claimed before it."""
+        worker = self.join()
+        while (claim := worker.request()) is not None:
+            if claim.task == task:
+                worker.complete(task)
+                return
+            worker.park(claim.task, "review", "not this one")
+
+
+def make_database(path: Path, *rows: tuple[Any, ...]) -> Path:
+    """Make a database with a plain table of tasks: rows of id, title and status."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(TASKS)
+        connection.executemany("INSERT INTO tasks (id, title, status) VALUES (?, ?, ?)", rows)
+    return path
+
+
+def make_shared_database(path: Path, script: str = "") -> Path:
+    """Make a database with a task of project alpha and a task of project beta."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
+               INSERT INTO tasks VALUES (1, 'alpha', 'First', 'pending'), (1, 'beta', 'Theirs', 'pending');"""
+            + script
+        )
+    return path
+
+
+def query(path: Path, statement: str = "SELECT id, title, status FROM tasks ORDER BY id") -> list[Any]:
+    """Ask a database as another program would."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def files_below(*roots: Path) -> dict[str, bytes]:
+    """Read every file below these directories."""
+    return {str(path): path.read_bytes() for root in roots for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 class Crash(BaseException):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.lists import Lists
-from tasklists.test_tasks_file import FileLists
+from support.lists import FileLists, Lists
 
 from peercoord.queue.renaming import rename
 from peercoord.tasklists.tasks_json_list import TasksJson

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lists import Lists
-from tasklists.test_tasks_file import FileLists, finish
+from support.lists import FileLists, Lists
 
 from peercoord.errors import UsageError
 from peercoord.queue.renaming import rename
@@ -206,7 +205,7 @@ def test_an_older_copy_of_the_list_opens_nothing_again(lists: FileLists) -> None
 
 
 def test_a_done_task_is_opened_again_by_hand(lists: FileLists) -> None:
-    finish(lists, "1")
+    lists.finish("1")
     lists.both()
     first, *rest = entries(lists)
     rewrite(lists, {**first, "status": "pending"}, *rest)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.faults import Call, Wrapper
-from support.lists import Lists
+from support.lists import FileLists
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError
 from peercoord.system import clock as clocks
@@ -21,52 +21,11 @@ from peercoord.tasklists.tasks_json_lock import locked
 DATA = Path(__file__).parent / "data"
 
 
-class FileLists(Lists):
-    """A project with a tasks.json beside its database."""
-
-    tag: str | None = None
-
-    @property
-    def file(self) -> Path:
-        return self.home / ".taskmaster" / "tasks" / "tasks.json"
-
-    def write(self, data: Any, **style: Any) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, **({"indent": 2} | style))
-        self.file.write_bytes(text.encode())
-
-    def tasks(self, *tasks: Any) -> None:
-        plain = {"description": "d", "status": "pending", "dependencies": [], "priority": "medium", "subtasks": []}
-        self.write({"master": {"tasks": [{**plain, **task} for task in tasks], "metadata": {"created": "x"}}})
-
-    def task(self, task: object) -> Any:
-        data = json.loads(self.file.read_text())
-        found = data.get(self.tag or "master", data)["tasks"]
-        return next(entry for entry in found if str(entry["id"]) == str(task))
-
-    def both(self) -> None:
-        """Sync the file and the database until nothing is left to do."""
-        for _ in range(4):
-            left = [*self.sync(self.tasks_file(self.file, self.tag)).comparisons, *self.sync().comparisons]
-            if not left:
-                return
-        raise AssertionError(f"still not in step: {[(m.task, m.kind) for m in left]}")
-
-
 @pytest.fixture
 def lists(place: Path) -> FileLists:
     made = FileLists(place)
     made.path.touch()
     return made
-
-
-def finish(lists: FileLists, task: str) -> None:
-    worker = lists.join()
-    while (claim := worker.request()) is not None:
-        if claim.task == task:
-            worker.complete(task)
-            return
-        worker.park(claim.task, "review", "not this one")
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------
@@ -93,41 +52,27 @@ def test_what_does_not_change_keeps_every_byte(lists: FileLists, shape: str) -> 
     assert lists.file.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("style", "newline"), [({}, "\n"), ({"indent": 4}, "\n"), ({"indent": "\t"}, "\n"), ({"indent": 2}, "\r\n")]
-)
-def test_one_completion_changes_the_status_and_adds_the_metadata(lists: FileLists, style: Any, newline: str) -> None:
+def test_one_completion_changes_the_status_and_adds_the_metadata(lists: FileLists) -> None:
     tasks = [
         {"id": n, "title": f"T{n}", "description": "é", "status": "pending", "x": {"deep": [1]}} for n in (1, 2, 3)
     ]
-    data = {"other": {"tasks": []}, "master": {"tasks": tasks, "metadata": {"k": 1}}, "z": 1}
-    text = json.dumps(data, ensure_ascii=False, **style).replace("\n", newline)
+    data = {"other": {"tasks": [{"id": 1, "title": "F"}]}, "master": {"tasks": tasks, "metadata": {"k": 1}}, "z": 1}
+    text = "\ufeff" + json.dumps(data, ensure_ascii=False, indent="\t").replace("\n", "\r\n")
     lists.write(text)
     lists.tag = "master"
     lists.both()
-    finish(lists, "1")
+    lists.finish("1")
     lists.both()
     after = lists.file.read_bytes().decode()
-    made = json.loads(after)
+    made = json.loads(after.removeprefix("\ufeff"))
     assert made["master"]["tasks"][0].pop("metadata")["peercoord"]["assigned_to"] == "w1"
     assert made["master"]["tasks"][0].pop("status") == "done"
     del tasks[0]["status"]
     assert made == data
     assert list(made) == list(data)
-    at = text.index('"pending"')
-    assert after.startswith(text[:at]), "not a byte before it"
-    end = text.index('"T2"')
-    assert after.endswith(text[end:]), "not a byte after the task"
-    assert after.count("\n") == after.count(newline) if newline == "\r\n" else "\r" not in after
-
-
-def test_a_mark_at_the_beginning_stays(lists: FileLists) -> None:
-    lists.write("\ufeff" + json.dumps({"tasks": [{"id": 1, "title": "A", "status": "pending", "description": "d"}]}))
-    lists.both()
-    finish(lists, "1")
-    lists.both()
-    assert lists.file.read_bytes().startswith(b"\xef\xbb\xbf{")
-    assert b'"done"' in lists.file.read_bytes()
+    assert after.startswith(text[: text.index('"pending"')]), "not a byte before it"
+    assert after.endswith(text[text.index('"T2"') :]), "not a byte after the task"
+    assert after.count("\n") == after.count("\r\n")
 
 
 def test_the_mode_stays_and_a_link_stays_a_link(lists: FileLists, place: Path) -> None:
@@ -137,7 +82,7 @@ def test_the_mode_stays_and_a_link_stays_a_link(lists: FileLists, place: Path) -
     real.chmod(0o640)
     lists.file.symlink_to(real)
     lists.both()
-    finish(lists, "1")
+    lists.finish("1")
     lists.both()
     assert lists.file.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
@@ -168,23 +113,6 @@ def test_a_tasks_life_is_written(lists: FileLists) -> None:
     assert lists.task(1)["status"] == "pending"
     assert lists.task(1)["metadata"]["peercoord"]["attempts"] == 1
     assert "assigned_to" not in lists.task(1)["metadata"]["peercoord"]
-
-
-def test_what_people_change_there_comes_in(lists: FileLists) -> None:
-    lists.tasks({"id": 1, "title": "A"}, {"id": 2, "title": "B", "dependencies": [1]}, {"id": 3, "title": "C"})
-    lists.both()
-    lists.tasks(
-        {"id": 1, "title": "A", "status": "done"},
-        {"id": 2, "title": "B2", "priority": "high", "details": "more", "dependencies": [1]},
-        {"id": 3, "title": "C", "status": "cancelled"},
-        {"id": 4, "title": "D", "subtasks": [{"id": 1, "title": "x"}]},
-    )
-    lists.both()
-    assert [lists.state(t)[0] for t in "1234"] == ["done", "ready", "parked", "ready"]
-    raw = lists.raw("2")
-    assert (raw["title"], raw["priority"], raw["details"]) == ("B2", "high", "more")
-    assert [row[0] for row in lists.sql("SELECT title FROM tasks ORDER BY id")] == ["A", "B2", "C", "D"]
-    assert lists.row(3, "status") == "cancelled", "and reaches the database"
 
 
 def test_expanded_there_the_task_has_its_steps_here(lists: FileLists) -> None:
@@ -223,44 +151,30 @@ def test_a_task_added_here_is_written_as_the_program_writes_one(lists: FileLists
 
 
 def test_ids_in_quotes_stay_in_quotes(lists: FileLists) -> None:
-    lists.tasks({"id": "1", "title": "A"}, {"id": "2", "title": "B"})
+    lists.tasks({"id": "1", "title": "A", "metadata": "a note"}, {"id": "2", "title": "B", "metadata": ["a", "b"]})
     lists.both()
     lists.add("3", "C", dependencies=["1"])
     lists.queue.edit("2", dependencies=[1])
+    lists.finish("1")
     lists.both()
     assert lists.task(3)["id"] == "3"
     assert lists.task(3)["dependencies"] == lists.task(2)["dependencies"] == ["1"]
-
-
-def test_the_other_tags_are_not_touched(lists: FileLists) -> None:
-    lists.write(
-        {
-            "master": {"tasks": [{"id": 1, "title": "A", "description": "d", "status": "pending"}]},
-            "feature": {"tasks": [{"id": 1, "title": "F", "description": "d", "status": "pending"}]},
-        }
-    )
-    lists.tag = "feature"
-    lists.both()
-    assert lists.raw("1")["title"] == "F"
-    finish(lists, "1")
-    lists.both()
-    data = json.loads(lists.file.read_text())
-    assert [data[tag]["tasks"][0]["status"] for tag in ("master", "feature")] == ["pending", "done"]
+    assert (lists.task(1)["status"], lists.task(1)["metadata"]) == ("done", "a note"), "metadata of any kind stays"
 
 
 def test_a_tag_that_is_a_bare_list_is_kept_in_step(lists: FileLists) -> None:
     task = {"id": 1, "title": "A", "description": "d", "status": "pending"}
-    lists.write({"master": {"tasks": []}, "bare": [task], "notes": ["no", "tasks"], "empty": []})
+    lists.write({"master": {"tasks": [task]}, "bare": [task], "notes": ["no", "tasks"], "empty": []})
     before = lists.file.read_bytes()
     lists.tag = "bare"
     lists.both()
     assert lists.file.read_bytes() == before
-    finish(lists, "1")
+    lists.finish("1")
     lists.add("2", "Two")
     lists.both()
     data = json.loads(lists.file.read_text())
     assert [(one["id"], one["status"]) for one in data["bare"]] == [(1, "done"), (2, "pending")]
-    assert (data["master"], data["notes"], data["empty"]) == ({"tasks": []}, ["no", "tasks"], [])
+    assert (data["master"], data["notes"], data["empty"]) == ({"tasks": [task]}, ["no", "tasks"], [])
 
 
 @pytest.mark.parametrize("beside", [[{"id": 1, "title": "a person"}], {"people": []}])
@@ -269,73 +183,50 @@ def test_what_is_named_like_the_tag_of_the_tasks_is_left_alone(lists: FileLists,
     lists.write({"tasks": [task], "metadata": {"tags": ["dev"]}, "dev": beside})
     lists.tag = "dev"
     lists.both()
-    finish(lists, "1")
+    lists.finish("1")
     lists.both()
     data = json.loads(lists.file.read_text())
     assert (data["tasks"][0]["status"], data["dev"]) == ("done", beside)
 
 
-def test_a_removed_task_is_cancelled(lists: FileLists) -> None:
-    lists.tasks(*({"id": n, "title": f"T{n}"} for n in range(1, 6)))
-    lists.both()
-    lists.tasks(*({"id": n, "title": f"T{n}"} for n in range(2, 6)))
-    lists.both()
-    assert lists.state("1") == ("parked", "cancelled")
-    assert lists.row(1, "status") == "cancelled"
-
-
 # -- what stands in the way --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"tasks": 1}', '{"tasks": [', "<<<<<<< HEAD\n{}"])
-def test_a_broken_file_is_told_and_left(lists: FileLists, text: str) -> None:
+def test_a_broken_or_missing_file_is_reported_and_left(lists: FileLists) -> None:
     lists.tasks({"id": 1, "title": "A"})
     lists.both()
-    finish(lists, "1")
-    lists.write(text)
-    with pytest.raises(BrokenFileError):
-        lists.sync(lists.tasks_file(lists.file))
-    assert lists.file.read_text() == text
+    lists.finish("1")
+    for text in ("", "{", "[]", '{"tasks": 1}', '{"tasks": [', "<<<<<<< HEAD\n{}"):
+        lists.write(text)
+        with pytest.raises(BrokenFileError):
+            lists.sync(lists.tasks_file(lists.file))
+        assert lists.file.read_text() == text
     lists.sync()
     assert lists.row(1, "status") == "done", "the database goes on"
-
-
-def test_a_tag_or_a_file_that_is_gone_is_told(lists: FileLists) -> None:
     lists.tasks({"id": 1, "title": "A"})
-    lists.both()
     with pytest.raises(NotFoundError, match="no tag 'gone'"):
         lists.sync(lists.tasks_file(lists.file, "gone"))
     lists.file.unlink()
     with pytest.raises(NotFoundError):
         lists.sync(lists.tasks_file(lists.file))
-    assert lists.state("1")[0] == "ready"
+    assert lists.state("1")[0] == "done"
 
 
-def test_without_the_right_to_lead_the_file_stays(lists: FileLists) -> None:
-    lists.tasks({"id": 1, "title": "A"})
-    lists.both()
-    finish(lists, "1")
-    lists.store().update(8, lambda _: [])
-    before = lists.file.read_bytes()
-    with pytest.raises(LostError, match="term 7 is over"):
-        lists.sync(lists.tasks_file(lists.file), term=7)
-    assert lists.file.read_bytes() == before
-    assert not lists.file.with_name("tasks.json.lock").exists()
-
-
-# -- the lock ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["directory", "file"])
-def test_another_programs_lock_is_waited_for_and_not_broken(lists: FileLists, kind: str) -> None:
-    lists.tasks({"id": 1, "title": "A"})
-    lists.both()
-    finish(lists, "1")
+def make_lock(lists: FileLists, kind: str) -> Path:
     lock = lists.file.with_name("tasks.json.lock")
     if kind == "directory":
         lock.mkdir()
     else:
         lock.write_text('{"pid":1,"timestamp":1}')
+    return lock
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_the_lock_of_another_program_is_waited_for(lists: FileLists, kind: str) -> None:
+    lists.tasks({"id": 1, "title": "A"})
+    lists.both()
+    lists.finish("1")
+    lock = make_lock(lists, kind)
     with pytest.raises(StorageError, match=r"tasks\.json is locked by another program") as caught:
         lists.sync(lists.tasks_file(lists.file, wait=0.05))
     assert caught.value.code == "locked"
@@ -347,49 +238,21 @@ def test_another_programs_lock_is_waited_for_and_not_broken(lists: FileLists, ki
 
 
 @pytest.mark.parametrize("kind", ["directory", "file"])
-def test_a_lock_that_a_crash_left_is_cleared_away(lists: FileLists, kind: str) -> None:
+def test_what_a_crash_left_is_cleared_away(lists: FileLists, kind: str) -> None:
     lists.tasks({"id": 1, "title": "A"})
     lists.both()
-    finish(lists, "1")
-    lock = lists.file.with_name("tasks.json.lock")
-    if kind == "directory":
-        lock.mkdir()
-    else:
-        lock.write_text("{}")
+    lists.finish("1")
+    lock = make_lock(lists, kind)
     long_ago = lists.file.stat().st_mtime - 60
     os.utime(lock, (long_ago, long_ago))
-    lists.both()
-    assert lists.task(1)["status"] == "done"
-    assert sorted(p.name for p in lists.file.parent.iterdir()) == ["tasks.json"]
-
-
-def test_what_a_crash_left_beside_the_file_is_cleared_away(lists: FileLists) -> None:
-    lists.tasks({"id": 1, "title": "A"})
-    lists.both()
-    finish(lists, "1")
     lists.file.with_name(".tasks.json.abcdefghijkm").write_text("half")
-    lists.both()
-    assert sorted(p.name for p in lists.file.parent.iterdir()) == ["tasks.json"]
-
-
-def test_files_of_other_programs_beside_it_stay(lists: FileLists) -> None:
-    lists.tasks({"id": 1, "title": "A"})
-    lists.both()
-    finish(lists, "1")
-    others = [lists.file.with_name(f".tasks.json.{end}") for end in ("swp", "un~", "backup202401")]
+    others = {lists.file.with_name(f".tasks.json.{end}") for end in ("swp", "un~", "backup202401")}
     for path in others:
         path.write_text("unsaved edits")
     lists.both()
-    assert [path.read_text() for path in others] == ["unsaved edits"] * 3
-
-
-@pytest.mark.parametrize("metadata", ["a person's note", ["a", "b"]])
-def test_metadata_that_is_no_object_is_kept(lists: FileLists, metadata: object) -> None:
-    lists.tasks({"id": 1, "title": "A", "metadata": metadata})
-    lists.both()
-    finish(lists, "1")
-    lists.both()
-    assert (lists.task(1)["status"], lists.task(1)["metadata"]) == ("done", metadata)
+    assert lists.task(1)["status"] == "done"
+    assert set(lists.file.parent.iterdir()) == {lists.file, *others}, "files of other programs stay"
+    assert {path.read_text() for path in others} == {"unsaved edits"}
 
 
 class Meanwhile(Wrapper):
@@ -409,7 +272,7 @@ class Meanwhile(Wrapper):
 def test_someone_who_writes_without_the_lock_is_not_overwritten(lists: FileLists) -> None:
     lists.tasks({"id": 1, "title": "A"})
     lists.both()
-    finish(lists, "1")
+    lists.finish("1")
 
     def edit() -> None:
         lists.file.write_text(lists.file.read_text().replace('"A"', '"A there"'))
@@ -426,7 +289,7 @@ def test_someone_who_writes_without_the_lock_is_not_overwritten(lists: FileLists
 def test_a_writer_that_stood_still_too_long_does_not_write(lists: FileLists) -> None:
     lists.tasks({"id": 1, "title": "A"})
     lists.both()
-    finish(lists, "1")
+    lists.finish("1")
     lock = lists.file.with_name("tasks.json.lock")
 
     def taken() -> None:
