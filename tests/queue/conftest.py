@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.worlds import World
 
-from peercoord.system.disk import Disk
-
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    """A coordination directory on the real disk."""
-    return World.new(Disk(str(tmp_path)))
+def world() -> World:
+    """A coordination directory in memory: it answers as a real disk does (tests/system/test_disk_contract.py)."""
+    return World.new()

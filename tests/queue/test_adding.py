@@ -1,24 +1,34 @@
-"""Adding tasks: what is refused at the door, and where a new ticket comes to lie."""
+"""Adding tasks: where a new ticket lies, what is refused, and what a power cut leaves of the files."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.faults import Pausing
+from support.faults import Counting, Pausing
+from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.errors import UsageError
 from peercoord.queue.intake import ADDED, KNOWN
 from peercoord.queue.queue import Queue
-from peercoord.store import paths, records
+from peercoord.queue.tasks import WRITING_NS
+from peercoord.store import instance_records, paths, records
 from peercoord.store import root as roots
+from peercoord.store.paths import Incarnation
 from peercoord.store.settings import READY_BLOCK, RECORD_BYTES
+from peercoord.tasklists.importer import take_in
+from peercoord.worktree import context
+
+
+def disk(world: World) -> MemoryDisk:
+    assert isinstance(world.disk, MemoryDisk)
+    return world.disk
 
 
 def test_a_task_without_dependencies_is_ready(world: World) -> None:
-    assert world.add("5") == "queue/ready/2/000000/5~0"
-    assert world.at("5") == "queue/ready/2/000000/5~0"
+    assert world.add("5") == world.at("5") == "queue/ready/2/000000/5~0"
     assert world.queue.definition("5").title == "Task 5"
     birth = world.queue.birth("5")
     assert birth is not None
@@ -26,12 +36,11 @@ def test_a_task_without_dependencies_is_ready(world: World) -> None:
     assert world.files.scan(paths.NEW) == world.files.scan(paths.TMP) == []
 
 
-def test_a_task_waits_for_the_first_of_its_dependencies_that_is_open(world: World) -> None:
-    for task in ("1", "2", "3"):
+def test_a_task_waits_for_the_first_of_its_open_dependencies(world: World) -> None:
+    worker = world.working("w", "1")
+    for task in ("2", "3"):
         world.add(task)
     assert world.add("4", needs=("1", "2", "3")) == "queue/waiting/1/4~0"
-    worker = world.join("w")
-    world.taken(worker, "1")
     worker.complete("1")
     assert world.at("4") == "queue/waiting/2/4~0"
     assert world.add("5", needs=("1",)) == "queue/ready/2/000000/5~0"
@@ -42,142 +51,203 @@ def test_the_priority_is_the_directory(world: World, priority: str, level: int) 
     assert world.add("5", priority=priority) == f"queue/ready/{level}/000000/5~0"
 
 
-def test_an_unknown_dependency_is_refused_and_nothing_changes(world: World) -> None:
-    before = everything(world)
-    with pytest.raises(UsageError, match="task 5 depends on task 4, which is not known") as caught:
-        world.add("5", needs=("4",))
-    assert caught.value.code == "unknown-dependency"
-    assert everything(world) == before
-
-
-def test_a_task_that_waits_for_itself_is_refused(world: World) -> None:
-    before = everything(world)
-    with pytest.raises(UsageError, match="task 5 would wait for itself: 5 → 5") as caught:
-        world.add("5", needs=("5",))
-    assert caught.value.code == "cycle"
-    assert everything(world) == before
-
-
-def test_a_taken_id_is_refused_and_keeps_its_task(world: World) -> None:
-    world.add("5")
-    before = everything(world)
-    with pytest.raises(UsageError, match="there is a task 5 already") as caught:
-        world.queue.add(records.define("5", "Another"))
-    assert caught.value.code == "exists"
-    assert everything(world) == before
-    assert world.queue.definition("5").title == "Task 5"
-
-
-def test_an_id_that_differs_only_in_case_is_refused(world: World) -> None:
+@pytest.mark.parametrize(
+    ("task", "more", "code", "words"),
+    [
+        ("5", {"dependencies": ["4"]}, "unknown-dependency", "task 5 depends on task 4, which is not known"),
+        ("5", {"dependencies": ["5"]}, "cycle", "task 5 would wait for itself: 5 → 5"),
+        ("Login", {}, "exists", "there is a task Login already"),
+        ("login", {}, "case-twin", "task id login differs from Login only in case"),
+        ("5", {"blob": "x" * RECORD_BYTES}, "too-large", f"at most {RECORD_BYTES}"),
+        ("5", {"blob": "\udcff"}, "bad-text", "cannot be written as JSON"),
+    ],
+)
+def test_a_refused_task_changes_nothing(world: World, task: str, more: dict[str, Any], code: str, words: str) -> None:
     world.add("Login")
-    before = everything(world)
-    with pytest.raises(UsageError, match="task id login differs from Login only in case") as caught:
-        world.add("login")
-    assert caught.value.code == "case-twin"
-    assert everything(world) == before
-    world.add("logins")
+    before = disk(world).files()
+    with pytest.raises(UsageError, match=words) as caught:
+        world.queue.add(records.define(task, "Another", **more))
+    assert caught.value.code == code
+    assert disk(world).files() == before
 
 
-def test_a_task_done_elsewhere_is_done_here_and_frees_what_waits(world: World) -> None:
-    where = world.queue.add(records.define("1", "Done before"), done=True)
-    assert where == paths.done("1")
+def test_half_characters_are_removed_from_text(world: World) -> None:
+    world.add("4", description="a\udcffb")
+    assert world.queue.definition("4").raw["description"] == "ab"
+
+
+@pytest.mark.parametrize("task", ["", "..", "../x", "a/b", "a~1", "x" * 65, ".x", "é"])
+def test_a_bad_id_never_becomes_a_path(world: World, task: str) -> None:
+    queue = world.queue
+    looks = (queue.birth, queue.definition, queue.find, queue.locate, queue.is_done)
+    for step in (*looks, queue.cancel, queue.reopen, queue.edit, lambda task: queue.add(records.define(task, "x"))):
+        with pytest.raises(UsageError, match="is not allowed"):
+            step(task)
+
+
+def test_a_task_done_elsewhere_is_added_as_done(world: World) -> None:
+    assert world.queue.add(records.define("1", "Done before"), done=True) == paths.done("1")
     assert world.outcomes("1") == [(0, "done")]
     assert world.add("2", needs=("1",)).startswith("queue/ready/")
-    assert world.queue.was_added_done("1")
-    assert not world.queue.was_added_done("2")
-    assert not world.queue.was_added_done("3")
+    assert [world.queue.was_added_done(task) for task in "123"] == [True, False, False]
 
 
-def test_the_order_of_adding_is_kept_and_counted_anew_if_lost(world: World) -> None:
+def test_the_order_of_adding_survives_the_loss_of_its_counter(world: World) -> None:
     for task in ("a", "b", "c"):
         world.add(task)
     world.files.remove(paths.ORDER)
     world.add("d")
     world.files.put(paths.ORDER, b"nonsense")
     world.add("e")
-    orders = []
-    for task in "abcde":
-        birth = world.queue.birth(task)
-        assert birth is not None
-        orders.append(birth.order)
-    assert orders == [0, 1, 2, 3, 4]
+    births = [world.queue.birth(task) for task in "abcde"]
+    assert [birth.order for birth in births if birth] == [0, 1, 2, 3, 4]
 
 
-def test_a_shard_holds_one_block_and_the_oldest_go_first(world: World) -> None:
+def test_a_shard_holds_one_block_and_the_oldest_block_is_first(world: World) -> None:
     for order in range(READY_BLOCK - 1, READY_BLOCK + 2):
         assert world.queue.create(records.define(f"t{order}", "x"), order) == ADDED
     assert sorted(world.files.scan("queue/ready/2")) == ["000000", "000001"]
     assert world.files.scan("queue/ready/2/000000") == ["t255~0"]
-    worker = world.join("w")
-    assert list(world.drained(worker)) == ["t255", "t256", "t257"]
+    assert list(world.drained(world.join("w"))) == ["t255", "t256", "t257"]
 
 
 @pytest.mark.parametrize("at", range(1, 12))
-def test_of_two_that_add_one_id_at_once_the_birth_record_decides(world: World, at: int) -> None:
+def test_of_two_that_add_one_id_the_birth_record_decides(world: World, at: int) -> None:
     """Without a mutex between them: the second stands still before its call number ``at`` while the first adds."""
     pausing = Pausing(world.disk, at, lambda: world.queue.create(records.define("5", "First"), 0))
     late = world.on(pausing).queue.create(records.define("5", "Second"), 0)
     assert pausing.last is not None
-    title = world.queue.definition("5").title
-    assert (late, title) in ((KNOWN, "First"), (ADDED, "Second"))
+    assert (late, world.queue.definition("5").title) in ((KNOWN, "First"), (ADDED, "Second"))
     assert world.files.scan(paths.NEW) == world.files.scan(paths.TMP) == []
     assert world.at("5") == "queue/ready/2/000000/5~0"
 
 
-@pytest.mark.parametrize("task", ["", "..", "../x", "a/b", "a~1", "x" * 65, ".x", "é"])
-def test_no_text_that_is_no_id_reaches_the_disk(world: World, task: str) -> None:
-    for look in (
-        world.queue.birth,
-        world.queue.definition,
-        world.queue.find,
-        world.queue.locate,
-        world.queue.cancel,
-        world.queue.reopen,
-        world.queue.edit,
-        world.queue.is_done,
-    ):
-        with pytest.raises(UsageError, match="is not allowed"):
-            look(task)
-    with pytest.raises(UsageError, match="is not allowed"):
-        world.queue.add(records.define(task, "x"))
-
-
-def test_a_task_too_large_to_be_read_again_is_refused(world: World) -> None:
-    before = everything(world)
-    with pytest.raises(UsageError, match=f"at most {RECORD_BYTES}"):
-        world.add("5", blob="x" * RECORD_BYTES)
-    assert everything(world) == before
-
-
-def test_halves_of_characters_are_taken_out_where_text_is_meant_and_refused_elsewhere(world: World) -> None:
-    world.add("4", description="a\udcffb")
-    assert world.queue.definition("4").raw["description"] == "ab"
-    before = everything(world)
-    with pytest.raises(UsageError, match="cannot be written as JSON"):
-        world.add("5", blob="\udcff")
-    assert everything(world) == before
-
-
-def test_many_processes_worth_of_adding_through_the_mutex(tmp_path: Path) -> None:
-    root = roots.create(f"{tmp_path}/.claude-coordination", "test")
-    queue = Queue(root)
+def test_adding_takes_the_mutex_on_a_real_disk(tmp_path: Path) -> None:
+    queue = Queue(roots.create(f"{tmp_path}/.claude-coordination", "test"))
     queue.add(records.define("1", "One"))
-    with pytest.raises(UsageError, match="already"):
-        queue.add(records.define("1", "One"))
     queue.add(records.define("2", "Two"))
     assert sorted(queue.survey()) == ["1", "2"]
+    assert (tmp_path / ".claude-coordination" / "locks" / "intake").exists()
 
 
-def everything(world: World) -> dict[str, object]:
-    """Every path with its content."""
-    found: dict[str, object] = {}
-    homes = [""]
-    for home in homes:
-        for name in world.disk.listdir(home):
-            path = f"{home}/{name}" if home else name
-            if world.disk.stat(path).is_dir:
-                homes.append(path)
-                found[path] = None
-            else:
-                found[path] = world.disk.read(path, RECORD_BYTES)
-    return found
+def test_a_slow_or_interrupted_adding_is_finished_by_tidying(world: World) -> None:
+    world.add("1")
+    birth = world.queue.birth("1")
+    assert birth is not None
+    world.files.move(world.at("1"), paths.new_ticket("1", birth.nonce))
+    world.files.ticket(paths.new_ticket("1", "another"))  # lost the race for the birth record
+    world.files.ticket(paths.new_ticket("2", "slow"))  # has no birth record yet
+    world.files.put("queue/new/README", b"foreign")
+    world.janitor().tidy()
+    assert world.state("1") == ("ready", "2")
+    assert sorted(world.files.scan(paths.NEW)) == ["2~slow", "README"]
+
+
+# -- after a power cut: files that are blank or partly written ---------------------------------------------------
+
+LEFT = {
+    "blank": lambda whole: b"",
+    "zeros": lambda whole: bytes(len(whole)),
+    "more zeros": lambda whole: bytes(4096),
+    "the beginning": lambda whole: whole[: len(whole) // 2],
+    "a lost tail": lambda whole: whole[:40] + bytes(len(whole) - 40),
+    "a lost block": lambda whole: whole[:20] + bytes(40) + whole[60:],
+}
+
+
+@pytest.mark.parametrize("how", LEFT)
+def test_a_torn_definition_is_rebuilt_from_the_birth_record(world: World, how: str) -> None:
+    world.add("1", description="long " * 100)
+    path = paths.definition("1")
+    whole = world.files.read(path)
+    assert whole
+    world.files.put(path, LEFT[how](whole))
+    assert world.queue.definition("1").title == "Task 1"
+    assert world.files.read(path) != whole, "an editor may be about to write it"
+    disk(world).ticks += 2 * WRITING_NS
+    assert world.queue.definition("1").title == "Task 1"
+    assert world.files.read(path) == whole
+    assert not world.files.scan(paths.QUARANTINE)
+
+
+def test_a_blank_copy_in_quarantine_hides_no_birth_record(world: World) -> None:
+    world.add("1")
+    world.files.quarantine(paths.definition("1"), "as an earlier version did")
+    world.files.put(world.files.set_aside(paths.definition("1")), b"")
+    assert world.queue.definition("1").title == "Task 1"
+
+
+@pytest.mark.parametrize("left", ["new", "ready", "nowhere"])
+def test_a_task_with_a_blank_birth_is_added_again_with_one_ticket(world: World, left: str) -> None:
+    world.add("1")
+    birth = world.queue.birth("1")
+    assert birth
+    if left == "new":
+        world.files.move(world.at("1"), paths.new_ticket("1", birth.nonce))
+    elif left == "nowhere":
+        world.files.remove(world.at("1"))
+    for path in (paths.birth("1"), paths.definition("1")):
+        world.files.put(path, b"")
+    assert world.queue.is_lost("1")
+    assert world.queue.create(records.define("1", "Again"), 5) == ADDED
+    assert world.queue.create(records.define("1", "Once more"), 5) == KNOWN
+    assert [seen.state for seen in world.queue.locations() if seen.task == "1"] == ["ready"]
+    assert world.queue.definition("1").title == "Again"
+
+
+class Item:
+    """A task as a list shows it."""
+
+    state, reason = "open", ""
+
+    def __init__(self, task: str) -> None:
+        self.definition = records.define(task, f"Task {task}")
+
+
+def test_an_import_goes_on_where_a_power_cut_stopped_it(world: World) -> None:
+    take_in(world.queue, [Item("1"), Item("2")])
+    for path in (paths.birth("1"), paths.definition("1")):
+        world.files.put(path, b"")
+    intake = take_in(world.queue, [Item("1"), Item("2"), Item("3")])
+    assert (intake.added, intake.known, intake.refused) == (["1", "3"], ["2"], [])
+    assert sorted(world.drained(world.join("w"))) == ["1", "2", "3"]
+
+
+def test_birth_records_are_flushed_before_they_are_linked(world: World) -> None:
+    """Those of an import together, that of a single task by itself."""
+    counting = Counting(world.disk)
+    take_in(world.on(counting).queue, [Item("1"), Item("2")])
+    done = [f"{call.name} {call.path.split('/')[0]}" for call in counting.calls]
+    first = done.index("flush ")
+    assert first < done.index("link births")
+    assert done.index("flush ", first + 1) > done.index("rename queue")
+    counting.calls.clear()
+    world.on(counting).add("3")
+    staged = next(call for call in counting.calls if call.name == "create")
+    assert staged.args[2], "durable"
+
+
+def test_a_blank_result_keeps_its_epoch(world: World) -> None:
+    worker = world.working("w")
+    worker.complete("1")
+    world.files.put(paths.result("1", 1, "done"), b"")
+    assert world.queue.result("1") == (1, "done", {})
+    world.queue.reopen("1")
+    assert world.taken(worker, "1").epoch == 2
+
+
+def test_an_agent_knows_its_own_incarnation_though_its_peer_record_is_blank(world: World) -> None:
+    """But not from an instance record that another agent wrote."""
+
+    def record(who: Incarnation) -> None:
+        instance_records.write(world.root, "one", worktree="/w/one", git_dir="/g", incarnation=str(who))
+
+    worker = world.join("one")
+    world.files.put(paths.peer_record(worker.home), b"")
+    assert context.joined(world.files, "one", "/w/one", "") == {}
+    record(Incarnation("one", 9, "other1"))
+    assert context.joined(world.files, "one", "/w/one", "") == {}
+    record(worker.me)
+    assert context.joined(world.files, "one", "/w/one", "") == {"incarnation": str(worker.me)}
+    worker.membership.update(worktree="/w/one")
+    assert {"peer", "incarnation", "joined_at", "worktree"} <= worker.membership.record().keys()

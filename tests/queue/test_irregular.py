@@ -173,7 +173,7 @@ def test_a_ticket_that_comes_to_its_place_meanwhile_is_not_set_aside() -> None:
         world.files.make_dir(path)
 
         def meanwhile(world: World = world) -> None:
-            if world.files.stat(path) and world.files.stat(path).is_dir:  # type: ignore[union-attr]
+            if world.files.stat(path) and world.files.stat(path).is_dir:
                 world.disk.rmdir(path)
             world.files.move("queue/parked/held/1~0", path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.queue.prospect import LEAST_SECONDS, Prospect
@@ -23,26 +22,23 @@ class Standing(Clock):
 @pytest.fixture
 def world() -> World:
     """A world in which `two` holds the only task."""
-    made = World.new(MemoryDisk())
-    made.add("1")
-    assert made.join("two").request()
+    made = World.new()
+    made.working("two", "1")
     return made
 
 
-def test_what_is_no_ready_ticket_is_not_worth_asking_for(world: World) -> None:
+def test_only_a_ready_ticket_is_worth_asking_for(world: World) -> None:
     one = world.join("one")
     prospect = Prospect(world.queue, one.home)
     assert not prospect.is_there()
-    block = f"{paths.READY}/2/{paths.ready_shard(0)}"
-    world.files.make_dir(block)
-    world.files.put(f"{block}/.DS_Store", b"")
+    world.files.put(f"{paths.READY}/2/{paths.ready_shard(0)}/.DS_Store", b"")
     world.files.ticket(f"{paths.claims_dir(one.home)}/{paths.Ticket('9', 1, done=True)}")
     assert not prospect.is_there(), "a stray file, and a task that is done and cannot be filed"
     world.add("2")
     assert prospect.is_there()
 
 
-def test_what_stays_listed_is_asked_for_once_a_second(world: World) -> None:
+def test_a_ticket_that_stays_listed_is_asked_for_once_a_second(world: World) -> None:
     world.root.clock = clock = Standing()
     world.add("2")
     prospect = Prospect(world.queue, "")

@@ -113,7 +113,7 @@ def test_what_tidying_may_not_list_or_move_holds_up_nothing_else(name: str, plac
     assert len([line for line in events if '"stuck"' in line and path in line]) == 1
     wreck.world.janitor().tidy()
     assert wreck.left() == set()
-    check_at_rest(wreck.world.disk)  # type: ignore[arg-type]
+    check_at_rest(wreck.world.disk)
 
 
 # -- the leader's ticket -----------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_of_two_that_have_the_leaders_ticket_the_last_incarnation_keeps_it(low: 
     world.disk.rename(world.at("1"), f"peers/{low}/claims/1~1")
     world.disk.link(f"peers/{low}/claims/1~1", f"peers/{high}/claims/1~1")
     world.janitor().tidy()
-    found = [path for path in world.disk.files() if path.startswith("peers/")]  # type: ignore[attr-defined]
+    found = [path for path in world.disk.files() if path.startswith("peers/")]
     assert found == [f"peers/{high}/claims/1~1", f"peers/{high}/leader~1"]
 
 

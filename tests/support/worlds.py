@@ -130,6 +130,13 @@ class World:
         membership = members.join(self.root, peer, {}, unknown, Janitor(queue, peer).evict, least)
         return Worker(queue, membership)
 
+    def working(self, peer: str, task: str = "1", **more: object) -> Worker:
+        """Add a task and let a new peer claim it."""
+        self.add(task, **more)  # type: ignore[arg-type]
+        worker = self.join(peer)
+        self.taken(worker, task)
+        return worker
+
     def resume(self, me: Incarnation) -> Worker:
         """Go on as a peer that joined before."""
         return Worker(Queue(self.root, me.peer), Membership(self.root, me))
