@@ -10,6 +10,7 @@ back is refused. After a crash its note names the command that continues, and ca
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, UsageError
@@ -87,6 +88,17 @@ def unfinished(queue: Queue) -> dict[str, str]:
         if before:
             found[before] = task
     return found
+
+
+def former_ids(queue: Queue) -> set[str]:
+    """Return the ids that tasks had before their last renaming. Reads every birth record."""
+    found = set()
+    for task in queue.all_tasks():
+        with suppress(BrokenFileError):
+            birth = queue.birth(task)
+            mark = birth.definition.raw.get("renamed_from") if birth else None
+            found.add(ids.read(mark.get("task")) if isinstance(mark, dict) else "")
+    return found - {""}
 
 
 def _source(queue: Queue, definition: Definition) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, UsageError
 from peercoord.foreign import shown
+from peercoord.queue.renaming import former_ids
 from peercoord.store import ids, paths
 from peercoord.tasklists import reconcile
 from peercoord.tasklists.apply import Applier
@@ -107,6 +108,7 @@ class Sync:
         def work(again: ListSnapshot) -> list[RowUpdate]:
             self._require(again.term, term, leads)
             comparisons = self.tickets.flushed(self._compare(self.tickets.snapshot(), again, fresh))
+            self._require(again.term, term, leads)  # the directory may be gone since: then the comparison is void
             return [update for comparison in comparisons if (update := _row_update(comparison, self._life))]
 
         outcome.refused += self.list.update(term, work)
@@ -246,8 +248,8 @@ class Sync:
         except BrokenFileError:
             return None
 
-    def _without_task(self, task: str, theirs: Json, base: Json | None) -> Comparison:
-        """Decide on a row without a task: new there, or its task has another id here now."""
+    def _without_task(self, task: str, theirs: Json, base: Json | None) -> Comparison | None:
+        """Decide on a row without a task: new there, or its task has another id here now; ``None`` if neither."""
         new = Comparison(task, NEW_THERE, None, {}, theirs, base)
         known = base is not None and base.get("life") == self._life and "refused" not in base
         if base is None or not known or self.queue.files.listed(paths.birth(task)):
@@ -255,6 +257,8 @@ class Sync:
         was = base.get("theirs", {})
         if any(theirs.get(field) != was[field] for field in (*reconcile.SHARED, "state") if field in was):
             return new  # somebody wrote it again since
+        if task not in former_ids(self.queue):
+            return None  # only a renaming removes a task: the directory is being deleted
         found = Resolution()
         if theirs["state"] not in (TaskStatus.DONE, TaskStatus.CANCELLED):
             found.outgoing["state"] = TaskStatus.CANCELLED
