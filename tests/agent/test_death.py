@@ -55,20 +55,6 @@ class TestKilled:
         assert crew.call("two", "request-task")[0] == 0
         assert crew.holder("1") == "two"
 
-    def test_the_agent_first_and_then_the_session(self, team: Team) -> None:
-        """Nobody revives what has lost its session too."""
-        crew = team(**NEVER)
-        claimed(crew, "one")
-        crew.agent("two")
-        until(lambda: crew.record("one").get("sessions"))
-        pid = crew.agent_pid("one")
-        kill(pid)
-        crew.sessions[0].kill()
-        until(
-            lambda: crew.where("1") == "ready" or crew.agent_pid("one") not in (0, pid),
-            what="the task back in the queue, or an agent that stands for it",
-        )
-
     def test_an_agent_killed_alone_costs_no_task_and_is_started_again(self, team: Team) -> None:
         crew = team(**NEVER)
         claimed(crew, "one")
@@ -82,18 +68,10 @@ class TestKilled:
         assert crew.sessions[0].verb("report-progress", "1", "--progress", "0.5")[0] == 0
         assert not crew.events("evicted")
 
-    def test_an_agent_without_any_known_session_stands_for_itself(self, team: Team) -> None:
-        crew = team(**NEVER)
-        crew.agent("one")
-        crew.agent("two")
-        kill(crew.agent_pid("one"))
-        until(lambda: crew.home("one") is None, what="the eviction")
-        assert "is gone" in why_evicted(crew)
-
-    def test_many_killed_at_once_are_all_found(self, team: Team) -> None:
+    def test_agents_without_a_session_killed_at_once_are_all_found(self, team: Team) -> None:
         """The ring closes over those that are gone: also whoever was watched by the dead alone."""
         crew = team(**NEVER)
-        names = [f"w{number}" for number in range(7)]
+        names = [f"w{number}" for number in range(5)]
         for name in names:
             crew.agent(name)
         until(lambda: crew.leader())
@@ -102,6 +80,7 @@ class TestKilled:
             kill(pid)
         until(lambda: [n for n in names if crew.home(n)] == [last], what="all the others are evicted")
         until(lambda: crew.leader() == last)
+        assert "is gone" in why_evicted(crew)
 
     def test_a_pid_used_again_is_another_process(self, team: Team) -> None:
         crew = team(**NEVER)

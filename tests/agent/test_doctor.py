@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from agent.crew import Crew, until
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from support.project import Project, project
 
+from peercoord.agent import control
 from peercoord.cli import main as cli
 from peercoord.doctor import filesystem
-from peercoord.doctor.checks import Finding
+from peercoord.queue.peer import Peer
 from peercoord.store import manifest, paths, settings
 from peercoord.store.settings import DEFAULT_SETTINGS
 from peercoord.system import process
@@ -42,8 +44,31 @@ def of(data: dict[str, Any], about: str) -> list[dict[str, str]]:
     return [check for check in data["checks"] if check["check"] == about]
 
 
-def found(findings: list[Finding], about: str) -> list[Finding]:
-    return [one for one in findings if one.about == about]
+def check(crew: Crew, about: str, *words: str) -> dict[str, str]:
+    """The first that the doctor says about something."""
+    return of(told(crew, *words)[1], about)[0]
+
+
+def mended(crew: Crew) -> list[str]:
+    lines: list[str] = told(crew, "--fix")[1]["mended"]
+    return lines
+
+
+@pytest.fixture
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the races on the filesystem out, which take longest."""
+    monkeypatch.setattr(filesystem, "probe", lambda _: [])
+
+
+def nothing(home: str, name: str, racer: int) -> None:
+    """A race that everybody wins."""
+
+
+def refused(error: OSError) -> Callable[..., None]:
+    def race(home: str, name: str, racer: int) -> None:
+        raise error
+
+    return race
 
 
 class TestDisk:
@@ -51,45 +76,32 @@ class TestDisk:
         crew = team()
         findings = filesystem.probe(str(crew.state))
         assert [one.about for one in findings if one.state == "bad"] == []
-        assert {"rename", "link if free", "mkdir", "moves", "seal", "fsync", "locks", "events"} <= {
-            f.about for f in findings
-        }
+        wanted = {"rename", "link if free", "mkdir", "moves", "seal", "fsync", "locks", "events"}
+        assert wanted <= {one.about for one in findings}
         assert os.listdir(crew.state / "tmp") == []
 
-    @pytest.mark.parametrize("race", list(filesystem.RACES))
-    def test_one_that_lets_two_win_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch, race: str) -> None:
-        crew = team()
-        monkeypatch.setitem(filesystem.RACES, race, lambda home, name, racer: None)
-        first = filesystem.probe(str(crew.state))[0]
-        assert first.state == "bad"
-        assert race in first.text
-        assert "not fit" in first.text
-
-    def test_one_where_nobody_wins_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-        def lost(home: str, name: str, racer: int) -> None:
-            raise FileExistsError(17, "taken")
-
-        crew = team()
-        monkeypatch.setitem(filesystem.RACES, "mkdir", lost)
-        assert filesystem.probe(str(crew.state))[0].state == "bad"
-
-    def test_one_that_cannot_link_is_refused(self, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-        def none(home: str, name: str, racer: int) -> None:
-            raise OSError(95, "not supported")
-
-        crew = team()
-        monkeypatch.setitem(filesystem.RACES, "link if free", none)
-        findings = filesystem.probe(str(crew.state))
-        assert findings[0].state == "bad"
-        assert "not supported" in found(findings, "link if free")[0].text
+    @pytest.mark.parametrize(
+        ("race", "happens", "said"),
+        [
+            *((race, nothing, race) for race in filesystem.RACES),
+            ("mkdir", refused(FileExistsError(17, "taken")), "mkdir"),
+            ("link if free", refused(OSError(95, "not supported")), "not supported"),
+        ],
+    )
+    def test_one_that_lets_two_win_or_nobody_is_refused(
+        self, team: Team, monkeypatch: pytest.MonkeyPatch, race: str, happens: Callable[..., None], said: str
+    ) -> None:
+        monkeypatch.setitem(filesystem.RACES, race, happens)
+        findings = filesystem.probe(str(team().state))
+        assert (findings[0].state, "not fit" in findings[0].text) == ("bad", True)
+        assert any(said in one.text for one in (findings[0], *(one for one in findings if one.about == race)))
 
     def test_one_whose_removal_ignores_what_is_inside_is_refused(
         self, team: Team, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        crew = team()
         monkeypatch.setattr(os, "rmdir", lambda path, **_: None)
-        seal = found(filesystem.probe(str(crew.state)), "seal")[0]
-        assert seal.state == "bad"
+        findings = filesystem.probe(str(team().state))
+        assert [one.state for one in findings if one.about == "seal"] == ["bad"]
 
     def test_one_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
         assert filesystem.probe(str(tmp_path / "missing"))[0].state == "bad"
@@ -105,58 +117,50 @@ class TestDisk:
         pytest.fail("in 100 races the first racer won every time")
 
 
+def test_all_well(team: Team) -> None:
+    crew = team()
+    crew.agent("one")
+    data = told(crew)[1]
+    assert [c for c in data["checks"] if c["state"] == "bad" and c["check"] not in ("git", "set-up")] == []
+    assert of(data, "tickets")[0]["text"] == "3 tasks, each with one ticket"
+
+
+@pytest.mark.usefixtures("no_probe")
 class TestTeam:
-    def test_all_well(self, team: Team) -> None:
+    def test_an_agent_that_is_stopped_or_missing_is_named_with_its_remedy(self, team: Team) -> None:
         crew = team()
-        crew.agent("one")
-        data = told(crew)[1]
-        assert [c for c in data["checks"] if c["state"] == "bad" and c["check"] not in ("git", "set-up")] == []
-        assert of(data, "tickets")[0]["text"] == "3 tasks, each with one ticket"
-
-    def test_an_agent_that_is_missing_is_named_with_its_command_and_started(self, team: Team) -> None:
-        from peercoord.agent import control
-
-        crew = team()
-        crew.agent("one")
+        pid = crew.agent("one")
         crew.call("one", "request-task")
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: process.stopped(process.identify(pid) or {}), what="the stop")
+        peers = check(crew, "peers")
+        assert (peers["state"], peers["fix"]) == ("warning", f"kill -CONT {pid}")
         control.stop(str(crew.tree("one")))
-        data = told(crew)[1]
-        peers = of(data, "peers")[0]
-        assert peers["state"] == "warning"
-        assert peers["fix"] == f"peercoord -C {crew.tree('one')} agent start"
-        assert any("started the agent of one" in text for text in told(crew, "--fix")[1]["mended"])
+        peers = check(crew, "peers")
+        assert (peers["state"], peers["fix"]) == ("warning", f"peercoord -C {crew.tree('one')} agent start")
+        assert any("started the agent of one" in text for text in mended(crew))
         assert crew.agent_pid("one")
 
-    @pytest.mark.slow
-    def test_a_lost_ticket_is_made_anew_with_a_later_epoch(self, team: Team) -> None:
+    def test_a_lost_ticket_is_created_again_with_a_later_epoch(self, team: Team) -> None:
         crew = team(1)
-        crew.agent("one")
-        crew.call("one", "request-task")
-        next(crew.state.glob("peers/*/claims/1~1")).unlink()
-        code, data = told(crew)
-        assert code == 1
-        assert of(data, "tickets")[0]["text"] == "1 task(s) have no ticket: 1"
-        assert any("created its ticket again" in text for text in told(crew, "--fix")[1]["mended"])
-        assert next(crew.state.glob("queue/ready/*/*/1~*")).name == "1~2"
-        assert of(told(crew)[1], "tickets")[0]["state"] == "ok"
+        with Peer.join(crew.project, "one") as peer:
+            peer.request()
+            next(crew.state.glob("peers/*/claims/1~1")).unlink()
+            code, data = told(crew)
+            assert (code, of(data, "tickets")[0]["text"]) == (1, "1 task(s) have no ticket: 1")
+            assert any("created its ticket again" in text for text in mended(crew))
+            assert next(crew.state.glob("queue/ready/*/*/1~*")).name == "1~2"
+            assert check(crew, "tickets")["state"] == "ok"
 
-    def test_the_lower_of_two_names_of_one_ticket_goes(self, team: Team) -> None:
-        crew = team(1)
-        low = next(crew.state.glob("queue/ready/*/*/1~0"))
-        os.link(low, crew.state / "queue" / "parked" / "held" / "1~3")
-        assert "have two tickets" in of(told(crew)[1], "tickets")[0]["text"]
-        mended = told(crew, "--fix")[1]["mended"]
-        assert mended == [f"task 1: removed {low.relative_to(crew.state)}"]
-        assert not low.exists()
-        assert (crew.state / "queue" / "parked" / "held" / "1~3").exists()
-
-    def test_two_tickets_that_are_two_files_are_left_for_a_person(self, team: Team) -> None:
-        crew = team(1)
-        low = next(crew.state.glob("queue/ready/*/*/1~0"))
-        (crew.state / "queue" / "parked" / "held" / "1~3").touch()
-        told(crew, "--fix")
-        assert low.exists()
-        assert (crew.state / "queue" / "parked" / "held" / "1~3").exists()
+    def test_the_lower_of_two_names_of_one_ticket_goes_and_two_files_are_left_for_a_person(self, team: Team) -> None:
+        crew = team(2)
+        one, two = (next(crew.state.glob(f"queue/ready/*/*/{task}~0")) for task in ("1", "2"))
+        held = crew.state / "queue" / "parked" / "held"
+        os.link(one, held / "1~3")
+        (held / "2~3").touch()
+        assert "have two tickets" in check(crew, "tickets")["text"]
+        assert mended(crew) == [f"task 1: removed {one.relative_to(crew.state)}"]
+        assert [path.exists() for path in (one, held / "1~3", two, held / "2~3")] == [False, True, True, True]
 
     def test_a_leader_ticket_that_was_lost_is_made_above_every_term(self, team: Team) -> None:
         crew = team()
@@ -164,65 +168,54 @@ class TestTeam:
         until(lambda: crew.leader() == "one")
         next(crew.state.glob("peers/*/leader~*")).unlink()
         (crew.state / "events" / "x.jsonl").write_text('{"event": "leads", "term": 41}\nnot json\n')
-        assert of(told(crew)[1], "leader")[0]["state"] == "bad"
-        told(crew, "--fix")
+        assert check(crew, "leader")["state"] == "bad"
+        mended(crew)
         until(lambda: crew.leader() == "one")
         assert [paths.parse_leader(p.name) for p in crew.state.rglob("leader~*")] == [43]
 
-    def test_what_crashes_left_is_brought_to_an_end(self, team: Team) -> None:
+    def test_an_eviction_that_a_crash_broke_off_is_brought_to_an_end(self, team: Team) -> None:
         crew = team(2)
-        crew.agent("one")
-        crew.call("one", "request-task")
+        Peer.join(crew.project, "one").request()
         home = crew.home("one")
         assert home is not None
-        for session in crew.running():
-            session.kill()
-            session.wait()
         home.rename(crew.state / "departed" / f"{home.name}~two~1.x")
-        assert of(told(crew)[1], "departed")[0]["state"] == "bad"
-        told(crew, "--fix")
+        assert check(crew, "departed")["state"] == "bad"
+        mended(crew)
         assert of(told(crew)[1], "departed") == []
         assert crew.where("1") == "ready"
 
     def test_quarantine_is_listed_with_reasons(self, team: Team) -> None:
         crew = team()
-        path = next(crew.state.glob("tasks/*/1.json"))
-        path.write_text("{ no JSON")
-        crew.call("one", "request-task")
-        check = of(told(crew)[1], "quarantine")[0]
-        assert check["state"] == "warning"
-        assert "JSON" in check["text"]
-        assert check["fix"] == "peercoord task reopen 1"
+        next(crew.state.glob("tasks/*/1.json")).write_text("{ no JSON")
+        Peer.join(crew.project, "one").request()
+        found = check(crew, "quarantine")
+        assert (found["state"], "JSON" in found["text"], found["fix"]) == ("warning", True, "peercoord task reopen 1")
         assert cli.serve(["task", "reopen", "1"], cli.Call(context.find(str(crew.project))))[0] == 0
-        again = of(told(crew)[1], "quarantine")[0]
+        again = check(crew, "quarantine")
         assert "nothing misses it" in again["text"]
         subprocess.run(["sh", "-c", again["fix"]], check=True)
-        assert of(told(crew)[1], "quarantine")[0]["text"] == "empty"
+        assert check(crew, "quarantine")["text"] == "empty"
 
     def test_a_directory_in_quarantine_is_no_file_to_print(self, team: Team) -> None:
         crew = team()
         path = next(crew.state.glob("tasks/*/1.json"))
         path.unlink()
         path.mkdir()
-        crew.call("one", "request-task")
-        assert of(told(crew)[1], "quarantine")[0]["fix"] == "peercoord task reopen 1"
+        Peer.join(crew.project, "one").request()
+        assert check(crew, "quarantine")["fix"] == "peercoord task reopen 1"
 
-    def test_a_stopped_agent_is_named_with_what_makes_it_go_on(self, team: Team) -> None:
-        crew = team()
-        pid = crew.agent("one")
-        os.kill(pid, signal.SIGSTOP)
-        until(lambda: process.stopped(process.identify(pid) or {}), what="the stop")
-        check = of(told(crew)[1], "peers")[0]
-        assert (check["state"], check["fix"]) == ("warning", f"kill -CONT {pid}")
-
-    def test_stale_views_mean_that_nobody_leads(self, team: Team) -> None:
+    def test_stale_views_mean_that_nobody_leads_and_text_for_people_says_what_to_do(self, team: Team) -> None:
         crew = team()
         (crew.state / "state.json").write_text(json.dumps({"updated_at": "2020-01-01T00:00:00Z"}))
-        check = of(told(crew)[1], "views")[0]
-        assert check["state"] == "warning"
-        assert "no peer leads" in check["text"]
+        views = check(crew, "views")
+        assert (views["state"], "no peer leads" in views["text"]) == ("warning", True)
+        shutil.rmtree(crew.state / "bell")
+        out = cli.serve(["doctor"], cli.Call(context.find(str(crew.project))))[1].decode()
+        assert "fix: " in out
+        assert out.rstrip().endswith("bad")
 
 
+@pytest.mark.usefixtures("no_probe")
 class TestWorktree:
     def test_the_script_of_another_version_is_put_right(self, team: Team) -> None:
         crew = team()
@@ -243,6 +236,7 @@ class TestWorktree:
         assert of(told(crew, at=tree)[1], "outbox")[0]["text"] == "1 request(s) wait for an agent"
 
 
+@pytest.mark.usefixtures("no_probe")
 class TestGit:
     def gone(self, project: Project) -> dict[str, str]:
         """Delete a worktree by hand; what the doctor says of git then."""
@@ -263,6 +257,7 @@ class TestGit:
         assert self.gone(project)["fix"] == f"git -C '{project.main}' worktree prune"
 
 
+@pytest.mark.usefixtures("no_probe")
 class TestSettings:
     @pytest.mark.parametrize(
         ("changed", "words"),
@@ -284,6 +279,7 @@ class TestSettings:
     def test_the_defaults_fit_together(self) -> None:
         assert settings.problems({}) == []
 
+    @examples(max_examples=25)
     @given(
         st.dictionaries(
             st.sampled_from([key for key, value in DEFAULT_SETTINGS.items() if isinstance(value, int)]),
@@ -318,11 +314,3 @@ class TestSettings:
         whole["settings"]["heartbeat_seconds"] = 200
         path.write_text(json.dumps(whole))
         assert any("has not taken it in yet" in c["text"] for c in of(told(crew)[1], "settings"))
-
-
-def test_text_for_people_says_what_to_do(team: Team) -> None:
-    crew = team()
-    shutil.rmtree(crew.state / "bell")
-    out = cli.serve(["doctor"], cli.Call(context.find(str(crew.project))))[1]
-    assert "fix: " in out.decode()
-    assert out.decode().rstrip().endswith("bad")

@@ -10,8 +10,11 @@ from collections.abc import Callable
 import pytest
 from agent.crew import Crew, stays, until
 
+from peercoord.agent import control
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import Leadership
+from peercoord.queue.peer import Peer
+from peercoord.queue.recovery import Janitor
 from peercoord.store import paths
 
 Team = Callable[..., Crew]
@@ -36,21 +39,23 @@ def two(crew: Crew) -> tuple[str, str]:
     return "one", "two"
 
 
-def test_one_of_many_leads_and_there_is_one_ticket(team: Team) -> None:
+def test_one_of_many_leads_and_is_followed_when_it_is_killed_or_stops(team: Team) -> None:
     crew = team(**NEVER)
-    for name in ("a", "b", "c", "d"):
+    names = {"a", "b", "c"}
+    for name in names:
         crew.agent(name)
-    until(crew.leader)
+    leader, terms = until(crew.leader), []
+    for end in (
+        lambda name: os.kill(crew.agent_pid(name), signal.SIGKILL),
+        lambda name: control.stop(str(crew.tree(name))),
+    ):
+        terms.append(paths.parse_leader(tickets(crew)[0]) or 0)
+        end(leader)
+        names.remove(leader)
+        leader = until(lambda: crew.leader() in names and crew.leader(), what="the next leader")
+    terms.append(paths.parse_leader(tickets(crew)[0]) or 0)
+    assert terms[0] < terms[1] < terms[2]
     assert len(tickets(crew)) == 1
-
-
-def test_a_killed_leader_is_followed(team: Team) -> None:
-    crew = team(**NEVER)
-    leader, other = two(crew)
-    term = paths.parse_leader(tickets(crew)[0])
-    os.kill(crew.agent_pid(leader), signal.SIGKILL)
-    until(lambda: crew.leader() == other)
-    assert (paths.parse_leader(tickets(crew)[0]) or 0) > (term or 0)
 
 
 def test_a_leader_whose_session_lives_loses_the_leadership_and_nothing_else(team: Team) -> None:
@@ -63,15 +68,6 @@ def test_a_leader_whose_session_lives_loses_the_leadership_and_nothing_else(team
     until(lambda: crew.leader() == other)
     assert crew.home(leader) == home
     assert crew.holder("1") == leader
-
-
-def test_a_leader_that_stops_lays_it_down(team: Team) -> None:
-    from peercoord.agent import control
-
-    crew = team(**NEVER)
-    leader, other = two(crew)
-    control.stop(str(crew.tree(leader)))
-    until(lambda: crew.leader() == other)
 
 
 @pytest.mark.slow
@@ -109,8 +105,6 @@ class TestTicket:
     """The moves of the ticket, without an agent."""
 
     def peer(self, crew: Crew, name: str) -> Leadership:
-        from peercoord.queue.peer import Peer
-
         return Leadership(Peer.join(crew.project, name).membership)
 
     def test_each_taking_raises_the_term(self, team: Team) -> None:
@@ -126,8 +120,6 @@ class TestTicket:
         assert one.take(above=7) == 8
 
     def test_the_sweep_of_an_evicted_leader_lays_it_down(self, team: Team) -> None:
-        from peercoord.queue.recovery import Janitor
-
         crew = team()
         one, other = self.peer(crew, "a"), self.peer(crew, "b")
         one.take()
@@ -142,30 +134,18 @@ class TestTicket:
         assert members.living(crew.root) == [one.me]
 
 
-class TestViews:
-    def test_a_change_is_published(self, team: Team) -> None:
-        crew = team(**NEVER)
-        crew.agent("one")
-        until(lambda: (crew.state / "state.json").exists())
-        crew.call("one", "request-task")
-        until(lambda: state(crew)["task_assignments"])
-        crew.call("one", "report-progress", "1", "--progress", "0.5")
-        until(lambda: state(crew)["task_assignments"]["1"]["progress"] == 0.5)  # type: ignore[index]
-
-    def test_updated_at_moves_while_nothing_changes_and_the_queue_is_left_alone(self, team: Team) -> None:
-        crew = team(state_seconds=1, **NEVER)
-        crew.agent("one")
-        until(lambda: (crew.state / "state.json").exists())
-        queue = (crew.state / "task_queue.json").stat().st_ino
-        first = state(crew)["updated_at"]
-        until(lambda: state(crew)["updated_at"] != first)
-        assert (crew.state / "task_queue.json").stat().st_ino == queue
-
-    def test_a_view_that_was_lost_or_broken_comes_back(self, team: Team) -> None:
-        crew = team(state_seconds=1, **NEVER)
-        crew.agent("one")
-        until(lambda: (crew.state / "task_queue.json").exists())
-        (crew.state / "task_queue.json").unlink()
-        (crew.state / "state.json").write_text("{ torn")
-        until(lambda: (crew.state / "task_queue.json").exists())
-        until(lambda: b"updated_at" in (crew.state / "state.json").read_bytes())
+def test_views_are_published_when_something_changes_as_time_passes_and_when_they_are_lost(team: Team) -> None:
+    crew = team(state_seconds=1, **NEVER)
+    crew.agent("one")
+    views = [crew.state / name for name in ("state.json", "task_queue.json")]
+    until(lambda: all(view.exists() for view in views))
+    crew.call("one", "request-task")
+    until(lambda: state(crew)["task_assignments"])
+    crew.call("one", "report-progress", "1", "--progress", "0.5")
+    until(lambda: state(crew)["task_assignments"]["1"]["progress"] == 0.5)  # type: ignore[index]
+    queue, first = views[1].stat().st_ino, state(crew)["updated_at"]
+    until(lambda: state(crew)["updated_at"] != first)
+    assert views[1].stat().st_ino == queue, "nothing has changed there"
+    views[1].unlink()
+    views[0].write_text("{ torn")
+    until(lambda: views[1].exists() and b"updated_at" in views[0].read_bytes())

@@ -35,25 +35,34 @@ __all__ = ["project"]
 Team = Callable[..., Crew]
 
 
-def test_a_start_that_returns_has_an_agent_that_has_joined(team: Team) -> None:
+def info(crew: Crew) -> Path:
+    return crew.tree("one") / ".claude-instance" / "info.json"
+
+
+def test_an_agent_from_its_first_start_to_its_last_stop(team: Team) -> None:
     crew = team()
-    pid = crew.agent("one")
-    status = control.status(str(crew.tree("one")))
-    assert status["running"]
-    assert status["pid"] == pid
-    assert status["present"]
+    tree, pid = str(crew.tree("one")), crew.agent("one")
+    status = control.status(tree)
+    assert (status["running"], status["pid"], bool(status["present"])) == (True, pid, True), "it has joined"
     assert os.getsid(pid) == pid, "in a session of its own"
     assert crew.record("one")["agent"] == process.identify(pid)
-    assert json.loads((crew.tree("one") / ".claude-instance" / "info.json").read_text())["incarnation"].startswith(
-        "one~1."
-    )
-
-
-def test_a_second_start_gives_the_first_agent(team: Team) -> None:
-    crew = team()
-    assert crew.agent("one") == crew.agent("one")
+    assert json.loads(info(crew).read_text())["incarnation"].startswith("one~1.")
+    assert crew.agent("one") == pid, "a second start gives the first agent"
     with pytest.raises(LostError, match="runs already"):
-        control.run(str(crew.tree("one")))
+        control.run(tree)
+    until(lambda: crew.leader() == "one")
+    assert crew.call("one", "request-task")[0] == 0
+    home = crew.home("one")
+    assert control.stop(tree)
+    assert not control.status(tree)["running"]
+    assert (crew.leader(), crew.holder("1"), crew.record("one")["agent"]) == ("", "one", None)
+    assert not control.stop(tree), "there is none any more"
+    info(crew).write_text(json.dumps({**json.loads(info(crew).read_text()), "incarnation": ""}))
+    crew.agent("one")
+    assert (crew.home("one"), crew.holder("1")) == (home, "one"), "the same incarnation, also if info.json lost it"
+    assert crew.record("one")["stopped_at"] is None
+    control.stop(tree, give_back=True)
+    assert (crew.where("1"), crew.home("one")) == ("ready", None)
 
 
 def test_starts_at_the_same_moment_make_one_agent(team: Team) -> None:
@@ -138,36 +147,6 @@ def test_an_older_start_leaves_the_lock_to_a_younger_agent(
         assert control.stop(tree)
 
 
-def test_a_stop_lays_the_leadership_down_and_keeps_the_claims(team: Team) -> None:
-    crew = team()
-    crew.agent("one")
-    until(lambda: crew.leader() == "one")
-    assert crew.call("one", "request-task")[0] == 0
-    assert control.stop(str(crew.tree("one")))
-    assert not control.status(str(crew.tree("one")))["running"]
-    assert crew.leader() == ""
-    assert crew.holder("1") == "one"
-    assert crew.record("one")["agent"] is None
-    assert not control.stop(str(crew.tree("one"))), "there is none any more"
-
-
-def test_a_stop_that_gives_back_leaves_the_team(team: Team) -> None:
-    crew = team()
-    crew.agent("one")
-    assert crew.call("one", "request-task")[0] == 0
-    control.stop(str(crew.tree("one")), give_back=True)
-    assert crew.where("1") == "ready"
-    assert crew.home("one") is None
-
-
-def test_a_stopped_agent_is_ended_as_well(team: Team) -> None:
-    crew = team()
-    pid = crew.agent("one")
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: control.status(str(crew.tree("one")))["stopped"])
-    assert control.stop(str(crew.tree("one")))
-
-
 def test_an_agent_run_by_hand_is_stopped_like_any_other(team: Team) -> None:
     """Its command line did not name the worktree: it begins again as one that does, as the same process."""
     crew = team()
@@ -178,29 +157,6 @@ def test_an_agent_run_by_hand_is_stopped_like_any_other(team: Team) -> None:
         assert signals.worktree_of(process.command_line(agent.pid)) == str(tree)
         assert control.stop(str(tree))
         assert agent.wait() == 0
-
-
-def test_the_same_incarnation_goes_on_after_a_restart(team: Team) -> None:
-    crew = team()
-    crew.agent("one")
-    crew.call("one", "request-task")
-    before = crew.home("one")
-    control.stop(str(crew.tree("one")))
-    crew.agent("one")
-    assert crew.home("one") == before
-    assert crew.record("one")["stopped_at"] is None
-    assert crew.holder("1") == "one"
-
-
-def test_an_incarnation_that_info_json_lost_is_found_again(team: Team) -> None:
-    crew = team()
-    crew.agent("one")
-    before = crew.home("one")
-    control.stop(str(crew.tree("one")))
-    path = crew.tree("one") / ".claude-instance" / "info.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "incarnation": ""}))
-    crew.agent("one")
-    assert crew.home("one") == before
 
 
 def test_an_evicted_agent_joins_again_and_says_so(team: Team) -> None:
@@ -217,22 +173,15 @@ def test_an_evicted_agent_joins_again_and_says_so(team: Team) -> None:
 
 
 def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
-    crew = team()
+    crew = team(state_seconds=1)
     pid = crew.agent("one")
     start = process.identify(pid)
+    crew.call("one", "request-task")
+    before, path = crew.home("one"), crew.state / "protocol.json"
     until(lambda: "at work" in crew.log("one"))
     os.kill(pid, signal.SIGUSR1)
     until(lambda: crew.log("one").count("at work") == 2, what="the second start")
-    assert "starting again" in crew.log("one")
     assert process.identify(pid) == start, "the same process, so nobody takes it for dead"
-    assert control.status(str(crew.tree("one")))["pid"] == pid
-
-
-def test_an_edited_protocol_json_is_taken_in(team: Team) -> None:
-    crew = team(state_seconds=1)
-    pid = crew.agent("one")
-    crew.call("one", "request-task")
-    before, path = crew.home("one"), crew.state / "protocol.json"
     whole = json.loads(path.read_text())
     whole["settings"]["heartbeat_seconds"] = 77
     path.write_text(json.dumps(whole))
@@ -409,6 +358,9 @@ def test_a_stopped_agent_is_called_stopped_with_what_makes_it_go_on(team: Team) 
         assert (" ! one is stopped" in said, f"kill -CONT {pid}\n" in said) == (True, True), said
     os.kill(pid, signal.SIGCONT)
     until(lambda: ask("agent", "status")[0] == 0, what="going on")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: control.status(str(crew.tree("one")))["stopped"])
+    assert control.stop(str(crew.tree("one"))), "a stopped agent is ended as well"
 
 
 def test_the_command_line_says_how_it_stands(team: Team) -> None:
