@@ -14,10 +14,11 @@ def test_a_report_adds_to_what_was_reported(world: World) -> None:
     worker = world.working("w")
     worker.report("1", {"progress": 0.5, "achievements": ["a"], "blockers": ["b"], "time_spent": 60, "estimate": "1h"})
     entry = worker.report("1", {"achievements": ["c", "a"]})
+    worker.report("1", {"progress": 0.7})
     assert (entry["progress"], entry["achievements"], entry["blockers"]) == (0.5, ["a", "c"], ["b"])
     assert (entry["time_spent"], entry["completion_estimate"]) == (60, "1h")
     events = [records.decode(line, "") for line in (world.files.read(paths.events("w")) or b"").splitlines()]
-    assert [event["progress"] for event in events if event["event"] == "progress"] == [0.5], "only what changed"
+    assert [event["progress"] for event in events if event["event"] == "progress"] == [0.5, 0.7]
 
 
 def test_a_report_has_one_entry_per_task_for_its_newest_claim(world: World) -> None:
