@@ -72,52 +72,30 @@ def test_bad_lines_are_refused_and_the_rest_goes_on(read: Reader, data: Path) ->
     assert refused[1][1] == "it was deleted there"
 
 
-def test_parent_that_is_blocked_by_its_own_child_makes_no_cycle(read: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "issues.jsonl"
-    lines = [
-        '{"id":"e","title":"E","dependencies":[{"depends_on_id":"a","type":"blocks"}]}',
-        '{"id":"a","title":"A","dependencies":[{"depends_on_id":"e","type":"parent-child"}]}',
-        '{"id":"b","title":"B","dependencies":[{"depends_on_id":"e","type":"parent-child"}, 5]}',
-    ]
-    path.write_text("\n".join(lines))
-    found = read(path)
-    assert {task: found.needs(task) for task in "eab"} == {"e": ["a", "b"], "a": [], "b": []}
+BLOCKS, PARENT = {"type": "blocks"}, {"type": "parent-child"}
 
 
-def test_ring_of_parents_ends(read: Reader, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("edges", "needs"),
+    [
+        # a parent that its own child blocks
+        ({"e": [("a", BLOCKS)], "a": [("e", PARENT)], "b": [("e", PARENT)]}, {"e": ["a", "b"], "a": [], "b": []}),
+        # a ring of parents
+        ({"a": [("b", PARENT), ("x", {})], "b": [("a", PARENT), ("x", {})]}, {"a": ["x", "b"], "b": ["x", "a"]}),
+        # a ring below an issue
+        ({"top": [("x", BLOCKS)], "a": [("b", PARENT), ("top", PARENT)], "b": [("a", PARENT)]},
+         {"a": ["b", "x"], "b": ["a", "x"]}),
+    ],
+)  # fmt: skip
+def test_rings_of_parents_end(read: Reader, tmp_path: Path, edges: Any, needs: dict[str, list[str]]) -> None:
     path = tmp_path / "issues.jsonl"
     issues = [
-        {
-            "id": own,
-            "title": "T",
-            "dependencies": [{"depends_on_id": up, "type": "parent-child"}, {"depends_on_id": "x"}],
-        }
-        for own, up in (("a", "b"), ("b", "a"))
+        {"id": own, "title": "T", "dependencies": [5, *({"depends_on_id": up} | kind for up, kind in above)]}
+        for own, above in edges.items()
     ]
     path.write_text("\n\n".join(json.dumps(issue) for issue in issues) + "\n")
     found = read(path)
-    assert found.needs("a") == ["x", "b"]
-    assert found.needs("b") == ["x", "a"]
-
-
-def test_ring_below_an_issue_ends(read: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "issues.jsonl"
-    ups: dict[str, list[str]] = {"top": [], "a": ["b", "top"], "b": ["a"]}
-    issues = [
-        {"id": own, "title": "T", "dependencies": [{"depends_on_id": up, "type": "parent-child"} for up in above]}
-        for own, above in ups.items()
-    ]
-    issues[0]["dependencies"] = [{"depends_on_id": "x", "type": "blocks"}]
-    path.write_text("\n".join(json.dumps(issue) for issue in issues))
-    found = read(path)
-    assert found.needs("a") == ["b", "x"]
-    assert found.needs("b") == ["a", "x"]
-
-
-def test_message_that_was_dealt_with_is_done(read: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "issues.jsonl"
-    path.write_text('{"id":"a","title":"A","status":"closed","issue_type":"message"}')
-    assert read(path).states == {"a": "done"}
+    assert {task: found.needs(task) for task in needs} == needs
 
 
 @pytest.mark.parametrize(
@@ -143,5 +121,7 @@ def test_what_is_no_export_is_named(read: Reader, tmp_path: Path, content: bytes
 
 def test_title_that_breaks_lines_by_other_marks_stays_one_issue(read: Reader, tmp_path: Path) -> None:
     path = tmp_path / "issues.jsonl"
-    path.write_text('{"id":"a","title":"one\u2028two\u0085three"}\r\n', encoding="utf-8")
-    assert read(path).raw("a")["title"] == "one two three"
+    path.write_text('{"id":"a","title":"one\u2028two\u0085three","status":"closed","issue_type":"message"}\r\n')
+    found = read(path)
+    assert found.raw("a")["title"] == "one two three"
+    assert found.states == {"a": "done"}, "a message that was dealt with"

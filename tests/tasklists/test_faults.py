@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.engine import Engine
 from support.lists import Lists, statements
 from support.project import Project, project
 
-from peercoord.doctor.checks import Finding, examine_lists
+from peercoord.doctor.checks import examine_lists
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
 from peercoord.store import paths
 from peercoord.tasklists import runner, selection
@@ -51,15 +52,97 @@ def locked(path: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def test_a_locked_database_is_told_soon_and_synced_later(lists: Lists) -> None:
+@contextmanager
+def as_somebody(home: Path, *unwritable: Path) -> Iterator[None]:
+    """Be a user who may write everything below a directory but these files, also where the tests run as root."""
+    user, changed = os.geteuid(), [(p, p.stat().st_mode) for p in unwritable]
+    for path in [home, *home.rglob("*")]:
+        path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
+    for path in unwritable:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for path, mode in changed:
+            path.chmod(mode)
+
+
+@contextmanager
+def full(pages: int) -> Iterator[None]:
+    """Let no database grow beyond so many pages, as on a disk that is full."""
+
+    def connect(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", connect)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", connect)
+
+
+@contextmanager
+def replaced(path: Path, garbage: bytes) -> Iterator[None]:
+    """Put other bytes in the place of a database; nobody may write to them."""
+    whole = path.read_bytes()
+    path.write_bytes(garbage)
+    yield
+    assert path.read_bytes() == garbage
+    path.write_bytes(whole)
+
+
+@contextmanager
+def elsewhere(path: Path) -> Iterator[None]:
+    """Take the database away; nobody may make a new one."""
+    aside = path.rename(path.with_name("elsewhere.db"))
+    yield
+    assert not path.exists()
+    aside.rename(path)
+
+
+def damaged(path: Path) -> AbstractContextManager[None]:
+    whole = path.read_bytes()
+    return replaced(path, whole[:4096] + os.urandom(len(whole) - 4096))
+
+
+FAULTS: dict[str, tuple[Callable[[Path], AbstractContextManager[None]], type[PeercoordError], str, str]] = {
+    "locked": (locked, StorageError, "locked", "locked by another program"),
+    "read-only": (lambda path: as_somebody(path.parent, path), StorageError, "read-only", "may not be written"),
+    "full": (lambda _: full(1), StorageError, "enospc", "the disk is full"),
+    "garbage": (lambda path: replaced(path, b"no database"), BrokenFileError, "", "is not a SQLite database"),
+    "damaged": (damaged, BrokenFileError, "", "damaged|not a SQLite database"),
+    "gone": (elsewhere, NotFoundError, "no-database", "is not there"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_changes_nothing_is_reported_and_made_up_for(lists: Lists, fault: str) -> None:
+    """The sync fails with its reason, the doctor repeats it with a command to type, and the next sync catches up."""
+    happen, kind, code, words = FAULTS[fault]
     busy(lists)
-    with locked(lists.path), pytest.raises(StorageError, match="locked by another program") as caught:
-        lists.sync(lists.store(wait=0.05))
-    assert caught.value.code == "locked"
+    for number in range(3, 60 if fault == "full" else 3):
+        lists.add(str(number), "x" * 400)
+    lists.root.protocol["database"] = "memory.db"
+    chosen = runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
+    with happen(lists.path):
+        with pytest.raises(kind, match=words) as caught:
+            runner.run(chosen)
+        assert code in ("", caught.value.code)
+        found = list(examine_lists(lists.root))
+    assert all(one.state == "bad" and one.fix for one in found)
+    assert "no sync with" in found[0].text
+    assert re.search(words, " ".join(one.text for one in found))
+    assert lists.row(1, "status") == "pending", "the transaction is whole or not at all"
+    runner.run(chosen)
     in_step(lists)
+    [one] = examine_lists(lists.root)
+    assert (one.state, "in step, as of 20" in one.text) == ("ok", True)
 
 
-def test_locked_between_taking_in_and_writing_what_came_in_stays_and_the_rest_follows(lists: Lists) -> None:
+def test_a_lock_between_taking_in_and_writing_loses_nothing(lists: Lists) -> None:
     busy(lists)
     with ExitStack() as stack:
 
@@ -103,33 +186,7 @@ def test_claims_and_reports_go_on_while_a_sync_waits(lists: Lists) -> None:
     assert lists.row(2) == ("done", "w2")
 
 
-@contextmanager
-def as_somebody(home: Path, *unwritable: Path) -> Iterator[None]:
-    """Be a user who may write everything below a directory but these files, also where the tests run as root."""
-    user, changed = os.geteuid(), [(p, p.stat().st_mode) for p in unwritable]
-    for path in [home, *home.rglob("*")]:
-        path.chmod(path.stat().st_mode | (0o777 if path.is_dir() else 0o666))
-    for path in unwritable:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-        for path, mode in changed:
-            path.chmod(mode)
-
-
-def test_a_read_only_database_is_told_and_nothing_is_lost(lists: Lists) -> None:
-    busy(lists)
-    with as_somebody(lists.home, lists.path), pytest.raises(StorageError, match="may not be written") as caught:
-        lists.sync()
-    assert caught.value.code == "read-only"
-    in_step(lists)
-
-
-def test_a_database_of_which_no_backup_can_be_made_is_not_changed(lists: Lists) -> None:
+def test_without_a_backup_a_database_is_not_changed(lists: Lists) -> None:
     lists.plain((1, "A"))
     with as_somebody(lists.home, lists.home), pytest.raises(StorageError):
         lists.sync()
@@ -138,62 +195,13 @@ def test_a_database_of_which_no_backup_can_be_made_is_not_changed(lists: Lists) 
     lists.settled()
 
 
-@contextmanager
-def full(pages: int) -> Iterator[None]:
-    """Let no database grow beyond so many pages, as on a disk that is full."""
-
-    def connect(connection: Any, _record: Any) -> None:
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-
-    event.listen(Engine, "connect", connect)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", connect)
-
-
-def test_a_full_disk_changes_nothing_there_and_is_made_up_for(lists: Lists) -> None:
-    busy(lists)
-    for number in range(3, 60):
-        lists.add(str(number), "x" * 400)
-    with full(1), pytest.raises(StorageError, match="disk is full") as caught:
-        lists.sync()
-    assert caught.value.code == "enospc"
-    assert lists.row(1, "status") == "pending", "the transaction is whole or not at all"
-    in_step(lists)
-    assert lists.sql("SELECT count(*) FROM tasks") == [(59,)]
-
-
-def test_a_corrupt_database_is_told_and_never_replaced(lists: Lists) -> None:
-    busy(lists)
-    whole = lists.path.read_bytes()
-    for garbage in (b"not a database at all, whatever its name", whole[:4096] + os.urandom(len(whole) - 4096)):
-        lists.path.write_bytes(garbage)
-        with pytest.raises(BrokenFileError, match=r"not a SQLite database|damaged"):
-            lists.sync()
-        assert lists.path.read_bytes() == garbage
-    lists.path.write_bytes(whole)
-    in_step(lists)
-
-
-def test_a_database_that_is_gone_is_told_and_not_made_anew(lists: Lists) -> None:
-    busy(lists)
-    aside = lists.path.rename(lists.home / "elsewhere.db")
-    with pytest.raises(NotFoundError, match="is not there") as caught:
-        lists.sync()
-    assert caught.value.code == "no-database"
-    assert not lists.path.exists()
-    aside.rename(lists.path)
-    in_step(lists)
-
-
-def test_a_directory_in_its_place(lists: Lists) -> None:
+def test_a_directory_in_the_place_of_the_database(lists: Lists) -> None:
     lists.path.mkdir()
     with pytest.raises(BrokenFileError, match="not a SQLite database"):
         lists.sync()
 
 
-def test_a_backup_that_came_back_is_caught_up_with(lists: Lists) -> None:
+def test_a_restored_backup_is_caught_up_with(lists: Lists) -> None:
     """The database as it was an hour ago: what was agreed on is as old as the rows, so nothing is taken for an edit."""
     lists.plain((1, "A"), (2, "B"))
     lists.settled()
@@ -209,7 +217,7 @@ def test_a_backup_that_came_back_is_caught_up_with(lists: Lists) -> None:
     assert lists.row(2, "title") == lists.raw("2")["title"] == "B here"
 
 
-def test_an_unreadable_definition_costs_that_task(lists: Lists) -> None:
+def test_an_unreadable_definition_costs_that_task_alone(lists: Lists) -> None:
     busy(lists)
     path = lists.home / paths.ROOT / paths.definition("2")
     path.write_text("{ broken")
@@ -221,7 +229,7 @@ def test_an_unreadable_definition_costs_that_task(lists: Lists) -> None:
 # -- noted for doctor --------------------------------------------------------------------------------------------
 
 
-def test_how_it_went_is_noted(lists: Lists) -> None:
+def test_the_outcome_of_a_sync_is_noted(lists: Lists) -> None:
     busy(lists)
     lists.root.protocol["database"] = "memory.db"
     chosen = runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
@@ -244,91 +252,34 @@ def test_how_it_went_is_noted(lists: Lists) -> None:
     assert since in runner.troubles(lists.root)[0][0]
 
 
-class TestDoctor:
-    """What the doctor says of a database that cannot be had: what the leader met, and what is so now."""
+def doctor(lists: Lists) -> list[tuple[str, str]]:
+    return [(one.state, one.text) for one in examine_lists(lists.root)]
 
-    def told(self, lists: Lists) -> list[Finding]:
-        return list(examine_lists(lists.root))
 
-    @pytest.fixture
-    def chosen(self, lists: Lists) -> runner.Lists:
-        busy(lists)
-        lists.root.protocol["database"] = "memory.db"
-        return runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
+def test_the_doctor_looks_at_the_lists_as_they_are_now(lists: Lists) -> None:
+    assert doctor(lists) == [("ok", "none is kept in step")]
+    busy(lists)
+    lists.root.protocol["database"] = "memory.db"
+    assert [(one.state, one.fix) for one in examine_lists(lists.root)] == [("warning", "peercoord sync")]
+    runner.run(runner.Lists(lists.root, "w1", selection.Choice("memory.db")))
+    with locked(lists.path):
+        assert [state for state, _ in doctor(lists)] == ["warning"]
+    with as_somebody(lists.home, lists.path):
+        [one] = examine_lists(lists.root)
+    assert (one.state, "may not be written" in one.text) == ("bad", True)
+    assert one.fix == f"chmod u+w {shlex.quote(str(lists.path))}"
+    lists.root.protocol["tasks_file"] = {"path": "tasks.json"}
+    [(state, text)] = doctor(lists)
+    assert (state, "tasks.json" in text) == ("bad", True)
 
-    def met(self, lists: Lists, chosen: runner.Lists, *words: str) -> None:
-        """A sync fails; the doctor says why, and with which command to go on."""
-        with pytest.raises(PeercoordError):
-            runner.run(chosen)
-        found = self.told(lists)
-        assert all(one.state == "bad" and one.fix for one in found)
-        assert "no sync with" in found[0].text
-        for word in words:
-            assert word in " ".join(one.text for one in found)
 
-    def test_none_is_chosen_and_none_is_missed(self, lists: Lists) -> None:
-        assert [(one.state, one.text) for one in self.told(lists)] == [("ok", "none is kept in step")]
-
-    def test_before_the_first_sync_and_after_it(self, lists: Lists, chosen: runner.Lists) -> None:
-        assert [(one.state, one.fix) for one in self.told(lists)] == [("warning", "peercoord sync")]
-        runner.run(chosen)
-        [one] = self.told(lists)
-        assert one.state == "ok"
-        assert "in step, as of 20" in one.text
-
-    def test_locked(self, lists: Lists, chosen: runner.Lists) -> None:
-        with locked(lists.path):
-            self.met(lists, chosen, "locked by another program")
-
-    def test_locked_at_this_moment_and_never_met(self, lists: Lists, chosen: runner.Lists) -> None:
-        runner.run(chosen)
-        with locked(lists.path):
-            assert [one.state for one in self.told(lists)] == ["warning"]
-
-    def test_read_only(self, lists: Lists, chosen: runner.Lists) -> None:
-        with as_somebody(lists.home, lists.path):
-            self.met(lists, chosen, "may not be written")
-
-    def test_read_only_from_now_on(self, lists: Lists, chosen: runner.Lists) -> None:
-        runner.run(chosen)
-        with as_somebody(lists.home, lists.path):
-            [one] = self.told(lists)
-        assert (one.state, "may not be written" in one.text) == ("bad", True)
-        assert one.fix == f"chmod u+w {shlex.quote(str(lists.path))}"
-
-    def test_corrupt(self, lists: Lists, chosen: runner.Lists) -> None:
-        lists.path.write_bytes(b"not a database at all, whatever its name")
-        self.met(lists, chosen, "is not a SQLite database")
-
-    def test_full(self, lists: Lists, chosen: runner.Lists) -> None:
-        for number in range(3, 60):
-            lists.add(str(number), "x" * 400)
-        with full(1):
-            self.met(lists, chosen, "the disk is full")
-
-    def test_gone(self, lists: Lists, chosen: runner.Lists) -> None:
-        lists.path.unlink()
-        self.met(lists, chosen, "is not there")
-
-    def test_a_server_that_cannot_be_reached(self, lists: Lists) -> None:
-        pytest.importorskip("psycopg")
-        lists.root.protocol["database"] = "postgresql://me@127.0.0.1:1/none"
-        [one] = self.told(lists)
-        assert (one.state, "cannot be used" in one.text) == ("bad", True)
-
-    def test_a_tasks_file_that_is_gone(self, lists: Lists, chosen: runner.Lists) -> None:
-        runner.run(chosen)
-        lists.root.protocol["tasks_file"] = {"path": "tasks.json"}
-        [one] = self.told(lists)
-        assert (one.state, "tasks.json" in one.text) == ("bad", True)
-
-    def test_the_command_says_it(self, project: Project) -> None:
-        project("sync", "--database", str(project.main / "other.db"))
-        (project.main / "other.db").write_bytes(b"not a database at all")
-        code, out, _ = project("doctor", "--json")
-        found = [one for one in json.loads(out)["data"]["checks"] if one["check"] == "database"]
-        assert code == 1
-        assert [one["state"] for one in found] == ["bad"]
+def test_doctor_shows_a_broken_database(project: Project) -> None:
+    project("sync", "--database", str(project.main / "other.db"))
+    (project.main / "other.db").write_bytes(b"not a database at all")
+    code, out, _ = project("doctor", "--json")
+    found = [one for one in json.loads(out)["data"]["checks"] if one["check"] == "database"]
+    assert code == 1
+    assert [one["state"] for one in found] == ["bad"]
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------
@@ -352,14 +303,17 @@ def test_a_password_is_never_shown(where: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "where", ["mysql://me:s3cret@host/db", "sqlite://", "sqlite:///:memory:", "postgresql://h:x/d"]
 )
-def test_addresses_that_are_none(where: str) -> None:
+def test_an_address_of_no_database_is_refused(where: str) -> None:
     with pytest.raises(UsageError) as caught:
         Address.read(where)
     assert "s3cret" not in caught.value.message + caught.value.hint
 
 
-def test_a_server_that_is_not_there_is_told(lists: Lists) -> None:
+def test_an_unreachable_server_is_reported_without_its_password(lists: Lists) -> None:
     pytest.importorskip("psycopg")
+    lists.root.protocol["database"] = "postgresql://me@127.0.0.1:1/none"
+    [one] = examine_lists(lists.root)
+    assert (one.state, "cannot be used" in one.text) == ("bad", True)
     chosen = runner.Lists(lists.root, "w1", selection.Choice("postgresql://me:s3cret@127.0.0.1:1/none"))
     with pytest.raises(PeercoordError, match="cannot be used") as caught:
         runner.run(chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,6 @@ def busy(lists: Lists) -> None:
     lists.sql("INSERT INTO tasks (id, title) VALUES (4, 'D')")
 
 
-def test_the_term_is_stored_and_never_lowered(lists: Lists) -> None:
-    busy(lists)
-    assert lists.sql("SELECT term FROM peercoord_store") == [(5,)]
-    lists.sync(term=7)
-    assert lists.sql("SELECT term FROM peercoord_store") == [(7,)]
-    before = everything(lists)
-    lists.queue.edit("3", title="C here")
-    with pytest.raises(LostError, match=r"term 6 is over, so nothing was changed in .*: a leader of term 7") as caught:
-        lists.sync(term=6)
-    assert (caught.value.code, caught.value.exit_code) == ("stale-term", 4)
-    lists.queue.edit("3", title="C", edited_at=None)
-    assert everything(lists)[1] == before[1]
-
-
 def test_an_older_term_changes_nothing_on_either_side(lists: Lists) -> None:
     busy(lists)
     lists.store().update(9, lambda _sight: [])
@@ -59,7 +46,7 @@ def test_an_older_term_changes_nothing_on_either_side(lists: Lists) -> None:
     assert everything(lists) == before
 
 
-def test_who_does_not_lead_any_more_changes_nothing(lists: Lists) -> None:
+def test_a_deposed_leader_changes_nothing(lists: Lists) -> None:
     busy(lists)
     before = everything(lists)
     with pytest.raises(LostError, match="someone else leads now"):
@@ -68,7 +55,7 @@ def test_who_does_not_lead_any_more_changes_nothing(lists: Lists) -> None:
 
 
 @pytest.mark.parametrize("looks", range(1, 8))
-def test_deposed_in_the_middle_it_stops_there(lists: Lists, looks: int) -> None:
+def test_a_leader_deposed_in_the_middle_stops_there(lists: Lists, looks: int) -> None:
     """What was taken in before stays; nothing is taken in or written after."""
     busy(lists)
     asked = 0
@@ -106,7 +93,7 @@ class Woken(Wrapper):
         return call.run()
 
 
-def test_a_leader_that_slept_undoes_nobodys_edit(lists: Lists) -> None:
+def test_a_leader_that_slept_undoes_no_edit(lists: Lists) -> None:
     """It had compared; meanwhile another one took the same change in, and a person edited the task again."""
     lists.plain((1, "A"))
     lists.sync(term=1)
@@ -124,7 +111,7 @@ def test_a_leader_that_slept_undoes_nobodys_edit(lists: Lists) -> None:
     assert lists.row(1, "title") == "edited since"
 
 
-def test_a_leader_that_slept_in_its_transaction_keeps_the_others_out(lists: Lists) -> None:
+def test_a_transaction_keeps_other_leaders_out(lists: Lists) -> None:
     """On SQLite the transaction is the only writer; who comes with a lower term afterwards finds itself fenced."""
     lists.plain((1, "A"))
     lists.sync(term=1)
@@ -145,69 +132,75 @@ def test_a_leader_that_slept_in_its_transaction_keeps_the_others_out(lists: List
     assert lists.row(1, "title") == "edited"
 
 
-def test_two_leaders_at_once(lists: Lists) -> None:
-    """Again and again, from two threads, each with its own connection: the older term never has the last word."""
-    busy(lists)
-    start = threading.Barrier(2)
+def in_threads(*runs: Callable[[], None]) -> list[BaseException]:
+    """Start them together; return how they failed."""
+    start = threading.Barrier(len(runs))
+    failed: list[BaseException] = []
+
+    def run(do: Callable[[], None]) -> None:
+        start.wait()
+        try:
+            do()
+        except BaseException as error:  # noqa: BLE001 - the test asserts on it
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(do,)) for do in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failed
+
+
+def race_two_leaders(lists: Lists, opened: Callable[[], Lists], rounds: int) -> None:
+    """Two threads sync again and again, each with its own connection: the older term never has the last word."""
     outcomes: dict[int, list[Outcome | LostError]] = {5: [], 6: []}
 
     def lead(term: int) -> None:
-        mine = Lists(lists.home)
-        start.wait()
-        for _ in range(15):
+        mine = opened()
+        for _ in range(rounds):
             try:
                 outcomes[term].append(mine.sync(mine.store(wait=5.0), term=term))
             except LostError as error:
                 outcomes[term].append(error)
 
-    threads = [threading.Thread(target=lead, args=(term,)) for term in outcomes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not any(isinstance(o, LostError) for o in outcomes[6]), "the newer one is never refused"
-    told = [o for o in outcomes[5] if isinstance(o, LostError)]
-    assert told, "the older one was told"
-    assert all(o.code == "stale-term" for o in told)
-    first = outcomes[5].index(told[0])
-    assert all(isinstance(o, LostError) for o in outcomes[5][first:]), "once over, always over"
+    assert not in_threads(lambda: lead(5), lambda: lead(6))
+    stale = {term: [getattr(one, "code", "") == "stale-term" for one in found] for term, found in outcomes.items()}
+    assert any(stale[5]), "the older one was refused"
+    assert not any(stale[6]), "the newer one is never refused"
+    first = stale[5].index(True)
+    assert all(isinstance(one, LostError) for one in outcomes[5][first:]), "once over, always over"
     assert lists.sql("SELECT term FROM peercoord_store") == [(6,)]
-    lists.sync(term=6)
-    assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
+    lists.settled(6)
     assert lists.sql("SELECT count(*) FROM instance_assignments") == [(1,)]
 
 
-def test_two_syncs_of_one_term_end_as_one_would_have(lists: Lists) -> None:
-    """The leader's own and one by hand."""
+def test_two_leaders_at_once(lists: Lists) -> None:
     busy(lists)
-    start = threading.Barrier(3)
-    failed: list[BaseException] = []
+    race_two_leaders(lists, lambda: Lists(lists.home), rounds=15)
+    assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
+
+
+def test_syncs_of_one_term_at_once_end_as_one_would(lists: Lists) -> None:
+    """The leader's own sync and those by hand."""
+    busy(lists)
 
     def sync() -> None:
         mine = Lists(lists.home)
-        start.wait()
-        try:
-            for _ in range(5):
-                mine.sync(mine.store(wait=10.0), term=5)
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            failed.append(error)
+        for _ in range(5):
+            mine.sync(mine.store(wait=10.0), term=5)
 
-    threads = [threading.Thread(target=sync) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
+    assert not in_threads(sync, sync, sync)
     lists.settled(5)
     assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
     assert lists.sql("SELECT task_id, epoch FROM instance_assignments") == [(1, 1)]
     assert lists.state("4")[0] == "ready"
 
 
-# -- a directory that was made anew ------------------------------------------------------------------------------
+# -- a directory that was set up again ------------------------------------------------------------------------------
 
 
-def test_terms_below_the_databases_are_raised_by_who_leads(lists: Lists) -> None:
+def test_the_leader_raises_a_term_below_the_one_in_the_database(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.store().update(12, lambda _sight: [])
     lists.queue.root.protocol["database"] = str(lists.path)
@@ -224,7 +217,7 @@ def test_terms_below_the_databases_are_raised_by_who_leads(lists: Lists) -> None
     assert current_term(lists.root) == 13
 
 
-def test_terms_that_nobody_has_are_raised_by_anyone(lists: Lists) -> None:
+def test_without_a_leader_anyone_raises_the_term(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.store().update(12, lambda _sight: [])
     runner.run(runner.Lists(lists.root, "person", selection.Choice(str(lists.path))))
@@ -241,7 +234,7 @@ def test_a_ticket_that_moved_on_is_not_raised(lists: Lists) -> None:
     assert current_term(lists.root) == 1
 
 
-def test_a_leadership_on_its_way_is_asked_for_again(lists: Lists) -> None:
+def test_a_term_cannot_be_read_while_the_leader_changes(lists: Lists) -> None:
     lists.root.files.remove(paths.leader(paths.LEADER, 0))
     with pytest.raises(LostError, match="changing hands"):
         current_term(lists.root)
@@ -288,7 +281,7 @@ def test_a_claim_is_flushed_before_its_epoch_is_written_there(place: Path) -> No
     assert disk.flushed.count(paths.claims_dir(worker.home)) == 0  # nobody had task 2
 
 
-def test_what_moved_on_meanwhile_waits_for_the_next_sync(place: Path) -> None:
+def test_a_claim_that_moved_on_waits_for_the_next_sync(place: Path) -> None:
     lists = Lists(place)
     lists.plain((1, "A"))
     lists.sync()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peercoord.errors import BrokenFileError
@@ -32,6 +32,7 @@ STYLES = st.sampled_from(
 )
 
 
+@settings(max_examples=50)
 @given(DOCUMENTS, STYLES, st.sampled_from(["", "\n", "\r\n", " \n\n"]), st.sampled_from(["", "\ufeff"]), st.booleans())
 def test_what_json_dumps_writes_is_reproduced(value: Any, style: Any, end: str, start: str, dos: bool) -> None:
     text = json.dumps(value, **style)
@@ -41,6 +42,7 @@ def test_what_json_dumps_writes_is_reproduced(value: Any, style: Any, end: str, 
     assert found.write(value) == text
 
 
+@settings(max_examples=50)
 @given(DOCUMENTS, STYLES, st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_what_is_added_is_there_and_all_else_stays(value: Any, style: Any, more: Any) -> None:
     found = JsonStyle.of(json.dumps(value, **style), value)

@@ -4,6 +4,7 @@ import pytest
 
 from peercoord.store import paths
 from peercoord.tasklists import normalize
+from peercoord.tasklists.normalize import ColumnWords, TaskStatus
 
 
 @pytest.mark.parametrize(
@@ -127,3 +128,37 @@ def test_kept_values_can_be_written() -> None:
     assert back["inf"] is None
     assert back["text"] == "x"
     assert back["5"] == [1, None, True]
+
+
+# -- the words of one column -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("used", "held", "done"),
+    [
+        (["todo", "doing", "done"], "doing", "done"),
+        (["TODO", "IN_PROGRESS", "CLOSED"], "IN_PROGRESS", "CLOSED"),
+        (["not_started", "finished"], "in-progress", "finished"),
+        (["Open", "In Review"], "in-progress", "done"),
+        ([], "in-progress", "done"),
+    ],
+)
+def test_a_column_keeps_to_its_own_words(used: list[str], held: str, done: str) -> None:
+    words = ColumnWords(used)
+    states = (TaskStatus.HELD, TaskStatus.DONE, TaskStatus.BLOCKED)
+    assert [words.status(state) for state in states] == [held, done, "blocked"]
+    for state in TaskStatus:
+        assert normalize.status_or_blocked(words.status(state)) == state
+
+
+def test_a_word_that_means_the_status_already_stays() -> None:
+    words = ColumnWords(["todo"] * 9 + ["backlog"])
+    assert words.status(TaskStatus.OPEN, "backlog") == "backlog"
+    assert words.status(TaskStatus.OPEN, "done") == "todo"
+
+
+@pytest.mark.parametrize("state", TaskStatus)
+def test_only_allowed_words_are_written(state: TaskStatus) -> None:
+    word = ColumnWords([], ["todo", "doing", "completed"]).status(state)
+    assert word in ("todo", "doing", "completed", None)
+    assert (word == "completed") == (state == TaskStatus.DONE), "what is not done is never called done"

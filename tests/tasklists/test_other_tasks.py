@@ -78,7 +78,7 @@ def test_a_moved_task_is_in_step_again_once_it_is_renamed_here(lists: FileLists)
     assert [entry["id"] for entry in entries(lists)] == [12, 2, 3, 4, 5]
 
 
-def test_a_copy_of_a_held_task_is_named_until_the_note_is_taken_out(lists: FileLists) -> None:
+def test_a_copy_of_a_held_task_is_reported_until_its_note_is_removed(lists: FileLists) -> None:
     held(lists)
     first, *rest = entries(lists)
     rewrite(lists, first, {**first, "id": 12}, *rest)
@@ -86,9 +86,14 @@ def test_a_copy_of_a_held_task_is_named_until_the_note_is_taken_out(lists: FileL
     assert list(refused) == ["task 12"]
     assert "task 1, copied: to make it a task of its own, take that note out of it" in refused["task 12"]
     assert "12" not in lists.queue.all_tasks()
-    rewrite(lists, first, {"id": 12, "title": first["title"], "description": "d", "status": "pending"}, *rest)
+    another = {"peercoord": {**first["metadata"]["peercoord"], "store": "another"}}
+    copies = [
+        {"id": 12, "title": first["title"], "description": "d", "status": "pending"},
+        {**first, "id": 13, "status": "pending", "metadata": another},  # the note of another team says nothing
+    ]
+    rewrite(lists, first, *copies, *rest)
     assert sync(lists).refused == []
-    assert lists.state("12")[0] == "ready"
+    assert [lists.state(task)[0] for task in ("12", "13")] == ["ready", "ready"]
 
 
 def test_two_entries_that_changed_ids_are_refused_both(lists: FileLists) -> None:
@@ -108,14 +113,6 @@ def test_an_import_knows_its_own_tasks_too(lists: FileLists) -> None:
     assert [what for what, _ in intake.refused] == ["task 12"]
     assert "peercoord task rename 1 12" in intake.refused[0][1]
     assert intake.added == []
-
-
-def test_the_note_of_another_team_says_nothing(lists: FileLists) -> None:
-    held(lists)
-    first, *rest = entries(lists)
-    noted = {"peercoord": {**first["metadata"]["peercoord"], "store": "another"}}
-    rewrite(lists, first, {**first, "id": 12, "status": "pending", "metadata": noted}, *rest)
-    assert sync(lists).added == ["12"]
 
 
 def test_a_row_that_was_copied_in_a_database_is_named(place: Path) -> None:
@@ -204,15 +201,6 @@ def test_an_older_copy_of_the_list_opens_nothing_again(lists: FileLists) -> None
     assert [lists.state(task)[0] for task in "1234"] == ["done"] * 4
 
 
-def test_a_done_task_is_opened_again_by_hand(lists: FileLists) -> None:
-    lists.finish("1")
-    lists.both()
-    first, *rest = entries(lists)
-    rewrite(lists, {**first, "status": "pending"}, *rest)
-    assert sync(lists).refused == []
-    assert lists.state("1")[0] == "ready"
-
-
 @pytest.mark.parametrize(
     ("one", "two", "alike"),
     [
@@ -231,33 +219,40 @@ def test_which_texts_may_be_one(one: str, two: str, alike: bool) -> None:
     assert is_alike(two, one) is alike
 
 
-# -- what is no task ---------------------------------------------------------------------------------------------
+# -- a task that has another id here now -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("entry", "why"),
-    [
-        ({"id": 9, "title": ""}, "it has no title"),
-        ({"id": "a/b", "title": "Bad id"}, "its id is not allowed"),
-        ({"title": "No id"}, "it has no id"),
-    ],
-)
-def test_an_entry_that_is_no_task_is_named_at_every_sync(lists: FileLists, entry: Any, why: str) -> None:
-    before = entries(lists)
-    rewrite(lists, *before, entry)
-    for _ in range(2):
-        [(_, said)] = sync(lists).refused
-        assert why in said
-    rewrite(lists, *before)
-    assert sync(lists).refused == []
-
-
-def test_a_row_that_is_no_task_is_named_at_every_sync(place: Path) -> None:
+def test_a_renamed_task_s_row_is_cancelled_and_does_not_come_back(place: Path) -> None:
     lists = Lists(place)
-    lists.plain((1, "A"), (2, ""))
-    for _ in range(2):
-        [(_, said)] = lists.sync().refused
-        assert "it has no title" in said
-    lists.sql("UPDATE tasks SET title = 'B' WHERE id = 2")
-    assert lists.sync().refused == []
-    assert lists.raw("2")["title"] == "B"
+    lists.plain((1, "A"))
+    lists.settled()
+    rename(lists.queue, "1", "5")
+    lists.settled()
+    lists.settled()
+    assert lists.queue.all_tasks() == ["5"]
+    assert [lists.row(task, "title, status") for task in (1, 5)] == [("A", "cancelled"), ("A", "pending")]
+    lists.add("1", "Another")
+    lists.settled()
+    assert lists.row(1, "title, status") == ("Another", "pending"), "its row is the new task's"
+    assert lists.raw("1")["title"] == "Another"
+
+
+def test_an_id_that_is_given_away_before_the_next_sync_keeps_its_new_task(place: Path) -> None:
+    lists = Lists(place)
+    lists.plain((1, "A"))
+    lists.settled()
+    rename(lists.queue, "1", "5")
+    lists.add("1", "Another")
+    lists.settled()
+    assert [lists.row(task, "title, status") for task in (1, 5)] == [("Another", "pending"), ("A", "pending")]
+    assert sorted(lists.queue.all_tasks()) == ["1", "5"]
+
+
+def test_a_row_that_is_written_anew_after_a_renaming_is_a_new_task(place: Path) -> None:
+    lists = Lists(place)
+    lists.plain((1, "A"))
+    lists.settled()
+    rename(lists.queue, "1", "5")
+    lists.sql("UPDATE tasks SET title = 'New there', status = 'pending' WHERE id = 1")
+    lists.settled()
+    assert {task: lists.raw(task)["title"] for task in lists.queue.all_tasks()} == {"1": "New there", "5": "A"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from support.lists import Crash, Lists, statements
 from support.postgres import Server, server
+from tasklists.test_fencing import race_two_leaders
 
-from peercoord.errors import LostError, PeercoordError, StorageError, UsageError
+from peercoord.errors import PeercoordError, StorageError, UsageError
 from peercoord.tasklists import runner, selection
-from peercoord.tasklists.reconcile import Outcome
 from peercoord.tasklists.sql_engine import Address
 from peercoord.tasklists.sql_engine import Database as Door
 from peercoord.tasklists.sql_projects import Team
@@ -215,17 +214,6 @@ def test_a_table_that_names_no_project(lists: PgLists, key: str, more: str, uniq
             lists.sync()
 
 
-def test_an_older_term_changes_nothing(lists: PgLists) -> None:
-    lists.plain((1, "A"))
-    lists.sync(term=5)
-    lists.queue.edit("1", title="A here")
-    before = lists.sql("SELECT * FROM tasks, peercoord_store")
-    with pytest.raises(LostError, match="term 4 is over") as caught:
-        lists.sync(term=4)
-    assert caught.value.code == "stale-term"
-    assert lists.sql("SELECT * FROM tasks, peercoord_store") == before
-
-
 def test_two_leaders_at_once(lists: PgLists) -> None:
     lists.plain((1, "A"), (2, "B"))
     lists.sync(term=5)
@@ -233,32 +221,8 @@ def test_two_leaders_at_once(lists: PgLists) -> None:
     worker.request()
     worker.complete("1")
     lists.sql("UPDATE tasks SET status = 'cancelled' WHERE id = 2")
-    start = threading.Barrier(2)
-    outcomes: dict[int, list[Outcome | LostError]] = {5: [], 6: []}
-
-    def lead(term: int) -> None:
-        mine = PgLists(lists.home, lists.url)
-        start.wait()
-        for _ in range(10):
-            try:
-                outcomes[term].append(mine.sync(term=term))
-            except LostError as error:
-                outcomes[term].append(error)
-
-    threads = [threading.Thread(target=lead, args=(term,)) for term in outcomes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    stale = [o for o in outcomes[5] if isinstance(o, LostError) and o.code == "stale-term"]
-    assert stale, "the older one was told"
-    assert not [o for o in outcomes[6] if isinstance(o, LostError) and o.code == "stale-term"]
-    first = outcomes[5].index(stale[0])
-    assert all(isinstance(o, LostError) for o in outcomes[5][first:])
-    lists.settled(6)
-    assert lists.sql("SELECT term FROM peercoord_store") == [(6,)]
+    race_two_leaders(lists, lambda: PgLists(lists.home, lists.url), rounds=10)
     assert [lists.row(n, "status") for n in (1, 2)] == ["done", "cancelled"]
-    assert lists.sql("SELECT count(*) FROM instance_assignments") == [(1,)]
 
 
 def test_a_person_who_edits_in_the_middle_is_not_overwritten(lists: PgLists) -> None:

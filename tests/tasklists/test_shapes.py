@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from support.lists import Lists
 
-from peercoord.errors import BrokenFileError, UsageError
-from peercoord.tasklists.normalize import ColumnWords, TaskStatus, status_or_blocked
-from peercoord.tasklists.sql_projects import Team
+from peercoord.errors import BrokenFileError
 
 
 def work(lists: Lists) -> None:
@@ -42,40 +40,6 @@ def test_columns_by_other_names(lists: Lists) -> None:
     assert (lists.raw("a-1")["title"], lists.raw("a-1")["testStrategy"]) == ("1st", "twice")
     work(lists)
     assert lists.sql("SELECT State FROM Tasks ORDER BY Task_ID")[0] == ("Done",), "in the words of this table"
-
-
-@pytest.mark.parametrize(
-    ("used", "held", "done", "blocked"),
-    [
-        (["todo", "doing", "done"], "doing", "done", "blocked"),
-        (["TODO", "IN_PROGRESS", "CLOSED"], "IN_PROGRESS", "CLOSED", "blocked"),
-        (["not_started", "finished"], "in-progress", "finished", "blocked"),
-        (["Open", "In Review"], "in-progress", "done", "blocked"),
-        ([], "in-progress", "done", "blocked"),
-    ],
-)
-def test_a_list_keeps_to_its_own_words(used: list[str], held: str, done: str, blocked: str) -> None:
-    words = ColumnWords(used)
-    assert [words.status(state) for state in (TaskStatus.HELD, TaskStatus.DONE, TaskStatus.BLOCKED)] == [
-        held,
-        done,
-        blocked,
-    ]
-    for state in TaskStatus:
-        assert status_or_blocked(words.status(state)) == state
-
-
-def test_a_word_that_says_it_already_is_left() -> None:
-    words = ColumnWords(["todo"] * 9 + ["backlog"])
-    assert words.status(TaskStatus.OPEN, "backlog") == "backlog"
-    assert words.status(TaskStatus.OPEN, "done") == "todo"
-
-
-@pytest.mark.parametrize("state", TaskStatus)
-def test_only_allowed_words_are_written(state: str) -> None:
-    words = ColumnWords([], ["todo", "doing", "completed"])
-    assert words.status(state) in ("todo", "doing", "completed", None)
-    assert (words.status(state) == "completed") == (state == TaskStatus.DONE), "what is not done is never called so"
 
 
 def test_a_check_on_the_status_column_is_kept(lists: Lists) -> None:
@@ -123,12 +87,6 @@ def test_a_column_that_says_completed(lists: Lists) -> None:
     lists.sql("UPDATE tasks SET completed = 1 WHERE id = 2")
     lists.settled()
     assert lists.state("2")[0] == "done"
-
-
-def test_no_status_at_all_gets_a_column_for_it(lists: Lists) -> None:
-    lists.make("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT); INSERT INTO tasks VALUES (1, 'A');")
-    work(lists)
-    assert lists.row(1) == ("done", "w1")
 
 
 def test_an_unknown_word_is_blocked_here_and_left_there(lists: Lists) -> None:
@@ -201,22 +159,6 @@ def test_a_deleted_row_with_the_same_id_is_not_written(lists: Lists) -> None:
     assert lists.sql("SELECT title, status, progress FROM tasks") == [("Old", "todo", 0.0), ("A", "done", 1.0)]
 
 
-def test_assignments_of_another_program_stay(lists: Lists) -> None:
-    lists.plain((1, "A"))
-    lists.sql(
-        "CREATE TABLE instance_assignments (id INTEGER PRIMARY KEY, task_id INTEGER, instance_id TEXT,"
-        " assigned_at TEXT, status TEXT, epoch TEXT)"
-    )
-    lists.sql("INSERT INTO instance_assignments VALUES (1, 1, 'x', NULL, 'held', 'first')")
-    lists.settled()
-    worker = lists.join()
-    worker.request()
-    worker.complete("1")
-    lists.settled()
-    rows = lists.sql("SELECT instance_id, status, epoch FROM instance_assignments ORDER BY id")
-    assert rows == [("x", "held", "first"), ("w1", "done", "1")]
-
-
 def test_assignments_that_the_database_refuses_hold_up_no_task(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.sql(
@@ -240,16 +182,108 @@ def test_a_table_of_assignments_without_its_columns_is_refused(lists: Lists) -> 
     assert lists.sql("SELECT name FROM sqlite_master") == [("tasks",), ("instance_assignments",)]
 
 
-def test_a_computed_column_needs_no_value(lists: Lists) -> None:
+# -- what SQL types mean -----------------------------------------------------------------------------------------
+
+
+def test_a_column_that_is_called_json_takes_dependencies(lists: Lists) -> None:
     lists.make(
-        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT,
-             upper_title TEXT NOT NULL GENERATED ALWAYS AS (upper(title)) STORED);
-           INSERT INTO tasks (id, title, status) VALUES (1, 'a', 'todo');"""
+        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, dependencies JSON, subtasks JSON);"
+        "INSERT INTO tasks VALUES (1, 'A', 'todo', '[]', NULL), (2, 'B', 'todo', '[1]', NULL);"
     )
     lists.settled()
-    lists.add("2", "new")
+    lists.add("3", dependencies=["1", "2"], subtasks=[{"id": 1, "title": "step"}])
+    lists.queue.edit("1", dependencies=[])
     lists.settled()
-    assert lists.sql("SELECT id, upper_title FROM tasks") == [(1, "A"), (2, "NEW")]
+    assert lists.row(3, "dependencies") == "[1, 2]"
+    assert lists.row(3, "subtasks") == '[{"id": 1, "title": "step", "status": "pending"}]'
+
+
+@pytest.fixture
+def referring(lists: Lists) -> Lists:
+    lists.make(
+        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, depends_on INTEGER REFERENCES tasks(id));"
+        "INSERT INTO tasks VALUES (1, 'A', 'todo', NULL), (2, 'B', 'todo', 1);"
+    )
+    lists.settled()
+    return lists
+
+
+def test_a_column_that_names_one_task_holds_none_or_one(referring: Lists) -> None:
+    referring.add("3")
+    referring.add("4", dependencies=["3"])
+    referring.queue.edit("2", dependencies=[])
+    referring.settled()
+    assert [referring.row(task, "depends_on") for task in (2, 3, 4)] == [None, None, 3]
+    assert referring.sql("PRAGMA foreign_key_check(tasks)") == []
+
+
+def test_a_row_that_does_not_fit_is_named_at_every_sync_until_it_does(referring: Lists) -> None:
+    referring.add("3", dependencies=["1", "2"])
+    why = ("task 3", "its column 'depends_on' holds one task, and it depends on 2")
+    assert referring.sync().refused == [why]
+    assert referring.sync().refused == [why]
+    assert referring.plan().refused == [why]
+    referring.queue.edit("3", dependencies=["2"])
+    assert referring.sync().refused == []
+    assert referring.row(3, "depends_on") == 2
+
+
+def test_a_row_that_would_break_a_foreign_key_is_refused_by_name(lists: Lists) -> None:
+    lists.make(
+        "CREATE TABLE owners(name TEXT PRIMARY KEY); INSERT INTO owners VALUES ('ann');"
+        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT,"
+        " owner TEXT NOT NULL DEFAULT 'nobody' REFERENCES owners(name));"
+        "INSERT INTO tasks VALUES (1, 'A', 'todo', 'ann');"
+    )
+    lists.settled()
+    lists.add("2")
+    ((what, why),) = lists.sync().refused
+    assert (what, "'owners' that is not there" in why) == ("task 2", True)
+    assert lists.sql("SELECT id FROM tasks") == [(1,)]
+
+
+def test_a_status_from_a_table_of_words_is_one_of_them(lists: Lists) -> None:
+    lists.make(
+        "CREATE TABLE statuses(word TEXT PRIMARY KEY);"
+        "INSERT INTO statuses VALUES ('Backlog'), ('Doing'), ('Done');"
+        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT REFERENCES statuses(word));"
+        "INSERT INTO tasks VALUES (1, 'A', 'Backlog');"
+    )
+    lists.settled()
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.settled()
+    assert lists.row(1, "status") == "Done"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("deleted_at TEXT", "'2025-01-01'"), ("is_deleted BOOLEAN DEFAULT 0", "1"), ("archived INTEGER DEFAULT 0", "1")],
+)
+def test_a_row_that_is_put_away_is_no_task(lists: Lists, column: str, value: str) -> None:
+    lists.make(
+        f"CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, {column});"
+        f"INSERT INTO tasks(id, title, status, {column.split()[0]}) VALUES (1, 'Old', 'todo', {value});"
+        "INSERT INTO tasks(id, title, status) VALUES (2, 'A', 'todo'), (3, 'B', 'todo');"
+    )
+    assert lists.sync().added == ["2", "3"]
+    lists.sql(f"UPDATE tasks SET {column.split()[0]} = {value} WHERE id = 3")
+    lists.sync()
+    assert lists.state("3") == ("parked", "cancelled")
+
+
+@pytest.mark.parametrize(("known", "digits"), [(1700000000, 10), (1700000000000, 13)])
+def test_a_time_in_a_column_of_numbers_is_a_number(lists: Lists, known: int, digits: int) -> None:
+    lists.make(
+        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, created_at INTEGER NOT NULL);"
+        f"INSERT INTO tasks VALUES (1, 'A', 'todo', {known});"
+    )
+    lists.settled()
+    lists.add("2")
+    lists.settled()
+    assert len(str(lists.row(2, "created_at"))) == digits
+    assert isinstance(lists.row(2, "created_at"), int)
 
 
 # -- edges and steps ---------------------------------------------------------------------------------------------
@@ -299,21 +333,6 @@ def test_steps_in_rows_below_their_task(lists: Lists) -> None:
     assert {row[0] for row in lists.sql("SELECT status FROM tasks")} == {"done"}
 
 
-def test_steps_in_a_table_of_their_own(lists: Lists) -> None:
-    lists.make(
-        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);
-           INSERT INTO tasks VALUES (1, 'A', 'todo'), (2, 'B', 'todo');
-           CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT, done INTEGER DEFAULT 0);
-           INSERT INTO subtasks (id, task_id, title) VALUES (1, 1, 'x'), (2, 1, 'y'), (1, 2, 'z');"""
-    )
-    lists.settled()
-    worker = lists.join()
-    worker.request()
-    worker.report("1", {"steps": ["1.1"]})
-    lists.settled()
-    assert lists.sql("SELECT task_id, id, done FROM subtasks ORDER BY 1, 2") == [(1, 1, 1), (1, 2, 0), (2, 1, 0)]
-
-
 def test_steps_in_a_json_column(lists: Lists) -> None:
     lists.make("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, subtasks TEXT);")
     steps = [{"id": 1, "title": "x", "mood": "merry"}, {"id": 2, "title": "y", "status": "pending"}]
@@ -330,82 +349,6 @@ def test_steps_in_a_json_column(lists: Lists) -> None:
     lists.sql("UPDATE tasks SET subtasks = ?", json.dumps([{**step, "status": "done"} for step in steps]))
     lists.settled()
     assert [step["status"] for step in lists.raw("1")["subtasks"]] == ["done", "done"]
-
-
-# -- several projects in one database ----------------------------------------------------------------------------
-
-PROJECTS = """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
-    INSERT INTO tasks VALUES (1, 'other', 'Theirs', 'todo'), (1, 'proj', 'Tickets', 'todo'),
-      (2, 'proj', 'More', 'todo');"""
-
-
-def test_only_our_projects_rows_are_ours(lists: Lists) -> None:
-    lists.make(PROJECTS)
-    work(lists)
-    lists.add("3")
-    lists.settled()
-    rows = lists.sql("SELECT project, id, title, status FROM tasks ORDER BY 1, 2")
-    assert rows == [
-        ("other", 1, "Theirs", "todo"),
-        ("proj", 1, "Tickets", "done"),
-        ("proj", 2, "More", "todo"),
-        ("proj", 3, "Task 3", "todo"),
-    ]
-    assert lists.sql("SELECT project, task_id FROM instance_assignments") == [("proj", 1)]
-
-
-def test_two_projects_share_a_database_that_tells_them_apart(lists: Lists) -> None:
-    lists.make(PROJECTS)
-    lists.settled()
-    other = lists.store(team=Team("0ther", "other", lists.home))
-    assert len(other.snapshot().digests) == 1
-    other.update(4, lambda _sight: [])
-    assert lists.sql("SELECT store_id, project, term FROM peercoord_store ORDER BY 1") == [
-        ("0ther", "other", 4),
-        ("s70re", "proj", 0),
-    ]
-
-
-def test_a_project_that_the_database_does_not_know_is_asked_for(lists: Lists) -> None:
-    lists.make(PROJECTS)
-    store = lists.store(team=Team("s70re", "strange", lists.home))
-    with pytest.raises(UsageError, match="none of them is 'strange'; those there are: 'other', 'proj'") as caught:
-        store.snapshot()
-    assert "--project" in caught.value.hint
-    named = lists.store(team=Team("s70re", "strange", lists.home, key="proj"))
-    assert sorted(named.snapshot().digests) == ["1", "2"]
-
-
-def test_projects_by_number(lists: Lists) -> None:
-    lists.make(
-        """CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO projects VALUES (7, 'proj'), (8, 'x');
-           CREATE TABLE tasks (id INTEGER PRIMARY KEY, project_id INTEGER, title TEXT, status TEXT);
-           INSERT INTO tasks VALUES (10, 7, 'Tickets', 'todo'), (11, 8, 'Theirs', 'todo');"""
-    )
-    work(lists)
-    lists.add("11")
-    refused = dict(lists.sync().refused)
-    assert "task 11" in refused, "an id that another project has is not ours to take"
-    assert lists.sql("SELECT id, project_id, status FROM tasks") == [(10, 7, "done"), (11, 8, "todo")]
-    lists.add("12")
-    lists.sync()
-    assert lists.sql("SELECT project_id FROM tasks WHERE id = 12") == [(7,)]
-
-
-def test_a_second_team_is_refused_where_projects_are_not_told_apart(lists: Lists) -> None:
-    lists.plain((1, "A"))
-    lists.settled()
-    other = Team("0ther", "second", lists.home)
-    for attempt in (lists.store(team=other).snapshot, lambda: lists.store(team=other).update(1, lambda _: [])):
-        with pytest.raises(UsageError, match="another team: project 'proj', store s70re") as caught:
-            attempt()
-        assert caught.value.code == "other-store"
-    taken = lists.store(team=other, take_over=True)
-    taken.update(1, lambda _: [])
-    assert lists.sql("SELECT store_id, term FROM peercoord_store") == [("0ther", 1)]
-    assert lists.sql("SELECT count(*) FROM peercoord_sync") == [(0,)]
-    with pytest.raises(UsageError, match="another team"):
-        lists.sync()
 
 
 # -- what is none ------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -55,7 +54,7 @@ def test_steps_of_another_project_are_neither_read_nor_ticked(lists: Lists) -> N
 
 
 def test_edges_of_another_project_are_neither_read_nor_deleted(lists: Lists) -> None:
-    lists.make(TASKS + EDGES)
+    lists.make(TASKS + EDGES + "INSERT INTO task_dependencies VALUES ('other', 2, 1);")
     before = theirs(lists, "task_dependencies")
     lists.settled()
     assert lists.state("1") == ("ready", "2"), "their edge 1 → 2 and ours 2 → 1 are no ring"
@@ -71,19 +70,12 @@ def test_edges_of_another_project_are_neither_read_nor_deleted(lists: Lists) -> 
     assert theirs(lists, "task_dependencies") == before
 
 
-def test_an_edge_that_both_projects_have_is_taken_from_one_alone(lists: Lists) -> None:
-    lists.make(TASKS + EDGES.replace("('other', 1, 2)", "('other', 2, 1)"))
-    before = theirs(lists, "task_dependencies")
-    lists.settled()
-    lists.queue.edit("2", dependencies=[])
-    lists.settled()
-    assert theirs(lists, "task_dependencies") == before
-    assert lists.sql("SELECT count(*) FROM task_dependencies") == [(1,)]
-
-
-def test_both_projects_kept_in_step_leave_each_other_alone(lists: Lists) -> None:
+def test_two_projects_kept_in_step_leave_each_other_alone(lists: Lists) -> None:
     lists.make(TASKS + STEPS + EDGES)
     lists.settled()
+    columns = "task_id, instance_id, epoch, status, project"
+    lists.sql(f"INSERT INTO instance_assignments ({columns}) VALUES (1, 'them', 1, 'held', 'other')")
+    before = theirs(lists, "tasks")
     other = lists.store(team=Team("0ther", "other", lists.home))
     told = other.snapshot().row("1")
     assert told is not None
@@ -91,9 +83,21 @@ def test_both_projects_kept_in_step_leave_each_other_alone(lists: Lists) -> None
     worker = lists.join()
     worker.request()
     worker.complete("1")
+    lists.add("4")
     lists.settled()
+    assert theirs(lists, "tasks") == before
     assert other.snapshot().row("1") == told
-    assert lists.sql("SELECT project, task_id FROM instance_assignments") == [("proj", 1)]
+    assert lists.sql("SELECT id, title, status FROM tasks WHERE project = 'proj' AND id IN (1, 4)") == [
+        (1, "Tickets", "done"),
+        (4, "Task 4", "todo"),
+    ]
+    assert lists.sql(f"SELECT {columns} FROM instance_assignments ORDER BY id") == [
+        (1, "them", 1, "held", "other"),
+        (1, "w1", 1, "done", "proj"),
+    ]
+    other.update(4, lambda _sight: [])
+    terms = lists.sql("SELECT store_id, project, term FROM peercoord_store ORDER BY 1")
+    assert terms == [("0ther", "other", 4), ("s70re", "proj", 0)]
 
 
 def test_a_deleted_row_and_its_neighbour_of_the_same_number(lists: Lists) -> None:
@@ -106,8 +110,8 @@ def test_a_deleted_row_and_its_neighbour_of_the_same_number(lists: Lists) -> Non
     assert theirs(lists, "tasks", "subtasks", "task_dependencies") == before
 
 
-@pytest.mark.parametrize("own", ["project", "project_name", "PROJECT_KEY"])
-def test_the_project_column_of_another_table_goes_by_any_of_its_names(lists: Lists, own: str) -> None:
+@pytest.mark.parametrize("own", ["project_name", "PROJECT_KEY"])
+def test_the_project_column_of_another_table_may_have_other_names(lists: Lists, own: str) -> None:
     lists.make(TASKS + EDGES.replace("(project TEXT", f"({own} TEXT"))
     lists.settled()
     lists.queue.edit("3", dependencies=[1])
@@ -130,17 +134,31 @@ def test_rows_that_name_no_project_are_nobodys_and_told(lists: Lists) -> None:
 
 
 @pytest.mark.parametrize("key", ["PRIMARY KEY", "UNIQUE", "NOT NULL UNIQUE"])
-def test_ids_that_no_two_projects_share_tell_whose_a_row_is(lists: Lists, key: str) -> None:
+def test_unique_ids_tell_whose_a_row_is(lists: Lists, key: str) -> None:
     lists.make(NUMBERED.format(key=key))
     lists.settled()
     assert lists.state("11") == ("waiting", "10")
     assert [step["title"] for step in lists.raw("10")["subtasks"]] == ["ours"]
     assert lists.store().snapshot().refused() == []
+
+
+def test_projects_told_apart_by_number(lists: Lists) -> None:
+    lists.make(NUMBERED.format(key="PRIMARY KEY"))
+    with pytest.raises(UsageError, match="none of them is '8'; those there are: 'proj', 'x'") as caught:
+        lists.sync(lists.store(team=Team("s70re", "8", lists.home)))
+    assert "--project" in caught.value.hint
+    assert lists.store(team=Team("s70re", "proj", lists.home, "8")).snapshot().digests.keys() == {"20", "21"}
+    lists.settled()
     worker = lists.join()
     worker.request()
     worker.complete("10")
     lists.queue.edit("11", dependencies=[])
-    lists.settled()
+    lists.add("20")
+    assert "task 20" in dict(lists.sync().refused), "another project has this id"
+    lists.add("12")
+    lists.sync()
+    tasks = lists.sql("SELECT id, project_id, title, status FROM tasks WHERE id IN (10, 12, 20) ORDER BY id")
+    assert tasks == [(10, 7, "Tickets", "done"), (12, 7, "Task 12", "todo"), (20, 8, "Theirs", "todo")]
     assert lists.sql("SELECT task_id, done FROM subtasks") == [(20, 0), (10, 1), (20, 0)]
     assert lists.sql("SELECT * FROM task_dependencies") == [(20, 21), (21, 20)]
 
@@ -161,16 +179,14 @@ def everything(lists: Lists) -> list[Any]:
         NUMBERED.format(key="") + "CREATE UNIQUE INDEX worked_out ON tasks (id + project_id);",
     ],
 )
-@pytest.mark.parametrize("do", [Lists.plan, Lists.sync, lambda lists: lists.store().explain()])
-def test_rows_that_may_be_anyones_are_refused_by_their_table(
-    lists: Lists, script: str, do: Callable[[Lists], object]
-) -> None:
+def test_a_table_whose_rows_may_be_of_any_project_is_refused(lists: Lists, script: str) -> None:
     lists.make(script)
     before = everything(lists)
-    with pytest.raises(UsageError, match=r"its table '(task_dependencies|subtasks)' does not say whose") as caught:
-        do(lists)
-    assert caught.value.code == "no-project-column"
-    assert "give it a column 'project" in caught.value.hint
+    for do in (lists.plan, lists.sync, lambda: lists.store().explain()):
+        with pytest.raises(UsageError, match=r"its table '(task_dependencies|subtasks)' does not say whose") as caught:
+            do()
+        assert caught.value.code == "no-project-column"
+        assert "give it a column 'project" in caught.value.hint
     assert everything(lists) == before
 
 
@@ -197,20 +213,6 @@ def test_one_project_alone_needs_no_column_until_a_second_one_comes(lists: Lists
 # -- our own tables ----------------------------------------------------------------------------------------------
 
 
-def test_who_had_what_is_told_apart_too(lists: Lists) -> None:
-    lists.make(TASKS)
-    lists.settled()
-    columns = "task_id, instance_id, epoch, status, project"
-    lists.sql(f"INSERT INTO instance_assignments ({columns}) VALUES (1, 'them', 1, 'held', 'other')")
-    worker = lists.join()
-    worker.request()
-    lists.settled()
-    assert lists.sql(f"SELECT {columns} FROM instance_assignments ORDER BY id") == [
-        (1, "them", 1, "held", "other"),
-        (1, "w1", 1, "in-progress", "proj"),
-    ]
-
-
 def test_a_table_of_who_had_what_from_before_gets_the_column(lists: Lists) -> None:
     lists.make("CREATE TABLE tasks (id INTEGER, title TEXT, status TEXT); INSERT INTO tasks VALUES (1, 'A', 'todo');")
     lists.settled()
@@ -223,19 +225,22 @@ def test_a_table_of_who_had_what_from_before_gets_the_column(lists: Lists) -> No
     assert lists.sql("SELECT task_id, instance_id, project FROM instance_assignments") == [(1, "w1", "proj")]
 
 
-def test_a_project_column_that_says_nothing_tells_no_teams_apart(lists: Lists) -> None:
-    lists.make(
-        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, project TEXT, title TEXT, status TEXT);
-           INSERT INTO tasks VALUES (1, NULL, 'A', 'todo');"""
-    )
+@pytest.mark.parametrize("project", ["", "project TEXT,"])
+def test_a_second_team_is_refused_where_no_project_is_told(lists: Lists, project: str) -> None:
+    lists.make(f"CREATE TABLE tasks (id INTEGER PRIMARY KEY, {project} title TEXT, status TEXT);"
+               "INSERT INTO tasks (id, title, status) VALUES (1, 'A', 'todo');")  # fmt: skip
     lists.settled()
     other = Team("0ther", "second", lists.home)
     for attempt in (lists.store(team=other).snapshot, lambda: lists.store(team=other).update(1, lambda _: [])):
         with pytest.raises(UsageError, match="another team: project 'proj', store s70re") as caught:
             attempt()
+        assert caught.value.code == "other-store"
         assert f"peercoord sync --database {lists.store().database.address.word} --take-over" in caught.value.hint
     lists.store(team=other, take_over=True).update(1, lambda _: [])
-    assert lists.sql("SELECT store_id FROM peercoord_store") == [("0ther",)]
+    assert lists.sql("SELECT store_id, term FROM peercoord_store") == [("0ther", 1)]
+    assert lists.sql("SELECT count(*) FROM peercoord_sync") == [(0,)]
+    with pytest.raises(UsageError, match="another team"):
+        lists.sync()
 
 
 def test_an_edge_that_the_database_refuses_costs_its_task(lists: Lists) -> None:
@@ -250,12 +255,3 @@ def test_an_edge_that_the_database_refuses_costs_its_task(lists: Lists) -> None:
     refused = dict(lists.sync().refused)
     assert list(refused) == ["task 2"]
     assert lists.sql("SELECT * FROM task_dependencies ORDER BY 1, 2") == [("other", 2, 1), ("proj", 3, 1)]
-
-
-def test_a_project_named_like_anothers_number_is_not_that_one(lists: Lists) -> None:
-    lists.make(NUMBERED.format(key="PRIMARY KEY"))
-    before = lists.sql("SELECT * FROM tasks")
-    with pytest.raises(UsageError, match="none of them is '8'"):
-        lists.sync(lists.store(team=Team("s70re", "8", lists.home)))
-    assert lists.sql("SELECT * FROM tasks") == before
-    assert lists.store(team=Team("s70re", "proj", lists.home, "8")).snapshot().digests.keys() == {"20", "21"}

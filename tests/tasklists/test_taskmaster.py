@@ -14,9 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from peercoord.errors import BrokenFileError, NotFoundError, StorageError, UsageError
-from peercoord.tasklists import sql_engine, sql_rows
+from peercoord.tasklists import sql_rows
 from peercoord.tasklists.source import read_source
-from peercoord.tasklists.sql_schema import reflect
 
 Reader = Callable[..., Any]
 Maker = Callable[..., Path]
@@ -80,11 +79,6 @@ def test_columns_are_found_by_name_and_others_kept(read: Reader, database: Maker
     assert found.raw("a-1")["source"]["extra"] == {"estimate": 2.5, "blob": "\ufffd"}
 
 
-def test_no_status_column_but_one_that_says_completed(read: Reader, database: Maker) -> None:
-    path = database("CREATE TABLE tasks (id INTEGER, title TEXT, completed BOOLEAN);", (1, "A", 1), (2, "B", 0))
-    assert read(path).states == {"1": "done", "2": "open"}
-
-
 @pytest.mark.parametrize(
     "columns",
     ["task_id, depends_on_task_id", "id, TASK_ID, Depends_On_Id", "task_id, dependency_id", "depends_on, task_id"],
@@ -100,18 +94,6 @@ def test_dependencies_in_a_table_of_their_own(read: Reader, database: Maker, col
     found = read(path)
     assert found.needs("2") == ["1"]
     assert found.needs("1") == []
-
-
-def test_only_what_blocks_becomes_an_edge(read: Reader, database: Maker) -> None:
-    path = database(
-        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, dependencies TEXT);
-           INSERT INTO tasks VALUES (1, 'A', NULL), (2, 'B', NULL), (3, 'C', '2');
-           CREATE TABLE task_dependencies (task_id, depends_on, type);
-           INSERT INTO task_dependencies VALUES (3, 1, 'blocks'), (3, 2, NULL), (2, 1, 'Related');"""
-    )
-    found = read(path)
-    assert found.needs("3") == ["2", "1"]
-    assert found.needs("2") == []
 
 
 def test_table_of_edges_that_is_not_understood_is_an_error(read: Reader, database: Maker) -> None:
@@ -218,19 +200,6 @@ def test_bad_rows_are_refused_and_the_rest_goes_on(read: Reader, database: Maker
     ]
 
 
-def test_text_that_is_not_utf8_costs_its_bytes_only(read: Reader, database: Maker) -> None:
-    path = database(PLAIN + "INSERT INTO tasks VALUES (1, CAST(x'41ff42' AS TEXT), '', 'todo', '', '');")
-    assert read(path).raw("1")["title"] == "A\ufffdB"
-
-
-def test_strange_column_types_are_read_as_they_lie(read: Reader, database: Maker) -> None:
-    path = database(
-        """CREATE TABLE tasks (id INTEGER, title VARCHAR(3), status ENUM, created DATETIME, due DATE, amount DECIMAL);
-           INSERT INTO tasks VALUES (1, 'A title', 'todo', 'yesterday', 17, 'much');"""
-    )
-    assert read(path).raw("1")["source"]["extra"] == {"created": "yesterday", "due": 17, "amount": "much"}
-
-
 def test_a_view_will_do(read: Reader, database: Maker) -> None:
     path = database("CREATE TABLE work (nr, what); INSERT INTO work VALUES (1, 'A');"
                     "CREATE VIEW tasks AS SELECT nr AS id, what AS title FROM work;")  # fmt: skip
@@ -290,12 +259,6 @@ def test_edges_without_a_project_are_told_apart_by_ids_that_differ(database: Mak
     assert [task.definition.task for task in reading.tasks] == ["1", "2"]
     assert reading.tasks[1].definition.dependencies == ["1"]
     assert reading.refused == [], "a step of task 20 is none of ours"
-
-
-def test_edges_without_a_project_are_refused_where_ids_are_the_same(database: Maker, tmp_path: Path) -> None:
-    path = shared(database, *TWO, column="")
-    with pytest.raises(UsageError, match="its table 'task_dependencies' does not say whose a row is"):
-        read_source(str(path), home=tmp_path / "mine")
 
 
 def test_a_column_called_project_that_sorts_one_teams_tasks_is_no_matter(read: Reader, database: Maker) -> None:
@@ -393,12 +356,6 @@ os._exit(0)
     assert sorted(os.listdir(path.parent)) == before
 
 
-def test_unreadable_database_is_named(plain: Path, forbidden: Callable[[Path], Any]) -> None:
-    with forbidden(plain), pytest.raises(StorageError) as caught:
-        sql_rows.read(plain)
-    assert f"'{plain}' may not be read" in caught.value.message
-
-
 # -- nothing is left behind --------------------------------------------------------------------------------------
 
 
@@ -440,15 +397,3 @@ def test_database_that_changes_while_it_is_read_is_read_again(read: Reader, plai
             writer.close()
     assert len(writers) == 1
     assert "50" in found.tasks
-
-
-def test_columns_alone_can_be_read(plain: Path) -> None:
-    tasks = sql_engine.read_only(plain, reflect).tasks
-    assert list(tasks.columns) == ["id", "title", "description", "status", "priority", "dependencies"]
-
-
-def test_ten_thousand_tasks(read: Reader, database: Maker) -> None:
-    path = database(PLAIN, *((n, f"Task {n}", "d", "todo", n % 5, str(n - 1)) for n in range(1, 10_001)))
-    found = read(path)
-    assert len(found.tasks) == 10_000
-    assert found.needs("10000") == ["9999"]
