@@ -1,5 +1,46 @@
-"""The command line's tests share one kind of project."""
+"""The command line's tests share one kind of project, and one kind of team."""
 
-from support.project import project, second
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cli.teams import Team
+from support import answers
+from support.project import git, project, second
 
 __all__ = ["project", "second"]
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, one file and a memory bank."""
+    for key in [key for key in os.environ if key.startswith("GIT_") or key == "PEERCOORD_PROJECT"]:
+        monkeypatch.delenv(key)
+    home = Path(os.path.realpath(tmp_path)) / "app"
+    (home / "memory-bank").mkdir(parents=True)
+    (home / "memory-bank" / "techContext.md").write_text("# Tech\n")
+    (home / "a.py").write_text("1\n")
+    git(home, "init", "-q", "-b", "main")
+    git(home, "config", "user.name", "t")
+    git(home, "config", "user.email", "t@localhost")
+    git(home, "add", "-A")
+    git(home, "commit", "-q", "-m", "first")
+    return home
+
+
+@pytest.fixture
+def teams(repo: Path) -> Iterator[Callable[[int], Team]]:
+    """Makes teams of so many on that repository."""
+    with ExitStack() as stack:
+
+        def make(count: int) -> Team:
+            team = Team(repo, count)
+            stack.callback(team.close)
+            return team
+
+        yield make
+    answers.check_team(repo / ".git")

@@ -27,7 +27,7 @@ def test_a_member_is_killed_and_every_task_is_done_exactly_once() -> None:
     assert not any(Path(line.split("  ")[0]).exists() for line in answer["written"]), "nothing is left behind"
 
 
-@pytest.mark.parametrize("moment", ["A team of", "/6 done"])
+@pytest.mark.parametrize("moment", ["A team of", pytest.param("/6 done", marks=pytest.mark.slow)])
 def test_one_that_is_broken_off_leaves_nothing_and_says_so(tmp_path: Path, moment: str) -> None:
     words = [sys.executable, "-m", "peercoord", "demo", "--instances", "2", "--tasks", "6"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}

@@ -14,7 +14,7 @@ from support.waiting import waits_at
 
 from peercoord.store import paths
 
-ADDERS = 8
+ADDERS = 3
 
 
 def test_tasks_added_without_an_id_at_the_same_time_get_a_number_each(project: Project) -> None:
