@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from peercoord.cli import main as cli
 from peercoord.queue.queue import Queue
 from peercoord.store import instance_records
 from peercoord.store import root as roots
+from peercoord.system import clock
 from peercoord.worktree import context
 from support import answers
 
@@ -70,20 +72,43 @@ def add_worktree(project: Project, name: str) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Project:
     for key in [key for key in os.environ if key.startswith("GIT_")]:
         monkeypatch.delenv(key)
     monkeypatch.delenv("PEERCOORD_PROJECT", raising=False)
-    home = Path(os.path.realpath(tmp_path)) / "proj é x"
-    home.mkdir()
+    golden, base = tmp_path_factory.getbasetemp() / "golden project", Path(os.path.realpath(tmp_path))
+    if not golden.is_dir():
+        build(golden)
+    shutil.copytree(golden, base, dirs_exist_ok=True, symlinks=True)
+    store_id, own = roots.open_root(str(golden / "proj é x" / ".claude-coordination")).store_id, clock.token(20)
+    for path in NAMED:
+        text = (base / path).read_text()
+        (base / path).write_text(text.replace(str(golden), str(base)).replace(store_id, own))
+    home = base / "proj é x"
+    root = roots.open_root(str(home / ".claude-coordination"))
+    return Project(home, base / "one", Queue(root))
+
+
+NAMED = (
+    "one/.git",
+    "one/.claude-instance/info.json",
+    "proj é x/.git/worktrees/one/gitdir",
+    "proj é x/.claude-coordination/instances/one.json",
+    "proj é x/.claude-coordination/protocol.json",
+)
+"""Files of the golden project that hold its place or its store id."""
+
+
+def build(base: Path) -> None:
+    """Make the project that every test gets a copy of."""
+    home = base / "proj é x"
+    home.mkdir(parents=True)
     git(home, "init", "-q", "-b", "main")
     (home / ".git" / "info").mkdir(exist_ok=True)
     (home / ".git" / "info" / "exclude").write_text(".claude-coordination/\n.claude-instance/\n")
     git(home, "commit", "-q", "--allow-empty", "-m", "first")
     root = roots.create(str(home / ".claude-coordination"), "proj")
-    made = Project(home, home, Queue(root))
-    made.worktree = add_worktree(made, "one")
-    return made
+    add_worktree(Project(home, home, Queue(root)), "one")
 
 
 @pytest.fixture
