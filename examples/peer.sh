@@ -32,7 +32,7 @@ intake() { exec 9>>"$r/locks/intake"; until flock -n 9; do sleep 0.1; done; } # 
 put() { # PATH [new]: what comes in, as a whole or not at all; new: durable, and only if there is none
   new=$r/tmp/$(word); cat >"$new" || { rm -f "$new"; return 1; }
   [ "${2-}" ] || { mv -f "$new" "$1"; return; }
-  sync "$new" && mkdir -p "${1%/*}" && ln "$new" "$1" 2>/dev/null; rm "$new"; [ -e "$1" ] && sync "${1%/*}"
+  sync "$new" && mkdir -p "${1%/*}" && ln "$new" "$1" 2>/dev/null; rm "$new"; [ -e "$1" ] && sync "${1%/*}" "${1%/*/*}"
 }
 move() { # SOURCE TARGET [how often its directory may be made]: one rename; after a failure a look where the ticket is
   [ -d "$2" ] && [ ! -d "$1" ] && strange "$2" # into a directory is not where a ticket goes
@@ -72,7 +72,7 @@ place() ( # PATH TASK EPOCH: to where it belongs, with another look once it lies
 place_all() { for one; do ticket "${one##*/}" && readable "$task" && place "$one" "$task" "$epoch"; done; } # PATH…
 finish() ( # PATH TASK EPOCH INCARNATION: what is completed, and has a result, goes to done/; what waited for it goes on
   listed "$r/results/$(shard "$2")/$2~$3.done.json" || result "$2" "$3" done "$4" completed || return
-  move "$1" "$r/queue/done/$(shard "$2")/$2" 16; sync "$r/queue/done/$(shard "$2")"
+  move "$1" "$r/queue/done/$(shard "$2")/$2" 16; sync "$r/queue/done/$(shard "$2")" "$r/queue/done"
   place_all "$r/queue/waiting/$2"/*; rmdir "$r/queue/waiting/$2" 2>/dev/null
 )
 epochs() { # TASK OUTCOME: at which it has such results
@@ -169,7 +169,7 @@ define() { # TASK [KEY JSON]: stages its definition with a key more as $new
   sed "1a\\
   \"$2\": $3," "$file" >"$new" 2>/dev/null && sync "$new" || refused "$new"
 }
-defined() { mv -f "$new" "$file" && sync "${file%/*}"; }
+defined() { mv -f "$new" "$file" && sync "${file%/*}" "${file%/*/*}"; }
 park() { # TASK WHY: the ticket first, then why; what that will be is written before
   case $2 in blocked | review) ;; *) fail 2 'a holder parks as blocked or review' ;; esac
   holding "$1"; intake; define "$1" parked "{\"why\": \"$2\", \"by\": \"$peer\", \"at\": $(now)}"
@@ -198,7 +198,7 @@ add() { # TASK PRIORITY NEEDS: a ticket, then the birth record that decides, the
     definition "$definition" >"$new" 2>/dev/null && sync "$new" || refused "$new"
   at=$r/queue/new/$1~$nonce; true >"$at" && sync "${at%/*}" || refused "$new"
   mkdir -p "${birth%/*}"; ln "$new" "$birth" 2>/dev/null; rm "$new"
-  grep -q "\"$nonce\"" "$birth" || { rm "$at"; fail 2 'the id is taken'; }; sync "${birth%/*}"
+  grep -q "\"$nonce\"" "$birth" || { rm "$at"; fail 2 'the id is taken'; }; sync "${birth%/*}" "${birth%/*/*}"
   echo "$definition" | put "$r/tasks/$(shard "$1")/$1.json" new && place "$at" "$1" 0
   echo $((order + 1)) | put "$r/locks/order"; say added "$1"
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from peercoord.system.disk import DiskLike, Stat
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_GONE = tuple(errno.errorcode[number].lower() for number in _ABSENT)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
 _TRIES = 16  # attempts to use a directory that other peers remove whenever it is empty
@@ -233,11 +234,12 @@ class Files:
             return
 
     def sync(self, path: str) -> None:
-        """Make the names in a directory survive a power cut."""
-        try:
-            self.disk.sync(path)
-        except OSError as error:
-            raise refused(error, path) from None
+        """Make the names in a directory survive a power cut, and its own name: the directory may be new."""
+        for home in dict.fromkeys((path, parent(path))):
+            try:
+                self.disk.sync(home)
+            except OSError as error:
+                raise refused(error, home) from None
 
     def sync_move(self, source: str, target: str) -> None:
         """Make a move that was done survive a power cut: by the directory it went to, or the one it came from.
@@ -246,12 +248,11 @@ class Files:
         """
         for home in (parent(target), parent(source)):
             try:
-                self.disk.sync(home)
-            except OSError as error:
-                if error.errno not in _ABSENT:
-                    raise refused(error, home) from None
-            else:
-                return
+                self.sync(home)
+                break
+            except StorageError as error:
+                if error.code not in _GONE:
+                    raise
 
     def flush(self) -> None:
         """Make everything written so far survive a power cut: one flush for a thousand files."""

@@ -265,11 +265,13 @@ def test_the_peer_in_sh_flushes_what_makes_a_task_done(tmp_path: Path) -> None:
     world.store.add("1")
     peer = world.join("a")
     peer.claimed("1", 1)
-    done = in_sh(tmp_path, "sync", f'echo "$1" >>{tmp_path}/flushed', "complete", str(world.store.root), peer.me, "1")
+    sync = f'printf "%s\\n" "$@" >>{tmp_path}/flushed'
+    done = in_sh(tmp_path, "sync", sync, "complete", str(world.store.root), peer.me, "1")
     assert done.stdout == "done 1\n"
     staged, *flushed = (tmp_path / "flushed").read_text().splitlines()
     assert Path(staged).parent == world.store.root / "tmp"
-    assert flushed == [f"{world.store.root}/results/{shard('1')}", f"{world.store.root}/queue/done/{shard('1')}"]
+    homes = ("results", "queue/done")
+    assert flushed == [f"{world.store.root}/{home}{below}" for home in homes for below in (f"/{shard('1')}", "")]
 
 
 def test_the_program_says_what_failed_and_exits_accordingly(tmp_path: Path) -> None:

@@ -113,6 +113,18 @@ def test_what_was_acknowledged_is_so_whatever_names_are_left(scene: Scene) -> No
         check_repaired(left, scene, set(tree.born(state)), number)
 
 
+def test_with_a_new_directory_the_one_above_it_is_flushed() -> None:
+    """OPS-2: else what was flushed in the new one could be gone with it."""
+    met = set()
+    for scene in SCENES:
+        calls = crashes.played(scene)[1].calls
+        made, flushed = ({call.path for call in calls if call.name == name} for name in ("mkdir", "sync"))
+        above = {path.rpartition("/")[0] for path in made & flushed}
+        assert above <= flushed, scene
+        met |= above
+    assert met >= {paths.BIRTHS, paths.RESULTS, paths.DONE}
+
+
 READ = [each for each in sequences.SEQUENCES if each.name != "place what cannot be read"]
 
 

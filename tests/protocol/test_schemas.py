@@ -221,7 +221,7 @@ PLACES = {
     "<why>": "|".join(paths.PARKED_WHY),
     "<outcome>": "|".join(paths.OUTCOMES),
     "<state>": "|".join(paths.MEMORY_STATES),
-    "<token>": "[A-Za-z0-9]+",
+    "<token>": "[A-Za-z0-9]{6,64}",
     "<path>": "[^/]+",
     "<hash>": "[0-9a-f]{64}",
     "<doc>": r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}\.md",

@@ -75,7 +75,7 @@ class TestCompleting:
         disk = Counting(world.disk)
         world.on(disk).resume(worker.me).complete("1")
         moved = next(at for at, call in enumerate(disk.calls) if call.name == "rename" and call.path == paths.done("1"))
-        assert [call.path for call in disk.calls[moved:] if call.name == "sync"] == [paths.done_dir("1")]
+        assert [call.path for call in disk.calls[moved:] if call.name == "sync"] == [paths.done_dir("1"), paths.DONE]
 
 
 class TestGivingBack:

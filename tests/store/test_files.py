@@ -206,9 +206,9 @@ class TestWriting:
         getattr(files, make)("queue/a", b"x", durable)
         calls = [call for call in disk.calls if call.name in (*CHANGES, "sync") and call.name != "unlink"]
         named = "rename" if make == "put" else "link"
-        assert [call.name for call in calls] == ["create", named, *(["sync"] if durable else [])]
+        assert [call.name for call in calls] == ["create", named, *(["sync", "sync"] if durable else [])]
         assert calls[0].args[2] is durable
-        assert [call.path for call in calls if call.name == "sync"] == (["queue"] if durable else [])
+        assert [call.path for call in calls if call.name == "sync"] == (["queue", ""] if durable else [])
 
     @pytest.mark.parametrize("make", ["put", "publish"])
     def test_a_full_disk_leaves_the_old_file_and_no_litter(self, make: str) -> None:

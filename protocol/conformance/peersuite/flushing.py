@@ -70,7 +70,7 @@ def first(calls: list[Call], names: tuple[str, ...], last: str) -> int:
     raise NotTriedError(f"no process of the command moved anything to {last}")
 
 
-@check("CMP-2", "ORD-2", "ASM-6")
+@check("CMP-2", "ORD-2", "OPS-2", "ASM-6")
 def flushes_the_result_before_it_decides(world: World) -> None:
     world.store.add("1")
     peer = world.join("a")
@@ -87,11 +87,16 @@ def flushes_the_result_before_it_decides(world: World) -> None:
         any(call.flushes({shard("1")}) for call in calls[named:decided]),
         f"results/{shard('1')} was not flushed between the making of the result and the rename to ~done",
     )
-    filed = first(calls, MOVES, "1")
     expect(
-        any(call.flushes({shard("1")}) for call in calls[filed:]),
-        f"queue/done/{shard('1')} was not flushed before the answer",
+        any(call.flushes({"results"}) for call in calls[:decided]),
+        f"results/ was not flushed before the rename to ~done, and results/{shard('1')} was new",
     )
+    filed = first(calls, MOVES, "1")
+    for home in (shard("1"), "done"):
+        expect(
+            any(call.flushes({home}) for call in calls[filed:]),
+            f"queue/done/{shard('1')}, a new directory, and queue/done were not both flushed before the answer",
+        )
 
 
 @check("ORD-1", "ORD-13", "ORD-14", "ADD-2", "ASM-6")

@@ -132,7 +132,7 @@ def finishes_what_was_being_added(world: World) -> None:
 # -- placing and changing ----------------------------------------------------------------------------------------
 
 
-@check("PLC-1", "PLC-2", "PLC-3", "LAY-4")
+@check("PLC-1", "PLC-2", "PLC-3", "LAY-4", "NAM-7", "FMT-3")
 def places_a_ticket_where_it_belongs(world: World) -> None:
     world.store.add("1")
     world.store.add("2")
@@ -152,6 +152,13 @@ def places_a_ticket_where_it_belongs(world: World) -> None:
         world.join(f"p-{task}").run("place", task).must(f"placed {task}")
         world.lies(task, f"queue/{place}/{task}~5")
     world.sound()
+    world.store.orders = 300
+    world.store.add("h", at="parked/blocked")
+    birth = f"births/{shard('h')}/h.json"
+    (world.store.root / birth).write_text("{,\n")
+    world.join("p-h").run("place", "h").must("placed h")
+    world.lies("h", "queue/ready/2/000000/h~0")
+    expect(world.store.has(birth), "a birth record that cannot be read was moved away")
 
 
 @check("PLC-2", "PLC-6", "FMT-3")

@@ -81,12 +81,15 @@ export class Store {
     return bytes === null || records.isBlank(bytes) ? null : records.read(bytes);
   }
 
+  /** Flush a directory, and the one above it: the directory may be new (OPS-2). */
   flush(where) {
-    const file = fs.openSync(this.at(where), C.O_RDONLY);
-    try {
-      fs.fsyncSync(file);
-    } finally {
-      fs.closeSync(file);
+    for (const dir of new Set([where, path.dirname(where)])) {
+      const file = fs.openSync(this.at(dir), C.O_RDONLY);
+      try {
+        fs.fsyncSync(file);
+      } finally {
+        fs.closeSync(file);
+      }
     }
   }
 
@@ -104,13 +107,11 @@ export class Store {
   /** Make a directory and those above it, as far as they may be made. */
   make(where) {
     if (!this.mayMake(where)) throw new Refused(`${where}: must not be made`);
-    const above = path.dirname(where);
-    let why = attempt(() => fs.mkdirSync(this.at(where)), where, "EEXIST", ...ABSENT)[1];
+    const why = attempt(() => fs.mkdirSync(this.at(where)), where, "EEXIST", ...ABSENT)[1];
     if (ABSENT.includes(why)) {
-      this.make(above);
-      why = attempt(() => fs.mkdirSync(this.at(where)), where, "EEXIST", ...ABSENT)[1];
+      this.make(path.dirname(where));
+      attempt(() => fs.mkdirSync(this.at(where)), where, "EEXIST", ...ABSENT);
     }
-    if (!why) this.flushIfThere(above);
   }
 
   /** Do a call that puts PATH in place, making its directory if that is missing (OPS-3). */
@@ -160,17 +161,28 @@ export class Store {
 
   /** Replace what is there (OPS-2). */
   put(where, record, durable = false) {
-    const staged = this.stage(Buffer.isBuffer(record) ? record : records.written(record), durable);
+    const bytes = Buffer.isBuffer(record) ? record : records.written(record);
+    const staged = this.stage(bytes, durable);
     try {
       this.step(`rename ${staged} ${where}`);
       this.placing(where, () => fs.renameSync(this.at(staged), this.at(where)));
     } catch (error) {
-      if (!this.look(staged)) return this.list(path.dirname(where)).includes(path.basename(where)); // OPS-4: an answer lost
-      this.unlink(staged);
-      throw error;
+      if (!this.holds(where, bytes)) {
+        this.unlink(staged);
+        throw error;
+      }
     }
     if (durable) this.flushIfThere(path.dirname(where));
     return true;
+  }
+
+  /** Whether a file holds these very bytes: an answer was lost on the way (OPS-7). */
+  holds(where, bytes) {
+    try {
+      return this.bytes(where)?.equals(bytes) ?? false;
+    } catch {
+      return false;
+    }
   }
 
   /** Make a record once; false if the name is taken (OPS-2, OPS-7). `between`: what comes before the link (ORD-1). */

@@ -194,11 +194,11 @@ export class Tasks {
 
   /** Where a ticket belongs: state, detail and directory (PLC-2). */
   spot(task) {
-    const definition = this.definition(task);
+    const definition = softly(() => this.definition(task)); // one that the filesystem refuses is not waited for
     const [state, detail] = definition
       ? records.belongs(definition, (id) => this.standing(id))
       : ["parked", "unreadable"];
-    const last = state === "ready" ? [names.block(this.birth(task)?.order ?? 0)] : [];
+    const last = state === "ready" ? [names.block(softly(() => this.birth(task))?.order ?? 0)] : [];
     return { state, detail, dir: ["queue", state, detail, ...last].join("/") };
   }
 
