@@ -1,4 +1,4 @@
-"""For tests: a PostgreSQL server of one's own, of Debian's package, in a temporary directory, gone with the test."""
+"""For tests: a PostgreSQL server, from Debian's package, in a temporary directory, and lists in its databases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from peercoord.tasklists.sql_engine import Address
+from peercoord.tasklists.sql_engine import Database as Door
+from peercoord.tasklists.sql_projects import Team
+from peercoord.tasklists.sql_store import SqlTaskList
+from support.lists import ROWS, Lists
 
 
 class Server:
@@ -73,3 +82,31 @@ def server() -> Iterator[Server]:
             made.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+class PgLists(Lists):
+    """A project whose database is on a server."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        super().__init__(home)
+        self.url = url
+        self.engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        named = {f"v{at}": value for at, value in enumerate(values)}
+        for name in named:
+            statement = statement.replace("?", f":{name}", 1)
+        with self.engine.begin() as connection:
+            result = connection.execute(text(statement), named)
+            return [tuple(row) for row in result.all()] if result.returns_rows else []
+
+    def make(self, script: str, *rows: Any) -> None:
+        for statement in filter(str.strip, script.split(";")):
+            self.sql(statement)
+        for row in rows:
+            self.sql(ROWS, *row)
+
+    def store(self, **more: Any) -> SqlTaskList:
+        team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
+        door = Door(Address.read(self.url), more.pop("wait", 1.0))
+        return SqlTaskList(door, team, self.clock.now, self.queue.all_tasks, **more)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.lists import Lists
+from support.postgres import Server, server
 
 from peercoord.store import records
 from peercoord.tasklists.source import Imported, Reading, read_source
@@ -122,3 +123,10 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def lists(place: Path) -> Lists:
     return Lists(place)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Server]:
+    """Give a PostgreSQL server, where one is installed."""
+    with server() as made:
+        yield made

@@ -1,4 +1,4 @@
-"""What every list of tasks promises a sync: a database, a ``tasks.json`` and a list in memory, by one suite."""
+"""What every list of tasks promises a sync: databases, a ``tasks.json`` and a list in memory, by one suite."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ from typing import Any
 
 import pytest
 from support.lists import Lists
+from support.postgres import PgLists
 from support.tasklist import MemoryTaskList
 
 from peercoord.errors import LostError, UsageError
 from peercoord.tasklists.port import RowUpdate, TaskList
 
 
-class Side:
-    """The other list, and a person who edits it."""
+class Database:
+    """A database, and a person who edits it."""
 
     def __init__(self, lists: Lists) -> None:
         self.lists = lists
+        lists.plain()
 
     def open(self) -> TaskList:
-        raise NotImplementedError
+        return self.lists.store()
 
     def rows(self) -> list[Any]:
-        raise NotImplementedError
+        columns = ("id", "title", "description", "status", "priority")
+        found = self.lists.sql(f"SELECT {', '.join(columns)} FROM tasks ORDER BY id")
+        return [dict(zip(columns, row, strict=True)) for row in found]
 
     def add(self, task: int, title: str, **more: str) -> None:
-        raise NotImplementedError
+        names, marks = ", ".join(["id", "title", *more]), ", ".join("?" * (len(more) + 2))
+        self.lists.sql(f"INSERT INTO tasks ({names}) VALUES ({marks})", task, title, *more.values())
 
     def edit(self, task: int, **values: str) -> None:
-        raise NotImplementedError
+        for name, value in values.items():
+            self.lists.sql(f"UPDATE tasks SET {name} = ? WHERE id = ?", value, task)
 
     def remove(self, task: int) -> None:
-        raise NotImplementedError
+        self.lists.sql("DELETE FROM tasks WHERE id = ?", task)
+
+    def let_ids_repeat(self) -> None:
+        self.lists.sql("ALTER TABLE tasks RENAME TO old")
+        self.lists.sql("CREATE TABLE tasks AS SELECT * FROM old")
 
     def row(self, task: int) -> Any:
         return next(row for row in self.rows() if str(row["id"]) == str(task))
@@ -45,39 +55,15 @@ class Side:
         raise AssertionError("it does not come to rest")
 
 
-class Database(Side):
+class TasksJsonFile(Database):
+    """A ``tasks.json``; what was agreed on is in the database beside it."""
+
     def __init__(self, lists: Lists) -> None:
         super().__init__(lists)
-        lists.plain()
+        self.path = lists.home / "tasks.json"
+        self.write([])
 
-    def open(self) -> TaskList:
-        return self.lists.store()
-
-    def rows(self) -> list[Any]:
-        found = self.lists.sql("SELECT id, title, description, status, priority FROM tasks ORDER BY id")
-        return [dict(zip(("id", "title", "description", "status", "priority"), row, strict=True)) for row in found]
-
-    def add(self, task: int, title: str, **more: str) -> None:
-        names = ["id", "title", *more]
-        marks = ", ".join("?" * len(names))
-        self.lists.sql(f"INSERT INTO tasks ({', '.join(names)}) VALUES ({marks})", task, title, *more.values())
-
-    def edit(self, task: int, **values: str) -> None:
-        for name, value in values.items():
-            self.lists.sql(f"UPDATE tasks SET {name} = ? WHERE id = ?", value, task)
-
-    def remove(self, task: int) -> None:
-        self.lists.sql("DELETE FROM tasks WHERE id = ?", task)
-
-
-class TasksJsonFile(Side):
-    def __init__(self, lists: Lists) -> None:
-        super().__init__(lists)
-        self.path: Path = lists.home / "tasks.json"
-        lists.plain()
-        self._write([])
-
-    def _write(self, tasks: list[Any]) -> None:
+    def write(self, tasks: list[Any]) -> None:
         self.path.write_text(json.dumps({"tasks": tasks}, indent=2))
 
     def open(self) -> TaskList:
@@ -88,49 +74,49 @@ class TasksJsonFile(Side):
         return found
 
     def add(self, task: int, title: str, **more: str) -> None:
-        self._write([*self.rows(), {"id": task, "title": title, "description": "", "status": "pending", **more}])
+        self.write([*self.rows(), {"id": task, "title": title, "description": "", "status": "pending", **more}])
 
     def edit(self, task: int, **values: str) -> None:
-        self._write([{**row, **values} if row["id"] == task else row for row in self.rows()])
+        self.write([{**row, **values} if row["id"] == task else row for row in self.rows()])
 
     def remove(self, task: int) -> None:
-        self._write([row for row in self.rows() if row["id"] != task])
+        self.write([row for row in self.rows() if row["id"] != task])
+
+    def let_ids_repeat(self) -> None:
+        pass
 
 
-class Memory(Side):
+class Memory(TasksJsonFile):
+    """A list in memory."""
+
     def __init__(self, lists: Lists) -> None:
-        super().__init__(lists)
-        self.list = MemoryTaskList()
+        self.lists, self.list = lists, MemoryTaskList()
+
+    def write(self, tasks: list[Any]) -> None:
+        self.list.rows = [{**row, "id": str(row["id"])} for row in tasks]
 
     def open(self) -> TaskList:
         return self.list
 
     def rows(self) -> list[Any]:
-        return self.list.rows
-
-    def add(self, task: int, title: str, **more: str) -> None:
-        self.list.rows.append({"id": str(task), "title": title, **more})
-
-    def edit(self, task: int, **values: str) -> None:
-        self.row(task).update(values)
-
-    def remove(self, task: int) -> None:
-        self.list.rows.remove(self.row(task))
+        return [{**row, "id": int(row["id"])} for row in self.list.rows]
 
 
-@pytest.fixture(params=[Database, TasksJsonFile, Memory])
-def side(request: pytest.FixtureRequest, lists: Lists) -> Side:
-    made: Side = request.param(lists)
-    return made
+@pytest.fixture(params=["sqlite", "postgresql", "tasks.json", "memory"])
+def side(request: pytest.FixtureRequest, place: Path) -> Database:
+    if request.param == "postgresql":
+        return Database(PgLists(place, request.getfixturevalue("running").database()))
+    made = {"sqlite": Database, "tasks.json": TasksJsonFile, "memory": Memory}[request.param]
+    return made(Lists(place))
 
 
-def test_an_empty_list_has_no_term_and_nothing_agreed(side: Side) -> None:
+def test_an_empty_list_has_no_term_and_nothing_agreed(side: Database) -> None:
     found = side.open().snapshot()
     assert (found.term, dict(found.digests), dict(found.agreed)) == (-1, {}, {})
     assert not found.refused()
 
 
-def test_a_digest_tells_a_change_and_nothing_else(side: Side) -> None:
+def test_a_digest_tells_a_change_and_nothing_else(side: Database) -> None:
     side.add(1, "One")
     side.add(2, "Two")
     before = dict(side.open().snapshot().digests)
@@ -140,7 +126,7 @@ def test_a_digest_tells_a_change_and_nothing_else(side: Side) -> None:
     assert (after["1"] == before["1"], after["2"] == before["2"]) == (True, False)
 
 
-def test_a_snapshot_changes_nothing(side: Side) -> None:
+def test_a_snapshot_changes_nothing(side: Database) -> None:
     side.add(1, "One")
     before = json.dumps(side.rows())
     found = side.open().snapshot()
@@ -152,7 +138,7 @@ def test_a_snapshot_changes_nothing(side: Side) -> None:
     assert side.open().snapshot().term == -1
 
 
-def test_both_sides_come_into_step_and_stay(side: Side) -> None:
+def test_both_sides_come_into_step_and_stay(side: Database) -> None:
     side.add(1, "One", description="of theirs")
     side.lists.add("2", "Two", description="of ours", priority="high")
     side.settled()
@@ -161,12 +147,6 @@ def test_both_sides_come_into_step_and_stay(side: Side) -> None:
     before = json.dumps(side.rows())
     assert side.lists.sync(side.open()).comparisons == []
     assert json.dumps(side.rows()) == before
-
-
-def test_edits_go_both_ways(side: Side) -> None:
-    side.add(1, "One")
-    side.add(2, "Two")
-    side.settled()
     side.edit(1, title="One there")
     side.lists.queue.edit("2", title="Two here")
     side.settled()
@@ -174,7 +154,7 @@ def test_edits_go_both_ways(side: Side) -> None:
     assert side.row(2)["title"] == "Two here"
 
 
-def test_of_two_edits_of_one_field_theirs_is_taken_and_ours_kept_in_the_notes(side: Side) -> None:
+def test_of_two_edits_of_one_field_theirs_is_taken_and_ours_kept_in_the_notes(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     side.edit(1, title="One there")
@@ -184,7 +164,7 @@ def test_of_two_edits_of_one_field_theirs_is_taken_and_ours_kept_in_the_notes(si
     assert "One here" in str(side.lists.raw("1")["notes"])
 
 
-def test_the_life_of_a_task_goes_out(side: Side) -> None:
+def test_the_life_of_a_task_goes_out(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     worker = side.lists.join()
@@ -196,7 +176,7 @@ def test_the_life_of_a_task_goes_out(side: Side) -> None:
     assert side.row(1)["status"] == "done"
 
 
-def test_done_by_hand_and_cancelled_by_hand_come_in(side: Side) -> None:
+def test_done_by_hand_and_cancelled_by_hand_come_in(side: Database) -> None:
     for task in (1, 2, 3):
         side.add(task, f"T{task}")
     side.settled()
@@ -208,7 +188,7 @@ def test_done_by_hand_and_cancelled_by_hand_come_in(side: Side) -> None:
     assert side.lists.state("1")[0] == "done"
 
 
-def test_a_list_that_lost_most_of_its_rows_cancels_nothing(side: Side) -> None:
+def test_a_list_that_lost_most_of_its_rows_cancels_nothing(side: Database) -> None:
     for task in range(1, 7):
         side.add(task, f"T{task}")
     side.settled()
@@ -218,36 +198,39 @@ def test_a_list_that_lost_most_of_its_rows_cancels_nothing(side: Side) -> None:
         side.lists.sync(side.open())
     assert caught.value.code == "rows-gone"
     assert all(side.lists.state(str(task))[0] == "ready" for task in range(1, 7))
+    side.lists.sync(side.open(), restore=True)
+    assert len(side.rows()) == 6
 
 
-def test_two_rows_with_one_id_are_left_alone(side: Side) -> None:
+def test_two_rows_with_one_id_are_left_alone(side: Database) -> None:
     side.add(1, "One")
     side.settled()
-    if isinstance(side, Database):
-        side.lists.sql("ALTER TABLE tasks RENAME TO old")
-        side.lists.sql("CREATE TABLE tasks AS SELECT * FROM old")
+    side.let_ids_repeat()
     side.add(1, "Another")
     found = side.open().snapshot()
     assert [what for what, _ in found.twice()] == ["task '1'"]
     assert found.row("1") is None
-
-
-@pytest.mark.parametrize("title", ["", " \n", "\x1b[2J"])
-def test_a_row_that_is_no_task_is_named_by_every_sync(side: Side, title: str) -> None:
-    side.add(1, "One")
-    side.add(2, title)
     for _ in range(2):
-        assert ("task '2'", "it has no title") in side.lists.sync(side.open()).refused
+        assert "task '1'" in dict(side.lists.sync(side.open()).refused), "reported by every sync"
+
+
+def test_a_row_that_is_no_task_is_reported_by_every_sync(side: Database) -> None:
+    side.add(1, "One")
+    for task, title in enumerate(("", " \n", "\x1b[2J"), 2):
+        side.add(task, title)
+    for _ in range(2):
+        refused = side.lists.sync(side.open()).refused
+        assert {(f"task '{task}'", "it has no title") for task in (2, 3, 4)} <= set(refused)
     assert side.lists.queue.all_tasks() == ["1"]
 
 
-def test_text_that_comes_in_is_made_safe(side: Side) -> None:
+def test_text_that_comes_in_is_made_safe(side: Database) -> None:
     side.add(1, "\x1b[31mred\u202e\x07")
     side.settled()
     assert side.lists.raw("1")["title"] == "red"
 
 
-def test_under_a_term_that_is_over_nothing_changes(side: Side) -> None:
+def test_under_a_term_that_is_over_nothing_changes(side: Database) -> None:
     side.add(1, "One")
     side.lists.sync(side.open(), term=5)
     side.open().update(8, lambda _: [])
@@ -266,7 +249,7 @@ class WorkFailedError(Exception):
     """Something fails while the update is worked out."""
 
 
-def test_an_update_that_fails_leaves_everything(side: Side) -> None:
+def test_an_update_that_fails_leaves_everything(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     before, agreed = json.dumps(side.rows()), dict(side.open().snapshot().agreed)
@@ -280,7 +263,7 @@ def test_an_update_that_fails_leaves_everything(side: Side) -> None:
     assert (json.dumps(side.rows()), dict(found.agreed), found.term) == (before, agreed, 0)
 
 
-def test_what_was_agreed_on_is_remembered(side: Side) -> None:
+def test_what_was_agreed_on_is_remembered(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     found = side.open().snapshot()
@@ -292,7 +275,7 @@ def test_what_was_agreed_on_is_remembered(side: Side) -> None:
     assert base["1"]["theirs"]["title"] == base["1"]["ours"]["title"] == "One"
 
 
-def test_a_write_of_one_field_leaves_the_others(side: Side) -> None:
+def test_a_write_of_one_field_leaves_the_others(side: Database) -> None:
     side.add(1, "One", description="words of a person", priority="low")
     side.settled()
     before = dict(side.row(1))

@@ -1,4 +1,4 @@
-"""A list numbered from 0 is a list like any other, the whole way."""
+"""A list whose ids begin at 0 is a list like any other."""
 
 from __future__ import annotations
 
@@ -47,50 +47,23 @@ def database(at: Path) -> Path:
     return path
 
 
-def columns(at: Path) -> Path:
-    path = at / "columns.db"
-    with closing(sqlite3.connect(path)) as made, made:
-        made.executescript(
-            """
-            CREATE TABLE tasks (id INTEGER, title TEXT, priority INTEGER, status TEXT, dependencies TEXT,
-                                parent_id INTEGER);
-            INSERT INTO tasks VALUES (0, 'Zero', 0, 'pending', '[]', NULL), (1, 'One', 2, 'pending', '[0]', NULL);
-            INSERT INTO tasks VALUES (2, 'a', 0, 'pending', '', 0), (3, 'b', 0, 'pending', '', 0);
-            """
-        )
-    return path
-
-
-def beads(at: Path) -> Path:
-    issues = [
-        {"id": "0", "title": "Zero", "status": "open", "priority": 0},
-        {"id": "1", "title": "One", "status": "open", "priority": 2},
-    ]
-    issues[1]["dependencies"] = [{"issue_id": "1", "depends_on_id": "0", "type": "blocks"}]
-    path = at / "issues.jsonl"
-    path.write_text("".join(f"{json.dumps(issue)}\n" for issue in issues))
-    return path
-
-
-@pytest.mark.parametrize("make", [tasks_json, database, columns, beads])
-def test_it_is_read(read: Reader, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+@pytest.mark.parametrize("make", [tasks_json, database])
+def test_tasks_and_steps_0_are_read(read: Reader, tmp_path: Path, make: Callable[[Path], Path]) -> None:
     found = read(make(tmp_path))
     assert found.refused == []
     assert found.raw("0")["task_id"] == 0
     assert found.raw("0")["priority"] == "critical"
     assert found.needs("1") == ["0"]
-    if make is not beads:
-        assert [step["title"] for step in found.raw("0")["subtasks"]] == ["a", "b"]
+    assert [step["title"] for step in found.raw("0")["subtasks"]] == ["a", "b"]
 
 
-@pytest.mark.parametrize("make", [tasks_json, database, beads])
-def test_it_is_worked_on(project: Project, tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    assert project("task", "import", str(make(tmp_path)))[0] == 0
+def test_task_0_is_worked_on_and_kept_in_step(project: Project, tmp_path: Path) -> None:
+    path = database(tmp_path)
+    assert project("sync", "--database", str(path))[0] == 0
     task = project.data("request")
     assert (task["task_id"], task["priority"], task["held_before"]) == (0, "critical", False)
-    if task["steps"]:
-        assert project("report", "0", "--step", "0")[0] == 0
-        assert project("report", "--step", task["steps"][-1]["id"])[0] == 0
+    assert project("report", "0", "--step", "0")[0] == 0
+    assert project("report", "--step", task["steps"][-1]["id"])[0] == 0
     assert project("report", "0", "--progress", "0", "--time-spent", "0")[0] == 0
     assert project("memory", "add", "--file", "techContext.md", "--content", "- x")[0] == 0
     record = json.loads(next((project.state / "memory-updates" / "queued").iterdir()).read_text())
@@ -104,18 +77,9 @@ def test_it_is_worked_on(project: Project, tmp_path: Path, make: Callable[[Path]
     assert project.data("request")["task_id"] == 1
     assert project("report", "--status", "done")[0] == 0
     assert project.data("request")["finished"] is True
-
-
-def test_it_is_kept_in_step(project: Project, tmp_path: Path) -> None:
-    path = database(tmp_path)
-    code, _, err = project("sync", "--database", str(path))
-    assert code == 0, err
-    assert project.data("request")["task_id"] == 0
-    assert project("report", "0", "--status", "done")[0] == 0
-    code, _, err = project("sync")
-    assert code == 0, err
+    assert project("sync")[0] == 0
     with closing(sqlite3.connect(path)) as there:
-        assert there.execute("SELECT status FROM tasks ORDER BY id").fetchall()[0] == ("done",)
+        assert there.execute("SELECT status FROM tasks ORDER BY id").fetchall() == [("done",), ("done",)]
 
 
 def test_a_hand_edited_priority_of_0_is_shown(project: Project) -> None:

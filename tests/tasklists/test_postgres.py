@@ -1,100 +1,23 @@
-"""The same on PostgreSQL, against a server that these tests start."""
+"""What is special about PostgreSQL, against a server that these tests start. ``test_contract.py`` holds the rest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
-from support.lists import Crash, Lists, statements
-from support.postgres import Server, server
+from sqlalchemy import text
+from support.lists import Crash, statements
+from support.postgres import PgLists, Server
 from tasklists.test_fencing import race_two_leaders
 
 from peercoord.errors import PeercoordError, StorageError, UsageError
 from peercoord.tasklists import runner, selection
-from peercoord.tasklists.sql_engine import Address
-from peercoord.tasklists.sql_engine import Database as Door
-from peercoord.tasklists.sql_projects import Team
-from peercoord.tasklists.sql_store import SqlTaskList
-
-TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
-    status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]')"""
-
-
-class PgLists(Lists):
-    """A project whose database is on a server."""
-
-    def __init__(self, home: Path, url: str) -> None:
-        super().__init__(home)
-        self.url = url
-        self.engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
-
-    def sql(self, statement: str, *values: Any) -> list[Any]:
-        named = {f"v{at}": value for at, value in enumerate(values)}
-        for name in named:
-            statement = statement.replace("?", f":{name}", 1)
-        with self.engine.begin() as connection:
-            result = connection.execute(text(statement), named)
-            return [tuple(row) for row in result.all()] if result.returns_rows else []
-
-    def make(self, script: str, *rows: Any) -> None:
-        for statement in filter(str.strip, script.split(";")):
-            self.sql(statement)
-        for row in rows:
-            self.sql("INSERT INTO tasks (id, title, description, status, priority, dependencies) "
-                     "VALUES (?, ?, ?, ?, ?, ?)", *row)  # fmt: skip
-
-    def plain(self, *rows: Any) -> None:
-        full = ("", "", "", "pending", "medium", "[]")
-        self.make(TASKS, *((*row, *full[len(row) :]) for row in rows))
-
-    def store(self, **more: Any) -> SqlTaskList:
-        team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
-        door = Door(Address.read(self.url), more.pop("wait", 1.0))
-        return SqlTaskList(door, team, self.clock.now, self.queue.all_tasks, **more)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with server() as made:
-        yield made
 
 
 @pytest.fixture
 def lists(place: Path, running: Server) -> PgLists:
     return PgLists(place, running.database())
-
-
-def test_a_life_on_a_server(lists: PgLists) -> None:
-    lists.plain((1, "Foundation"), (2, "Parser", "", "pending", "high", "[1]"), (3, "Old", "", "done"))
-    assert sorted(lists.sync().added) == ["1", "2", "3"]
-    assert lists.sync().comparisons == []
-    worker = lists.join()
-    worker.request()
-    worker.report("1", {"progress": 0.5, "achievements": ["é ✓"]})
-    lists.settled()
-    assert lists.row(1) == ("in-progress", "w1")
-    assert json.loads(lists.row(1, "instance_progress"))["achievements"] == ["é ✓"]
-    worker.complete("1")
-    lists.settled()
-    assert lists.row(1) == ("done", "w1")
-    [(task, who, status, epoch, began, ended)] = lists.sql(
-        "SELECT task_id, instance_id, status, epoch, assigned_at, ended_at FROM instance_assignments"
-    )
-    assert (task, who, status, epoch) == (1, "w1", "done", 1)
-    assert began < ended
-    lists.sql("UPDATE tasks SET title = 'P2', status = 'cancelled' WHERE id = 2")
-    lists.sql("INSERT INTO tasks (id, title) VALUES (4, 'Four')")
-    lists.settled()
-    lists.add("5", "Five", dependencies=["4"])
-    lists.settled()
-    assert lists.state("2") == ("parked", "cancelled")
-    assert lists.raw("4")["title"] == "Four"
-    assert lists.row(5, "title, dependencies") == ("Five", "[4]")
 
 
 def test_adopted_with_a_copy_of_the_table(lists: PgLists) -> None:
@@ -149,13 +72,6 @@ def test_a_row_that_the_server_refuses_costs_that_row(lists: PgLists) -> None:
     assert what == "task 2"
     assert "too long" in why
     assert lists.sql("SELECT id, status FROM tasks") == [(1, "pending")]
-
-
-def test_a_second_team_is_refused(lists: PgLists) -> None:
-    lists.plain((1, "A"))
-    lists.settled()
-    with pytest.raises(UsageError, match="another team"):
-        lists.store(team=Team("0ther", "second", lists.home)).update(1, lambda _: [])
 
 
 # -- fencing and transactions ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""When the leader syncs: every so often, at once on a completion, not at all when nothing happened; in nobody's way."""
+"""When the leader syncs: at intervals, at once on a completion, not at all when nothing happened."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ def program(place: Path) -> Program:
 
 
 @pytest.fixture
-def keeper(lists: Lists, program: Program) -> runner.SyncJob:
+def job(lists: Lists, program: Program) -> runner.SyncJob:
     lists.plain((1, "A"), (2, "B"))
     lists.root.protocol["database"] = "memory.db"
+    lists.settled()
     return runner.SyncJob(lists.root, str(lists.home), [str(program.path)])
 
 
@@ -67,39 +68,33 @@ def later(lists: Lists, seconds: float = 121) -> None:
     lists.clock.seconds += int(seconds)
 
 
-def test_nothing_chosen_nothing_done(lists: Lists, program: Program) -> None:
+def test_the_leader_calls_sync_under_its_term(job: runner.SyncJob, lists: Lists, program: Program) -> None:
+    job.run(7)
+    assert program.calls.read_text() == f"-C {lists.home} --project {lists.home} sync --term 7 --json\n"
     for choice in ("", "none"):
         lists.root.protocol["database"] = choice
         runner.SyncJob(lists.root, str(lists.home), [str(program.path)]).run(3)
-    assert program.count == 0
+    assert program.count == 1, "without a list there is nothing to do"
 
 
-def test_it_is_called_under_the_leaders_term(keeper: runner.SyncJob, lists: Lists, program: Program) -> None:
-    keeper.run(7)
-    assert program.calls.read_text() == f"-C {lists.home} --project {lists.home} sync --term 7 --json\n"
-
-
-def test_between_times_only_claims_and_completions_call_for_it(
-    keeper: runner.SyncJob, lists: Lists, program: Program
+def test_between_intervals_only_claims_and_completions_start_it(
+    job: runner.SyncJob, lists: Lists, program: Program
 ) -> None:
-    lists.settled()
-    keeper.run(1)
     worker = lists.join()
-    worker.request()
-    keeper.run(1)
-    assert program.count == 2
-    worker.report("1", {"progress": 0.5})
-    keeper.run(1)
-    assert program.count == 2
-    worker.complete("1")
-    keeper.run(1)
-    assert program.count == 3
-    lists.queue.edit("2", title="B2")
-    keeper.run(1)
-    assert program.count == 3
-    later(lists)
-    keeper.run(1)
-    assert program.count == 4
+    expected = 1
+    job.run(1)
+    deeds: list[tuple[Callable[[], object], int]] = [
+        (worker.request, 1),
+        (lambda: worker.report("1", {"progress": 0.5}), 0),
+        (lambda: worker.complete("1"), 1),
+        (lambda: lists.queue.edit("2", title="B2"), 0),
+        (lambda: later(lists), 1),
+    ]
+    for deed, more in deeds:
+        deed()
+        job.run(1)
+        expected += more
+        assert program.count == expected
 
 
 @pytest.fixture
@@ -110,99 +105,87 @@ def now(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
-def test_woken_early_it_comes_back_when_its_time_is_over(keeper: runner.SyncJob, now: list[float]) -> None:
+def test_woken_early_it_comes_back_when_its_time_is_over(job: runner.SyncJob, now: list[float]) -> None:
     for now[0], left in ((0, 120), (50, 70), (119, 1), (120, 120)):
-        assert keeper.run(1) == left
+        assert job.run(1) == left
 
 
-def test_a_crowd_that_claims_all_the_time_starts_a_sync_now_and_then(
-    keeper: runner.SyncJob, lists: Lists, program: Program, now: list[float]
+def test_many_claims_start_a_sync_now_and_then(
+    job: runner.SyncJob, lists: Lists, program: Program, now: list[float]
 ) -> None:
-    lists.settled()
-    keeper.run(1)
+    job.run(1)
     worker = lists.join()
     for _ in range(periodic.BURST + 5):
         worker.request()
-        keeper.run(1)
+        job.run(1)
         worker.release("1")
     assert program.count == periodic.BURST + 1
-    assert keeper.run(1) == periodic.PACE_S
+    assert job.run(1) == periodic.PACE_S
     now[0] += periodic.PACE_S
-    keeper.run(1)
+    job.run(1)
     assert program.count == periodic.BURST + 2
 
 
-def test_when_nothing_happened_nothing_is_started(keeper: runner.SyncJob, lists: Lists, program: Program) -> None:
-    lists.settled()
-    keeper.run(1)
+def test_when_nothing_happened_nothing_is_started(job: runner.SyncJob, lists: Lists, program: Program) -> None:
+    job.run(1)
     for _ in range(3):
         later(lists)
-        keeper.run(1)
+        job.run(1)
     assert program.count == 1
     lists.sql("UPDATE tasks SET title = 'there' WHERE id = 2")
-    keeper.run(1)
+    job.run(1)
     assert program.count == 1, "a change there is found in time"
-    later(lists)
     program.says(changed=True)
-    keeper.run(1)
-    assert program.count == 2
     later(lists)
+    job.run(1)
+    assert program.count == 2
     program.says(changed=False)
-    keeper.run(1)
+    for _ in range(2):
+        later(lists)
+        job.run(1)
     assert program.count == 3, "after a change it looks once more"
-    later(lists)
-    keeper.run(1)
-    assert program.count == 3
-
-
-def test_now_and_then_it_looks_at_everything(keeper: runner.SyncJob, lists: Lists, program: Program) -> None:
-    """A definition that was edited in place changes the time of no directory."""
-    lists.settled()
-    keeper.run(1)
     later(lists, runner.SyncJob.FULL_RESCAN_S + 1)
-    keeper.run(1)
-    assert program.count == 2
+    job.run(1)
+    assert program.count == 4, "an edit in place changes the time of no directory"
 
 
-@pytest.mark.parametrize("what", ["adding", "editing", "parking", "claiming", "releasing", "cancelling"])
-def test_what_peers_do_is_noticed(keeper: runner.SyncJob, lists: Lists, program: Program, what: str) -> None:
-    lists.settled()
+def test_what_peers_do_is_noticed(job: runner.SyncJob, lists: Lists, program: Program) -> None:
     worker = lists.join()
-    if what == "releasing":
-        worker.request()
-    keeper.run(1)
-    deeds: dict[str, Callable[[], object]] = {
-        "adding": lambda: lists.add("9"),
-        "editing": lambda: lists.queue.edit("2", title="B2"),
-        "parking": lambda: worker.request() and worker.park("1", "review", "look"),
-        "claiming": worker.request,
-        "releasing": lambda: worker.release("1"),
-        "cancelling": lambda: lists.queue.cancel("2"),
-    }
-    deeds[what]()
-    later(lists)
-    keeper.run(1)
-    assert program.count == 2
+    job.run(1)
+    deeds: list[Callable[[], object]] = [
+        lambda: lists.add("9"),
+        lambda: lists.queue.edit("2", title="B2"),
+        worker.request,
+        lambda: worker.release("1"),
+        worker.request,
+        lambda: worker.park("1", "review", "look"),
+        lambda: lists.queue.cancel("2"),
+    ]
+    for expected, deed in enumerate(deeds, 2):
+        deed()
+        later(lists)
+        job.run(1)
+        assert program.count == expected
 
 
-def test_a_failure_is_told_and_tried_again_at_once(keeper: runner.SyncJob, program: Program) -> None:
+def test_a_failure_is_reported_and_tried_again_at_once(job: runner.SyncJob, program: Program) -> None:
+    program.answer.write_text("Segmentation fault")
+    with pytest.raises(StorageError, match="a sync failed"):
+        job.run(1)
     program.fails("locked", "it is locked")
     for _ in range(2):
         with pytest.raises(PeercoordError, match="it is locked") as caught:
-            keeper.run(1)
+            job.run(1)
         assert caught.value.code == "locked"
     program.says(changed=False)
-    keeper.run(1)
-    assert program.count == 3
+    job.run(1)
+    assert program.count == 4
 
 
-def test_a_program_that_says_nothing_sensible_is_told(keeper: runner.SyncJob, program: Program) -> None:
-    program.answer.write_text("Segmentation fault")
-    with pytest.raises(StorageError, match="a sync failed"):
-        keeper.run(1)
+def test_a_program_that_cannot_be_started_is_reported(job: runner.SyncJob, program: Program) -> None:
     program.path.unlink()
     with pytest.raises(StorageError, match="could not be started"):
-        keeper.run(1)
+        job.run(1)
 
 
 # -- real agents -------------------------------------------------------------------------------------------------
@@ -242,7 +225,9 @@ def test_a_completion_is_in_the_database_at_once(team: Callable[..., Crew]) -> N
     until(lambda: statuses(path)[1] == ("done", "one"), what="long before two minutes are over")
 
 
-def work_while_locked(team: Callable[..., Crew], seconds: float) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_database_that_is_locked_for_thirty_seconds_slows_nobody(team: Callable[..., Crew]) -> None:
     """Claims and reports, with the background agent up and leading, while another program writes all the time.
 
     No call waits for its lock: that is freed after all calls are answered.
@@ -254,7 +239,7 @@ def work_while_locked(team: Callable[..., Crew], seconds: float) -> None:
     session = made.session("one")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        end = time.monotonic() + seconds
+        end = time.monotonic() + 30
         done = 0
         while done < 4 or time.monotonic() < end:
             verbs = [("request-task",), ("check-status",)]
@@ -270,14 +255,3 @@ def work_while_locked(team: Callable[..., Crew], seconds: float) -> None:
         other.execute("ROLLBACK")
     until(lambda: [statuses(path)[n][0] for n in (1, 2, 3, 4)] == ["done"] * 4, what="the leader tried again")
     until(lambda: runner.troubles(made.root) == [])
-
-
-@pytest.mark.slow
-def test_a_locked_database_slows_nobody(team: Callable[..., Crew]) -> None:
-    work_while_locked(team, 4.0)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_database_that_is_locked_for_thirty_seconds_slows_nobody(team: Callable[..., Crew]) -> None:
-    work_while_locked(team, 30.0)
