@@ -1,7 +1,7 @@
 """A directory in memory with the methods of ``peercoord.system.disk.Disk`` and the errors that Linux gives.
 
-It keeps the promises that ``tests/fs/test_disk_contract.py`` states for the real one, so that what is tried out here
-(every crash, every interleaving) says something about disks. Files have inodes, names are links to them. Not here:
+It keeps the promises that ``tests/system/test_disk_contract.py`` states for the real one, so that what is tried out
+here (every crash, every interleaving) says something about disks. Files have inodes, names are links to them. Not here:
 symbolic links, FIFOs, permissions, two filesystems; those are tried on the real disk.
 """
 
