@@ -1,30 +1,31 @@
-"""Being a peer: one living incarnation of a name, a heartbeat only it can move, no way back once evicted."""
+"""Being a peer: one living incarnation of a name, a heartbeat that only it moves, no way back after an eviction."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 from support.faults import Counting, Crash, Crashing, Failing, Fault, Pausing, full
-from support.memory import MemoryDisk
 from support.tree import check
 from support.worlds import World, dead, unknown
 
 from peercoord.errors import EvictedError, StorageError, UsageError
 from peercoord.membership import membership as members
 from peercoord.membership.membership import Membership
-from peercoord.store import paths, records
+from peercoord.queue.claims import Worker
+from peercoord.store import paths
 from peercoord.store.paths import Incarnation
 
 
 def join(world: World, peer: str, least: int = 1) -> Membership:
-    """Join where everybody else is dead."""
+    """Join where every other peer is dead."""
     return members.join(world.root, peer, {"agent": None}, dead, world.janitor(peer).evict, least)
 
 
 class TestJoining:
-    def test_a_peer_appears_whole(self, world: World) -> None:
+    def test_a_new_peer_appears_whole(self, world: World) -> None:
         me = world.join("w")
         assert str(me.me).startswith("w~1.")
         assert members.living(world.root) == [me.me]
@@ -33,24 +34,23 @@ class TestJoining:
         assert (record["peer"], record["incarnation"]) == ("w", str(me.me))
         assert world.files.scan(paths.TMP) == []
 
-    def test_a_living_name_is_taken(self, world: World) -> None:
+    def test_a_name_in_use_is_refused_and_evicts_nobody(self, world: World) -> None:
         me = world.join("w")
         with pytest.raises(UsageError, match=f"there is a peer w already.*{me.me}: nothing is known of it") as caught:
             world.join("w")
         assert caught.value.code == "name-taken"
         assert members.living(world.root) == [me.me]
+        me.membership.require()
 
     def test_a_dead_incarnation_is_evicted_and_its_claims_go_back(self, world: World) -> None:
-        world.add("1")
-        old = world.join("w")
-        world.taken(old, "1")
+        old = world.working("w")
         new = join(world, "w")
         assert new.me.number == 2
         assert members.living(world.root) == [new.me]
         assert members.departed(world.root) == [(old.me, new.me)]
         assert world.state("1") == ("ready", "2")
 
-    def test_numbers_rise_over_the_living_the_departed_and_what_the_worktree_remembers(self, world: World) -> None:
+    def test_numbers_rise_over_the_living_the_departed_and_the_worktrees_memory(self, world: World) -> None:
         for number in (1, 2, 3):
             assert join(world, "w").me.number == number
         assert join(world, "w", least=9).me.number == 9
@@ -63,23 +63,24 @@ class TestJoining:
             world.join(name)
         assert world.files.scan(paths.PEERS) == []
 
-    def test_a_full_disk_lets_nobody_in_and_says_so(self, world: World) -> None:
+    def test_a_peer_that_cannot_be_recorded_does_not_join(self, world: World) -> None:
         with pytest.raises(StorageError, match="the disk is full"):
             world.on(Failing(world.disk, full)).join("w")
+        with pytest.raises(UsageError, match="JSON"):
+            members.join(world.root, "w", {"x": "\udcff"}, unknown, lambda *_: True)
         assert world.files.scan(paths.PEERS) == []
 
-    def test_a_new_name_that_differs_only_in_case_is_refused(self, world: World) -> None:
-        """NAM-4: from one that is living, and from one that was here."""
+    def test_a_name_that_differs_only_in_case_is_refused(self, world: World) -> None:
+        """NAM-4: from a living peer, and from one that was here."""
         worker = world.join("Amber")
         for _ in range(2):
             with pytest.raises(UsageError, match="peer name amber differs from Amber only in case") as caught:
                 world.join("amber")
             assert (caught.value.code, caught.value.exit_code) == ("case-twin", 2)
-            assert {who.peer for who in members.living(world.root)} <= {"Amber"}
             world.files.move(worker.home, paths.departed_dir(worker.me, worker.me), make_home=True)
         assert world.join("Amber").me.number == 2
 
-    def test_two_such_names_that_a_team_has_already_go_on(self, world: World) -> None:
+    def test_two_such_names_that_a_team_already_has_go_on(self, world: World) -> None:
         """NAM-4: both may join again, whether living or departed."""
         upper = world.join("Amber")
         other = Incarnation("amber", 1, "0ld")
@@ -89,18 +90,18 @@ class TestJoining:
         world.evict(upper.me, other)
         assert world.join("Amber").me.number == 2
 
-    def test_who_is_evicted_on_joining_names_an_incarnation_that_may_never_come_to_be(self, world: World) -> None:
-        """MBR-3, NAM-5: ``<by>`` is what the joiner is about to be, and is not counted afterwards."""
+    def test_a_failed_joiner_may_have_evicted_its_dead_predecessor(self, world: World) -> None:
+        """MBR-3, NAM-5: ``<by>`` is the incarnation it was about to be, which is not counted afterwards."""
         old = world.join("w")
         world.files.remove_dir(paths.TMP)
         broken = world.on(Failing(world.disk, lambda call: Fault(errno.ENOSPC) if call.name == "create" else None))
         with pytest.raises(StorageError):
-            members.join(broken.root, "w", {}, dead, broken.janitor("w").evict)
+            join(broken, "w")
         ((who, by),) = members.departed(world.root)
         assert (who, by.peer, by.number) == (old.me, "w", 2)
         assert world.join("w").me.number == 2
 
-    def test_it_works_where_the_directory_of_peers_was_cleaned_away(self, world: World) -> None:
+    def test_missing_directories_are_made(self, world: World) -> None:
         for home in (paths.PEERS, paths.DEPARTED, paths.TMP):
             world.files.remove_dir(home)
         old = world.join("w")
@@ -109,38 +110,36 @@ class TestJoining:
         new.require()
 
     def test_of_two_that_join_at_once_at_most_one_stays(self) -> None:
-        """Whatever the moment at which the second comes, and whatever their numbers."""
-        outcomes = set()
-        for at in range(1, 60):
-            world = World.new(MemoryDisk())
-            other: list[Incarnation] = []
+        """At whatever call of the first the second comes."""
+        winners, at = set(), 0
+        while True:
+            at += 1
+            world = World.new()
+            joined: dict[str, Incarnation] = {}
 
-            def meanwhile(world: World = world, other: list[Incarnation] = other) -> None:
+            def attempt(world: World, which: str, joined: dict[str, Incarnation] = joined) -> None:
                 with suppress(UsageError):
-                    other.append(world.join("w").me)
+                    joined[which] = world.join("w").me
 
-            pausing = Pausing(world.disk, at, meanwhile)
-            try:
-                mine = [world.on(pausing).join("w").me]
-            except UsageError:
-                mine = []
+            pausing = Pausing(world.disk, at, lambda world=world, attempt=attempt: attempt(world, "second"))
+            attempt(world.on(pausing), "first")
             if pausing.last is None:
                 break
             world.janitor().tidy()
-            living = members.living(world.root)
-            assert len(living) == 1
-            assert living == (mine or other), pausing.last
-            everyone = [*living, *(who for who, _ in members.departed(world.root))]
+            assert members.living(world.root) == list(joined.values()), pausing.last
+            assert len(joined) == 1
+            everyone = [*joined.values(), *(who for who, _ in members.departed(world.root))]
             assert len(everyone) == len(set(everyone))
-            outcomes.add(bool(mine))
-        assert outcomes == {True, False}
+            winners |= joined.keys()
+        assert winners == {"first", "second"}
         assert at > 10
 
     def test_a_number_is_not_given_twice_though_its_owner_departs_meanwhile(self) -> None:
-        for at in range(1, 60):
-            world = World.new(MemoryDisk())
-            first = world.join("w")
-            boss = world.join("boss")
+        at = 0
+        while True:
+            at += 1
+            world = World.new()
+            first, boss = world.join("w"), world.join("boss")
             pausing = Pausing(world.disk, at, lambda w=world, f=first, b=boss: w.evict(f.me, b.me))
             second = members.join(world.on(pausing).root, "w", {}, dead, world.janitor("w").evict)
             if pausing.last is None:
@@ -150,69 +149,81 @@ class TestJoining:
 
     @pytest.mark.parametrize("mode", ["before", "after", "torn"])
     def test_a_crash_leaves_a_whole_peer_or_none(self, mode: str) -> None:
-        at = 0
-        seen = set()
-        while True:
-            at += 1
-            world = World.new(MemoryDisk())
+        at, seen, crashed = 0, set(), True
+        while crashed:
+            at, crashed = at + 1, False
+            world = World.new()
             try:
                 world.on(Crashing(world.disk, at, mode)).join("w")
             except Crash:
-                check(world.disk)  # type: ignore[arg-type]
+                crashed = True
+                check(world.disk)
                 seen.add(len(members.living(world.root)))
-            else:
-                break
         assert seen == {0, 1}
 
 
-class TestBeating:
-    def test_each_beat_is_the_next_number(self, world: World) -> None:
-        me = world.join("w").membership
+class TestHeartbeat:
+    def beats(self, world: World, me: Membership) -> list[str]:
+        return [name for name in world.files.scan(me.home) if name.startswith("beat")]
+
+    def test_a_beat_moves_the_heartbeat_to_its_next_number(self, world: World) -> None:
+        """By a rename alone: it goes on when the disk is full."""
+        worker = world.join("w")
+        counting = Counting(Failing(world.disk, full))
+        me = world.on(counting).resume(worker.me).membership
         assert [me.beat() for _ in range(3)] == [1, 2, 3]
-        assert [n for n in world.files.scan(me.home) if n.startswith("beat")] == ["beat~3"]
+        assert self.beats(world, me) == ["beat~3"]
+        assert {call.name for call in counting.changes} == {"rename"}
 
     def test_a_challenge_is_answered_by_the_next_number(self, world: World) -> None:
         me, other = world.join("w").membership, world.join("x")
         world.files.move(paths.beat(me.home, 0), paths.beat(me.home, 0, other.me))
         assert me.beat() == 1
-        assert [n for n in world.files.scan(me.home) if n.startswith("beat")] == ["beat~1"]
+        assert self.beats(world, me) == ["beat~1"]
 
-    def test_a_lost_heartbeat_begins_anew(self, world: World) -> None:
+    def test_a_lost_heartbeat_is_made_again_and_of_two_the_higher_moves(self, world: World) -> None:
         me = world.join("w").membership
         world.files.remove(paths.beat(me.home, 0))
         world.files.put(f"{me.home}/beat~x", b"foreign")
         assert me.beat() == 1
-
-    def test_no_write_is_needed_for_it(self, world: World) -> None:
-        me = world.join("w")
-        counting = Counting(Failing(world.disk, full))
-        again = world.on(counting).resume(me.me).membership
-        assert [again.beat() for _ in range(3)] == [1, 2, 3]
-        assert {call.name for call in counting.changes} == {"rename"}
+        world.files.ticket(paths.beat(me.home, 7))
+        assert me.beat() == 8
 
     def test_two_processes_of_one_peer_beat_together(self) -> None:
         for at in range(1, 10):
-            world = World.new(MemoryDisk())
+            world = World.new()
             me = world.join("w")
             pausing = Pausing(world.disk, at, me.membership.beat)
             assert world.on(pausing).resume(me.me).membership.beat() in (1, 2)
 
-    def test_a_heartbeat_that_never_moves_is_an_error_and_no_endless_loop(self, world: World) -> None:
+    def test_a_heartbeat_that_cannot_be_moved_is_an_error(self, world: World) -> None:
         me = world.join("w")
         stuck = Failing(world.disk, lambda call: Fault(errno.ENOENT) if call.name in ("rename", "stat") else None)
         with pytest.raises(StorageError, match="beat"):
             world.on(stuck).resume(me.me).membership.beat()
 
 
+STEPS: dict[str, Callable[[Worker], object]] = {
+    "beat": lambda worker: worker.membership.beat(),
+    "update": lambda worker: worker.membership.update(session={"pid": 1}),
+    "request": lambda worker: worker.request(),
+    "report": lambda worker: worker.report("1", {"progress": 0.5}),
+    "record": lambda worker: worker.record(paths.Ticket("1", 1), worker.queue.definition("1")),
+}
+
+
 class TestBeingEvicted:
-    def test_it_is_told_who_did_it(self, world: World) -> None:
+    def test_an_evicted_peer_is_told_who_did_it_and_may_join_again(self, world: World) -> None:
         me, boss = world.join("w"), world.join("boss")
         world.evict(me.me, boss.me)
         for step in (me.membership.require, me.membership.beat, lambda: me.membership.update(session=1)):
             with pytest.raises(EvictedError, match=f"{me.me} was evicted by boss$"):
                 step()
+        again = world.join("w")
+        assert again.me.number == 2
+        assert again.membership.beat() == 1
 
-    def test_who_left_is_told_that(self, world: World) -> None:
+    def test_a_peer_that_left_is_told_so(self, world: World) -> None:
         me = world.join("w")
         world.evict(me.me, me.me)
         with pytest.raises(EvictedError, match=f"{me.me} has left$"):
@@ -221,61 +232,42 @@ class TestBeingEvicted:
         with pytest.raises(EvictedError, match=f"{me.me} is gone$"):
             me.membership.require()
 
-    @pytest.mark.parametrize("step", ["beat", "update", "request", "report", "record"])
-    def test_no_step_however_late_brings_it_back(self, step: str) -> None:
+    @pytest.mark.parametrize("step", STEPS)
+    def test_no_late_step_brings_it_back(self, step: str) -> None:
         """It stands still before any one of its calls, is evicted, and goes on: its directory stays gone."""
         at = 0
         while True:
             at += 1
-            world = World.new(MemoryDisk())
-            world.add("1")
-            me, boss = world.join("w"), world.join("boss")
-            if step in ("report", "record"):
-                world.taken(me, "1")
+            world = World.new()
+            me, boss = world.working("w"), world.join("boss")
+            if step == "request":
+                me.release("1")
             pausing = Pausing(world.disk, at, lambda w=world, m=me, b=boss: w.evict(m.me, b.me))
             zombie = world.on(pausing).resume(me.me)
-            steps = {
-                "beat": zombie.membership.beat,
-                "update": lambda z=zombie: z.membership.update(session={"pid": 1}),
-                "request": zombie.request,
-                "report": lambda z=zombie: z.report("1", {"progress": 0.5}),
-                "record": lambda z=zombie, w=world: z.record(paths.Ticket("1", 1), w.queue.definition("1")),
-            }
             with suppress(EvictedError, StorageError):
-                steps[step]()
+                STEPS[step](zombie)
             if pausing.last is None:
                 break
             assert members.living(world.root) == [boss.me], pausing.last
-            check(world.disk)  # type: ignore[arg-type]
+            check(world.disk)
             with pytest.raises(EvictedError):
                 zombie.membership.require()
         assert at > 2
 
-    def test_it_rejoins_as_the_next_incarnation(self, world: World) -> None:
-        me, boss = world.join("w"), world.join("boss")
-        world.evict(me.me, boss.me)
-        again = world.join("w")
-        assert again.me.number == 2
-        assert again.membership.beat() == 1
-
 
 class TestRecords:
-    def test_facts_are_added_and_the_others_stay(self, world: World) -> None:
-        me = world.join("w").membership
-        me.update(session={"pid": 7})
-        me.update(agent={"pid": 8})
-        record = me.record()
-        assert (record["session"], record["agent"], record["peer"]) == ({"pid": 7}, {"pid": 8}, "w")
-
-    def test_nothing_new_is_not_written(self, world: World) -> None:
+    def test_new_facts_are_added_and_known_ones_are_not_written_again(self, world: World) -> None:
         me = world.join("w")
-        me.membership.update(session=7)
+        me.membership.update(session={"pid": 7})
+        me.membership.update(agent={"pid": 8})
+        record = me.membership.record()
+        assert (record["session"], record["agent"], record["peer"]) == ({"pid": 7}, {"pid": 8}, "w")
         counting = Counting(world.disk)
-        world.on(counting).resume(me.me).membership.update(session=7)
+        world.on(counting).resume(me.me).membership.update(session={"pid": 7})
         assert counting.changes == []
 
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])
-    def test_a_broken_record_of_another_is_left_alone(self, world: World, data: bytes) -> None:
+    def test_a_broken_record_is_mended_by_its_own_peer_alone(self, world: World, data: bytes) -> None:
         me = world.join("w")
         world.files.put(paths.peer_record(me.home), data)
         assert members.read_record(world.root, me.home) is None
@@ -284,7 +276,7 @@ class TestRecords:
         me.membership.update(session=7)
         assert me.membership.record()["session"] == 7
 
-    def test_foreign_names_among_the_peers_are_nobody(self, world: World) -> None:
+    def test_foreign_names_are_no_peers(self, world: World) -> None:
         me = world.join("w")
         for name in ("README", ".DS_Store", "w", "w~", "w~01.x", "w~1", "w~1.x~y~2.z"):
             world.files.put(f"foreign-{name}", b"")
@@ -293,17 +285,4 @@ class TestRecords:
         assert members.living(world.root) == [me.me]
         assert members.departed(world.root) == []
         world.janitor().tidy()
-
-    def test_unknown_verdicts_evict_nobody(self, world: World) -> None:
-        me = world.join("w")
-        evicted: list[object] = []
-        with pytest.raises(UsageError):
-            members.join(world.root, "w", {}, unknown, lambda *who: evicted.append(who))
-        assert evicted == []
-        me.membership.require()
-
-    def test_a_record_that_cannot_be_written_keeps_the_peer_out(self, world: World) -> None:
-        with pytest.raises(UsageError, match="JSON"):
-            members.join(world.root, "w", {"x": "\udcff"}, unknown, lambda *_: True)
-        assert world.files.scan(paths.PEERS) == []
-        assert records.encode(world.join("w").membership.record())
+        assert members.living(world.root) == [me.me]

@@ -1,64 +1,78 @@
-"""What counts as a look at a silent peer, and what makes the looks before it count for nothing."""
+"""How an observer watches silent peers: what counts as a look, and who is evicted or deposed in the end."""
 
 from __future__ import annotations
 
 import errno
 
 import pytest
-from membership.test_two_observers import Still, observer
 from support.faults import Failing, Fault
-from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.agent.loop import Agent
 from peercoord.agent.monitor import Observer
 from peercoord.errors import StorageError
+from peercoord.membership import membership as members
 from peercoord.membership.leadership import Leadership
 from peercoord.membership.liveness import SUSPECT
 from peercoord.membership.membership import Membership
+from peercoord.queue.recovery import Janitor
 from peercoord.store import paths
+from peercoord.system.clock import Clock
 from peercoord.system.schedule import Schedule, Step
 
 INTERVAL = 10
 
 
+class Still(Clock):
+    """A clock that goes on when it is told to."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
 class Watch:
-    """An observer, and a silent peer on another machine. Calls that ``refused`` picks fail for the observer."""
+    """Two observers, and a silent peer on another machine. Calls that ``refused`` names fail for the observers."""
 
     def __init__(self) -> None:
         self.refused = ""
-        base = World.new(MemoryDisk())
+        base = World.new()
         self.world = base.on(Failing(base.disk, lambda c: Fault(errno.EIO) if repr(c) == self.refused else None))
         self.clock = self.world.root.clock = Still()
         self.world.root.protocol["settings"] = {"heartbeat_seconds": INTERVAL, "state_seconds": 4}
         self.away: Membership = base.join("away").membership
         self.away.update(host="another-machine", boot_id="b", pid_ns="n")
-        self.observer: Observer = observer(self.world, "birch")
+        self.observer, self.other = self.observe_as("birch"), self.observe_as("cedar")
+
+    def observe_as(self, peer: str) -> Observer:
+        membership = self.world.join(peer).membership
+        janitor = Janitor(self.world.queue, peer)
+        return Observer(membership, janitor, Leadership(membership), lambda _: None, lambda _: None)
 
     def suspects(self, seconds: float) -> bool:
-        """Look at the silent peer at this moment; whether its silence counts."""
+        """Look at the silent peer at this moment; return whether its silence counts."""
         self.clock.seconds = seconds
         return self.observer.observe(self.away.me).verdict.state == SUSPECT
 
 
-def test_three_looks_at_a_silence_are_enough() -> None:
-    watch = Watch()
-    assert [watch.suspects(at) for at in (0, 10, 20, 30)] == [False, False, False, True]
-
-
-def test_a_listing_that_failed_is_no_look() -> None:
-    """LIV-4: with it the silence would be proven; without it the observer was away for two intervals."""
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_silence_is_proven_by_looks_that_succeed(fails: bool) -> None:
+    """LIV-4: if a listing fails, the observer was away for two intervals."""
     watch = Watch()
     assert [watch.suspects(at) for at in (0, 10)] == [False, False]
-    watch.refused = f"listdir({watch.away.home})"
-    with pytest.raises(StorageError):
-        watch.suspects(20)
-    watch.refused = ""
-    assert not watch.suspects(30)
+    if fails:
+        watch.refused = f"listdir({watch.away.home})"
+        with pytest.raises(StorageError):
+            watch.suspects(20)
+        watch.refused = ""
+    else:
+        assert not watch.suspects(20)
+    assert watch.suspects(30) is not fails
 
 
 class Beating(Agent):
-    """An agent of which nothing is there but its heart and its eyes."""
+    """An agent with nothing but its heartbeat and its observer."""
 
     def __init__(self, watch: Watch) -> None:
         membership = watch.observer.membership
@@ -69,7 +83,7 @@ class Beating(Agent):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_was_seen_before_ones_own_heartbeat_failed_counts_for_nothing(fails: bool) -> None:
+def test_an_observer_whose_own_heartbeat_fails_begins_to_look_again(fails: bool) -> None:
     """LIV-4: an observer that cannot write does not know why the others are silent."""
     watch = Watch()
     agent = Beating(watch)
@@ -83,7 +97,7 @@ def test_what_was_seen_before_ones_own_heartbeat_failed_counts_for_nothing(fails
     assert watch.suspects(30) is not fails
 
 
-def test_a_leader_is_deposed_after_three_times_the_seconds_between_two_views_and_three_looks() -> None:
+def test_a_silent_leader_is_deposed_after_three_times_the_seconds_between_two_views() -> None:
     """LDR-4."""
     watch = Watch()
     leadership = Leadership(watch.away)
@@ -106,3 +120,22 @@ def test_a_leader_is_not_deposed_after_two_looks() -> None:
         watch.clock.seconds = at
         watch.observer.check_peers()
     assert leadership.term() == 1
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_of_two_observers_one_evicts_a_peer_that_does_not_answer_its_challenge(answers: bool) -> None:
+    """LIV-7: they do not hinder each other."""
+    watch, challenged = Watch(), 0
+    while watch.away.present() and watch.clock.seconds < 300:
+        watch.clock.seconds += 5
+        for one in (watch.observer, watch.other):
+            one.membership.beat()
+            one.check_peers(everyone=True)
+        beats = [paths.parse_beat(name) for name in watch.world.files.scan(watch.away.home)]
+        if any(beat and beat[1] for beat in beats):
+            challenged += 1
+            if answers:
+                watch.away.beat()
+    assert watch.away.present() == answers
+    assert [who for who, _ in members.departed(watch.world.root)] == ([] if answers else [watch.away.me])
+    assert challenged > 1 if answers else watch.clock.seconds <= 60  # three intervals, one of patience, some looks
