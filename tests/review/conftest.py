@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from memory.helpers import LIMITS, TECH, change, note
-from review.terminal import Terminal
+from review.terminal import Program, Screen, Terminal
 from support.project import Project, project, second
 
 from peercoord.memory import change as bank_change
 from peercoord.memory.bank import Bank
 from peercoord.memory.contribution import Contribution
 from peercoord.memory.document import split_document
+from peercoord.review import actions
 
 __all__ = ["LIMITS", "Scene", "project", "scene", "second"]
 
@@ -80,13 +82,47 @@ def scene(project: Project) -> Scene:
 
 
 @pytest.fixture
-def terminal(scene: Scene) -> Iterator[Callable[..., Terminal]]:
-    made: list[Terminal] = []
-
-    def start(program: str = "sh", at: Path | None = None, **options: object) -> Terminal:
-        made.append(Terminal(at or scene.main, program, **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield start
+def opened() -> Iterator[list[Screen]]:
+    """The terminals that a test opened; they are hung up after it."""
+    made: list[Screen] = []
+    yield made
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def terminal(scene: Scene, opened: list[Screen]) -> Callable[..., Terminal]:
+    """Open a shell in the main checkout."""
+
+    def start(program: str = "sh", **options: object) -> Terminal:
+        opened.append(made := Terminal(scene.main, program, **options))  # type: ignore[arg-type]
+        return made
+
+    return start
+
+
+@pytest.fixture
+def review(scene: Scene, opened: list[Screen]) -> Callable[..., Program]:
+    """Call ``peercoord review`` in a terminal, in the main checkout."""
+
+    def start(*words: str, **options: object) -> Program:
+        opened.append(made := Program(scene.main, "review", *words, **options))  # type: ignore[arg-type]
+        return made
+
+    return start
+
+
+@pytest.fixture
+def person(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, Any]]:
+    """Call ``peercoord review`` as a person; exit code, and the data or the error of the answer.
+
+    The tests may run below a coding agent: ``test_guard`` shows what such a caller may not do.
+    """
+    monkeypatch.setattr(actions, "coding_session", lambda _: "")
+
+    def call(*words: str) -> tuple[int, Any]:
+        code, out, _ = scene.project("review", *words, "--json", at=scene.main)
+        answer = json.loads(out)
+        return code, answer.get("data", answer.get("error"))
+
+    return call

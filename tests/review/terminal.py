@@ -1,12 +1,14 @@
-"""For tests: a person's terminal. A shell on a terminal of its own, with no program above it but the system's first.
+"""Terminals for tests: what a person sees and types.
 
-The tests themselves may run below a coding agent, or in its environment; a person's terminal does neither.
+``Terminal`` is a shell with no program above it but the system's first: the tests may run below a coding agent, a
+person's terminal does not. ``Program`` is one call of ``peercoord`` in a copy of this process, which is much quicker.
 """
 
 from __future__ import annotations
 
 import codecs
 import fcntl
+import io
 import os
 import pty
 import re
@@ -16,11 +18,16 @@ import subprocess
 import sys
 import termios
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from peercoord.cli import main as cli
+from peercoord.review import actions, terminal
 
 ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\([A-B]|[=>])")
 PROMPT = re.compile(r"<<(\d+)>>")
+SECONDS = 240.0  # after which a test fails
 _APART = """
 import fcntl, os, sys, termios
 if os.fork():
@@ -31,81 +38,46 @@ os.execv("/bin/sh", [sys.argv[1], "-i"])
 """
 
 
-class Terminal:
-    """A shell in a terminal.
+def environment(at: Path, env: dict[str, str] | None) -> dict[str, str]:
+    """The few variables of a person's terminal, and those of a test."""
+    home = at.parent / "home"
+    home.mkdir(exist_ok=True)
+    usual = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    return {**usual, "PAGER": "cat", **(env or {})}
 
-    Args:
-        at: Its working directory.
-        program: The name under which the shell runs.
-        columns: Width of the window.
-        lines: Height of the window.
-        env: Variables for it, beside the few that it has.
-    """
 
-    def __init__(
-        self, at: Path, program: str = "sh", *, columns: int = 100, lines: int = 40, env: dict[str, str] | None = None
-    ) -> None:
-        self.master, slave = pty.openpty()
-        self.resize(columns, lines)
-        home = at.parent / "home"
-        home.mkdir(exist_ok=True)
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            "PS1": "<<$?>>",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "PAGER": "cat",
-            **(env or {}),
-        }
-        words = [sys.executable, "-c", _APART, program]
-        subprocess.run(words, cwd=at, env=environ, stdin=slave, stdout=slave, stderr=slave, check=True)
-        os.close(slave)
-        self.raw = ""
+class Screen:
+    """The person's end of a terminal."""
+
+    def __init__(self, master: int) -> None:
+        self.master, self.raw, self.read = master, "", 0
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a character may come in two pieces
-        self.read = 0
-        self._wait(PROMPT)
-        self.mode = termios.tcgetattr(self.master)
-        self(f'peercoord() {{ "{sys.executable}" -m peercoord "$@"; }}')
-
-    def __call__(self, line: str) -> tuple[int, str]:
-        """Run a line; its exit code and what it printed."""
-        self.type(f"{line}\n")
-        return self.prompt()
 
     def type(self, text: str) -> None:
-        """Type."""
         os.write(self.master, text.encode())
 
-    def prompt(self, seconds: float = 240.0) -> tuple[int, str]:
-        """Wait for the shell's prompt; the exit code of what ran, and what is new on the screen."""
-        found, said = self._wait(PROMPT, seconds)
-        return int(found[1]), said.partition("\n")[2]
-
-    def wait(self, words: str, seconds: float = 240.0) -> str:
+    def wait(self, words: str) -> str:
         """Wait until words stand on the screen; everything that is new there."""
-        return self._wait(re.compile(re.escape(words)), seconds)[1]
+        return self.find(re.compile(re.escape(words)))[1]
 
-    def asked(self, words: str = "\n › ", seconds: float = 240.0) -> str:
+    def asked(self, words: str = "\n › ") -> str:
         """Wait until words stand on the screen and a key is waited for; everything that is new there."""
-        said = self.wait(words, seconds)
-        self.until(True, seconds)
+        said = self.wait(words)
+        self.until(True)
         return said
 
-    def until(self, waits: bool, seconds: float = 240.0) -> None:
+    def until(self, waits: bool) -> None:
         """Wait until the program waits for a key, or no longer does."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + SECONDS
         while bool(termios.tcgetattr(self.master)[3] & termios.ICANON) == waits:
             assert time.monotonic() < end, "a key is waited for" if not waits else "no key is waited for"
-            select.select([], [], [], 0.005)
+            select.select([], [], [], 0.002)
 
     def resize(self, columns: int, lines: int) -> None:
-        """Give the window another size."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def restored(self) -> bool:
-        """Tell whether the terminal is in the mode in which the shell found it."""
+        """Whether the terminal is in the mode in which the program found it."""
         now: list[Any] = termios.tcgetattr(self.master)
         return now == self.mode
 
@@ -113,8 +85,9 @@ class Terminal:
         """Hang up."""
         os.close(self.master)
 
-    def _wait(self, pattern: re.Pattern[str], seconds: float = 240.0) -> tuple[re.Match[str], str]:
-        end = time.monotonic() + seconds
+    def find(self, pattern: re.Pattern[str]) -> tuple[re.Match[str], str]:
+        """Wait until something stands on the screen; everything that is new there."""
+        end = time.monotonic() + SECONDS
         while True:
             text = ANSI.sub("", self.raw).replace("\r\n", "\n")
             found = pattern.search(text, self.read)
@@ -123,6 +96,108 @@ class Terminal:
                 self.read = found.end()
                 return found, said
             left = end - time.monotonic()
-            assert left > 0, f"not on the screen in {seconds} s: {pattern.pattern}\n{text[self.read :]}"
+            assert left > 0, f"not on the screen: {pattern.pattern}\n{text[self.read :]}"
             if select.select([self.master], [], [], left)[0]:
-                self.raw += self.decode(os.read(self.master, 65536))
+                self.more()
+
+    def more(self) -> None:
+        self.raw += self.decode(os.read(self.master, 65536))
+
+
+class Terminal(Screen):
+    """A shell in a terminal.
+
+    Args:
+        at: Its working directory.
+        program: The name under which the shell runs.
+        columns: Width of the window.
+        env: Variables for it, beside the few that it has.
+    """
+
+    def __init__(self, at: Path, program: str = "sh", *, columns: int = 100, env: dict[str, str] | None = None) -> None:
+        master, slave = pty.openpty()
+        super().__init__(master)
+        self.resize(columns, 40)
+        own = {"PS1": "<<$?>>", "PYTHONPATH": str(Path(__file__).parents[2])}
+        words = [sys.executable, "-c", _APART, program]
+        streams = {"stdin": slave, "stdout": slave, "stderr": slave}
+        subprocess.run(words, cwd=at, env={**environment(at, env), **own}, check=True, **streams)  # type: ignore[call-overload]
+        os.close(slave)
+        self.find(PROMPT)
+        self.mode = termios.tcgetattr(self.master)
+        self(f'peercoord() {{ "{sys.executable}" -m peercoord "$@"; }}')
+
+    def __call__(self, line: str) -> tuple[int, str]:
+        """Run a line; its exit code and what it printed."""
+        self.type(f"{line}\n")
+        return self.prompt()
+
+    def prompt(self) -> tuple[int, str]:
+        """Wait for the shell's prompt; the exit code of what ran, and what is new on the screen."""
+        found, said = self.find(PROMPT)
+        return int(found[1]), said.partition("\n")[2]
+
+
+class Program(Screen):
+    """One call of ``peercoord`` in a terminal of its own, which no coding agent seems to have made.
+
+    Args:
+        at: Its working directory.
+        words: The command with its arguments.
+        columns: Width of the window.
+        env: Variables for it, beside the few that it has.
+    """
+
+    def __init__(self, at: Path, *words: str, columns: int = 100, env: dict[str, str] | None = None) -> None:
+        ready, go = os.pipe()
+        variables = environment(at, env)
+        self.pid, master = pty.fork()
+        if not self.pid:
+            os.close(go)
+            os.read(ready, 1)  # the window has its size
+            self.run(at, variables, words)
+        os.close(ready)
+        super().__init__(master)
+        self.mode = termios.tcgetattr(master)
+        self.resize(columns, 40)
+        os.close(go)
+        self.ended = False
+
+    @staticmethod
+    def run(at: Path, env: dict[str, str], words: tuple[str, ...]) -> NoReturn:
+        code = 70
+        try:
+            os.chdir(at)
+            os.environ.clear()
+            os.environ.update(env)
+            actions.coding_session = lambda _: ""
+            encoding = env.get("PYTHONIOENCODING", "utf-8")
+            sys.argv, sys.stdin = ["peercoord", *words], open(0, closefd=False)  # noqa: SIM115
+            sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), encoding, line_buffering=True)  # noqa: SIM115
+            sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), encoding, line_buffering=True)  # noqa: SIM115
+            cli.run()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except Exception:  # noqa: BLE001 - the test shows it
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def end(self) -> tuple[int, str]:
+        """Wait until it ends; its exit code and what is new on the screen."""
+        while True:
+            try:
+                self.more()
+            except OSError:  # nobody is at the other end
+                break
+        self.ended = True
+        said = ANSI.sub("", self.raw).replace("\r\n", "\n")[self.read :]
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), said
+
+    def close(self) -> None:
+        super().close()  # whoever still runs hangs up
+        if not self.ended:
+            os.waitpid(self.pid, 0)
+
+
+assert terminal.Review  # what a review imports is imported here, once for all programs
