@@ -1,32 +1,23 @@
-"""The commands, called in a person's terminal; each answer is what its schema says."""
+"""The commands of a person: list, show, approve, reject, edit, undo. Each answer is what its schema says."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from review.conftest import Scene
-from review.terminal import Terminal
+from review.terminal import Program, Terminal
 
-from protocol import document
+from peercoord.system import process
 
-Open = Callable[..., Terminal]
-
-
-def answer(person: Terminal, *words: str) -> tuple[int, Any]:
-    """Call with ``--json``; exit code, and the data or the error."""
-    code, said = person(f"peercoord review {' '.join(words)} --json >out 2>err; code=$?; cat out; (exit $code)")
-    found = json.loads(said[: said.rindex("}") + 1])
-    document.valid("envelope", found)
-    if "data" in found:
-        document.valid(f"cli/review-{words[0]}", found["data"])
-    return code, found.get("data", found.get("error"))
+Person = Callable[..., tuple[int, Any]]
 
 
-def test_list_shows_everything_that_lies_before_a_person(scene: Scene, terminal: Open) -> None:
+def test_list_shows_everything_that_waits(scene: Scene, person: Person) -> None:
+    assert person("list", "--check") == (0, {"waiting": [], "missing": [], "foreign": [], "recent": []})
+    assert "nothing waits for a person" in scene.project("review", at=scene.main)[1]
     entry = scene.merged()
     scene.tech.write_text(scene.text.replace("- rust too\n", "") + "\nBy hand.\n")
     ident, critical = scene.clash(), scene.critical()
@@ -38,18 +29,19 @@ def test_list_shows_everything_that_lies_before_a_person(scene: Scene, terminal:
     assert critical in out
     assert "changed by no one known: techContext.md" in out
     assert entry in out
-    data = scene.project.data("review", "list", at=scene.main)
-    document.valid("cli/review-list", data)
+    code, data = person("list", "--check")
+    assert code == 5
     assert {one["id"] for one in data["waiting"]} == {ident, critical}
-    assert data["missing"] == []
-    assert len(data["foreign"]) == 1
-    assert scene.project("review", "list", "--check", at=scene.main)[0] == 5
+    assert (data["missing"], len(data["foreign"])) == ([], 1)
 
 
-def test_an_empty_list_says_so_and_nothing_is_asked(scene: Scene, terminal: Open) -> None:
-    person = terminal()
-    assert "nothing waits for a person" in person("peercoord review")[1]
-    assert answer(person, "list", "--check") == (0, {"waiting": [], "missing": [], "foreign": [], "recent": []})
+def test_show_says_it_all_in_the_width_there_is(scene: Scene, person: Person, review: Callable[..., Program]) -> None:
+    ident = scene.clash()
+    shown = review("show", ident, columns=60).end()[1]
+    assert "proposed" in shown
+    assert max(len(line) for line in shown.splitlines()) <= 60
+    code, data = person("show", ident)
+    assert (code, data["takes"]["left"].split("\n")[0]) == (0, "Sessions expire after 30 minutes.")
 
 
 @pytest.mark.parametrize(
@@ -61,95 +53,78 @@ def test_an_empty_list_says_so_and_nothing_is_asked(scene: Scene, terminal: Open
         ("--as Eve reject {} --reason no", "Eve"),
     ],
 )
-def test_who_decides_is_named_before_the_command_or_after_it(
-    scene: Scene, terminal: Open, words: str, name: str
-) -> None:
+@pytest.mark.usefixtures("person")
+def test_the_name_stands_before_the_command_or_after_it(scene: Scene, words: str, name: str) -> None:
     ident = scene.critical()
-    person = terminal()
-    assert person("peercoord review --as Eve list")[0] == 0
-    code, said = person(f"peercoord review {words.format(ident)} --json")
-    assert (code, json.loads(said[said.index("{") : said.rindex("}") + 1])["data"]["by"]) == (0, name)
+    assert scene.project("review", *words.format(ident).split(), at=scene.main)[0] == 0
+    decided = ident if "reject" in words else scene.bank.entries()[-1].id
+    assert scene.bank.store.decision(decided)["by"] == name
 
 
-def test_approve_takes_what_is_named_by_number_or_id_and_refuses_to_guess(scene: Scene, terminal: Open) -> None:
+def test_approve_takes_a_number_or_an_id_and_refuses_to_guess(scene: Scene, person: Person) -> None:
     ident = scene.clash()
-    person = terminal()
     scene.numbers()
-    code, error = answer(person, "approve", "1")
+    code, error = person("approve", "1", "--as", "Ada")
     assert (code, error["code"]) == (2, "usage")
     assert "instance-1 and instance-2" in error["message"]
     assert "--take left|right|both" in error["hint"]
-    code, data = answer(person, "approve", "1", "--take", "right", "--as", "'Ada Lovelace'")
+    code, data = person("approve", "1", "--take", "right", "--as", "Ada Lovelace")
     assert (code, data["id"], data["by"], data["action"]) == (0, ident, "Ada Lovelace", "approved")
     assert "after 60 minutes" in scene.text
-    code, error = answer(person, "approve", ident, "--take", "left")
+    code, error = person("approve", ident, "--take", "left", "--as", "Ada")
     assert (code, error["code"]) == (3, "not-found")
 
 
-def test_the_record_says_who_decided_and_from_where(scene: Scene, terminal: Open) -> None:
-    ident = scene.critical()
-    person = terminal()
-    assert answer(person, "approve", ident[:9], "--as", "Ada")[0] == 0
+def test_the_record_says_who_decided_and_from_where(scene: Scene, terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    assert shell(f"peercoord review approve {scene.critical()[:9]}")[0] == 0
     made = scene.bank.entries()[-1]
     record = scene.bank.store.decision(made.id)
-    assert (made.by, record["by"], record["what"]) == ("Ada", "Ada", "approve")
+    assert made.by == record["by"] == shell("id -un")[1].split("\n")[0]
+    assert record["what"] == "approve"
     assert set(record["source"]) == {"host", "user", "tty", "pid", "program"}
     assert record["source"]["tty"].startswith("/dev/")
     assert record["source"]["program"] == "sh"
 
 
-def test_git_knows_the_name_and_else_the_system_does(scene: Scene, terminal: Open) -> None:
-    person = terminal()
-    first = scene.critical()
-    login = answer(person, "approve", first)[1]["by"]
-    assert login == person("id -un")[1].split("\n")[0]
-    person("git config user.name 'Grace Hopper'")
-    assert answer(person, "approve", scene.critical("- pylint"))[1]["by"] == "Grace Hopper"
+def test_git_knows_the_name_of_a_person(scene: Scene, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "terminal", lambda: "/dev/pts/7")
+    with (scene.main / ".git" / "config").open("a") as config:
+        config.write("[user]\n\tname = Grace Hopper\n")
+    assert person("approve", scene.critical())[1]["by"] == "Grace Hopper"
 
 
-def test_reject_wants_a_reason_and_keeps_it(scene: Scene, terminal: Open) -> None:
+def test_reject_needs_a_reason_and_keeps_it(scene: Scene, person: Person) -> None:
     ident = scene.clash()
-    person = terminal()
-    assert answer(person, "reject", ident)[0] == 2
-    code, data = answer(person, "reject", ident, "--reason", "'neither is measured'")
+    assert person("reject", ident, "--as", "Ada")[0] == 2
+    code, data = person("reject", ident, "--reason", "neither is measured", "--as", "Ada")
     assert (code, data["action"], data["entry"]) == (0, "rejected", None)
     assert scene.bank.store.decision(ident)["reason"] == "neither is measured"
     assert scene.bank.waiting() == []
 
 
-def test_undo_takes_one_merge_back_and_can_be_undone(scene: Scene, terminal: Open) -> None:
+def test_undo_takes_one_merge_back_and_can_be_undone(scene: Scene, person: Person) -> None:
     before = scene.text
     entry = scene.merged()
     after = scene.text
-    person = terminal()
-    code, data = answer(person, "undo", entry[:10])
+    code, data = person("undo", entry[:10], "--as", "Ada")
     assert (code, data["id"], scene.text) == (0, entry, before)
-    assert answer(person, "undo", entry)[0] == 4
-    assert answer(person, "undo", data["entry"])[0] == 0
+    assert person("undo", entry, "--as", "Ada")[0] == 4
+    assert person("undo", data["entry"], "--as", "Ada")[0] == 0
     assert scene.text == after
-    assert answer(person, "undo", "4")[0] == 2
-    assert answer(person, "undo", "e-0000000000000000")[0] == 3
+    assert person("undo", "4", "--as", "Ada")[0] == 2
+    assert person("undo", "e-0000000000000000", "--as", "Ada")[0] == 3
 
 
-def test_show_says_it_all_in_the_width_there_is(scene: Scene, terminal: Open) -> None:
-    ident = scene.clash()
-    shown = terminal(columns=60)(f"peercoord review show {ident}")[1]
-    assert "proposed" in shown
-    assert max(len(line) for line in shown.splitlines()) <= 60
-    code, data = answer(terminal(), "show", ident)
-    assert (code, data["takes"]["left"].split("\n")[0]) == (0, "Sessions expire after 30 minutes.")
-
-
-def test_all_that_is_written_has_its_row_in_the_layout(scene: Scene, terminal: Open) -> None:
+def test_all_that_is_written_has_its_row_in_the_layout(scene: Scene, person: Person) -> None:
     from protocol.test_schemas import SHARED, check_tree, layout
 
     scene.merged()
     ident, other = scene.clash(), scene.critical()
     scene.tech.write_text(scene.text.replace("- rust too\n", ""))
-    person = terminal()
-    assert answer(person, "list")[0] == 0
-    assert answer(person, "approve", ident, "--take", "both")[0] == 0
-    assert answer(person, "reject", other, "--reason", "no")[0] == 0
+    assert person("list")[0] == 0
+    assert person("approve", ident, "--take", "both", "--as", "Ada")[0] == 0
+    assert person("reject", other, "--reason", "no", "--as", "Ada")[0] == 0
     assert {"candidate", "decision", "entry", "rejection"} - check_tree(scene.project.state, layout(SHARED)) == {
         "candidate"
     }
@@ -166,41 +141,31 @@ def editor(scene: Scene, body: str) -> dict[str, str]:
     return {"VISUAL": f"'{script}' --wait"}
 
 
-def test_an_edited_text_is_approved(scene: Scene, terminal: Open) -> None:
-    ident = scene.clash()
-    person = terminal(env=editor(scene, "printf 'Sessions never expire; $HOME `id`.\\r\\n' > \"$f\""))
-    code, data = answer(person, "edit", ident)
-    assert (code, data["action"], data["detail"]) == (0, "approved", "edited")
+def test_an_edited_text_is_approved(scene: Scene, review: Callable[..., Program]) -> None:
+    scene.clash()
+    person = review(env=editor(scene, "printf 'Sessions never expire; $HOME `id`.\\r\\n' > \"$f\""))
+    person.asked()
+    person.type("e")
+    assert "approved (edited)" in person.end()[1]
     assert "Sessions never expire; $HOME `id`.\n" in scene.text
     assert "20 minutes" not in scene.text
 
 
-def test_an_editor_that_changes_nothing_leaves_the_conflict_pending(scene: Scene, terminal: Open) -> None:
-    ident = scene.clash()
-    code, data = answer(terminal(env=editor(scene, "true")), "edit", ident)
-    assert (code, data["action"], data["entry"]) == (0, "pending", None)
-    assert len(scene.bank.waiting()) == 1
-
-
 @pytest.mark.parametrize(("typed", "left"), [("n", 1), ("y", 0)])
-def test_an_emptied_text_is_asked_about(scene: Scene, terminal: Open, typed: str, left: int) -> None:
-    ident = scene.clash()
-    person = terminal(env=editor(scene, ': > "$f"'))
-    person.type(f"peercoord review edit {ident}\n")
+def test_an_emptied_text_is_asked_about(scene: Scene, review: Callable[..., Program], typed: str, left: int) -> None:
+    person = review("edit", scene.clash(), env=editor(scene, ': > "$f"'))
     person.asked("Empty the section? [y/N]")
     person.type(typed)
-    assert person.prompt()[0] == 0
+    assert person.end()[0] == 0
     assert len(scene.bank.waiting()) == left
     assert ("Sessions" in scene.text) == bool(left)
 
 
-def test_left_conflict_markers_are_refused_and_the_text_is_kept(scene: Scene, terminal: Open) -> None:
-    ident = scene.clash()
-    person = terminal(env=editor(scene, "echo 'my hour of work' >> \"$f\""), columns=2000)
-    person.type(f"peercoord review edit {ident}\n")
+def test_left_conflict_markers_are_refused_and_the_text_is_kept(scene: Scene, review: Callable[..., Program]) -> None:
+    person = review("edit", scene.clash(), env=editor(scene, "echo 'my hour of work' >> \"$f\""), columns=2000)
     person.asked("Edit it again? [y/N]")
     person.type("n")
-    code, said = person.prompt()
+    code, said = person.end()
     kept = re.search(r"your text is kept in (\S+)", said)
     assert (code, len(scene.bank.waiting())) == (2, 1)
     assert kept
@@ -208,24 +173,26 @@ def test_left_conflict_markers_are_refused_and_the_text_is_kept(scene: Scene, te
         assert "my hour of work" in handle.read()
 
 
-def test_an_editor_that_fails_decides_nothing(scene: Scene, terminal: Open) -> None:
+@pytest.mark.parametrize(
+    ("command", "code", "error"),
+    [
+        ("true", 0, None),  # it changes nothing: the conflict stays pending
+        ("echo changed > $f; exit 3", 1, "failed"),
+        ("/no/such/editor", 3, "no-editor"),
+        ("vi 'open quote", 2, "usage"),
+    ],
+)
+def test_an_editor_that_changes_nothing_or_fails_decides_nothing(
+    scene: Scene, person: Person, monkeypatch: pytest.MonkeyPatch, command: str, code: int, error: str | None
+) -> None:
     ident = scene.clash()
-    code, error = answer(terminal(env=editor(scene, "echo changed > $f; exit 3")), "edit", ident)
-    assert code == 1
-    assert "Editing failed" in error["message"]
-    assert "your text is kept in" in error["message"]
-    for command, code in (("/no/such/editor", "no-editor"), ("vi '", "usage")):
-        error = answer(terminal(env={"EDITOR": command}, columns=2000), "edit", ident)[1]
-        assert (error["code"], "your text is kept in " in error["message"]) == (code, True)
-    assert answer(terminal(env={"EDITOR": "vi 'open quote"}), "edit", ident)[0] == 2
+    script = editor(scene, command)["VISUAL"] if error in (None, "failed") else command
+    monkeypatch.setenv("VISUAL", script)
+    found, data = person("edit", ident, "--as", "Ada")
+    assert found == code
+    if error is None:
+        assert (data["action"], data["entry"]) == ("pending", None)
+    else:
+        assert data["code"] == error
+        assert "your text is kept in " in data["message"]
     assert len(scene.bank.waiting()) == 1
-
-
-def test_the_screen_edits_too(scene: Scene, terminal: Open) -> None:
-    scene.clash()
-    person = terminal(env=editor(scene, "echo 'Sessions expire after 45 minutes.' > \"$f\""))
-    person.type("peercoord review\n")
-    person.asked()
-    person.type("e")
-    assert "approved (edited)" in person.prompt()[1]
-    assert "45 minutes" in scene.text

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
 
 import pytest
 from review.conftest import Scene
 
 from peercoord.errors import NotFoundError, UsageError
 from peercoord.memory.bank import Decider
-from peercoord.review.items import ReviewQueue, pick
+from peercoord.review.items import ReviewQueue, give_numbers, pick
 from peercoord.store import paths
+from peercoord.store.root import open_root
 
 
 def queue(scene: Scene) -> ReviewQueue:
@@ -44,26 +42,23 @@ def test_what_one_list_showed_holds_for_whoever_lists_next(scene: Scene) -> None
 
 
 def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None:
-    code = (
-        "import sys\nfrom peercoord.store.root import open_root\nfrom peercoord.review.items import give_numbers\n"
-        "state, name = sys.argv[1:]\nroot = open_root(state)\nprint(flush=True)\ninput()\n"
-        "for count in range(20):\n"
-        "    for pair in give_numbers(root, state, [f'k-{name}{count}', f'k-{count}']).items(): print(*pair)\n"
-    )
-    words = [sys.executable, "-c", code, str(scene.project.state)]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    running = [subprocess.Popen([*words, name], text=True, env=env, **pipes) for name in "abcd"]
+    state = str(scene.project.state)
+    processes = multiprocessing.get_context("fork")
+    start, said = processes.Barrier(4), processes.SimpleQueue()
+
+    def work(name: str) -> None:
+        root = open_root(state)
+        start.wait()
+        for count in range(20):
+            said.put(give_numbers(root, state, [f"k-{name}{count}", f"k-{count}"]))
+
+    running = [processes.Process(target=work, args=(name,)) for name in "abcd"]
     for one in running:
-        assert one.stdout
-        one.stdout.readline()  # ready
+        one.start()
+    pairs = {pair for _ in range(80) for pair in said.get().items()}
     for one in running:
-        assert one.stdin
-        one.stdin.write("\n")
-        one.stdin.flush()
-    said = {line for one in running for line in one.communicate()[0].splitlines()}
-    shown = dict(line.split()[::-1] for line in said)
-    assert len(said) == len(shown) == 100, "one number for each, and each number for one"
+        one.join()
+    assert len(pairs) == len(dict(pairs)) == len({number for _, number in pairs}) == 100
 
 
 def test_where_nothing_can_be_written_there_are_no_numbers_but_all_else(scene: Scene) -> None:

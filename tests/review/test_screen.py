@@ -53,8 +53,8 @@ def lines(shown: Item, width: int, height: int | None = None, place: str = "") -
     return [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
 
 
-@pytest.mark.parametrize("width", [40, 41, 60, 79, 80, 81, 100, 133, 200])
-@pytest.mark.parametrize("height", [12, 24, 60, None])
+@pytest.mark.parametrize("width", [40, 79, 80, 133])
+@pytest.mark.parametrize("height", [12, None])
 def test_nothing_is_wider_than_the_window_and_every_frame_closes(width: int, height: int | None) -> None:
     for shown in (WIDE, clash(long("a"), long("b")), clash(OLD.replace("20", "30"), OLD.replace("20", "60"))):
         drawn = lines(shown, width, height, "1 of 2")
@@ -83,8 +83,8 @@ def test_long_lines_are_broken_and_no_character_of_them_is_lost(width: int) -> N
 
 
 @pytest.mark.parametrize("width", [40, 100])
-@pytest.mark.parametrize("height", [24, 40, 60])
-def test_what_is_too_long_is_cut_to_the_window_and_the_cut_says_so(width: int, height: int) -> None:
+def test_what_is_too_long_is_cut_to_the_window_and_the_cut_says_so(width: int) -> None:
+    height = 24
     drawn = lines(clash(long("a"), long("b")), width, height, "1 of 1")
     assert len(drawn) <= max(height, 42)
     assert re.search(r"… \d+ more lines, d shows all", "\n".join(drawn))
@@ -205,8 +205,8 @@ def calls_in(what: Callable[[], object]) -> int:
     return counted
 
 
-def test_comparing_a_section_of_many_thousand_lines_costs_its_lines() -> None:
-    lines = 20_000
+def test_comparing_a_section_of_many_lines_costs_its_lines() -> None:
+    lines = 4_000
     base = "\n".join(f"- same {number % 7}" for number in range(lines))
     found: list[object] = []
     assert calls_in(lambda: found.extend(diff.folded(diff.rows(base, f"{base}\n- new", base)))) < 100 * lines
