@@ -129,25 +129,23 @@ SHARED = """CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT);
     INSERT INTO tasks VALUES (1, 2, 'Ours', 'todo'), (2, 1, 'Theirs', 'todo');"""
 
 
-def test_figures_go_to_the_row_that_names_the_project_number(lists: Lists) -> None:
+@pytest.mark.parametrize(
+    ("columns", "there", "expected"),
+    [
+        ("project_id INTEGER, status TEXT, total INT", [(2, "active", 9), (1, "active", 9)], [2, 1]),
+        ("project_id INTEGER, status TEXT, total INT", [], [2]),
+        ("label TEXT, status TEXT, total INT", [("x", "active", 9)], ["x"]),
+    ],
+    ids=["the row of our number", "one new row", "no row names a project"],
+)
+def test_figures_go_to_the_row_of_our_project(
+    lists: Lists, columns: str, there: list[Any], expected: list[Any]
+) -> None:
     lists.make(SHARED)
-    lists.sql("CREATE TABLE project_status (id INTEGER PRIMARY KEY, project_id INTEGER, status TEXT, progress REAL)")
-    lists.sql("INSERT INTO project_status VALUES (1, 2, 'active', 0.5), (2, 1, 'active', 0.5)")
-    sync(lists)
-    assert lists.sql("SELECT * FROM project_status") == [(1, 2, "active", 0.0), (2, 1, "active", 0.5)]
-
-
-def test_figures_make_one_row_with_the_project_number(lists: Lists) -> None:
-    lists.make(SHARED)
-    lists.sql("CREATE TABLE project_status (project_id INTEGER, status TEXT, total_tasks INT)")
-    sync(lists)
-    sync(lists)
-    assert lists.sql("SELECT * FROM project_status") == [(2, "active", 1)]
-
-
-def test_figures_leave_a_row_alone_that_names_no_project(lists: Lists) -> None:
-    lists.make(SHARED)
-    lists.sql("CREATE TABLE project_status (status TEXT, total_tasks INT)")
-    lists.sql("INSERT INTO project_status VALUES ('active', 99)")
-    sync(lists)
-    assert lists.sql("SELECT * FROM project_status") == [("active", 99)]
+    lists.sql(f"CREATE TABLE project_status ({columns.replace('total', 'total_tasks')})")
+    for row in there:
+        lists.sql("INSERT INTO project_status VALUES (?, ?, ?)", *row)
+    for _ in range(2):
+        sync(lists)
+        found = [(one, "active", 1 if one == 2 else 9) for one in expected]
+        assert lists.sql("SELECT * FROM project_status") == found

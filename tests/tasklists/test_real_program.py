@@ -1,4 +1,4 @@
-"""claude-task-master itself, on the file that is kept in step, before, after and while peers work."""
+"""claude-task-master itself: its file is read, and kept in step before, after and while peers work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from support.lists import Lists
 
 from peercoord.errors import LostError, StorageError
+from peercoord.tasklists.source import find_source
 
 Program = Callable[..., str]
 
@@ -36,21 +37,58 @@ def tm(task_master: str, lists: Lists, tmp_path: Path) -> Program:
     return run
 
 
-@pytest.fixture
-def path(lists: Lists, tm: Program) -> Path:
-    """Make a project with the program's own commands."""
-    lists.path.touch()
+def new_project(lists: Lists, tm: Program) -> Path:
+    """Make a project with the program's own command; return its list of tasks."""
     tm("init", "--yes", "--no-git", "--no-aliases", "--skip-install")
     tasks = lists.home / ".taskmaster" / "tasks" / "tasks.json"
     tasks.parent.mkdir(exist_ok=True)
     if not tasks.exists():  # some versions leave the first file to their model
         tasks.write_text('{"tasks": []}')
+    return tasks
+
+
+@pytest.fixture
+def path(lists: Lists, tm: Program) -> Path:
+    """Make a project with tasks."""
+    lists.path.touch()
+    tasks = new_project(lists, tm)
     tm("add-task", "--title", "Foundation", "--description", "Build and test", "--priority", "high")
     for number in range(2, 7):
         tm("add-task", "--title", f"Part {number}", "--description", "On top", "--dependencies", "1")
     tm("add-subtask", "--parent", "2", "--title", "First half", "--description", "a")
     tm("add-subtask", "--parent", "2", "--title", "Second half", "--description", "b")
     return tasks
+
+
+def test_a_project_made_with_the_real_program(lists: Lists, tm: Program, read: Callable[..., Any]) -> None:
+    tasks = new_project(lists, tm)
+    tm("add-task", "--title", "Foundation", "--description", "Build and test", "--priority", "high")
+    tm("add-task", "--title", "Parser", "--description", "All formats", "--dependencies", "1")
+    tm("add-task", "--title", "Writer", "--description", "One format", "--dependencies", "1", "--priority", "low")
+    tm("add-subtask", "--parent", "2", "--title", "Old format", "--description", "first")
+    tm("add-subtask", "--parent", "3", "--title", "New format", "--description", "then")
+    tm("add-dependency", "--id", "3.1", "--depends-on", "2.1")
+    tm("set-status", "--id", "1", "--status", "done")
+    tm("set-status", "--id", "3", "--status", "in-progress")
+    assert find_source(lists.home) == str(tasks)
+
+    found = read(tasks)
+    assert found.refused == []
+    assert found.states == {"1": "done", "2": "open", "3": "held"}
+    assert {task: found.needs(task) for task in found.tasks} == {"1": [], "2": ["1"], "3": ["1"]}
+    assert [found.raw(task)["priority"] for task in "123"] == ["high", "medium", "low"]
+    assert found["3"].definition.steps[0].step == "3.1"
+    assert found.notes("3") == ["step 3.1 builds on step 2.1"]
+
+    listed = json.loads(tm("list", "--json"))["tasks"]
+    assert [(str(task["id"]), task["title"]) for task in listed] == [(t, found.raw(t)["title"]) for t in found.tasks]
+    assert "Parser" in tm("next")
+
+    tm("add-tag", "other", "--description", "Another list")
+    tm("use-tag", "other")
+    tm("add-task", "--title", "Elsewhere", "--description", "In the other list")
+    assert read(tasks).raw("1")["title"] == "Elsewhere"
+    assert read(tasks, "master").states == {"1": "done", "2": "open", "3": "held"}
 
 
 def listed(tm: Program) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from support.lists import Lists
 
 from peercoord.errors import BrokenFileError
 
+PLAIN = "id INTEGER PRIMARY KEY, title TEXT"
+
 
 def work(lists: Lists) -> None:
     """Claim the first task, complete it, and have everything in step."""
@@ -77,16 +79,59 @@ def test_priorities_as_numbers_and_words(lists: Lists, kind: str, given: Any, wr
     assert lists.raw("1")["priority"] == "critical"
 
 
-def test_a_column_that_says_completed(lists: Lists) -> None:
-    lists.make(
-        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, completed BOOLEAN NOT NULL DEFAULT 0);
-           INSERT INTO tasks (title) VALUES ('A'), ('B');"""
-    )
+@pytest.mark.parametrize(
+    ("script", "query", "expected"),
+    [
+        (
+            f"CREATE TABLE tasks ({PLAIN}, completed BOOLEAN NOT NULL DEFAULT 0);"
+            "INSERT INTO tasks (title) VALUES ('A'), ('B');",
+            "SELECT title, completed FROM tasks",
+            [("A", 1), ("B", 0)],
+        ),
+        (
+            "CREATE TABLE words (word TEXT PRIMARY KEY); INSERT INTO words VALUES ('Backlog'), ('Doing'), ('Done');"
+            f"CREATE TABLE tasks ({PLAIN}, status TEXT REFERENCES words (word));"
+            "INSERT INTO tasks VALUES (1, 'A', 'Backlog');",
+            "SELECT status FROM tasks",
+            [("Done",)],
+        ),
+        (
+            f"CREATE TABLE tasks ({PLAIN}); INSERT INTO tasks VALUES (1, 'A');",
+            "SELECT status FROM tasks",
+            [("done",)],
+        ),
+        (
+            "CREATE TABLE tasks (id INTEGER, title TEXT, status TEXT, progress REAL, deleted_at TEXT);"
+            "INSERT INTO tasks VALUES (1, 'Old', 'todo', 0, '2020-01-01'), (1, 'A', 'todo', 0, NULL);",
+            "SELECT title, status, progress FROM tasks",
+            [("Old", "todo", 0.0), ("A", "done", 1.0)],
+        ),
+        (
+            f"CREATE TABLE tasks ({PLAIN}, status TEXT); INSERT INTO tasks VALUES (1, 'A', 'todo');"
+            "CREATE TABLE instance_assignments (id INTEGER PRIMARY KEY, task_id INTEGER, instance_id TEXT,"
+            " assigned_at TEXT, status TEXT, epoch TEXT);"
+            "INSERT INTO instance_assignments VALUES (1, 1, 'x', NULL, 'held', 'first');",
+            "SELECT instance_id, status, epoch FROM instance_assignments ORDER BY id",
+            [("x", "held", "first"), ("w1", "done", "1")],
+        ),
+    ],
+    ids=["completed column", "words of another table", "no status column", "deleted row of one id", "other's history"],
+)
+def test_a_completed_task_is_written_where_the_table_has_it(
+    lists: Lists, script: str, query: str, expected: list[Any]
+) -> None:
+    lists.make(script)
     work(lists)
-    assert lists.row(1, "completed") == 1
-    lists.sql("UPDATE tasks SET completed = 1 WHERE id = 2")
+    assert lists.sql(query) == expected
+
+
+def test_done_by_hand_in_a_column_that_says_completed(lists: Lists) -> None:
+    lists.make(f"CREATE TABLE tasks ({PLAIN}, completed BOOLEAN NOT NULL DEFAULT 0);"
+               "INSERT INTO tasks (title) VALUES ('A');")  # fmt: skip
     lists.settled()
-    assert lists.state("2")[0] == "done"
+    lists.sql("UPDATE tasks SET completed = 1")
+    lists.settled()
+    assert lists.state("1")[0] == "done"
 
 
 def test_an_unknown_word_is_blocked_here_and_left_there(lists: Lists) -> None:
@@ -94,6 +139,9 @@ def test_an_unknown_word_is_blocked_here_and_left_there(lists: Lists) -> None:
     lists.settled()
     assert lists.state("1") == ("parked", "blocked")
     assert lists.row(1, "status") == "frobnicated"
+
+
+# -- rows that are refused ---------------------------------------------------------------------------------------
 
 
 def test_a_new_row_has_what_its_table_requires(lists: Lists) -> None:
@@ -107,23 +155,47 @@ def test_a_new_row_has_what_its_table_requires(lists: Lists) -> None:
     assert lists.row(1, "created_at").startswith("2026-")
 
 
-def test_a_table_that_requires_what_no_task_has_is_refused_by_name(lists: Lists) -> None:
-    lists.make(
-        """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, effort REAL NOT NULL,
-             "la bel" TEXT NOT NULL);
-           INSERT INTO tasks VALUES (1, 'A', 'todo', 1.5, 'x');"""
-    )
+NEEDED = "its row needs a value for 'effort', 'la bel', which no task has: give the column a default"
+
+
+def test_a_row_that_does_not_fit_is_reported_until_it_fits(lists: Lists) -> None:
+    lists.make(f'CREATE TABLE tasks ({PLAIN}, status TEXT, effort REAL NOT NULL, "la bel" TEXT NOT NULL);'
+               "INSERT INTO tasks VALUES (1, 'A', 'todo', 1.5, 'x');")  # fmt: skip
     lists.settled()
     lists.add("2")
-    why = "its row needs a value for 'effort', 'la bel', which no task has: give the column a default"
-    assert lists.sync().refused == [("task 2", why)]
+    for found in (lists.sync(), lists.sync(), lists.plan()):
+        assert found.refused == [("task 2", NEEDED)]
     work(lists)
     assert lists.row(1) == ("done", "w1"), "rows that are there are written"
-    lists.make("ALTER TABLE tasks RENAME TO old; CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT);"
+    lists.make(f"ALTER TABLE tasks RENAME TO old; CREATE TABLE tasks ({PLAIN}, status TEXT);"
                "INSERT INTO tasks SELECT id, title, status FROM old; DROP TABLE old;")  # fmt: skip
     lists.queue.edit("2", title="again")
     lists.settled()
     assert lists.row(2, "title") == "again"
+
+
+def test_a_row_that_would_break_a_foreign_key_is_refused(lists: Lists) -> None:
+    lists.make(f"CREATE TABLE owners (name TEXT PRIMARY KEY); CREATE TABLE tasks ({PLAIN}, status TEXT,"
+               " owner TEXT NOT NULL DEFAULT 'nobody' REFERENCES owners (name));")  # fmt: skip
+    lists.add("2")
+    [(what, why)] = lists.sync().refused
+    assert (what, "'owners' that is not there" in why) == ("task 2", True)
+    assert lists.sql("SELECT id FROM tasks") == []
+
+
+def test_a_column_that_names_one_task_holds_none_or_one(lists: Lists) -> None:
+    lists.make(f"CREATE TABLE tasks ({PLAIN}, status TEXT, depends_on INTEGER REFERENCES tasks (id));"
+               "INSERT INTO tasks VALUES (1, 'A', 'todo', NULL), (2, 'B', 'todo', 1);")  # fmt: skip
+    lists.settled()
+    lists.add("3", dependencies=["1", "2"])
+    lists.add("4", dependencies=["1"])
+    lists.queue.edit("2", dependencies=[])
+    why = ("task 3", "its column 'depends_on' holds one task, and it depends on 2")
+    assert [lists.sync().refused, lists.sync().refused] == [[why], [why]]
+    lists.queue.edit("3", dependencies=["2"])
+    assert lists.sync().refused == []
+    assert [lists.row(task, "depends_on") for task in (2, 3, 4)] == [None, 2, 1]
+    assert lists.sql("PRAGMA foreign_key_check(tasks)") == []
 
 
 def test_a_row_that_the_database_refuses_costs_that_row(lists: Lists) -> None:
@@ -146,19 +218,6 @@ def test_a_row_that_the_database_refuses_costs_that_row(lists: Lists) -> None:
     assert lists.row(3) == ("done", "w1")
 
 
-def test_a_deleted_row_with_the_same_id_is_not_written(lists: Lists) -> None:
-    lists.make(
-        """CREATE TABLE tasks (id INTEGER, title TEXT, status TEXT, progress REAL, deleted_at TEXT);
-           INSERT INTO tasks VALUES (1, 'Old', 'todo', 0, '2020-01-01'), (1, 'A', 'todo', 0, NULL);"""
-    )
-    lists.settled()
-    worker = lists.join()
-    worker.request()
-    worker.complete("1")
-    lists.settled()
-    assert lists.sql("SELECT title, status, progress FROM tasks") == [("Old", "todo", 0.0), ("A", "done", 1.0)]
-
-
 def test_assignments_that_the_database_refuses_hold_up_no_task(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.sql(
@@ -172,14 +231,6 @@ def test_assignments_that_the_database_refuses_hold_up_no_task(lists: Lists) -> 
     refused = dict(lists.sync().refused)
     assert "CHECK constraint failed" in refused["table 'instance_assignments'"]
     assert lists.row(1) == ("done", "w1")
-
-
-def test_a_table_of_assignments_without_its_columns_is_refused(lists: Lists) -> None:
-    lists.plain((1, "A"))
-    lists.sql("CREATE TABLE instance_assignments (task_id INTEGER, instance TEXT)")
-    with pytest.raises(BrokenFileError, match="'instance_assignments' has no column 'id', 'instance_id'"):
-        lists.sync()
-    assert lists.sql("SELECT name FROM sqlite_master") == [("tasks",), ("instance_assignments",)]
 
 
 # -- what SQL types mean -----------------------------------------------------------------------------------------
@@ -196,65 +247,6 @@ def test_a_column_that_is_called_json_takes_dependencies(lists: Lists) -> None:
     lists.settled()
     assert lists.row(3, "dependencies") == "[1, 2]"
     assert lists.row(3, "subtasks") == '[{"id": 1, "title": "step", "status": "pending"}]'
-
-
-@pytest.fixture
-def referring(lists: Lists) -> Lists:
-    lists.make(
-        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, depends_on INTEGER REFERENCES tasks(id));"
-        "INSERT INTO tasks VALUES (1, 'A', 'todo', NULL), (2, 'B', 'todo', 1);"
-    )
-    lists.settled()
-    return lists
-
-
-def test_a_column_that_names_one_task_holds_none_or_one(referring: Lists) -> None:
-    referring.add("3")
-    referring.add("4", dependencies=["3"])
-    referring.queue.edit("2", dependencies=[])
-    referring.settled()
-    assert [referring.row(task, "depends_on") for task in (2, 3, 4)] == [None, None, 3]
-    assert referring.sql("PRAGMA foreign_key_check(tasks)") == []
-
-
-def test_a_row_that_does_not_fit_is_named_at_every_sync_until_it_does(referring: Lists) -> None:
-    referring.add("3", dependencies=["1", "2"])
-    why = ("task 3", "its column 'depends_on' holds one task, and it depends on 2")
-    assert referring.sync().refused == [why]
-    assert referring.sync().refused == [why]
-    assert referring.plan().refused == [why]
-    referring.queue.edit("3", dependencies=["2"])
-    assert referring.sync().refused == []
-    assert referring.row(3, "depends_on") == 2
-
-
-def test_a_row_that_would_break_a_foreign_key_is_refused_by_name(lists: Lists) -> None:
-    lists.make(
-        "CREATE TABLE owners(name TEXT PRIMARY KEY); INSERT INTO owners VALUES ('ann');"
-        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT,"
-        " owner TEXT NOT NULL DEFAULT 'nobody' REFERENCES owners(name));"
-        "INSERT INTO tasks VALUES (1, 'A', 'todo', 'ann');"
-    )
-    lists.settled()
-    lists.add("2")
-    ((what, why),) = lists.sync().refused
-    assert (what, "'owners' that is not there" in why) == ("task 2", True)
-    assert lists.sql("SELECT id FROM tasks") == [(1,)]
-
-
-def test_a_status_from_a_table_of_words_is_one_of_them(lists: Lists) -> None:
-    lists.make(
-        "CREATE TABLE statuses(word TEXT PRIMARY KEY);"
-        "INSERT INTO statuses VALUES ('Backlog'), ('Doing'), ('Done');"
-        "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT REFERENCES statuses(word));"
-        "INSERT INTO tasks VALUES (1, 'A', 'Backlog');"
-    )
-    lists.settled()
-    worker = lists.join()
-    worker.request()
-    worker.complete("1")
-    lists.settled()
-    assert lists.row(1, "status") == "Done"
 
 
 @pytest.mark.parametrize(
@@ -351,20 +343,23 @@ def test_steps_in_a_json_column(lists: Lists) -> None:
     assert [step["status"] for step in lists.raw("1")["subtasks"]] == ["done", "done"]
 
 
-# -- what is none ------------------------------------------------------------------------------------------------
-
-
-def test_what_is_no_list_of_tasks_is_refused_and_left(lists: Lists) -> None:
-    lists.make("CREATE TABLE tasks (code TEXT, label TEXT);")
-    with pytest.raises(BrokenFileError, match="has no column 'id'"):
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("CREATE TABLE tasks (code TEXT, label TEXT);", "has no column 'id'"),
+        ("CREATE TABLE t (id INTEGER, title TEXT); CREATE VIEW tasks AS SELECT * FROM t;", "is a view"),
+        (
+            f"CREATE TABLE tasks ({PLAIN}); CREATE TABLE instance_assignments (task_id INTEGER, instance TEXT);",
+            "'instance_assignments' has no column 'id', 'instance_id'",
+        ),
+    ],
+)
+def test_a_database_of_another_kind_is_refused_unchanged(lists: Lists, script: str, why: str) -> None:
+    lists.make(script)
+    before = lists.path.read_bytes()
+    with pytest.raises(BrokenFileError, match=why):
         lists.sync()
-    assert lists.sql("SELECT name FROM sqlite_master") == [("tasks",)]
-
-
-def test_a_view_called_tasks_is_refused(lists: Lists) -> None:
-    lists.make("CREATE TABLE t (id INTEGER, title TEXT); CREATE VIEW tasks AS SELECT * FROM t;")
-    with pytest.raises(BrokenFileError, match="is a view"):
-        lists.sync()
+    assert lists.path.read_bytes() == before
 
 
 def test_what_a_database_means_can_be_asked(lists: Lists) -> None:

@@ -25,7 +25,7 @@ def file_of(data: Path, project: str) -> Path:
 # -- files that the real program wrote ---------------------------------------------------------------------------
 
 
-def test_tagged_file_gives_the_current_tag(read: Reader, data: Path) -> None:
+def test_the_current_tag_is_read_and_unknown_tags_are_refused(read: Reader, data: Path) -> None:
     found = read(file_of(data, "tagged"))
     assert found.states == {"1": "review", "2": "blocked"}
     assert found.needs("2") == ["1"]
@@ -37,19 +37,23 @@ def test_tagged_file_gives_the_current_tag(read: Reader, data: Path) -> None:
         "extra": {"updatedAt": "2026-11-22T15:33:11.141Z"},
     }
     assert found.refused == []
+    with pytest.raises(NotFoundError) as caught:
+        read(file_of(data, "tagged"), "mastre")
+    assert "'mastre'" in caught.value.message
+    assert "tasks.json" in caught.value.message
+    assert caught.value.hint == "its tags are 'master', 'feature-sync'; say which with --tag"
+    standard = read(file_of(data, "standard"))
+    assert standard.states == {"1": "done", "2": "open"}
+    assert (standard.raw("2")["priority"], standard.raw("2")["source"]["tag"]) == ("critical", "master")
 
 
-def test_tagged_file_gives_the_asked_tag(read: Reader, data: Path) -> None:
+def test_all_of_a_tasks_json_is_understood(read: Reader, data: Path) -> None:
     found = read(file_of(data, "tagged"), "master")
     assert found.states == {"1": "done", "2": "held", "3": "open", "4": "open", "5": "cancelled", "6": "deferred"}
     assert [found.raw(task)["priority"] for task in "12345"] == ["high", "medium", "low", "high", "low"]
     assert found.raw("2")["details"] == "Names from the id alone"
     assert found["2"].reason == "it is 'in-progress' in 'tasks.json'"
     assert found["1"].reason == found["3"].reason == ""
-
-
-def test_steps_keep_their_state_and_name_each_other_in_full(read: Reader, data: Path) -> None:
-    found = read(file_of(data, "tagged"), "master")
     steps = found["2"].definition.steps
     assert [(step.step, step.title, step.done) for step in steps] == [
         ("2.1", "Write a note", True),
@@ -58,40 +62,13 @@ def test_steps_keep_their_state_and_name_each_other_in_full(read: Reader, data: 
     assert steps[1].raw["dependencies"] == ["2.1"]
     assert "parentId" not in steps[1].raw
     assert records.steps_progress(found["2"].definition, []) == 0.5
-
-
-def test_what_lies_between_steps_of_two_tasks_is_a_note(read: Reader, data: Path) -> None:
-    found = read(file_of(data, "tagged"), "master")
-    assert found.needs("3") == ["1", "2"]
+    assert (found.needs("3"), found.needs("4")) == (["1", "2"], ["2", "3"])
     assert found.notes("3") == ["step 3.1 builds on step 2.1", "step 3.2 builds on step 2.2"]
     assert found["3"].definition.steps[1].raw["dependencies"] == ["3.1"]
-
-
-def test_a_task_that_needs_a_step_needs_its_task(read: Reader, data: Path) -> None:
-    found = read(file_of(data, "tagged"), "master")
-    assert found.needs("4") == ["2", "3"]
     assert found.notes("4") == ["it builds on step 3.1 of task 3"]
 
 
-def test_standard_file_is_read_whatever_its_one_tag(read: Reader, data: Path) -> None:
-    found = read(file_of(data, "standard"))
-    assert found.states == {"1": "done", "2": "open"}
-    assert found.raw("2")["priority"] == "critical"
-    assert found.raw("2")["source"]["tag"] == "master"
-
-
-def test_unknown_tag_is_refused_with_the_tags_there_are(read: Reader, data: Path) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        read(file_of(data, "tagged"), "mastre")
-    assert "'mastre'" in caught.value.message
-    assert "tasks.json" in caught.value.message
-    assert caught.value.hint == "its tags are 'master', 'feature-sync'; say which with --tag"
-
-
-# -- older shapes ------------------------------------------------------------------------------------------------
-
-
-def test_legacy_file(read: Reader, data: Path) -> None:
+def test_a_list_of_an_older_version_is_understood(read: Reader, data: Path) -> None:
     found = read(data / "legacy.json")
     assert found.states == {"1": "done", "2": "held", "3": "open", "4": "blocked", "5": "review", "6": "blocked"}
     assert found.raw("1")["testStrategy"] == "One file of each version"
@@ -101,24 +78,15 @@ def test_legacy_file(read: Reader, data: Path) -> None:
     assert found.raw("3")["source"]["extra"] == {"expansionPrompt": "Split it into reading and writing"}
     assert found.raw("5")["priority"] == "medium"
     assert found.notes("5") == ["its priority 'someday maybe' is not known: medium"]
-
-
-def test_edges_are_given_as_written(read: Reader, data: Path) -> None:
-    found = read(data / "legacy.json")
     assert found.needs("3") == ["1", "2", "99"]  # 1.1 is done; 2.2 means task 2; 99 is for the importer to judge
     assert found.notes("3") == ["it builds on step 1.1 of task 1", "it builds on step 2.2 of task 2"]
-    assert found.needs("4") == ["3"]
-    assert found.needs("6") == ["6"]
-
-
-def test_step_ids_in_every_writing(read: Reader, data: Path) -> None:
-    found = read(data / "legacy.json")
+    assert (found.needs("4"), found.needs("6")) == (["3"], ["6"])
     assert [step.step for step in found["2"].definition.steps] == ["2.1", "2.2"]
     assert found["2"].definition.steps[1].raw["dependencies"] == ["2.1"]
     assert found.notes("2") == ["step 2.1 builds on step 1.2"]
 
 
-def test_mixed_file_has_the_list_at_the_top_as_master(read: Reader, data: Path) -> None:
+def test_a_list_beside_tags_is_the_tag_master(read: Reader, data: Path) -> None:
     assert read(data / "mixed.json").raw("1")["title"] == "Left at the top"
     assert read(data / "mixed.json", "feature-a").raw("1")["title"] == "Under a tag"
     with pytest.raises(NotFoundError, match="no tag 'notes'"):
@@ -161,19 +129,16 @@ def test_which_tag_is_read(read: Reader, tmp_path: Path, tags: list[str], state:
     assert read(project_with(tmp_path, tags, state)).raw("1")["title"] == title
 
 
-@pytest.mark.parametrize("state", [None, '{"currentTag": "gone"}'])
-def test_no_tag_is_guessed(read: Reader, tmp_path: Path, state: str | None) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        read(project_with(tmp_path, ["a", "b"], state))
-    assert caught.value.hint == "say which with --tag: 'a', 'b'"
-
-
-def test_broken_state_file_is_named_and_a_tag_gets_round_it(read: Reader, tmp_path: Path) -> None:
+def test_no_tag_is_guessed(read: Reader, tmp_path: Path) -> None:
+    for at, state in enumerate((None, '{"currentTag": "gone"}')):
+        with pytest.raises(NotFoundError) as caught:
+            read(project_with(tmp_path / str(at), ["a", "b"], state))
+        assert caught.value.hint == "say which with --tag: 'a', 'b'"
     path = project_with(tmp_path, ["a", "b"], '{"currentTag": ')
-    with pytest.raises(BrokenFileError) as caught:
+    with pytest.raises(BrokenFileError) as broken:
         read(path)
-    assert "state.json" in caught.value.message
-    assert "--tag" in caught.value.hint
+    assert "state.json" in broken.value.message
+    assert "--tag" in broken.value.hint
     assert read(path, "b").raw("1")["title"] == "b"
 
 
@@ -293,44 +258,33 @@ def test_bad_step_is_refused_and_told_to_whoever_takes_the_task(read: Reader, ta
     assert found["5"].definition.steps == []
 
 
-@pytest.mark.parametrize(
-    ("status", "state"),
-    [("pending", "blocked"), ("in-progress", "blocked"), ("done", "done"), ("cancelled", "cancelled")],
-)
-def test_dependency_that_is_no_id_blocks_what_is_not_finished(
-    read: Reader, tasks_file: Writer, status: str, state: str
-) -> None:
-    found = read(tasks_file({"id": 1, "title": "A", "status": status, "dependencies": [2, "../2"]}))
-    assert found["1"].state == state
-    assert found.needs("1") == ["2"]
-    assert found.notes("1") == ["it depends on '../2', which is no task id"]
-    if state == "blocked":
-        assert found["1"].reason == "it depends on '../2', which is no task id"
+def test_a_dependency_that_is_no_id_blocks_what_is_not_finished(read: Reader, tasks_file: Writer) -> None:
+    states = {"pending": "blocked", "in-progress": "blocked", "done": "done", "cancelled": "cancelled"}
+    needs = [9, "../2"]
+    rows = [{"id": n, "title": "A", "status": word, "dependencies": needs} for n, word in enumerate(states, 1)]
+    found = read(tasks_file(*rows))
+    why = "it depends on '../2', which is no task id"
+    assert list(found.states.values()) == list(states.values())
+    assert all(found.needs(task) == ["9"] and found.notes(task) == [why] for task in "1234")
+    assert [found[task].reason for task in "12"] == [why, why]
 
 
-def test_task_whose_id_looks_like_a_step_is_meant_itself(read: Reader, tasks_file: Writer) -> None:
+def test_references_to_steps_become_edges_or_notes(read: Reader, tasks_file: Writer) -> None:
+    steps = [{"id": 1, "title": "a", "dependencies": [9, "5.x/y"]}]
     found = read(
         tasks_file(
-            {"id": "3", "title": "A", "subtasks": [{"id": 1, "title": "a"}]},
-            {"id": "3.1", "title": "B"},
-            {"id": 4, "title": "C", "dependencies": ["3.1", "3.9"]},
+            {"id": "3", "title": "A", "dependencies": ["3.1"], "subtasks": [{"id": 1, "title": "a"}, {"id": 2}]},
+            {"id": "3.2", "title": "B"},
+            {"id": 4, "title": "C", "dependencies": ["3.2", "3.9"]},
+            {"id": 5, "title": "D", "subtasks": steps},
         )
     )
-    assert found.needs("4") == ["3.1", "3.9"]
-
-
-def test_task_that_needs_its_own_step_gets_no_edge(read: Reader, tasks_file: Writer) -> None:
-    found = read(tasks_file({"id": 3, "title": "A", "dependencies": ["3.1"], "subtasks": [{"id": 1, "title": "a"}]}))
-    assert found.needs("3") == []
-    assert found.notes("3") == ["it builds on step 3.1"]
-
-
-def test_step_that_names_nothing_there_says_so(read: Reader, tasks_file: Writer) -> None:
-    steps = [{"id": 1, "title": "a", "dependencies": [9, "4.x/y"]}]
-    found = read(tasks_file({"id": 3, "title": "A", "subtasks": steps}))
-    assert found.notes("3") == [
-        "step 3.1 builds on '3.9', which is not there",
-        "step 3.1 builds on '4.x/y', which is not there",
+    assert found.needs("4") == ["3.2", "3.9"], "an id that looks like a step's is the task's own"
+    assert found.needs("3") == [], "no edge to itself"
+    assert "it builds on step 3.1" in found.notes("3")
+    assert found.notes("5") == [
+        "step 5.1 builds on '5.9', which is not there",
+        "step 5.1 builds on '5.x/y', which is not there",
     ]
 
 

@@ -39,23 +39,11 @@ def plain(database: Maker) -> Path:
 
 def test_plain_database(read: Reader, plain: Path) -> None:
     found = read(plain)
-    assert found.states == {"1": "done", "2": "held", "3": "open", "10": "open", "4": "cancelled", "5": "open"}
-    assert {task: found.raw(task)["priority"] for task in found.tasks} == {
-        "1": "high",
-        "2": "high",
-        "3": "low",
-        "10": "medium",
-        "4": "lowest",
-        "5": "critical",
-    }
-    assert {task: found.needs(task) for task in found.tasks} == {
-        "1": [],
-        "2": ["1"],
-        "3": ["1", "2"],
-        "10": [],
-        "4": ["2", "3"],
-        "5": ["7"],
-    }
+    states = {"1": "done", "2": "held", "3": "open", "4": "cancelled", "5": "open", "10": "open"}
+    assert found.states == states
+    priorities = [found.raw(task)["priority"] for task in found.tasks]
+    assert priorities == ["high", "high", "low", "lowest", "critical", "medium"]
+    assert [found.needs(task) for task in found.tasks] == [[], ["1"], ["1", "2"], ["2", "3"], ["7"], []]
     assert found["2"].reason == "it is 'in_progress' in 'tasks.db'"
     assert found.raw("1")["description"] == "Build and test"
     assert found.raw("1")["source"] == {"kind": "sqlite", "path": str(plain), "status": "done"}
@@ -94,14 +82,6 @@ def test_dependencies_in_a_table_of_their_own(read: Reader, database: Maker, col
     found = read(path)
     assert found.needs("2") == ["1"]
     assert found.needs("1") == []
-
-
-def test_table_of_edges_that_is_not_understood_is_an_error(read: Reader, database: Maker) -> None:
-    path = database(PLAIN + "CREATE TABLE task_dependencies (left_side, right_side);", (1, "A", "", "", "", ""))
-    with pytest.raises(BrokenFileError) as caught:
-        read(path)
-    assert "'task_dependencies'" in caught.value.message
-    assert "'left_side', 'right_side'" in caught.value.message
 
 
 # -- steps -------------------------------------------------------------------------------------------------------
@@ -165,11 +145,6 @@ def test_steps_in_a_column_and_in_a_table(read: Reader, database: Maker) -> None
     ]
 
 
-def test_table_of_steps_without_their_task_is_told(read: Reader, database: Maker) -> None:
-    path = database(PLAIN + "CREATE TABLE subtasks (id, title);", (1, "A", "", "", "", ""))
-    assert read(path).refused == [("table 'subtasks'", "it has no column that names the task of a subtask")]
-
-
 # -- bad rows ----------------------------------------------------------------------------------------------------
 
 
@@ -200,20 +175,27 @@ def test_bad_rows_are_refused_and_the_rest_goes_on(read: Reader, database: Maker
     ]
 
 
-def test_a_view_will_do(read: Reader, database: Maker) -> None:
-    path = database("CREATE TABLE work (nr, what); INSERT INTO work VALUES (1, 'A');"
-                    "CREATE VIEW tasks AS SELECT nr AS id, what AS title FROM work;")  # fmt: skip
-    assert read(path).states == {"1": "open"}
+def test_tables_beside_the_tasks_that_are_not_understood(read: Reader, database: Maker) -> None:
+    steps = database(PLAIN + "CREATE TABLE subtasks (id, title);", (1, "A", "", "", "", ""))
+    assert read(steps).refused == [("table 'subtasks'", "it has no column that names the task of a subtask")]
+    edges = database(PLAIN + "CREATE TABLE task_dependencies (left_side, right_side);", name="edges.db")
+    with pytest.raises(BrokenFileError, match=r"'task_dependencies'.*'left_side', 'right_side'"):
+        read(edges)
 
 
-def test_tag_column(read: Reader, database: Maker) -> None:
-    path = database("CREATE TABLE tasks (id, title, tag);", (1, "A", "web"), (2, "B", "cli"), (3, "C", None))
+def test_a_view_with_tags(read: Reader, database: Maker) -> None:
+    path = database("CREATE TABLE work (nr, what, tag);"
+                    "CREATE VIEW tasks AS SELECT nr AS id, what AS title, tag FROM work;"
+                    "INSERT INTO work VALUES (1, 'A', 'web'), (2, 'B', 'cli'), (3, 'C', NULL);")  # fmt: skip
     assert read(path, "web").states == {"1": "open"}
     assert read(path, "web").raw("1")["source"]["tag"] == "web"
     assert len(read(path).tasks) == 3
     with pytest.raises(NotFoundError) as caught:
         read(path, "wbe")
     assert caught.value.hint == "its tags are '', 'cli', 'web'"
+    with pytest.raises(UsageError) as caught_too:
+        read(database(PLAIN, name="untagged.db"), "master")
+    assert caught_too.value.hint == "leave --tag out"
 
 
 SEVERAL = """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT);
@@ -266,12 +248,6 @@ def test_a_column_called_project_that_sorts_one_teams_tasks_is_no_matter(read: R
     assert list(read(path).tasks) == ["1", "2"]
 
 
-def test_tag_of_a_database_without_tags_is_refused(read: Reader, plain: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        read(plain, "master")
-    assert caught.value.hint == "leave --tag out"
-
-
 # -- broken files ------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +271,13 @@ def test_database_of_another_kind_is_named_with_what_it_has(
     assert "'tasks'" in caught.value.hint
 
 
+def damaged(database: Maker) -> bytes:
+    path = database(PLAIN, *((n, "x" * 300, "", "todo", "", "") for n in range(500)), name="whole.db")
+    whole = path.read_bytes()
+    path.unlink()
+    return whole[:8192] + b"\xa5" * (len(whole) - 8192)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -302,39 +285,23 @@ def test_database_of_another_kind_is_named_with_what_it_has(
         (b"hello", "is not a SQLite database"),
         (b"SQLite format 3\0", "is not a SQLite database"),
         (b"SQLite format 3\0" + b"\xff" * 5000, "is not a SQLite database"),
+        (None, "is damaged"),
     ],
 )
-def test_what_is_no_database_is_named(read: Reader, tmp_path: Path, content: bytes, says: str) -> None:
+def test_what_is_no_database_is_named_and_left(
+    read: Reader, database: Maker, tmp_path: Path, content: bytes | None, says: str
+) -> None:
     path = tmp_path / "tasks.db"
+    content = damaged(database) if content is None else content
     path.write_bytes(content)
     with pytest.raises(BrokenFileError) as caught:
         read(path)
     assert says in caught.value.message
     assert str(path) in caught.value.message
     assert caught.value.hint
+    assert (".recover" in caught.value.hint) == (says == "is damaged")
     assert path.read_bytes() == content
     assert os.listdir(tmp_path) == ["tasks.db"]
-
-
-def test_damaged_database_is_named(read: Reader, database: Maker) -> None:
-    path = database(PLAIN, *((n, "x" * 300, "", "todo", "", "") for n in range(500)))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:8192] + b"\xa5" * (len(whole) - 8192))
-    with pytest.raises(BrokenFileError) as caught:
-        read(path)
-    assert "is damaged" in caught.value.message
-    assert str(path) in caught.value.message
-    assert ".recover" in caught.value.hint
-
-
-def test_locked_database_is_an_error_that_names_it(plain: Path) -> None:
-    with closing(sqlite3.connect(plain)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StorageError) as caught:
-            sql_rows.read(plain, wait=0.05)
-        other.rollback()
-    assert f"'{plain}' is locked" in caught.value.message
-    assert len(sql_rows.read(plain, wait=0.05).tasks) == 6
 
 
 def test_unfinished_change_of_a_program_that_died_is_an_error(database: Maker) -> None:
@@ -360,21 +327,21 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_reading_leaves_the_directory_as_it_was(read: Reader, plain: Path, mode: str) -> None:
+def test_reading_a_live_database_leaves_it_as_it_was(read: Reader, plain: Path, mode: str) -> None:
     with closing(sqlite3.connect(plain)) as connection:
         connection.execute(f"PRAGMA journal_mode = {mode}")
     before = plain.read_bytes(), plain.stat().st_mtime_ns
     assert len(read(plain).tasks) == 6
     assert os.listdir(plain.parent) == ["tasks.db"]
     assert (plain.read_bytes(), plain.stat().st_mtime_ns) == before
-
-
-def test_what_lies_only_in_the_log_of_a_live_database_is_read(read: Reader, plain: Path) -> None:
     with closing(sqlite3.connect(plain)) as other:
-        other.execute("PRAGMA journal_mode = wal")
         other.execute("INSERT INTO tasks VALUES (50, 'Just added', '', 'todo', '', '')")
         other.commit()
-        assert "50" in read(plain).tasks
+        assert "50" in read(plain).tasks, "also while it lies in the log alone"
+        other.execute("BEGIN EXCLUSIVE")
+        if mode == "delete":
+            with pytest.raises(StorageError, match="is locked"):
+                sql_rows.read(plain, wait=0.05)
 
 
 def test_database_that_changes_while_it_is_read_is_read_again(read: Reader, plain: Path) -> None:
