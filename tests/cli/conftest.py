@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli.teams import Team
 from support import answers
-from support.project import git, project, second
+from support.project import clear, git, project, second
 
 __all__ = ["project", "second"]
 
@@ -18,8 +18,7 @@ __all__ = ["project", "second"]
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, one file and a memory bank."""
-    for key in [key for key in os.environ if key.startswith("GIT_") or key == "PEERCOORD_PROJECT"]:
-        monkeypatch.delenv(key)
+    clear(monkeypatch)
     home = Path(os.path.realpath(tmp_path)) / "app"
     (home / "memory-bank").mkdir(parents=True)
     (home / "memory-bank" / "techContext.md").write_text("# Tech\n")

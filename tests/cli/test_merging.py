@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.project import Project, git
+from support.project import Project, build, clear, copy, git
 
 from peercoord.queue.recovery import Janitor
 from peercoord.store.paths import Incarnation
@@ -27,15 +29,28 @@ def evict(project: Project, worktree: Path) -> None:
     assert Janitor(project.queue, "judge").evict(me, Incarnation("judge", 1, "aaa"), "a test says so")
 
 
-@pytest.fixture
-def base(project: Project) -> Project:
-    """A task is done in the first worktree, and another one waits for it."""
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a task is done in the first of two worktrees, and another one waits for it."""
+    project = build(Path(os.path.realpath(tmp_path_factory.mktemp("done"))), "two")
     project("task", "add", "base")
     project("task", "add", "upon it", "--depends-on", "1", "--priority", "critical")
     project("request")
     commit(project.worktree, "work.txt", "first\n")
     project("report", "--status", "done")
-    return project
+    return project.main.parent
+
+
+@pytest.fixture
+def base(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    clear(monkeypatch)
+    return copy(done, Path(os.path.realpath(tmp_path)))
+
+
+@pytest.fixture
+def second(request: pytest.FixtureRequest) -> Path:
+    project: Project = request.getfixturevalue("base" if "base" in request.fixturenames else "project")
+    return project.main.parent / "two"
 
 
 def told(project: Project, second: Path) -> dict[str, Any]:
@@ -52,43 +67,52 @@ def brought(project: Project, second: Path) -> str:
     return (second / "work.txt").read_text()
 
 
-def test_later_commits_come_with_the_branch(base: Project, second: Path) -> None:
+def later(base: Project) -> None:
     commit(base.worktree, "work.txt", "first\nsecond\n")
-    assert told(base, second)["command"] == "git merge one"
-    assert brought(base, second) == "first\nsecond\n"
 
 
-def test_an_amended_commit_comes_as_it_is_now(base: Project, second: Path) -> None:
+def amended(base: Project) -> None:
     commit(base.worktree, "work.txt", "better\n", "--amend")
-    assert "rewritten since" in told(base, second)["note"]
-    assert brought(base, second) == "better\n"
 
 
-def test_a_renamed_branch_is_found(base: Project, second: Path) -> None:
+def renamed(base: Project) -> None:
     git(base.worktree, "branch", "-m", "renamed")
-    assert told(base, second)["command"] == "git merge renamed"
-    assert brought(base, second) == "first\n"
 
 
-def test_a_renamed_and_amended_branch_is_found(base: Project, second: Path) -> None:
-    git(base.worktree, "branch", "-m", "renamed")
-    commit(base.worktree, "work.txt", "better\n", "--amend")
-    assert brought(base, second) == "better\n"
+def renamed_and_amended(base: Project) -> None:
+    renamed(base)
+    amended(base)
 
 
-def test_without_its_branch_the_commit_brings_the_work(base: Project, second: Path) -> None:
-    work = git(base.worktree, "rev-parse", "HEAD").strip()
+def gone(base: Project) -> None:
     git(base.worktree, "checkout", "-q", "-B", "other", "main")
     git(base.main, "branch", "-q", "-D", "one")
-    assert told(base, second)["command"] == f"git merge {work[:12]}"
-    assert brought(base, second) == "first\n"
 
 
-def test_a_branch_that_was_set_back_does_not_count_as_the_work(base: Project, second: Path) -> None:
+def set_back(base: Project) -> None:
     git(base.worktree, "reset", "-q", "--hard", "main")
     commit(base.worktree, "else.txt")
-    assert "does not have this commit any more" in told(base, second)["note"]
-    assert brought(base, second) == "first\n"
+
+
+@pytest.mark.parametrize(
+    ("became", "command", "note", "text"),
+    [
+        (later, "git merge one", "", "first\nsecond\n"),
+        (amended, "git merge one", "rewritten since", "better\n"),
+        (renamed, "git merge renamed", "", "first\n"),
+        (renamed_and_amended, "git merge renamed", "rewritten since", "better\n"),
+        (gone, "git merge {work}", "", "first\n"),
+        (set_back, "git merge {work}", "does not have this commit any more", "first\n"),
+    ],
+)
+def test_the_line_brings_the_work_whatever_became_of_its_branch(
+    base: Project, second: Path, became: Callable[[Project], None], command: str, note: str, text: str
+) -> None:
+    work = git(base.worktree, "rev-parse", "HEAD").strip()[:12]
+    became(base)
+    found = told(base, second)
+    assert (found["command"], note in found.get("note", "")) == (command.format(work=work), True)
+    assert brought(base, second) == text
 
 
 @pytest.mark.parametrize("how", ["squash", "cherry-pick", "amended squash"])
@@ -157,33 +181,25 @@ def test_what_only_the_rewritten_branch_has_is_brought_and_said(base: Project, s
     assert (answer["command"], "task 3" in answer["note"]) == ("git merge one", True)
 
 
-def test_what_was_given_up_without_a_commit_is_not_named(project: Project, second: Path) -> None:
+@pytest.mark.parametrize("committed", [False, True])
+def test_earlier_work_that_was_given_up_is_named_if_there_is_a_commit_of_it(
+    project: Project, second: Path, committed: bool
+) -> None:
     project("task", "add", "given up", "--priority", "critical")
     project("task", "add", "base")
     project("task", "add", "upon it", "--depends-on", "2", "--priority", "high")
     commit(project.main, "later.txt")
     git(project.worktree, "merge", "-q", "main")  # the second worktree is behind
     project("request")
-    project("report", "--status", "blocked", "--reason", "no idea")
-    project("request")
-    commit(project.worktree, "work.txt", "first\n")
-    project("report", "2", "--status", "done")
-    assert "note" not in told(project, second)
-
-
-def test_earlier_work_that_was_given_up_is_named(project: Project, second: Path) -> None:
-    project("task", "add", "given up", "--priority", "critical")
-    project("task", "add", "base")
-    project("task", "add", "upon it", "--depends-on", "2", "--priority", "high")
-    project("request")
-    commit(project.worktree, "bad.txt")
+    if committed:
+        commit(project.worktree, "bad.txt")
     project("report", "--status", "blocked", "--reason", "no good")
     project("request")
     commit(project.worktree, "work.txt", "first\n")
     project("report", "2", "--status", "done")
-    answer = told(project, second)
-    assert answer["note"] == "brings commits of task 1 too, which was given back"
-    assert "brings commits of task 1 too" in project("request", at=second)[1]
+    assert told(project, second).get("note") == (
+        "brings commits of task 1 too, which was given back" if committed else None
+    )
 
 
 @pytest.mark.parametrize("name", ["a;id", "$(id)", "v1", "it's"])
@@ -222,17 +238,15 @@ def test_work_counts_as_missing_where_git_cannot_tell(base: Project, second: Pat
     assert "git could not be asked" in answer["note"]
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("status.showUntrackedFiles", "no"), ("status.relativePaths", "false"), ("diff.ignoreSubmodules", "all")],
-)
-def test_no_display_setting_hides_work_that_is_not_committed(project: Project, key: str, value: str) -> None:
+def test_no_display_setting_hides_work_that_is_not_committed(project: Project) -> None:
     project("config", "uncommitted", "refuse")
     project("task", "add", "t")
     project("request")
-    git(project.worktree, "config", key, value)
+    settings = {"status.showUntrackedFiles": "no", "status.relativePaths": "false", "diff.ignoreSubmodules": "all"}
     (project.worktree / "new.py").write_text("x\n")
-    assert project.data("report", "--status", "done")["code"] == "dirty"
+    for key, value in settings.items():
+        git(project.worktree, "config", key, value)
+        assert project.data("report", "--status", "done")["code"] == "dirty", key
     commit(project.worktree, "new.py")
     assert project.data("report", "--status", "done")["status"] == "done"
 

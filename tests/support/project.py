@@ -71,46 +71,58 @@ def add_worktree(project: Project, name: str) -> Path:
     return tree
 
 
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Project:
-    for key in [key for key in os.environ if key.startswith("GIT_")]:
+def build(home: Path, *others: str) -> Project:
+    """Make a project with the worktree "one" joined, and others, by git."""
+    main = home / MAIN
+    main.mkdir()
+    git(main, "init", "-q", "-b", "main", "--template=")
+    (main / ".git" / "info").mkdir(exist_ok=True)
+    (main / ".git" / "info" / "exclude").write_text(".claude-coordination/\n.claude-instance/\n")
+    git(main, "commit", "-q", "--allow-empty", "-m", "first")
+    made = Project(main, main, Queue(roots.create(str(main / ".claude-coordination"), "proj")))
+    for name in ("one", *others):
+        add_worktree(made, name)
+    made.worktree = home / "one"
+    return made
+
+
+def copy(built: Path, home: Path) -> Project:
+    """Copy what was built, to a place and with a store id that its files then name."""
+    shutil.copytree(built, home, symlinks=True, dirs_exist_ok=True)
+    main = home / MAIN
+    store_id = json.loads((main / ".claude-coordination" / "protocol.json").read_text())["store_id"]
+    own = clock.token(20)
+    for path in home.rglob("*"):
+        if (path.name in (".git", "gitdir") or path.suffix == ".json") and path.is_file():
+            text = path.read_text().replace(str(built), str(home))
+            path.write_text(text.replace(store_id, own))
+    return Project(main, home / "one", Queue(roots.open_root(str(main / ".claude-coordination"))))
+
+
+def clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave nothing in the environment that would lead git or the command line elsewhere."""
+    for key in [key for key in os.environ if key.startswith("GIT_") or key == "PEERCOORD_PROJECT"]:
         monkeypatch.delenv(key)
-    monkeypatch.delenv("PEERCOORD_PROJECT", raising=False)
-    golden, base = tmp_path_factory.getbasetemp() / "golden project", Path(os.path.realpath(tmp_path))
-    if not golden.is_dir():
-        build(golden)
-    shutil.copytree(golden, base, dirs_exist_ok=True, symlinks=True)
-    store_id, own = roots.open_root(str(golden / "proj é x" / ".claude-coordination")).store_id, clock.token(20)
-    for path in NAMED:
-        text = (base / path).read_text()
-        (base / path).write_text(text.replace(str(golden), str(base)).replace(store_id, own))
-    home = base / "proj é x"
-    root = roots.open_root(str(home / ".claude-coordination"))
-    return Project(home, base / "one", Queue(root))
 
 
-NAMED = (
-    "one/.git",
-    "one/.claude-instance/info.json",
-    "proj é x/.git/worktrees/one/gitdir",
-    "proj é x/.claude-coordination/instances/one.json",
-    "proj é x/.claude-coordination/protocol.json",
-)
-"""Files of the golden project that hold its place or its store id."""
+MAIN = "proj é x"
+_BUILT: dict[tuple[str, ...], Path] = {}  # by their other worktrees: tests get copies
 
 
-def build(base: Path) -> None:
-    """Make the project that every test gets a copy of."""
-    home = base / "proj é x"
-    home.mkdir(parents=True)
-    git(home, "init", "-q", "-b", "main")
-    (home / ".git" / "info").mkdir(exist_ok=True)
-    (home / ".git" / "info" / "exclude").write_text(".claude-coordination/\n.claude-instance/\n")
-    git(home, "commit", "-q", "--allow-empty", "-m", "first")
-    root = roots.create(str(home / ".claude-coordination"), "proj")
-    add_worktree(Project(home, home, Queue(root)), "one")
+@pytest.fixture
+def project(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Project:
+    clear(monkeypatch)
+    others = ("two",) if "second" in request.fixturenames else ()
+    if others not in _BUILT:
+        _BUILT[others] = build(Path(os.path.realpath(tmp_path_factory.mktemp("built"))), *others).main.parent
+    return copy(_BUILT[others], Path(os.path.realpath(tmp_path)))
 
 
 @pytest.fixture
 def second(project: Project) -> Path:
-    return add_worktree(project, "two")
+    return project.main.parent / "two"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -15,8 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.project import Project
-from support.project import project as project
+from support.project import Project, build, clear
 from transcripts import scenes
 
 from peercoord.cli import main as cli
@@ -119,6 +119,13 @@ def tmp_path() -> Iterator[Path]:
     """Give a directory whose path is as long in every run: lines are broken by their length."""
     with TemporaryDirectory(prefix="peercoord-", dir="/tmp") as made:
         yield Path(made)
+
+
+@pytest.fixture
+def project(tmp_path: Path, _fixed: None, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Built here, not copied: its times and random words are the same in every run too."""
+    clear(monkeypatch)
+    return build(Path(os.path.realpath(tmp_path)))
 
 
 @pytest.fixture(autouse=True)
