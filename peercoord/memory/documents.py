@@ -60,7 +60,7 @@ class BankDisk(Disk):
         call = _renameat2()
         if call is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
-        if call(_HERE, os.fsencode(self._full(source)), _HERE, os.fsencode(self._full(target)), _EXCHANGE):
+        if call(_HERE, os.fsencode(self.below + source), _HERE, os.fsencode(self.below + target), _EXCHANGE):
             import ctypes
 
             number = ctypes.get_errno()
@@ -69,7 +69,7 @@ class BankDisk(Disk):
     def match(self, path: str, other: str) -> None:
         """Return a file the mode of another one, if that is there."""
         with suppress(FileNotFoundError):
-            os.chmod(self._full(path), _stat.S_IMODE(os.lstat(self._full(other)).st_mode))
+            os.chmod(self.below + path, _stat.S_IMODE(os.lstat(self.below + other).st_mode))
 
     def written(self, path: str) -> bool:
         """Check whether a program has a file open to write; ``False`` where that cannot be told."""
@@ -79,7 +79,7 @@ class BankDisk(Disk):
         if sys.platform != "linux":
             return False
         try:
-            handle = os.open(self._full(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(self.below + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return False
         try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import PeercoordError
 from peercoord.store.files import Files, refused
 from peercoord.system import clock
-from peercoord.system.disk import Stat, create_file, irregular, open_file, read_all, shown, write_all
+from peercoord.system.disk import Stat, create_file, irregular, open_file, read_file, shown, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,17 +82,13 @@ class Beneath:
 
     def read(self, path: str, most: int) -> bytes:
         """The content of a regular file, at most ``most`` bytes."""
-        handle = self.open(path, os.O_RDONLY)
-        try:
-            return read_all(handle, most)
-        finally:
-            os.close(handle)
+        with self._at(path) as (at, name):
+            return read_file(name, most, at, single=True)
 
     def create(self, path: str, data: bytes, durable: bool) -> None:
         """Make a new file with this content; ``FileExistsError`` if the name is taken."""
         with self._at(path) as (at, name):
-            create_file(name, data, durable, _mode(at), at)
-            _share(at, name)
+            _create(at, name, data, durable)
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file that one writer owns; made if missing."""
@@ -120,8 +116,9 @@ class Beneath:
     def mkdir(self, path: str) -> None:
         """Make one directory; its parent must exist."""
         with self._at(path) as (at, name):
-            os.mkdir(name, _mode(at, 0o777), dir_fd=at)
-            _share(at, name)
+            home = os.fstat(at).st_mode
+            os.mkdir(name, (home | 0o700) & 0o777, dir_fd=at)
+            _share(home, at, name)
 
     def rmdir(self, path: str) -> None:
         """Remove a directory, only if it is empty."""
@@ -158,13 +155,12 @@ class Beneath:
     def open(self, path: str, flags: int, mode: int = 0o666) -> int:
         """Open a regular file that has one name; the caller closes the descriptor."""
         with self._at(path) as (at, name):
-            handle = open_file(name, flags, _mode(at, mode), at)
-            if flags & os.O_CREAT:
-                _share(at, name)
-        if os.fstat(handle).st_nlink > 1:
-            os.close(handle)
-            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK), path)
-        return handle
+            if not flags & os.O_CREAT:
+                return open_file(name, flags, at=at, single=True)
+            home = os.fstat(at).st_mode
+            handle = open_file(name, flags, (home | 0o700) & mode, at, single=True)
+            _share(home, at, name)
+            return handle
 
     def open_any(self, path: str) -> int:
         """Open a file or directory to inspect it; the caller closes the descriptor."""
@@ -176,11 +172,26 @@ class Beneath:
         with self._at(path) as (at, name):
             return os.stat(name, dir_fd=at, follow_symlinks=False)
 
-    def create_program(self, path: str, data: bytes) -> None:
-        """Create an executable file; ``FileExistsError`` if the name is taken."""
+    def replace(self, path: str, staged: str, data: bytes, program: bool = False, durable: bool = False) -> None:
+        """Replace a file as a whole; a directory in its place is ``IsADirectoryError``.
+
+        Args:
+            path: Which.
+            staged: A new name in the same directory, under which the content is written first.
+            data: The new content.
+            program: Make it executable.
+            durable: It survives a power cut once this returns.
+        """
         with self._at(path) as (at, name):
-            create_file(name, data, mode=_mode(at, 0o777), at=at)
-            _share(at, name)
+            try:
+                _create(at, staged, data, durable, 0o777 if program else 0o666)
+                os.rename(staged, name, src_dir_fd=at, dst_dir_fd=at)
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(staged, dir_fd=at)
+                raise
+        if durable:
+            self.sync(path.rpartition("/")[0])
 
     def make_fifo(self, path: str) -> None:
         """Make a FIFO for its owner alone; ``FileExistsError`` if the name is taken."""
@@ -222,15 +233,16 @@ class Beneath:
             shutil.rmtree(name, dir_fd=at)
 
 
-def _mode(at: int, most: int = 0o666) -> int:
-    """Permissions of a new file: the owner's, and others' as the directory has them."""
-    return (os.fstat(at).st_mode | 0o700) & most
+def _create(at: int, name: str, data: bytes, durable: bool, most: int = 0o666) -> None:
+    """Make a new file. Others may use it as they may use the directory."""
+    home = os.fstat(at).st_mode
+    create_file(name, data, durable, (home | 0o700) & most, at)
+    _share(home, at, name)
 
 
-def _share(at: int, name: str) -> None:
-    """Let the group use a new file in a directory of the group, whatever the umask."""
-    mode = os.fstat(at).st_mode
-    if mode & _GROUP != _GROUP:
+def _share(home: int, at: int, name: str) -> None:
+    """Let the group use a new file, whatever the umask, in a directory of the group; ``home`` is its mode."""
+    if home & _GROUP != _GROUP:
         return
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     try:
@@ -275,22 +287,14 @@ class InstanceFiles(Files):
         Raises:
             StorageError: The filesystem refused; the old file is as it was.
         """
-        home, _, name = path.rpartition("/")
-        staged = f"{home}/.{name}.{self.token()}" if home else f".{name}.{self.token()}"
+        staged = f".{path.rpartition('/')[2]}.{self.token()}"
         try:
-            if program:
-                self.beneath.create_program(staged, data)
-            else:
-                self.beneath.create(staged, data, durable)
             try:
-                self.beneath.rename(staged, path)
+                self.beneath.replace(path, staged, data, program, durable)
             except IsADirectoryError:
                 self._set_apart(path)
-                self.beneath.rename(staged, path)
-            if durable:
-                self.beneath.sync(home)
+                self.beneath.replace(path, staged, data, program, durable)
         except OSError as error:
-            self.drop(staged)
             raise refused(error, f"{self.beneath.root}/{path}") from None
 
     def restrict(self, root: str) -> None:

@@ -163,7 +163,7 @@ class Files:
         """
         staged = self.stage(data, durable)
         try:
-            self._into(path, lambda: self.disk.rename(staged, path))
+            self._into(path, self.disk.rename, staged, path)
         except StorageError:
             if not self._holds(path, data):
                 self.drop(staged)
@@ -205,7 +205,7 @@ class Files:
 
     def make(self, path: str, data: bytes, durable: bool = False) -> bool:
         """Create a file that no peer reads yet (a crash may leave half of it); ``False`` if its name is taken."""
-        return self._into(path, lambda: self.disk.create(path, data, durable))
+        return self._into(path, self.disk.create, path, data, durable)
 
     def make_dir(self, path: str) -> bool:
         """Create a directory; ``False`` if it exists."""
@@ -364,7 +364,7 @@ class Files:
         """Write content under ``tmp/``, to be linked or renamed into place; return its path."""
         path = f"{paths.TMP}/{self.token()}"
         try:
-            self._into(path, lambda: self.disk.create(path, data, durable))
+            self._into(path, self.disk.create, path, data, durable)
         except StorageError:
             self.drop(path)
             raise
@@ -378,7 +378,7 @@ class Files:
     def _linked(self, staged: str, path: str) -> bool:
         """Link a staged file into place. If the answer was lost, its link count tells."""
         try:
-            if self._into(path, lambda: self.disk.link(staged, path)):
+            if self._into(path, self.disk.link, staged, path):
                 return True
         except StorageError:
             if not self._has_twin(staged):
@@ -398,11 +398,11 @@ class Files:
         except OSError:
             return False
 
-    def _into(self, path: str, step: Callable[[], None]) -> bool:
+    def _into(self, path: str, step: Callable[..., None], *args: object) -> bool:
         """Run a step that makes ``path``, and make its directory if needed; ``False`` if the name is taken."""
         for _ in range(_TRIES):
             try:
-                step()
+                step(*args)
             except FileExistsError:
                 return False
             except OSError as error:

@@ -14,7 +14,7 @@ import errno
 import os
 import stat as _stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -38,39 +38,36 @@ if TYPE_CHECKING:
         def flush(self) -> None: ...  # noqa: D102
 
 
-class Stat:
+class Stat(NamedTuple):
     """The state of a path.
 
     Attributes:
         is_dir: It is a directory; links are not followed.
-        is_file: It is a regular file, not a directory, link, FIFO, socket or device.
         size: Bytes.
         modified_ns: Last change of the content, in nanoseconds of the filesystem's own clock.
-        changed_ns: Last change of anything, a rename among it.
         links: The number of its names.
+        changed_ns: Last change of anything, a rename among it.
+        is_special: It is a link, FIFO, socket or device.
     """
 
-    __slots__ = ("changed_ns", "is_dir", "is_file", "links", "modified_ns", "size")
+    is_dir: bool
+    size: int
+    modified_ns: int
+    links: int
+    changed_ns: int = 0
+    is_special: bool = False
 
-    def __init__(
-        self,
-        is_dir: bool,
-        size: int,
-        modified_ns: int,
-        links: int,
-        changed_ns: int = 0,
-        is_file: bool | None = None,
-    ) -> None:
-        self.is_dir, self.size, self.links = is_dir, size, links
-        self.is_file = not is_dir if is_file is None else is_file
-        self.modified_ns, self.changed_ns = modified_ns, changed_ns
+    @property
+    def is_file(self) -> bool:
+        """It is a regular file."""
+        return not self.is_dir and not self.is_special
 
 
 def shown(seen: os.stat_result) -> Stat:
     """Convert the kernel's answer."""
-    mode = seen.st_mode
+    is_dir, is_file = _stat.S_ISDIR(seen.st_mode), _stat.S_ISREG(seen.st_mode)
     times = seen.st_mtime_ns, seen.st_ctime_ns
-    return Stat(_stat.S_ISDIR(mode), seen.st_size, times[0], seen.st_nlink, times[1], _stat.S_ISREG(mode))
+    return Stat(is_dir, seen.st_size, times[0], seen.st_nlink, times[1], not is_dir and not is_file)
 
 
 def irregular(where: str | int) -> list[str]:
@@ -85,33 +82,34 @@ class Disk:
     Args:
         root: Absolute path of an existing directory. It is never created here: under an unmounted mount point every
             host would get its own team.
+
+    Attributes:
+        below: What a path below the root begins with.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
-
-    def _full(self, path: str) -> str:
-        return f"{self.root}/{path}" if path else self.root
+        self.below = f"{root}/"
 
     def listdir(self, path: str) -> list[str]:
         """Names in a directory, in no order. While files move, one may be missing or shown twice."""
-        return os.listdir(self._full(path))
+        return os.listdir(self.below + path)
 
     def irregular(self, path: str) -> list[str]:
         """Names in a directory that are not regular files, from the listing alone."""
-        return irregular(self._full(path))
+        return irregular(self.below + path)
 
     def read(self, path: str, most: int) -> bytes:
         """Content of a regular file, at most ``most`` bytes. Links are not followed; a FIFO or device is ENXIO."""
-        return read_file(self._full(path), most)
+        return read_file(self.below + path, most)
 
     def create(self, path: str, data: bytes, durable: bool) -> None:
         """Make a new file with this content; ``FileExistsError`` if the name is taken."""
-        create_file(self._full(path), data, durable)
+        create_file(self.below + path, data, durable)
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file that one writer owns; made if missing."""
-        handle = open_file(self._full(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        handle = open_file(self.below + path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             write_all(handle, data)
         finally:
@@ -119,31 +117,31 @@ class Disk:
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, only if that is free."""
-        os.link(self._full(source), self._full(target), follow_symlinks=False)
+        os.link(self.below + source, self.below + target, follow_symlinks=False)
 
     def rename(self, source: str, target: str) -> None:
         """Move a file or directory in one step."""
-        os.rename(self._full(source), self._full(target))
+        os.rename(self.below + source, self.below + target)
 
     def unlink(self, path: str) -> None:
         """Remove a file's name."""
-        os.unlink(self._full(path))
+        os.unlink(self.below + path)
 
     def mkdir(self, path: str) -> None:
         """Make one directory; its parent must exist."""
-        os.mkdir(self._full(path))
+        os.mkdir(self.below + path)
 
     def rmdir(self, path: str) -> None:
         """Remove a directory, only if it is empty."""
-        os.rmdir(self._full(path))
+        os.rmdir(self.below + path)
 
     def stat(self, path: str) -> Stat:
         """Return the state of a path without following links."""
-        return shown(os.lstat(self._full(path)))
+        return shown(os.lstat(self.below + path))
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut."""
-        handle = os.open(self._full(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = os.open(self.below + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
         finally:
@@ -151,7 +149,7 @@ class Disk:
 
     def touch(self, path: str) -> None:
         """Set a file's time of change to now; made if missing."""
-        handle = open_file(self._full(path), os.O_WRONLY | os.O_CREAT)
+        handle = open_file(self.below + path, os.O_WRONLY | os.O_CREAT)
         try:
             os.utime(handle)
         finally:
@@ -189,7 +187,7 @@ def flush(handle: int) -> None:
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None) -> int:
+def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None, single: bool = False) -> int:
     """Open a regular file without following a link and without waiting.
 
     Args:
@@ -197,19 +195,21 @@ def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None) -
         flags: How, as for ``os.open``.
         mode: Permissions of a file that is made.
         at: Descriptor of the directory that holds it.
+        single: It must have no second name.
 
     Returns:
         The descriptor, to be closed by the caller.
 
     Raises:
-        OSError: It is a link (ELOOP), a directory (EISDIR), or a FIFO, a socket or a device (ENXIO).
+        OSError: It is a link (ELOOP), a directory (EISDIR), or a FIFO, a socket or a device (ENXIO); or it has a
+            second name (EMLINK).
     """
     handle = os.open(path, flags | _FLAGS, mode, dir_fd=at)
-    kind = os.fstat(handle).st_mode
-    if _stat.S_ISREG(kind):
+    seen = os.fstat(handle)
+    if _stat.S_ISREG(seen.st_mode) and (seen.st_nlink <= 1 or not single):
         return handle
     os.close(handle)
-    code = errno.EISDIR if _stat.S_ISDIR(kind) else errno.ENXIO
+    code = errno.EMLINK if _stat.S_ISREG(seen.st_mode) else errno.EISDIR if _stat.S_ISDIR(seen.st_mode) else errno.ENXIO
     raise OSError(code, os.strerror(code), path)
 
 
@@ -227,11 +227,15 @@ def remove_tree(path: str) -> None:
     shutil.rmtree(path)
 
 
-def read_file(path: str, most: int, at: int | None = None) -> bytes:
+def read_file(path: str, most: int, at: int | None = None, single: bool = False) -> bytes:
     """Read a regular file, at most ``most`` bytes; see ``open_file``."""
-    handle = open_file(path, os.O_RDONLY, at=at)
+    handle = open_file(path, os.O_RDONLY, at=at, single=single)
     try:
-        return read_all(handle, most)
+        parts, left = [], most
+        while left > 0 and (part := os.read(handle, left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
     finally:
         os.close(handle)
 
@@ -274,15 +278,6 @@ def read_named(path: str, most: int, patience: float = 60.0) -> bytes:
         return b"".join(parts)
     finally:
         os.close(handle)
-
-
-def read_all(handle: int, most: int) -> bytes:
-    """Read an open file, at most ``most`` bytes."""
-    parts, left = [], most
-    while left > 0 and (part := os.read(handle, left)):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
 
 
 def write_all(handle: int, data: bytes) -> None:

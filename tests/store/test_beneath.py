@@ -50,7 +50,7 @@ CALLS: dict[str, Callable[[Beneath, str], object]] = {
     "listdir": lambda disk, home: disk.listdir(home),
     "read": lambda disk, home: disk.read(f"{home}/file", 10),
     "create": lambda disk, home: disk.create(f"{home}/new", b"", False),
-    "create_program": lambda disk, home: disk.create_program(f"{home}/new", b""),
+    "replace": lambda disk, home: disk.replace(f"{home}/file", ".new", b"", program=True),
     "append": lambda disk, home: disk.append(f"{home}/file", b"x"),
     "link": lambda disk, home: disk.link("real/mine", f"{home}/new"),
     "link from": lambda disk, home: disk.link(f"{home}/file", "real/new"),
@@ -222,12 +222,12 @@ def test_a_restricted_worktree_is_closed_like_the_coordination_directory(tree: B
 def test_a_file_is_staged_under_a_name_that_nobody_can_guess(tree: Beneath) -> None:
     files = InstanceFiles(tree)
     seen: list[str] = []
-    rename = tree.rename
-    tree.rename = lambda source, target: (seen.append(source), rename(source, target))[1]  # type: ignore[method-assign]
+    replace = tree.replace
+    tree.replace = lambda path, staged, *more: (seen.append(staged), replace(path, staged, *more))[1]  # type: ignore[method-assign]
     for _ in range(2):
         files.replace("real/mine", b"new", program=True)
     assert len({*seen}) == 2
-    assert all(len(name) > len("real/.mine.") + 8 for name in seen)
+    assert all(len(name) > len(".mine.") + 8 for name in seen)
     assert os.access(f"{tree.top}/real/mine", os.X_OK)
     assert tree.listdir("real") == ["mine"]
 
