@@ -83,7 +83,7 @@ class Leadership:
 
 
 def _terms(entries: list[str]) -> list[int]:
-    return [term for term in map(paths.parse_leader, entries) if term is not None]
+    return [t for name in entries if name.startswith("leader~") and (t := paths.parse_leader(name)) is not None]
 
 
 def current_term(root: Root) -> int:
@@ -92,9 +92,11 @@ def current_term(root: Root) -> int:
     Raises:
         LostError: The leader's ticket is moving between two peers.
     """
-    homes = [paths.LEADER, *(paths.peer_dir(who) for who in members.living(root))]
+    homes = [paths.LEADER, *map(paths.peer_dir, members.living(root))]
     homes += [f"{paths.DEPARTED}/{name}" for name in root.files.scan(paths.DEPARTED)]
-    terms = [term for home in homes for term in map(paths.parse_leader, root.files.scan(home)) if term is not None]
+    terms: list[int] = []
+    for home in homes:
+        terms += _terms(root.files.scan(home))
     if not terms:
         raise LostError("the leadership is changing hands at this moment", hint="try again", code="no-leader")
     return max(terms)
@@ -120,8 +122,8 @@ def raise_term(root: Root, home: str, term: int, above: int) -> int:
 
 def leader_home(root: Root, term: int) -> str:
     """The directory in which the leader's ticket of a term lies; empty if it is in none."""
-    homes = [paths.LEADER, *(paths.peer_dir(who) for who in members.living(root))]
-    return next((home for home in homes if term in map(paths.parse_leader, root.files.scan(home))), "")
+    homes = [paths.LEADER, *map(paths.peer_dir, members.living(root))]
+    return next((home for home in homes if term in _terms(root.files.scan(home))), "")
 
 
 def leader_name(files: Files) -> str:

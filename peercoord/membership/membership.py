@@ -70,9 +70,9 @@ class Membership:
             StorageError: The filesystem shows a heartbeat and will not let us move it.
         """
         files = self.root.files
-        self.require()
         for _ in range(TRIES):
-            beats = [b for b in map(paths.parse_beat, files.scan(self.home)) if b]
+            names = [name for name in files.scan(self.home) if name.startswith("beat~")]
+            beats = [b for b in map(paths.parse_beat, names) if b]
             if not beats:
                 self.require()
                 files.ticket(paths.beat(self.home, 0))
@@ -91,18 +91,20 @@ class Membership:
         """Write facts into this peer's own record, keeping the others.
 
         Args:
-            known: The record, if the caller has just read it.
+            known: The record, if the caller has just seen that it is a peer, and read this.
             facts: The new facts.
 
         Raises:
             EvictedError: This incarnation is no longer a peer.
         """
-        self.require()
+        if known is None:
+            self.require()
         known = known or self.record() or _about(self.me, self.root.clock.now())
-        if all(known.get(key) == value for key, value in facts.items()):
+        new = {**known, **facts}
+        if new == known:
             return
         try:
-            self.root.files.put(paths.peer_record(self.home), records.encode_stored({**known, **facts}))
+            self.root.files.put(paths.peer_record(self.home), records.encode_stored(new))
         except StorageError:
             self.require()  # evicted in the middle of this, it should hear that instead
             raise

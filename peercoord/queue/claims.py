@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from peercoord.store.paths import Incarnation
 
 DENIED = ("eacces", "eperm")  # the rights of one user, not the state of the disk
+_FIRST_BLOCK = f"/{paths.ready_shard(0)}"  # of a level: it stays when it is empty
 PASSES_MOST = 64  # a network filesystem may go on listing tickets that are long gone
 
 
@@ -43,12 +44,14 @@ class Claim(NamedTuple):
         ticket: Its id and epoch.
         definition: What it is.
         hand_over: What its last holder left, if there was one: progress, achievements, branch, commit …
+        entry: The entry of its holder's report.
         again: It was held already and is returned again.
     """
 
     ticket: Ticket
     definition: Definition
     hand_over: Json
+    entry: Json
     again: bool = False
 
     @property
@@ -90,7 +93,7 @@ class Worker:
                     self.janitor.finish(path, ticket, self.me)
             else:
                 mine.append(ticket)
-        return sorted(mine, key=self._claimed_at, reverse=True)
+        return sorted(mine, key=self._claimed_at, reverse=True) if len(mine) > 1 else mine
 
     def _claims(self) -> list[Ticket]:
         names = self.files.scan(paths.claims_dir(self.home))
@@ -117,7 +120,8 @@ class Worker:
             try:
                 definition = self.queue.definition(ticket.task)
                 if definition.cancelled is None:
-                    return Claim(ticket, definition, hand_over(self.queue, ticket, definition), again=True)
+                    entry = self.reports.entry(self.me.peer, ticket) or {}
+                    return Claim(ticket, definition, hand_over(self.queue, ticket, definition), entry, again=True)
             except (BrokenFileError, NotFoundError):
                 pass
             except StorageError as error:
@@ -127,15 +131,16 @@ class Worker:
         return self._claim_next()
 
     def _claim_next(self) -> Claim | None:
+        report = self.reports.read(self.me.peer)
         for _ in range(PASSES_MOST):
             seen = False
-            for path, ticket in self._candidates():
+            for path, ticket in self._candidates(report):
                 seen = True
                 mine = self._take(path, ticket)
                 if mine is None:
                     continue
                 try:
-                    claim = self._check(mine)
+                    claim = self._check(mine, report)
                 except (PeercoordError, *FAULTS):
                     with suppress(PeercoordError):  # no caller is told of this claim
                         self.queue.place(paths.claim(self.home, mine), mine)
@@ -147,25 +152,27 @@ class Worker:
                 return None
         return None
 
-    def _candidates(self) -> Iterator[tuple[str, Ticket]]:
+    def _candidates(self, report: Json) -> Iterator[tuple[str, Ticket]]:
         """Go over the ready tickets: first what this peer held before it left, then by urgency and age."""
-        for task, epoch in self.reports.unfinished(self.me.peer):
+        for task, epoch in progress.unfinished(report):
             path = self.queue.ready_path(Ticket(task, epoch))
             if path and self.files.stat(path) is not None:
                 yield path, Ticket(task, epoch)
         for shard in self.queue.ready_shards():
             entries = placement.in_order(self.files.scan(shard))
-            if not entries and not shard.endswith(f"/{paths.ready_shard(0)}"):
+            if entries:
+                for ticket in placement.attempt_order(entries, self.root.chance()):
+                    yield f"{shard}/{ticket}", ticket
+            elif not shard.endswith(_FIRST_BLOCK):
                 with suppress(StorageError):
                     self.files.remove_dir(shard)
-            for ticket in placement.attempt_order(entries, self.root.chance()):
-                yield f"{shard}/{ticket}", ticket
 
     def _take(self, path: str, ticket: Ticket) -> Ticket | None:
         """Try to claim one ticket; the rename decides. ``None`` if another peer has it, or it is not a ticket."""
         mine = self.queue.next_claim(ticket)
-        if self.files.move(path, paths.claim(self.home, mine)):
-            return mine if duplicates.is_unique(self.queue, paths.claim(self.home, mine), mine.task) else None
+        claimed = paths.claim(self.home, mine)
+        if self.files.move(path, claimed):
+            return mine if duplicates.is_unique(self.queue, claimed, mine.task) else None
         self.membership.require()
         if self.files.stat(paths.claims_dir(self.home)) is None:
             raise StorageError(
@@ -173,22 +180,30 @@ class Worker:
             )
         return None
 
-    def _check(self, mine: Ticket) -> Claim | None:
-        """Look again at a task just claimed; place its ticket elsewhere if nobody can work on it now."""
+    def _check(self, mine: Ticket, report: Json | None = None) -> Claim | None:
+        """Look again at a task just claimed; place its ticket elsewhere if nobody can work on it now.
+
+        Args:
+            mine: The claim.
+            report: This peer's report, if the caller has just read it.
+        """
         location, definition = self.queue.look_up(mine.task)
         if location.state != "ready" or definition is None:
             self.queue.place(paths.claim(self.home, mine), mine)
             return None
+        entry: Json = {}
         with suppress(StorageError):  # on a full disk the record for people is lost, the claim is not
-            self.record(mine, definition)
-        return Claim(mine, definition, hand_over(self.queue, mine, definition))
+            entry = self.record(mine, definition, report)
+        return Claim(mine, definition, hand_over(self.queue, mine, definition), entry)
 
-    def record(self, ticket: Ticket, definition: Definition, **facts: object) -> None:
-        """Write the assignment record of a claim, with these facts, and open its entry in the report."""
+    def record(self, ticket: Ticket, definition: Definition, report: Json | None = None, **facts: object) -> Json:
+        """Write the assignment record of a claim, with these facts; open its entry in the report, and return that."""
         self.assignments.write(ticket, definition, **facts)
-        self.reports.begin(self.me, ticket, definition)
+        entry = self.reports.opened(ticket, definition)
+        self.reports.write(self.me, entry, report)
         self.root.event(self.me.peer, "claimed", task=ticket.task, epoch=ticket.epoch, incarnation=str(self.me))
         self.files.ring()
+        return entry
 
     # -- reporting -------------------------------------------------------------------------------------------
 
@@ -253,9 +268,10 @@ class Worker:
         """
         ticket = self.require(task)
         definition = self.queue.definition(task)
-        entry = self._entry(ticket, definition)
+        report = self.reports.read(self.me.peer)
+        entry = progress.entry_of(report, ticket) or self.reports.opened(ticket, definition)
         new = self._updated(entry, definition, said)
-        self.reports.write(self.me, new)
+        self.reports.write(self.me, new, report)
         self.assignments.bind(ticket)
         if new["progress"] != entry.get("progress"):
             self.root.event(self.me.peer, "progress", task=task, epoch=ticket.epoch, progress=new["progress"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from peercoord.store import ids, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from peercoord.store.paths import Incarnation, Ticket
     from peercoord.store.records import Definition
@@ -136,12 +136,15 @@ def attempt_order(tickets: Sequence[Ticket], seed: int) -> Iterable[Ticket]:
 # -- several names of one ticket ---------------------------------------------------------------------------------
 
 
-def fold(locations: Iterable[Location]) -> dict[str, Location]:
-    """One location for each task. A listing taken while files move may show a ticket twice: the later one counts."""
+def fold(locations: Iterable[Location], tasks: Collection[str] | None = None) -> dict[str, Location]:
+    """One location for each task, or for each of these.
+
+    A listing taken while files move may show a ticket twice: the later one counts.
+    """
     states: dict[str, Location] = {}
     for seen in locations:
         known = states.get(seen.task)
-        if known is None or seen.rank > known.rank:
+        if (tasks is None or seen.task in tasks) and (known is None or seen.rank > known.rank):
             states[seen.task] = seen
     return states
 

@@ -49,23 +49,13 @@ class Reports:
 
     def entry(self, peer: str, ticket: Ticket) -> Json | None:
         """Read what a peer reported of one claim; ``None`` if nothing."""
-        return next((e for e in self.read(peer)["assigned_tasks"] if is_of(e, ticket)), None)
-
-    def unfinished(self, peer: str) -> list[tuple[str, int]]:
-        """The claims a peer is preferred for, newest first: it never ended them, or it asked a question."""
-        entries = [e for e in self.read(peer)["assigned_tasks"] if _is_unfinished(e)]
-        claims = [(ids.read(e.get("task_id")), foreign.whole(e.get("epoch"))) for e in reversed(entries)]
-        return [(task, epoch) for task, epoch in claims if task and epoch is not None]
+        return entry_of(self.read(peer), ticket)
 
     def interrupted(self, peer: str) -> list[Ticket]:
         """List the claims that a peer had when it left."""
         entries = [e for e in self.read(peer)["assigned_tasks"] if e.get(INTERRUPTED) is True]
         claims = [(ids.read(e.get("task_id")), foreign.whole(e.get("epoch"))) for e in entries]
         return [paths.Ticket(task, epoch) for task, epoch in claims if task and epoch is not None]
-
-    def begin(self, me: Incarnation, ticket: Ticket, definition: Definition) -> None:
-        """Open the entry of a task just claimed."""
-        self.write(me, self.opened(ticket, definition))
 
     def opened(self, ticket: Ticket, definition: Definition) -> Json:
         """The entry of a task just claimed."""
@@ -85,9 +75,15 @@ class Reports:
             "started_at": self.root.clock.now(),
         }
 
-    def write(self, me: Incarnation, entry: Json) -> None:
-        """Put one entry into a peer's report, replacing that task's entry, also of an earlier claim."""
-        report = self.read(me.peer)
+    def write(self, me: Incarnation, entry: Json, report: Json | None = None) -> None:
+        """Put one entry into a peer's report, replacing that task's entry, also of an earlier claim.
+
+        Args:
+            me: The peer.
+            entry: The entry.
+            report: The report, if the caller has just read it.
+        """
+        report = self.read(me.peer) if report is None else report
         entry = {**entry, "updated_at": self.root.clock.now()}
         task = ids.read(entry["task_id"])
         others = [e for e in report["assigned_tasks"] if ids.read(e.get("task_id")) != task]
@@ -134,9 +130,25 @@ class Reports:
             "updated_at": self.root.clock.now(),
         }
         whole = {**whole, **report, **_identity(whole)}
-        while len(records.encode(whole)) > RECORD_BYTES and _shortened(whole):
-            continue
-        self.root.files.put(paths.report(me.peer), records.encode_stored(whole))
+        data = records.encode(whole)
+        while len(data) > RECORD_BYTES and _shortened(whole):
+            data = records.encode(whole)
+        self.root.files.put(paths.report(me.peer), records.within_limit(data))
+
+
+def entry_of(report: Json, ticket: Ticket) -> Json | None:
+    """The entry of one claim in a report; ``None`` if there is none."""
+    return next((e for e in report["assigned_tasks"] if is_of(e, ticket)), None)
+
+
+def unfinished(report: Json) -> list[tuple[str, int]]:
+    """The claims a peer is preferred for, newest first: it never ended them, or it asked a question."""
+    found = []
+    for entry in reversed(report["assigned_tasks"]):
+        if _is_unfinished(entry):
+            task, epoch = ids.read(entry.get("task_id")), foreign.whole(entry.get("epoch"))
+            found += [(task, epoch)] if task and epoch is not None else []
+    return found
 
 
 def _interrupted(entry: object) -> object:

@@ -247,34 +247,41 @@ class Tasks:
         """
         scan = scan or self.files.scan
         yield paths.NEW, "new", ""
-        yield from ((f"{paths.PARKED}/{why}", "parked", why) for why in scan(paths.PARKED) if why in paths.PARKED_WHY)
-        yield from ((paths.waiting_dir(task), "waiting", task) for task in scan(paths.WAITING) if ids.is_id(task))
-        yield from ((shard, "ready", shard.split("/")[-2]) for shard in self.ready_shards(scan))
+        for why in filter(paths.PARKED_WHY.__contains__, scan(paths.PARKED)):
+            yield f"{paths.PARKED}/{why}", "parked", why
+        for task in filter(ids.is_id, scan(paths.WAITING)):
+            yield paths.waiting_dir(task), "waiting", task
+        for shard in self.ready_shards(scan):
+            yield shard, "ready", shard.split("/")[-2]
         for state, base in (("claimed", paths.PEERS), ("departed", paths.DEPARTED)):
-            owned = (name for name in scan(base) if paths.owner(f"{base}/{name}"))
-            yield from ((paths.claims_dir(f"{base}/{name}"), state, name) for name in owned)
-        yield from ((f"{paths.DONE}/{shard}", "done", "") for shard in scan(paths.DONE) if paths.is_shard(shard))
+            for name in scan(base):
+                if paths.owner(f"{base}/{name}"):
+                    yield paths.claims_dir(f"{base}/{name}"), state, name
+        for shard in filter(paths.is_shard, scan(paths.DONE)):
+            yield f"{paths.DONE}/{shard}", "done", ""
 
     def ready_shards(self, scan: Scan | None = None) -> Iterator[str]:
         """Go over the directories of ready tickets: most urgent level first, in it the oldest shard first."""
         scan = scan or self.files.scan
-        for level in sorted(name for name in scan(paths.READY) if paths.parse_level(name) is not None):
-            blocks = (paths.parse_block(name) for name in scan(f"{paths.READY}/{level}"))
-            for block in sorted(block for block in blocks if block is not None):
+        for level in sorted(paths.LEVELS.intersection(scan(paths.READY))):
+            blocks = map(paths.parse_block, scan(f"{paths.READY}/{level}"))
+            for block in sorted([block for block in blocks if block is not None]):
                 yield f"{paths.READY}/{level}/{block:06d}"
 
-    def tickets_in(self, directory: str, state: str, detail: str, scan: Scan) -> Iterator[Location]:
-        """Go over the tickets in one directory. A name of another kind is not a ticket there."""
+    def tickets_in(self, directory: str, state: str, detail: str, scan: Scan) -> list[Location]:
+        """List the tickets in one directory. A name of another kind is not a ticket there."""
+        found = []
         for name in scan(directory):
             path = f"{directory}/{name}"
             if state == "done":
                 if ids.is_id(name):
-                    yield Location(name, state, detail, 0, path)
+                    found.append(Location(name, state, detail, 0, path))
             elif state == "new":
                 if new := paths.parse_new(name):
-                    yield Location(new[0], state, detail, 0, path)
+                    found.append(Location(new[0], state, detail, 0, path))
             elif ticket := paths.parse_ticket(name):
-                yield Location(ticket.task, state, detail, ticket.epoch, path)
+                found.append(Location(ticket.task, state, detail, ticket.epoch, path))
+        return found
 
     def locations(self, scan: Scan | None = None) -> Iterator[Location]:
         """Go once over all tickets. One that moves meanwhile may be missed or seen twice.
@@ -291,12 +298,12 @@ class Tasks:
     def survey(self) -> dict[str, Location]:
         """Find every task's ticket. Lists again for those that were missed because they moved."""
         born = set(self.all_tasks())
-        states = placement.fold(seen for seen in self.locations() if seen.task in born)
+        states = placement.fold(self.locations(), born)
         for _ in range(LOOKS):
             missing = born - states.keys()
             if not missing:
                 break
-            states |= placement.fold(seen for seen in self.locations() if seen.task in missing)
+            states |= placement.fold(self.locations(), missing)
         return states
 
     def locate(self, task: str) -> Location | None:
@@ -305,7 +312,7 @@ class Tasks:
         for _ in range(LOOKS):
             if self.is_done(task):
                 return Location(task, "done", "", 0, paths.done(task))
-            found = placement.fold(seen for seen in self.locations() if seen.task == task)
+            found = placement.fold(self.locations(), (task,))
             if task in found:
                 if self.set_irregular_aside(found[task].path):
                     continue

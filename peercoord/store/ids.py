@@ -68,9 +68,10 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 def read(value: object) -> str:
     """Read an id from a string or a whole number; empty for anything else."""
+    if isinstance(value, str):
+        return value if is_id(value) else ""
     number = whole(value)
-    text = value if number is None else str(number) if 0 <= number < 10**ID_MAX else ""
-    return text if isinstance(text, str) and is_id(text) else ""
+    return str(number) if number is not None and 0 <= number < 10**ID_MAX else ""
 
 
 def public(task: str) -> int | str:

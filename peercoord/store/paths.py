@@ -54,7 +54,8 @@ BANK_LOCK = "locks/memory-bank"
 BANK_COPY, BANK_CURRENT = "memory-bank", "current"  # the bank's copies for worktrees, and the link to the latest
 BANK_COPY_LOCK = "locks/memory-copy"
 PRIORITIES = ("critical", "high", "medium", "low", "lowest")  # level 0 … 4; the level is the directory's name
-_LEVELS = tuple(map(str, range(len(PRIORITIES))))
+LEVELS = frozenset(map(str, range(len(PRIORITIES))))
+_HEX = frozenset("0123456789abcdef")
 OUTCOMES = ("done", "failed", "evicted", "released")
 
 SKELETON = (
@@ -108,7 +109,7 @@ def shard(task: str) -> str:
 
 def is_shard(name: str) -> bool:
     """Check whether a directory is a shard. Any other beside the shards is foreign and holds no records."""
-    return len(name) == 2 and all(digit in "0123456789abcdef" for digit in name)
+    return len(name) == 2 and _HEX.issuperset(name)
 
 
 def ready_shard(order: int) -> str:
@@ -118,7 +119,7 @@ def ready_shard(order: int) -> str:
 
 def parse_level(name: str) -> int | None:
     """Read the name of a directory below ``READY``: the priority level."""
-    return int(name) if name in _LEVELS else None
+    return int(name) if name in LEVELS else None
 
 
 def parse_block(name: str) -> int | None:

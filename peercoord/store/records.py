@@ -73,7 +73,15 @@ def encode_stored(record: Json) -> bytes:
     Raises:
         UsageError: It is too large, or holds something that JSON cannot.
     """
-    data = encode(record)
+    return within_limit(encode(record))
+
+
+def within_limit(data: bytes) -> bytes:
+    """Return an encoded record, unless it is larger than ``decode`` accepts.
+
+    Raises:
+        UsageError: It is too large.
+    """
     if len(data) > RECORD_BYTES:
         raise UsageError(
             f"this would be a record of {len(data)} bytes; one has at most {RECORD_BYTES}",

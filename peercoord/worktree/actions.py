@@ -124,8 +124,7 @@ def _note_other_session(call: WorktreeCall, peer: Peer, claim: Claim) -> None:
 
 
 def _claimed(call: WorktreeCall, peer: Peer, claim: Claim) -> Json:
-    entry = peer.worker.reports.entry(peer.name, claim.ticket) or {}
-    raw = claim.definition.raw
+    entry, raw = claim.entry, claim.definition.raw
     steps, done = claim.definition.steps, set(entry.get("steps_done", []))
     return {
         "task_id": ids.public(claim.task),

@@ -14,7 +14,6 @@ from peercoord import foreign
 from peercoord.errors import EvictedError, LostError, PeercoordError, StorageError, UsageError
 from peercoord.membership import liveness
 from peercoord.queue.peer import Peer
-from peercoord.queue.progress import Reports
 from peercoord.store import down, ids, paths
 from peercoord.store import root as roots
 from peercoord.system import process
@@ -184,8 +183,9 @@ class WorktreeCall:
     def _mirror(self, peer: Peer) -> None:
         """Write the worktree's own copies: its progress, and the ids it holds."""
         with suppress(PeercoordError):
-            empty: Json = {"instance_id": peer.name, "assigned_tasks": [], "memory_contributions": []}
-            self.progress.write({**empty, **Reports(peer.queue).read(peer.name)})
+            name = peer.name
+            empty: Json = {"instance_id": name, "assigned_tasks": [], "memory_contributions": []}
+            self.progress.write({**empty, **peer.worker.reports.read(name)})
             held = [ticket.task for ticket in peer.worker.held()]
             self.place.remember(assigned_tasks=[*map(ids.public, held)], definitions_told=self.tasks.kept(held))
 

@@ -117,24 +117,25 @@ class ProgressFile:
         """
         if self.held_back:
             return
-        data = records.encode(self._with_typed(published))
+        content = self._with_typed(published)
+        data = records.encode(content)
         if len(data) > RECORD_BYTES:
             self.notes.append(f"{NAME} became too large: what was typed in it is kept in {self.set_aside()}")
             self.kept, self.refused = [], []
-            data = records.encode(published)
+            content, data = published, records.encode(published)
         now = self.files.peek(NAME)
         if now is not None and now != self.data:
             return
-        self._remember(data)
+        self._remember(content, data)
         if now != data:
             self.files.replace(NAME, data)
 
-    def _remember(self, data: bytes) -> None:
+    def _remember(self, content: Json, data: bytes) -> None:
         marks = [_mark(data), *([_mark(self.data)] if self.data is not None else [])]
         known = {
             "schema_version": records.SCHEMA_VERSION,
             "marks": list(dict.fromkeys(marks)),
-            "content": records.decode(data, NAME),
+            "content": content,
             **({"kept": self.kept} if self.kept else {}),
             **({"refused": self.refused} if self.refused else {}),
             **({"notes": self.notes[-NOTES_MOST:]} if self.notes else {}),

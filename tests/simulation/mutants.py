@@ -184,13 +184,13 @@ def race_toward_a_shared_name() -> list[Patch]:
 def no_look_after_the_claim() -> list[Patch]:
     """Work on whatever was claimed, without asking what it is now."""
 
-    def check(self: Worker, mine: Ticket) -> Any:
+    def check(self: Worker, mine: Ticket, *_: Any) -> Any:
         from peercoord.queue.claims import Claim
 
         definition = self.queue.definition(mine.task)
         with suppress(StorageError):
             self.record(mine, definition)
-        return Claim(mine, definition, {})
+        return Claim(mine, definition, {}, {})
 
     def place(self: Queue, path: str, ticket: Ticket) -> str:
         target = paths.ready(records.MEDIUM, 0, ticket)  # so that there is something to see
