@@ -26,7 +26,7 @@ from peercoord.store.records import Birth, Definition
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-ADDED, KNOWN = "added", "known"
+ADDED, KNOWN, LOST = "added", "known", "lost"
 BATCH = 1000  # births that are flushed at once
 NO_DIRECTORY = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it is removed again each time
 
@@ -36,15 +36,23 @@ class Intake(Tasks):
 
     # -- placing ---------------------------------------------------------------------------------------------
 
-    def place(self, path: str, ticket: Ticket) -> str:
+    def place(self, path: str, ticket: Ticket, made: Birth | None = None) -> str:
         """Move a ticket to where it belongs: ready, waiting for one unmet dependency, or parked.
+
+        Args:
+            path: Where it lies.
+            ticket: The ticket.
+            made: The task's birth, if its definition was written a moment ago; neither is read again.
 
         Returns:
             Where it lies now; empty if it was gone from ``path`` because another peer moved it.
         """
         while True:
-            location, level = self._belongs(ticket.task)
-            target = self._path(location, level, ticket)
+            if made is None:
+                location, level = self._belongs(ticket.task)
+            else:
+                location, level = placement.location_of(made.definition, self.dependency_state), made.definition.level
+            target = self._path(location, level, ticket, made)
             if target == path:
                 return path
             target = self._move(path, target, location.state == "ready", level, ticket)
@@ -54,7 +62,7 @@ class Intake(Tasks):
                 self.files.ring()
             if location.state != "waiting" or self.dependency_state(location.detail) == "open":
                 return target
-            path = target
+            path, made = target, None
 
     def location_of(self, task: str) -> Location:
         """Decide where a task's ticket belongs while no peer holds it."""
@@ -77,16 +85,14 @@ class Intake(Tasks):
             return Location(task, "parked", "unreadable", reason=error.message), None
         return placement.location_of(definition, self.dependency_state), definition
 
-    def _path(self, location: Location, level: int, ticket: Ticket) -> str:
+    def _path(self, location: Location, level: int, ticket: Ticket, birth: Birth | None = None) -> str:
         if location.state == "waiting":
             return paths.waiting(location.detail, ticket)
         if location.state == "parked":
             return paths.parked(location.detail, ticket)
-        order = 0
         with suppress(BrokenFileError, StorageError):
-            birth = self.birth(ticket.task)
-            order = birth.order if birth else 0
-        return paths.ready(level, order, ticket)
+            birth = birth or self.birth(ticket.task)
+        return paths.ready(level, birth.order if birth else 0, ticket)
 
     def _move(self, path: str, target: str, ready: bool, level: int, ticket: Ticket) -> str:
         try:
@@ -185,10 +191,14 @@ class Intake(Tasks):
         Raises:
             UsageError: Another id differs from this one only in case.
         """
-        if self._is_known(definition.task):
+        standing = self._standing(definition.task)
+        if standing == KNOWN:
             return KNOWN
         birth = Birth(definition.task, self.files.token(), order, definition)
-        return self._publish_birth(birth, done, self.files.stage(self._birth_record(birth, done), durable), durable)
+        staged = self.files.stage(self._birth_record(birth, done), durable)
+        return (
+            self._create_again(birth, done, staged) if standing else self._publish_birth(birth, done, staged, durable)
+        )
 
     def create_all(
         self, coming: Iterable[tuple[Definition, int, bool]]
@@ -220,16 +230,24 @@ class Intake(Tasks):
     def _create_staged(self, birth: Birth, done: bool, staged: str) -> str | UsageError:
         answer: str | UsageError = KNOWN
         try:
-            if not self._is_known(birth.task):
+            standing = self._standing(birth.task)
+            if standing == LOST:
+                return self._create_again(birth, done, staged)
+            if not standing:
                 return self._publish_birth(birth, done, staged, durable=False)
         except UsageError as error:
             answer = error
         self.files.drop(staged)
         return answer
 
-    def _is_known(self, task: str) -> bool:
-        self.refuse_case_twin(task)
-        return self.files.listed(paths.birth(task)) and not self.is_lost(task)
+    def _standing(self, task: str) -> str:
+        """``KNOWN`` if there is such a task, ``LOST`` if only a blank birth record of it is left; else empty."""
+        home, _, name = paths.birth(task).rpartition("/")
+        listed = self.files.scan(home)
+        self.refuse_case_twin(task, listed)
+        if name not in listed:
+            return ""
+        return LOST if self.is_lost(task) else KNOWN
 
     def _birth_record(self, birth: Birth, done: bool) -> bytes:
         record = birth.record(self.actor, self.root.clock.now()) | ({"state": "done"} if done else {})
@@ -237,8 +255,6 @@ class Intake(Tasks):
 
     def _publish_birth(self, birth: Birth, done: bool, staged: str, durable: bool) -> str:
         task, new = birth.task, paths.new_ticket(birth.task, birth.nonce)
-        if self.is_lost(task):
-            return self._create_again(birth, done, staged)
         if not self.files.publish(paths.birth(task), b"", durable, ticket=new, staged=staged):
             winner = self.birth(task)
             if winner is None:
@@ -269,8 +285,9 @@ class Intake(Tasks):
 
     def finish_adding(self, new: str, birth: Birth, done: bool) -> None:
         """Take a task from its birth to its first place: definition, then ticket. Repeatable."""
+        made = False
         with suppress(StorageError):  # the birth record holds it as well
-            self.files.publish(paths.definition(birth.task), records.encode(birth.definition.raw))
+            made = self.files.publish(paths.definition(birth.task), records.encode(birth.definition.raw))
         if done:
             record = {
                 "schema_version": records.SCHEMA_VERSION,
@@ -284,7 +301,7 @@ class Intake(Tasks):
             self.files.move(new, paths.done(birth.task), make_home=True)
             self.place_waiting(birth.task)
         else:
-            self.place(new, Ticket(birth.task, 0))
+            self.place(new, Ticket(birth.task, 0), birth if made else None)
 
     def _refuse_unknown(self, task: str, dependencies: Iterable[str]) -> None:
         for dependency in dependencies:
@@ -309,13 +326,17 @@ class Intake(Tasks):
                 code="cycle",
             )
 
-    def refuse_case_twin(self, task: str) -> None:
+    def refuse_case_twin(self, task: str, listed: Iterable[str] | None = None) -> None:
         """Refuse an id that differs only in case from another task's.
+
+        Args:
+            task: The id.
+            listed: The names beside its birth record, if the caller has just listed them.
 
         Raises:
             UsageError: It does.
         """
-        for name in self.files.scan(f"{paths.BIRTHS}/{paths.shard(task)}"):
+        for name in self.files.scan(f"{paths.BIRTHS}/{paths.shard(task)}") if listed is None else listed:
             other = paths.parse_record(name)
             if other and other != task and other.lower() == task.lower():
                 raise UsageError(

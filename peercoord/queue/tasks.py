@@ -283,6 +283,11 @@ class Tasks:
                 found.append(Location(ticket.task, state, detail, ticket.epoch, path))
         return found
 
+    def parked(self) -> Iterator[Location]:
+        """Go over the parked tickets."""
+        for why in filter(paths.PARKED_WHY.__contains__, self.files.scan(paths.PARKED)):
+            yield from self.tickets_in(f"{paths.PARKED}/{why}", "parked", why, self.files.scan)
+
     def locations(self, scan: Scan | None = None) -> Iterator[Location]:
         """Go once over all tickets. One that moves meanwhile may be missed or seen twice.
 

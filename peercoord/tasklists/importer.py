@@ -110,10 +110,10 @@ def take_in(queue: Queue, tasks: Sequence[Incoming], *, take_in_progress: bool =
             queue.note_order(start + len(new))
         if intake.added or intake.known:  # an import before this one may have been stopped before its flush
             queue.files.flush()
-    states = queue.survey() if intake.added else {}
+    parked = {seen.task: seen.detail for seen in queue.parked()} if intake.added else {}
     for task in intake.added:
-        if task in states and states[task].state == "parked":
-            intake.parked[task] = queue.location_of(task).reason or states[task].detail
+        if task in parked:
+            intake.parked[task] = queue.location_of(task).reason or parked[task]
     queue.place_blocked()
     return intake
 

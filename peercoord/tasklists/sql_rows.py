@@ -183,15 +183,12 @@ def _topmost(pairs: Iterable[tuple[object, object]]) -> dict[str, str]:
     return found
 
 
-class _Fields:
-    """A row by what its columns mean."""
+class _Fields(dict[str, Any]):
+    """A row by what its columns mean: a value for each meaning, ``None`` where no column has it."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self.record, self.names = record, _meanings(tuple(record))
-
-    def __getitem__(self, meaning: str) -> Any:
-        name = self.names[meaning]
-        return None if name is None else self.record[name]
+        super().__init__({meaning: record[name] if name else None for meaning, name in self.names.items()})
 
     @property
     def status(self) -> object:
@@ -207,9 +204,9 @@ class _Fields:
 
     @property
     def extra(self) -> Record:
-        read = {self.names[meaning] for meaning in COLUMNS if meaning not in ("tag", "finished")}
-        rest = {k: v for k, v in self.record.items() if k not in read and k not in _LEFT}
-        return {k: v for k, v in rest.items() if v not in (None, "")}
+        unread = {self.names["tag"], self.names["finished"]}
+        read = {*_LEFT, *self.names.values()} - unread
+        return {k: v for k, v in self.record.items() if k not in read and v not in (None, "")}
 
     @property
     def step_more(self) -> Record:

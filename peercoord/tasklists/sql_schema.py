@@ -240,7 +240,7 @@ class Schema:
     @property
     def is_flat(self) -> bool:
         """A task is one row of one table: nothing else has to be read to understand it."""
-        return self.keys["parent"] is None and not any(name in self.tables for name in (*EDGE_TABLES, *STEP_TABLES))
+        return self.keys["parent"] is None and self.tables.keys().isdisjoint((*EDGE_TABLES, *STEP_TABLES))
 
     def beside(self) -> list[tuple[str, Table, str | None]]:
         """Return the tables that say something of tasks, each with its column that names the task, if it has one."""

@@ -118,7 +118,8 @@ class SqlSnapshot:
             return None
         known = self._memo.get(task)
         if known is None or known[0] != digest:
-            found = self._alone(task) if self.schema.is_flat and self._reading is None else None
+            alone = self.schema.is_flat and self.agreed and self._reading is None  # a first sync reads all rows anyway
+            found = self._alone(task) if alone else None
             found = found or self._imported().get(task)
             known = self._memo[task] = (digest, None if found is None else self._values(found))
         return known[1]

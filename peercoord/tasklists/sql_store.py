@@ -201,7 +201,7 @@ class SqlTaskList:
         """
         projects = self._projects(connection)
         if not self._is_adopted(connection, projects.schema):
-            self.backup = sql_migration.adopt(self.database, connection, projects.schema, self.tasks())
+            self.backup = sql_migration.adopt(self.database, connection, projects.schema, self.tasks)
             self.state.make(connection)
             projects = self._projects(connection)
         if projects.project is None and self.state.term(connection) < 0:

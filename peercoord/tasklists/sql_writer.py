@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peercoord.foreign import shown
@@ -66,9 +66,18 @@ class Writer:
     ) -> None:
         self.connection, self.projects, self.found, self.now = connection, projects, found, now
         self.schema, self.table, self.rows = projects.schema, projects.schema.tasks, tables[TASKS]
-        self.status, self.priority = self._words("status"), self._words("priority")
         self.refused: dict[str, str] = {}
         self._were_broken = self._broken()
+
+    @cached_property
+    def status(self) -> ColumnWords:
+        """The words of the column of statuses."""
+        return self._words("status")
+
+    @cached_property
+    def priority(self) -> ColumnWords:
+        """The words of the column of priorities."""
+        return self._words("priority")
 
     def _words(self, meaning: str) -> ColumnWords:
         name = self.schema.keys[meaning]
@@ -331,7 +340,8 @@ class Writer:
 
     def _broken(self) -> set[tuple[object, str]]:
         """Return the rows of SQLite's ``tasks`` that name missing rows, and of which table: it checks only if asked."""
-        if self.connection.dialect.name != "sqlite" or not any(c.refers for c in self.table.columns.values()):
+        refers = [column for column in self.table.columns.values() if column.refers]
+        if self.connection.dialect.name != "sqlite" or not refers:
             return set()
         query = "SELECT rowid, parent FROM pragma_foreign_key_check(?)"
         return {(row, str(parent)) for row, parent in self.connection.exec_driver_sql(query, (self.table.name,)).all()}

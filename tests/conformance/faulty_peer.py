@@ -34,13 +34,13 @@ def looks_once_before_it_moves() -> None:
     """PLC-4: *place* without its second look."""
     place = Queue.place
 
-    def once(self: Queue, path: str, ticket: Ticket) -> str:
+    def once(self: Queue, path: str, ticket: Ticket, *made: Any) -> str:
         state, move = self.dependency_state, self._move
         moves: list[str] = []
         self.dependency_state = lambda task: "open" if moves else state(task)  # type: ignore[method-assign]
         self._move = lambda *given: (moves.append(""), move(*given))[1]  # type: ignore[method-assign]
         try:
-            return place(self, path, ticket)
+            return place(self, path, ticket, *made)
         finally:
             del self.dependency_state, self._move  # type: ignore[attr-defined]
 

@@ -192,7 +192,7 @@ def no_look_after_the_claim() -> list[Patch]:
             self.record(mine, definition)
         return Claim(mine, definition, {}, {})
 
-    def place(self: Queue, path: str, ticket: Ticket) -> str:
+    def place(self: Queue, path: str, ticket: Ticket, *_: Any) -> str:
         target = paths.ready(records.MEDIUM, 0, ticket)  # so that there is something to see
         return target if self.files.move(path, target, make_home=True) else ""
 
@@ -298,7 +298,7 @@ def of_two_names_the_hand_stays() -> list[Patch]:
 def placement_without_the_second_look() -> list[Patch]:
     """Move a ticket to what it waits for, and be done."""
 
-    def place(self: Queue, path: str, ticket: Ticket) -> str:
+    def place(self: Queue, path: str, ticket: Ticket, *_: Any) -> str:
         location, level = self._belongs(ticket.task)
         target = self._path(location, level, ticket)
         if target == path:
