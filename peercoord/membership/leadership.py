@@ -92,11 +92,12 @@ def current_term(root: Root) -> int:
     Raises:
         LostError: The leader's ticket is moving between two peers.
     """
-    homes = [paths.LEADER, *map(paths.peer_dir, members.living(root))]
-    homes += [f"{paths.DEPARTED}/{name}" for name in root.files.scan(paths.DEPARTED)]
-    terms: list[int] = []
-    for home in homes:
-        terms += _terms(root.files.scan(home))
+    files = root.files
+    terms = _terms(files.scan(paths.LEADER))
+    for base in (paths.PEERS, paths.DEPARTED):
+        for name in files.scan(base):
+            found = _terms(files.scan(f"{base}/{name}"))
+            terms += found if found and (base == paths.DEPARTED or paths.parse_incarnation(name)) else []
     if not terms:
         raise LostError("the leadership is changing hands at this moment", hint="try again", code="no-leader")
     return max(terms)

@@ -70,6 +70,7 @@ class Membership:
             StorageError: The filesystem shows a heartbeat and will not let us move it.
         """
         files = self.root.files
+        self.require()
         for _ in range(TRIES):
             names = [name for name in files.scan(self.home) if name.startswith("beat~")]
             beats = [b for b in map(paths.parse_beat, names) if b]

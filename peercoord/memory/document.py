@@ -44,6 +44,7 @@ class Section:
 
     Attributes:
         path: The headings above it and its own, outermost first; ``()`` for what is above the first heading.
+        folded: The same as it is compared; see ``fold_path``.
         occurrence: Which of the sections with this path it is, from 1.
         level: 1 … 6; 0 for what is above the first heading.
         head: The heading's lines (for level 0: byte order mark and front matter).
@@ -53,12 +54,21 @@ class Section:
         guarded: A person marked it, or a section above it, ``<!-- peercoord: approval -->``.
     """
 
-    __slots__ = ("_spans", "core", "guarded", "head", "lead", "level", "occurrence", "path", "tail")
+    __slots__ = ("_spans", "core", "folded", "guarded", "head", "lead", "level", "occurrence", "path", "tail")
 
     def __init__(
-        self, path: Path, occurrence: int, level: int, head: bytes, body: bytes, guarded: bool, spans: list[Span]
+        self,
+        path: Path,
+        folded: Path,
+        occurrence: int,
+        level: int,
+        head: bytes,
+        body: bytes,
+        guarded: bool,
+        spans: list[Span],
     ) -> None:
-        self.path, self.occurrence, self.level, self.head, self.guarded = path, occurrence, level, head, guarded
+        self.path, self.folded, self.occurrence = path, folded, occurrence
+        self.level, self.head, self.guarded = level, head, guarded
         self.lead, self.core, self.tail = _edges(body)
         self._spans = spans
 
@@ -117,7 +127,7 @@ class Document:
         self._last: dict[str, list[Section]] = {}
         self._said: dict[Callable[[str], str], dict[str, list[Section]]] = {}
         for section in self.sections:
-            self._folded.setdefault(fold_path(section.path), []).append(section)
+            self._folded.setdefault(section.folded, []).append(section)
             if section.path:
                 self._last.setdefault(section.path[-1].casefold(), []).append(section)
 
@@ -139,9 +149,7 @@ class Document:
         same = [section for section in found if base and section.hash == base]
         if len(same) == 1:
             return same[0]
-        return (
-            found[min(occurrence, len(found)) - 1] if len({fold_path(section.path) for section in found}) == 1 else None
-        )
+        return found[min(occurrence, len(found)) - 1] if len({section.folded for section in found}) == 1 else None
 
     def matching(self, path: Path) -> list[Section]:
         """List the sections that someone may mean by ``path``: those that match it most closely.
@@ -151,10 +159,10 @@ class Document:
         bracket behind it, may be left out.
         """
         wanted = fold_path(path)
-        found = self._folded.get(wanted) or self._folded.get(fold_path(self.root.path) + wanted)
+        found = self._folded.get(wanted) or self._folded.get(self.root.folded + wanted)
         if found or not path:
             return list(found or ())
-        ending = [s for s in self._last.get(wanted[-1], ()) if fold_path(s.path)[-len(wanted) :] == wanted]
+        ending = [s for s in self._last.get(wanted[-1], ()) if s.folded[-len(wanted) :] == wanted]
         if ending:
             return ending
         spoken = tuple(spoken_words(part) for part in path)
@@ -208,7 +216,7 @@ def split_document(document: bytes, where: str = "the document") -> Document:
     first = offsets[starts[0]]
     eol = EOL.search(document)
     every = bool(marks) and offsets[marks[0]] < first
-    sections = [Section((), 1, 0, document[:start], document[start:first], every, spans[0])]
+    sections = [Section((), (), 1, 0, document[:start], document[start:first], every, spans[0])]
     stack: list[tuple[Heading, bool]] = []
     counts: dict[Path, int] = {}
     for at, heading in enumerate(found):
@@ -224,6 +232,7 @@ def split_document(document: bytes, where: str = "the document") -> Document:
         sections.append(
             Section(
                 path,
+                same,
                 counts[same],
                 heading.level,
                 document[offsets[heading.start] : body],
@@ -294,7 +303,7 @@ def path_text(path: Path, occurrence: int = 1) -> str:
 
 def fold_path(path: Path) -> Path:
     """Return a path as it is compared: capitals and format characters do not matter."""
-    return tuple(unmarked(part).casefold() for part in path)
+    return tuple([unmarked(part).casefold() for part in path])
 
 
 def spoken_words(heading: str) -> str:

@@ -67,7 +67,7 @@ class Draft:
             node.before = last
             if last:
                 last.next = node
-            last = self._nodes[fold_path(section.path), section.occurrence] = node
+            last = self._nodes[section.folded, section.occurrence] = node
         self._first = self._nodes[(), 1]
 
     def __iter__(self) -> Iterator[Node]:

@@ -282,11 +282,11 @@ class MemoryStore:
             return
         self.files.put(path, data, durable=True)
         home = path.rpartition("/")[0]
-        kept = [
-            (seen.modified_ns, name) for name in self.files.scan(home) if (seen := self.files.stat(f"{home}/{name}"))
-        ]
-        for _, name in heapq.nsmallest(max(0, len(kept) - BACKUPS_MOST), kept):
-            self.files.remove(f"{home}/{name}")
+        names = self.files.scan(home)
+        if len(names) > BACKUPS_MOST:
+            kept = [(seen.modified_ns, name) for name in names if (seen := self.files.stat(f"{home}/{name}"))]
+            for _, name in heapq.nsmallest(len(kept) - BACKUPS_MOST, kept):
+                self.files.remove(f"{home}/{name}")
 
     def backup(self, document: str, name: str) -> bytes | None:
         """Return a document as it once was; ``None`` if that is not kept."""

@@ -19,7 +19,7 @@ from peercoord.store.records import Birth, Definition
 from peercoord.store.settings import LOOKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from peercoord.foreign import Json
     from peercoord.store.files import Files
@@ -300,9 +300,13 @@ class Tasks:
         for directory, state, detail in self.ticket_directories(scan):
             yield from self.tickets_in(directory, state, detail, scan)
 
-    def survey(self) -> dict[str, Location]:
-        """Find every task's ticket. Lists again for those that were missed because they moved."""
-        born = set(self.all_tasks())
+    def survey(self, tasks: Collection[str] | None = None) -> dict[str, Location]:
+        """Find every task's ticket. Lists again for those that were missed because they moved.
+
+        Args:
+            tasks: The tasks, if the caller has just listed them.
+        """
+        born = set(self.all_tasks() if tasks is None else tasks)
         states = placement.fold(self.locations(), born)
         for _ in range(LOOKS):
             missing = born - states.keys()

@@ -56,11 +56,9 @@ class Reader:
         peers = members.living(self.root)
         reports = {peer.peer: self._report(peer.peer) for peer in peers}
         finished, ended = self._finished()
-        states = self.queue.survey()
-        rows = [
-            self._row(task, states.get(task), reports, finished.get(task), ended.get(task, ""))
-            for task in sorted(self.queue.all_tasks(), key=ids.natural)
-        ]
+        tasks = sorted(self.queue.all_tasks(), key=ids.natural)
+        states = self.queue.survey(tasks)
+        rows = [self._row(task, states.get(task), reports, finished.get(task), ended.get(task, "")) for task in tasks]
         seats = [self._seat(peer, reports.get(peer.peer, {}), rows) for peer in peers]
         return self._board(rows, seats, [self._lost(*both) for both in self._evicted(peers)])
 

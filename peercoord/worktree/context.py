@@ -306,22 +306,30 @@ def _beside(directory: str) -> tuple[str, Json]:
         above = os.path.dirname(home)
         if above in ("/", home):
             break
-        found = _recorded_in(above, home, sub, directory) or found
+        found = _recorded_in(above, home, (sub, directory)) or found
         home, sub = above, f"{os.path.basename(home)}/{sub}".rstrip("/")
     return found
 
 
-def _recorded_in(above: str, home: str, sub: str, directory: str) -> tuple[str, Json] | None:
+def _recorded_in(above: str, home: str, *wanted: tuple[str, str]) -> tuple[str, Json] | None:
+    """Find a project in a directory that has recorded a worktree.
+
+    Args:
+        above: The directory.
+        home: What lies in it and is no such project, nor holds one.
+        wanted: Worktrees; each with where in an entry of the directory its project is.
+    """
     try:
         entries = sorted(os.listdir(above))
     except OSError:
         return None
     for entry in entries:
-        project = f"{above}/{entry}/{sub}".rstrip("/")
-        if os.path.isfile(f"{project}/{paths.ROOT}/{paths.PROTOCOL}") and not _within(project, home):
-            facts = _known(project, directory)
-            if facts:
-                return project, facts
+        for sub, worktree in wanted:
+            project = f"{above}/{entry}/{sub}".rstrip("/")
+            if os.path.isfile(f"{project}/{paths.ROOT}/{paths.PROTOCOL}") and not _within(project, home):
+                facts = _known(project, worktree)
+                if facts:
+                    return project, facts
     return None
 
 
@@ -382,10 +390,11 @@ def _refuse_inside(directory: str) -> None:
     Raises:
         NotFoundError: It lies in one.
     """
-    for above in _upward(directory):
-        found = _beside(above) if above == directory else _recorded_in(os.path.dirname(above), above, "", above)
+    for home in _upward(directory):
+        wanted = {"": home, os.path.relpath(directory, home): directory} if home != directory else {"": home}
+        found = _recorded_in(os.path.dirname(home), home, *wanted.items())
         project = found[0] if found else ""
-        if project or os.path.lexists(f"{above}/{INFO}"):
+        if project or os.path.lexists(f"{home}/{INFO}"):
             named = pasted(project) if project else "PROJECT"
             raise NotFoundError(
                 f"{shown(directory, 200)}/{paths.ROOT} lies in the worktree of an instance, and is not used",
