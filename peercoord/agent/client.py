@@ -94,7 +94,7 @@ def call(place: Place, words: list[str], number: str = "") -> Answer:
 def _is_stopped(place: Place) -> bool:
     """Check whether a person stopped the agent: a caller that waited must not start it again at once."""
     me = place.incarnation
-    record = members.read_record_in(place.shared_files(), paths.peer_dir(me)) if me else None
+    record = members.read_record(place.shared_files(), paths.peer_dir(me)) if me else None
     return bool(record and record.get("stopped_at"))
 
 

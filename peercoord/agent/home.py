@@ -122,7 +122,7 @@ class Home:
     def _replaced(self) -> bool:
         """Check whether the coordination directory names another agent for this worktree, and not this one."""
         here, tree = process.here(), os.path.dirname(self.path)
-        found = [members.read_record(self.root, paths.peer_dir(who)) or {} for who in self._incarnations()]
+        found = [members.read_record(self.root.files, paths.peer_dir(who)) or {} for who in self._incarnations()]
         agents = [(record, liveness.agent_of(record)) for record in found if record.get("worktree") == tree]
         if any(agent == self._me for _, agent in agents):
             return False

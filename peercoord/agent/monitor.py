@@ -121,7 +121,7 @@ class Observer:
         """Observe one peer: its processes and its heartbeat."""
         home = paths.peer_dir(who)
         entries = self.files.scan(home)
-        record = members.read_record(self.root, home)
+        record = members.read_record(self.root.files, home)
         interval = self._interval(record)
         with self._lock:
             silence = self._silences.setdefault(who, Silence())

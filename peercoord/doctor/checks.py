@@ -118,7 +118,7 @@ def _again(root: Root) -> str:
 
 def peer_record(root: Root, who: Incarnation) -> Json:
     """Read a peer's record; empty if it cannot be read."""
-    return members.read_record(root, paths.peer_dir(who)) or {}
+    return members.read_record(root.files, paths.peer_dir(who)) or {}
 
 
 def _peers(root: Root) -> Iterator[Finding]:

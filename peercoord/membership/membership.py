@@ -86,7 +86,7 @@ class Membership:
 
     def record(self) -> Json:
         """Read this peer's own record; empty if it cannot be read."""
-        return read_record(self.root, self.home) or {}
+        return read_record(self.root.files, self.home) or {}
 
     def update(self, known: Json | None = None, /, **facts: object) -> None:
         """Write facts into this peer's own record, keeping the others.
@@ -111,13 +111,8 @@ class Membership:
             raise
 
 
-def read_record(root: Root, home: str) -> Json | None:
+def read_record(files: Files, home: str) -> Json | None:
     """Read the record of the peer whose directory is ``home``; ``None`` if there is none to be read."""
-    return read_record_in(root.files, home)
-
-
-def read_record_in(files: Files, home: str) -> Json | None:
-    """Read such a record in a coordination directory that is not opened."""
     path = paths.peer_record(home)
     try:
         data = files.read(path)
@@ -138,7 +133,7 @@ def departed(root: Root) -> list[tuple[Incarnation, Incarnation]]:
 
 def judge(root: Root, who: Incarnation) -> Verdict:
     """Judge an incarnation by its processes, as seen from this one."""
-    record = read_record(root, paths.peer_dir(who))
+    record = read_record(root.files, paths.peer_dir(who))
     return liveness.by_process(record, process.here(), process.running, process.stopped)
 
 

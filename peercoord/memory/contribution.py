@@ -142,7 +142,7 @@ def make(
         UsageError: Something is not allowed; the message says what.
     """
     named = (author.peer, source, document, kind, str(occurrence), *path, "", content, "", *supersedes)
-    lengths = ",".join(str(len(part)) for part in named)
+    lengths = ",".join(map(str, map(len, named)))
     return check(
         {
             "schema_version": SCHEMA_VERSION,

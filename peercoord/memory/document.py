@@ -212,7 +212,7 @@ def split_document(document: bytes, where: str = "the document") -> Document:
     found = list(markdown.headings_in(tokens))
     marks = [min(line, len(offsets) - 1) for line in markdown.marks_in(tokens)]
     starts = [heading.start for heading in found] + [len(offsets) - 1]
-    spans = _by_section(markdown.spans_in(tokens), [0, *(heading.end for heading in found)], [*starts, 0])
+    spans = _by_section(markdown.spans_in(tokens), [0, *[heading.end for heading in found]], [*starts, 0])
     first = offsets[starts[0]]
     eol = EOL.search(document)
     every = bool(marks) and offsets[marks[0]] < first
@@ -225,7 +225,7 @@ def split_document(document: bytes, where: str = "the document") -> Document:
         until = starts[at + 1]
         own = any(heading.start <= mark < until for mark in marks) if marks else False
         stack.append((heading, own or (stack[-1][1] if stack else every)))
-        path = tuple(above.text for above, _ in stack)
+        path = tuple([above.text for above, _ in stack])
         same = fold_path(path)
         counts[same] = counts.get(same, 0) + 1
         body = offsets[heading.end]
@@ -354,7 +354,7 @@ def decode_utf8(data: bytes, where: str) -> str:
 
 
 def _offsets(document: bytes, start: int) -> list[int]:
-    return [*(line.start() for line in _LINE.finditer(document, start)), len(document)]
+    return [*[line.start() for line in _LINE.finditer(document, start)], len(document)]
 
 
 def _edges(body: bytes) -> tuple[bytes, bytes, bytes]:

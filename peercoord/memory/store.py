@@ -126,8 +126,9 @@ class MemoryStore:
         Returns:
             Whether it is new.
         """
-        if any(self.files.stat(paths.contribution(state, one.id)) for state in (DONE, REJECTED)):
-            return False
+        for state in (DONE, REJECTED):
+            if self.files.stat(paths.contribution(state, one.id)):
+                return False
         data = records.encode_stored(one.raw)
         return self.files.publish(paths.contribution(QUEUED, one.id), data, durable=True)
 

@@ -159,8 +159,8 @@ class Worker:
             if path and self.files.stat(path) is not None:
                 yield path, Ticket(task, epoch)
         for shard in self.queue.ready_shards():
-            entries = placement.in_order(self.files.scan(shard))
-            if entries:
+            names = self.files.scan(shard)
+            if entries := placement.in_order(names) if names else []:
                 for ticket in placement.attempt_order(entries, self.root.chance()):
                     yield f"{shard}/{ticket}", ticket
             elif not shard.endswith(_FIRST_BLOCK):

@@ -53,7 +53,7 @@ def _waiting_asker(queue: Queue, task: str) -> Incarnation | None:
     note = queue.definition(task).raw.get("parked")
     asker = note.get("by") if isinstance(note, dict) else None
     found = next((one for one in reversed(members.living(queue.root)) if one.peer == asker), None)
-    record = members.read_record(queue.root, paths.peer_dir(found)) if found else None
+    record = members.read_record(queue.files, paths.peer_dir(found)) if found else None
     waiter = record.get("waiting") if record else None
     if found is None or not isinstance(waiter, dict) or liveness.elsewhere(record, process.here()) is not None:
         return None

@@ -158,7 +158,7 @@ class Janitor:
         entry = Reports(self.queue).entry(who.peer, ticket) or {}
         departed = (paths.departed_dir(who, by) for one, by in members.departed(self.root) if one == who)
         homes = [paths.peer_dir(who), *departed]
-        known = {**next(filter(None, (members.read_record(self.root, home) for home in homes)), {}), **entry}
+        known = {**next(filter(None, (members.read_record(self.root.files, home) for home in homes)), {}), **entry}
         work = {key: known[key] for key in HAND_OVER if known.get(key) is not None}
         record = result_record(self.queue, ticket, who, outcome, self.by, reason=reason) | work
         self.files.publish(paths.result(ticket.task, ticket.epoch, outcome), records.encode_stored(record))

@@ -219,7 +219,7 @@ class Reader:
         beat = next((name for name in there if paths.parse_beat(name)), "")
         seen = self.files.stat(f"{home}/{beat}") if beat else None
         when = max(seen.changed_ns, seen.modified_ns) if seen else 0
-        record = members.read_record(self.root, home) or {}
+        record = members.read_record(self.root.files, home) or {}
         newest = next(reversed(entries.items()), None)
         done = newest is not None and newest[1].get("status") == "done"
         return views.Seat(
@@ -245,7 +245,7 @@ class Reader:
     def _lost(self, who: Incarnation, by: Incarnation) -> Seat:
         home = paths.departed_dir(who, by)
         seen = self.files.stat(home)
-        record = members.read_record(self.root, home) or {}
+        record = members.read_record(self.root.files, home) or {}
         verdict = liveness.Verdict(liveness.DEAD, f"{by.peer} evicted it")
         gone = _written(seen.modified_ns if seen else 0)
         return views.Seat(who.peer, str(who), record, "", False, verdict, session=views.ENDED, gone=gone)

@@ -196,7 +196,7 @@ def plain(value: object) -> str:
     if value is None:
         return ""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return clean(text)[:TEXT_CHARS]
+    return (text if text.isprintable() else clean(text))[:TEXT_CHARS]
 
 
 def one_line(value: object, max_chars: int = TITLE_CHARS) -> str:

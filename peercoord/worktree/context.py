@@ -46,14 +46,20 @@ class Place:
     """
 
     def __init__(
-        self, project: str, worktree: str = "", info: Json | None = None, stray: str = "", checkout: str = ""
+        self,
+        project: str,
+        worktree: str = "",
+        info: Json | None = None,
+        stray: str = "",
+        checkout: str = "",
+        files: InstanceFiles | None = None,
     ) -> None:
         self.project = project
         self.worktree = worktree
         self.info = info or {}
         self.stray = stray
         self.checkout = checkout or worktree
-        self._files: InstanceFiles | None = None
+        self._files = files
 
     @property
     def coordination(self) -> str:
@@ -88,7 +94,7 @@ class Place:
 
     def shared_files(self) -> Files:
         """Return the files of the coordination directory, without reading ``protocol.json``."""
-        return Files(Disk(self.coordination), clocks.token)
+        return _shared(self.project)
 
     def require_worktree(self) -> None:
         """Refuse a call outside of a joined worktree.
@@ -243,13 +249,14 @@ def _is_harmless(claimed: str, directory: str) -> bool:
 def _placed(project: str, worktree: str, facts: Json) -> Place:
     """Return the place of a worktree: facts from its project, and only notes from its own ``info.json``."""
     checkout = str(facts.get("checkout") or worktree)
-    copy, peer = read_copy(instance_files(worktree, checkout)), str(facts["instance_id"])
+    files = instance_files(worktree, checkout)
+    copy, peer = read_copy(files), str(facts["instance_id"])
     last = paths.parse_incarnation(str(copy.get("incarnation", "")))
     if last is None or last.peer != peer or last.number > CLAIMED_MOST:
         copy.pop("incarnation", None)
     if not ids.is_id(copy.get("store_id")):
         copy.pop("store_id", None)
-    copy.update(joined(_root(project).files, peer, worktree, str(copy.get("incarnation", ""))))
+    copy.update(joined(_shared(project), peer, worktree, str(copy.get("incarnation", ""))))
     info = {
         **copy,
         "instance_id": peer,
@@ -257,7 +264,7 @@ def _placed(project: str, worktree: str, facts: Json) -> Place:
         "worktree_path": worktree,
         "branch": str(facts.get("branch", copy.get("branch", ""))),
     }
-    return Place(project, worktree, info, checkout=checkout)
+    return Place(project, worktree, info, checkout=checkout, files=files)
 
 
 def joined(files: Files, peer: str, worktree: str, last: str) -> Json:
@@ -276,7 +283,7 @@ def joined(files: Files, peer: str, worktree: str, last: str) -> Json:
     for who in [] if last in peers else sorted(filter(None, map(paths.parse_incarnation, peers))):
         if who.peer != peer:
             continue
-        record = members.read_record_in(files, paths.peer_dir(who))
+        record = members.read_record(files, paths.peer_dir(who))
         if record and record.get("worktree") == worktree and liveness.same_host(record, process.here()):
             return {"incarnation": str(who)}
         if record is None and _is_recorded(files, peer, worktree, who):
@@ -339,14 +346,14 @@ def _known(project: str, worktree: str) -> Json:
     A team of version 0.1.0 has no records of instances. There a peer's own record counts, or git's list of worktrees
     with what set-up noted there.
     """
-    root = _root(project)
+    root = Root(_shared(project), {})
     found = _recorded(root, worktree)
     if found:
         return found
     git_dir, checkout = gitdirs.find(project, worktree)
     located = {"git_dir": git_dir, "checkout": checkout} if git_dir else {}
     for who in members.living(root):
-        record = members.read_record(root, paths.peer_dir(who)) or {}
+        record = members.read_record(root.files, paths.peer_dir(who)) or {}
         if record.get("worktree") == worktree:
             return {"instance_id": who.peer, **located}
     noted = _noted(git_dir) if git_dir else {}
@@ -374,8 +381,8 @@ def _noted(git_dir: str) -> Json:
         return {}
 
 
-def _root(project: str) -> Root:
-    return Root(Files(Disk(f"{project}/{paths.ROOT}"), clocks.token), {})
+def _shared(project: str) -> Files:
+    return Files(Disk(f"{project}/{paths.ROOT}"), clocks.token)
 
 
 def _within(path: str, directory: str) -> bool:

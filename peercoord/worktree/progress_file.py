@@ -272,7 +272,7 @@ def _list(found: object) -> list[object]:
 
 
 def _objects(found: object) -> list[Json]:
-    return [one for one in _list(found) if isinstance(one, dict)]
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _texts(found: object) -> list[str]:

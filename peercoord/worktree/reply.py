@@ -55,8 +55,8 @@ class Reply:
             err += [] if as_json else _told(self.error)
         elif not as_json:
             out = self.lines
-        body = self._envelope() if as_json else "".join(f"{line}\n" for line in out).encode()
-        return self.code, body, "".join(f"{line}\n" for line in err).encode()
+        body = self._envelope() if as_json else "\n".join([*out, ""]).encode()
+        return self.code, body, "\n".join([*err, ""]).encode()
 
     def _envelope(self) -> bytes:
         if self.error is None:

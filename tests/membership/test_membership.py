@@ -270,7 +270,7 @@ class TestRecords:
     def test_a_broken_record_is_mended_by_its_own_peer_alone(self, world: World, data: bytes) -> None:
         me = world.join("w")
         world.files.put(paths.peer_record(me.home), data)
-        assert members.read_record(world.root, me.home) is None
+        assert members.read_record(world.root.files, me.home) is None
         assert world.files.read(paths.peer_record(me.home)) == data
         assert world.files.scan(paths.QUARANTINE) == []
         me.membership.update(session=7)

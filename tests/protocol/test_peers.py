@@ -144,7 +144,7 @@ def test_an_incarnation_is_never_used_again(world: World, amber: Worker, birch: 
 def test_a_peer_writes_its_own_record_only_while_it_is_one(world: World, amber: Worker, birch: Worker) -> None:
     """MBR-5."""
     amber.membership.update(branch="b")
-    assert members.read_record(world.root, amber.home) == amber.membership.record()
+    assert members.read_record(world.root.files, amber.home) == amber.membership.record()
     world.evict(amber.me, birch.me)
     with pytest.raises(EvictedError):
         amber.membership.update(branch="c")
@@ -456,7 +456,7 @@ def test_a_peer_record_and_a_result_hold_what_a_writer_must_write(tmp_path: Path
     Queue(root).add(records.define("1", "First"))
     peer, other = Peer.join(tmp_path, "amber"), Peer.join(tmp_path, "birch")
     home = peer.membership.home
-    known = members.read_record(root, home) or {}
+    known = members.read_record(root.files, home) or {}
     assert known.keys() >= {"peer", "incarnation", "joined_at", "agent", *process.here()}
     task = peer.request()
     assert task
