@@ -150,6 +150,8 @@ def of_project(
         now: RFC 3339.
     """
     tables = [projects.schema.tables[name] for name in SUMMARIES if name in projects.schema.tables]
+    if not tables:
+        return
     wanted = (*OVERALL, *(name for names in COUNTS.values() for name in names), _SUMMARY, "status")
     tables = [table for table in tables if table.name and table.first(wanted)]
     figures = summary() if tables else {}

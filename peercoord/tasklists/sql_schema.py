@@ -146,10 +146,7 @@ class Table:
 
     def first(self, names: Iterable[str]) -> str | None:
         """Return the first of these names that is a column."""
-        for name in names:
-            if name in self.columns:
-                return name
-        return None
+        return next(filter(self.columns.__contains__, names), None)
 
     @cached_property
     def clause(self) -> TableClause:
@@ -199,7 +196,8 @@ class Schema:
     def __init__(self, tables: dict[str, Table], names: Sequence[str]) -> None:
         self.tables, self.names = tables, names
         self.tasks = tables.get(TASKS) or Table(TASKS)
-        self.keys = {meaning: self.tasks.first(listed) for meaning, listed in COLUMNS.items()}
+        there = self.tasks.columns.__contains__
+        self.keys = {meaning: next(filter(there, listed), None) for meaning, listed in COLUMNS.items()}
 
     @property
     def has_tasks(self) -> bool:
