@@ -29,7 +29,9 @@ settings.load_profile("here")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the transcripts be written anew."""
     parser.addoption(
-        "--regenerate", action="store_true", help="write tests/transcripts/*.txt anew, to be read as a diff"
+        "--regenerate",
+        action="store_true",
+        help="write tests/transcripts/*.txt and tests/memory/merges/*.txt again, to be read as a diff",
     )
 
 

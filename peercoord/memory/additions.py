@@ -1,7 +1,7 @@
 """Additions: each statement goes into its section once, in the way of that section.
 
 Text is compared block by block (a paragraph, a fence, one item of a list), so that two peers who report the same thing
-add it once. Of a list the new items go in. Any other text goes in whole or not at all: half of it would read as
+add it once. Of a list the new items go in, of rows for the table at the end the new rows. Any other text goes in whole or not at all: half of it would read as
 something else.
 
 New text goes above the rule or footer that ends the section. New items take the section's bullet, continue its numbers,
@@ -60,6 +60,9 @@ def append(
             changed = False
         elif all(block.item for block in found):
             changed = sum(body.add_item(block) for block in found) > 0
+        elif body.ends_in_table() and all(line.startswith("|") for line in content.split("\n")):
+            changed = body.add_rows([line for line in content.split("\n") if line.rstrip() not in lines])
+            lines.update(line.rstrip() for line in content.split("\n"))
         else:
             changed = body.add_text(content, found)
         (added if changed else known).append(one)
@@ -124,6 +127,16 @@ class _Body:
         self._insert(self._end, Block(content.split("\n"), found[-1].marker), found[0])
         self._meanings.update(block.meaning for block in found)
         return True
+
+    def ends_in_table(self) -> bool:
+        """Check whether the text ends in a table, which rows can join."""
+        return self._end > 0 and self._pieces[self._end - 1].block.marker == "table"
+
+    def add_rows(self, rows: Sequence[str]) -> bool:
+        """Add rows to the table at the end."""
+        if rows:
+            self._insert(self._end, Block(rows, "table"), Block(rows, ""))
+        return bool(rows)
 
     def add_item(self, item: Block) -> bool:
         """Add one item of a list, or check the same item if it stands there unchecked."""

@@ -167,19 +167,3 @@ def test_the_path_that_the_refusal_shows_is_understood(merge3: Merge3, document:
     made = from_call(author, "progress.md", "- amber", "n", briefed=document, section=said).contributions
     done = merge("progress.md", document, made, texts(document), merge3)
     assert done.document == document.replace(under.encode() + b"\n", under.encode() + b"\n- amber\n")
-
-
-def test_several_sections_that_may_be_meant_at_the_merge_wait_for_a_person(merge3: Merge3) -> None:
-    one = note("- amber", ("Status",), document="progress.md")
-    done = merge("progress.md", TWICE, [one], texts(TWICE), merge3)
-    assert done.document == TWICE
-    assert [(made.section, made.members) for made in done.candidates] == [(("P", "Back", "Status"), (one.id,))]
-    assert "2 sections may be meant" in done.candidates[0].why
-
-
-def test_a_dated_section_goes_on_top_where_the_newest_is_on_top(merge3: Merge3) -> None:
-    document = b"# Log\n\n## 2025-01-03\n\nc\n\n## 2025-01-02\n\nb\n"
-    done = merge("progress.md", document, [note("d", ("Log", "2025-01-04"), document="progress.md")], {}, merge3)
-    assert done.document == document.replace(b"## 2025-01-03", b"## 2025-01-04\n\nd\n\n## 2025-01-03")
-    late = note("late", ("Log", "2025-01-01"), document="progress.md")
-    assert merge("progress.md", document, [late], {}, merge3).document == document + b"\n## 2025-01-01\n\nlate\n"
