@@ -1,8 +1,8 @@
 """Additions: each statement goes into its section once, in the way of that section.
 
 Text is compared block by block (a paragraph, a fence, one item of a list), so that two peers who report the same thing
-add it once. Of a list the new items go in, of rows for the table at the end the new rows. Any other text goes in whole or not at all: half of it would read as
-something else.
+add it once. Of a list the new items go in; of rows for the table that ends the section, the new rows. Any other text
+goes in whole or not at all: half of it would read as something else.
 
 New text goes above the rule or footer that ends the section. New items take the section's bullet, continue its numbers,
 and go on top where the newest entry comes first. An unchecked item that is reported as checked is checked.
