@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.faults import Counting, Pausing
+from support.faults import Counting
 from support.memory import MemoryDisk
 from support.worlds import World
 
@@ -17,7 +17,7 @@ from peercoord.queue.tasks import WRITING_NS
 from peercoord.store import instance_records, paths, records
 from peercoord.store import root as roots
 from peercoord.store.paths import Incarnation
-from peercoord.store.settings import READY_BLOCK, RECORD_BYTES
+from peercoord.store.settings import RECORD_BYTES
 from peercoord.tasklists.importer import take_in
 from peercoord.worktree import context
 
@@ -34,21 +34,6 @@ def test_a_task_without_dependencies_is_ready(world: World) -> None:
     assert birth is not None
     assert (birth.task, birth.order, birth.definition.raw) == ("5", 0, world.queue.definition("5").raw)
     assert world.files.scan(paths.NEW) == world.files.scan(paths.TMP) == []
-
-
-def test_a_task_waits_for_the_first_of_its_open_dependencies(world: World) -> None:
-    worker = world.working("w", "1")
-    for task in ("2", "3"):
-        world.add(task)
-    assert world.add("4", needs=("1", "2", "3")) == "queue/waiting/1/4~0"
-    worker.complete("1")
-    assert world.at("4") == "queue/waiting/2/4~0"
-    assert world.add("5", needs=("1",)) == "queue/ready/2/000000/5~0"
-
-
-@pytest.mark.parametrize(("priority", "level"), [("critical", 0), ("high", 1), ("low", 3), ("lowest", 4)])
-def test_the_priority_is_the_directory(world: World, priority: str, level: int) -> None:
-    assert world.add("5", priority=priority) == f"queue/ready/{level}/000000/5~0"
 
 
 @pytest.mark.parametrize(
@@ -103,44 +88,12 @@ def test_the_order_of_adding_survives_the_loss_of_its_counter(world: World) -> N
     assert [birth.order for birth in births if birth] == [0, 1, 2, 3, 4]
 
 
-def test_a_shard_holds_one_block_and_the_oldest_block_is_first(world: World) -> None:
-    for order in range(READY_BLOCK - 1, READY_BLOCK + 2):
-        assert world.queue.create(records.define(f"t{order}", "x"), order) == ADDED
-    assert sorted(world.files.scan("queue/ready/2")) == ["000000", "000001"]
-    assert world.files.scan("queue/ready/2/000000") == ["t255~0"]
-    assert list(world.drained(world.join("w"))) == ["t255", "t256", "t257"]
-
-
-@pytest.mark.parametrize("at", range(1, 12))
-def test_of_two_that_add_one_id_the_birth_record_decides(world: World, at: int) -> None:
-    """Without a mutex between them: the second stands still before its call number ``at`` while the first adds."""
-    pausing = Pausing(world.disk, at, lambda: world.queue.create(records.define("5", "First"), 0))
-    late = world.on(pausing).queue.create(records.define("5", "Second"), 0)
-    assert pausing.last is not None
-    assert (late, world.queue.definition("5").title) in ((KNOWN, "First"), (ADDED, "Second"))
-    assert world.files.scan(paths.NEW) == world.files.scan(paths.TMP) == []
-    assert world.at("5") == "queue/ready/2/000000/5~0"
-
-
 def test_adding_takes_the_mutex_on_a_real_disk(tmp_path: Path) -> None:
     queue = Queue(roots.create(f"{tmp_path}/.claude-coordination", "test"))
     queue.add(records.define("1", "One"))
     queue.add(records.define("2", "Two"))
     assert sorted(queue.survey()) == ["1", "2"]
     assert (tmp_path / ".claude-coordination" / "locks" / "intake").exists()
-
-
-def test_a_slow_or_interrupted_adding_is_finished_by_tidying(world: World) -> None:
-    world.add("1")
-    birth = world.queue.birth("1")
-    assert birth is not None
-    world.files.move(world.at("1"), paths.new_ticket("1", birth.nonce))
-    world.files.ticket(paths.new_ticket("1", "another"))  # lost the race for the birth record
-    world.files.ticket(paths.new_ticket("2", "slow"))  # has no birth record yet
-    world.files.put("queue/new/README", b"foreign")
-    world.janitor().tidy()
-    assert world.state("1") == ("ready", "2")
-    assert sorted(world.files.scan(paths.NEW)) == ["2~slow", "README"]
 
 
 # -- after a power cut: files that are blank or partly written ---------------------------------------------------

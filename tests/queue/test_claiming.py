@@ -25,14 +25,6 @@ def test_a_claim_moves_the_ticket_into_the_peers_own_directory(world: World) -> 
     assert world.at("1") == f"peers/{worker.me}/claims/1~1"
 
 
-def test_the_most_urgent_is_first_then_the_lowest_id(world: World) -> None:
-    for task in ("10", "2", "1"):
-        world.add(task)
-    world.add("11", priority="critical")
-    world.add("0", priority="lowest")
-    assert list(world.drained(world.join("w"))) == ["11", "1", "2", "10", "0"]
-
-
 def test_a_repeated_request_returns_the_same_claim(world: World) -> None:
     worker = world.working("w", "1")
     world.add("2", priority="critical")

@@ -41,19 +41,6 @@ class TestCompleting:
         assert worker.complete("1")["outcome"] == "done"
         assert world.at("1") == paths.done("1")
 
-    def test_a_peer_completes_only_what_it_holds(self, world: World) -> None:
-        world.add("1")
-        worker, other = world.join("w"), world.join("x")
-        with pytest.raises(LostError, match="it is ready"):
-            worker.complete("1")
-        world.taken(other, "1")
-        with pytest.raises(LostError, match="held by x"):
-            worker.complete("1")
-        other.complete("1")
-        with pytest.raises(LostError, match="task 1 is done, by x"):
-            worker.complete("1")
-        assert world.outcomes("1") == [(1, "done")]
-
     def test_the_completion_of_an_earlier_incarnation_is_not_repeated(self, world: World) -> None:
         """CMP-3: only the incarnation that completed a task is told so again."""
         first = world.working("w")
@@ -61,13 +48,6 @@ class TestCompleting:
         world.evict(first.me, world.join("boss").me)
         with pytest.raises(LostError, match="task 1 is done, by w"):
             world.join("w").complete("1")
-
-    def test_after_a_reopening_the_old_completion_is_not_repeated(self, world: World) -> None:
-        worker = world.working("w")
-        worker.complete("1")
-        world.queue.reopen("1")
-        with pytest.raises(LostError, match="it is ready"):
-            worker.complete("1")
 
     def test_the_ticket_is_flushed_before_the_answer(self, world: World) -> None:
         """ORD-2: a completion that was acknowledged survives a power cut."""
@@ -101,27 +81,6 @@ class TestGivingBack:
         left = claim.hand_over
         assert (left["peer"], left["progress"], left["achievements"], left["epoch"]) == ("w", 0.7, ["the parser"], 1)
 
-    def test_a_release_is_not_a_failed_attempt(self, world: World) -> None:
-        worker = world.working("w")
-        for _ in range(5):
-            worker.release("1")
-            world.taken(worker, "1")
-        assert world.outcomes("1") == [(epoch, "released") for epoch in range(1, 6)]
-
-    @pytest.mark.parametrize("end", ["failed", "evicted"])
-    def test_after_three_bad_ends_the_task_is_parked(self, world: World, end: str) -> None:
-        world.add("1")
-        boss = world.join("boss")
-        for attempt in (1, 2, 3):
-            assert world.state("1") == ("ready", "2")
-            worker = world.join(f"w{attempt}")
-            world.taken(worker, "1")
-            worker.fail("1", "broke") if end == "failed" else world.evict(worker.me, boss.me)
-        assert world.at("1") == "queue/parked/failed/1~3"
-        assert world.outcomes("1") == [(1, end), (2, end), (3, end)]
-        world.janitor().tidy()
-        assert boss.request() is None
-
     def test_a_person_may_reopen_a_task_that_failed_too_often(self, world: World) -> None:
         world.protocol["settings"] = {"max_attempts": 1}
         world.files.remove_dir("queue/parked/failed")  # somebody cleaned it away
@@ -142,13 +101,3 @@ class TestGivingBack:
         claim = worker.request()
         assert claim is not None
         assert (claim.hand_over["progress"], claim.hand_over["reason"]) == (0.3, "cannot go on")
-
-    @pytest.mark.parametrize("end", ["release", "fail", "park"])
-    def test_a_peer_gives_back_only_what_it_holds(self, world: World, end: str) -> None:
-        other = world.working("x")
-        arguments = {"release": ("1",), "fail": ("1", "x"), "park": ("1", "review", "x")}[end]
-        with pytest.raises(LostError, match="held by x"):
-            getattr(world.join("w"), end)(*arguments)
-        assert world.state("1") == ("claimed", str(other.me))
-        assert world.outcomes("1") == []
-        assert world.queue.definition("1").set_aside is None

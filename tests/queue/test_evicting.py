@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 from support.faults import Call, Failing, Fault, Following, Meanwhile, Pausing, full
 from support.memory import MemoryDisk
-from support.tree import check, check_at_rest, situation
+from support.tree import check_at_rest, situation
 from support.worlds import World
 
 from peercoord.errors import EvictedError
 from peercoord.membership import membership as members
 from peercoord.queue.claims import Worker
-from peercoord.store import paths, records
+from peercoord.store import paths
 from peercoord.store.paths import Ticket
 
 
@@ -75,14 +75,6 @@ class TestSweep:
         world.janitor("third").tidy()
         assert world.state("1") == ("ready", "2")
         assert world.outcomes("1") == [(1, "released" if by_itself else "evicted")]  # leaving is not a failed attempt
-
-    def test_a_result_that_a_zombie_left_behind_decides_nothing(self, world: World) -> None:
-        zombie, boss, _ = pair(world)
-        world.files.put(paths.result("1", 1, "done"), records.encode({"incarnation": str(zombie.me), "peer": "zombie"}))
-        world.evict(zombie.me, boss.me)
-        claim = boss.request()
-        assert claim is not None
-        assert claim.hand_over["outcome"] == "evicted"
 
     def test_the_leaders_ticket_goes_back_before_the_seal(self, world: World) -> None:
         zombie, boss, home = pair(world)
@@ -198,25 +190,6 @@ class TestRaces:
         assert "claims" not in world.files.scan(home)
         assert world.state("2") == ("ready", "2")
 
-    def test_two_sweeps_at_once_leave_what_one_would(self) -> None:
-        for at in range(1, 300):
-            world = World.new()
-            zombie, boss, home = pair(world)
-            world.add("2")
-            world.add("3", needs=("2",))
-            world.files.move(world.at("2"), paths.claim(zombie.home, Ticket("2", 1, done=True)))
-            world.files.move(paths.leader(paths.LEADER, 0), paths.leader(zombie.home, 1))
-            world.disk.rename(zombie.home, home)
-            pausing = Pausing(world.disk, at, lambda w=world: w.janitor("other").tidy())
-            world.on(pausing).janitor("boss").sweep(zombie.me, boss.me)
-            if pausing.last is None:
-                break
-            check_at_rest(disk(world))
-            assert (world.at("1"), world.at("2")) == ("queue/ready/2/000000/1~1", paths.done("2"))
-            assert world.state("3") == ("ready", "2")
-            assert (world.outcomes("1"), world.outcomes("2")) == ([(1, "evicted")], [(1, "done")])
-        assert at > 20
-
 
 ENDS = ["complete", "release", "fail", "park"]
 STEPS: dict[str, Callable[[Worker], object]] = {
@@ -271,35 +244,3 @@ class TestZombies:
         with pytest.raises(EvictedError, match="was evicted by boss"):
             world.on(Meanwhile(world.disk, taken)).resume(zombie.me).request()
         assert world.state("1") == ("ready", "2")
-
-    @pytest.mark.parametrize("step", ENDS)
-    def test_a_zombie_stopped_at_any_call_does_not_touch_the_new_claim(self, step: str) -> None:
-        """It stands still before any one of its calls; meanwhile it is evicted and another peer claims its task."""
-        at, refused = 0, 0
-        while True:
-            at += 1
-            world = World.new()
-            zombie, boss, _ = pair(world)
-
-            def meanwhile(world: World = world, zombie: Worker = zombie, boss: Worker = boss) -> None:
-                world.evict(zombie.me, boss.me)
-                boss.request()
-
-            pausing = Pausing(world.disk, at, meanwhile)
-            try:
-                STEPS[step](world.on(pausing).resume(zombie.me))
-                ended = True
-            except EvictedError:
-                ended = False
-                refused += 1
-            if pausing.last is None:
-                break
-            check(disk(world))
-            state = world.state("1")
-            if not ended:
-                assert state == ("claimed", str(boss.me)), pausing.last
-                boss.release("1")
-                assert world.state("1") == ("ready", "2"), pausing.last
-            elif step == "complete":
-                assert state[0] == "done", pausing.last
-        assert refused > 5

@@ -1,4 +1,4 @@
-"""Under a ticket's name, only a regular file is a ticket (LAY-1). Anything else is set aside and holds up nothing."""
+"""LAY-1: under a ticket's name, only a regular file is a ticket. Anything else is set aside and stops nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from support.faults import Pausing
-from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.membership.leadership import Leadership
@@ -45,11 +44,10 @@ class Place:
         return path
 
     def aside(self) -> list[str]:
-        """Where from things were set aside."""
-        why = sorted((self.root / paths.QUARANTINE).glob("*.why"))
-        return [path.read_text().splitlines()[0] for path in why]
+        """The paths from which things were set aside."""
+        return sorted(path.read_text().splitlines()[0] for path in (self.root / paths.QUARANTINE).glob("*.why"))
 
-    def there(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
         return os.path.lexists(self.root / path)
 
 
@@ -58,49 +56,38 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(tmp_path, request.param)
 
 
-def test_it_is_never_claimed(place: Place) -> None:
-    """CLM-1: of a task that nobody knows, and of one whose ticket lies elsewhere."""
+def test_it_is_never_claimed_and_never_held(place: Place) -> None:
+    """CLM-1: for an unknown task, and for one whose ticket lies elsewhere."""
     place.world.add("2")
-    strange = [place.plant("queue/ready/0/000000/1~0"), place.plant("queue/ready/0/000000/2~7")]
     worker = place.world.join("w")
+    strange = [place.plant(f"queue/ready/0/000000/{name}") for name in ("1~0", "2~7")]
+    strange += [place.plant(f"{worker.home}/claims/{name}") for name in ("1~1", "2~1", "3~1~done")]
     assert place.world.taken(worker, "2") == Ticket("2", 1)
-    assert [place.there(path) for path in strange] == [False, False]
-    assert len(place.aside()) == 2
+    assert len(place.aside()) == len(strange)
+    assert not any(map(place.exists, set(strange) - {f"{worker.home}/claims/2~1"}))
     assert os.listdir(place.root / worker.home / "claims") == ["2~1"]
 
 
-def test_more_of_them_than_a_request_looks_at_again_hide_no_task(place: Place) -> None:
+def test_many_of_them_hide_no_task(place: Place) -> None:
+    """More than the tickets that one request looks at again."""
     place.world.add("z", priority="low")
     for number in range(80):
         place.plant(f"queue/ready/0/000000/{number}~0")
     assert place.world.taken(place.world.join("w"), "z") == Ticket("z", 1)
 
 
-def test_in_the_own_claims_it_is_not_held(place: Place) -> None:
-    place.world.add("2")
-    worker = place.world.join("w")
-    place.plant(f"{worker.home}/claims/1~1")
-    place.plant(f"{worker.home}/claims/2~1")
-    place.plant(f"{worker.home}/claims/3~1~done")
-    assert place.world.taken(worker, "2") == Ticket("2", 1)
-    assert len(place.aside()) == 3
-
-
 @pytest.mark.parametrize("name", ["1~1", "1~1~done", "2~4"])
 def test_a_departed_peer_can_always_be_sealed(place: Place, name: str) -> None:
     """EVI-5, LAY-5."""
-    place.world.add("1")
-    victim, boss = place.world.join("victim"), place.world.join("boss")
-    place.world.taken(victim, "1")
-    held = f"{victim.home}/claims/1~1"
+    victim, boss = place.world.working("victim"), place.world.join("boss")
     if name == "1~1":
-        os.rename(place.root / held, place.root / "queue/parked/held/1~1")
+        os.rename(place.root / victim.home / "claims/1~1", place.root / "queue/parked/held/1~1")
     place.plant(f"{victim.home}/claims/{name}")
     place.plant(f"{victim.home}/leader~3")
     place.world.evict(victim.me, boss.me)
     home = paths.departed_dir(victim.me, boss.me)
-    assert not place.there(f"{home}/claims")
-    assert sorted(place.aside()) == sorted([f"{home}/claims/{name}", f"{home}/leader~3"])
+    assert not place.exists(f"{home}/claims")
+    assert place.aside() == sorted([f"{home}/claims/{name}", f"{home}/leader~3"])
     place.world.janitor().tidy()
     assert os.listdir(place.root / paths.LEADER) == ["leader~0"]
 
@@ -134,46 +121,40 @@ def test_it_is_no_leadership(place: Place) -> None:
 
 
 def test_tidying_sets_all_of_them_aside_and_nothing_else(place: Place) -> None:
-    """VER-4: a name that is none of a ticket's is left alone."""
+    """VER-4: a name that no ticket can have is left alone."""
     for task in ("1", "2"):
         place.world.add(task, needs=("1",) if task == "2" else ())
-    before = place.world.queue.survey()
-    strange = [
+    before = {task: seen.path for task, seen in place.world.queue.survey().items()}
+    strange = ["queue/new/1~abc", "queue/waiting/1/3~0", "queue/ready/1/000000/3~1", "queue/ready/4/000007/1~2"]
+    strange += ["queue/parked/held/1~8", f"{paths.done_dir('2')}/2", "queue/leader/leader~4"]
+    foreign = ["queue/ready/1/000000/notes", "queue/new/x", "queue/parked/other/1~9"]
+    for path in (*strange, *foreign):
         place.plant(path)
-        for path in (
-            *("queue/new/1~abc", "queue/waiting/1/3~0", "queue/ready/1/000000/3~1", "queue/ready/4/000007/1~2"),
-            *("queue/parked/held/1~8", f"{paths.done_dir('2')}/2", "queue/leader/leader~4"),
-        )
-    ]
-    foreign = [place.plant(path) for path in ("queue/ready/1/000000/notes", "queue/new/x", "queue/parked/other/1~9")]
     place.world.janitor().tidy()
-    assert sorted(place.aside()) == sorted(strange)
-    assert all(map(place.there, foreign))
-    after = place.world.queue.survey()
-    assert {task: seen.path for task, seen in after.items()} == {task: seen.path for task, seen in before.items()}
+    assert place.aside() == sorted(strange)
+    assert all(map(place.exists, foreign))
+    assert {task: seen.path for task, seen in place.world.queue.survey().items()} == before
 
 
-def test_a_file_with_content_is_a_ticket_and_what_it_says_is_ignored(tmp_path: Path) -> None:
+def test_a_file_with_content_is_a_ticket_and_its_content_is_ignored(tmp_path: Path) -> None:
     world = World.new(Disk(str(tmp_path)))
     world.add("1")
     (tmp_path / world.at("1")).write_text('{"epoch": 99}')
-    worker = world.join("w")
-    assert world.taken(worker, "1") == Ticket("1", 1)
-    worker.complete("1")
-    assert world.state("1")[0] == "done"
+    assert world.taken(world.join("w"), "1") == Ticket("1", 1)
 
 
-def test_a_ticket_that_comes_to_its_place_meanwhile_is_not_set_aside() -> None:
-    """INV-1: whenever another peer clears the place and the ticket moves there."""
+def test_a_ticket_that_arrives_meanwhile_is_not_set_aside() -> None:
+    """INV-1: at whatever call another peer clears the place and the ticket moves there."""
     path = "queue/ready/2/000000/1~0"
     for at in range(1, 60):
-        world = World.new(MemoryDisk())
+        world = World.new()
         world.add("1")
         world.files.move(path, "queue/parked/held/1~0")
         world.files.make_dir(path)
 
         def meanwhile(world: World = world) -> None:
-            if world.files.stat(path) and world.files.stat(path).is_dir:
+            seen = world.files.stat(path)
+            if seen and seen.is_dir:
                 world.disk.rmdir(path)
             world.files.move("queue/parked/held/1~0", path)
 

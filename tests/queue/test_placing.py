@@ -32,12 +32,6 @@ class TestPlacing:
         assert world.state("5") == world.state("6") == ("waiting", "2")
         assert "1" not in world.files.scan(paths.WAITING)
 
-    def test_a_chain_is_worked_off_in_its_order(self, world: World) -> None:
-        world.add("a")
-        for before, after in ("ab", "bc", "cd"):
-            world.add(after, needs=(before,), priority="critical")
-        assert list(world.drained(world.join("w"))) == ["a", "b", "c", "d"]
-
     def test_a_ticket_is_placed_again_until_its_place_is_right(self, world: World) -> None:
         """PLC-4: each dependency is completed between the look at it and the move that makes the ticket wait for it."""
         needs = ("1", "2", "3")
@@ -67,35 +61,12 @@ class TestPlacing:
             costs.append(len(counting.calls))
         assert costs[1] <= costs[0]
 
-    def test_dependents_of_a_cancelled_task_are_blocked_with_the_reason(self, world: World) -> None:
-        world.add("1")
-        world.add("2", needs=("1",))
-        world.add("3", needs=("2",))
-        world.queue.cancel("1", "no longer wanted")
-        assert world.state("1") == ("parked", "cancelled")
-        assert world.state("2") == ("parked", "blocked")
-        assert world.queue.location_of("2").reason == "it depends on task 1, which was cancelled"
-        assert world.state("3") == ("waiting", "2")
-        assert world.queue.reopen("1").startswith("queue/ready/")
-        assert world.state("2") == ("waiting", "1")
-        assert world.queue.definition("1").cancelled is None
-
     def test_an_unknown_dependency_of_an_import_blocks_until_it_is_added(self, world: World) -> None:
         world.queue.create(records.define("2", "imported", dependencies=["1"]), 0)
         assert world.state("2") == ("parked", "blocked")
         world.add("1")
         world.janitor().place_again()
         assert world.state("2") == ("waiting", "1")
-
-    def test_a_cycle_in_an_import_is_freed_when_it_is_broken(self, world: World) -> None:
-        note = {"why": "blocked", "kind": "cycle", "reason": "1 → 2 → 1"}
-        world.queue.create(records.define("1", "x", dependencies=["2"], parked=note), 0)
-        world.queue.create(records.define("2", "x", dependencies=["1"], parked=note), 1)
-        world.janitor().place_again()
-        assert world.state("1") == world.state("2") == ("parked", "blocked")
-        world.queue.edit("2", dependencies=[])
-        world.janitor().place_again()
-        assert (world.state("1"), world.state("2")) == (("waiting", "2"), ("ready", "2"))
 
     def test_a_ticket_in_its_place_stays_and_one_that_moved_is_not_placed(self, world: World) -> None:
         path = world.add("1")
@@ -168,13 +139,6 @@ class TestEditing:
         assert "shape" not in raw
         assert raw["edited_at"].endswith("Z")
 
-    def test_a_held_task_is_placed_after_its_edit_when_it_is_released(self, world: World) -> None:
-        worker = world.working("w")
-        world.queue.edit("1", priority="critical")
-        assert world.state("1") == ("claimed", str(worker.me))
-        worker.release("1")
-        assert world.state("1") == ("ready", "0")
-
 
 def save(world: World, task: str, **changes: object) -> None:
     """Save a definition by hand."""
@@ -192,21 +156,6 @@ class SlowClock(MemoryDisk):
 
 class TestEditsByHand:
     """TDY-3: a ticket's last rename is compared with the last change of its definition."""
-
-    def test_the_next_claim_sees_the_edit(self, world: World) -> None:
-        world.add("1")
-        world.add("2")
-        save(world, "1", dependencies=["2"])
-        assert list(world.drained(world.join("w"))) == ["2", "1"]
-
-    def test_the_next_tidying_moves_the_ticket(self, world: World) -> None:
-        world.add("1")
-        world.add("2", needs=("1",))
-        save(world, "1", priority="critical")
-        save(world, "2", dependencies=[])
-        world.janitor().tidy()
-        assert world.state("1") == ("ready", "0")
-        assert world.state("2") == ("ready", "2")
 
     def test_an_edit_in_the_tick_of_the_last_move_is_found_in_the_next(self) -> None:
         disk = SlowClock()
@@ -249,19 +198,6 @@ class TestCancellingAndReopening:
         complete(world, "1")
         with pytest.raises(UsageError, match="task 1 is done"):
             world.queue.cancel("1")
-
-    def test_a_reopened_task_goes_on_from_its_highest_epoch(self, world: World) -> None:
-        world.add("1")
-        world.add("2", needs=("1",))
-        complete(world, "1")
-        assert world.queue.reopen("1") == "queue/ready/2/000000/1~1"
-        assert not world.queue.is_done("1")
-        worker = world.join("w")
-        claim = worker.request()
-        assert claim is not None
-        assert (claim.ticket, claim.hand_over["outcome"]) == (Ticket("1", 2), "done")
-        worker.complete("1")
-        assert world.outcomes("1") == [(1, "done"), (2, "done")]
 
     def test_dependents_of_a_reopened_task_wait_again(self, world: World) -> None:
         world.add("1")

@@ -1,4 +1,4 @@
-"""A renaming or an answer that a crash cut short, at every call: nobody claims the task twice, and it goes on."""
+"""A renaming or an answer that a crash cut short at any call: no task is claimed twice, and it can be finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from peercoord.tasklists.snapshot import Tickets
 
 
 def crashed(make: Callable[[], World], act: Callable[[World], object]) -> Iterator[World]:
-    """Let a process die before each call of an act that changes something; yield what it leaves, and last the whole."""
+    """Let a process die before each call that changes something; yield what each crash leaves, and last the whole."""
     world = make()
     counting = Counting(world.disk)
     act(world.on(counting))
@@ -63,8 +63,8 @@ def in_review() -> World:
     return world
 
 
-def unsaid() -> World:
-    """In review, answered once before; the crash came before the second question was in the definition."""
+def unasked() -> World:
+    """In review, answered once before; a crash came before the second question was in the definition."""
     world = in_review()
     world.queue.reopen("1", "nearly")
     worker = world.join("birch")
@@ -76,10 +76,7 @@ def unsaid() -> World:
     return world
 
 
-# -- what became of the task -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("make", "why"), [(failed, "failed"), (in_review, "review"), (unsaid, "review")])
+@pytest.mark.parametrize(("make", "why"), [(failed, "failed"), (in_review, "review"), (unasked, "review")])
 def test_a_parked_task_stays_parked_when_renamed(make: Callable[[], World], why: str) -> None:
     for world in crashed(make, lambda world: rename(world.queue, "1", "5")):
         if world.queue.birth("1"):
@@ -114,17 +111,14 @@ def test_dependents_of_a_done_task_stay_ready_during_its_renaming() -> None:
             assert "1" not in states(world)
 
 
-# -- in between --------------------------------------------------------------------------------------------------
-
-
-def sync_in(world: World) -> object:
+def sync(world: World) -> object:
     found = Resolution()
     found.incoming = {"state": TaskStatus.OPEN}
     ours = Tickets(world.queue)
     return Applier(world.queue, ours, "a list", lambda: None).apply("1", ours.snapshot().versions["1"], found, {})
 
 
-def hand(world: World) -> object:
+def give(world: World) -> object:
     world.join("amber")
     return reassign(world.queue, "1", "amber")
 
@@ -134,14 +128,14 @@ MEANWHILE: dict[str, Callable[[World], object]] = {
     "edit": lambda world: (world.queue.edit("1", parked=None), world.queue.reopen("1")),
     "another id": lambda world: rename(world.queue, "1", "6"),
     "the new one": lambda world: (rename(world.queue, "5", "7"), world.queue.reopen("1")),
-    "reassign": hand,
-    "sync": sync_in,
+    "reassign": give,
+    "sync": sync,
     "doctor": lambda world: fixes.fix_team(world.queue, None),
 }
 
 
 @pytest.mark.parametrize("what", MEANWHILE)
-def test_nothing_makes_two_of_a_task_whose_renaming_was_cut_short(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_renaming_never_makes_two_tasks(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixes, "PAUSE", 0)
     for world in crashed(one, lambda world: rename(world.queue, "1", "5")):
         with suppress(PeercoordError, KeyError):
@@ -155,7 +149,7 @@ def test_nothing_makes_two_of_a_task_whose_renaming_was_cut_short(what: str, mon
             assert list(states(world)) == [target]
 
 
-def test_the_doctor_ends_a_renaming_that_left_no_ticket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_finishes_a_renaming_that_left_no_ticket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixes, "PAUSE", 0)
     ended = 0
     for world in crashed(one, lambda world: rename(world.queue, "1", "5")):
@@ -179,18 +173,15 @@ def test_an_unfinished_renaming_says_how_to_go_on() -> None:
     assert caught.value.hint.endswith("peercoord task rename 1 5")
 
 
-def test_a_renaming_that_has_not_reached_the_new_id_may_be_given_up() -> None:
-    """The new id may be another task's by now: then the renaming cannot go on."""
+def test_a_renaming_that_has_not_reached_the_new_id_can_be_changed() -> None:
+    """Another task may have the new id by now: then the renaming cannot be finished."""
     world = next(w for w in crashed(one, lambda w: rename(w.queue, "1", "5")) if states(w)["1"] == ("parked", "held"))
     world.add("5")
     rename(world.queue, "1", "6")
     assert states(world) == {"5": ("ready", "2"), "6": ("ready", "2")}
 
 
-# -- refused -----------------------------------------------------------------------------------------------------
-
-
-def test_what_cannot_be_renamed_is_refused_before_it_is_parked() -> None:
+def test_a_forbidden_renaming_changes_nothing() -> None:
     world = one()
     world.add("Foo")
     with pytest.raises(UsageError, match="differs from Foo only in case"):
@@ -212,9 +203,6 @@ def test_what_cannot_be_renamed_is_refused_before_it_is_parked() -> None:
     assert not any("parked" in world.queue.definition(task).raw for task in states(world))
 
 
-# -- answers -----------------------------------------------------------------------------------------------------
-
-
 def blocked() -> World:
     world = one()
     worker = world.join("amber")
@@ -225,7 +213,7 @@ def blocked() -> World:
 
 @pytest.mark.parametrize("make", [blocked, in_review, failed])
 @pytest.mark.parametrize("tidied", [False, True])
-def test_an_answer_that_was_cut_short_is_given_once(make: Callable[[], World], tidied: bool) -> None:
+def test_an_interrupted_answer_is_given_once(make: Callable[[], World], tidied: bool) -> None:
     for world in crashed(make, lambda world: world.queue.reopen("1", "this one")):
         written = bool(world.queue.definition("1").raw.get("answers"))
         if tidied:
@@ -239,7 +227,7 @@ def test_an_answer_that_was_cut_short_is_given_once(make: Callable[[], World], t
             assert (answer["answer"], bool(answer["question"])) == ("this one", True)
 
 
-def test_an_older_answer_is_none_to_a_question_that_a_crash_kept_back() -> None:
-    world = unsaid()
+def test_an_older_answer_does_not_count_for_a_newer_question() -> None:
+    world = unasked()
     world.janitor().tidy()
     assert states(world)["1"] == ("parked", "review")

@@ -1,4 +1,4 @@
-"""Tidying: past what it may not list or move, and of two names of the leader's ticket the right one stays."""
+"""Tidying: what cannot be listed or moved stops nothing else, and of two names of a ticket the right one stays."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from peercoord.store.paths import Ticket
 
 
 class Wreck:
-    """What many crashes left at once, one of each kind; and what tidying is to make of it."""
+    """The remains of many crashes, one of each kind, and where tidying should move them."""
 
     def __init__(self) -> None:
-        self.world = world = World.new(MemoryDisk())
+        self.world = world = World.new()
         amber, zinc, cedar, birch = (world.join(who) for who in ("amber", "zinc", "cedar", "birch"))
         self.cedar = cedar.home
         self.amber, self.zinc = (paths.departed_dir(worker.me, birch.me) for worker in (amber, zinc))
@@ -47,7 +47,7 @@ class Wreck:
         assert self.world.files.move(self.world.at(task), path, make_home=True)
 
     def left(self) -> set[str]:
-        """What is still as the crashes left it: tasks, the leader's ticket, directories that are not sealed."""
+        """What is not repaired yet: tasks, the leader's ticket, directories that are not sealed."""
         lies = dict.fromkeys(("first", "second"), "queue/ready/2/000000/{}~1")
         lies |= dict.fromkeys(("next", "blocked", "new"), "queue/ready/2/000000/{}~0")
         lies |= {"edited": "queue/ready/1/000000/{}~0", "doubled": f"{self.cedar}/claims/{{}}~1"}
@@ -93,9 +93,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "place", "held_up"), CASES, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_tidying_may_not_list_or_move_holds_up_nothing_else(name: str, place: str, held_up: set[str]) -> None:
-    """TDY-4: and it is noted once, and done at the next tidying that may."""
+@pytest.mark.parametrize(("name", "place", "left"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_tidying_cannot_list_or_move_stops_nothing_else(name: str, place: str, left: set[str]) -> None:
+    """TDY-4: it is noted once, and done by the next tidying that can."""
     wreck = Wreck()
     assert len(wreck.left()) == 10
     path = place.format(amber=wreck.amber, zinc=wreck.zinc, cedar=wreck.cedar)
@@ -108,7 +108,7 @@ def test_what_tidying_may_not_list_or_move_holds_up_nothing_else(name: str, plac
     for _ in range(3):
         janitor.tidy()
     assert disk.met
-    assert wreck.left() == held_up
+    assert wreck.left() == left
     events = (wreck.world.files.read(paths.events("janitor")) or b"").decode().splitlines()
     assert len([line for line in events if '"stuck"' in line and path in line]) == 1
     wreck.world.janitor().tidy()
@@ -121,9 +121,9 @@ def test_what_tidying_may_not_list_or_move_holds_up_nothing_else(name: str, plac
 
 @pytest.mark.parametrize(("low", "high"), [("a~9.x", "a~10.x"), ("a~1.x", "a-b~1.x"), ("a~1.x", "a~1.y")])
 @pytest.mark.parametrize("first", ["low", "high"])
-def test_of_two_that_have_the_leaders_ticket_the_last_incarnation_keeps_it(low: str, high: str, first: str) -> None:
-    """ASM-10: whatever the order in which they are listed, and as with a task's ticket."""
-    world = World.new(MemoryDisk())
+def test_of_two_leaders_the_later_incarnation_keeps_the_ticket(low: str, high: str, first: str) -> None:
+    """ASM-10: in whatever order they are listed; the same holds for a task's ticket."""
+    world = World.new()
     for who in (low, high) if first == "low" else (high, low):
         world.files.make_dir(f"peers/{who}")
         world.files.make_dir(f"peers/{who}/claims")
@@ -137,9 +137,9 @@ def test_of_two_that_have_the_leaders_ticket_the_last_incarnation_keeps_it(low: 
     assert found == [f"peers/{high}/claims/1~1", f"peers/{high}/leader~1"]
 
 
-def test_the_leaders_ticket_is_looked_at_once_more_before_a_name_of_it_goes() -> None:
-    """ASM-10: under the mutex; somebody may have settled it while that was waited for."""
-    world = World.new(MemoryDisk())
+def test_the_leaders_ticket_is_looked_at_again_before_a_name_is_removed() -> None:
+    """ASM-10: under the mutex; another peer may have removed it during the wait."""
+    world = World.new()
     amber = world.join("amber")
     world.disk.link("queue/leader/leader~0", f"{amber.home}/leader~1")
     waited = []
@@ -155,9 +155,9 @@ def test_the_leaders_ticket_is_looked_at_once_more_before_a_name_of_it_goes() ->
     assert world.files.scan(paths.LEADER) == ["leader~0"]
 
 
-def test_a_leadership_does_not_come_and_go_with_a_look_that_is_old() -> None:
+def test_an_old_look_does_not_end_a_leadership() -> None:
     """ASM-10, LDR-5."""
-    world = World.new(MemoryDisk())
+    world = World.new()
     amber = world.join("amber")
     assert Leadership(amber.membership).take() == 1
     old = Failing(

@@ -256,26 +256,6 @@ class TestLostReplies:
         assert files.publish("queue/a", b"x")
         assert disk.files() == {"queue/a": b"x"}
 
-    @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.ENOSPC])
-    def test_a_directory_that_was_made_is_there(self, number: int) -> None:
-        files, disk = failing(once("mkdir", Fault(number, done=True)))
-        files.put("queue/deep/a", b"x")
-        assert disk.files() == {"queue/deep/a": b"x"}
-
-    @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT])
-    @pytest.mark.parametrize("done", [False, True])
-    def test_a_failed_cleanup_does_not_undo_a_publication(self, number: int, done: bool) -> None:
-        files, disk = failing(once("unlink", Fault(number, done)))
-        assert files.publish("queue/a", b"x")
-        assert disk.files()["queue/a"] == b"x"
-
-    def test_a_move_that_did_not_happen_is_refused(self) -> None:
-        files, disk = failing(once("rename", Fault(errno.EIO)))
-        made(disk).ticket("queue/a")
-        with pytest.raises(StorageError, match="queue/b"):
-            files.move("queue/a", "queue/b")
-        assert disk.listdir("queue") == ["a"]
-
 
 class TestMoving:
     def test_of_two_movers_one_wins(self, files: Files) -> None:
