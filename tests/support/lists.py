@@ -190,7 +190,7 @@ class FileLists(Lists):
     def task(self, task: object) -> Any:
         data = json.loads(self.file.read_text())
         found = data.get(self.tag or "master", data)["tasks"]
-        return next(entry for entry in found if str(entry["id"]) == str(task))
+        return next(entry for entry in found if str(entry.get("id")) == str(task))
 
     def both(self) -> None:
         """Sync the file and the database until nothing is left to do."""

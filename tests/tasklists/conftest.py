@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -91,25 +91,6 @@ def database(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
-
-
-@pytest.fixture
-def forbidden() -> Callable[[Path], Any]:
-    """Make a file that this process may not read, as root too, for as long as the context lasts."""
-
-    @contextmanager
-    def forbid(path: Path) -> Iterator[None]:
-        user, mode = os.geteuid(), path.stat().st_mode
-        path.chmod(0)
-        if user == 0:  # root may read everything; nobody may not
-            os.seteuid(65534)
-        try:
-            yield
-        finally:
-            os.seteuid(user)
-            path.chmod(mode & 0o7777)
-
-    return forbid
 
 
 @pytest.fixture

@@ -241,6 +241,10 @@ def test_edges_without_a_project_are_told_apart_by_ids_that_differ(database: Mak
     assert [task.definition.task for task in reading.tasks] == ["1", "2"]
     assert reading.tasks[1].definition.dependencies == ["1"]
     assert reading.refused == [], "a step of task 20 is none of ours"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO tasks VALUES (2, 'theirs', 'D', 'todo')")
+    with pytest.raises(UsageError, match="its table 'task_dependencies' does not say whose a row is"):
+        read_source(str(path), home=tmp_path / "mine")
 
 
 def test_a_column_called_project_that_sorts_one_teams_tasks_is_no_matter(read: Reader, database: Maker) -> None:

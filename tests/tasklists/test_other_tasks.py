@@ -1,4 +1,4 @@
-"""Entries that are other tasks than their ids say: moved, copied, swapped, or all made anew."""
+"""Entries that are other tasks than their ids say: moved, copied, swapped, or all replaced."""
 
 from __future__ import annotations
 
@@ -50,26 +50,25 @@ def held(lists: FileLists) -> Any:
 # -- under another id --------------------------------------------------------------------------------------------
 
 
-def test_a_held_task_that_was_moved_is_neither_cancelled_nor_given_out_twice(lists: FileLists) -> None:
-    held(lists)
+def test_a_task_moved_to_another_id_is_reported_until_renamed(lists: FileLists) -> None:
+    worker = held(lists)
     first, *rest = entries(lists)
     rewrite(lists, {**first, "id": 12}, *rest)
     for _ in range(2):
         refused = dict(sync(lists).refused)
         assert refused["task 1"] == f"it has the id 12 in {lists.tasks_file(lists.file).name} now"
         assert "it is task 1, moved: give it its id back, or: peercoord task rename 1 12" in refused["task 12"]
-    assert lists.state("1")[0] == "claimed"
+    assert lists.state("1")[0] == "claimed", "neither cancelled nor given out twice"
     assert "12" not in lists.queue.all_tasks()
+    intake = take_in(lists.queue, tasks_json.read(lists.file).tasks)
+    assert [what for what, _ in intake.refused] == ["task 12"], "an import knows it too"
+    assert "peercoord task rename 1 12" in intake.refused[0][1]
+    assert intake.added == []
     rewrite(lists, first, *rest)
     assert sync(lists).refused == []
-
-
-def test_a_moved_task_is_in_step_again_once_it_is_renamed_here(lists: FileLists) -> None:
-    worker = held(lists)
     worker.release("1")
     lists.both()
-    first, *rest = entries(lists)
-    rewrite(lists, {**first, "id": 12}, *rest)
+    rewrite(lists, {**entries(lists)[0], "id": 12}, *rest)
     sync(lists)
     rename(lists.queue, "1", "12")
     lists.both()
@@ -96,7 +95,7 @@ def test_a_copy_of_a_held_task_is_reported_until_its_note_is_removed(lists: File
     assert [lists.state(task)[0] for task in ("12", "13")] == ["ready", "ready"]
 
 
-def test_two_entries_that_changed_ids_are_refused_both(lists: FileLists) -> None:
+def test_two_entries_with_swapped_ids_are_both_refused(lists: FileLists) -> None:
     held(lists)
     first, second, *rest = entries(lists)
     rewrite(lists, {**second, "id": 1}, {**first, "id": 2}, *rest)
@@ -105,17 +104,7 @@ def test_two_entries_that_changed_ids_are_refused_both(lists: FileLists) -> None
     assert lists.raw("1")["title"] == TITLES[0]
 
 
-def test_an_import_knows_its_own_tasks_too(lists: FileLists) -> None:
-    held(lists)
-    first, *rest = entries(lists)
-    rewrite(lists, {**first, "id": 12}, *rest)
-    intake = take_in(lists.queue, tasks_json.read(lists.file).tasks)
-    assert [what for what, _ in intake.refused] == ["task 12"]
-    assert "peercoord task rename 1 12" in intake.refused[0][1]
-    assert intake.added == []
-
-
-def test_a_row_that_was_copied_in_a_database_is_named(place: Path) -> None:
+def test_a_row_copied_in_a_database_is_reported(place: Path) -> None:
     lists = Lists(place)
     lists.plain((1, "A"))
     lists.sync()
@@ -130,7 +119,7 @@ def test_a_row_that_was_copied_in_a_database_is_named(place: Path) -> None:
     assert lists.queue.all_tasks() == ["1"]
 
 
-# -- made anew ---------------------------------------------------------------------------------------------------
+# -- replaced ----------------------------------------------------------------------------------------------------
 
 
 def other(task: int, title: str, **more: Any) -> Any:
@@ -140,7 +129,7 @@ def other(task: int, title: str, **more: Any) -> Any:
 NEW = ("Set up Kafka", "Write onboarding docs", "Rotate certificates", "Upgrade Rust", "Translate strings")
 
 
-def test_a_list_made_anew_under_the_same_ids_stops_the_sync(lists: FileLists) -> None:
+def test_another_list_under_the_same_ids_stops_the_sync(lists: FileLists) -> None:
     held(lists)
     rewrite(lists, *(other(n, title) for n, title in enumerate(NEW, 1)))
     before = lists.file.read_bytes()
@@ -154,7 +143,7 @@ def test_a_list_made_anew_under_the_same_ids_stops_the_sync(lists: FileLists) ->
     assert lists.raw("2")["title"] == NEW[1]
 
 
-def test_a_task_in_hand_or_done_is_not_swapped_for_another_one(lists: FileLists) -> None:
+def test_a_held_or_done_task_is_not_replaced_by_another(lists: FileLists) -> None:
     worker = held(lists)
     worker.park("1", "review", "later")
     worker.request()
@@ -188,7 +177,7 @@ def test_an_open_task_may_be_rewritten_and_a_held_one_edited(lists: FileLists) -
     assert third["title"] == TITLES[2]
 
 
-def test_an_older_copy_of_the_list_opens_nothing_again(lists: FileLists) -> None:
+def test_an_older_copy_of_the_list_reopens_nothing(lists: FileLists) -> None:
     before = lists.file.read_text()
     worker = lists.join()
     for task in "1234":
@@ -214,7 +203,7 @@ def test_an_older_copy_of_the_list_opens_nothing_again(lists: FileLists) -> None
         ("", "something", False),
     ],
 )
-def test_which_texts_may_be_one(one: str, two: str, alike: bool) -> None:
+def test_which_texts_are_alike(one: str, two: str, alike: bool) -> None:
     assert is_alike(one, two) is alike
     assert is_alike(two, one) is alike
 
@@ -222,7 +211,7 @@ def test_which_texts_may_be_one(one: str, two: str, alike: bool) -> None:
 # -- a task that has another id here now -------------------------------------------------------------------------
 
 
-def test_a_renamed_task_s_row_is_cancelled_and_does_not_come_back(place: Path) -> None:
+def test_the_row_of_a_renamed_task_is_cancelled_for_good(place: Path) -> None:
     lists = Lists(place)
     lists.plain((1, "A"))
     lists.settled()
@@ -237,7 +226,7 @@ def test_a_renamed_task_s_row_is_cancelled_and_does_not_come_back(place: Path) -
     assert lists.raw("1")["title"] == "Another"
 
 
-def test_an_id_that_is_given_away_before_the_next_sync_keeps_its_new_task(place: Path) -> None:
+def test_an_id_reused_before_the_next_sync_keeps_its_new_task(place: Path) -> None:
     lists = Lists(place)
     lists.plain((1, "A"))
     lists.settled()
@@ -248,7 +237,7 @@ def test_an_id_that_is_given_away_before_the_next_sync_keeps_its_new_task(place:
     assert sorted(lists.queue.all_tasks()) == ["1", "5"]
 
 
-def test_a_row_that_is_written_anew_after_a_renaming_is_a_new_task(place: Path) -> None:
+def test_a_row_rewritten_after_a_renaming_is_a_new_task(place: Path) -> None:
     lists = Lists(place)
     lists.plain((1, "A"))
     lists.settled()

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from support.lists import Lists
-from tasklists.test_settle import base, ours, theirs
+from tasklists.test_reconcile import base, ours, theirs
 
 from peercoord.tasklists import normalize, reconcile, sql_schema
 from peercoord.tasklists.normalize import status_or_blocked

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from peercoord.errors import NotFoundError, StorageError, UsageError
+from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
 from peercoord.tasklists.source import find_source, read_source
 
 Reader = Callable[..., Any]
@@ -19,45 +20,38 @@ FULL = "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title, status, priority, dep
 # -- telling sources apart ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tasks.db", "no-suffix", "tasks.json", "issues.jsonl", "a b%20c?d#e.db"])
-def test_database_is_told_by_its_first_bytes(read: Reader, database: Maker, name: str) -> None:
-    assert read(database(FULL, (1, "A", "", "", ""), name=name)).raw("1")["source"]["kind"] == "sqlite"
-
-
-def test_json_is_read_whatever_the_file_is_called(read: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "my list"
-    path.write_text('{"tasks": [{"id": 1, "title": "A"}]}')
-    assert read(path).raw("1")["source"]["kind"] == "tasks.json"
-
-
-@pytest.mark.parametrize("name", ["issues.json", "issues.jsonl", "export.txt", "beads"])
-def test_one_object_a_line_is_an_export_whatever_it_is_called(read: Reader, tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_text('\n{"id": "bd-1", "title": "A"}\n\n{"id": "bd-2", "title": "B"}\n', encoding="utf-8-sig")
-    found = read(path)
-    assert [found.raw(task)["source"]["kind"] for task in ("bd-1", "bd-2")] == ["beads", "beads"]
-    with pytest.raises(UsageError, match="has no tags"):
-        read_source(str(path), "master")
+LIST, EXPORT = '{"tasks": [{"id": 1, "title": "A"}]}', '\n{"id": "1", "title": "A"}\n\n{"id": "2", "title": "B"}\n'
 
 
 @pytest.mark.parametrize(
-    "text", ['{"tasks": [{"id": 1, "title": "A"}]}', '{\n"tasks": [\n{"id": 1, "title": "A"}\n]\n}\n']
+    ("name", "text", "kind"),
+    [
+        *((name, "", "sqlite") for name in ("tasks.db", "no-suffix", "tasks.json", "issues.jsonl", "a b%20c?d#e.db")),
+        ("my list", LIST, "tasks.json"),
+        ("issues.json", LIST, "tasks.json"),
+        ("issues.json", LIST.replace("[", "\n[\n").replace("]", "\n]\n"), "tasks.json"),
+        *((name, EXPORT, "beads") for name in ("issues.json", "issues.jsonl", "export.txt", "beads")),
+    ],
 )
-def test_a_list_on_one_line_or_on_many_is_no_export(read: Reader, tmp_path: Path, text: str) -> None:
-    path = tmp_path / "issues.json"
-    path.write_text(text)
-    assert read(path).raw("1")["source"]["kind"] == "tasks.json"
+def test_the_kind_is_told_by_the_content_alone(
+    read: Reader, database: Maker, tmp_path: Path, name: str, text: str, kind: str
+) -> None:
+    path = tmp_path / name
+    if text:
+        path.write_text(text, encoding="utf-8-sig" if kind == "beads" else "utf-8")
+    else:
+        database(FULL, (1, "A", "", "", ""), name=name)
+    assert read(path).raw("1")["source"]["kind"] == kind
+    if kind == "beads":
+        with pytest.raises(UsageError, match="has no tags"):
+            read_source(str(path), "master")
 
 
-def test_url_with_full_and_with_relative_path(read: Reader, database: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urls_and_paths_of_a_database(read: Reader, database: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     path = database(FULL, (1, "A", "", "", ""))
     monkeypatch.chdir(path.parent)
     for url in (f"sqlite:///{path}", "sqlite:///tasks.db", "sqlite+pysqlite:///tasks.db?timeout=5", "tasks.db"):
         assert read(url).raw("1")["source"]["path"] == str(path)
-
-
-def test_home_is_known(read: Reader, database: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = database(FULL, (1, "A", "", "", ""))
     monkeypatch.setenv("HOME", str(path.parent))
     assert len(read("~/tasks.db").tasks) == len(read("sqlite:///~/tasks.db").tasks) == 1
 
@@ -82,85 +76,79 @@ def test_a_url_that_names_no_file_is_refused_with_another_way(url: str, instead:
     assert instead in caught.value.hint
 
 
-def test_url_of_a_text_file_is_refused_as_no_database(tmp_path: Path) -> None:
-    path = tmp_path / "tasks.json"
-    path.write_text('{"tasks": []}')
-    with pytest.raises(Exception, match="not a SQLite database"):
-        read_source(f"sqlite:///{path}")
-
-
 # -- what cannot be read -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tasks.json", "tasks.db", "issues.jsonl"])
-def test_absent_file_is_named_and_not_made(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["tasks.json", "tasks.db", "issues.jsonl", "\x1b[31mred"])
+def test_an_absent_file_is_named_and_not_made(tmp_path: Path, name: str) -> None:
     for where in (str(tmp_path / name), f"sqlite:///{tmp_path / name}", str(tmp_path / "no" / name)):
         with pytest.raises(NotFoundError) as caught:
             read_source(where)
-        assert name in caught.value.message
+        assert name.removeprefix("\x1b") in caught.value.message
+        assert "\x1b" not in caught.value.message
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["tasks.json", "tasks.db", "issues.jsonl"])
-def test_directory_where_a_file_should_be(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    with pytest.raises(UsageError, match="is a directory, not a task file"):
-        read_source(str(tmp_path / name))
-
-
-def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "tasks.json")
-    with pytest.raises(UsageError, match="is no plain file"):
-        read_source(str(tmp_path / "tasks.json"))
-
-
-def test_ring_of_links(tmp_path: Path) -> None:
-    (tmp_path / "tasks.json").symlink_to(tmp_path / "tasks.json")
-    with pytest.raises(StorageError, match="cannot be read"):
-        read_source(str(tmp_path / "tasks.json"))
+@pytest.mark.parametrize(
+    ("make", "kind", "says"),
+    [
+        (Path.mkdir, UsageError, "is a directory, not a task file"),
+        (os.mkfifo, UsageError, "is no plain file"),
+        (lambda path: path.symlink_to(path), StorageError, "cannot be read"),
+    ],
+)
+def test_what_is_no_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], kind: type[PeercoordError], says: str
+) -> None:
+    path = tmp_path / "tasks.json"
+    make(path)
+    with pytest.raises(kind, match=says):
+        read_source(str(path))
 
 
 @pytest.mark.parametrize("where", ["a\0b", "x" * 5000, ""])
-def test_impossible_names(where: str) -> None:
+def test_impossible_names_are_refused(where: str) -> None:
     with pytest.raises((StorageError, UsageError)):
         read_source(where)
 
 
-def test_file_that_may_not_be_read(tmp_path: Path, forbidden: Callable[[Path], Any]) -> None:
+@contextmanager
+def forbidden(path: Path) -> Iterator[None]:
+    """Make a file that this process may not read, also where it runs as root."""
+    user, mode = os.geteuid(), path.stat().st_mode
+    path.chmod(0)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        path.chmod(mode & 0o7777)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "tasks.json"
     path.write_text('{"tasks": []}')
+    with pytest.raises(BrokenFileError, match="not a SQLite database"):
+        read_source(f"sqlite:///{path}")
     with forbidden(path), pytest.raises(StorageError) as caught:
         read_source(str(path))
     assert f"'{path}' may not be read" in caught.value.message
 
 
-def test_hostile_file_name_is_quoted(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        read_source(str(tmp_path / "\x1b[31mred"))
-    assert "\x1b" not in caught.value.message
-
-
 # -- finding a project's source ----------------------------------------------------------------------------------
 
 
-def test_nothing_to_find(tmp_path: Path) -> None:
+def test_a_tasks_json_comes_first_then_a_database(tmp_path: Path, database: Maker) -> None:
     assert find_source(tmp_path) is None
     assert find_source(tmp_path / "absent") is None
-
-
-def test_tasks_json_comes_first(tmp_path: Path, database: Maker) -> None:
-    database(FULL)
-    (tmp_path / ".taskmaster" / "tasks").mkdir(parents=True)
-    (tmp_path / ".taskmaster" / "tasks" / "tasks.json").write_text("{")
-    assert find_source(tmp_path) == str(tmp_path / ".taskmaster" / "tasks" / "tasks.json")
-
-
-def test_database_in_its_folder_comes_before_the_top_level(tmp_path: Path, database: Maker) -> None:
     database(FULL, name="claude_memory.db")
     assert find_source(tmp_path) == str(tmp_path / "claude_memory.db")
-    (tmp_path / ".taskmaster").mkdir()
+    (tmp_path / ".taskmaster" / "tasks").mkdir(parents=True)
     database(FULL, name=".taskmaster/own.sqlite3")
     assert find_source(tmp_path) == str(tmp_path / ".taskmaster" / "own.sqlite3")
+    (tmp_path / ".taskmaster" / "tasks" / "tasks.json").write_text("{")
+    assert find_source(tmp_path) == str(tmp_path / ".taskmaster" / "tasks" / "tasks.json")
 
 
 @pytest.mark.parametrize(

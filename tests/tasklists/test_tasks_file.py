@@ -151,7 +151,12 @@ def test_a_task_added_here_is_written_as_the_program_writes_one(lists: FileLists
 
 
 def test_ids_in_quotes_stay_in_quotes(lists: FileLists) -> None:
-    lists.tasks({"id": "1", "title": "A", "metadata": "a note"}, {"id": "2", "title": "B", "metadata": ["a", "b"]})
+    lists.tasks(
+        {"id": "1", "title": "A", "metadata": "a note"},
+        {"id": "2", "title": "B", "metadata": ["a", "b"]},
+        {"title": "No id"},
+    )
+    assert lists.sync(lists.tasks_file(lists.file)).refused == [("entry 3 ('No id')", "it has no id")]
     lists.both()
     lists.add("3", "C", dependencies=["1"])
     lists.queue.edit("2", dependencies=[1])

@@ -57,7 +57,7 @@ def test_a_shared_field(here: str, there: str, incoming: Json, outgoing: Json) -
     assert found.lost == ({"title": ("ours", "mine")} if here == "mine" else {})
 
 
-def test_what_differs_and_was_not_changed_is_left() -> None:
+def test_a_difference_that_nobody_made_is_left() -> None:
     lossy = base(ours(priority="critical", state="review"), theirs(priority="high", state="held"))
     assert not reconcile.resolve(
         lossy, ours(priority="critical", state="review"), theirs(priority="high", state="held")
@@ -77,15 +77,10 @@ STATE = [
     ("open", "open", "open", "", "open", "", ""),
     ("open", "open", "held", "w", "open", "out", "held"),
     ("open", "open", "done", "", "open", "out", "done"),
-    ("open", "open", "open", "", "done", "in", "done"),
-    ("open", "open", "open", "", "cancelled", "in", "cancelled"),
     ("open", "open", "open", "", "held", "in", "held"),
     ("open", "open", "held", "w", "done", "in", "done"),  # done by hand counts, whoever holds it
-    ("open", "open", "held", "w", "cancelled", "in", "cancelled"),
     ("held", "held", "held", "w", "open", "out", "held"),  # out of someone's hands only by reassign
-    ("held", "held", "held", "w", "review", "out", "held"),
     ("open", "open", "done", "", "cancelled", "out", "done"),  # done here stays done
-    ("open", "open", "done", "", "review", "out", "done"),
     ("done", "done", "done", "", "open", "in", "open"),  # opened again by hand
     ("open", "open", "review", "", "deferred", "in", "deferred"),
     ("cancelled", "cancelled", "open", "", "done", "in", "done"),
@@ -119,7 +114,7 @@ def test_a_state_at_the_first_meeting(here: str, there: str, way: str) -> None:
     assert not found.lost
 
 
-def test_a_step_done_on_either_side_is_done_and_one_undone_there_is_undone_here() -> None:
+def test_a_step_done_on_either_side_is_done() -> None:
     agreed = base(ours(steps_done=["1.1"]), theirs(steps_done=["1.1"]))
     both = reconcile.resolve(agreed, ours(steps_done=["1.1", "1.2"]), theirs(steps_done=["1.1", "1.3"]))
     assert both.incoming["steps_done"] == both.outgoing["steps_done"] == ["1.1", "1.2", "1.3"]
@@ -128,7 +123,7 @@ def test_a_step_done_on_either_side_is_done_and_one_undone_there_is_undone_here(
     assert undone.outgoing["steps_done"] == ["1.2"]
 
 
-def test_what_only_we_know_is_put_right_but_what_another_wrote_is_not_erased() -> None:
+def test_what_another_program_wrote_is_not_erased() -> None:
     assert not reconcile.resolve(None, ours(), theirs(assigned_instance="alice"))
     found = reconcile.resolve(None, ours(assigned_instance="w1"), theirs(assigned_instance="alice"))
     assert found.outgoing == {"assigned_instance": "w1"}
@@ -136,7 +131,7 @@ def test_what_only_we_know_is_put_right_but_what_another_wrote_is_not_erased() -
     assert reconcile.resolve(agreed, ours(), theirs(assigned_instance="w1")).outgoing == {"assigned_instance": None}
 
 
-def test_what_was_left_keeps_its_base() -> None:
+def test_a_field_that_was_left_keeps_its_base() -> None:
     agreed = reconcile.agreed(AGREED, ours(title="mine"), theirs(title="theirs"), left=["title"])
     assert agreed["ours"]["title"] == agreed["theirs"]["title"] == "old"
     assert agreed["ours"]["state"] == "open"
@@ -153,7 +148,7 @@ def former(was: Json, born: Json, here: Json) -> reconcile.Resolution:
     return reconcile.resolve(reconcile.of_former(reconcile.agreed(None, was, there), born, here), here, there)
 
 
-def test_what_a_rebuilt_directory_does_not_know_comes_back_from_the_list() -> None:
+def test_a_rebuilt_directory_takes_the_rest_from_the_list() -> None:
     found = former(ours(**FULL, steps_done=["1.1"]), ours(), ours())
     assert found.incoming == {**FULL, "steps_done": ["1.1"]}
     assert (found.outgoing, found.lost) == ({}, {})
@@ -182,14 +177,14 @@ def test_a_state_after_a_rebuild(was: Json, here: Json, way: str, value: str) ->
     assert (getattr(found, way).get("state"), "state" in other) == (value, False)
 
 
-def test_what_a_list_has_no_word_for_is_still_left_after_a_rebuild() -> None:
+def test_after_a_rebuild_a_missing_word_is_still_left() -> None:
     was = ours(priority="critical", state="review")
     agreed = reconcile.agreed(None, was, theirs(priority="high", state="held"))
     found = reconcile.resolve(reconcile.of_former(agreed, was, was), was, theirs(priority="high", state="held"))
     assert not found
 
 
-def test_a_wrong_list_is_told_from_decisions() -> None:
+def test_too_many_missing_rows_are_a_wrong_list() -> None:
     assert not reconcile.too_many_gone(3, 3)
     assert not reconcile.too_many_gone(25, 100)
     assert reconcile.too_many_gone(26, 100)
@@ -230,7 +225,7 @@ def test_carried_out_nothing_is_left(
 
 
 @given(sides(), sides(), sides(), st.booleans())
-def test_a_sync_broken_off_ends_where_it_would_have(was: Json, here: Json, there: Json, held: bool) -> None:
+def test_an_interrupted_sync_ends_where_it_would_have(was: Json, here: Json, there: Json, held: bool) -> None:
     """What came in is written, the crash comes before anything is agreed on, and all is compared anew."""
     mine = ours(**here)
     mine["holder"] = "w1" if held and here["state"] == "held" else ""
