@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.crowd import snapshot
-from support.tree import check_at_rest
+from support.tree import check_at_rest, snapshot
 from support.worlds import World
 
 from peercoord.errors import StorageError

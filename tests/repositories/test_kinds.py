@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import folding
+
+from repositories import folding
 
 from .conftest import Shell, instances, snapshot
 

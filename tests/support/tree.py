@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 
 from peercoord.store import paths, records
 from support.memory import MemoryDisk
@@ -124,3 +125,15 @@ def situation(disk: MemoryDisk) -> dict[str, bytes]:
     """What decides anything: the files without notes, bells and staging."""
     aside = ("events/", "bell/", "tmp/", "locks/")
     return {path: data for path, data in disk.files().items() if not path.startswith(aside)}
+
+
+def snapshot(project: Path) -> MemoryDisk:
+    """Read a whole coordination directory into memory, to be checked at leisure."""
+    root, disk = project / paths.ROOT, MemoryDisk()
+    for path in sorted(root.rglob("*")):
+        inside = str(path.relative_to(root))
+        if path.is_dir():
+            disk.mkdir(inside)
+        else:
+            disk.create(inside, path.read_bytes(), False)
+    return disk

@@ -28,7 +28,6 @@ from peercoord.store import paths, records
 from peercoord.store import root as roots
 from peercoord.store.paths import Ticket
 from peercoord.system.disk import Disk
-from support.memory import MemoryDisk
 
 FORK = multiprocessing.get_context("fork")
 
@@ -45,7 +44,7 @@ class Hasty(Disk):
 
 def run(job: str, project: Path, **arguments: Any) -> Any:
     """Run a job in a nursery of its own and give what it says."""
-    words = [sys.executable, "-c", "from support.crowd import main; main()", job, str(project), json.dumps(arguments)]
+    words = [sys.executable, "-c", "from races.crowd import main; main()", job, str(project), json.dumps(arguments)]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     done = subprocess.run(words, capture_output=True, text=True, env=here, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -56,18 +55,6 @@ def main() -> None:
     job, project, arguments = sys.argv[1:]
     roots.Disk = Hasty  # type: ignore[misc, assignment]
     sys.stdout.write(json.dumps(JOBS[job](project, **json.loads(arguments))))
-
-
-def snapshot(project: Path) -> MemoryDisk:
-    """Read a whole coordination directory into memory, to be checked at leisure."""
-    root, disk = project / paths.ROOT, MemoryDisk()
-    for path in sorted(root.rglob("*")):
-        inside = str(path.relative_to(root))
-        if path.is_dir():
-            disk.mkdir(inside)
-        else:
-            disk.create(inside, path.read_bytes(), False)
-    return disk
 
 
 # -- what the processes do -----------------------------------------------------------------------------------------
