@@ -10,7 +10,7 @@ from support import faults, tree
 from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
-from peercoord.errors import DownError, EvictedError, UsageError
+from peercoord.errors import DownError, EvictedError
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import Leadership
 from peercoord.queue.claims import Worker
@@ -48,18 +48,6 @@ def disk(world: World) -> MemoryDisk:
 
 
 # -- a team that was taken down ----------------------------------------------------------------------------------
-
-
-def test_no_peer_joins_or_claims_while_the_team_is_down(world: World, amber: Worker) -> None:
-    """MBR-10."""
-    world.add("1")
-    down.write(world.root, "anna")
-    with pytest.raises(DownError, match="by anna"):
-        world.join("birch")
-    with pytest.raises(DownError):
-        amber.request()
-    down.remove(world.root)
-    assert world.join("birch").request() is not None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
@@ -101,38 +89,6 @@ def test_a_peer_that_left_says_of_no_task_that_it_works_on_it(world: World, ambe
 # -- joining -----------------------------------------------------------------------------------------------------
 
 
-def test_a_peer_appears_whole(world: World) -> None:
-    """MBR-1, MBR-2, ORD-9: whatever it dies in, there is the whole directory or none."""
-    at = 0
-    while True:
-        at += 1
-        copy = disk(world).copy()
-        try:
-            world.on(faults.Crashing(copy, at)).join("amber")
-        except faults.Crash:
-            tree.check(copy)  # half a peer would be seen there
-        else:
-            break
-    assert at > 5
-
-
-def test_a_name_is_not_taken_twice(world: World, amber: Worker) -> None:
-    """MBR-3."""
-    with pytest.raises(UsageError, match="amber already"):
-        world.join("amber")
-
-
-def test_of_two_that_join_at_once_at_most_one_stays(world: World) -> None:
-    """MBR-3."""
-    counting = faults.Counting(disk(world).copy())
-    world.on(counting).join("amber")
-    move = next(at for at, call in enumerate(counting.calls, 1) if call.name == "rename")
-    slow = world.on(faults.Pausing(world.disk, move, lambda: world.join("amber")))
-    with pytest.raises(UsageError, match="the same moment"):
-        slow.join("amber")
-    assert [one.peer for one in members.living(world.root)] == ["amber"]
-
-
 def test_an_incarnation_is_never_used_again(world: World, amber: Worker, birch: Worker) -> None:
     """NAM-5, EVI-6."""
     world.evict(amber.me, birch.me)
@@ -151,41 +107,7 @@ def test_a_peer_writes_its_own_record_only_while_it_is_one(world: World, amber: 
     assert amber.home not in disk(world).folders()
 
 
-def test_a_heartbeat_is_a_rename_that_works_on_a_full_disk(world: World, amber: Worker) -> None:
-    """MBR-6."""
-    full = world.on(faults.Failing(world.disk, faults.full)).resume(amber.me)
-    assert [full.membership.beat() for _ in range(3)] == [1, 2, 3]
-    assert [n for n in disk(world).listdir(amber.home) if n.startswith("beat~")] == ["beat~3"]
-
-
-def test_a_living_peer_answers_a_challenge(world: World, amber: Worker, birch: Worker) -> None:
-    """MBR-7, LIV-7."""
-    world.files.move(paths.beat(amber.home, 0), paths.beat(amber.home, 0, birch.me))
-    assert amber.membership.beat() == 1
-    assert [n for n in disk(world).listdir(amber.home) if n.startswith("beat~")] == ["beat~1"]
-
-
-def test_a_zombies_heartbeat_is_refused(world: World, amber: Worker, birch: Worker) -> None:
-    """MBR-6, MBR-8."""
-    world.evict(amber.me, birch.me)
-    with pytest.raises(EvictedError, match="by birch"):
-        amber.membership.beat()
-
-
 # -- evicting ----------------------------------------------------------------------------------------------------
-
-
-def test_one_rename_revokes_all_and_the_sweep_gives_it_back(world: World, amber: Worker, birch: Worker) -> None:
-    """EVI-1, EVI-3, ORD-7, ORD-8."""
-    world.add("1")
-    world.taken(amber, "1")
-    counting = faults.Counting(world.disk)
-    assert world.on(counting).evict(amber.me, birch.me)
-    assert str(counting.changes[0]) == str(counting.calls[0])
-    assert counting.calls[0].args == (paths.peer_dir(amber.me), paths.departed_dir(amber.me, birch.me))
-    assert counting.changes[-1].name == "rmdir"
-    assert world.at("1") == "queue/ready/2/000000/1~1"
-    assert not world.evict(amber.me, world.join("cedar").me)
 
 
 def test_a_sweep_ends_with_the_seal(world: World, amber: Worker, birch: Worker) -> None:
@@ -206,49 +128,6 @@ def test_a_sweep_ends_with_the_seal(world: World, amber: Worker, birch: Worker) 
     with pytest.raises(OSError, match=r"claims|No such") as refused:
         world.disk.rename(world.at("1"), paths.claim(gone, Ticket("1", 2)))
     assert refused.value.errno == errno.ENOENT
-
-
-def test_what_lies_in_claims_and_is_no_ticket_is_set_aside(world: World, amber: Worker, birch: Worker) -> None:
-    """LAY-5, VER-4."""
-    disk(world).create(f"{amber.home}/claims/.DS_Store", b"x", False)
-    world.evict(amber.me, birch.me)
-    assert any("DS_Store" in name for name in disk(world).listdir(paths.QUARANTINE))
-    assert paths.claims_dir(paths.departed_dir(amber.me, birch.me)) not in disk(world).folders()
-
-
-def test_tidying_sweeps_what_is_not_sealed(world: World, amber: Worker, birch: Worker) -> None:
-    """EVI-2, TDY-1, TDY-4: and doing it again changes nothing."""
-    world.add("1")
-    world.taken(amber, "1")
-    Leadership(amber.membership).take()
-    world.disk.rename(paths.peer_dir(amber.me), paths.departed_dir(amber.me, birch.me))
-    world.janitor().tidy()
-    tree.check_at_rest(disk(world))
-    after = tree.situation(disk(world))
-    world.janitor().tidy()
-    assert tree.situation(disk(world)) == after
-
-
-def test_additions_half_done_are_brought_to_their_end(world: World) -> None:
-    """TDY-2, CRA-1."""
-    counting = faults.Counting(disk(world).copy())
-    world.on(counting).add("1")
-    link = next(at for at, call in enumerate(counting.calls, 1) if call.name == "link" and "births" in call.path)
-    with pytest.raises(faults.Crash):
-        world.on(faults.Crashing(world.disk, link + 1, "before")).add("1")
-    world.janitor().tidy()
-    assert world.queue.birth("1") is None or world.state("1") == ("ready", "2")
-    tree.check_at_rest(disk(world))
-
-
-def test_tidying_places_what_waits_for_a_done_task(world: World, amber: Worker) -> None:
-    """TDY-3."""
-    world.add("1")
-    world.add("2", ("1",))
-    ticket = world.taken(amber, "1")
-    world.files.move(paths.claim(amber.home, ticket), paths.done("1"), make_home=True)
-    world.janitor().tidy()
-    assert world.state("2") == ("ready", "2")
 
 
 def test_a_task_parked_for_a_cycle_comes_back_when_the_cycle_is_gone(world: World) -> None:
@@ -274,21 +153,6 @@ def test_one_leads_and_every_taking_raises_the_term(world: World, amber: Worker,
     assert (first.take(), second.take()) == (1, None)
     first.resign()
     assert (second.take(above=7), first.term()) == (8, None)
-
-
-def test_the_ticket_may_be_taken_from_who_does_not_lead(world: World, amber: Worker, birch: Worker) -> None:
-    """LDR-4, LDR-5: and who had it finds out before it writes."""
-    first, second = Leadership(amber.membership), Leadership(birch.membership)
-    first.take()
-    assert second.take_from(amber.me, "its agent is gone") == 2
-    assert first.term() is None
-
-
-def test_the_sweep_lays_the_leadership_down(world: World, amber: Worker, birch: Worker) -> None:
-    """LDR-3, ORD-8."""
-    Leadership(amber.membership).take()
-    world.evict(amber.me, birch.me)
-    assert disk(world).listdir(paths.LEADER) == ["leader~1"]
 
 
 def test_nothing_needs_a_leader(world: World, amber: Worker, birch: Worker) -> None:
@@ -385,33 +249,6 @@ def test_unknown_files_are_left_alone(world: World, amber: Worker, birch: Worker
     assert set(strange) <= set(disk(world).files())
 
 
-def test_the_epoch_lies_in_the_name_of_one_holder_for_ever(world: World, amber: Worker, birch: Worker) -> None:
-    """INV-2, CLM-3, CLM-4: an evicted holder's look at its own claim tells it to stop."""
-    world.add("1")
-    mine = paths.claim(amber.home, world.taken(amber, "1"))
-    assert world.files.listed(mine)
-    world.evict(amber.me, birch.me)
-    assert not world.files.listed(mine)
-    assert world.taken(birch, "1") == Ticket("1", 2)
-
-
-def test_an_observer_never_uses_a_clock_of_the_wall(world: World) -> None:
-    """LIV-1, FMT-5: times in records are written, and no verdict reads one."""
-    from peercoord.membership import liveness
-
-    here = {"host": "h", "boot_id": "b", "pid_ns": "p"}
-    process = {"pid": 1, "start": 1}
-    for year in ("1970", "2026", "9999"):
-        record = {
-            **here,
-            "agent": process,
-            "joined_at": f"{year}-01-01T00:00:00Z",
-            "stopped_at": f"{year}-01-01T00:00:00Z",
-        }
-        assert liveness.by_process(record, here, lambda _: True).state == liveness.ALIVE
-        assert liveness.by_process(record, here, lambda _: False).state == liveness.DEAD
-
-
 def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Worker, birch: Worker) -> None:
     """TDY-5, EVI-6."""
     world.add("1")
@@ -434,17 +271,6 @@ def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Work
     assert world.outcomes("1") == [(2, "done")]
     assert world.outcomes("2") == [(1, "failed")]
     assert paths.birth("1") in disk(world).files()
-
-
-def test_tidying_places_again_what_was_edited_by_hand(world: World) -> None:
-    """TDY-3, CHG-5."""
-    world.add("1")
-    world.add("2", ("1",))
-    path = paths.definition("2")
-    raw = records.decode(world.files.read(path) or b"", path)
-    world.files.put(path, records.encode({**raw, "dependencies": [], "priority": "high"}))
-    world.janitor().tidy()
-    assert world.state("2") == ("ready", "1")
 
 
 # -- what a writer must write --------------------------------------------------------------------------------------
