@@ -340,8 +340,10 @@ def _before(piece: Piece, past: _Past) -> str:
             text = one.content
         else:
             head, end = _parted(text)
-            ways = (f"{head}{gap}{one.content}" for gap in ("\n", "\n\n", "\n\n\n"))
-            text = next((way for way in ways if piece.text.startswith(way)), f"{head}\n\n{one.content}") + end
+            ways = [f"{head}{gap}{one.content}" for gap in ("\n", "\n\n", "\n\n\n")]
+            meet = [*markdown.blocks(head)[-1:], *markdown.blocks(one.content)[:1]]
+            close = len(meet) == 2 and markdown.gap_between(*meet) == "\n"
+            text = next((way for way in ways if piece.text.startswith(way)), ways[0 if close else 1]) + end
     return text
 
 

@@ -3,18 +3,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.helpers import DOCUMENTS, LIMITS, TECH, at, texts
+from memory.helpers import DOCUMENTS, TECH, at
 
 from peercoord.errors import UsageError
 from peercoord.memory.contribution import Author
 from peercoord.memory.document import path_text, split_document
-from peercoord.memory.merge import merge
 from peercoord.memory.reader import from_call, from_file
 from peercoord.memory.targets import purpose
 
 if TYPE_CHECKING:
-    from peercoord.memory.contribution import Contribution
-    from peercoord.memory.outcome import Merge3
     from peercoord.memory.reader import Reading
 
 BANK = {"techContext.md": TECH, "activeContext.md": DOCUMENTS["active_context"], "progress.md": b"# Progress\n"}
@@ -123,10 +120,6 @@ def test_front_matter_of_a_call_is_refused_whole(content: str) -> None:
     assert brief(call("\ufeff- b"))[0][2] == "- b"
 
 
-def test_a_call_answered_twice_gives_the_same_ids() -> None:
-    assert [one.id for one in call("- a").contributions] == [one.id for one in call("- a").contributions]
-
-
 # -- what a file is for ------------------------------------------------------------------------------------------
 
 
@@ -167,80 +160,6 @@ def test_a_file_name_never_becomes_a_path(file: str) -> None:
 # -- additions and updates ---------------------------------------------------------------------------------------
 
 
-def test_an_additions_file_with_a_title_of_its_own() -> None:
-    found = read("techContext-additions.md", "# Tech Context Additions\n\n- about all\n\n## Limits\n\n- more\n")
-    assert brief(found) == [
-        ("addition", "Tech context", "- about all"),
-        ("addition", "Tech context › Limits", "- more"),
-    ]
-
-
-def test_a_heading_that_says_something_is_a_section() -> None:
-    found = read("techContext-additions.md", "# Caching strategy\n\ntext\n\n## Keys\n\n- k\n")
-    assert brief(found) == [
-        ("addition", "Tech context › Caching strategy", "text"),
-        ("addition", "Tech context › Caching strategy › Keys", "- k"),
-    ]
-
-
-def test_learnings_and_reports_go_where_they_belong() -> None:
-    found = read("learnings.md", "# Learnings of instance-1\n\n- Jitter.\n\n## Tests\n\n- Seeds.\n")
-    assert brief(found) == [
-        ("addition", "Active Context › Learnings", "- Jitter."),
-        ("addition", "Active Context › Learnings › Tests", "- Seeds."),
-    ]
-    report = read("progress-report.md", "# Progress Report\n\n- half done\n")
-    assert brief(report) == [("addition", "Progress › Progress reports › instance-1", "- half done")]
-
-
-def test_an_updates_file_updates_what_it_names_and_adds_what_it_does_not() -> None:
-    found = read("techContext-updates.md", "loose\n\n## Language\n\n- Python 3.12\n\n## Tools\n\nUse ruff.\n")
-    assert brief(found) == [
-        ("addition", "Tech context", "loose"),
-        ("update", "Tech context › Language", "- Python 3.12"),
-    ]
-
-
-def test_an_indented_list_is_moved_to_the_left() -> None:
-    assert brief(read("techContext-additions.md", "## Limits\n\n  - a\n    - b\n"))[0][2] == "- a\n  - b"
-
-
-def test_one_bad_section_does_not_keep_the_others_back() -> None:
-    found = read("techContext-additions.md", "## Limits\n\n- good\n\n## Tools\n\n```\nopen\n")
-    assert brief(found) == [("addition", "Tech context › Limits", "- good")]
-    assert found.refused[0].code == "open-block"
-    assert "Tools" in found.refused[0].message
-
-
-def test_front_matter_of_a_file_is_refused_and_the_rest_is_taken() -> None:
-    """MEM-15."""
-    found = read("techContext-additions.md", "---\na: 1\n---\n- b\n")
-    assert brief(found) == [("addition", "Tech context", "- b")]
-    assert [why.code for why in found.refused] == ["front-matter"]
-    assert "techContext-additions.md" in found.refused[0].message
-    document = b"---\na: 1\n---\n" + TECH
-    bank = {"techContext.md": document}
-    assert read("techContext.md", document.replace(b"\n", b"\r\n"), bank=bank).refused == []
-    changed = read("techContext.md", document.replace(b"a: 1", b"a: 2"), bank=bank)
-    assert [why.code for why in changed.refused] == ["front-matter"]
-
-
-def test_a_heading_without_text_in_a_file_is_refused_and_the_rest_is_taken() -> None:
-    """MEM-15."""
-    alone = read("techContext-additions.md", "## Lonely heading\n")
-    assert (brief(alone), [why.code for why in alone.refused]) == ([], ["no-text"])
-    assert "Lonely heading" in alone.refused[0].message
-    some = read(
-        "techContext-additions.md", "# Additions\n\n## Full\n\n- a\n\n## Empty\n\n## Above\n\n### Below\n\n- b\n"
-    )
-    assert [one.section[1:] for one in some.contributions] == [("Full",), ("Above", "Below")]
-    assert [why.message for why in some.refused] == ["no text stands under 'Empty', contributed to techContext.md"]
-    copy = read("techContext.md", TECH + b"\n## Empty\n")
-    assert [why.code for why in copy.refused] == ["no-text"]
-    document = TECH + b"\n## Empty\n"
-    assert read("techContext.md", document, bank={"techContext.md": document}).refused == []
-
-
 def test_a_file_seen_again_gives_nothing_new_and_after_a_crash_the_same_ids() -> None:
     text = "## Limits\n\n- a\n\n## Tools\n\n- b\n"
     first = read("techContext-additions.md", text).contributions
@@ -251,58 +170,11 @@ def test_a_file_seen_again_gives_nothing_new_and_after_a_crash_the_same_ids() ->
     assert read("techContext-additions.md", text, 5, earlier=first, merged=merged).contributions == []
 
 
-def test_an_edited_file_supersedes_what_is_not_merged() -> None:
-    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
-    second = read("techContext-additions.md", "## Limits\n\n- a\n- b\n", 5, earlier=first).contributions
-    assert [(one.content, one.supersedes) for one in second] == [("- a\n- b", (first[0].id,))]
-
-
-def test_of_an_edited_file_only_what_is_not_merged_is_contributed() -> None:
-    first = read("techContext-additions.md", "## Limits\n\nNote:\n\n- a\n").contributions
-    merged = {first[0].id}
-    text = "## Limits\n\nNote:\n\n- a\n- b\n\nMore.\n"
-    second = read("techContext-additions.md", text, 5, earlier=first, merged=merged).contributions
-    assert [one.content for one in second] == ["- b\n\nMore."]
-    third = read(
-        "techContext-additions.md", text + "\n- c\n", 9, earlier=[*first, *second], merged=merged
-    ).contributions
-    assert [(one.content, one.supersedes) for one in third] == [("- b\n\nMore.\n\n- c", (second[0].id,))]
-
-
-def test_what_stands_in_a_file_twice_is_taken_off_once() -> None:
-    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
-    text = "## Limits\n\n- a\n\nOnce more:\n\n- a\n"
-    second = read("techContext-additions.md", text, 5, earlier=first, merged={first[0].id}).contributions
-    assert [one.content for one in second] == ["Once more:\n\n- a"]
-
-
 def test_an_author_who_edits_a_file_still_starts_from_what_was_seen_first() -> None:
     first = read("techContext-updates.md", "## Limits\n\none\n").contributions
     bank = {**BANK, "techContext.md": TECH.replace(b"20", b"30")}
     (second,) = read("techContext-updates.md", "## Limits\n\ntwo\n", 5, bank=bank, earlier=first).contributions
     assert second.base == first[0].base
-
-
-def test_a_section_that_an_author_empties_is_withdrawn() -> None:
-    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
-    gone = read("techContext-additions.md", "## Limits\n", 5, earlier=first)
-    assert (gone.contributions, gone.withdrawn) == ([], [first[0].id])
-
-
-def test_a_text_that_goes_back_and_forth_has_a_new_id_each_time() -> None:
-    known: list[Contribution] = []
-    for number, word in enumerate(("one", "two", "one", "two")):
-        known += read("techContext-updates.md", f"## Limits\n\n{word}\n", number, earlier=known).contributions
-    assert len({one.id for one in known}) == 4
-
-
-def test_what_an_author_takes_out_of_a_file_is_withdrawn_and_may_come_back() -> None:
-    first = read("techContext-additions.md", "## Limits\n\n- a\n").contributions
-    gone = read("techContext-additions.md", "", 5, earlier=first)
-    assert (gone.contributions, gone.withdrawn) == ([], [first[0].id])
-    back = read("techContext-additions.md", "## Limits\n\n- a\n", 9, earlier=first, withdrawn={first[0].id})
-    assert [one.content for one in back.contributions] == ["- a"]
-    assert back.contributions[0].id != first[0].id
 
 
 def test_an_update_of_an_update_that_was_merged_starts_from_it() -> None:
@@ -312,61 +184,6 @@ def test_an_update_of_an_update_that_was_merged_starts_from_it() -> None:
 
 
 # -- edited copies -----------------------------------------------------------------------------------------------
-
-
-def test_an_edited_copy_contributes_what_differs() -> None:
-    text = TECH.replace(b"3.11", b"3.12").replace(b"unique.\n", b"unique.\n- new limit\n") + b"\n## More\n\n- x\n"
-    assert brief(read("techContext.md", text)) == [
-        ("update", "Tech context › Language", "- Python 3.12"),
-        ("addition", "Tech context › Limits", "- new limit"),
-        ("addition", "Tech context › More", "- x"),
-    ]
-
-
-def test_a_new_section_of_a_copy_is_not_taken_for_another_of_its_name() -> None:
-    document = b"## A\n\n### Notes\n\nx\n"
-    found = read("techContext.md", document + b"\n## Notes\n\ny\n", bank={"techContext.md": document})
-    assert brief(found) == [("addition", "Notes", "y")]
-
-
-def test_an_unchanged_copy_contributes_nothing_and_what_it_lacks_stays() -> None:
-    assert brief(read("techContext.md", TECH)) == []
-    found = read("techContext.md", TECH.split(b"## Tools")[0])
-    assert brief(found) == []
-    assert found.notes == ["Tech context › Tools is not in your copy of techContext.md; it stays"]
-
-
-def test_a_copy_is_compared_with_what_it_was_copied_from_not_with_what_others_made_of_it(merge3: Merge3) -> None:
-    first = read("techContext.md", TECH.replace(b"3.11", b"3.12"))
-    now = TECH.replace(b"20 minutes", b"45 minutes").replace(b"3.11", b"3.12")
-    bank = {**BANK, "techContext.md": now}
-    text = TECH.replace(b"3.11", b"3.12").replace(b"unique", b"short")
-    second = read(
-        "techContext.md",
-        text,
-        5,
-        bank=bank,
-        origin=TECH,
-        earlier=first.contributions,
-        merged={first.contributions[0].id},
-    )
-    assert [one.section for one in second.contributions] == [LIMITS]
-    done = merge("techContext.md", now, second.contributions, texts(TECH, now), merge3)
-    assert done.document == now.replace(b"unique", b"short")
-
-
-def test_a_copy_edited_twice_builds_on_its_own_merged_edit(merge3: Merge3) -> None:
-    first = read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n"))
-    (one,) = first.contributions
-    now = merge("techContext.md", TECH, [one], texts(TECH), merge3).document
-    known = {"origin": TECH, "earlier": [one], "merged": {one.id}, "bank": {**BANK, "techContext.md": now}}
-    assert brief(read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n"), 5, **known)) == []
-    more = read("techContext.md", TECH.replace(b"unique.\n", b"unique.\n- one\n- two\n"), 5, **known)
-    assert brief(more) == [("addition", "Tech context › Limits", "- two")]
-    back = read("techContext.md", TECH, 5, **known)
-    assert brief(back) == [("update", "Tech context › Limits", split_document(TECH).sections[3].text)]
-    done = merge("techContext.md", now, back.contributions, back.texts, merge3)
-    assert done.document == TECH
 
 
 def test_a_copy_of_each_document_of_the_corpus_is_no_contribution() -> None:
@@ -398,12 +215,6 @@ def test_a_file_may_be_marked_critical(front: str, critical: bool) -> None:
     assert [one.content for one in found.contributions] == ["- a", "- b"]
 
 
-def test_what_else_front_matter_says_is_told_and_the_mark_counts() -> None:
-    found = read("techContext-additions.md", "---\nauthor: me\ncritical: true\n---\n## Limits\n\n- a\n")
-    assert [why.code for why in found.refused] == ["front-matter"]
-    assert [one.critical for one in found.contributions] == [True]
-
-
 def test_an_edited_copy_may_be_marked_critical_beside_the_front_matter_of_its_document() -> None:
     bank = {"techContext.md": b"---\nowner: us\n---\n" + TECH}
     edited = bank["techContext.md"].decode().replace("owner: us\n", "owner: us\ncritical: true\n") + "\n- more\n"
@@ -413,23 +224,6 @@ def test_an_edited_copy_may_be_marked_critical_beside_the_front_matter_of_its_do
     own = {"techContext.md": b"---\ncritical: true\n---\n" + TECH}
     found = read("techContext.md", own["techContext.md"].decode() + "\n- more\n", bank=own)
     assert [one.critical for one in found.contributions] == [False], "the document says so, not its copy"
-
-
-def test_a_mark_that_comes_later_replaces_what_waits() -> None:
-    text = "## Limits\n\n- a\n"
-    first = read("techContext-additions.md", text)
-    later = read("techContext-additions.md", f"---\ncritical: true\n---\n{text}", earlier=first.contributions)
-    assert [(one.critical, one.supersedes) for one in later.contributions] == [(True, (first.contributions[0].id,))]
-    merged = {first.contributions[0].id}
-    assert (
-        read(
-            "techContext-additions.md",
-            f"---\ncritical: true\n---\n{text}",
-            earlier=first.contributions,
-            merged=merged,
-        ).contributions
-        == []
-    )
 
 
 SYSTEM = {"systemPatterns.md": b"# System patterns\n\nHow it is built.\n", "activeContext.md": b"# Active context\n"}
