@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import click
@@ -58,117 +59,96 @@ def test_a_word_that_people_try_suggests_the_command(typed: str, meant: str) -> 
     assert (code, f"Did you mean '{meant}'?" in err.decode()) == (2, True)
 
 
-class TestTheScript:
-    """``coordinate.sh`` names its own verbs, not the commands they stand for."""
+def said_by_script(*words: str) -> str:
+    """What ``coordinate.sh`` says: it names its own verbs, not the commands they stand for."""
+    _, out, err = main.serve(list(words), name=main.COORDINATE, command=main.coordinate_sh)
+    return (out + err).decode()
 
-    @staticmethod
-    def said(*words: str) -> str:
-        _, out, err = main.serve(list(words), name=main.COORDINATE, command=main.coordinate_sh)
-        return (out + err).decode()
 
-    def test_its_help_lists_the_verbs(self, capsys: pytest.CaptureFixture[str]) -> None:
-        main.serve(["--help"], name=main.COORDINATE, command=main.coordinate_sh)
-        said = capsys.readouterr().out
-        assert said.startswith("Usage: coordinate.sh [OPTIONS] VERB [ARGS]...")
-        assert all(f"\n  {verb}" in said for verb in (*main.VERBS, "release"))
-        assert not any(f"\n  {word} " in said for word in ("up", "task", "agent"))
-
-    def test_without_a_verb_it_prints_its_usage(self) -> None:
-        assert self.said("-C", "/tmp").count("Usage: coordinate.sh") == 1
-
-    @pytest.mark.parametrize("verb", [*main.VERBS, "release"])
-    def test_an_error_of_usage_names_the_verb(self, verb: str) -> None:
-        assert f"Usage: coordinate.sh {verb} " in self.said(verb, "--no-such-option")
-
-    @pytest.mark.parametrize(
-        ("typed", "meant"),
-        [
-            ("report", ""),
-            ("done", "report-progress --status done"),
-            ("next", "request-task"),
-            ("request_task", "request-task"),
-            ("start", ""),
-        ],
-    )
-    def test_another_word_suggests_a_verb(self, typed: str, meant: str) -> None:
-        said = self.said(typed, "--no-such-option")
-        assert ("Did you mean" in said) == bool(meant)
-        assert f"'{meant}'" in said or not meant
+def test_the_script_names_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    said_by_script("--help")
+    said = capsys.readouterr().out
+    assert said.startswith("Usage: coordinate.sh [OPTIONS] VERB [ARGS]...")
+    assert all(f"\n  {verb}" in said for verb in (*main.VERBS, "release"))
+    assert not any(f"\n  {word} " in said for word in ("up", "task", "agent"))
+    assert said_by_script("-C", "/tmp").count("Usage: coordinate.sh") == 1
+    for verb in (*main.VERBS, "release"):
+        assert f"Usage: coordinate.sh {verb} " in said_by_script(verb, "--no-such-option")
 
 
 @pytest.mark.parametrize(
-    ("words", "progress"), [("50%", 0.5), ("50 %", 0.5), ("0.5", 0.5), ("100%", 1.0), ("0", 0.0), ("1", 1.0)]
+    ("typed", "meant"),
+    [
+        ("report", ""),
+        ("done", "report-progress --status done"),
+        ("next", "request-task"),
+        ("request_task", "request-task"),
+        ("start", ""),
+    ],
 )
-def test_progress_may_be_a_percentage(project: Project, words: str, progress: float) -> None:
-    project("task", "add", "t")
-    project("request")
-    assert project.data("report", "--progress", words)["progress"] == progress
+def test_another_word_for_the_script_suggests_a_verb(typed: str, meant: str) -> None:
+    said = said_by_script(typed, "--no-such-option")
+    assert ("Did you mean" in said, f"'{meant}'" in said) == (bool(meant), bool(meant))
 
 
-@pytest.mark.parametrize("words", ["50", "half", "-1", "150%", "nan", "%"])
-def test_another_progress_is_refused_with_what_to_type(project: Project, words: str) -> None:
+def test_an_unknown_word_names_the_verbs_to_programs_too_and_other_mistakes_do_not() -> None:
+    _, out, _ = main.serve(["foo", "--json"])
+    assert "request-task | report-progress" in json.loads(out)["error"]["hint"]
+    assert b"hint" not in main.serve(["task", "show"])[2]
+
+
+@pytest.fixture
+def held(project: Project) -> Project:
     project("task", "add", "t")
     project("request")
-    code, _, err = project("report", "--progress", words)
-    assert (code, err.endswith("hint: write 0.7 or 70%\n")) == (2, True)
+    return project
+
+
+def test_progress_may_be_a_percentage_and_anything_else_is_refused_with_what_to_type(held: Project) -> None:
+    for word, share in (("50%", 0.5), ("50 %", 0.5), ("0.5", 0.5), ("100%", 1.0), ("0", 0.0), ("1", 1.0)):
+        assert held.data("report", "--progress", word)["progress"] == share, word
+    for word in ("50", "half", "-1", "-0.1", "1.5", "150%", "nan", "inf", "%"):
+        code, _, err = held("report", "--progress", word)
+        assert (code, err.endswith("hint: write 0.7 or 70%\n")) == (2, True), word
+    assert held.data("check")["assigned_tasks"][0]["progress"] == 1.0
 
 
 @pytest.mark.parametrize(("word", "status"), [("completed", "done"), ("Done", "done"), ("in review", "review")])
-def test_a_status_may_be_said_in_other_words(project: Project, word: str, status: str) -> None:
-    project("task", "add", "t")
-    project("request")
-    assert project.data("report", "--status", word)["status"] == status
+def test_a_status_may_be_said_in_other_words(held: Project, word: str, status: str) -> None:
+    for other in ("in_progress", "in-progress", "started", "doing"):
+        assert held.data("report", "--status", other, "--progress", "0.2")["status"] == "in-progress"
+        assert [t["task_id"] for t in held.data("task", "list", "--status", other)["tasks"]] == [1]
+    for unknown, hint in (("pending", "release TASK"), ("banana", "one of in-progress, done, blocked, review, failed")):
+        code, _, err = held("report", "--status", unknown)
+        assert (code, hint in err) == (2, True)
+    assert held.data("report", "--status", word)["status"] == status
 
 
-@pytest.mark.parametrize("word", ["in_progress", "in-progress", "started", "doing"])
-def test_a_status_in_other_words_may_mean_in_progress(project: Project, word: str) -> None:
-    project("task", "add", "t")
-    project("request")
-    assert project.data("report", "--status", word, "--progress", "0.2")["status"] == "in-progress"
-    assert [t["task_id"] for t in project.data("task", "list", "--status", word)["tasks"]] == [1]
-
-
-def test_a_status_that_means_giving_back_names_the_command(project: Project) -> None:
-    project("task", "add", "t")
-    project("request")
-    code, _, err = project("report", "--status", "pending")
-    assert (code, "release TASK" in err) == (2, True)
-    code, _, err = project("report", "--status", "banana")
-    assert (code, "one of in-progress, done, blocked, review, failed" in err) == (2, True)
-
-
-@pytest.mark.parametrize(("status", "outcome"), [("completed", "done"), ("Done", "done")])
-def test_the_progress_file_takes_the_same_words(project: Project, status: str, outcome: str) -> None:
-    project("task", "add", "t")
-    project("request")
-    path = project.worktree / ".claude-instance" / "progress.json"
+def test_the_progress_file_takes_the_same_words(held: Project) -> None:
+    path = held.worktree / ".claude-instance" / "progress.json"
     said = json.loads(path.read_text())
     said["assigned_tasks"][0] |= {"progress": "40%", "status": "in_progress"}
     path.write_text(json.dumps(said))
-    assert project.data("check")["assigned_tasks"][0]["progress"] == 0.4
-    said = json.loads(path.read_text())
-    said["assigned_tasks"][0]["status"] = status
+    assert held.data("check")["assigned_tasks"][0]["progress"] == 0.4
+    said["assigned_tasks"][0]["status"] = "Completed"
     path.write_text(json.dumps(said))
-    project("check")
-    assert project.data("task", "show", "1")["state"] == outcome
+    held("check")
+    assert held.data("task", "show", "1")["state"] == "done"
 
 
-@pytest.mark.parametrize("title", ["-v is broken", "--verbose is broken", "-x"])
-def test_a_title_that_begins_with_a_dash_says_what_to_type(project: Project, title: str) -> None:
-    code, _, err = project("task", "add", title)
-    shown = title if title == "-x" else f"'{title}'"
-    assert (code, f"peercoord task add -- {shown}\n" in err) == (2, True)
-    project("task", "add", "--", title)
-    assert project.data("task", "show", "1")["definition"]["title"] == title
-
-
-def test_the_command_that_is_named_keeps_the_other_words(project: Project) -> None:
-    err = project("task", "add", "-v is broken", "-p", "high")[2]
-    assert "peercoord task add -p high -- '-v is broken'\n" in err
-    project("task", "add", "-p", "high", "--", "-v is broken")
-    assert project.data("task", "show", "1")["definition"]["priority"] == "high"
-
-
-def test_an_option_that_is_misspelt_is_no_title(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["-v is broken"], "-- '-v is broken'"),
+        (["--verbose is broken"], "-- '--verbose is broken'"),
+        (["-x"], "-- -x"),
+        (["-v is broken", "-p", "high"], "-p high -- '-v is broken'"),
+    ],
+)
+def test_a_title_that_begins_with_a_dash_says_what_to_type(project: Project, words: list[str], shown: str) -> None:
+    code, _, err = project("task", "add", *words)
+    assert (code, f"peercoord task add {shown}\n" in err) == (2, True)
+    project("task", "add", *shlex.split(shown))
+    assert project.data("task", "show", "1")["definition"]["title"] == words[0]
     code, _, err = project("task", "add", "t", "--prioritty", "high")
-    assert (code, "after '--'" in err) == (2, False)
+    assert (code, "after '--'" in err) == (2, False), "an option that is misspelt is no title"
