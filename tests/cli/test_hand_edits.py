@@ -76,15 +76,16 @@ def call(of: Project, *words: str) -> str:
 
 
 def test_a_typed_contribution_is_queued_and_the_next_answer_says_so(busy: Project) -> None:
-    typed(busy, memory_contributions=[ENTRY])
-    assert "progress.json: 1 contribution(s) queued for techContext.md" in call(busy, "check")
-    assert queued(busy) == [ENTRY["content"]]
-    noted = json.loads(path(busy).read_text())["memory_contributions"]
-    assert [{key: one[key] for key in ENTRY if key != "type"} for one in noted] == [
-        {key: value for key, value in ENTRY.items() if key != "type"}
-    ]
+    typed(busy, memory_contributions=[ENTRY, {**ENTRY, "content": "another"}])
+    WorktreeCall(context.find(str(busy.worktree)), heard=False).pick_up()  # as the agent does in the background
+    assert "contribution(s) queued for techContext.md" in call(busy, "check")
+    assert queued(busy) == [ENTRY["content"], "another"]
+    noted = json.loads(path(busy).read_text())["memory_contributions"][0]
+    assert {key: noted[key] for key in ("file", "content", "timestamp")} == {
+        key: ENTRY[key] for key in ("file", "content", "timestamp")
+    }
     assert "contribution" not in call(busy, "check")
-    assert len(bank_store.MemoryStore(busy.queue.root).queued()) == 1
+    assert len(bank_store.MemoryStore(busy.queue.root).queued()) == 2
 
 
 def test_it_is_queued_once_when_the_agent_dies_before_the_file_is_written(
@@ -127,12 +128,6 @@ def test_an_entry_that_is_edited_after_it_was_queued_replaces_what_was_queued(
     assert [one["content"] for one in json.loads(path(busy).read_text())["memory_contributions"]] == ["second edit"]
 
 
-def test_two_entries_of_the_same_moment_are_two(busy: Project) -> None:
-    typed(busy, memory_contributions=[ENTRY, {**ENTRY, "content": "another"}])
-    call(busy, "check")
-    assert queued(busy) == [ENTRY["content"], "another"]
-
-
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
@@ -159,14 +154,6 @@ def test_a_bad_entry_is_told_with_its_reason_stays_and_costs_the_others_nothing(
     assert bad in json.loads(path(busy).read_text())["memory_contributions"]
 
 
-def test_what_was_taken_in_the_background_is_told_with_the_next_answer(busy: Project) -> None:
-    typed(busy, memory_contributions=[ENTRY])
-    WorktreeCall(context.find(str(busy.worktree)), heard=False).pick_up()
-    assert queued(busy) == [ENTRY["content"]]
-    assert "1 contribution(s) queued for techContext.md" in call(busy, "check")
-    assert "1 contribution(s) queued for techContext.md" not in call(busy, "check")
-
-
 # -- tasks and other keys ----------------------------------------------------------------------------------------
 
 
@@ -183,12 +170,6 @@ def test_everything_that_is_typed_of_a_task_is_reported_by_whichever_call_comes_
     entry = published(busy)["assigned_tasks"][0]
     assert {key: entry[key] for key in new} == {**new, "achievements": ["a", "more"]}
     assert json.loads(path(busy).read_text())["assigned_tasks"][0]["achievements"] == ["a", "more"]
-
-
-def test_a_typed_end_ends_the_task_and_is_told(busy: Project) -> None:
-    typed_entry(busy, status="completed", achievements=["a"])
-    assert "progress.json: task 1 is done" in call(busy, "check")
-    assert busy.queue.is_done("1")
 
 
 def test_unknown_keys_stay(busy: Project) -> None:
@@ -303,52 +284,34 @@ def contribute(of: Project, name: str, text: str) -> None:
     (folder / name).write_text(text)
 
 
-def test_report_progress_alone_publishes_the_file_and_says_what(busy: Project) -> None:
+def test_report_progress_alone_publishes_the_file_and_says_what(busy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     typed_entry(busy, progress=0.4)
     code, out, _ = busy("report")
     assert (code, out.splitlines()) == (0, ["reported from .claude-instance/progress.json: 1", "  task 1: 40% t"])
     assert published(busy)["assigned_tasks"][0]["progress"] == 0.4
-
-
-def test_report_progress_alone_says_nothing_old_again(busy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(ProgressFile, "write", lambda *_: None)  # the file stays as it was before this report
         call(busy, "report", "1", "--progress", "0.7")
-    assert "70%" in busy("report")[1]
-    assert published(busy)["assigned_tasks"][0]["progress"] == 0.7
-
-
-def test_report_progress_alone_ends_a_task_whose_end_was_typed(busy: Project) -> None:
-    typed_entry(busy, status="completed")
+    assert "70%" in busy("report")[1], "nothing old is said again"
+    typed_entry(busy, status="completed", achievements=["a"])
     assert "progress.json: task 1 is done" in call(busy, "report")
     assert busy.queue.is_done("1")
 
 
 def test_update_memory_alone_queues_what_lies_there_at_once_and_once(busy: Project) -> None:
+    assert busy("memory", "add")[1] == "nothing lies in .claude-instance/memory-contributions\n"
     contribute(busy, "techContext-additions.md", "- ruff\n")
     contribute(busy, "learnings.md", "# Learnings\n\nTests come first.\n")
-    code, out, err = busy("memory", "add")
-    assert code == 0, err
-    assert "techContext-additions.md: 1 contribution(s) queued for techContext.md" in out
+    assert "techContext-additions.md: 1 contribution(s) queued for techContext.md" in busy("memory", "add")[1]
     assert sorted(queued(busy)) == ["- ruff", "Tests come first."]
     again = busy("memory", "add")[1].splitlines()
     assert again == ["learnings.md: nothing new", "techContext-additions.md: nothing new"]
+    assert busy.data("memory", "add") == {"queued": [], "critical": False}
     assert len(queued(busy)) == 2
-    answer = json.loads(busy("memory", "add", "--json")[1])["data"]
-    assert answer == {"queued": [], "critical": False}
-
-
-def test_update_memory_alone_says_what_cannot_be_taken(busy: Project) -> None:
-    assert busy("memory", "add")[1] == "nothing lies in .claude-instance/memory-contributions\n"
     contribute(busy, "a b.md", "- x\n")
     contribute(busy, "techContext-additions.md", "- y\n")
     code, out, err = busy("memory", "add")
-    assert code == 1
-    assert "1 contribution(s) queued" in out
-    assert "is not allowed" in err
-
-
-def test_update_memory_names_what_is_missing(busy: Project) -> None:
+    assert (code, "1 contribution(s) queued" in out, "is not allowed" in err) == (1, True, True)
     code, _, err = busy("memory", "add", "--content", "x")
     assert (code, "name the bank's document" in err) == (2, True)
 

@@ -57,19 +57,6 @@ def asked(project: Project) -> Project:
 # -- who needs whom ----------------------------------------------------------------------------------------------
 
 
-def test_a_blocked_task_stands_first_with_reason_and_command(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(asked.main)
-    assert asked("status", "--check")[0] == 5
-    shown = asked("status")[1].splitlines()
-    assert shown[2] == "NEEDS YOU (1)"
-    assert shown[3].startswith(' ! #1 "One" blocked ')
-    assert shown[3].endswith(": needs the API key (one)")
-    assert shown[4].strip() == 'peercoord task answer 1 "…" | task show 1'
-    assert "   ⏳ Blocked: 0 tasks (waiting for dependencies)" in shown
-    assert "   ⏸ Parked: 1 task (blocked, see above)" in shown
-    assert shown.index("NEEDS YOU (1)") < shown.index("🤖 Multi-Agent Progress Dashboard")
-
-
 def test_all_screens_name_the_same_needs(asked: Project) -> None:
     own = told(asked, "status")
     commands = [need.pop("commands") for need in own]
@@ -82,16 +69,19 @@ def test_all_screens_name_the_same_needs(asked: Project) -> None:
 
 
 def test_what_a_person_has_decided_needs_nobody(project: Project) -> None:
-    project("task", "add", "One")
-    project("task", "add", "Two")
+    for title in ("One", "Two", "Three"):
+        project("task", "add", title)
     project("task", "cancel", "1")
-    queue = project.queue
-    seen = queue.find("2")
-    assert queue.park(seen.path, paths.Ticket("2", seen.epoch), "deferred", "after the release")
+    for task, why, reason in (("2", "deferred", "after the release"), ("3", "held", "I do it")):
+        seen = project.queue.find(task)
+        assert project.queue.park(seen.path, paths.Ticket(task, seen.epoch), why, reason)
     code, out, _ = project("status", "--check")
-    assert (code, told(project, "status")) == (0, [])
-    assert out.splitlines()[2] == "Nothing needs you."
-    assert "   ⏸ Parked: 1 task (deferred)\n   🚫 Cancelled: 1 task\n" in out
+    assert (code, told(project, "status"), out.splitlines()[2]) == (0, [], "Nothing needs you.")
+    assert "   ⏸ Parked: 2 tasks (1 deferred, 1 elsewhere)\n   🚫 Cancelled: 1 task\n" in out
+    listed = project("task", "list", "--status", "elsewhere")[1]
+    assert listed == project("task", "list", "--status", "held")[1] == "3  elsewhere   Three\n"
+    assert "  parked elsewhere: I do it, epoch 0\n" in project("task", "show", "3")[1]
+    assert project.data("task", "list")["tasks"][2]["status"] == "held", "the word of the protocol"
 
 
 def test_what_waits_behind_a_cancelled_task_names_the_ways_out(project: Project) -> None:
@@ -186,35 +176,23 @@ def _peers(project: Project, second: Path) -> tuple[Peer, Peer]:
     return Peer.resume(root, found["two"]), Peer.resume(root, found["one"])
 
 
-def test_commands_can_be_pasted_where_they_are_shown(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir("/")
-    shown = asked("status")[1].splitlines()
-    (need,) = told(asked, "status")
-    assert [line.strip() for line in shown[4:6]] == need["commands"], "a line each, and none that is piped into another"
-    assert shlex.split(need["commands"][1]) == ["peercoord", "-C", str(asked.main), "task", "show", "1"]
-
-
 # -- answers -----------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_reaches_the_one_who_asked_with_the_question(asked: Project) -> None:
-    asked("task", "add", "Urgent", "--priority", "critical")
+@pytest.mark.parametrize("busy", [False, True])
+def test_an_answer_reaches_the_one_who_asked_or_another_if_it_is_busy(asked: Project, second: Path, busy: bool) -> None:
+    if busy:
+        assert asked.data("request")["task_id"] == 2
+    asked("task", "add", "Urgent", "--priority", "critical", "--depends-on", "2")
     reply = asked.data("task", "answer", "#1", "it is in .env")
-    assert (reply["task_id"], reply["asked_by"]) == (1, "one")
-    assert told(asked, "status") == []
-    claim = asked.data("request")
-    assert claim["task_id"] == 1, "the one who asked goes on with it, though another task is more urgent"
+    assert (reply["task_id"], reply["asked_by"], told(asked, "status")) == (1, "one", [])
+    at = second if busy else asked.worktree
+    claim = asked.data("request", at=at)
     (one,) = claim["hand_over"]["answers"]
+    assert (claim["task_id"], claim["hand_over"]["peer"]) == (1, "one")
     assert (one["question"], one["asked_by"], one["answer"]) == ("needs the API key", "one", "it is in .env")
-    assert "  asked (one): needs the API key\n  answer: it is in .env\n" in asked("request")[1], "asked again, too"
-
-
-def test_an_answer_reaches_another_one_if_the_first_is_busy(asked: Project, second: Path) -> None:
-    assert asked.data("request")["task_id"] == 2
-    asked("task", "answer", "1", "it is in .env")
-    claim = asked.data("request", at=second)
-    assert (claim["task_id"], claim["hand_over"]["answers"][0]["answer"]) == (1, "it is in .env")
-    assert claim["hand_over"]["peer"] == "one"
+    again = asked("request", at=at)[1]
+    assert "  asked (one): needs the API key\n  answer: it is in .env\n" in again
 
 
 def test_one_that_asked_and_waits_has_its_task_again_at_once(asked: Project) -> None:
@@ -375,24 +353,24 @@ def test_what_an_instance_does_is_said_with_its_age(one: Seat, said: str) -> Non
     assert shown[shown.index(f"   A: {said}") + 1] == "      team/a"
 
 
-def test_an_unknown_caller_that_is_silent_shows_its_last_call_and_how_to_release_its_task() -> None:
-    call = {"at": "2026-05-26T15:17:00Z", "verb": "report-progress", "program": "orchestrator"}
-    one = seat(session=views.NONE, silent_since=call["at"], last_call=call)
-    held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
-    (need,) = needs.needs(Board("p", NOW, NOW, [held], [one], {}))
-    assert (need.kind, need.who, need.since) == ("silent", "a", call["at"])
-    assert need.why == "it has #9; its last call was report-progress, by orchestrator"
-    assert [dashboard.typed(words, "/p") for words in need.commands] == ["peercoord -C /w release 9"]
+CALL = {"at": "2026-05-26T15:17:00Z", "verb": "report-progress", "program": "orchestrator"}
 
 
-def test_a_silent_session_that_runs_is_named_with_the_command_that_reassigns() -> None:
-    one = seat(silent_since="2026-05-26T15:17:00Z")
+@pytest.mark.parametrize(
+    ("session", "last_call", "why", "command"),
+    [
+        (views.NONE, CALL, "its last call was report-progress, by orchestrator", "peercoord -C /w release 9"),
+        (views.RUNS, None, "its session runs", "peercoord -C /p reassign 9 '…'"),
+    ],
+)
+def test_an_instance_that_is_silent_is_named_with_what_ends_that(
+    session: str, last_call: Any, why: str, command: str
+) -> None:
+    one = seat(session=session, silent_since=CALL["at"], **({"last_call": last_call} if last_call else {}))
     held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
     (need,) = needs.needs(Board("p", NOW, NOW, [held], [one], {}))
-    assert (need.why, [dashboard.typed(words) for words in need.commands]) == (
-        "it has #9; its session runs",
-        ['peercoord reassign 9 "…"'],
-    )
+    assert (need.kind, need.who, need.since, need.why) == ("silent", "a", CALL["at"], f"it has #9; {why}")
+    assert [dashboard.typed(words, "/p").replace('"', "'") for words in need.commands] == [command]
 
 
 def test_a_session_that_died_is_named_with_how_to_start_it_until_all_is_done() -> None:
@@ -408,21 +386,6 @@ def test_a_session_that_died_is_named_with_how_to_start_it_until_all_is_done() -
     ended["program"] = "rm -rf ~"
     (need,) = needs.needs(Board("p", NOW, NOW, [back], [one], {}))
     assert dashboard.typed(need.commands[0]) == "cd /w", "only a program that is known"
-
-
-def test_a_working_instance_shows_its_task_its_age_and_its_branch(project: Project) -> None:
-    project("task", "add", "One")
-    project("request")
-    project("report", "1", "--progress", "0.7")
-    line, branch = (found := project("status")[1].splitlines())[(at := _at(found, "   One:")) : at + 2]
-    assert line.startswith('   One: Task #1 "One" ███████░░░ 70%  ')
-    assert line.split("●")[1].startswith(" working, ")
-    assert line.endswith("s ago")
-    assert branch == "        one"
-
-
-def _at(lines: list[str], begin: str) -> int:
-    return next(at for at, line in enumerate(lines) if line.startswith(begin))
 
 
 # -- figures -----------------------------------------------------------------------------------------------------
@@ -457,18 +420,6 @@ def test_cancelled_tasks_count_alike_everywhere(project: Project) -> None:
         assert (found["total_tasks"], found["parked"], found["cancelled"]) == (3, 2, 1)
 
 
-def test_held_says_that_an_instance_has_it_and_nothing_else(project: Project) -> None:
-    project("task", "add", "One")
-    seen = project.queue.find("1")
-    assert project.queue.park(seen.path, paths.Ticket("1", seen.epoch), "held", "I do it")
-    assert "   ⏸ Parked: 1 task (elsewhere)\n" in project("status")[1]
-    listed = project("task", "list", "--status", "elsewhere")[1]
-    assert listed == project("task", "list", "--status", "held")[1] == "1  elsewhere   One\n"
-    assert "  parked elsewhere: I do it, epoch 0\n" in project("task", "show", "1")[1]
-    assert "task 1: elsewhere: I do it" in project("request")[1]
-    assert project.data("task", "list")["tasks"][0]["status"] == "held", "the word of the protocol"
-
-
 def test_queued_says_what_it_waits_for(project: Project) -> None:
     said = project("memory", "add", "--file", "techContext.md", "--content", "- a fact")[1]
     assert said == "queued for techContext.md: 1 contribution(s), waiting for the next merge, every 600 s\n"
@@ -493,7 +444,3 @@ def test_at_the_end_the_branches_that_are_not_merged_are_named(project: Project,
     git(project.main, "commit", "-q", "-m", "squashed")
     assert "The task is done. Every branch is landed.\n" in project("status")[1]
     assert project.data("status")["not_landed"] == []
-
-
-def test_a_list_without_tasks_says_how_to_add_one(project: Project) -> None:
-    assert 'No tasks yet: peercoord task add "…"' in project("status")[1]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from agent.crew import until
 from support.poison import Canary
 from support.project import Project, git
@@ -64,25 +63,18 @@ def test_all_finished_is_exit_0_and_says_so(project: Project) -> None:
 
 def test_steps_are_reported_and_progress_is_steps_done_of_all(project: Project) -> None:
     project("task", "add", "in steps", "--step", "a", "--step", "b", "--step", "c", "--step", "d")
-    project("request")
-    assert project.data("report-progress", "1", "--step", "1.1", "--progress", "0.9")["progress"] == 0.25
-    assert project.data("report", "1", "--step", "2")["progress"] == 0.5
-    wrong = project.data("report", "1", "--step", "1.9")
-    assert (wrong["exit"], wrong["code"]) == (2, "no-step")
-    assert project.data("report", "1", "--status", "done")["steps_done"] == ["1.1", "1.2", "1.3", "1.4"]
-
-
-def test_the_next_step_is_named_and_steps_count_not_progress(project: Project) -> None:
-    project("task", "add", "in steps", "--step", "a", "--step", "b")
     assert "report-progress 1 --step 1.1" in project("request")[1]
     _, _, err = project("report", "1", "--step", "1", "--progress", "0.9")
-    assert "they count, not --progress: 1 of 2 are done" in err
+    assert "they count, not --progress: 1 of 4 are done" in err
     assert "not --progress" not in project("report", "1", "--achievement", "x")[2]
     assert "report-progress 1 --step 1.2" in project("request")[1]
-    project("report", "1", "--step", "2")
+    assert project.data("report-progress", "1", "--step", "1.2", "--progress", "0.9")["progress"] == 0.5
+    wrong = project.data("report", "1", "--step", "1.9")
+    assert (wrong["exit"], wrong["code"]) == (2, "no-step")
+    project("report", "1", "--step", "3", "--step", "4")
     out = project("request")[1]
-    assert "report:" not in out, "no step is left to report"
-    assert "finish: " in out
+    assert ("report:" in out, "finish: " in out) == (False, True), "no step is left to report"
+    assert project.data("report", "1", "--status", "done")["steps_done"] == ["1.1", "1.2", "1.3", "1.4"]
 
 
 def test_whoever_takes_a_task_is_told_how_to_test_it_and_when_it_is_done(project: Project) -> None:
@@ -93,14 +85,6 @@ def test_whoever_takes_a_task_is_told_how_to_test_it_and_when_it_is_done(project
     assert "  how to test it:\n    run it\n    twice\n  it is done when:\n    - one\n    - two\n" in out
     found = project.data("request")
     assert (found["testStrategy"], found["acceptanceCriteria"]) == ("run it\ntwice", ["one", "two"])
-
-
-@pytest.mark.parametrize("progress", ["1.5", "-0.1", "nan", "inf"])
-def test_a_progress_outside_0_to_1_is_refused(project: Project, progress: str) -> None:
-    project("task", "add", "t")
-    project("request")
-    assert project("report", "1", "--progress", progress)[0] == 2
-    assert project.data("check")["assigned_tasks"][0]["progress"] == 0.0
 
 
 def test_completing_with_uncommitted_work_warns_and_a_setting_refuses(project: Project) -> None:
@@ -200,10 +184,13 @@ def test_the_next_holder_is_told_how_far_the_last_one_came(project: Project, sec
     project("request")
     project("report", "--progress", "0.6", "--achievement", "tests written", "--blocker", "slow network")
     assert project("release", "1", "--reason", "lunch")[0] == 0
+    shown = project("request")[1]
+    assert ("  you, earlier, released at 60%\n" in shown, "before you" in shown) == (True, False)
+    project("release", "--reason", "for another")
     left = project.data("request", at=second)["hand_over"]
-    assert (left["outcome"], left["progress"], left["peer"]) == ("released", 0.6, "one")
+    assert (left["outcome"], left["progress"], left["peer"], left["branch"]) == ("released", 0.6, "one", "one")
     assert (left["achievements"], left["blockers"]) == (["tests written"], ["slow network"])
-    assert left["branch"] == "one"
+    assert "  before you: one, released at 60%\n" in project("request", at=second)[1]
 
 
 def test_what_a_dead_holder_left_is_shown_from_its_worktree(project: Project, second: Path) -> None:
@@ -219,18 +206,6 @@ def test_what_a_dead_holder_left_is_shown_from_its_worktree(project: Project, se
     assert left["dirty_files"] == ["draft.py"]
 
 
-def test_what_one_left_oneself_is_not_told_as_anothers(project: Project, second: Path) -> None:
-    project("task", "add", "long one")
-    project("request")
-    project("report", "--progress", "0.3", "--achievement", "half of it")
-    project("release", "--reason", "for later")
-    shown = project("request")[1]
-    assert "  you, earlier, released at 30%\n" in shown
-    assert "before you" not in shown
-    project("release", "--reason", "for another")
-    assert "  before you: one, released at 30%\n" in project("request", at=second)[1]
-
-
 def test_a_worktree_that_comes_back_gets_what_it_held_before_anything_more_urgent(project: Project) -> None:
     project("task", "add", "low one", "--priority", "low")
     project("request")
@@ -241,36 +216,6 @@ def test_a_worktree_that_comes_back_gets_what_it_held_before_anything_more_urgen
     assert project.data("request")["task_id"] == 2, "what it gave back itself is not its own any more"
 
 
-def test_a_dependency_done_elsewhere_is_handed_out_with_the_merge_that_brings_it(
-    project: Project, second: Path
-) -> None:
-    project("task", "add", "base")
-    project("task", "add", "upon it", "--depends-on", "1")
-    project("request")
-    (project.worktree / "f").write_text("x")
-    git(project.worktree, "add", "f")
-    git(project.worktree, "commit", "-q", "-m", "base")
-    project("report", "--status", "done")
-    task = project.data("request", at=second)
-    assert [m["task_id"] for m in task["merge"]] == [1]
-    git(second, *task["merge"][0]["command"].split()[1:])
-    assert project.data("request", at=second)["merge"] == []
-
-
-def test_a_progress_file_edited_by_hand_is_reported(project: Project) -> None:
-    project("task", "add", "t")
-    project("request")
-    path = project.worktree / ".claude-instance" / "progress.json"
-    said = json.loads(path.read_text())
-    said["assigned_tasks"][0] |= {"progress": 0.4, "achievements": ["by hand"]}
-    path.write_text(json.dumps(said))
-    assert project.data("report-progress")["reported"] == ["1"]
-    assert project.data("check")["assigned_tasks"][0]["progress"] == 0.4
-    path.write_text("{ broken")
-    broken = project.data("report-progress")
-    assert (broken["code"], "progress.json is not JSON" in broken["message"]) == ("broken-file", True)
-
-
 def test_update_memory_queues_a_contribution_that_survives(project: Project) -> None:
     found = project.data("update-memory", "--file", "techContext.md", "--section", "Tools", "--content", "- a tool")
     record = json.loads((project.state / f"memory-updates/queued/{found['queued'][0]['id']}.json").read_text())
@@ -278,9 +223,9 @@ def test_update_memory_queues_a_contribution_that_survives(project: Project) -> 
     assert (record["instance_id"], record["section"]) == ("one", ["Tools"])
 
 
-@pytest.mark.parametrize("name", ["../x.md", "/etc/passwd", "a/../../b.md", "", "x\0.md"])
-def test_a_document_name_never_leaves_the_bank(project: Project, name: str) -> None:
-    assert project("update-memory", "--file", name, "--content", "x")[0] == 2
+def test_a_document_name_never_leaves_the_bank(project: Project) -> None:
+    for name in ("../x.md", "/etc/passwd", "a/../../b.md", "", "x\0.md"):
+        assert project("update-memory", "--file", name, "--content", "x")[0] == 2, name
     assert list((project.state / "memory-updates/queued").iterdir()) == []
 
 
@@ -297,15 +242,15 @@ def test_reassign_moves_the_task_and_the_former_holder_is_told(project: Project,
     assert project.data("reassign", "1", "nobody")["code"] == "no-peer"
 
 
-@pytest.mark.parametrize("task", ["..", "../1", "a/b", "", "-x", "x" * 65, "1\n", "1~2", "\x1b[31m"])
-def test_hostile_ids_are_refused_at_every_door(project: Project, task: str) -> None:
+def test_hostile_ids_are_refused_at_every_door(project: Project) -> None:
     project("task", "add", "t")
     before = sorted(str(p) for p in project.state.rglob("*") if "events" not in str(p))
-    for words in (["task", "show"], ["task", "cancel"], ["task", "reopen"], ["task", "edit", "--title", "x"]):
-        assert project(*words, "--", task)[0] == 2
-    assert project("reassign", "--", task, "one")[0] == 2
-    assert project("reassign", "--", "1", task)[0] == 2
-    assert project("task", "add", "--id", f"x/{task}", "title")[0] == 2
+    for task in ("..", "../1", "a/b", "", "-x", "x" * 65, "1\n", "1~2", "\x1b[31m"):
+        for words in (["task", "show"], ["task", "cancel"], ["task", "reopen"], ["task", "edit", "--title", "x"]):
+            assert project(*words, "--", task)[0] == 2
+        assert project("reassign", "--", task, "one")[0] == 2
+        assert project("reassign", "--", "1", task)[0] == 2
+        assert project("task", "add", "--id", f"x/{task}", "title")[0] == 2
     assert sorted(str(p) for p in project.state.rglob("*") if "events" not in str(p)) == before
 
 
