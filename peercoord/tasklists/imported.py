@@ -18,7 +18,6 @@ from peercoord.foreign import shown
 from peercoord.store import ids, records
 from peercoord.store.settings import RECORD_BYTES, TEXT_CHARS
 from peercoord.tasklists import normalize, reconcile
-from peercoord.tasklists.reconcile import TWICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -349,18 +348,6 @@ def _within(extra: Json) -> tuple[Json, list[str]]:
 
 
 # -- for comparing -----------------------------------------------------------------------------------------------
-
-
-def doubled(digests: Mapping[str, str], what: str) -> list[tuple[str, str]]:
-    """Return the ids that more than one row has, with what to do."""
-    why = f"two {what}s have this id; neither is kept in step until one of them has another id"
-    return [(f"task {shown(task)}", why) for task, digest in digests.items() if digest == TWICE]
-
-
-def is_from(source: Json, origin: Origin) -> bool:
-    """Check whether the source that a definition notes is this one."""
-    path = source.get("path")
-    return source.get("kind") == origin.kind and path in (origin.noted, str(origin.path))
 
 
 def compared(found: Imported, texts: Iterable[str]) -> Json:

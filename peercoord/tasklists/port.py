@@ -6,13 +6,17 @@ for tests. Beside its tasks a list remembers what both sides last agreed on, and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from peercoord.foreign import shown
+from peercoord.tasklists.reconcile import TWICE
+
 if TYPE_CHECKING:
     from peercoord.foreign import Json
-    from peercoord.tasklists.imported import Imported
+    from peercoord.tasklists.imported import Imported, Origin, Reading
 
 Agreed = Mapping[str, tuple[str, str]]
 """For each task, the stored form of our version and the digest of its row, as both last agreed."""
@@ -41,49 +45,92 @@ class RowUpdate:
     new: bool = False
 
 
-class ListSnapshot(Protocol):
-    """A list at one moment. Parts that are not asked for are not read."""
+Bases = Callable[[Sequence[str]], tuple[Mapping[str, "Json"], set[str]]]
+"""Reads what both sides last agreed on for some tasks, and which of them another leader has agreed on since."""
+Memo = dict[str, tuple[str, "Json | None"]]
+"""The values of rows by task, each with the digest of its row, kept from one snapshot to the next."""
+
+
+class ListSnapshot(ABC):
+    """A list at one moment. Parts that are not asked for are not read.
+
+    Args:
+        term: The highest term under which a leader wrote; -1 if none did.
+        agreed: What both sides last agreed on.
+        origin: Where tasks that are imported from the list come from.
+        bases: Reads what was agreed on for some tasks.
+        memo: Kept by the list for its snapshots.
+
+    Attributes:
+        digests: A digest of each task's row; ``reconcile.TWICE`` if two rows have its id.
+        has_rows_without_id: Some row has no id, and so no digest.
+        overtaken: The tasks that another leader has agreed on since, filled by ``bases``.
+    """
+
+    entry = "row"
+    """What the list calls a row."""
+
+    def __init__(self, term: int, agreed: Agreed, origin: Origin, bases: Bases, memo: Memo) -> None:
+        self.term, self.agreed, self.origin = term, agreed, origin
+        self.digests: dict[str, str] = {}
+        self.has_rows_without_id = False
+        self.overtaken: set[str] = set()
+        self._bases, self._memo = bases, memo
+        self._reading: Reading | None = None
+
+    @abstractmethod
+    def _read(self) -> Reading:
+        """Return all rows as an import would."""
+
+    @abstractmethod
+    def _values(self, task: str) -> Json | None:
+        """Return the values of a task's one row; ``None`` if it cannot be a task."""
 
     @property
-    def term(self) -> int:
-        """The highest term under which a leader wrote; -1 if none did."""
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """A digest of each task's row; ``reconcile.TWICE`` if two rows have its id."""
-
-    @property
-    def agreed(self) -> Agreed:
-        """What both sides last agreed on."""
-
-    @property
-    def has_rows_without_id(self) -> bool:
-        """Some row has no id, and so no digest."""
-
-    @property
-    def overtaken(self) -> set[str]:
-        """The tasks that another leader has agreed on since, filled by ``bases``."""
+    def reading(self) -> Reading:
+        """All rows as an import would have them."""
+        if self._reading is None:
+            self._reading = self._read()
+        return self._reading
 
     def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
         """Return what both sides last agreed on for these tasks, as ``reconcile.agreed`` made it."""
+        found, self.overtaken = self._bases(tasks)
+        return found
 
     def row(self, task: str) -> Json | None:
         """Return the values of a task's row; ``None`` if it cannot be a task, or two rows have its id."""
+        digest = self.digests.get(task, TWICE)
+        if digest == TWICE:
+            return None
+        known = self._memo.get(task)
+        if known is None or known[0] != digest:
+            known = self._memo[task] = (digest, self._values(task))
+        return known[1]
 
     def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:
         """Return these tasks as they are to be imported."""
+        wanted = set(tasks)
+        return [task for task in self.reading.tasks if task.definition.task in wanted]
 
     def refused(self) -> Sequence[tuple[str, str]]:
         """Return the rows that cannot be tasks, and why."""
+        return self.reading.refused
 
     def twice(self) -> Sequence[tuple[str, str]]:
-        """Return the ids that more than one row has."""
+        """Return the ids that more than one row has, with what to do."""
+        why = f"two {self.entry}s have this id; neither is kept in step until one of them has another id"
+        return [(f"task {shown(task)}", why) for task, digest in self.digests.items() if digest == TWICE]
 
     def is_source(self, source: Json) -> bool:
         """Check whether a task with this ``source`` was imported from here."""
+        is_here = source.get("path") in (self.origin.noted, str(self.origin.path))
+        return is_here and source.get("kind") == self.origin.kind
 
     def is_beside(self, source: Json) -> bool:
         """Check whether a task with this ``source`` was imported from another list in the same file."""
+        has_tags = self.origin.tag is not None and "tag" in source
+        return has_tags and self.is_source(source) and source["tag"] != self.origin.tag
 
 
 class TaskList(Protocol):

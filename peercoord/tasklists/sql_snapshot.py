@@ -6,41 +6,33 @@ give, for they come through the same reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from peercoord.tasklists import imported, normalize, reconcile, sql_rows
-from peercoord.tasklists.imported import Imported, Origin, Reading, Row, compared, doubled, is_from
+from peercoord.tasklists.imported import Imported, Origin, Reading, Row, compared
 from peercoord.tasklists.normalize import status_or_blocked
+from peercoord.tasklists.port import ListSnapshot
 from peercoord.tasklists.reconcile import TWICE
 from peercoord.tasklists.sql_schema import OUTWARD, TASKS, Rows
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
-    from peercoord.tasklists.port import Agreed
+    from peercoord.tasklists.port import Agreed, Bases, Memo
     from peercoord.tasklists.sql_projects import ProjectFilter
 
-    Bases = Callable[[Sequence[str], Agreed], tuple[Mapping[str, Json], set[str]]]
-    Memo = dict[str, tuple[str, Json | None]]
 
-
-class SqlSnapshot:
-    """What a database holds at one moment; a ``ListSnapshot``.
+class SqlSnapshot(ListSnapshot):
+    """What a database holds at one moment.
 
     Args:
         projects: Which rows of it are read.
         tables: Those rows.
-        term: The highest term under which it was written.
-        agreed: What was agreed on, by task.
-        bases: Reads what was agreed on, and which tasks another leader has agreed on since.
-        origin: Where tasks that are imported from here come from.
-        memo: Values of rows by task and digest, kept from one snapshot to the next.
+        term: See ``ListSnapshot``, as for all that follow.
     """
-
-    has_rows_without_id = False
 
     def __init__(
         self,
@@ -48,18 +40,14 @@ class SqlSnapshot:
         tables: dict[str, Rows],
         term: int,
         agreed: Agreed,
-        bases: Bases,
         origin: Origin,
+        bases: Bases,
         memo: Memo,
     ) -> None:
+        super().__init__(term, agreed, origin, bases, memo)
         self.projects, self.schema, self.tables = projects, projects.schema, tables
-        self.term, self.agreed, self.origin = term, agreed, origin
-        self.overtaken: set[str] = set()
-        self.digests: dict[str, str] = {}
         self.records: dict[str, Sequence[Any]] = {}
-        self._bases, self._memo = bases, memo
         self._rows: dict[str, Row] | None = None
-        self._reading: Reading | None = None
         self._by_task: dict[str, Imported] = {}
         if self.schema.has_tasks and self.schema.is_flat:
             self._digest_rows()
@@ -106,24 +94,6 @@ class SqlSnapshot:
         for task in twice:
             del self.records[task]
 
-    def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
-        """Return what was agreed on for these tasks."""
-        found, self.overtaken = self._bases(tasks, self.agreed)
-        return found
-
-    def row(self, task: str) -> Json | None:
-        """Return the values of a task; ``None`` if its row is none, or there are two."""
-        digest = self.digests.get(task, TWICE)
-        if digest == TWICE:
-            return None
-        known = self._memo.get(task)
-        if known is None or known[0] != digest:
-            alone = self.schema.is_flat and self.agreed and self._reading is None  # a first sync reads all rows anyway
-            found = self._alone(task) if alone else None
-            found = found or self._imported().get(task)
-            known = self._memo[task] = (digest, None if found is None else self._values(found))
-        return known[1]
-
     def raw(self, task: str) -> Json:
         """Return a task's row by lower-case column; empty if it has none."""
         columns = self.tables[TASKS].columns
@@ -146,19 +116,21 @@ class SqlSnapshot:
         made = imported.build([row], self.origin).tasks
         return made[0] if made else None
 
-    def _all(self) -> Reading:
-        if self._reading is None:
-            rows, refused = sql_rows.rows_of(self.tables, self.origin.path.name)
-            self._reading = imported.build(rows, self.origin, refused)
-        return self._reading
+    def _read(self) -> Reading:
+        rows, refused = sql_rows.rows_of(self.tables, self.origin.path.name)
+        return imported.build(rows, self.origin, [*refused, *self.projects.nameless])
 
     def _imported(self) -> dict[str, Imported]:
         if not self._by_task:
-            self._by_task = {task.definition.task: task for task in self._all().tasks}
+            self._by_task = {task.definition.task: task for task in self.reading.tasks}
         return self._by_task
 
-    def _values(self, found: Imported) -> Json:
-        keys, raw = self.schema.keys, self.raw(found.definition.task)
+    def _values(self, task: str) -> Json | None:
+        alone = self.schema.is_flat and self.agreed and self._reading is None  # a first sync reads all rows anyway
+        found = (self._alone(task) if alone else None) or self._imported().get(task)
+        if found is None:
+            return None
+        keys, raw = self.schema.keys, self.raw(task)
         values = compared(found, [key for key in reconcile.TEXTS if keys.get(key)])
         if keys["priority"] is None:
             del values["priority"]
@@ -172,27 +144,6 @@ class SqlSnapshot:
             said = raw.get(name)
             values[name] = _parsed(said) if name != "assigned_instance" else said or None
         return values
-
-    def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:
-        """Return these tasks as they are to be imported."""
-        wanted = set(tasks)
-        return [task for task in self._all().tasks if task.definition.task in wanted]
-
-    def refused(self) -> Sequence[tuple[str, str]]:
-        """Return the rows that cannot be tasks, and why."""
-        return [*self._all().refused, *self.projects.nameless]
-
-    def twice(self) -> Sequence[tuple[str, str]]:
-        """Return the ids that two rows have."""
-        return doubled(self.digests, "row")
-
-    def is_source(self, source: Json) -> bool:
-        """Check whether a task with this source was imported from here."""
-        return is_from(source, self.origin)
-
-    def is_beside(self, _source: Json) -> bool:
-        """A database is one list."""
-        return False
 
 
 def _parsed(value: object) -> object:

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from peercoord.foreign import Json
-    from peercoord.tasklists.port import Agreed, ListSnapshot, Refused, RowUpdate
+    from peercoord.tasklists.port import Agreed, Bases, ListSnapshot, Memo, Refused, RowUpdate
     from peercoord.tasklists.sql_engine import Database
-    from peercoord.tasklists.sql_snapshot import Bases, Memo
 
 PLACE = ""
 """The place of a database's own tasks in what it remembers."""
@@ -90,15 +89,15 @@ class SqlTaskList:
             PeercoordError: It cannot be read now, or is another team's.
         """
         with self.database.reading() as connection:
-            return self._snapshot(connection, partial(self.bases_later, PLACE), self._projects(connection))
+            return self._snapshot(connection, self._projects(connection))
 
-    def bases_later(self, place: str, tasks: Sequence[str], agreed: Agreed) -> tuple[Mapping[str, Json], set[str]]:
+    def bases_later(self, place: str, agreed: Agreed, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
         """Read what was agreed on, some time after the snapshot.
 
         Args:
             place: Which list.
-            tasks: Which tasks.
             agreed: As the snapshot found it.
+            tasks: Which tasks.
 
         Returns:
             The bases, and the tasks that another leader has agreed on since.
@@ -108,12 +107,13 @@ class SqlTaskList:
             bases = self.state.bases(connection, place, tasks)
         return bases, {task for task in tasks if now.get(task) != agreed.get(task)}
 
-    def _snapshot(self, connection: Connection, bases: Bases, projects: ProjectFilter) -> SqlSnapshot:
+    def _snapshot(self, connection: Connection, projects: ProjectFilter, bases: Bases | None = None) -> SqlSnapshot:
         agreed = self.state.agreed(connection, PLACE)
         if not agreed and projects.project is None and not self.take_over:
             self.state.refuse_others(connection)
         tables, term = projects.read(connection, projects.schema.read_columns), self.state.term(connection)
-        return SqlSnapshot(projects, tables, term, agreed, bases, self.origin, self._memo)
+        bases = bases or partial(self.bases_later, PLACE, agreed)
+        return SqlSnapshot(projects, tables, term, agreed, self.origin, bases, self._memo)
 
     def _projects(self, connection: Connection) -> ProjectFilter:
         schema = reflect(connection)
@@ -150,14 +150,14 @@ class SqlTaskList:
         def inside(connection: Connection) -> Refused:
             projects = self.prepare(connection, term)
             agreements = Agreements(self.state, connection, PLACE)
-            found = self._snapshot(connection, lambda tasks, _: agreements.bases(tasks), projects)
+            found = self._snapshot(connection, projects, agreements.bases)
             updates = work(found)
             writer = Writer(connection, projects, found.tables, found, self.now())
             held = writer.write(updates)
             why = self._write_others(connection, projects, writer, [u for u in updates if u.task in held])
             digests = found.digests
             if any(update.outgoing for update in updates):
-                digests = self._snapshot(connection, lambda *_: ({}, set()), projects).digests
+                digests = self._snapshot(connection, projects).digests
             agreements.remember(updates, held, digests, writer.refused)
             self._memo.clear()
             refused = [(f"task {task}", said) for task, said in writer.refused.items()]

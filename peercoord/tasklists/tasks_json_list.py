@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ from peercoord.store.files import refused
 from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
 from peercoord.tasklists import files, imported, normalize, reconcile, tasks_json
-from peercoord.tasklists.imported import Imported, Origin, Reading, compared, doubled, is_from
+from peercoord.tasklists.imported import Origin, Reading, compared
 from peercoord.tasklists.normalize import ColumnWords, TaskStatus, full_step_id, status_of, status_or_blocked
+from peercoord.tasklists.port import ListSnapshot
 from peercoord.tasklists.reconcile import TWICE
 from peercoord.tasklists.tasks_json import JsonStyle
 from peercoord.tasklists.tasks_json_lock import Hold, locked
@@ -34,11 +36,9 @@ from peercoord.tasklists.tasks_json_lock import Hold, locked
 if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.system.disk import DiskLike
-    from peercoord.tasklists.port import Agreed, ListSnapshot, Refused, RowUpdate
+    from peercoord.tasklists.port import Agreed, Bases, Memo, Refused, RowUpdate
     from peercoord.tasklists.sql_state import Agreements
     from peercoord.tasklists.sql_store import SqlTaskList
-
-    Bases = Callable[[Sequence[str]], tuple[Mapping[str, Json], set[str]]]
 
 LOCK_SECONDS = 2.0
 _MAX_READS = 8  # of a file that changes while it is read
@@ -73,7 +73,7 @@ class TasksJson:
         home = memory.team.home
         near = path.relative_to(home) if path.is_relative_to(home) else path
         self.place = f"{near}#{self.key}"[-200:]
-        self.memo: dict[str, tuple[str, Json | None]] = {}
+        self.memo: Memo = {}
 
     @property
     def name(self) -> str:
@@ -102,7 +102,7 @@ class TasksJson:
                 break
         else:
             raise LostError(f"{self.name} keeps changing while it is read", hint="try again")
-        return _Snapshot(self, text, term, agreed, lambda tasks: self.memory.bases_later(self.place, tasks, agreed))
+        return _Snapshot(self, text, term, agreed, partial(self.memory.bases_later, self.place, agreed))
 
     def _text(self) -> str:
         """Read the file as it is, byte for byte."""
@@ -174,21 +174,19 @@ class TasksJson:
             raise refused(error, str(self.path)) from None
 
 
-class _Snapshot:
+class _Snapshot(ListSnapshot):
     """What one tag of a file holds.
 
     Args:
         file: The file.
         text: Its text.
-        term: The highest term under which the project's database was written.
-        agreed: What was agreed on, by task.
-        bases: Reads what was agreed on, and says which tasks another leader has agreed on since.
+        term: See ``ListSnapshot``, as for all that follow.
     """
 
+    entry = "task"
+
     def __init__(self, file: TasksJson, text: str, term: int, agreed: Agreed, bases: Bases) -> None:
-        self.file, self.text, self.term, self.agreed = file, text, term, agreed
-        self.overtaken: set[str] = set()
-        self._bases = bases
+        self.file, self.text = file, text
         self.data = files.parse_object(text, file.path)
         try:
             lists = tasks_json.tagged(self.data, file.path)
@@ -197,15 +195,14 @@ class _Snapshot:
             command = f"peercoord sync --tasks-file {shlex.quote(str(file.path))} --tag TAG"
             raise NotFoundError(error.message, hint=f"{error.hint}: {command}", code=error.code) from None
         self.list = lists[self.tag]
-        self.origin = Origin(tasks_json.KIND, file.path, self.tag, file.memory.team.home)
+        origin = Origin(tasks_json.KIND, file.path, self.tag, file.memory.team.home)
+        super().__init__(term, agreed, origin, bases, file.memo)
         self.count()
-        self._reading: Reading | None = None
 
     def count(self) -> None:
         """Note the entry and the digest of each task, as the data is now."""
         self.entries: dict[str, Json] = {}
-        self.digests: dict[str, str] = {}
-        self.has_rows_without_id = False
+        self.digests, self.has_rows_without_id = {}, False
         for entry in self.list:
             task = normalize.identifier(entry.get("id")) if isinstance(entry, dict) else ""
             if not ids.is_id(task):
@@ -213,21 +210,6 @@ class _Snapshot:
                 continue
             self.digests[task] = TWICE if task in self.digests else digest(entry)
             self.entries[task] = entry
-
-    def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
-        """Return what was agreed on for these tasks."""
-        found, self.overtaken = self._bases(tasks)
-        return found
-
-    def row(self, task: str) -> Json | None:
-        """Return the values of a task; ``None`` if it is none, or there are two."""
-        current = self.digests.get(task, TWICE)
-        if current == TWICE:
-            return None
-        known = self.file.memo.get(task)
-        if known is None or known[0] != current:
-            known = self.file.memo[task] = (current, self._values(task))
-        return known[1]
 
     def _values(self, task: str) -> Json | None:
         entry = self.entries[task]
@@ -245,32 +227,8 @@ class _Snapshot:
             "summary": summary or None,  # a priority that an export noted is no summary
         }
 
-    def _all(self) -> Reading:
-        if self._reading is None:
-            rows = [tasks_json.row(found) for found in self.list if isinstance(found, dict)]
-            self._reading = imported.build(rows, self.origin)
-        return self._reading
-
-    def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:
-        """Return these tasks as they are to be imported."""
-        wanted = set(tasks)
-        return [task for task in self._all().tasks if task.definition.task in wanted]
-
-    def refused(self) -> Sequence[tuple[str, str]]:
-        """Return the entries that cannot be tasks, and why."""
-        return self._all().refused
-
-    def twice(self) -> Sequence[tuple[str, str]]:
-        """Return the ids that two entries have."""
-        return doubled(self.digests, "task")
-
-    def is_source(self, source: Json) -> bool:
-        """Check whether a task with this source was imported from here."""
-        return is_from(source, self.origin)
-
-    def is_beside(self, source: Json) -> bool:
-        """Check whether a task with this source was imported from another tag of this file."""
-        return is_from(source, self.origin) and "tag" in source and source["tag"] != self.tag
+    def _read(self) -> Reading:
+        return imported.build([tasks_json.row(found) for found in self.list if isinstance(found, dict)], self.origin)
 
     def written(self) -> str:
         """Return the text of the data, in the style of the file.

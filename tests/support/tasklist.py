@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
 from peercoord.tasklists import imported, normalize, reconcile
-from peercoord.tasklists.imported import Imported, Origin, Reading, Row, compared, doubled, is_from
+from peercoord.tasklists.imported import Origin, Reading, Row, compared
 from peercoord.tasklists.normalize import STATUS_WORDS, TaskStatus, status_or_blocked
+from peercoord.tasklists.port import ListSnapshot
 from peercoord.tasklists.reconcile import TWICE
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
-    from peercoord.tasklists.port import ListSnapshot, Refused, RowUpdate
+    from peercoord.tasklists.port import Refused, RowUpdate
 
 
 class MemoryTaskList:
@@ -91,40 +92,21 @@ def _values(row: Json) -> Json | None:
     return {**values, "state": status_or_blocked(row.get("status")), "summary": row.get("summary")}
 
 
-class _Snapshot:
+class _Snapshot(ListSnapshot):
     def __init__(self, rows: list[Json], term: int, agreed: dict[str, tuple[str, str]], bases: dict[str, Json]) -> None:
-        self.rows, self.term, self.agreed, self._bases = rows, term, agreed, bases
-        self.overtaken: set[str] = set()
-        self.digests: dict[str, str] = {}
-        self.has_rows_without_id = False
+        def some(tasks: Sequence[str]) -> tuple[dict[str, Json], set[str]]:
+            return {task: bases[task] for task in tasks if task in bases}, set()
+
+        super().__init__(term, agreed, ORIGIN, some, {})
+        self.rows = rows
         for row in rows:
             task = normalize.identifier(row.get("id"))
             self.has_rows_without_id |= not task
             if task:
                 self.digests[task] = TWICE if task in self.digests else repr(sorted(row.items()))
 
-    def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
-        return {task: self._bases[task] for task in tasks if task in self._bases}
-
-    def row(self, task: str) -> Json | None:
-        if self.digests.get(task, TWICE) == TWICE:
-            return None
-        return _values(next(row for row in self.rows if row["id"] == task))
-
-    def _all(self) -> Reading:
+    def _read(self) -> Reading:
         return imported.build(map(_row, self.rows), ORIGIN)
 
-    def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:
-        return [task for task in self._all().tasks if task.definition.task in tasks]
-
-    def refused(self) -> Sequence[tuple[str, str]]:
-        return self._all().refused
-
-    def twice(self) -> Sequence[tuple[str, str]]:
-        return doubled(self.digests, "row")
-
-    def is_source(self, source: Json) -> bool:
-        return is_from(source, ORIGIN)
-
-    def is_beside(self, source: Any) -> bool:
-        return False
+    def _values(self, task: str) -> Json | None:
+        return _values(next(row for row in self.rows if row["id"] == task))
