@@ -27,7 +27,7 @@ settings.load_profile("here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the transcripts be written anew."""
+    """Let the transcripts be rewritten."""
     parser.addoption(
         "--regenerate",
         action="store_true",

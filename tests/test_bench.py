@@ -53,6 +53,7 @@ def test_merges_are_measured(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_ways_are_counted(tmp_path: Path) -> None:
     _, data = measured(tmp_path, "ways", "--cold")
     assert len(data["actions"]) == 8

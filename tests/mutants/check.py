@@ -5,6 +5,8 @@ its capability run there, and a table says for each whether they caught it or it
 
 The tests have to pass without any mutant first; if they do not, nothing is checked.
 
+The list was drawn once, at random, from the tree of commit 051f900: each function at most once, no log lines, no texts.
+
 - ``--where``: only show where each mutant lies now; exit 1 if one is not found.
 - ``--only ID …``: these mutants, or all of a capability (``--only queue``).
 - ``--tests PATH …``: these tests instead of those in ``TESTS``.

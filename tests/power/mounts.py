@@ -80,9 +80,9 @@ class Mount:
 
     def again(self) -> None:
         """Start the machine again: no process of before, the filesystem as the disk has it."""
-        until(self._is_mounted_anew, "nobody holds the filesystem that was shut down")
+        until(self._is_mounted_again, "nobody holds the filesystem that was shut down")
 
-    def _is_mounted_anew(self) -> bool:
+    def _is_mounted_again(self) -> bool:
         """Mount again; a copy of the mount in another program's namespace would keep what was shut down."""
         self.unmount()
         self.mount()

@@ -39,66 +39,33 @@ def loaded() -> list[tuple[str, Given]]:
 # -- names -------------------------------------------------------------------------------------------------------
 
 
-def _incarnation(found: Incarnation | None) -> Given | None:
-    return found and {"peer": found.peer, "number": found.number, "suffix": found.suffix}
+def _shown(value: Any) -> Any:
+    return value._asdict() if isinstance(value, Incarnation) else value
 
 
-def _ticket(name: str) -> Given | None:
-    found = paths.parse_ticket(name)
-    return found and {"task": found.task, "epoch": found.epoch, "done": found.done}
+def _parsing(parse: Callable[[str], Any], *keys: str) -> Callable[[str], Given | None]:
+    """What a parser says of a name, under these keys."""
+
+    def parsed(name: str) -> Given | None:
+        found = parse(name)
+        if found is None:
+            return None
+        return dict(zip(keys, map(_shown, found if isinstance(found, tuple) else (found,)), strict=True))
+
+    return parsed
 
 
-def _new(name: str) -> Given | None:
-    found = paths.parse_new(name)
-    return found and {"task": found[0], "nonce": found[1]}
-
-
-def _departed(name: str) -> Given | None:
-    found = paths.parse_departed(name)
-    return found and {"who": _incarnation(found[0]), "by": _incarnation(found[1])}
-
-
-def _beat(name: str) -> Given | None:
-    found = paths.parse_beat(name)
-    return found and {"seq": found[0], "by": _incarnation(found[1])}
-
-
-def _leader(name: str) -> Given | None:
-    term = paths.parse_leader(name)
-    return None if term is None else {"term": term}
-
-
-def _result(name: str) -> Given | None:
-    found = paths.parse_result(name)
-    return found and {"task": found[0], "epoch": found[1], "outcome": found[2]}
-
-
-def _record(name: str) -> Given | None:
-    task = paths.parse_record(name)
-    return None if task is None else {"task": task}
-
-
-def _level_of(name: str) -> Given | None:
-    level = paths.parse_level(name)
-    return None if level is None else {"level": level}
-
-
-def _block(name: str) -> Given | None:
-    number = paths.parse_block(name)
-    return None if number is None else {"number": number}
-
-
-PARSERS: dict[str, Callable[[str], Given | None]] = {
-    "ticket": _ticket,
-    "new": _new,
-    "incarnation": lambda name: _incarnation(paths.parse_incarnation(name)),
-    "departed": _departed,
-    "beat": _beat,
-    "leader": _leader,
-    "result": _result,
-    "record": _record,
-    "level": _level_of,
-    "block": _block,
+PARSERS = {
+    "ticket": _parsing(paths.parse_ticket, "task", "epoch", "done"),
+    "new": _parsing(paths.parse_new, "task", "nonce"),
+    "incarnation": _parsing(paths.parse_incarnation, "peer", "number", "suffix"),
+    "departed": _parsing(paths.parse_departed, "who", "by"),
+    "beat": _parsing(paths.parse_beat, "seq", "by"),
+    "leader": _parsing(paths.parse_leader, "term"),
+    "result": _parsing(paths.parse_result, "task", "epoch", "outcome"),
+    "record": _parsing(paths.parse_record, "task"),
+    "level": _parsing(paths.parse_level, "level"),
+    "block": _parsing(paths.parse_block, "number"),
 }
 
 

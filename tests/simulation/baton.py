@@ -50,7 +50,7 @@ class Baton:
     Args:
         chance: The seeded generator; every choice of the run is drawn from it.
         sticky: How likely an actor keeps the baton at a file operation.
-        ranked: Whoever has the highest rank goes on until its rank is drawn anew (Burckhardt et al., A Randomized
+        ranked: Whoever has the highest rank goes on until its rank is drawn again (Burckhardt et al., A Randomized
             Scheduler with Probabilistic Guarantees, 2010), instead of anyone at any time.
     """
 

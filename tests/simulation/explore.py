@@ -1,7 +1,7 @@
 """Not chance but all of it: every interleaving of small programs that run the production code, breadth first.
 
 A program is a deterministic function of what its file operations answered. So where it stands is the list of answers
-it got; what it does next is found by running it anew on these answers, up to the first operation that has none. A
+it got; what it does next is found by running it again on these answers, up to the first operation that has none. A
 situation is then a directory and one list of answers for each program. Situations that agree in both have the same
 future and are looked at once: that, and that file operations which no other program can notice are not steps, keeps
 the number small. No thread is involved.
@@ -94,7 +94,7 @@ class Stage:
         self.told: list[Told] = []
 
     def token(self) -> str:
-        """Give a word that no other program gives."""
+        """Return a word that no other program gives."""
         self.words += 1
         return f"{'abcdefgh'[self.number]}{self.words:04d}"
 
@@ -167,7 +167,7 @@ class Situation:
         self.table, self.points, self.memory, self.places = NO_TABLE, (), NO_MEMORY, NO_PLACES
 
     def story(self, most: int = 60) -> str:
-        """Tell the last steps that led here."""
+        """Describe the last steps that led here."""
         steps: list[str] = []
         at: Situation = self
         while at.came is not None and len(steps) < most:

@@ -54,7 +54,7 @@ class Laws:
         self.sea, self.reopening = sea, reopening
         self.places: dict[str, Place] = {}
         self.born: dict[str, str] = {}
-        self.top: dict[str, int] = {}  # by task: the highest epoch at which it was in a hand
+        self.top: dict[str, int] = {}  # by task: the highest epoch at which it was held
         self.holders: dict[tuple[str, int], str] = {}
         self.seats: set[tuple[str, int, str]] = set()  # every holding there ever was
         self.doers: dict[tuple[str, int], str] = {}  # who completed a task at an epoch
@@ -238,9 +238,7 @@ class Laws:
             if before.epoch != now.epoch:
                 raise ViolationError(f"{now.holder} changed the epoch of task {task} in its own hands")
         elif now.epoch <= self.top.get(task, 0):
-            raise ViolationError(
-                f"task {task} went into a hand at epoch {now.epoch}, after {self.top.get(task, 0)} (INV-3)"
-            )
+            raise ViolationError(f"task {task} was claimed at epoch {now.epoch}, after {self.top.get(task, 0)} (INV-3)")
         self.top[task] = max(self.top.get(task, 0), now.epoch)
         owner = self.holders.setdefault((task, now.epoch), now.holder)
         if owner != now.holder:

@@ -136,7 +136,7 @@ class Life:
             try:
                 self._step()
             except Crashed:
-                if not self._begun_anew():
+                if not self._started_again():
                     return
             except EvictedError:
                 self.worker, self.host.disk.me = None, ""
@@ -149,7 +149,7 @@ class Life:
         if self.worker is not None and self.chance.random() < world.leaving:
             self._try(self._leave)
 
-    def _begun_anew(self) -> bool:
+    def _started_again(self) -> bool:
         """A new process, after a while, of the same worktree; or none."""
         self.world.fallen.add(self.host.disk.me)
         if self.chance.random() < 0.3:

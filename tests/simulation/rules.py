@@ -35,7 +35,7 @@ class Memory:
         self.held, self.done, self.fenced = frozenset(held), frozenset(done), frozenset(fenced)
 
     def key(self) -> int:
-        """Give a number that is the same for the same memory."""
+        """Return a number that is the same for the same memory."""
         return hash((self.held, self.done, self.fenced))
 
 
@@ -153,12 +153,12 @@ class Rules:
 
 
 def holder(path: str) -> str:
-    """Give the incarnation in whose hands the ticket at a path is; empty if it is in none."""
+    """Return the incarnation that holds the ticket at a path; empty if none does."""
     return "~".join(path.split("/")[1].split("~")[:2]) if path.startswith(("peers/", "departed/")) else ""
 
 
 def nonces(table: Table) -> dict[str, str]:
-    """Give every born task with its nonce."""
+    """Return every born task with its nonce."""
     found = {}
     for path, data in table.items():
         if path.startswith("births/") and data is not None:

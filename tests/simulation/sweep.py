@@ -20,7 +20,7 @@ LAST = 80  # file operations shown before what went wrong
 
 
 def replay(seed: int) -> str:
-    """Say how a seed is run once more."""
+    """Return how to run a seed again."""
     return f"PEERCOORD_SEED={seed} pytest tests/simulation -k one_seed"
 
 
@@ -38,14 +38,14 @@ def failures(first: int, end: int, mutant: str = "", stop: bool = False) -> list
 
 
 def story(seed: int, mutant: str = "", most: int = LAST) -> str:
-    """Tell a seed with its last file operations."""
+    """Describe a seed by its last file operations."""
     with planted(mutant):
         told = tell(seed, traced=True)
     return "\n".join([*told.trace[-most:], str(told), f"again: {replay(seed)}"])
 
 
 def row(mutant: str, found: Told | None) -> str:
-    """Give a mutant's row in the table: its name, what is broken, the first seed that shows it, what is noticed."""
+    """Return a mutant's row in the table: its name, what is broken, the first seed that shows it, what is noticed."""
     what = (MUTANTS[mutant].__doc__ or "").strip().splitlines()[0].rstrip(".")
     laws = ", ".join(dict.fromkeys(re.findall(r"[A-Z]{3}-\d+", found.wrong))) if found else ""
     return f"| `{mutant}` | {what} | {found.seed if found else 'not found'} | {laws or 'CRA-1: not at rest'} |"

@@ -95,12 +95,12 @@ class World:
         self.laws = Laws(self.sea, reopening="reopen" in self.deeds and self.doings > 0)
 
     def token(self) -> str:
-        """Give a word never given before."""
+        """Return a word never given before."""
         self.words += 1
         return f"{self.words:06d}{int(self.chance.random() * 1e6):06d}"
 
     def number(self) -> int:
-        """Give a random whole number."""
+        """Return a random whole number."""
         return int(self.chance.random() * 2**32)
 
     # -- planning --------------------------------------------------------------------------------------------

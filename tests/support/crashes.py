@@ -112,7 +112,7 @@ def played(scene: Scene) -> tuple[World, Counting]:
 
 
 def pattern(path: str) -> str:
-    """Give a path with placeholders for everything that is another in another run."""
+    """Return a path with placeholders for everything that is another in another run."""
     for known, shown in PATTERNS:
         path = re.sub(known, shown, path)
     return path
@@ -149,12 +149,12 @@ def check_placed(world: World) -> None:
 
 
 def committed(disk: MemoryDisk) -> set[str]:
-    """Give the tasks whose completion is decided: in ``done/``, or marked by who held them."""
+    """Return the tasks whose completion is decided: in ``done/``, or marked by who held them."""
     return {task for task, paths in tree.tickets(disk).items() if paths and re.search(r"~done$|^queue/done/", paths[0])}
 
 
 def epochs(disk: MemoryDisk) -> dict[str, int]:
-    """Give the epoch of every task whose ticket says one."""
+    """Return the epoch of every task whose ticket says one."""
     found = {}
     for task, paths in tree.tickets(disk).items():
         ticket = names.parse_ticket(paths[0].rpartition("/")[2]) if paths else None

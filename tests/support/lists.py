@@ -101,13 +101,13 @@ class Lists:
             return connection.execute(statement, values).fetchall()
 
     def row(self, task: object, columns: str = "status, assigned_instance") -> Any:
-        """Give columns of a task's row."""
+        """Return columns of a task's row."""
         found = self.sql(f"SELECT {columns} FROM tasks WHERE id = ?", task)
         assert len(found) == 1, f"{len(found)} rows with the id {task}"
         return found[0] if "," in columns else found[0][0]
 
     def dump(self) -> dict[str, list[Any]]:
-        """Give all rows of the mission's tables, and what was agreed on."""
+        """Return all rows of the mission's tables, and what was agreed on."""
         wanted = {
             "tasks": "*",
             "instance_assignments": "task_id, instance_id, status, epoch, assigned_at, ended_at",
@@ -162,7 +162,7 @@ class Lists:
         return sighting.state, sighting.detail
 
     def version(self, task: str) -> str:
-        """Give the stored form of a task's version."""
+        """Return the stored form of a task's version."""
         return Tickets(self.queue).snapshot().stored(task)
 
     def raw(self, task: str) -> Any:

@@ -43,7 +43,7 @@ class Folder:
         self.changed_ns = changed_ns or modified_ns
 
     def holds(self, other: Folder) -> bool:
-        """Tell whether ``other`` is this directory or lies below it."""
+        """Whether ``other`` is this directory or lies below it."""
         return self is other or any(isinstance(node, Folder) and node.holds(other) for node in self.entries.values())
 
 
@@ -181,13 +181,13 @@ class MemoryDisk:
     # -- for tests -------------------------------------------------------------------------------------------
 
     def copy(self) -> MemoryDisk:
-        """Give an independent copy, names of one file staying names of one file."""
+        """Return an independent copy, names of one file staying names of one file."""
         twin = MemoryDisk()
         twin.top, twin.ticks = _copied(self.top, {}), self.ticks
         return twin
 
     def after_power_cut(self, left: Callable[[bytes], bytes] = lambda _: b"") -> MemoryDisk:
-        """Give a copy as a power cut leaves it: every name is there, what was not flushed is not.
+        """Return a copy as a power cut leaves it: every name is there, what was not flushed is not.
 
         Args:
             left: What is left of data that was not flushed.
@@ -226,7 +226,7 @@ class MemoryDisk:
         return node
 
     def _missing(self, path: str) -> OSError:
-        """Say why nothing can be reached by a path."""
+        """Return why nothing can be reached by a path."""
         node: Inode | Folder = self.top
         for name in path.split("/"):
             if not isinstance(node, Folder):

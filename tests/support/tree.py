@@ -64,7 +64,7 @@ def tickets(disk: MemoryDisk) -> dict[str, list[str]]:
 
 
 def stands_for(path: str, nonces: dict[str, str]) -> str:
-    """Give the task whose ticket lies at this path; empty if none does."""
+    """Return the task whose ticket lies at this path; empty if none does."""
     home, _, name = path.rpartition("/")
     if home == paths.NEW:
         new = paths.parse_new(name)

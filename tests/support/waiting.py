@@ -6,5 +6,5 @@ import psutil
 
 
 def waits_at(pid: int, path: str) -> bool:
-    """Tell whether a process has a lock's file open: it holds the lock, or waits for it."""
+    """Whether a process has a lock's file open: it holds the lock, or waits for it."""
     return path in {opened.path for opened in psutil.Process(pid).open_files()}

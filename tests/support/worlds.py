@@ -109,14 +109,14 @@ class World:
         return world
 
     def twin(self) -> World:
-        """Give an independent copy of a world in memory: what happens in one does not happen in the other."""
+        """Return an independent copy of a world in memory: what happens in one does not happen in the other."""
         assert isinstance(self.disk, MemoryDisk)
         other = World(self.disk.copy(), like=self)
         other.clock, other.chance = copy.copy(self.clock), self.chance.twin()
         return World(other.disk, like=other)
 
     def on(self, disk: DiskLike) -> World:
-        """Give the same world through another disk."""
+        """Return the same world through another disk."""
         return World(disk, like=self)
 
     # -- people and peers ------------------------------------------------------------------------------------

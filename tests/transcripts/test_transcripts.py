@@ -1,6 +1,6 @@
 """What every command says in five scenes, word for word: a change of it is seen, and read by a person.
 
-``python -m pytest tests/transcripts --regenerate`` writes the transcripts anew; then read ``git diff``.
+``python -m pytest tests/transcripts --regenerate`` rewrites the transcripts; then read ``git diff``.
 """
 
 from __future__ import annotations
