@@ -42,6 +42,9 @@ def test_ids_instances_and_settings_are_known(there: Project) -> None:
     assert completed("config", "max_") == ["max_attempts"]
     assert completed("config", "uncommitted", "") == ["warn", "refuse"]
     assert completed("report", "1", "--status", "b") == ["blocked"]
+    items = ShellComplete(main.cli, {}, "peercoord", "X").get_completions(["task", "show"], "")
+    assert [item.help for item in items][:2] == ["first", "second"]
+    assert all("\x1b" not in str(item.help) for item in items), "titles reach the terminal harmless"
 
 
 def test_the_project_that_is_named_counts(there: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,12 +52,6 @@ def test_the_project_that_is_named_counts(there: Project, monkeypatch: pytest.Mo
     assert completed("task", "show", "") == []
     assert completed("reassign", "1", "") == []
     assert completed("-C", str(there.main), "task", "show", "") == ["1", "2", "3"]
-
-
-def test_titles_reach_the_terminal_harmless(there: Project) -> None:
-    items = ShellComplete(main.cli, {}, "peercoord", "X").get_completions(["task", "show"], "")
-    assert [item.help for item in items][:2] == ["first", "second"]
-    assert all("\x1b" not in str(item.help) for item in items)
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
@@ -71,12 +68,9 @@ def test_bash_completes_by_what_the_command_prints(there: Project) -> None:
     assert done.stdout.split() == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("shell", completion.SHELLS)
-def test_every_program_is_in_the_script(there: Project, shell: str) -> None:
-    text = there.data("completion", shell)["text"]
-    assert all(completion.variable(program) in text for program in main.PROGRAMS)
-
-
-def test_it_is_announced_where_people_look() -> None:
+def test_every_program_is_in_the_script_and_it_is_announced_where_people_look(there: Project) -> None:
+    for shell in completion.SHELLS:
+        text = there.data("completion", shell)["text"]
+        assert all(completion.variable(program) in text for program in main.PROGRAMS)
     _, out, err = main.serve([])
     assert "peercoord completion bash" in (out + err).decode()

@@ -83,21 +83,17 @@ def test_what_was_done_there_is_done_here_whatever_it_depended_on(project: Proje
     assert project.queue.definition("8").set_aside is None
 
 
-def test_the_same_list_is_known_again_whoever_changed_a_title(project: Project, plan: str) -> None:
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_same_list_is_known_again_whoever_changed_a_title_and_under_another_path(
+    project: Project, plan: str, linked: bool
+) -> None:
     project("task", "import", plan)
     project("task", "edit", "1", "--title", "A, edited here")
-    write(Path(plan), master=[row(1, "A"), row(2, "B, edited there", 1)])
-    found = project.data("task", "import", plan)
-    assert (found["known"], found["added"], found["refused"], found["parked"]) == (["1", "2"], [], [], {})
-
-
-def test_a_list_is_the_same_under_another_name_of_its_path(project: Project, plan: str) -> None:
-    project("task", "import", plan)
     link = project.main.parent / "link"
     link.symlink_to(project.main)
-    write(Path(plan), master=[row(1, "A anew"), row(2, "B anew", 1)])
-    found = project.data("task", "import", str(link / "plan" / "tasks.json"))
-    assert (found["known"], found["refused"]) == (["1", "2"], [])
+    write(Path(plan), master=[row(1, "A"), row(2, "B, edited there", 1)])
+    found = project.data("task", "import", str(link / "plan" / "tasks.json") if linked else plan)
+    assert (found["known"], found["added"], found["refused"], found["parked"]) == (["1", "2"], [], [], {})
 
 
 def test_the_same_title_in_another_list_is_the_same_task(project: Project, plan: str) -> None:

@@ -110,30 +110,21 @@ def test_a_failed_task_and_one_in_review_say_why(project: Project, second: Path)
     assert project("status", "--check")[0] == 5
 
 
-def test_what_a_list_refused_is_named_until_it_is_settled(project: Project) -> None:
-    note = {"schema_version": 1, "at": NOW, "by": "one", "ok": True, "last_ok": NOW}
-    path = project.state / paths.SYNC
-    path.write_text(json.dumps({**note, "refused": [{"what": "tasks.json #4", "why": "the id stands there twice"}]}))
-    (need,) = told(project, "status")
-    assert (need["kind"], need["about"], need["why"]) == ("refused", "tasks.json #4", "the id stands there twice")
-    assert project("status", "--check")[0] == 5
-    path.write_text(json.dumps({**note, "ok": False, "message": "it is locked", "since": NOW}))
-    assert [(need["kind"], need["since"]) for need in told(project, "status")] == [("sync", NOW)]
-    path.write_text(json.dumps(note))
-    assert project("status", "--check")[0] == 0
-
-
-def test_since_when_a_list_refuses_something_is_kept_over_syncs_that_fail(project: Project) -> None:
-    root, refused = project.queue.root, [("tasks.json #4", "twice")]
+def test_what_a_list_refused_is_named_since_when_until_it_is_settled(project: Project) -> None:
+    root, refused, path = project.queue.root, [("tasks.json #4", "twice")], project.state / paths.SYNC
     runner.note(root, "one", 1, "tasks.json", None, refused=refused)
-    path = project.state / paths.SYNC
     path.write_text(path.read_text().replace(json.loads(path.read_text())["at"], NOW))
-    runner.note(root, "one", 1, "tasks.json", StorageError("it is locked"))
-    runner.note(root, "one", 1, "tasks.json", StorageError("it is locked"))
+    (need,) = told(project, "status")
+    assert (need["kind"], need["about"], need["why"], need["since"]) == ("refused", "tasks.json #4", "twice", NOW)
+    assert project("status", "--check")[0] == 5
+    for _ in range(2):
+        runner.note(root, "one", 1, "tasks.json", StorageError("it is locked"))
     assert [need["kind"] for need in told(project, "status")] == ["sync", "refused"]
     runner.note(root, "one", 1, "tasks.json", None, refused=[*refused, ("tasks.json #5", "new")])
     four, five = told(project, "status")
     assert (four["since"], five["since"] > NOW) == (NOW, True)
+    runner.note(root, "one", 1, "tasks.json", None)
+    assert project("status", "--check")[0] == 0
 
 
 def test_hostile_words_reach_no_terminal(project: Project) -> None:
@@ -418,13 +409,6 @@ def test_cancelled_tasks_count_alike_everywhere(project: Project) -> None:
     assert "1 of 2 tasks are not done" in project("request")[1]
     for found in (project.data("status")["progress_summary"], project.data("check")):
         assert (found["total_tasks"], found["parked"], found["cancelled"]) == (3, 2, 1)
-
-
-def test_queued_says_what_it_waits_for(project: Project) -> None:
-    said = project("memory", "add", "--file", "techContext.md", "--content", "- a fact")[1]
-    assert said == "queued for techContext.md: 1 contribution(s), waiting for the next merge, every 600 s\n"
-    line = "queued: 1 (1 for the next merge, every 600 s, or now: peercoord memory merge)"
-    assert project("memory", "list")[1].splitlines()[0] == line
 
 
 def test_at_the_end_the_branches_that_are_not_merged_are_named(project: Project, second: Path) -> None:

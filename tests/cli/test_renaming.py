@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.faults import Crash, Crashing
 from support.memory import MemoryDisk
 from support.project import Project
 from support.worlds import World
 
 from peercoord.errors import LostError, UsageError
-from peercoord.queue.recovery import Janitor
 from peercoord.queue.renaming import rename
-from peercoord.store import paths, records
+from peercoord.store import records
 
 
 def write(path: Path, *tasks: tuple[int, str]) -> str:
@@ -86,36 +84,9 @@ def test_an_id_that_is_taken_is_refused(project: Project) -> None:
     assert (code, "there is a task 2 already" in err, "task rename 1 3" in err) == (2, True, True)
     assert project.data("task", "rename", "7", "8")["exit"] == 3
     assert project("task", "rename", "1", "../x")[0] == 2
-
-
-@pytest.mark.parametrize("done", [False, True])
-@pytest.mark.parametrize("mode", ["before", "after"])
-def test_a_crash_leaves_it_to_be_gone_on_with(mode: str, done: bool) -> None:
-    at = 0
-    while True:
-        at += 1
-        world = World(MemoryDisk())
-        world.queue.add(records.define("1", "one"), done=done)
-        world.queue.add(records.define("2", "upon it", dependencies=["1"]))
-        try:
-            rename(world.on(Crashing(world.disk, at, mode)).queue, "1", "5")
-            break
-        except Crash:
-            pass
-        claimed = [task for task, seen in world.queue.survey().items() if seen.state == "ready"]
-        assert len(set(claimed) & {"1", "5"}) < 2, f"two to claim after call {at}"
-        if world.queue.birth("1") is not None:
-            rename(world.queue, "1", "5")
-        Janitor(world.queue, "janitor").finish_new()
-        seen = {task: sighting.state for task, sighting in world.queue.survey().items()}
-        world.queue.place_again("2")
-        assert seen["5"] == ("done" if done else "ready"), f"after call {at}"
-        assert sorted(seen) == ["2", "5"]
-        assert world.queue.find("2").state == ("ready" if done else "waiting")
-        assert not world.queue.files.listed(paths.definition("1"))
-        world.queue.add(records.define("1", "another"))
-        assert world.queue.find("1").state == "ready"
-    assert at > 5
+    assert project("task", "rename", "1", "1")[0] == 2
+    assert project.data("task", "add", "second", "--id", "1")["code"] == "exists"
+    assert sorted(project.queue.all_tasks()) == ["1", "2"]
 
 
 def test_who_claims_it_meanwhile_keeps_it() -> None:

@@ -39,12 +39,6 @@ def test_tasks_added_without_an_id_at_the_same_time_get_a_number_each(project: P
     assert [definition.steps[0].step for definition in definitions] == [f"{number}.1" for number in given]
 
 
-def test_an_id_that_was_asked_for_and_is_taken_is_refused(project: Project) -> None:
-    project("task", "add", "first", "--id", "1")
-    assert project.data("task", "add", "second", "--id", "1")["code"] == "exists"
-    assert project.queue.all_tasks() == ["1"]
-
-
 def test_a_task_shows_who_had_it_before_and_how_far_it_came(project: Project, second: Path) -> None:
     project("task", "add", "t")
     project("request")
