@@ -353,7 +353,7 @@ def status(worktree: str) -> Json:
     root = roots.open_root(place.coordination, place.store_id)
     me = place.incarnation
     entries = root.files.scan(paths.peer_dir(me)) if me else []
-    terms = [term for term in map(paths.parse_leader, entries) if term is not None]
+    terms = paths.terms(entries)
     return {
         "instance_id": place.instance,
         "running": bool(running),

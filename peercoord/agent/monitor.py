@@ -55,7 +55,7 @@ class Observation:
     @property
     def term(self) -> int | None:
         """The term under which the peer leads, if it has the leader ticket."""
-        return max((t for t in map(paths.parse_leader, self.entries) if t is not None), default=None)
+        return max(paths.terms(self.entries), default=None)
 
 
 class Observer:

@@ -40,7 +40,7 @@ class Leadership:
         A ticket with two names, which a machine's crash may leave, does not count, because another peer may take the
         other one. A look that shows nothing may be old, so the listing counts; two leaders at once do no harm.
         """
-        term = max(_terms(self.files.scan(self.home)), default=None)
+        term = max(paths.terms(self.files.scan(self.home)), default=None)
         seen = None if term is None else self.files.stat(paths.leader(self.home, term))
         return None if seen is not None and (seen.links > 1 or not seen.is_file) else term
 
@@ -64,7 +64,7 @@ class Leadership:
         return self._take(paths.peer_dir(who), above, because)
 
     def _take(self, home: str, above: int, because: str) -> int | None:
-        for term in sorted(_terms(self.files.scan(home)), reverse=True):
+        for term in sorted(paths.terms(self.files.scan(home)), reverse=True):
             if self.files.set_irregular_aside(paths.leader(home, term)):
                 continue
             new = max(term, above) + 1
@@ -76,14 +76,10 @@ class Leadership:
 
     def resign(self) -> None:
         """Return the leader's ticket, for any peer to take."""
-        for term in _terms(self.files.scan(self.home)):
+        for term in paths.terms(self.files.scan(self.home)):
             if self.files.move(paths.leader(self.home, term), paths.leader(paths.LEADER, term)):
                 self.root.event(self.me.peer, "resigned", term=term)
                 self.files.ring()
-
-
-def _terms(entries: list[str]) -> list[int]:
-    return [t for name in entries if name.startswith("leader~") and (t := paths.parse_leader(name)) is not None]
 
 
 def current_term(root: Root) -> int:
@@ -93,10 +89,10 @@ def current_term(root: Root) -> int:
         LostError: The leader's ticket is moving between two peers.
     """
     files = root.files
-    terms = _terms(files.scan(paths.LEADER))
+    terms = paths.terms(files.scan(paths.LEADER))
     for base in (paths.PEERS, paths.DEPARTED):
         for name in files.scan(base):
-            found = _terms(files.scan(f"{base}/{name}"))
+            found = paths.terms(files.scan(f"{base}/{name}"))
             terms += found if found and (base == paths.DEPARTED or paths.parse_incarnation(name)) else []
     if not terms:
         raise LostError("the leadership is changing hands at this moment", hint="try again", code="no-leader")
@@ -104,7 +100,7 @@ def current_term(root: Root) -> int:
 
 
 def raise_term(root: Root, home: str, term: int, above: int) -> int:
-    """Raise the term of a leader whose ticket is behind what a database has seen: the directory was made anew.
+    """Raise the term of a leader whose ticket is behind what a database has seen: the directory was replaced.
 
     One rename of the ticket in place; if it is not there any more, another peer leads and nothing happens.
 
@@ -124,13 +120,13 @@ def raise_term(root: Root, home: str, term: int, above: int) -> int:
 def leader_home(root: Root, term: int) -> str:
     """The directory in which the leader's ticket of a term lies; empty if it is in none."""
     homes = [paths.LEADER, *map(paths.peer_dir, members.living(root))]
-    return next((home for home in homes if term in _terms(root.files.scan(home))), "")
+    return next((home for home in homes if term in paths.terms(root.files.scan(home))), "")
 
 
 def leader_name(files: Files) -> str:
     """The name of the peer that has the leader's ticket; empty if none has."""
     for home in files.scan(paths.PEERS):
         who = paths.parse_incarnation(home)
-        if who and any(paths.parse_leader(name) is not None for name in files.scan(f"{paths.PEERS}/{home}")):
+        if who and paths.terms(files.scan(f"{paths.PEERS}/{home}")):
             return who.peer
     return ""

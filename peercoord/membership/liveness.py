@@ -1,7 +1,7 @@
 """Judge which peers are dead; every verdict has its ``because``.
 
-Both errors are costly: a dead peer that is kept holds its work for ever, a living one that looks stale loses it. So two
-independent signals are judged, *process* and *activity*, and "dead" needs proof:
+Both errors are costly: a dead peer that is kept holds its work for ever, and a living peer that is evicted loses its
+work. So two independent signals are judged, *process* and *activity*, and "dead" needs proof:
 
 - a process known to be gone, on this kernel boot and in this pid and time namespace; or this machine restarted;
 - or a silence that was *observed*: the heartbeat's number did not change over several looks on the observer's own

@@ -156,8 +156,8 @@ def join(
         least: The minimum number of the incarnation (what the worktree remembers).
 
     Raises:
-        UsageError: The name is no id, a living incarnation of it exists elsewhere, or it is new here and differs only
-            in case from another.
+        UsageError: The name is not an id, a living incarnation of it exists elsewhere, or it is new here and differs
+            from another only in case.
         DownError: A person took the team down.
     """
     ids.check(peer, "peer name")

@@ -58,14 +58,14 @@ class PeriodicChild:
         raise NotImplementedError
 
     def call(self, term: int) -> bool:
-        """Run the command; return whether to run it again at the next look, whatever the fingerprint says."""
+        """Run the command; return whether to run it again at the next look, even if nothing has changed."""
         raise NotImplementedError
 
     def run(self, term: int) -> float:
         """Run the command, if there may be something to do.
 
         Returns:
-            Seconds after which to run again, whatever happens meanwhile.
+            Seconds after which to run again in any case.
 
         Raises:
             PeercoordError: The command failed; it is tried again.

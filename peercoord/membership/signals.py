@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from peercoord.foreign import Json
 
-POLL_SECONDS = 0.02  # between two looks at a process whose end the system does not tell
+POLL_SECONDS = 0.02  # between two looks at a process that cannot be watched
 
 
 class NotOursError(PeercoordError):
@@ -40,7 +40,7 @@ class NotOursError(PeercoordError):
 
 
 def worktree_of(words: list[str]) -> str:
-    """Return the worktree that a command line is the agent of; empty if it is no agent's.
+    """Return the worktree that a command line is the agent of; empty if it is not an agent's.
 
     The words must stand where Python and our own commands put them: a program that is only told of an agent
     (``strace python -m peercoord …``) is none.

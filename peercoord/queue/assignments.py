@@ -89,7 +89,7 @@ class Assignments:
         return bool(self._read(ticket).get("awaited"))
 
     def of_unknown_caller(self, ticket: Ticket) -> bool:
-        """Check whether only an unknown caller asked for a claim; then the end of no session concerns it."""
+        """Check whether only an unknown caller asked for a claim; then it does not end with any session."""
         record = self._read(ticket)
         claimed = "caller" in record or isinstance(record.get("session"), dict)  # else a person put it there
         return claimed and not liveness.known_sessions({"session": record.get("session")})

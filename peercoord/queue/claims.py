@@ -181,7 +181,7 @@ class Worker:
         return None
 
     def _check(self, mine: Ticket, report: Json | None = None) -> Claim | None:
-        """Look again at a task just claimed; place its ticket elsewhere if nobody can work on it now.
+        """Look again at a task just claimed; place its ticket elsewhere if it is not ready any more.
 
         Args:
             mine: The claim.
@@ -458,7 +458,7 @@ class Worker:
         return ticket, {**entry, "status": status}
 
     def _readable(self, task: str) -> Definition:
-        """A held task's definition, or a stand-in: work that was done can be ended whatever became of the file."""
+        """A held task's definition, or a stand-in: work can be ended although the file is lost or broken."""
         try:
             return self.queue.definition(task)
         except (BrokenFileError, NotFoundError, StorageError):

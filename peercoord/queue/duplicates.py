@@ -1,8 +1,8 @@
 """Some filesystems can leave a ticket under both names after a crash during rename. Remove the lower one.
 
-The ticket is not lost, and nobody works on a task whose ticket may still be taken under another name. The two names are
-hard links of one file, and no peer ever makes a hard link of a ticket; so a link count above 1 tells, and it is read
-from the file that was just renamed, not from a listing.
+The ticket is not lost, and no peer works on a task whose ticket may still be taken under another name. The two names
+are hard links of one file, and no peer ever makes a hard link of a ticket. So a link count above 1 shows it, read from
+the file that was just renamed, not from a listing.
 
 The crash behind this: a machine dies in the middle of a claim and leaves the ticket both ready and claimed. Another
 peer claims the ready one, at the same epoch; the machine comes back and finds its claim.
@@ -103,7 +103,7 @@ def _links(tasks: Tasks, path: str) -> int:
 
 
 def _is_double(tasks: Tasks, path: str) -> bool:
-    """Whether a ticket is seen to have two names. One that cannot be looked at does not stop the others."""
+    """Whether a ticket is seen to have two names. A ticket that cannot be looked at does not stop the others."""
     with suppress(StorageError):
         return _links(tasks, path) > 1
     return False

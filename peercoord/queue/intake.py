@@ -1,7 +1,7 @@
 """Add tasks and place their tickets.
 
-A task exists once its birth record does, and from then on it has exactly one ticket. Whatever is killed in the middle
-of a sequence here is finished by a later repair (``recovery``). ``place`` is the one procedure for every move of a
+A task exists once its birth record does, and from then on it has exactly one ticket. A sequence here that is cut short
+is finished by a later repair (``recovery``). ``place`` is the one procedure for every move of a
 ticket towards ``waiting/`` or ``ready/``.
 
 The race behind ``place``: a task's last dependency is completed after we looked at it and before we move the ticket to
@@ -113,7 +113,7 @@ class Intake(Tasks):
     def place_waiting(self, task: str) -> None:
         """Place again every ticket that waits for ``task``, which is done or cancelled now."""
         directory = paths.waiting_dir(task)
-        for ticket in filter(None, map(paths.parse_ticket, self.list_or_empty(directory))):
+        for ticket in self.tickets_or_none(directory):
             self.attempt(self.place, f"{directory}/{ticket}", ticket)
         with suppress(StorageError):
             self.files.remove_dir(directory)
@@ -121,7 +121,7 @@ class Intake(Tasks):
     def place_blocked(self) -> None:
         """Place again what was parked for a dependency, a cycle or an unreadable file that may be mended."""
         for why in ("blocked", "unreadable"):
-            for ticket in filter(None, map(paths.parse_ticket, self.list_or_empty(f"{paths.PARKED}/{why}"))):
+            for ticket in self.tickets_or_none(f"{paths.PARKED}/{why}"):
                 self.attempt(self._place_parked, why, ticket)
 
     def _place_parked(self, why: str, ticket: Ticket) -> None:
@@ -130,7 +130,7 @@ class Intake(Tasks):
             self.place(paths.parked(why, ticket), ticket)
 
     def _drop_cycle_note(self, task: str) -> None:
-        """Remove the note that parks a task for a cycle, once there is no cycle any more."""
+        """Remove the note that parks a task for a cycle, once the cycle is gone."""
         if self._without_cycle(task) is None:
             return
         with suppress(LostError, StorageError, UsageError), self.root.intake():  # or next time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peercoord.queue.tasks import count_tasks
+from peercoord.queue.counts import count_tasks
 from peercoord.store import paths
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ DEAF_SECONDS = 2.0  # if it is not
 
 
 class Prospect:
-    """The prospect of a task, for a caller that asked for one and got none.
+    """The prospect of a task, for a caller that asked and got none.
 
     Args:
         queue: The tasks.
@@ -33,7 +33,7 @@ class Prospect:
         """Check whether asking again may help now.
 
         That is so if a task is ready, this peer was given one, the last task is finished, or the team was taken down;
-        at most once a second, because a listed ticket may be one that nobody can claim.
+        at most once a second, because no peer may be able to claim a ticket that is listed.
         """
         now = self._now()
         if now < self._rests:

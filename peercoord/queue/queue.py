@@ -89,7 +89,7 @@ class Queue(Intake):
         """Cancel a task; tasks that wait for it are parked as blocked.
 
         Returns:
-            Where its ticket lay. A peer that holds it goes on until it asks or reports; then nobody claims the task.
+            Where its ticket lay. A peer that holds it goes on until it asks or reports; then the task is parked.
 
         Raises:
             UsageError: The task is done.

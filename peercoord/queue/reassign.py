@@ -62,7 +62,7 @@ def _waiting_asker(queue: Queue, task: str) -> Incarnation | None:
 
 
 def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
-    """Give a task to another peer by one rename, whoever holds it now.
+    """Move a task to another peer by one rename, from its holder or from the queue.
 
     Args:
         queue: The tasks.
@@ -83,7 +83,7 @@ def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
         known = ", ".join(i.peer for i in members.living(root)) or "none"
         raise NotFoundError(f"there is no peer {shown(target)}", hint=f"peers: {known}", code="no-peer")
     target_worker = Worker(queue, members.Membership(root, home))
-    with root.intake():  # nobody edits or renames it meanwhile
+    with root.intake():  # no other call edits or renames it meanwhile
         location = queue.find(task)
         holder = paths.parse_incarnation(location.detail) if location.state == "claimed" else None
         _refuse_reassign(task, location.state, location.detail, holder == home)
@@ -119,7 +119,7 @@ def _refuse_reassign(task: str, state: str, detail: str, same: bool) -> None:
 
 
 def _refuse_unready(queue: Queue, definition: Definition) -> None:
-    """Refuse a task that is not ready. One that a person only set aside may be given to a peer."""
+    """Refuse a task that is not ready. A task that a person only set aside may be given to a peer."""
     free = records.checked({key: value for key, value in definition.raw.items() if key != "parked"})
     belongs = placement.location_of(free, queue.dependency_state)
     if belongs.state == "waiting":

@@ -174,7 +174,7 @@ class Janitor:
         self.place_again()
 
     def set_irregular_aside(self) -> None:
-        """Quarantine whatever has a ticket's name and is not a regular file: a directory, link, FIFO or device.
+        """Quarantine everything with a ticket's name that is not a regular file: a directory, link, FIFO or device.
 
         Other names are left alone; a wrong name in a departed peer's ``claims/`` is handled by the sweep.
         """
@@ -197,7 +197,7 @@ class Janitor:
         for name in self.queue.list_or_empty(paths.DEPARTED):
             both = paths.parse_departed(name)
             left = self.queue.list_or_empty(f"{paths.DEPARTED}/{name}") if both else []
-            if both and ("claims" in left or any(paths.parse_leader(entry) is not None for entry in left)):
+            if both and ("claims" in left or paths.terms(left)):
                 self.sweep(*both)
 
     def finish_new(self) -> None:
@@ -224,7 +224,7 @@ class Janitor:
     # -- outdated placements ---------------------------------------------------------------------------------
 
     def place_again(self) -> None:
-        """Place again the tickets whose reason to lie where they lie is gone."""
+        """Place again the tickets that no longer belong where they are."""
         for dependency in filter(ids.is_id, self.queue.list_or_empty(paths.WAITING)):
             self.queue.attempt(self._place_waiting, dependency)
         self.queue.place_blocked()
@@ -238,17 +238,17 @@ class Janitor:
     def _place_answered(self) -> None:
         """Place tasks again that a person answered before a crash kept their ticket from moving."""
         for why in ("failed", "review"):  # a blocked one is placed again in any case
-            for ticket in filter(None, map(paths.parse_ticket, self.queue.list_or_empty(f"{paths.PARKED}/{why}"))):
+            for ticket in self.queue.tickets_or_none(f"{paths.PARKED}/{why}"):
                 self.queue.attempt(self._place_if_answered, why, ticket)
 
     def _place_if_answered(self, why: str, ticket: Ticket) -> None:
-        with suppress(NotFoundError):  # the ticket of no task
+        with suppress(NotFoundError):  # a ticket without a task
             if self.queue.is_answered(self.queue.definition(ticket.task), ticket.epoch):
                 with self.root.intake():  # not in the middle of the answer
                     self.queue.place(paths.parked(why, ticket), ticket)
 
     def _place_edited(self) -> None:
-        """Place again what waits or is ready and was edited since, by hand or by a call that a crash cut short.
+        """Place waiting and ready tasks again that were edited since, by hand or by a call that a crash cut short.
 
         A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
         That clock ticks, so an edit may have the same time as the rename before it, as nearly every task just added

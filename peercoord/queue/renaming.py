@@ -1,11 +1,11 @@
-"""Give a task another id, for example because two lists number their tasks alike.
+"""Rename a task, for example because two lists use the same number.
 
 The task is added again under the new id with its results, and tasks that depend on it are changed. Then the old one is
 removed: results, definition, ticket, and last the birth record. One result at its highest epoch remains of the old id,
 if the task was ever claimed: a later task with that id starts above it, so no old claim is mistaken for a new one.
 
-Nobody can claim the task while it has two ids: its old ticket is parked first, or done, and whatever would bring it
-back is refused. After a crash its note names the command that continues, and calling that ends in the same state.
+No peer can claim the task while it has two ids: its old ticket is done, or is parked first, and every step that would
+bring it back is refused. After a crash its note names the command that finishes the renaming.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def rename(queue: Queue, old: str, new: str) -> list[str]:
-    """Give a task another id.
+    """Rename a task.
 
     Args:
         queue: The tasks, with the actor who renames.
@@ -136,7 +136,7 @@ def _require_free(queue: Queue, birth: Birth, definition: Definition, moved: Def
 def _set_aside(queue: Queue, definition: Definition, seen: Location | None, moved: Definition) -> tuple[int, bool]:
     """Park the ticket, so that no peer claims it meanwhile. The definition says why before it moves.
 
-    That of a done task stays in its place: nobody claims it there, and what depends on it stays ready.
+    The ticket of a done task stays where it is: no peer claims it there, and the tasks that need it stay ready.
 
     Returns:
         Its highest epoch, and whether the task is done.

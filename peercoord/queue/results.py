@@ -17,7 +17,7 @@ WORK = ("progress", "steps_done", "achievements", "blockers", "completion_estima
 HAND_OVER = (*WORK, "worktree", "branch", "commit", "dirty_files")
 """What a task's next holder is told of its last one, where it is known."""
 _SHOWS_WORK = ("progress", "steps_done", "achievements", "blockers", "dirty_files")
-_LOOK_BACK = 8  # results, from the newest, in which work to hand over is looked for
+_LOOK_BACK = 8  # newest results that are searched for work to hand over
 
 
 def result_record(tasks: Tasks, ticket: Ticket, who: Incarnation, outcome: str, by: str, **more: object) -> Json:

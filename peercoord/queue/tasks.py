@@ -6,7 +6,6 @@ in which its ticket lies is its state, so a task is found by listing directories
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,16 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from peercoord.foreign import Json
-    from peercoord.store.files import Files
     from peercoord.store.root import Root
 
     Scan = Callable[[str], list[str]]
 
 WRITING_NS = 2 * 10**9  # an editor may have emptied a file so short a time ago and be about to write it
-SETTLED_NS = 2 * 10**9
-"""A directory that changed more recently may change again without a new modification time: that moves on by ticks."""
-
-_counted: dict[str, tuple[int, int]] = {}  # by absolute path: modification time and number of names when last counted
 
 
 class Tasks:
@@ -152,7 +146,7 @@ class Tasks:
     def read_record(self, path: str) -> Json | None:
         """Read a record that only informs; ``None`` if it is missing, blank or broken.
 
-        A broken one is quarantined, except for births and results: there the name counts, whatever the content.
+        A broken one is quarantined, except for births and results: there the name alone counts.
         """
         try:
             data = self.files.read(path)
@@ -289,9 +283,9 @@ class Tasks:
             yield from self.tickets_in(f"{paths.PARKED}/{why}", "parked", why, self.files.scan)
 
     def locations(self, scan: Scan | None = None) -> Iterator[Location]:
-        """Go once over all tickets. One that moves meanwhile may be missed or seen twice.
+        """Go once over all tickets. A ticket that moves meanwhile may be missed or seen twice.
 
-        In the order in which tickets travel, one on its way is rather seen twice than missed.
+        Directories are listed in the order in which tickets travel, so a moving ticket is more often seen twice.
 
         Args:
             scan: As for ``ticket_directories``.
@@ -376,6 +370,10 @@ class Tasks:
             return False
         return True
 
+    def tickets_or_none(self, directory: str) -> list[Ticket]:
+        """Tickets in a directory, for repair alone: none if it cannot be listed now."""
+        return [ticket for ticket in map(paths.parse_ticket, self.list_or_empty(directory)) if ticket]
+
     def list_or_empty(self, path: str) -> list[str]:
         """Names in a directory, for repair alone: none if it cannot be listed now."""
         found: list[str] = []
@@ -391,47 +389,3 @@ def no_task(task: str) -> NotFoundError:
 def no_ticket(task: str) -> NotFoundError:
     """The error for a task whose ticket is nowhere."""
     return NotFoundError(f"the ticket of task {task} is nowhere", hint="peercoord doctor --fix", code="no-ticket")
-
-
-# -- counting ----------------------------------------------------------------------------------------------------
-
-
-def count_tasks(files: Files) -> dict[str, int]:
-    """Count the tasks of a coordination directory by state, from listings alone.
-
-    No definition is read, and a directory that did not change since it was counted is not listed again, so a call on
-    every tool use can afford it. While tickets move, one may be missed or counted twice: the figures are for people.
-
-    Returns:
-        ``ready``, ``in_progress``, ``parked``, ``done``, ``waiting``, ``total_tasks`` and ``cancelled`` (part of
-        ``parked``). ``waiting`` is the remainder, because waiting tickets lie in too many directories to list.
-    """
-    counts = {
-        "ready": sum(_count_below(files, f"{paths.READY}/{level}") for level in files.scan(paths.READY)),
-        "in_progress": sum(_count(files, paths.claims_dir(f"{paths.PEERS}/{p}")) for p in files.scan(paths.PEERS)),
-        "parked": _count_below(files, paths.PARKED),
-        "done": _count_below(files, paths.DONE),
-    }
-    total = _count_below(files, paths.BIRTHS)
-    waiting = max(0, total - sum(counts.values()))
-    cancelled = _count(files, f"{paths.PARKED}/cancelled")
-    return {**counts, "waiting": waiting, "total_tasks": total, "cancelled": cancelled}
-
-
-def _count_below(files: Files, base: str) -> int:
-    return sum(_count(files, f"{base}/{name}") for name in files.scan(base))
-
-
-def _count(files: Files, path: str) -> int:
-    """The number of names in a directory, from memory if it has not changed since."""
-    root = getattr(files.disk, "root", "")
-    seen = files.stat(path) if root else None
-    if seen is None:
-        return len(files.scan(path))
-    known = _counted.get(f"{root}/{path}")
-    if known is not None and known[0] == seen.modified_ns:
-        return known[1]
-    number = len(files.scan(path))
-    if time.time_ns() - seen.modified_ns > SETTLED_NS:
-        _counted[f"{root}/{path}"] = (seen.modified_ns, number)
-    return number

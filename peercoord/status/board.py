@@ -227,7 +227,7 @@ class Reader:
             str(peer),
             record,
             _written(when),
-            any(paths.parse_leader(name) is not None for name in there),
+            bool(paths.terms(there)),
             self.judge(peer),
             **_seen(record),
             active=max(needs.called(record), *(needs.moment(e.get("updated_at")) for e in entries.values()), ""),

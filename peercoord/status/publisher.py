@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from peercoord.status.board import Reader
 
-FULL_RESCAN_S = 300.0  # seconds between two full readings, whatever the directories show
+FULL_RESCAN_S = 300.0  # seconds between two full readings, even if no directory has changed
 
 
 class Publisher:

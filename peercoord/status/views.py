@@ -98,7 +98,7 @@ RUNS, ENDED, NONE, UNSEEN = "runs", "ended", "none", "unseen"
 
 @dataclass(frozen=True)
 class Seat:
-    """One peer as it is now: a living one, or one that was evicted and has not come back.
+    """One peer as it is now: alive, or evicted and not back yet.
 
     Attributes:
         peer: Its name.

@@ -35,7 +35,7 @@ def of_main(project: Project) -> Iterator[Inspection]:
 
 @contextmanager
 def of_directory(directory: str) -> Iterator[Inspection]:
-    """Inspect the checkout that a directory lies in. Its ``.git`` is believed: it is no instance's worktree.
+    """Inspect the checkout that a directory lies in. Its ``.git`` is believed: it is not an instance's worktree.
 
     Raises:
         NotFoundError: It lies in none.

@@ -48,7 +48,7 @@ def of_worktree(root: Root, path: str) -> Json:
 
 def all(root: Root) -> dict[str, Json]:  # noqa: A001 - read as ``instances.all``
     """Return the records of all instances that can be read, by name."""
-    peers = filter(None, map(paths.parse_instance, root.files.scan(paths.INSTANCES)))
+    peers = filter(None, map(paths.parse_record, root.files.scan(paths.INSTANCES)))
     return {peer: record for peer in sorted(peers) if (record := read(root, peer))}
 
 

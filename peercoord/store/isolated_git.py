@@ -66,7 +66,7 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Where the parts of a checkout are, whatever its own ``.git`` says.
+    """Where the parts of a checkout are; its own ``.git`` is not believed.
 
     Attributes:
         tree: Its root; empty if its directory is gone.
@@ -283,7 +283,7 @@ def _is_small(words: list[str]) -> bool:
 
 
 def _same(tree: str, entry: dict[str, str], written: int, pointer: tuple[str, int] | None) -> bool | None:
-    """Check whether a file is what the index has; ``None`` if only its filter could tell."""
+    """Check whether a file is what the index has; ``None`` if only its filter could show it."""
     path = os.path.join(tree, entry["path"])
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -372,7 +372,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a list of patterns; what is no regular file counts as no list."""
+    """Copy a list of patterns; anything but a regular file counts as no list."""
     try:
         handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -67,7 +67,7 @@ def note_project(common: Path, sub: str, **facts: object) -> None:
 
 
 def database(common: Path, sub: str) -> Path:
-    """Return the database of a project that named none: the one it has, or the first that no other project has.
+    """Return the database of a project that named none: its own, or the first that no other project has.
 
     Args:
         common: The shared git directory.
@@ -112,7 +112,7 @@ def forget_project(common: Path, sub: str, left: Mapping[str, str] | None = None
         left: Branches of its team that stay, and the commits they began at.
 
     Returns:
-        Whether nothing is on record any more: then all of ours there has gone.
+        Whether nothing is on record any more: then everything made there has been removed.
     """
     own = database(common, sub)
     for suffix in ("", "-wal", "-shm", "-journal"):
@@ -183,7 +183,7 @@ def beneath(git_dir: Path) -> InstanceFiles:
 
 @contextmanager
 def held(common: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold the mutex for set-up and removal: one at a time in a repository. One that came to nothing leaves nothing.
+    """Hold the mutex for set-up and removal, one at a time in a repository. A failed call leaves nothing behind.
 
     Args:
         common: The shared git directory.

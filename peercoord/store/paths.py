@@ -14,11 +14,14 @@ to ``None`` and is ignored. That keeps foreign files harmless.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from peercoord.store import ids
 from peercoord.store.settings import EPOCH_DIGITS, READY_BLOCK
 from peercoord.system.cksum import cksum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = ".claude-coordination"
 INSTANCE = ".claude-instance"
@@ -227,9 +230,9 @@ def definition(task: str) -> str:
 
 
 def parse_record(name: str) -> str | None:
-    """Read the task id from the name of a birth record or a definition."""
-    task = name.removesuffix(".json")
-    return task if task != name and ids.is_id(task) else None
+    """Read the id from the name of a record: of a task's birth or definition, or of an instance."""
+    ident = name.removesuffix(".json")
+    return ident if ident != name and ids.is_id(ident) else None
 
 
 def results_dir(task: str) -> str:
@@ -365,6 +368,11 @@ def parse_leader(name: str) -> int | None:
     return number(term) if word == "leader" and term else None
 
 
+def terms(names: Iterable[str]) -> list[int]:
+    """The terms of the leader's tickets among the names in a directory."""
+    return [t for name in names if name.startswith("leader~") and (t := parse_leader(name)) is not None]
+
+
 def schema(record: str) -> str:
     """Path of the schema of a record that people edit, one of ``EDITED``."""
     return f"{SCHEMAS}/{record}.schema.json"
@@ -373,12 +381,6 @@ def schema(record: str) -> str:
 def instance(peer: str) -> str:
     """Path of the record of an instance's worktree."""
     return f"{INSTANCES}/{peer}.json"
-
-
-def parse_instance(name: str) -> str | None:
-    """Read the peer's name from the name of an instance's record."""
-    peer = name.removesuffix(".json")
-    return peer if peer != name and ids.is_id(peer) else None
 
 
 def may_be_bank(name: str) -> bool:

@@ -1,6 +1,6 @@
 """Read and write records: task definitions, births, steps, and the texts of reports.
 
-A record is read whole or not at all. One that cannot be understood is an error that names the file and what is wrong,
+A record is read whole or not at all. A record that cannot be understood is an error that names the file and the fault,
 never an empty record. Keys that this version does not know are kept when a record is rewritten, because people and
 newer versions put them there. Text from tasks and agents is data: it is cut to its limit, never interpreted.
 """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LETTERS = b"abcdefghijkmnpqrstuvwxyz23456789"  # 32 of them; none that people mistake for another
+_LETTERS = b"abcdefghijkmnpqrstuvwxyz23456789"  # 32 of them, none easily mistaken for another
 _LETTER_OF = bytes(_LETTERS[byte % len(_LETTERS)] for byte in range(256))
 TOKEN = f"[{_LETTERS.decode()}]{{12}}"
 """A regular expression for what ``token`` returns."""

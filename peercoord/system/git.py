@@ -1,4 +1,4 @@
-"""The one call to git: argument lists, a fixed language, no pager, no prompt, errors with what git said.
+"""The one call to git: argument lists, a fixed language, no pager, no prompt, and git's own words in errors.
 
 ``GIT_DIR`` and other variables that a git hook or alias hands down are removed: ``-C`` alone decides which repository
 is meant. Hooks never run inside these calls: a hook that fails or hangs would stop a set-up half way. ``hook`` runs one
@@ -183,12 +183,12 @@ def settings(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def text(at: Path | str, *words: str, ok: Collection[int] = (0,)) -> str:
-    """Run one git command and give its output without the final newline."""
+    """Run one git command; return its output without the final newline."""
     return ask(at, *words, ok=ok).out.removesuffix("\n")
 
 
 def fields(at: Path | str, *words: str, ok: Collection[int] = (0,)) -> list[str]:
-    """Run one git command that ends each field of its output with NUL, and give the fields."""
+    """Run one git command that ends each field of its output with NUL; return the fields."""
     return ask(at, *words, ok=ok).out.split("\0")[:-1]
 
 

@@ -24,7 +24,7 @@ class Log:
     Args:
         directory: The directory that holds it.
         name: Its name there.
-        aloud: Say it on stderr as well.
+        aloud: Write it to stderr as well.
         most: Bytes at which it is rotated.
     """
 
@@ -32,7 +32,7 @@ class Log:
         self.directory, self.name, self.aloud, self.most = directory, name, aloud, most
 
     def __call__(self, message: str) -> None:
-        """Write a line; one that cannot be written is lost."""
+        """Write a line; if that fails, the line is lost."""
         line = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} [{os.getpid()}] {clean(message)}\n"
         if self.aloud:
             streams.say(line.encode("utf-8", "backslashreplace"))

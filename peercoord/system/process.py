@@ -13,23 +13,25 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from peercoord.foreign import whole
 from peercoord.system.cksum import cksum
 from peercoord.system.sessions import Caller, coding_agent, mark_in, program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    import psutil
 
     from peercoord.foreign import Json
 
+T = TypeVar("T")
+
 _LINUX = sys.platform.startswith("linux")
 _ANCESTORS = 64  # levels looked up for a coding agent
-_HOLDERS_MOST, _FILES_MOST = (
-    200,
-    256,
-)  # processes, and open files of each, among which the holder of a door is looked for
+_HOLDERS_MOST = 200  # processes among which the holder of a door is looked for
+_FILES_MOST = 256  # open files of each
 _COMMAND_BYTES = 1 << 16  # read of a command line: more than the path of a worktree and of Python take
 
 
@@ -64,49 +66,26 @@ def stopped(process: Json) -> bool:
     if _LINUX:
         fields = _stat_fields(pid)
         return fields is not None and fields[0] in ("T", "t")
-    import psutil
-
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    except psutil.Error:
-        return False
+    return _by_psutil(pid, lambda process: str(process.status()), "") == "stopped"
 
 
 def parent_of(pid: int) -> int:
     """The parent's pid; 0 if none is visible."""
-    fields = _stat_fields(pid) if _LINUX else None
-    if fields:
-        return int(fields[1])
-    if _LINUX:
-        return 0
-    import psutil
-
-    try:
-        return psutil.Process(pid).ppid()
-    except psutil.Error:
-        return 0
+    if not _LINUX:
+        return _by_psutil(pid, lambda process: process.ppid(), 0)
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields else 0
 
 
 def words_of(pid: int) -> list[str]:
-    """The command line of a process; empty if it cannot be read."""
-    if _LINUX:
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as handle:
-                return handle.read(4096).decode("utf-8", "replace").rstrip("\0").split("\0")
-        except OSError:
-            return []
-    import psutil
-
-    try:
-        return list(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return []
+    """The command line of a process as text for people; empty if it cannot be read."""
+    return [os.fsencode(word).decode("utf-8", "replace") for word in command_line(pid)]
 
 
 def command_line(pid: int) -> list[str]:
     """Return the whole command line of a process, undecodable bytes kept; empty if it cannot be read."""
     if not _LINUX:
-        return words_of(pid)
+        return _by_psutil(pid, lambda process: list(process.cmdline()), [])
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as handle:
             data = handle.read(_COMMAND_BYTES)
@@ -176,9 +155,9 @@ def holder_of(pid: int, name: str, fifo: tuple[int, int]) -> int:
 
 
 def _has_open(pid: int, name: str, file: tuple[int, int]) -> bool:
-    """Check whether a process has a file open, among its first files: who waits at a door has few.
+    """Check whether a process has a file open, among its first ones: a process that waits at a door has few.
 
-    Only what has the file's name is looked at: a look at a file elsewhere may wait for a disk that does not answer.
+    Only files of that name are looked at, because a look at any other may wait for a disk that does not answer.
     """
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
@@ -228,25 +207,24 @@ def _directory_of(pid: int) -> str:
             return os.readlink(f"/proc/{pid}/cwd")
         except OSError:
             return ""
-    import psutil
-
-    try:
-        return str(psutil.Process(pid).cwd())
-    except psutil.Error:
-        return ""
+    return _by_psutil(pid, lambda process: str(process.cwd()), "")
 
 
 def _start(pid: int) -> int | float | None:
     if _LINUX:
         fields = _stat_fields(pid)
         return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
+    return _by_psutil(pid, lambda process: None if process.status() == "zombie" else process.create_time(), None)
+
+
+def _by_psutil(pid: int, ask: Callable[[psutil.Process], T], otherwise: T) -> T:
+    """Ask about a process where there is no ``/proc``."""
     import psutil
 
     try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        return ask(psutil.Process(pid))
     except psutil.Error:
-        return None
+        return otherwise
 
 
 def _stat_fields(pid: int) -> list[str] | None:
@@ -263,20 +241,16 @@ def _boot_id() -> str:
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as handle:
             return handle.read().strip()
-    except OSError:  # no Linux, or one that hides it
+    except OSError:  # not Linux, or it is hidden
         pass
-    return _sysctl("kern.bootsessionuuid") or _boot_time()
-
-
-def _boot_time() -> str:
     import psutil
 
-    return str(int(psutil.boot_time()))
+    return _sysctl("kern.bootsessionuuid") or str(int(psutil.boot_time()))
 
 
 @cache
 def _machine() -> str:
-    """What tells this machine from others of the same name: a digest, for the number itself is nobody's business."""
+    """A digest of the machine's own number, which tells it from others of the same name. The number stays private."""
     words = _sysctl("kern.uuid") if sys.platform == "darwin" else ""
     try:
         with open("/etc/machine-id", "rb") as handle:

@@ -1,10 +1,11 @@
-"""Named steps with intervals: what is due when, a step that is asked for sooner, and growing pauses after failures.
+"""Named steps with intervals: what is due when, a step that is brought forward, and growing pauses after failures.
 
 Pure: time is an argument, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ FAULTS = (Exception,)
 """Errors of the program and its libraries. A step that meets one must not stop the others."""
 
 
+@dataclass(slots=True, eq=False)
 class Step:
     """A step that runs at intervals.
 
@@ -32,14 +34,15 @@ class Step:
         asked: It was asked for since it last began, so it has to run again.
     """
 
-    __slots__ = ("asked", "at", "ended", "every", "failures", "least", "name", "run", "said")
-
-    def __init__(self, name: str, every: float, run: Callable[[], object], least: float = 0.0) -> None:
-        self.name, self.every, self.run, self.least = name, every, run, least
-        self.at = self.ended = float("-inf")
-        self.failures = 0
-        self.said = ""
-        self.asked = False
+    name: str
+    every: float
+    run: Callable[[], object]
+    least: float = 0.0
+    at: float = float("-inf")
+    ended: float = float("-inf")
+    failures: int = 0
+    said: str = ""
+    asked: bool = False
 
 
 class Schedule:

@@ -1,4 +1,4 @@
-"""Which programs are coding agents, and which traces they leave in what they run.
+"""Which programs are coding agents, and which marks they leave in the processes they start.
 
 A call of ``coordinate.sh`` comes from some levels of shells below the coding agent, often through an interpreter. An
 agent is recognised by the name of the program, of the script that an interpreter or shell runs, or of the script's
@@ -32,12 +32,12 @@ EVALUATES = ("-c", "-e", "-p", "--eval", "--print")  # options of interpreters t
 WORDS_MOST = 12  # words of a command line among which its script is looked for
 NAME_CHARS = 60
 SANDBOX_MARKS = ("SANDBOX_RUNTIME", "CODEX_SANDBOX", "CODEX_SANDBOX_NETWORK_DISABLED", "GEMINI_SANDBOX_ACTIVE")
-"""Environment variables by which coding agents tell what they run that it is inside their sandbox."""
+"""Environment variables that coding agents set in processes inside their sandbox."""
 MARKS = (
     *("AI_AGENT", "CLAUDECODE", "CODEX_CI", "CODEX_THREAD_ID", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE"),
     *SANDBOX_MARKS,
 )
-"""Environment variables by which coding agents tell what they run that it was started by one."""
+"""Environment variables that coding agents set in the processes they start."""
 GENERIC_MARK = "AGENT"  # set by some of them to their own name; by other programs to anything
 
 

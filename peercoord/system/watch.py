@@ -2,7 +2,7 @@
 
 Nothing depends on an event: ``wait`` always ends at its timeout, and the woken caller looks at the files itself. An
 event only makes that look come sooner. Whether events arrive at all is tested, because a change by another machine
-brings none, whatever the watching library promises.
+brings none, although the watching library may promise it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ExitWatch:
             self._kqueue.control([event], 0, 0)
             self._handle = self._kqueue.fileno()
         else:
-            raise OSError("this system tells no process the end of another")
+            raise OSError("this system cannot watch the end of another process")
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -119,7 +119,7 @@ class Wakeups:
         try:
             watch = ExitWatch(key[0])
         except OSError:
-            return process.running(identity)  # not to be watched here: the next look tells
+            return process.running(identity)  # it cannot be watched here: the next look shows its end
         if not process.running(identity):  # asked after opening: so the pid is still that process, or it is gone
             watch.close()
             return False
@@ -206,7 +206,7 @@ class Changes:
         from watchdog.observers import Observer
 
         if self._observer is None:
-            logging.getLogger("watchdog").addHandler(logging.NullHandler())  # what it says of itself is no news
+            logging.getLogger("watchdog").addHandler(logging.NullHandler())  # its own messages do not matter
             self._observer = Observer()
             self._observer.daemon = True
             self._observer.start()

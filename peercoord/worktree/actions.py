@@ -181,7 +181,7 @@ def check(call: WorktreeCall) -> Reply:
     """Show what this worktree holds, what is ready, and what needs a person."""
     from peercoord.membership.leadership import leader_name
     from peercoord.membership.membership import judge
-    from peercoord.queue.tasks import count_tasks
+    from peercoord.queue.counts import count_tasks
     from peercoord.status import dashboard
     from peercoord.status.board import Reader
     from peercoord.status.needs import needs

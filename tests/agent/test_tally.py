@@ -9,8 +9,8 @@ from pathlib import Path
 from agent.crew import Crew
 from support.faults import Counting
 
+from peercoord.queue.counts import count_tasks
 from peercoord.queue.peer import Peer
-from peercoord.queue.tasks import count_tasks
 from peercoord.store import paths, records
 from peercoord.store.files import Files
 from peercoord.system.disk import Disk

@@ -50,7 +50,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TESTS = {  # of each capability; those that are not there are left out
     "queue": "tests/queue tests/store tests/protocol tests/crash tests/simulation tests/conformance",
-    "membership": "tests/membership tests/queue tests/agent tests/simulation",
+    "membership": "tests/membership tests/queue tests/protocol tests/agent tests/simulation",
     "memory": "tests/memory tests/review",
     "sync": "tests/tasklists",
     "mailbox": "tests/sandbox tests/agent tests/protocol",
