@@ -1,4 +1,4 @@
-"""What is kept for how long, how much of it there is, and how a machine's sleep is taken."""
+"""What is kept for how long, and how a machine's sleep is taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 from agent.crew import Crew
-from agent.test_doctor import of, told
 
 from peercoord.agent.loop import Agent
 from peercoord.errors import PeercoordError
@@ -95,16 +94,6 @@ def test_the_retention_is_a_setting(past: Crew, monkeypatch: pytest.MonkeyPatch)
     age(past, monkeypatch, 4)
     Archivist(past.root).run()
     assert kept(past)["departed"] == set()
-
-
-def test_the_doctor_prints_sizes(past: Crew) -> None:
-    [check] = of(told(past)[1], "sizes")
-    sizes = {
-        base: sum(path.stat().st_size for path in (past.state / base).rglob("*") if path.is_file()) >> 10
-        for base in ("results", "tasks", "births")
-    }
-    assert f"results 4 files {sizes['results']} KiB" in check["text"]
-    assert "30 days" in check["text"]
 
 
 @pytest.mark.parametrize("who", ["least_reader", "least_writer"])

@@ -16,7 +16,7 @@ from agent.crew import Crew, until
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from support.project import Project, project
+from support.project import Project
 
 from peercoord.agent import control
 from peercoord.cli import main as cli
@@ -26,8 +26,6 @@ from peercoord.store import manifest, paths, settings
 from peercoord.store.settings import DEFAULT_SETTINGS
 from peercoord.system import process
 from peercoord.worktree import context
-
-__all__ = ["project"]
 
 Team = Callable[..., Crew]
 
@@ -203,6 +201,17 @@ class TestTeam:
         path.mkdir()
         Peer.join(crew.project, "one").request()
         assert check(crew, "quarantine")["fix"] == "peercoord task reopen 1"
+
+    def test_sizes_are_shown(self, team: Team) -> None:
+        crew = team(2)
+        with Peer.join(crew.project, "one") as peer:
+            for end in (peer.fail, peer.fail):
+                task = peer.request()
+                assert task is not None
+                end(task, "not yet")
+        size = sum(path.stat().st_size for path in (crew.state / "results").rglob("*") if path.is_file()) >> 10
+        assert f"results 2 files {size} KiB" in check(crew, "sizes")["text"]
+        assert "30 days" in check(crew, "sizes")["text"]
 
     def test_stale_views_mean_that_nobody_leads_and_text_for_people_says_what_to_do(self, team: Team) -> None:
         crew = team()

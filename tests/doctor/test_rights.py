@@ -6,16 +6,13 @@ import os
 import subprocess
 from pathlib import Path
 
-from support.project import Project, project
+from support.project import Project
 
 from peercoord.doctor import host
-
-__all__ = ["project"]
+from peercoord.worktree import context
 
 
 def told(project: Project) -> list[tuple[str, str]]:
-    from peercoord.worktree import context
-
     place = context.find(str(project.main))
     mine = [one for one in host._rights(place) if str(project.main.parent) in one.text or one.state == "ok"]
     return [(one.state, one.fix) for one in mine]

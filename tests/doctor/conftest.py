@@ -1,0 +1,4 @@
+from agent.conftest import team
+from support.project import project
+
+__all__ = ["project", "team"]
