@@ -137,7 +137,7 @@ def dependencies_done_before_the_moves(world: World, peer: Member, other: str, n
         if store.has(f"{other}/claims/{need}~1"):
             completed(world, other, need)
         world.lies(task, f"queue/ready/2/000000/{task}~0")
-        (store.root / f"queue/ready/2/000000/{task}~0").rename(store.root / f"queue/parked/held/{task}~0")
+        store.move(f"queue/ready/2/000000/{task}~0", f"queue/parked/held/{task}~0")
         store.edit(task, parked={"why": "held", "reason": "this round is over"})
     return met
 

@@ -96,10 +96,8 @@ def answers_a_challenge(world: World) -> None:
 
 @check("MBR-8", "OPS-5", "OPS-3")
 def notices_that_it_was_evicted(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
-    (world.store.root / peer.home).rename(world.store.root / f"departed/{peer.me}~b~1.x1")
+    peer = world.holding("1")
+    world.store.move(peer.home, f"departed/{peer.me}~b~1.x1")
     before = world.store.files()
     for words in (("beat",), ("claim",), ("complete", "1"), ("release", "1"), ("report", "1", "0.5")):
         peer.run(*words).must("evicted", 4)
@@ -110,10 +108,8 @@ def notices_that_it_was_evicted(world: World) -> None:
 
 @check("EVI-1", "END-2", "LDR-3", "EVI-5")
 def leaves_nothing_behind(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
-    (world.store.root / "queue/leader/leader~0").rename(world.store.root / peer.home / "leader~1")
+    peer = world.holding("1")
+    world.store.move("queue/leader/leader~0", f"{peer.home}/leader~1")
     peer.run("leave").must("left")
     expect(world.store.names("peers") == [], f"peers/ holds {world.store.names('peers')}")
     expect(world.store.names("departed") == [f"{peer.me}~{peer.me}"], f"departed/: {world.store.names('departed')}")
@@ -176,9 +172,7 @@ def leaves_alone_what_is_no_ticket(world: World) -> None:
     for name in foreign:
         world.store.touch(f"queue/ready/0/000000/{name}")
     (world.store.root / "peers/notes").mkdir()
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    world.holding("1")
     expect(world.store.names("queue/ready/0/000000") == sorted(foreign), "it touched what is no ticket")
     expect(world.store.has("peers/notes"), "it touched a directory that is no peer")
 
@@ -223,9 +217,7 @@ def completes_and_places_what_waited(world: World) -> None:
 
 @check("CMP-3")
 def answers_the_same_when_asked_again(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     for _ in range(2):
         peer.run("complete", "1").must("done 1")
     world.recorded("1", "1.done")
@@ -291,9 +283,7 @@ def claims_above_every_result(world: World) -> None:
 
 @check("RPT-2", "FMT-1")
 def reports_under_its_own_name(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     peer.run("report", "1", "0.5").must("reported 1")
     record = world.store.record("progress-reports/a.json")
     entries = [entry for entry in record.get("assigned_tasks", []) if entry.get("task_id") == 1]
@@ -316,7 +306,7 @@ def evicts_and_seals(world: World) -> None:
     world.store.hold("1", home, "1~1")
     world.store.hold("2", home, "2~7")
     world.store.hold("3", home, "3~1~done")
-    (world.store.root / "queue/leader/leader~0").rename(world.store.root / home / "leader~4")
+    world.store.move("queue/leader/leader~0", f"{home}/leader~4")
     peer = world.join("a")
     peer.run("evict", "b~2.x1").must("evicted b~2.x1")
     aside = f"departed/b~2.x1~{peer.me}"
@@ -397,7 +387,7 @@ def sweeps_what_others_left(world: World) -> None:
 def takes_the_leaders_ticket_from_a_sealed_directory(world: World) -> None:
     home = world.store.peer("b~1.x1", under="departed/b~1.x1~c~1.y1")
     (world.store.root / home / "claims").rmdir()
-    (world.store.root / "queue/leader/leader~0").rename(world.store.root / home / "leader~3")
+    world.store.move("queue/leader/leader~0", f"{home}/leader~3")
     world.join("a").run("sweep").must("swept")
     expect(world.store.has("queue/leader/leader~3"), "the leader's ticket is still with who departed")
 

@@ -190,6 +190,13 @@ class World:
         expect(answer.code == 0 and answer.line.startswith(f"{name}~"), f"{answer}; expected an incarnation of {name}")
         return Member(self, command, answer.line)
 
+    def holding(self, task: str) -> Member:
+        """Add a task, and let a peer `a` join and claim it."""
+        self.store.add(task)
+        peer = self.join("a")
+        peer.claimed(task, 1)
+        return peer
+
     def lies(self, task: str, place: str) -> None:
         """Demand that a task's one ticket lies there."""
         expect(self.store.at(task) == place, f"the ticket of task {task} lies at {self.store.at(task)}, not at {place}")

@@ -72,9 +72,7 @@ def first(calls: list[Call], names: tuple[str, ...], last: str) -> int:
 
 @check("CMP-2", "ORD-2", "OPS-2", "ASM-6")
 def flushes_the_result_before_it_decides(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     calls = traced(world, peer, "done 1", "complete", "1")
     decided = first(calls, MOVES, "1~1~done")
     staged = {call.paths[-2] for call in calls[:decided] if call.name in MOVES and call.paths[-1] == "1~1.done.json"}

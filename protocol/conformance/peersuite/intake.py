@@ -119,7 +119,7 @@ def finishes_what_was_being_added(world: World) -> None:
     for task in ("1", "2"):
         world.store.add(task)
         (world.store.root / f"tasks/{shard(task)}/{task}.json").unlink()
-    (world.store.root / "queue/ready/2/000000/1~0").rename(world.store.root / "queue/new/1~n0")
+    world.store.move("queue/ready/2/000000/1~0", "queue/new/1~n0")
     for ticket in ("2~other", "3~n9"):
         world.store.touch(f"queue/new/{ticket}")
     world.join("a").run("sweep").must("swept")
@@ -148,7 +148,7 @@ def places_a_ticket_where_it_belongs(world: World) -> None:
         ("g", (), {"parked": {"why": "mood"}, "priority": "Critical"}, "ready/0/000000"),
     ):
         world.store.add(task, needs=needs, at="waiting/1", **more)
-        (world.store.root / f"queue/waiting/1/{task}~0").rename(world.store.root / f"queue/waiting/1/{task}~5")
+        world.store.move(f"queue/waiting/1/{task}~0", f"queue/waiting/1/{task}~5")
         world.join(f"p-{task}").run("place", task).must(f"placed {task}")
         world.lies(task, f"queue/{place}/{task}~5")
     world.sound()
@@ -240,7 +240,7 @@ def reopens_at_the_highest_epoch(world: World) -> None:
     world.store.finish("1")
     world.store.result("1", 3, "done", "b", "b~1.x1")
     world.store.result("1", 10, "released", "b", "b~1.x1")
-    (world.store.root / world.store.at("2")).rename(world.store.root / "queue/parked/failed/2~6")
+    world.store.move(world.store.at("2"), "queue/parked/failed/2~6")
     peer = world.join("a")
     peer.run("cancel", "3").must("cancelled 3")
     for task in ("1", "2", "3"):
@@ -307,10 +307,8 @@ def parks_what_failed_too_often(world: World) -> None:
 
 @check("ORD-12", "INV-5", "MBR-8")
 def leaves_no_reason_in_a_task_that_is_not_its_own(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
-    (world.store.root / peer.home).rename(world.store.root / f"departed/{peer.me}~b~1.x1")
+    peer = world.holding("1")
+    world.store.move(peer.home, f"departed/{peer.me}~b~1.x1")
     before = world.store.definition("1")
     for words in (("park", "1", "review"), ("fail", "1")):
         peer.run(*words).must("evicted", 4)
@@ -335,9 +333,7 @@ def takes_an_unusable_setting_for_its_default(world: World) -> None:
 
 @check("END-1", "ORD-4", "OPS-8")
 def fails_nothing_on_a_full_disk(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     with world.full(HALF):
         peer.run("fail", "1").refused(1)
     world.lies("1", f"{peer.home}/claims/1~1")

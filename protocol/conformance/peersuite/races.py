@@ -143,7 +143,7 @@ def race_of_a_release_with_an_evictor(world: World) -> None:
         while started.poll() is None and not world.store.outcomes(task):
             pass  # its result comes first, the move of its ticket after that: evicted in between, if this is quick
         aside = f"departed/{member.me}~{judge.me}"
-        (world.store.root / member.home).rename(world.store.root / aside)
+        world.store.move(member.home, aside)
         answer = world.end(started)
         if answer.code == 0:
             answer.must(f"released {task}")

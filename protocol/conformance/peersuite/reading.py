@@ -130,9 +130,7 @@ def rings_when_something_became_ready(world: World) -> None:
 
 @check("RPT-5")
 def leaves_its_work_as_interrupted(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     peer.run("report", "1", "0.5").must("reported 1")
     peer.run("leave").must("left")
     entries = world.store.record("progress-reports/a.json").get("assigned_tasks", [])
@@ -249,9 +247,7 @@ def answers_nothing_while_a_result_cannot_be_written(world: World) -> None:
 
 @check("RPT-3", "LAY-3")
 def refuses_words_that_cannot_be_meant(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     for progress in ("half", "", "nan", "-1", "2"):
         peer.run("report", "1", progress).refused(2)
     peer.run("evict", peer.me).refused(2)

@@ -171,6 +171,11 @@ class Store:
         record = self.record("protocol.json")
         self.write("protocol.json", {**record, "settings": {**record["settings"], **settings}})
 
+    def move(self, source: str, target: str) -> None:
+        """Rename a file or directory, as another peer or a person does."""
+        (self.root / target).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / source).rename(self.root / target)
+
     def done(self, task: str) -> str:
         """Path of a finished task's ticket."""
         return f"queue/done/{shard(task)}/{task}"
@@ -178,9 +183,7 @@ class Store:
     def finish(self, task: str) -> None:
         """Make a task, which lies still in the queue, done, as if a peer had completed it at epoch 0."""
         self.result(task, 0, "done", "person", "person~1.p")
-        target = self.root / self.done(task)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (self.root / self.at(task)).rename(target)
+        self.move(self.at(task), self.done(task))
 
     def result(self, task: str, epoch: int, outcome: str, peer: str, incarnation: str) -> None:
         """Put a result on record."""
@@ -214,7 +217,7 @@ class Store:
 
     def hold(self, task: str, home: str, ticket: str) -> None:
         """Put a task, which lies in the queue, into a peer's hands under this ticket."""
-        (self.root / self.at(task)).rename(self.root / home / "claims" / ticket)
+        self.move(self.at(task), f"{home}/claims/{ticket}")
 
     # -- reading ---------------------------------------------------------------------------------------------
 

@@ -21,9 +21,7 @@ HALF = 64  # bytes of a record that may still be written: too few for any
 
 @check("CMP-2", "ORD-2", "ORD-4", "INV-6", "INV-9", "OPS-8")
 def completes_nothing_on_a_full_disk(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     for room in (0, HALF):
         with world.full(room):
             peer.run("complete", "1").refused(1)
@@ -92,9 +90,7 @@ def goes_on_claiming_and_giving_back_on_a_full_disk(world: World) -> None:
 
 @check("OPS-2", "OPS-8", "INV-9")
 def says_that_a_report_was_not_written(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     peer.run("report", "1", "0.5").must("reported 1")
     before = world.store.record("progress-reports/a.json")
     with world.full(HALF):
@@ -116,9 +112,7 @@ def joins_whole_or_not_at_all(world: World) -> None:
 @check("CLM-7", "END-1", small=True)
 def gives_back_to_the_first_block_where_no_other_can_be_made(world: World) -> None:
     world.store.orders = 300
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     block = world.store.root / "queue/ready/2/000001"
     if block.exists():  # a peer may have removed the empty block, and need not
         block.rmdir()
@@ -161,9 +155,7 @@ def lays_aside_what_was_cancelled_in_its_hand(world: World) -> None:
 
 @check("CHG-3", "CMP-5")
 def finishes_what_was_cancelled_in_its_hand(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     world.store.edit("1", cancelled=CANCELLED)
     peer.run("complete", "1").must("done 1")
     world.lies("1", world.store.done("1"))
@@ -183,9 +175,7 @@ def lays_aside_what_became_unreadable_in_its_hand(world: World) -> None:
 
 @check("CMP-5", "CMP-6", "INV-4")
 def does_not_answer_for_who_completed_it_later(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     peer.run("complete", "1").must("done 1")
     world.store.result("1", 2, "done", "b", "b~1.x1")  # it was reopened, and another completed it
     peer.run("complete", "1").must("lost 1", 4)
@@ -194,9 +184,7 @@ def does_not_answer_for_who_completed_it_later(world: World) -> None:
 
 @check("CMP-3", "CMP-6")
 def does_not_answer_for_an_earlier_life(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     peer.run("complete", "1").must("done 1")
     peer.run("leave").must("left")
     world.join("a").run("complete", "1").must("lost 1", 4)
@@ -216,9 +204,7 @@ def finishes_with_a_result_at_this_very_epoch(world: World) -> None:
 
 @check("OPS-3", "OPS-5", "MBR-8")
 def makes_no_directory_of_a_peer_again(world: World) -> None:
-    world.store.add("1")
-    peer = world.join("a")
-    peer.claimed("1", 1)
+    peer = world.holding("1")
     aside = world.store.root.parent / "aside"
     (world.store.root / peer.home).rename(aside)
     for words in (("complete", "1"), ("release", "1"), ("report", "1", "0.5"), ("claim",), ("beat",)):

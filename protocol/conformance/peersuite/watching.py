@@ -47,7 +47,7 @@ def leads_under_a_rising_term(world: World) -> None:
 @check("LDR-2", "LDR-4", "INV-7")
 def takes_the_leadership_from_who_does_not_lead(world: World) -> None:
     other = world.store.peer("b~1.x1")
-    (world.store.root / "queue/leader/leader~0").rename(world.store.root / other / "leader~8")
+    world.store.move("queue/leader/leader~0", f"{other}/leader~8")
     peer, third = world.join("a"), world.join("c")
     peer.run("lead").must("follows", 4)
     peer.run("lead", third.me).must("follows", 4)
