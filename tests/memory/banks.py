@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from memory.helpers import TECH, texts
+from support.faults import CHANGES as USUAL
 from support.faults import Call, Wrapper
 from support.memory import MemoryDisk, refuse
 from support.worlds import World
@@ -34,6 +35,7 @@ def always() -> bool:
 
 
 EXCHANGE = "exchange"
+CHANGES = USUAL | {EXCHANGE}
 
 
 class Exchange(Call):
@@ -126,6 +128,31 @@ class Scene:
         return self.bank().store.idents(state)
 
 
+class Cutting(Wrapper):
+    """Copies a scene before each changing call and in the midst of it: what is left if the process dies there.
+
+    What a crash after a call leaves is what one before the next call leaves. States that were met before are left out.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.disk)
+        self.scene = scene
+        self.states: dict[object, tuple[str, Scene]] = {}
+
+    def around(self, call: Call) -> Any:
+        if call.name in CHANGES:
+            self.keep(f"before {call}", self.scene.twin())
+            torn = self.scene.twin()
+            with suppress(OSError):
+                Call(torn.disk, call.name, call.args).torn()
+            self.keep(f"within {call}", torn)
+        return call.run()
+
+    def keep(self, hint: str, state: Scene) -> None:
+        key = (tuple(state.disk.files().items()), frozenset(state.disk.folders()))
+        self.states.setdefault(key, (hint, state))
+
+
 @contextmanager
 def quick(merge3: Merge3) -> Iterator[None]:
     """Let merges share one directory for git: a thousand of them are played."""
@@ -178,3 +205,7 @@ def check_chain(entries: list[Entry]) -> None:
 
 
 Act = Callable[[Bank], object]
+
+
+def merge(bank: Bank) -> object:
+    return bank.merge("first", always)

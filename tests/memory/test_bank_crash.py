@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from memory.banks import (
     ANN,
+    CHANGES,
     EXCHANGE,
     NOTES,
     PLACE,
     Act,
     Below,
+    Cutting,
     Plain,
     Scene,
     always,
     check_chain,
     intents,
     litter,
+    merge,
     places,
     quick,
     stands,
 )
 from memory.helpers import TECH, change, note
-from support.faults import CHANGES as USUAL
-from support.faults import Call, Crash, Crashing, Failing, Fault, Pausing, Wrapper
+from support.faults import Call, Crash, Crashing, Failing, Fault, Pausing
 
 from peercoord.errors import LostError, PeercoordError
 from peercoord.memory.document import digest
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from peercoord.memory.bank import Bank
     from peercoord.memory.outcome import Merge3
 
-CHANGES = USUAL | {EXCHANGE}
 NAME = "techContext.md"
 TOOLS = ("Tech context", "Tools")
 FACTS = [note("- a fact"), note("- another", TOOLS, peer="instance-2", time=1), note("- a fact", peer="instance-3")]
@@ -132,10 +133,6 @@ def displaced() -> Scene:
     return play
 
 
-def merge(bank: Bank) -> object:
-    return bank.merge("first", always)
-
-
 def approve(bank: Bank) -> None:
     for waits in bank.waiting():
         with suppress(LostError):
@@ -167,31 +164,6 @@ SCENES: dict[str, tuple[Callable[[], Scene], Act]] = {
 
 
 # -- where a process can die -------------------------------------------------------------------------------------
-
-
-class Cutting(Wrapper):
-    """Copies a scene before each changing call and in the midst of it: what is left if the process dies there.
-
-    What a crash after a call leaves is what one before the next call leaves. States that were met before are left out.
-    """
-
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene.disk)
-        self.scene = scene
-        self.states: dict[object, tuple[str, Scene]] = {}
-
-    def around(self, call: Call) -> Any:
-        if call.name in CHANGES:
-            self.keep(f"before {call}", self.scene.twin())
-            torn = self.scene.twin()
-            with suppress(OSError):
-                Call(torn.disk, call.name, call.args).torn()
-            self.keep(f"within {call}", torn)
-        return call.run()
-
-    def keep(self, hint: str, state: Scene) -> None:
-        key = (tuple(state.disk.files().items()), frozenset(state.disk.folders()))
-        self.states.setdefault(key, (hint, state))
 
 
 @cache

@@ -73,13 +73,6 @@ def test_everything_a_merge_took_is_settled(history: History) -> None:
     assert settled_by(history.entries) == {old.id: "superseded", one.id: "merged", same.id: "merged"}
 
 
-def test_what_is_undone_stays_settled(history: History) -> None:
-    one = note("- a")
-    history.undo(history.merge(one))
-    assert history.document == TECH
-    assert settled_by(history.entries) == {one.id: "undone"}
-
-
 # -- a leader that died ------------------------------------------------------------------------------------------
 
 
@@ -120,11 +113,6 @@ def test_what_a_later_entry_builds_on_was_not_overwritten_though_its_text_is_gon
     assert lost == twin.entries
 
 
-def test_an_entry_that_did_not_land_settles_nothing(history: History) -> None:
-    entry = history.merge(note("- a"))
-    assert settled_by(history.entries, without={entry.id}) == {}
-
-
 def test_what_a_stopped_leader_overwrote_is_merged_again(merge3: Merge3) -> None:
     stopped, successor = History(merge3), History(merge3)
     old, new = note("- from the stopped one"), note("- from its successor", peer="instance-2")
@@ -159,25 +147,6 @@ def test_a_foreign_change_is_seen_and_written_down(history: History) -> None:
 
 
 # -- undo --------------------------------------------------------------------------------------------------------
-
-
-def test_a_document_that_a_merge_made_is_gone_after_its_undo(merge3: Merge3) -> None:
-    history = History(merge3, None)
-    history.document = None
-    outcome = merge("activeContext.md", None, [note("- a", ("New",), document="activeContext.md")], {}, merge3)
-    entry = new_entry("activeContext.md", "merge", None, outcome, previous="", by="i", at="t")
-    assert entry.before == ""
-    assert undo_entry(entry, outcome.document, outcome.texts, merge3).document == b""
-
-
-def test_an_addition_is_cut_out_from_between_others(history: History) -> None:
-    history.merge(note("- one"))
-    two = history.merge(note("- two", time=1))
-    history.merge(note("- three", time=2))
-    history.merge(note("- x", ("Tech context", "Tools"), time=3))
-    wanted = history.now.replace(b"- two\n", b"")
-    history.undo(two)
-    assert history.document == wanted
 
 
 def test_an_update_is_taken_back_from_below_a_later_one(history: History) -> None:

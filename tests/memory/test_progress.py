@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS
 
@@ -86,6 +86,7 @@ TEXTS = st.one_of(
 )
 
 
+@settings(max_examples=40)
 @given(TEXTS, TEXTS, TEXTS)
 def test_words_of_others_never_become_markup(peer: str, title: str, note: str) -> None:
     plain = ProgressFacts(1, 0, 1, 0, 0.5, [PeerLine("p", "s", "1", "t", 0.5, note="n")])

@@ -27,7 +27,7 @@ OPEN = b"# T\n\n- a\n- b\n\npara\nx | y\n\n> q\n\n## S\n\none\n\ntwo | three\n"
 BULLET = re.compile(r"^(?:[-*+]|\d+[.)])\s+")
 WORDS = ("- item", "* star", "1. one", "Text of two\nlines.", "```\n# code\n```", "| a |\n|---|\n| 1 |", "> # quote")
 CHANGES = ("first line", "last line", "all of it")
-RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -188,15 +188,11 @@ def test_every_section_of_the_corpus_takes_an_addition_and_gives_it_back(name: s
         assert outcome.applied == [one.id]
         before, after = outside(document, outcome)
         assert before == after
-        assert document in _without_insertion(document, outcome.document)
+        pairs = enumerate(zip(document, outcome.document, strict=False))
+        same = next((at for at, (one, other) in pairs if one != other), len(document))
+        assert outcome.document.endswith(document[same:]), "one run of bytes was put in"
         entry = new_entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
         assert undo_entry(entry, outcome.document, outcome.texts, merge3).document == document
-
-
-def _without_insertion(before: bytes, after: bytes) -> list[bytes]:
-    """All that is left when one run of bytes is cut out of a text that grew."""
-    grown = len(after) - len(before)
-    return [after[:at] + after[at + grown :] for at in range(len(before) + 1)]
 
 
 @settings(parent=RELAXED, max_examples=25)
@@ -250,7 +246,7 @@ ENDS = (
 )
 
 
-@settings(RELAXED, max_examples=300)
+@settings(RELAXED, max_examples=150)
 @given(st.data())
 def test_what_is_appended_is_judged_alike_whether_all_is_read_again_or_its_last_block(data: st.DataObject) -> None:
     document = split_document(data.draw(st.sampled_from([*DOCUMENTS.values(), *(OPEN + t.encode() for t in ENDS)])))
