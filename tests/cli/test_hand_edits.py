@@ -242,6 +242,17 @@ def test_an_edit_that_comes_while_a_call_is_at_work_is_not_written_over(busy: Pr
     assert published(busy)["assigned_tasks"][0]["achievements"] == ["meanwhile"]
 
 
+def test_an_edit_typed_for_an_earlier_claim_does_not_count_for_a_later_one(busy: Project) -> None:
+    said = json.loads(path(busy).read_text())
+    call(busy, "release", "1")
+    call(busy, "request")
+    said["assigned_tasks"][0]["progress"] = 0.9
+    path(busy).write_text(json.dumps(said))
+    call(busy, "check")
+    entry = published(busy)["assigned_tasks"][0]
+    assert (entry["epoch"], entry["progress"]) == (2, 0.0)
+
+
 def test_a_crash_between_the_two_writes_is_no_edit(busy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path(busy).read_bytes()
     call(busy, "report", "1", "--time-spent", "30", "--progress", "0.3")

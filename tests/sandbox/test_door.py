@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,16 +10,18 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from agent.crew import LINUX, ROOT, Crew, killed, until
 
 from peercoord.agent import control, host
-from peercoord.errors import PeercoordError
+from peercoord.errors import PeercoordError, StorageError
 from peercoord.mailbox import protocol
 from peercoord.mailbox.server import Outbox
 from peercoord.store import records
+from peercoord.store.files import refused
 from peercoord.worktree import actions, reply
 
 SHELLS = [["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"], ["ksh93"], ["zsh"]]
@@ -289,6 +292,46 @@ class TestOnce:
 
 class TestHostile:
     """What comes through the door comes out of a sandbox."""
+
+    def test_a_file_that_only_looks_like_a_door_goes(self, box: Box) -> None:
+        box.outbox.open()
+        doors = {path.name for path in (box.home / "inbox").glob("*.door")}
+        (box.home / "inbox" / "00000099-aaaaaa.door").write_text("made by a caller that came too late\n")
+        min((box.home / "inbox").glob("*.door")).unlink()
+        box.outbox.rescan()
+        left = {path.name for path in (box.home / "inbox").glob("*.door")}
+        box.outbox.close()
+        assert ("00000099-aaaaaa.door" in left, len(left)) == (False, len(doors))
+
+    @pytest.mark.parametrize(("number", "kept"), [(errno.ENOSPC, True), (errno.EROFS, False)])
+    def test_what_requests_should_name_is_written_over_on_a_full_disk_alone(
+        self, box: Box, monkeypatch: pytest.MonkeyPatch, number: int, kept: bool
+    ) -> None:
+        box.outbox.write_current()
+        box.mine.serve(protocol.Request("q", ["request-task"]))
+
+        def fail(path: str, *_: object) -> None:
+            raise refused(OSError(number, os.strerror(number)), path)
+
+        monkeypatch.setattr(box.outbox.files, "replace", fail)
+        with nullcontext() if kept else pytest.raises(StorageError):
+            box.outbox.write_current()
+        assert (box.home / protocol.CURRENT).read_text().endswith(" 1~1\n") == kept
+
+    def test_a_request_that_cannot_be_written_whole_is_not_queued(
+        self, box: Box, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = box.outbox.files.disk
+        create = disk.create
+
+        def half(path: str, data: bytes, *more: bool) -> None:
+            create(path, data[:5], *more)
+            raise OSError(errno.ENOSPC, "no space")
+
+        monkeypatch.setattr(disk, "create", half)
+        with pytest.raises(StorageError, match="the disk is full"):
+            box.outbox.queue(protocol.Request("", ["release", "1"]))
+        assert box.crew.outbox("one") == []
 
     @pytest.mark.parametrize(
         ("words", "code", "said"),
