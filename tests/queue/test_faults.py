@@ -68,12 +68,6 @@ class TestBrokenDefinitions:
         assert claim is not None
         assert claim.definition.title == "Mended"
 
-    def test_a_lost_definition_is_made_again_from_the_birth_record(self, world: World) -> None:
-        world.add("1")
-        world.files.remove(paths.definition("1"))
-        assert world.queue.definition("1").title == "Task 1"
-        assert world.files.listed(paths.definition("1"))
-
     @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
     def test_a_definition_that_the_filesystem_denies_once_is_not_overwritten(self, world: World, number: int) -> None:
         world.add("1")

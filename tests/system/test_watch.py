@@ -1,4 +1,4 @@
-"""What an agent waits for wakes it: no test here looks at a clock, and none would end if nothing came."""
+"""Events wake an agent. No test here looks at a clock, and none would end without its event."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_change_in_a_watched_directory_wakes(wake: Wakeups, tmp_path: Path, ch
 
 
 class Resting(Agent):
-    """An agent of which nothing is there but its plan: no step is due."""
+    """An agent with nothing but its schedule, on which no step is due."""
 
     def __init__(self) -> None:
         self.clock = type("Still", (), {"monotonic": lambda _: 5.0, "asleep": lambda _: 0.0})()
@@ -103,7 +103,7 @@ class Resting(Agent):
         ("outbox", ["door"]),
     ],
 )
-def test_what_happened_brings_its_step_forward(happened: str, due: list[str]) -> None:
+def test_an_event_brings_its_step_forward(happened: str, due: list[str]) -> None:
     agent = Resting()
     assert agent.schedule.due(5.0) == []
     agent._react({happened})
@@ -111,7 +111,7 @@ def test_what_happened_brings_its_step_forward(happened: str, due: list[str]) ->
 
 
 class Listening(SessionWatch):
-    """Sessions that are only listened to."""
+    """A watch of sessions with nothing but its clock, its settings and its peer."""
 
     def __init__(self, minutes: int, held: list[object]) -> None:
         self.at, self.signs, self.facts = 0.0, 0, {"last_call": {"at": "then"}}
@@ -131,7 +131,7 @@ class Listening(SessionWatch):
         return self.facts.get("silent_since")
 
 
-def test_a_session_is_called_silent_after_the_minutes_that_are_set() -> None:
+def test_a_session_is_silent_after_the_minutes_in_the_settings() -> None:
     agent = Listening(minutes=2, held=[])
     assert [agent.silent_since(at) for at in (0, 60, 119, 120)] == [None, None, None, "then"]
     agent.signs += 1
@@ -139,7 +139,7 @@ def test_a_session_is_called_silent_after_the_minutes_that_are_set() -> None:
     assert [agent.silent_since(at) for at in (249, 250)] == [None, "at 130"]
 
 
-def test_silence_is_off_unless_it_is_set_and_of_an_unknown_caller_it_is_not() -> None:
+def test_without_a_setting_only_an_unknown_caller_is_silent() -> None:
     assert [Listening(0, ["1~1"]).silent_since(at) for at in (0, 9999)] == [None, None]
     agent = Listening(0, ["1~1"])
     assert [agent.silent_since(at, living=False) for at in (0, 29, 30)] == [None, None, "then"]
