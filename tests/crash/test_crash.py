@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 from support import crashes, tree
 from support.faults import CHANGES, Call, Failing, Fault, Pausing
-from support.memory import MemoryDisk
 from support.scenes import Scene, scenes
 from support.worlds import World
 
@@ -24,14 +23,9 @@ LIES = [(number, done) for number in (errno.EIO, errno.ENOENT, errno.ESTALE) for
 LIES += [(errno.EEXIST, True), (errno.ENOSPC, False)]
 
 
-def disk_of(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
-
-
 def check_repaired(world: World, scene: Scene, hint: object) -> None:
     """Assert, whatever was interrupted, that the survivor leaves everything in order and can finish every task."""
-    disk = disk_of(world)
+    disk = world.memory
     tree.check(disk)
     situation = (scene.name, frozenset(tree.situation(disk).items()), frozenset(disk.folders()))
     if situation not in CHECKED:
@@ -40,10 +34,10 @@ def check_repaired(world: World, scene: Scene, hint: object) -> None:
 
 
 def check_repair(world: World, scene: Scene, hint: object) -> None:
-    disk = disk_of(world)
+    disk = world.memory
     born, decided, before = tree.born(disk), crashes.committed(disk), crashes.epochs(disk)
-    assert tree.born(disk_of(scene.world)).items() <= born.items(), hint
-    assert crashes.committed(disk_of(scene.world)) - set(scene.undoes) <= decided, hint
+    assert tree.born(scene.world.memory).items() <= born.items(), hint
+    assert crashes.committed(scene.world.memory) - set(scene.undoes) <= decided, hint
     crashes.repair(world, scene)
     tree.check_at_rest(disk)
     crashes.check_placed(world)
@@ -68,7 +62,7 @@ def test_asked_again_after_a_crash_it_is_brought_to_its_end(scene: Scene) -> Non
     """The same peer, in another process: what it asks again is done or refused, never done twice."""
     for play in crashes.plays(scene):
         crashes.attempt(scene, play.world)
-        tree.check(play.disk)
+        tree.check(play.world.memory)
         check_repaired(play.world, scene, play)
 
 
@@ -77,8 +71,8 @@ def test_undisturbed_it_does_what_it_promises(scene: Scene) -> None:
     world, counting = crashes.played(scene)
     assert scene.holds(world)
     assert counting.changes
-    tree.check(disk_of(world))
-    assert not [path for path in disk_of(world).files() if path.startswith("tmp/")]
+    tree.check(world.memory)
+    assert not [path for path in world.memory.files() if path.startswith("tmp/")]
 
 
 def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, Call, bool]]:
@@ -148,6 +142,6 @@ def test_a_stopped_one_is_evicted_its_tasks_are_done_by_another_and_it_goes_on(s
             break
         assert error is None or isinstance(error, EvictedError) or scene.name in ("evict", "sweep"), f"{at}: {error}"
         assert scene.actor not in {who for who in map(paths.parse_incarnation, world.files.scan(paths.PEERS)) if who}
-        done = crashes.committed(disk_of(world))
+        done = crashes.committed(world.memory)
         check_repaired(world, scene, pausing.last)
         assert all(world.outcomes(task).count((1, "done")) <= 1 for task in done)

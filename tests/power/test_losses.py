@@ -51,8 +51,7 @@ class Journal(Wrapper):
 
 def check_repaired(world: World, scene: Scene, born: set[str], hint: object) -> None:
     """Assert that nothing is lost or doubled, and that every task comes to its end."""
-    disk = world.disk
-    assert isinstance(disk, MemoryDisk)
+    disk = world.memory
     disk.ticks += 2 * WRITING_NS
     decided = crashes.committed(disk)
     crashes.repair(world, scene)
@@ -87,11 +86,11 @@ def unread(data: bytes) -> bool:
 def test_others_go_on_from_what_was_flushed(scene: Scene, how: str) -> None:
     met: set[tuple[object, ...]] = set()
     for play in crashes.plays(scene):
-        situation = (frozenset(tree.situation(play.disk).items()), frozenset(play.disk.folders()))
+        situation = (frozenset(tree.situation(play.world.memory).items()), frozenset(play.world.memory.folders()))
         if situation not in met:
             met.add(situation)
-            born = set(tree.born(play.disk))
-            check_repaired(World(play.disk.after_power_cut(LEFT[how]), like=play.world), scene, born, play)
+            born = set(tree.born(play.world.memory))
+            check_repaired(World(play.world.memory.after_power_cut(LEFT[how]), like=play.world), scene, born, play)
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.name.startswith(PROMISED)], ids=repr)

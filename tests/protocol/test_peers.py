@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from support import faults, tree
-from support.memory import MemoryDisk
 from support.worlds import World, unknown
 
 from peercoord.errors import DownError, EvictedError
@@ -26,34 +25,13 @@ from peercoord.store.paths import Ticket
 from peercoord.store.settings import LOOKS
 from peercoord.system import process
 
-
-@pytest.fixture
-def world() -> World:
-    return World.new()
-
-
-@pytest.fixture
-def amber(world: World) -> Worker:
-    return world.join("amber")
-
-
-@pytest.fixture
-def birch(world: World) -> Worker:
-    return world.join("birch")
-
-
-def disk(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
-
-
 # -- a team that was taken down ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
 def test_a_mark_that_cannot_be_read_says_that_the_team_is_down(world: World, content: bytes) -> None:
     """MBR-10."""
-    disk(world).create(paths.DOWN, content, False)
+    world.memory.create(paths.DOWN, content, False)
     with pytest.raises(DownError, match="at an unknown time"):
         world.join("amber")
 
@@ -68,8 +46,8 @@ def test_a_peer_that_joins_while_the_team_is_taken_down_leaves_again(world: Worl
                 down.write(world.root, "anna")
 
     with pytest.raises(DownError):
-        world.on(Marking(disk(world))).join("amber")
-    assert disk(world).listdir(paths.PEERS) == []
+        world.on(Marking(world.memory)).join("amber")
+    assert world.memory.listdir(paths.PEERS) == []
 
 
 def test_a_peer_that_left_says_of_no_task_that_it_works_on_it(world: World, amber: Worker, birch: Worker) -> None:
@@ -104,7 +82,7 @@ def test_a_peer_writes_its_own_record_only_while_it_is_one(world: World, amber: 
     world.evict(amber.me, birch.me)
     with pytest.raises(EvictedError):
         amber.membership.update(branch="c")
-    assert amber.home not in disk(world).folders()
+    assert amber.home not in world.memory.folders()
 
 
 # -- evicting ----------------------------------------------------------------------------------------------------
@@ -124,7 +102,7 @@ def test_a_sweep_ends_with_the_seal(world: World, amber: Worker, birch: Worker) 
     world.on(faults.Failing(world.disk, put_before_the_seal)).evict(amber.me, birch.me)
     assert late == []
     assert world.at("1") == "queue/ready/2/000000/1~1"
-    assert paths.claims_dir(gone) not in disk(world).folders()
+    assert paths.claims_dir(gone) not in world.memory.folders()
     with pytest.raises(OSError, match=r"claims|No such") as refused:
         world.disk.rename(world.at("1"), paths.claim(gone, Ticket("1", 2)))
     assert refused.value.errno == errno.ENOENT
@@ -177,9 +155,9 @@ def test_views_and_notes_decide_nothing(world: World, amber: Worker) -> None:
     reader.publish()
     world.taken(amber, "1")
     for path in (paths.STATE, paths.TASK_QUEUE, paths.report("amber"), paths.events("amber")):
-        disk(world).unlink(path)
-        disk(world).create(path, b"\0 false", False)
-    disk(world).unlink(paths.assignment(amber.home, Ticket("1", 1)))
+        world.memory.unlink(path)
+        world.memory.create(path, b"\0 false", False)
+    world.memory.unlink(paths.assignment(amber.home, Ticket("1", 1)))
     amber.complete("1")
     assert list(world.drained(amber)) == ["2"]
     reader.publish()
@@ -215,7 +193,7 @@ def test_dependencies_are_satisfied_if_they_are_done_wherever_the_ticket_lies(wo
 def test_a_task_that_no_round_found_is_missing_and_not_ready(world: World) -> None:
     """VIW-3, OPS-9."""
     world.add("1")
-    disk(world).unlink(world.at("1"))
+    world.memory.unlink(world.at("1"))
     (row,) = Reader(world.queue, unknown).board().rows
     assert row.status == "missing"
 
@@ -240,13 +218,13 @@ def test_unknown_files_are_left_alone(world: World, amber: Worker, birch: Worker
     strange = ("queue/ready/2/000000/notes.txt", "queue/new/README", "peers/backup.tar", "departed/x", "results/old/a")
     world.add("1")
     for path in strange:
-        disk(world).mkdir(path.rpartition("/")[0]) if path.startswith("results") else None
-        disk(world).create(path, b"", False)
+        world.memory.mkdir(path.rpartition("/")[0]) if path.startswith("results") else None
+        world.memory.create(path, b"", False)
     world.taken(amber, "1")
     world.evict(amber.me, birch.me)
     world.janitor().tidy()
     assert list(world.drained(birch)) == ["1"]
-    assert set(strange) <= set(disk(world).files())
+    assert set(strange) <= set(world.memory.files())
 
 
 def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Worker, birch: Worker) -> None:
@@ -259,18 +237,18 @@ def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Work
     birch.complete("1")
     world.taken(birch, "2")
     birch.fail("2", "no")
-    disk(world).create("tmp/litter", b"x", False)
-    before = tree.situation(disk(world))
+    world.memory.create("tmp/litter", b"x", False)
+    before = tree.situation(world.memory)
     Archivist(world.root).run()
-    assert tree.situation(disk(world)) == before
-    far = disk(world).ticks + 10**18
+    assert tree.situation(world.memory) == before
+    far = world.memory.ticks + 10**18
     archivist = Archivist(world.root)
     archivist.tombstones(far)
     archivist.results(far)
-    assert disk(world).listdir(paths.DEPARTED) == []
+    assert world.memory.listdir(paths.DEPARTED) == []
     assert world.outcomes("1") == [(2, "done")]
     assert world.outcomes("2") == [(1, "failed")]
-    assert paths.birth("1") in disk(world).files()
+    assert paths.birth("1") in world.memory.files()
 
 
 # -- what a writer must write --------------------------------------------------------------------------------------

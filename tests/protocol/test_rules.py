@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from support import faults
-from support.memory import MemoryDisk
 from support.worlds import Ticking, World
 
 from peercoord.agent.monitor import Observer
@@ -28,17 +27,6 @@ from peercoord.store.paths import Ticket
 from peercoord.system import process
 from peercoord.system.disk import Disk
 from protocol import sequences
-
-
-@pytest.fixture
-def world() -> World:
-    return World.new()
-
-
-def disk(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
-
 
 # -- the order of writing ----------------------------------------------------------------------------------------
 
@@ -117,19 +105,19 @@ def test_the_bell_is_rung_when_something_is_ready_and_nobody_depends_on_it(world
 
     quiet = world.on(faults.Failing(world.disk, deaf))
     quiet.add("1")
-    assert paths.BELL_FILE not in disk(world).files()
+    assert paths.BELL_FILE not in world.memory.files()
     world.add("2")
-    assert paths.BELL_FILE in disk(world).files()
+    assert paths.BELL_FILE in world.memory.files()
     assert list(world.drained(world.join("amber"))) == ["1", "2"]
 
 
 def test_an_events_file_is_rotated_and_a_lost_event_stops_nothing(world: World) -> None:
     """FMT-8."""
-    disk(world).append(paths.events("amber"), b"x" * settings.EVENTS_BYTES)
+    world.memory.append(paths.events("amber"), b"x" * settings.EVENTS_BYTES)
     world.root.event("amber", "one-more")
-    assert sorted(disk(world).listdir(paths.EVENTS)) == ["amber.jsonl.1"]
+    assert sorted(world.memory.listdir(paths.EVENTS)) == ["amber.jsonl.1"]
     world.on(faults.Failing(world.disk, faults.full)).root.event("amber", "lost")
-    assert disk(world).listdir(paths.EVENTS) == ["amber.jsonl.1"]
+    assert world.memory.listdir(paths.EVENTS) == ["amber.jsonl.1"]
 
 
 def test_a_newer_record_is_taken_if_what_is_needed_is_there() -> None:
@@ -143,7 +131,7 @@ def test_two_names_of_one_ticket_are_one_task_at_the_later_place(world: World) -
     world.add("1")
     amber = world.join("amber")
     old = world.at("1")
-    disk(world).link(old, paths.claim(amber.home, Ticket("1", 1)))
+    world.memory.link(old, paths.claim(amber.home, Ticket("1", 1)))
     sighting = world.queue.survey()["1"]
     assert (sighting.state, sighting.epoch) == ("claimed", 1)
     seen = world.files.stat(old)
@@ -263,11 +251,11 @@ def test_a_process_proven_dead_needs_no_challenge(clocked: World) -> None:
 
 
 def _peers(world: World) -> list[paths.Incarnation]:
-    return sorted(filter(None, map(paths.parse_incarnation, disk(world).listdir(paths.PEERS))))
+    return sorted(filter(None, map(paths.parse_incarnation, world.memory.listdir(paths.PEERS))))
 
 
 def _beat(world: World, peer: Worker) -> str:
-    (found,) = (name for name in disk(world).listdir(peer.home) if paths.parse_beat(name))
+    (found,) = (name for name in world.memory.listdir(peer.home) if paths.parse_beat(name))
     return found
 
 

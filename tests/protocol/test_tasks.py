@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord import foreign
@@ -15,27 +14,6 @@ from peercoord.tasklists import reconcile
 from peercoord.tasklists.apply import Applier
 from peercoord.tasklists.normalize import TaskStatus
 from peercoord.tasklists.snapshot import Tickets
-
-
-@pytest.fixture
-def world() -> World:
-    return World.new()
-
-
-@pytest.fixture
-def amber(world: World) -> Worker:
-    return world.join("amber")
-
-
-@pytest.fixture
-def birch(world: World) -> Worker:
-    return world.join("birch")
-
-
-def disk(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
-
 
 # -- add ---------------------------------------------------------------------------------------------------------
 
@@ -79,8 +57,8 @@ def test_an_empty_block_is_removed_and_made_again_but_the_first_of_a_level_stays
     amber.request()
     amber.complete("1")
     assert amber.request() is None
-    assert "queue/ready/2/000001" not in disk(world).folders()
-    assert "queue/ready/2/000000" in disk(world).folders()
+    assert "queue/ready/2/000001" not in world.memory.folders()
+    assert "queue/ready/2/000000" in world.memory.folders()
     world.queue.reopen("1")
     assert world.at("1") == "queue/ready/2/000001/1~1"
 

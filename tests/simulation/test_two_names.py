@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 from support import crashes, tree
 from support.faults import Call, Counting, Crash, Wrapper
-from support.memory import MemoryDisk
 from support.scenes import Scene, scenes
 from support.worlds import World
 
 from peercoord.errors import PeercoordError
-from peercoord.membership import membership as members
 from peercoord.membership.leadership import Leadership
 from peercoord.queue import duplicates, placement
 from peercoord.queue.placement import Location
@@ -71,20 +69,15 @@ def torn(scene: Scene) -> Iterator[tuple[World, str]]:
 
 def settled(world: World, scene: Scene) -> None:
     """Let the survivor evict the others, tidy, and finish all there is; then each task has one ticket, and is done."""
-    janitor = world.janitor("survivor")
-    for who in members.living(world.root):
-        if who != scene.survivor:
-            janitor.evict(who, scene.survivor, "it is dead")
-    janitor.tidy()
+    crashes.repair(world, scene)
     crashes.finish(world, scene)
-    janitor.tidy()
-    assert isinstance(world.disk, MemoryDisk)
-    tree.check_at_rest(world.disk)
+    world.janitor("survivor").tidy()
+    tree.check_at_rest(world.memory)
 
 
 def together(world: World) -> None:
     """All names of one task are names of one file, and there is one at least."""
-    for task, tickets in tree.tickets(world.disk).items():  # type: ignore[arg-type]
+    for task, tickets in tree.tickets(world.memory).items():
         assert tickets, f"the ticket of task {task} is lost"
         seen = [world.files.stat(path) for path in tickets]
         assert [one.links for one in seen if one] == [len(tickets)] * len(tickets), tickets
@@ -143,7 +136,7 @@ def test_a_claim_counts_only_once_its_ticket_has_no_other_name(world: World) -> 
     assert claim is None
     assert [str(ticket) for ticket in birch.held()] == ["1~1"]
     together(world)
-    assert tree.tickets(world.disk)["1"] == [paths.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
+    assert tree.tickets(world.memory)["1"] == [paths.claim(birch.home, Ticket("1", 1))]
 
 
 def test_of_two_claims_at_one_epoch_that_of_the_last_incarnation_stays(world: World) -> None:
@@ -183,7 +176,7 @@ def test_a_claim_whose_name_was_removed_does_not_count_though_a_look_shows_it(wo
     behind = world.on(Remembering(world.disk))
     assert not duplicates.is_unique(behind.queue, mine, "1")
     assert behind.files.stat(mine) is not None
-    assert tree.tickets(world.disk)["1"] == [paths.claim(birch.home, Ticket("1", 1))]  # type: ignore[arg-type]
+    assert tree.tickets(world.memory)["1"] == [paths.claim(birch.home, Ticket("1", 1))]
 
 
 def test_a_claim_that_another_peer_removes_between_listing_and_look_does_not_count(world: World) -> None:
@@ -212,7 +205,7 @@ def test_two_files_are_nobodys_to_judge(world: World) -> None:
     world.add("1")
     world.files.ticket("queue/parked/held/1~0")
     world.janitor().tidy()
-    assert len(tree.tickets(world.disk)["1"]) == 2  # type: ignore[arg-type]
+    assert len(tree.tickets(world.memory)["1"]) == 2
 
 
 def test_a_leader_whose_ticket_has_another_name_does_not_lead(world: World) -> None:
@@ -234,7 +227,7 @@ def test_reopening_settles_first_which_name_it_is(world: World) -> None:
     amber.complete("1")
     world.disk.link(paths.done("1"), paths.claim(amber.home, Ticket("1", 1, True)))
     world.queue.reopen("1")
-    assert tree.tickets(world.disk)["1"] == ["queue/ready/2/000000/1~1"]  # type: ignore[arg-type]
+    assert tree.tickets(world.memory)["1"] == ["queue/ready/2/000000/1~1"]
 
 
 def _seen(state: str, epoch: int, detail: str = "", mark: str = "") -> Location:

@@ -53,11 +53,6 @@ class Play(NamedTuple):
     cut: str
     world: World
 
-    @property
-    def disk(self) -> MemoryDisk:
-        assert isinstance(self.world.disk, MemoryDisk)
-        return self.world.disk
-
     def __repr__(self) -> str:
         return f"{self.scene.name}: {self.cut}"
 
@@ -87,8 +82,7 @@ class Cuts(Wrapper):
 def plays(scene: Scene) -> Iterator[Play]:
     """Play a scene once; give what is left of it for every place where its process may die."""
     world = scene.world.twin()
-    assert isinstance(world.disk, MemoryDisk)
-    cuts = Cuts(world.disk)
+    cuts = Cuts(world.memory)
     scene.act(world.on(cuts), scene.actor)
     for cut, disk in cuts.left:
         yield Play(scene, cut, world.on(disk).twin())

@@ -119,6 +119,12 @@ class World:
         """Return the same world through another disk."""
         return World(disk, like=self)
 
+    @property
+    def memory(self) -> MemoryDisk:
+        """The disk of a world in memory."""
+        assert isinstance(self.disk, MemoryDisk)
+        return self.disk
+
     # -- people and peers ------------------------------------------------------------------------------------
 
     def add(self, task: str, needs: tuple[str, ...] = (), priority: str = "medium", **more: object) -> str:
