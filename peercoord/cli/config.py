@@ -16,7 +16,7 @@ from peercoord.cli.main import Call
 from peercoord.errors import PeercoordError, UsageError
 from peercoord.mailbox.verbs import json_option
 from peercoord.store import paths, records
-from peercoord.store.root import open_root, read_protocol
+from peercoord.store.root import read_protocol
 from peercoord.store.settings import DEFAULT_SETTINGS, MAY_BE_OFF, WORDS, problems
 from peercoord.worktree.reply import Reply
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def config(call: Call, key: str, value: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """Show the shared settings, or set KEY to VALUE. Times are in seconds."""
-    root = open_root(call.place.coordination, call.place.store_id)
+    root = call.root
     if key and key not in DEFAULT_SETTINGS:
         raise UsageError(
             f"there is no setting {foreign.shown(key)}", hint=f"those there are: {', '.join(DEFAULT_SETTINGS)}"

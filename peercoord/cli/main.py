@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from peercoord.queue.queue import Queue
+    from peercoord.store.root import Root
     from peercoord.system.sessions import Caller
 
 COMMANDS = {
@@ -75,46 +77,6 @@ ASKS = ("status", "instance", "events", "check", "check-status", "config", "list
 
 VERBS_HINT = f"in a worktree: coordinate.sh {' | '.join([*VERBS, 'release'])}; all commands: peercoord --help"
 
-MEANT = {
-    "start": "up",
-    "init": "up",
-    "setup": "up",
-    "create": "up",
-    "restart": "up",
-    "stop": "down",
-    "end": "down",
-    "kill": "down",
-    "remove": "down --remove",
-    "add": "task add",
-    "list": "task list",
-    "ls": "task list",
-    "tasks": "task list",
-    "show": "task show",
-    "import": "task import",
-    "export": "task export",
-    "cancel": "task cancel",
-    "reopen": "task reopen",
-    "next": "request",
-    "claim": "request",
-    "done": "report --status done",
-    "complete": "report --status done",
-    "progress": "report",
-    "block": "report --status blocked",
-    "dashboard": "status",
-    "instances": "status",
-    "assign": "reassign",
-    "merge": "memory merge",
-    "contribute": "memory add",
-    "undo": "review undo",
-    "approve": "review approve",
-    "log": "events",
-    "logs": "events",
-    "settings": "config",
-    "fix": "doctor --fix",
-    "check-health": "doctor",
-}
-"""Words that people try, and the commands that they mean."""
-
 
 class Call:
     """One call of the command line: where it stands, found when a command first asks.
@@ -153,6 +115,20 @@ class Call:
     def actor(self) -> str:
         """Who acts, as events and records name it: the instance of the worktree, or a person in the main checkout."""
         return self.place.instance or "person"
+
+    @property
+    def root(self) -> Root:
+        """The coordination directory of the project."""
+        from peercoord.store.root import open_root
+
+        return open_root(self.place.coordination, self.place.store_id)
+
+    @property
+    def queue(self) -> Queue:
+        """The tasks of the project, for whoever acts."""
+        from peercoord.queue.queue import Queue
+
+        return Queue(self.root, self.actor)
 
     def stand(self, command: Sequence[str], peer: str, task: str = "") -> list[str]:
         """Outside of every project, stand in the one running team that fits; return a note that names it.
@@ -213,10 +189,9 @@ class Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def _meant(self, word: str) -> str:
-        from difflib import get_close_matches
+        from peercoord.cli.suggestions import meant
 
-        near = get_close_matches(word, [*COMMANDS, *VERBS, *MEANT], n=1)
-        return MEANT.get(near[0], near[0]) if near else ""
+        return meant(word, [*COMMANDS, *VERBS])
 
 
 class Verbs(Lazy):

@@ -34,10 +34,9 @@ memory.add_command(update_memory, "add")
 @click.pass_obj
 def list_(call: Call, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """List contributions by state: queued, merged, candidates, approvals, rejected."""
-    from peercoord.cli.task import queue_of
     from peercoord.memory.runner import health
 
-    queue = queue_of(call)
+    queue = call.queue
     found: dict[str, object] = {state: _listed(queue, state) for state in names.MEMORY_STATES}
     found["refused"] = _refused(queue)
     merged = health(queue.root)
@@ -99,9 +98,8 @@ def merge(call: Call, term: int | None, as_json: bool) -> Reply:  # noqa: ARG001
     The leader's agent does so every ten minutes, and whenever a person has decided something.
     """
     from peercoord.memory import runner
-    from peercoord.store.root import open_root
 
-    root = open_root(call.place.coordination, call.place.store_id)
+    root = call.root
     done = runner.run(root, call.actor, term)
     data = {"documents": [_told(one) for one in done.summaries], "commit": done.commit or None, "notes": done.notes}
     lines = [_line(one) for one in done.summaries] or ["nothing to merge"]

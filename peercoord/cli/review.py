@@ -11,7 +11,6 @@ from peercoord.cli.main import Call
 from peercoord.errors import UsageError
 from peercoord.foreign import plain, shown
 from peercoord.mailbox.verbs import json_option
-from peercoord.store.root import open_root
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def queue_of(call: Call) -> ReviewQueue:
     from peercoord.memory import runner
     from peercoord.review.items import ReviewQueue
 
-    root = open_root(call.place.coordination, call.place.store_id)
+    root = call.root
     return ReviewQueue(runner.bank_of(root), root, call.place.coordination)
 
 

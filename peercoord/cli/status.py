@@ -21,7 +21,6 @@ from peercoord.status.dashboard import bar, percent
 from peercoord.status.needs import doing, needs
 from peercoord.status.views import Board, Seat
 from peercoord.store import down, ids, paths, records
-from peercoord.store.root import open_root
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 def reader_of(call: Call) -> Reader:
     """Return a reader of the board of the project that a call stands in."""
-    root = open_root(call.place.coordination, call.place.store_id)
+    root = call.root
     return Reader(Queue(root), lambda who: judge(root, who))
 
 

@@ -15,7 +15,6 @@ from peercoord.foreign import plain, shown
 from peercoord.mailbox.verbs import json_option
 from peercoord.queue.queue import Queue
 from peercoord.store import ids
-from peercoord.store.root import open_root
 from peercoord.tasklists import reconcile, runner, selection
 from peercoord.tasklists.normalize import TaskStatus
 from peercoord.worktree.reply import Reply
@@ -76,7 +75,7 @@ def sync_(
     The leader's agent does so every two minutes and whenever a task is claimed or completed. New tasks, edits,
     cancellations and "done" by hand come in; status, holder, progress and results go out.
     """
-    root = open_root(call.place.coordination, call.place.store_id)
+    root = call.root
     wish, looks = Wish(**wished), dry_run or explain  # type: ignore[arg-type]
     notes: list[str] = []
     choice = _choice(root, wish, notes)

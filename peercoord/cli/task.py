@@ -1,4 +1,4 @@
-"""Commands on the task list: add, list, show, edit, answer, accept, import, export, cancel, reopen, rename."""
+"""Commands on the task list: add, edit, answer, accept, import, export, cancel, reopen, rename."""
 
 from __future__ import annotations
 
@@ -8,39 +8,34 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peercoord.cli import completion
-from peercoord.cli.main import Call
+from peercoord.cli import completion, task_show
 from peercoord.errors import PeercoordError, UsageError
-from peercoord.foreign import block, clean, plain, shown
-from peercoord.mailbox import verbs
+from peercoord.foreign import clean, plain
 from peercoord.mailbox.verbs import json_option
 from peercoord.queue.queue import Queue
-from peercoord.status.dashboard import percent
 from peercoord.status.needs import TEXT
 from peercoord.store import ids, paths, records
-from peercoord.store.root import open_root
 from peercoord.store.settings import NOTE_CHARS
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from peercoord.cli.main import Call
     from peercoord.foreign import Json
-    from peercoord.status.views import Row
     from peercoord.store.records import Definition
     from peercoord.tasklists.importer import Intake
 
 NUMBERS_MOST = 1000  # tries to find a free number for a new task
 
 
-def queue_of(call: Call) -> Queue:
-    """Open the task list of the project that a call stands in, for the call's actor."""
-    return Queue(open_root(call.place.coordination, call.place.store_id), call.actor)
-
-
 @click.group(short_help="Add, list, show and change tasks.", context_settings={"help_option_names": ["-h", "--help"]})
 def task() -> None:
     """Add, list, show, edit, answer, accept, import, export, cancel, reopen and rename tasks."""
+
+
+task.add_command(task_show.list_)
+task.add_command(task_show.show)
 
 
 depends_on = partial(
@@ -81,7 +76,7 @@ def add(
             ],
         )
 
-    queue = queue_of(call)
+    queue = call.queue
     task_id = task_id and ids.typed(task_id)
     new, where = (task_id, queue.add(define(task_id))) if task_id else _numbered(queue, define, _listed(queue, call))
     state = where.split("/")[1] if where.count("/") else ""
@@ -116,114 +111,6 @@ def _numbered(queue: Queue, define: Callable[[str], Definition], number: int) ->
     raise PeercoordError(f"others took {NUMBERS_MOST} numbers while this one was added", hint="try again")
 
 
-@task.command(short_help="List the tasks, and how they stand.", name="list")
-@click.option("--status", "wanted", multiple=True, metavar="S", help="Only tasks that stand like this. Repeatable.")
-@json_option
-@click.pass_obj
-def list_(call: Call, wanted: tuple[str, ...], as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """List the tasks: how they stand, who holds them, what they wait for."""
-    from peercoord.cli.status import board_of
-    from peercoord.status import views
-
-    board = board_of(call)
-    wanted = tuple(verbs.state(word) for word in wanted)
-    known = {row.status for row in board.rows}
-    unknown = set(wanted) - known - {"ready", "waiting", "in-progress", "done", "missing", *paths.PARKED_WHY}
-    if unknown:
-        raise UsageError(f"no task stands as {shown(min(unknown))}", f"those there are: {', '.join(sorted(known))}")
-    rows = [row for row in board.rows if not wanted or row.status in wanted]
-    picked = {row.task for row in rows}
-    tasks = [entry for entry in views.task_queue(board)["tasks"] if str(entry["task_id"]) in picked]
-    width = max((len(row.task) for row in rows), default=1)
-    lines = [
-        f"{row.task:>{width}}  {paths.PARKED_WORDS.get(row.status, row.status):<11} {plain(row.title)}{_beside(row)}"
-        for row in rows
-    ]
-    from peercoord.worktree.handover import NO_TASKS
-
-    nothing = ["no tasks stand like this"] if board.rows else ["no tasks yet", NO_TASKS]
-    return Reply({"tasks": tasks, "summary": views.summary(board.rows)}, lines or nothing)
-
-
-def _beside(row: Row) -> str:
-    if row.holder:
-        return f"  ({row.holder}, {percent(row.progress)})"
-    if row.waits_for:
-        return f"  (waits for {', '.join(row.waits_for)})"
-    return f"  ({row.finished_by})" if row.finished_by else ""
-
-
-@task.command(short_help="Show one task, and what became of earlier attempts.")
-@click.argument("task_id", metavar="TASK", shell_complete=completion.tasks)
-@json_option
-@click.pass_obj
-def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Show one task: what it is, where its ticket lies, what became of earlier attempts."""
-    queue = queue_of(call)
-    wanted = ids.typed(task_id)
-    sighting = queue.find(wanted)
-    spot = queue.location_of(wanted) if sighting.state == "parked" else None
-    definition = queue.definition(wanted)
-    attempts = _attempts(queue, wanted)
-    data: Json = {
-        "task_id": ids.public(wanted),
-        "state": sighting.state,
-        "detail": sighting.detail,
-        "reason": spot.reason if spot else "",
-        "epoch": max(sighting.epoch, max((attempt["epoch"] for attempt in attempts), default=0)),
-        "ticket": f"{paths.ROOT}/{sighting.path}",
-        "file": f"{paths.ROOT}/{paths.definition(wanted)}",
-        "results": attempts,
-        "definition": definition.raw,
-    }
-    word = paths.PARKED_WORDS.get(sighting.detail, sighting.detail) if spot else sighting.detail
-    detail = f" {word}" if word and sighting.state != "ready" else ""
-    reason = f": {plain(spot.reason)}" if spot and spot.reason else ""
-    needs = ", ".join(definition.dependencies) or "nothing"
-    lines = [
-        f"task {wanted}: {plain(definition.title)}",
-        f"  {sighting.state}{detail}{reason}, epoch {data['epoch']}",
-        f"  priority {paths.PRIORITIES[definition.level]}, depends on {needs}",
-        *block(definition.raw.get("description", "")),
-        *[f"  step {step.step} {plain(step.title)}" for step in definition.steps],
-        *[
-            f"  {plain(one.get('question') or 'it was parked')} → {plain(one['answer'])} ({plain(one.get('by'))})"
-            for one in records.answers(definition.raw.get("answers"))
-        ],
-        *map(_attempt_line, attempts),
-        f"  edit: {data['file']}",
-    ]
-    return Reply(data, lines)
-
-
-def _attempts(queue: Queue, task: str) -> list[Json]:
-    """Return each finished attempt at a task, from its results."""
-    found = sorted(r[1:] for r in map(paths.parse_result, queue.results(task)) if r and r[0] == task)
-    attempts = []
-    for epoch, outcome in found:
-        record = queue.read_record(paths.result(task, epoch, outcome)) or {}
-        told = {key: record[key] for key in ("peer", "at", "branch", "commit", "reason") if _is_text(record.get(key))}
-        share = record.get("progress")
-        if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
-            told["progress"] = share
-        attempts.append({"epoch": epoch, "outcome": outcome, **told})
-    return attempts
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _attempt_line(attempt: Json) -> str:
-    about = [plain(attempt["peer"])] if "peer" in attempt else []
-    if "progress" in attempt and attempt["outcome"] != "done":
-        about.append(f"at {percent(attempt['progress'])}")
-    if "branch" in attempt:
-        about.append(f"branch {plain(attempt['branch'])}")
-    reason = f": {plain(attempt['reason'])}" if "reason" in attempt else ""
-    return f"  attempt {attempt['epoch']}: {', '.join([attempt['outcome'], *about])}{reason}"
-
-
 @task.command()
 @click.argument("task_id", metavar="TASK", shell_complete=completion.tasks)
 @click.option("--title", metavar="TEXT")
@@ -256,7 +143,7 @@ def edit(
     if not changes:
         raise UsageError("nothing to change", "name --title, --description, --priority or --depends-on")
     wanted = ids.typed(task_id)
-    changed = queue_of(call).edit(wanted, **changes)
+    changed = call.queue.edit(wanted, **changes)
     data = {"task_id": ids.public(wanted), "definition": changed.raw}
     return Reply(data, [f"task {wanted} changed: {', '.join(changes)}"])
 
@@ -273,7 +160,7 @@ def import_(call: Call, source: str, tag: str | None, take_in_progress: bool, as
     from peercoord.tasklists.source import read_source
 
     reading = read_source(source, tag, Path(call.place.project))
-    intake = take_in(queue_of(call), reading.tasks, take_in_progress=take_in_progress)
+    intake = take_in(call.queue, reading.tasks, take_in_progress=take_in_progress)
     intake.refused += reading.refused
     code = 1 if intake.refused else 0
     return Reply({"source": source, **intake.as_json()}, import_lines(source, intake), code=code)
@@ -289,7 +176,7 @@ def export_(call: Call, form: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
     """Write all tasks as another program keeps them, to standard output: take them and go."""
     from peercoord.tasklists.export import export, gather
 
-    queue = queue_of(call)
+    queue = call.queue
     tasks, left_out = gather(queue)
     text = export(tasks, form, queue.root.clock.now())
     notes = [f"task {task} is left out: {why}" for task, why in left_out]
@@ -318,7 +205,7 @@ def _by_id(item: tuple[str, str]) -> tuple[tuple[int, int, str], ...]:
 def cancel(call: Call, task_id: str, reason: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """Cancel TASK; what depends on it is parked as blocked. Undo: task reopen."""
     wanted = ids.typed(task_id)
-    sighting = queue_of(call).cancel(wanted, reason)
+    sighting = call.queue.cancel(wanted, reason)
     holder = paths.parse_incarnation(sighting.detail) if sighting.state == "claimed" else None
     beside = f"; {holder.peer} holds it and may still finish" if holder else ""
     return Reply(
@@ -343,7 +230,7 @@ def answer(call: Call, task_id: str, text: str, as_json: bool) -> Reply:  # noqa
     wanted, said = ids.typed(task_id), clean(text).strip()
     if said in ("", TEXT) or len(said) > NOTE_CHARS:
         raise UsageError(f"an answer has 1 to {NOTE_CHARS} characters", hint="keep more in a file, and name it")
-    queue = queue_of(call)
+    queue = call.queue
     where, holder = reassign.answer(queue, wanted, said)
     told = records.answers(queue.definition(wanted).raw.get("answers"))[-1:]
     asked = next((one["asked_by"] for one in told if ids.is_id(one.get("asked_by"))), None)
@@ -359,7 +246,7 @@ def answer(call: Call, task_id: str, text: str, as_json: bool) -> Reply:  # noqa
 def accept(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """Accept TASK, which lies in review: it is done. To send it back, answer it."""
     wanted = ids.typed(task_id)
-    queue_of(call).accept(wanted)
+    call.queue.accept(wanted)
     return Reply({"task_id": ids.public(wanted), "status": "done"}, [f"task {wanted} is done"])
 
 
@@ -370,7 +257,7 @@ def accept(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - 
 def reopen(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """Put TASK, done or parked, back into the queue."""
     wanted = ids.typed(task_id)
-    where = queue_of(call).reopen(wanted)
+    where = call.queue.reopen(wanted)
     return Reply({"task_id": ids.public(wanted), "ticket": where}, [f"task {wanted} is back: {where.split('/')[1]}"])
 
 
@@ -383,7 +270,7 @@ def rename(call: Call, old: str, new: str, as_json: bool) -> Reply:  # noqa: ARG
     """Give task OLD the id NEW, where another list has a task of that id. Nobody may hold it."""
     from peercoord.queue.renaming import rename as renamed
 
-    was, now, queue = ids.typed(old), ids.typed(new), queue_of(call)
+    was, now, queue = ids.typed(old), ids.typed(new), call.queue
     _refuse_listed(queue, was)
     changed = renamed(queue, was, now)
     beside = f"; {', '.join(changed)} depend on it as such" if changed else ""

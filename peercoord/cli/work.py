@@ -69,11 +69,10 @@ def reassign(call: Call, task: str, peer: str, as_json: bool) -> Reply:  # noqa:
     from peercoord.membership.membership import living
     from peercoord.queue.queue import Queue
     from peercoord.queue.reassign import reassign as put
-    from peercoord.store.root import open_root
 
     task = ids.typed(task)
     notes = call.stand(["reassign", task, peer], peer, task)
-    root = open_root(call.place.coordination, call.place.store_id)
+    root = call.root
     peer = ids.check(ids.meant(peer, (i.peer for i in living(root))), "peer name")
     was, epoch = put(Queue(root, call.actor), task, peer)
     data = {"task_id": ids.public(task), "assigned_to": peer, "was": was or None, "epoch": epoch}

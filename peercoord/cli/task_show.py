@@ -1,0 +1,130 @@
+"""Commands that show tasks: list, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from peercoord.cli import completion
+from peercoord.errors import UsageError
+from peercoord.foreign import block, plain, shown
+from peercoord.mailbox import verbs
+from peercoord.mailbox.verbs import json_option
+from peercoord.status.dashboard import percent
+from peercoord.store import ids, paths, records
+from peercoord.worktree.reply import Reply
+
+if TYPE_CHECKING:
+    from peercoord.cli.main import Call
+    from peercoord.foreign import Json
+    from peercoord.queue.queue import Queue
+    from peercoord.status.views import Row
+
+
+@click.command(short_help="List the tasks, and how they stand.", name="list")
+@click.option("--status", "wanted", multiple=True, metavar="S", help="Only tasks that stand like this. Repeatable.")
+@json_option
+@click.pass_obj
+def list_(call: Call, wanted: tuple[str, ...], as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """List the tasks: how they stand, who holds them, what they wait for."""
+    from peercoord.cli.status import board_of
+    from peercoord.status import views
+
+    board = board_of(call)
+    wanted = tuple(verbs.state(word) for word in wanted)
+    known = {row.status for row in board.rows}
+    unknown = set(wanted) - known - {"ready", "waiting", "in-progress", "done", "missing", *paths.PARKED_WHY}
+    if unknown:
+        raise UsageError(f"no task stands as {shown(min(unknown))}", f"those there are: {', '.join(sorted(known))}")
+    rows = [row for row in board.rows if not wanted or row.status in wanted]
+    picked = {row.task for row in rows}
+    tasks = [entry for entry in views.task_queue(board)["tasks"] if str(entry["task_id"]) in picked]
+    width = max((len(row.task) for row in rows), default=1)
+    lines = [
+        f"{row.task:>{width}}  {paths.PARKED_WORDS.get(row.status, row.status):<11} {plain(row.title)}{_beside(row)}"
+        for row in rows
+    ]
+    from peercoord.worktree.handover import NO_TASKS
+
+    nothing = ["no tasks stand like this"] if board.rows else ["no tasks yet", NO_TASKS]
+    return Reply({"tasks": tasks, "summary": views.summary(board.rows)}, lines or nothing)
+
+
+def _beside(row: Row) -> str:
+    if row.holder:
+        return f"  ({row.holder}, {percent(row.progress)})"
+    if row.waits_for:
+        return f"  (waits for {', '.join(row.waits_for)})"
+    return f"  ({row.finished_by})" if row.finished_by else ""
+
+
+@click.command(short_help="Show one task, and what became of earlier attempts.")
+@click.argument("task_id", metavar="TASK", shell_complete=completion.tasks)
+@json_option
+@click.pass_obj
+def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Show one task: what it is, where its ticket lies, what became of earlier attempts."""
+    queue = call.queue
+    wanted = ids.typed(task_id)
+    sighting = queue.find(wanted)
+    spot = queue.location_of(wanted) if sighting.state == "parked" else None
+    definition = queue.definition(wanted)
+    attempts = _attempts(queue, wanted)
+    data: Json = {
+        "task_id": ids.public(wanted),
+        "state": sighting.state,
+        "detail": sighting.detail,
+        "reason": spot.reason if spot else "",
+        "epoch": max(sighting.epoch, max((attempt["epoch"] for attempt in attempts), default=0)),
+        "ticket": f"{paths.ROOT}/{sighting.path}",
+        "file": f"{paths.ROOT}/{paths.definition(wanted)}",
+        "results": attempts,
+        "definition": definition.raw,
+    }
+    word = paths.PARKED_WORDS.get(sighting.detail, sighting.detail) if spot else sighting.detail
+    detail = f" {word}" if word and sighting.state != "ready" else ""
+    reason = f": {plain(spot.reason)}" if spot and spot.reason else ""
+    needs = ", ".join(definition.dependencies) or "nothing"
+    lines = [
+        f"task {wanted}: {plain(definition.title)}",
+        f"  {sighting.state}{detail}{reason}, epoch {data['epoch']}",
+        f"  priority {paths.PRIORITIES[definition.level]}, depends on {needs}",
+        *block(definition.raw.get("description", "")),
+        *[f"  step {step.step} {plain(step.title)}" for step in definition.steps],
+        *[
+            f"  {plain(one.get('question') or 'it was parked')} → {plain(one['answer'])} ({plain(one.get('by'))})"
+            for one in records.answers(definition.raw.get("answers"))
+        ],
+        *map(_attempt_line, attempts),
+        f"  edit: {data['file']}",
+    ]
+    return Reply(data, lines)
+
+
+def _attempts(queue: Queue, task: str) -> list[Json]:
+    """Return each finished attempt at a task, from its results."""
+    found = sorted(r[1:] for r in map(paths.parse_result, queue.results(task)) if r and r[0] == task)
+    attempts = []
+    for epoch, outcome in found:
+        record = queue.read_record(paths.result(task, epoch, outcome)) or {}
+        told = {key: record[key] for key in ("peer", "at", "branch", "commit", "reason") if _is_text(record.get(key))}
+        share = record.get("progress")
+        if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
+            told["progress"] = share
+        attempts.append({"epoch": epoch, "outcome": outcome, **told})
+    return attempts
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _attempt_line(attempt: Json) -> str:
+    about = [plain(attempt["peer"])] if "peer" in attempt else []
+    if "progress" in attempt and attempt["outcome"] != "done":
+        about.append(f"at {percent(attempt['progress'])}")
+    if "branch" in attempt:
+        about.append(f"branch {plain(attempt['branch'])}")
+    reason = f": {plain(attempt['reason'])}" if "reason" in attempt else ""
+    return f"  attempt {attempt['epoch']}: {', '.join([attempt['outcome'], *about])}{reason}"
