@@ -163,7 +163,7 @@ def _write_row(
     connection: Connection, projects: ProjectFilter, team: Team, table: Table, figures: Json, now: str
 ) -> None:
     clause = table.clause
-    names = [team.key] if team.key else [team.project, str(team.home)]
+    names = team.names
     is_list = table.name.lower() == PROJECTS  # elsewhere, "id" is the row's own number
     key = table.first(KEY if is_list else (PROJECT_NUMBER,))
     title = table.first((*(name for name in PROJECT_COLUMNS if name != PROJECT_NUMBER), *NAME))
@@ -223,6 +223,8 @@ def _status(figures: Json, now: object, allowed: Iterable[str] | None) -> str:
 def tried(connection: Connection, statement: Any, rows: list[Json] | None = None) -> str:
     """Execute a statement that the database may refuse, for all rows together or else for each that it takes.
 
+    Text is sent as it is: a colon in the name of a column is no parameter.
+
     Returns:
         Why a row was refused; empty if none was.
     """
@@ -232,7 +234,10 @@ def tried(connection: Connection, statement: Any, rows: list[Json] | None = None
         return ""
     attempt = connection.begin_nested()
     try:
-        connection.execute(statement, rows)
+        if isinstance(statement, str):
+            connection.exec_driver_sql(statement)
+        else:
+            connection.execute(statement, rows)
     except (DataError, IntegrityError, ProgrammingError) as error:
         attempt.rollback()
         if not rows or len(rows) == 1:

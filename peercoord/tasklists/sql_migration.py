@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from peercoord.errors import StorageError
+from peercoord.tasklists.sql_figures import tried
 from peercoord.tasklists.sql_schema import ASSIGNMENTS, OUTWARD, TASKS, reflect
 
 if TYPE_CHECKING:
@@ -97,22 +98,8 @@ def _make_assignments(database: Database, connection: Connection, schema: Schema
     columns += ", ".join(f"{name} {kind}" for name, kind in _own_columns(schema).items())
     refers = f", FOREIGN KEY (task_id) REFERENCES {_quoted(connection, schema.tasks.name)}"
     refers += f"({_quoted(connection, key.name if key else 'id')})"
-    if not _tried(connection, f"CREATE TABLE {ASSIGNMENTS} ({columns}{refers})"):
+    if tried(connection, f"CREATE TABLE {ASSIGNMENTS} ({columns}{refers})"):  # that column is not unique
         connection.exec_driver_sql(f"CREATE TABLE {ASSIGNMENTS} ({columns})")
-
-
-def _tried(connection: Connection, statement: str) -> bool:
-    """Execute a statement that this database may refuse, as a reference to a column that is not unique."""
-    from sqlalchemy.exc import DBAPIError
-
-    attempt = connection.begin_nested()
-    try:
-        connection.exec_driver_sql(statement)
-    except DBAPIError:
-        attempt.rollback()
-        return False
-    attempt.commit()
-    return True
 
 
 def _quoted(connection: Connection, name: str) -> str:
@@ -146,7 +133,8 @@ def backup_place(database: Database, connection: Connection, schema: Schema) -> 
     path = database.address.path
     if path is None:
         return "" if not schema.has_tasks or inspect(connection).has_table(PG_BACKUP) else PG_BACKUP
-    return str(_free(path)) if _has_tables(connection) else ""
+    count = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE type = 'table'").scalar_one()
+    return str(_free(path)) if count else ""
 
 
 def _copy_file(path: Path, target: Path, shown: str) -> None:
@@ -154,7 +142,7 @@ def _copy_file(path: Path, target: Path, shown: str) -> None:
     try:
         _copy(path, staged)
         os.replace(staged, target)
-        _sync(target.parent)
+        _flush(target.parent)
     except OSError as error:
         raise StorageError(
             f"{shown} was not changed, because no backup could be made: {error.strerror}",
@@ -162,11 +150,6 @@ def _copy_file(path: Path, target: Path, shown: str) -> None:
         ) from None
     finally:
         staged.unlink(missing_ok=True)
-
-
-def _has_tables(connection: Connection) -> bool:
-    found = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE type = 'table'").scalar_one()
-    return bool(found)
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -181,15 +164,12 @@ def _copy(path: Path, target: Path) -> None:
             source.backup(copy)
     except sqlite3.Error as error:
         raise OSError(0, str(error)) from None
-    handle = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    _flush(target)
 
 
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Flush a file or a directory to the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -32,6 +32,7 @@ from peercoord.tasklists.sql_schema import (
     STEP_TABLES,
     TASKS,
     Rows,
+    first,
     reflect,
     unfit,
 )
@@ -101,7 +102,7 @@ def is_taskmaster(path: Path) -> bool:
 
 
 def _of_tag(tasks: Rows, tag: str, where: str) -> Rows:
-    column = _first(tasks.columns, COLUMNS["tag"])
+    column = first(tasks.columns, COLUMNS["tag"])
     if column is None:
         raise UsageError(f"{where} has no tags", hint="leave --tag out")
     at = tasks.columns.index(column)
@@ -165,7 +166,7 @@ def row_of(record: Record, refused: Refused) -> Row:
 def topmost(tables: Mapping[str, Rows]) -> dict[str, str]:
     """Return, for each row of ``tasks`` below another, the topmost row above it."""
     tasks = tables[TASKS]
-    key, parent = (_first(tasks.columns, COLUMNS[meaning]) for meaning in ("id", "parent"))
+    key, parent = (first(tasks.columns, COLUMNS[meaning]) for meaning in ("id", "parent"))
     return _topmost(zip(tasks.values(key), tasks.values(parent), strict=True)) if parent else {}
 
 
@@ -239,7 +240,7 @@ def _edge_tables(tables: Mapping[str, Rows], where: str) -> dict[str, list[str]]
         if name not in tables:
             continue
         columns = tables[name].columns
-        start, end, kind = _first(columns, EDGE_FROM), _first(columns, EDGE_TO), _first(columns, EDGE_KIND)
+        start, end, kind = first(columns, EDGE_FROM), first(columns, EDGE_TO), first(columns, EDGE_KIND)
         if start is None or end is None:
             raise unfit(where, f"its table '{name}' does not say what depends on what", "columns", columns)
         for row in tables[name].dicts:
@@ -254,7 +255,7 @@ def _step_tables(tables: Mapping[str, Rows], refused: Refused) -> dict[str, list
     for name in STEP_TABLES:
         if name not in tables:
             continue
-        of = _first(tables[name].columns, STEP_OF)
+        of = first(tables[name].columns, STEP_OF)
         if of is None:
             refused.append((f"table '{name}'", "it has no column that names the task of a subtask"))
             continue
@@ -289,12 +290,4 @@ def _step(fields: _Fields, task: str, place: object) -> StepRow:
 @lru_cache(maxsize=8)
 def _meanings(columns: tuple[str, ...]) -> dict[str, str | None]:
     """Return the column for each meaning."""
-    return {meaning: _first(columns, names) for meaning, names in COLUMNS.items()}
-
-
-def _first(columns: Iterable[str], names: Iterable[str]) -> str | None:
-    there = set(columns)
-    for name in names:
-        if name in there:
-            return name
-    return None
+    return {meaning: first(columns, names) for meaning, names in COLUMNS.items()}

@@ -8,7 +8,7 @@ name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,11 @@ _READ = (*OUTWARD, *(name for names in COLUMNS.values() for name in names))
 _NUMBERS = re.compile("INT|NUM|REAL|FLOA|DOUB|DEC|SERIAL")
 _MAX_WORDS = 200  # in a table that lists what a column may hold
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
+
+
+def first(columns: Container[str], names: Iterable[str]) -> str | None:
+    """Return the first of these names that is a column."""
+    return next((name for name in names if name in columns), None)
 
 
 @dataclass(slots=True)
@@ -146,7 +151,7 @@ class Table:
 
     def first(self, names: Iterable[str]) -> str | None:
         """Return the first of these names that is a column."""
-        return next(filter(self.columns.__contains__, names), None)
+        return first(self.columns, names)
 
     @cached_property
     def clause(self) -> TableClause:
@@ -196,8 +201,7 @@ class Schema:
     def __init__(self, tables: dict[str, Table], names: Sequence[str]) -> None:
         self.tables, self.names = tables, names
         self.tasks = tables.get(TASKS) or Table(TASKS)
-        there = self.tasks.columns.__contains__
-        self.keys = {meaning: next(filter(there, listed), None) for meaning, listed in COLUMNS.items()}
+        self.keys = {meaning: self.tasks.first(names) for meaning, names in COLUMNS.items()}
 
     @property
     def has_tasks(self) -> bool:

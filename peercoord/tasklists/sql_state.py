@@ -66,6 +66,12 @@ _MAX_IDS = 400  # ids in one statement
 TABLES = ("peercoord_store", "peercoord_sync", "peercoord_base")
 
 
+def _run(connection: Connection, statement: str, values: Json | list[Json] | None = None) -> Any:
+    from sqlalchemy import text
+
+    return connection.execute(text(statement), values)
+
+
 @dataclass(frozen=True)
 class SyncState:
     """What one database remembers of one coordination directory.
@@ -102,21 +108,16 @@ class SyncState:
 
     def term(self, connection: Connection) -> int:
         """Return the highest term under which this directory's leader wrote; -1 if none did."""
-        from sqlalchemy import text
-
         if not self.exists(connection):
             return -1
-        row = connection.execute(text(_TERM), {"store": self.store_id}).first()
+        row = _run(connection, _TERM, {"store": self.store_id}).first()
         return -1 if row is None else int(row[0])
 
     def others(self, connection: Connection) -> list[tuple[str, str]]:
         """Return the other coordination directories that this database knows: store id and project."""
-        from sqlalchemy import text
-
         if not self.exists(connection):
             return []
-        found = connection.execute(text(_STORES)).all()
-        return [(str(store), str(project)) for store, project in found if store != self.store_id]
+        return [(str(row[0]), str(row[1])) for row in _run(connection, _STORES) if row[0] != self.store_id]
 
     def fence(self, connection: Connection, term: int, now: str) -> None:
         """Check that the term is not over, and store it.
@@ -124,15 +125,13 @@ class SyncState:
         Raises:
             LostError: A later leader has written; nothing was changed.
         """
-        from sqlalchemy import text
-
         values = {"store": self.store_id, "term": term, "project": self.project, "now": now}
-        stored = connection.execute(text(_RAISE), values)
+        stored = _run(connection, _RAISE, values)
         if stored.rowcount:
             return
         seen = self.term(connection)
         if seen < 0:
-            connection.execute(text(_ENTER), values)
+            _run(connection, _ENTER, values)
             return
         raise LostError(
             f"term {term} is over, so nothing was changed in {self.shown}: "
@@ -159,21 +158,17 @@ class SyncState:
 
     def forget(self, connection: Connection, stores: Iterable[str]) -> None:
         """Forget coordination directories."""
-        from sqlalchemy import text
-
         for store in stores:
             for statement in _FORGET:
-                connection.execute(text(statement), {"store": store})
+                _run(connection, statement, {"store": store})
 
     # -- what was agreed on ----------------------------------------------------------------------------------
 
     def agreed(self, connection: Connection, place: str) -> Agreed:
         """Return, for each task agreed on in a list, our version and their digest as they were then."""
-        from sqlalchemy import text
-
         if not self.exists(connection):
             return {}
-        found = connection.execute(text(_AGREED), {"store": self.store_id, "place": place}).all()
+        found = _run(connection, _AGREED, {"store": self.store_id, "place": place}).all()
         return {task: (version, digest) for task, version, digest in found}
 
     def bases(self, connection: Connection, place: str, tasks: Sequence[str]) -> dict[str, Json]:
@@ -192,8 +187,6 @@ class SyncState:
 
     def remember(self, connection: Connection, place: str, agreed: Mapping[str, tuple[str, str, Json]]) -> None:
         """Keep what was agreed on: for each task our version, their digest, and the base."""
-        from sqlalchemy import text
-
         values = [
             {
                 "store": self.store_id,
@@ -206,7 +199,7 @@ class SyncState:
             for task, (version, digest, base) in agreed.items()
         ]
         for statement in _REMEMBER if values else ():
-            connection.execute(text(statement), values)
+            _run(connection, statement, values)
 
 
 @dataclass(frozen=True)
