@@ -12,6 +12,7 @@ from support.lists import Lists
 
 from peercoord.errors import LostError, UsageError
 from peercoord.queue.reassign import reassign
+from peercoord.store import paths, records
 
 # -- adopting ----------------------------------------------------------------------------------------------------
 
@@ -155,6 +156,8 @@ def test_every_claim_has_its_own_row_of_assignments(lists: Lists) -> None:
     second.request()
     second.fail("1", "it broke")
     first.request()
+    late = {"schema_version": 1, "task_id": 1, "epoch": 3, "outcome": "released", "peer": "w1", "at": lists.clock.now()}
+    lists.root.files.publish(paths.result("1", 3, "released"), records.encode(late))  # its rename never came
     lists.evict(first)
     third = lists.join("w3")
     third.request()

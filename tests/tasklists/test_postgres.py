@@ -77,39 +77,13 @@ def test_a_row_that_the_server_refuses_costs_that_row(lists: PgLists) -> None:
 # -- fencing and transactions ------------------------------------------------------------------------------------
 
 
-def test_two_projects_with_edges_and_steps(lists: PgLists) -> None:
-    lists.make(
-        """CREATE TABLE tasks (id INTEGER, project VARCHAR(40), title TEXT, status TEXT, PRIMARY KEY (project, id));
-           INSERT INTO tasks VALUES (1, 'other', 'A', 'todo'), (2, 'other', 'B', 'todo'), (1, 'proj', 'C', 'todo'),
-             (2, 'proj', 'D', 'todo');
-           CREATE TABLE subtasks (id INTEGER, project TEXT, task_id INTEGER, title TEXT, status TEXT);
-           INSERT INTO subtasks VALUES (1, 'other', 1, 'theirs', 'todo'), (1, 'proj', 1, 'ours', 'todo');
-           CREATE TABLE task_dependencies (project_name TEXT, task_id INTEGER, depends_on INTEGER);
-           INSERT INTO task_dependencies VALUES ('other', 1, 2), ('proj', 2, 1)"""
-    )
-    lists.settled()
-    assert lists.state("2") == ("waiting", "1")
-    worker = lists.join()
-    worker.request()
-    worker.report("1", {"steps": ["1.1"]})
-    lists.queue.edit("2", dependencies=[])
-    lists.settled()
-    assert lists.sql("SELECT project, status FROM subtasks ORDER BY 1") == [("other", "todo"), ("proj", "done")]
-    assert lists.sql("SELECT * FROM task_dependencies") == [("other", 1, 2)]
-    lists.queue.edit("2", dependencies=[1])
-    lists.settled()
-    assert lists.sql("SELECT * FROM task_dependencies ORDER BY 1") == [("other", 1, 2), ("proj", 2, 1)]
-
-
 @pytest.mark.parametrize(
     ("key", "more", "unique"),
     [
-        ("PRIMARY KEY", "", True),
         ("UNIQUE", "", True),
         ("", "CREATE UNIQUE INDEX alone ON tasks (id)", True),
         ("", "CREATE UNIQUE INDEX open_ids ON tasks (id) WHERE status = 'todo'", False),
         ("", "CREATE UNIQUE INDEX pair ON tasks (id, project_id)", False),
-        ("", "", False),
     ],
 )
 def test_a_table_that_names_no_project(lists: PgLists, key: str, more: str, unique: bool) -> None:
