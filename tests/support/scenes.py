@@ -25,9 +25,8 @@ class Scene:
 
     Attributes:
         name: Which.
-        subjects: The tasks it is about.
         act: Plays it in a world, as the actor.
-        holds: Tells whether what a caller was promised is so, once ``act`` returned.
+        holds: Whether what a caller was promised is so, once ``act`` returned.
         undoes: Tasks that are done and that it means to open again.
         world: The world before it.
         actor: Who plays it.
@@ -38,7 +37,6 @@ class Scene:
     def __init__(
         self,
         name: str,
-        subjects: tuple[str, ...],
         prepare: Callable[[World, Incarnation, Incarnation], object],
         act: Callable[[World, Incarnation], object],
         holds: Callable[[World], bool],
@@ -46,7 +44,7 @@ class Scene:
         undoes: tuple[str, ...] = (),
         zombie: bool = True,
     ) -> None:
-        self.name, self.subjects, self.act, self.holds = name, subjects, act, holds
+        self.name, self.act, self.holds = name, act, holds
         self.undoes, self.zombie = undoes, zombie
         self.world = World.new(MemoryDisk())
         self.world.add("0")  # something done long ago
@@ -174,6 +172,22 @@ def add(task: str, *needs: str, done: bool = False) -> Callable[[World, Incarnat
     return lambda world, _: world.queue.add(records.define(task, f"Task {task}", dependencies=needs), done=done)
 
 
+def edit(task: str, **changes: object) -> Callable[[World, Incarnation], object]:
+    return lambda world, _: world.queue.edit(task, **changes)
+
+
+def evict(world: World, actor: Incarnation) -> object:
+    return Janitor(world.queue, "actor").evict(named(world, "victim"), actor, "a test says so")
+
+
+def reassign_1(world: World, _actor: Incarnation) -> object:
+    return reassign(world.queue, "1", "survivor")
+
+
+def reopen_1(world: World, _actor: Incarnation) -> object:
+    return world.queue.reopen("1")
+
+
 def is_born(task: str) -> Callable[[World], bool]:
     return lambda world: world.queue.birth(task) is not None
 
@@ -197,112 +211,40 @@ def defined(task: str, key: str, value: object) -> Callable[[World], bool]:
     return lambda world: world.queue.definition(task).raw.get(key) == value
 
 
+def depends(task: str, need: str) -> Callable[[World], bool]:
+    return defined(task, "dependencies", [need])
+
+
 def gone(peer: str) -> Callable[[World], bool]:
     return lambda world: peer not in {who.peer for who in members.living(world.root)}
 
 
 def scenes() -> list[Scene]:
-    """Make every scene afresh."""
+    """Every scene, newly prepared."""
     return [
-        Scene("add", ("9",), one_task, add("9"), is_born("9"), zombie=False),
-        Scene("add, with a dependency", ("9",), one_task, add("9", "1"), is_born("9"), zombie=False),
-        Scene("add, done before", ("9",), one_task, add("9", done=True), is_born("9"), zombie=False),
-        Scene("claim", ("1",), one_task, lambda w, a: worker(w, a).request(), lies("1", "claimed")),
-        Scene("complete", ("1", "2", "3"), held, lambda w, a: worker(w, a).complete("1"), is_done("1")),
-        Scene("release", ("1",), held, lambda w, a: worker(w, a).release("1"), lies("1", "ready")),
-        Scene("fail", ("1",), held, lambda w, a: worker(w, a).fail("1", "broke"), lies("1", "ready")),
-        Scene(
-            "fail, the last attempt", ("1",), poisonous, lambda w, a: worker(w, a).fail("1", "x"), lies("1", "parked")
-        ),
-        Scene("park", ("1",), held, lambda w, a: worker(w, a).worker.park("1", "review", "x"), lies("1", "parked")),
-        Scene("leave", ("1",), held, lambda w, a: worker(w, a).leave(), gone("actor")),
-        Scene(
-            "evict",
-            ("1", "4"),
-            victim,
-            lambda w, a: Janitor(w.queue, "actor").evict(named(w, "victim"), a, "a test says so"),
-            gone("victim"),
-        ),
-        Scene("sweep", ("1", "4"), departed, settle_departed, lies("1", "ready", "departed")),
-        Scene("join", (), nothing, lambda w, _: w.join("fourth"), lambda w: not gone("fourth")(w), zombie=False),
-        Scene(
-            "join, over a dead one", ("1", "4"), victim, rejoin, lambda w: named(w, "victim").number == 2, zombie=False
-        ),
-        Scene("beat", (), nothing, lambda w, a: worker(w, a).membership.beat(), lambda _: True),
-        Scene(
-            "place",
-            ("2", "3"),
-            just_done,
-            lambda w, _: w.queue.place_waiting("1"),
-            lies("2", "ready", "waiting"),
-            zombie=False,
-        ),
-        Scene(
-            "reassign, from a peer",
-            ("1",),
-            held,
-            lambda w, _: reassign(w.queue, "1", "survivor"),
-            lies("1", "claimed"),
-            zombie=False,
-        ),
-        Scene(
-            "reassign, from the queue",
-            ("1",),
-            one_task,
-            lambda w, _: reassign(w.queue, "1", "survivor"),
-            lies("1", "claimed"),
-            zombie=False,
-        ),
-        Scene(
-            "reopen, what was done",
-            ("1",),
-            finished,
-            lambda w, _: w.queue.reopen("1"),
-            lies("1", "ready"),
-            undoes=("1",),
-            zombie=False,
-        ),
-        Scene(
-            "reopen, what was cancelled",
-            ("1", "2", "3"),
-            cancelled,
-            lambda w, _: w.queue.reopen("1"),
-            lies("1", "ready"),
-            zombie=False,
-        ),
-        Scene(
-            "cancel", ("1", "2", "3"), chain, lambda w, _: w.queue.cancel("1", "x"), lies("1", "parked"), zombie=False
-        ),
-        Scene(
-            "edit, the priority",
-            ("1",),
-            chain,
-            lambda w, _: w.queue.edit("1", priority="high"),
-            defined("1", "priority", "high"),
-            zombie=False,
-        ),
-        Scene(
-            "edit, the dependencies",
-            ("2", "3"),
-            chain,
-            lambda w, _: w.queue.edit("2", dependencies=["3"]),
-            defined("2", "dependencies", ["3"]),
-            zombie=False,
-        ),
-        Scene(
-            "edit, what no longer waits",
-            ("2",),
-            hindered,
-            lambda w, _: w.queue.edit("2", dependencies=[]),
-            lies("2", "ready"),
-            zombie=False,
-        ),
-        Scene(
-            "tidy",
-            ("1", "4", "5", "6"),
-            leftovers,
-            lambda w, _: w.janitor("actor").tidy(),
-            lambda _: True,
-            zombie=False,
-        ),
+        Scene("add", one_task, add("9"), is_born("9"), zombie=False),
+        Scene("add, with a dependency", one_task, add("9", "1"), is_born("9"), zombie=False),
+        Scene("add, done before", one_task, add("9", done=True), is_born("9"), zombie=False),
+        Scene("claim", one_task, lambda w, a: worker(w, a).request(), lies("1", "claimed")),
+        Scene("complete", held, lambda w, a: worker(w, a).complete("1"), is_done("1")),
+        Scene("release", held, lambda w, a: worker(w, a).release("1"), lies("1", "ready")),
+        Scene("fail", held, lambda w, a: worker(w, a).fail("1", "broke"), lies("1", "ready")),
+        Scene("fail, the last attempt", poisonous, lambda w, a: worker(w, a).fail("1", "x"), lies("1", "parked")),
+        Scene("park", held, lambda w, a: worker(w, a).worker.park("1", "review", "x"), lies("1", "parked")),
+        Scene("leave", held, lambda w, a: worker(w, a).leave(), gone("actor")),
+        Scene("evict", victim, evict, gone("victim")),
+        Scene("sweep", departed, settle_departed, lies("1", "ready", "departed")),
+        Scene("join", nothing, lambda w, _: w.join("fourth"), lambda w: not gone("fourth")(w), zombie=False),
+        Scene("join, over a dead one", victim, rejoin, lambda w: named(w, "victim").number == 2, zombie=False),
+        Scene("beat", nothing, lambda w, a: worker(w, a).membership.beat(), lambda _: True),
+        Scene("place", just_done, lambda w, _: w.queue.place_waiting("1"), lies("2", "ready", "waiting"), zombie=False),
+        Scene("reassign, from a peer", held, reassign_1, lies("1", "claimed"), zombie=False),
+        Scene("reassign, from the queue", one_task, reassign_1, lies("1", "claimed"), zombie=False),
+        Scene("reopen, what was done", finished, reopen_1, lies("1", "ready"), undoes=("1",), zombie=False),
+        Scene("reopen, what was cancelled", cancelled, reopen_1, lies("1", "ready"), zombie=False),
+        Scene("cancel", chain, lambda w, _: w.queue.cancel("1", "x"), lies("1", "parked"), zombie=False),
+        Scene("edit, the priority", chain, edit("1", priority="high"), defined("1", "priority", "high"), zombie=False),
+        Scene("edit, the dependencies", chain, edit("2", dependencies=["3"]), depends("2", "3"), zombie=False),
+        Scene("edit, what no longer waits", hindered, edit("2", dependencies=[]), lies("2", "ready"), zombie=False),
+        Scene("tidy", leftovers, lambda w, _: w.janitor("actor").tidy(), lambda _: True, zombie=False),
     ]
