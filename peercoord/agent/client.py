@@ -159,7 +159,7 @@ def _unserved(request: Request) -> Answer:
 
 
 def _while_down(place: Place, request: Request, stored: bool, mark: Json) -> Answer:
-    """Queue a statement, unless it lies in the mailbox complete; withdraw a question."""
+    """Queue a statement, unless all of it is in the mailbox already; withdraw a question."""
     try:
         if request.verb in protocol.STATEMENTS and not (stored and _flushed(place, request.number)):
             request = _queue(place, request.words)

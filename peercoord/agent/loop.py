@@ -216,7 +216,7 @@ class Agent:
     def _look_at_sleep(self, now: float) -> None:
         slept = self.clock.asleep()
         if slept - self._slept > 1.0:
-            self.host.log(f"this machine slept for {slept - self._slept:.0f} s: looking at everything anew")
+            self.host.log(f"this machine slept for {slept - self._slept:.0f} s: looking at everything again")
             self.observer.reset_observations()
             self.schedule.hasten(now)
         self._slept = slept
@@ -333,7 +333,7 @@ class Agent:
         self.outbox.write_current()
 
     def check_sessions(self) -> float | None:
-        """Keep count of the coding sessions; give the claims back of the last one that ended."""
+        """Keep count of the coding sessions; release the claims after the last session has ended."""
         return self.sessions.check(self._watch_exits)
 
     def serve_waiting(self) -> float | None:

@@ -135,7 +135,7 @@ def _say(line: str) -> None:
 
 
 def _nothing(line: str) -> None:
-    """Say nothing: a program reads the end, or the caller wants quiet."""
+    """Print nothing: a program reads the end, or the caller wants quiet."""
 
 
 def _remove(home: Path) -> None:

@@ -125,7 +125,7 @@ class Call:
 
     @property
     def queue(self) -> Queue:
-        """The tasks of the project, for whoever acts."""
+        """The tasks of the project; changes are recorded as the actor's."""
         from peercoord.queue.queue import Queue
 
         return Queue(self.root, self.actor)

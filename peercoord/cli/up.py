@@ -106,7 +106,7 @@ def up(
 
 
 def _no_tasks(found: Project) -> list[str]:
-    """Say how a task is added, where the team has none."""
+    """Return the lines that say how to add a task, if the team has none."""
     from peercoord.queue.queue import Queue
     from peercoord.store import paths
     from peercoord.store.root import open_root
@@ -121,7 +121,7 @@ def _no_tasks(found: Project) -> list[str]:
 
 @contextmanager
 def _nothing_done() -> Iterator[None]:
-    """Say of an interrupt that it changed nothing."""
+    """Report that an interrupt changed nothing."""
     try:
         yield
     except (KeyboardInterrupt, click.Abort):

@@ -114,7 +114,7 @@ class Sleeper:
         return self.slept
 
 
-def test_a_machine_that_slept_takes_nobody_for_dead_and_looks_at_everything_anew() -> None:
+def test_a_machine_that_slept_takes_nobody_for_dead_and_looks_at_everything_again() -> None:
     told: list[str] = []
 
     class Woken(Agent):
@@ -131,4 +131,4 @@ def test_a_machine_that_slept_takes_nobody_for_dead_and_looks_at_everything_anew
     agent.clock.slept = 3600.0  # type: ignore[attr-defined]
     agent._look_at_sleep(6.0)
     agent._look_at_sleep(7.0)
-    assert told == ["this machine slept for 3600 s: looking at everything anew", "reset", "all at 6.0"]
+    assert told == ["this machine slept for 3600 s: looking at everything again", "reset", "all at 6.0"]
