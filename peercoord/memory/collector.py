@@ -22,13 +22,13 @@ from peercoord.memory.contribution import FILE_BYTES, Author, Contribution
 from peercoord.memory.document import digest
 from peercoord.memory.documents import Documents
 from peercoord.memory.reader import Reading, from_file
-from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore
+from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore, read
 from peercoord.memory.targets import purpose
 from peercoord.store import ids, paths
-from peercoord.store.files import refused
+from peercoord.store.files import Files, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from peercoord.store.root import Root
     from peercoord.system.disk import DiskLike, Stat
@@ -68,7 +68,7 @@ class Folder:
     """
 
     def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
-        self.disk, self.token = disk, token
+        self.disk, self.files = disk, Files(disk, token)
         self._still: dict[str, tuple[State, float]] = {}
         self._read: dict[str, State] = {}
         self._done: dict[str, State] = {}
@@ -102,12 +102,7 @@ class Folder:
 
     def origin(self, name: str) -> bytes | None:
         """Return the document that an edited copy was made from, as kept by ``keep_origin``."""
-        try:
-            return self.disk.read(f"{ORIGINS}/{name}", 4 * FILE_BYTES)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise refused(error, f"{ORIGINS}/{name}") from None
+        return read(self.disk, f"{ORIGINS}/{name}")
 
     def keep_origin(self, name: str, document: bytes) -> None:
         """Keep the document that an edited copy is compared with, for as long as the copy is there.
@@ -116,11 +111,11 @@ class Folder:
         changes nothing.
         """
         ids.check(name, "file name")
-        scratch = f"{ORIGINS}/.{self.token()}"
+        scratch = f"{ORIGINS}/.{self.files.token()}"
         try:
             with suppress(FileExistsError):
                 self.disk.mkdir(ORIGINS)
-            if self._stat(f"{ORIGINS}/{name}") is not None:
+            if self.files.stat(f"{ORIGINS}/{name}") is not None:
                 return
             self.disk.create(scratch, document, durable=True)
             self.disk.rename(scratch, f"{ORIGINS}/{name}")  # one agent collects: nothing makes that name meanwhile
@@ -132,7 +127,7 @@ class Folder:
 
     def _names(self, scan: FolderScan) -> list[str]:
         for place in (paths.INSTANCE, FOLDER):
-            seen = self._stat(place)
+            seen = self.files.stat(place)
             if seen is None:
                 return []
             if not seen.is_dir:
@@ -140,15 +135,10 @@ class Folder:
                     f"{place} is a link or a file, not a folder", hint="make it a folder of this worktree", code="link"
                 )
                 return []
-        try:
-            return self.disk.listdir(FOLDER)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return []
-            raise refused(error, FOLDER) from None
+        return self.files.scan(FOLDER)
 
     def _look_at(self, name: str, now: float, scan: FolderScan, finished: bool) -> State | None:
-        seen = self._stat(f"{FOLDER}/{name}")
+        seen = self.files.stat(f"{FOLDER}/{name}")
         if seen is None:
             return None
         state = _state(seen)
@@ -188,7 +178,7 @@ class Folder:
                 self._refuse(name, state, why, scan)
                 return
             raise refused(error, path) from None
-        again = self._stat(path)
+        again = self.files.stat(path)
         if again is None or _state(again) != state or len(data) != state[0]:
             self._still.pop(name, None)
             scan.deferred[name] = "it changed while it was read"
@@ -216,14 +206,6 @@ class Folder:
                 del self._gone[name]
                 with suppress(OSError):  # it is tried again at the next look
                     self.disk.unlink(f"{ORIGINS}/{name}")
-
-    def _stat(self, path: str) -> Stat | None:
-        try:
-            return self.disk.stat(path)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise refused(error, path) from None
 
 
 def _state(seen: Stat) -> State:
@@ -270,28 +252,6 @@ class Collected:
     withdrawn: list[str] = field(default_factory=list)
     refused: list[tuple[str, UsageError]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-class _KnownDocuments(Mapping[str, bytes]):
-    """The bank's documents by name, as a peer knows them; an unreadable document counts as empty."""
-
-    def __init__(self, documents: Documents, known: Callable[[str, bytes | None], bytes | None]) -> None:
-        self.documents, self.known = documents, known
-        self.names = documents.names()
-
-    def __getitem__(self, name: str) -> bytes:
-        if name not in self.names:
-            raise KeyError(name)
-        try:
-            return self.known(name, self.documents.read(name)) or b""
-        except BrokenFileError:
-            return b""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 class Collector:
@@ -356,10 +316,10 @@ class Collector:
     # -- one file --------------------------------------------------------------------------------------------
 
     def _take(self, name: str, data: bytes, task: str, done: Collected, told: int | None) -> None:
-        known = _KnownDocuments(
-            self.documents, lambda document, now: self.store.briefed(document, now, told, self.peer)
-        )
+        known = dict.fromkeys(self.documents.names(), b"")
         aim = purpose(name, self.peer, known)
+        if aim.document in known:  # the others count by their names alone
+            known[aim.document] = self._briefed(aim.document, told)
         origin = self._origin(name, aim.document, known) if aim.kind == "copy" else None
         earlier, merged = self._earlier(name), self.store.idents(DONE)
         withdrawn = {one.id for one in earlier if self._is_withdrawn(one.id, merged)}
@@ -372,6 +332,13 @@ class Collector:
             self.store.reject(ident, WITHDRAWN, f"its author took it out of {name}", self.peer)
             done.withdrawn.append(ident)
         done.notes += found.notes
+
+    def _briefed(self, document: str, told: int | None) -> bytes:
+        """Return a document as the peer knows it; one that cannot be read counts as empty."""
+        try:
+            return self.store.briefed(document, self.documents.read(document), told, self.peer) or b""
+        except BrokenFileError:
+            return b""
 
     def _queue(self, found: Reading, done: Collected) -> None:
         self.store.texts.keep(found.texts)
@@ -416,7 +383,6 @@ class Collector:
             done.refused.append((name, why))
 
     def _size(self, name: str) -> int:
-
         try:
             return self.disk.stat(f"{FOLDER}/{name}").size
         except OSError:

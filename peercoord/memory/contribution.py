@@ -10,6 +10,7 @@ change one section and leave every other byte alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, UsageError
@@ -114,13 +115,18 @@ class Contribution:
             raise BrokenFileError(f"{where}: {error.message}", error.hint, error.code) from None
 
 
+@dataclass(frozen=True, slots=True)
 class Author:
-    """Who contributes, for which task, and when (RFC 3339, UTC)."""
+    """Who contributes, for which task (empty if for none), and when (RFC 3339, UTC)."""
 
-    __slots__ = ("peer", "task", "time")
+    peer: str
+    task: str
+    time: str
 
-    def __init__(self, peer: str, task: str, time: str) -> None:
-        self.peer, self.task, self.time = ids.check(peer, "peer"), task and ids.check(task), time
+    def __post_init__(self) -> None:
+        ids.check(self.peer, "peer")
+        if self.task:
+            ids.check(self.task)
 
 
 def make(
@@ -167,7 +173,7 @@ def make(
 
 
 def check(raw: Json) -> Contribution:
-    """Check a record and give the contribution that it is.
+    """Check a record and return the contribution that it is.
 
     Raises:
         UsageError: Something is missing or not allowed; the message says what.

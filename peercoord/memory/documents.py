@@ -17,6 +17,7 @@ import os
 import stat as _stat
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,7 @@ def _renameat2() -> ctypes._NamedFuncPointer | None:
     return call
 
 
+@dataclass(frozen=True, slots=True)
 class Replacement:
     """A document's replacement, staged and not finished.
 
@@ -112,14 +114,18 @@ class Replacement:
         name: The document.
         before: State (``state_of``) that it is made from, or how that begins; empty for none.
         after: State that it makes, or how that begins; empty for none.
-        path: The file that holds the new text until the two change places, and then the old one.
+        token: Random word in the name of the staged file.
     """
 
-    __slots__ = ("after", "before", "name", "path")
+    name: str
+    before: str
+    after: str
+    token: str
 
-    def __init__(self, name: str, before: str, after: str, token: str) -> None:
-        self.name, self.before, self.after = name, before, after
-        self.path = f"{STAGED}{name}-{before[:_MARK]}-{after[:_MARK]}-{token}"
+    @property
+    def path(self) -> str:
+        """The file that holds the new text until the two change places, and then the old one."""
+        return f"{STAGED}{self.name}-{self.before[:_MARK]}-{self.after[:_MARK]}-{self.token}"
 
     @classmethod
     def read(cls, path: str) -> Replacement | None:

@@ -120,13 +120,11 @@ class Entry:
             raise BrokenFileError(f"{where} is no entry of the journal: {shown(str(error))}") from None
 
 
+@dataclass(frozen=True, slots=True)
 class Journal:
     """What was done to one document, oldest entry first, as far as it counts."""
 
-    __slots__ = ("entries",)
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self.entries = entries
+    entries: list[Entry]
 
     @property
     def previous(self) -> str:

@@ -6,6 +6,7 @@ own clock, so that a wrong clock of a machine hides nothing. The caller keeps th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from peercoord.store.files import Files
 
 
+@dataclass(frozen=True, slots=True)
 class Change:
     """A section of a document that an entry of the journal changed.
 
@@ -32,14 +34,28 @@ class Change:
         entry: Id of the entry.
     """
 
-    __slots__ = ("at", "by", "contributions", "document", "entry", "kind", "mark", "section")
+    mark: int
+    document: str
+    section: tuple[str, ...]
+    by: str
+    kind: str
+    at: str
+    contributions: tuple[str, ...]
+    entry: str
 
-    def __init__(self, mark: int, raw: Json, edit: Json) -> None:
-        self.mark = mark
-        self.document, self.kind, self.by = str(raw["file"]), str(raw["kind"]), str(raw["by"])
-        self.at, self.entry = str(raw["at"]), str(raw["id"])
-        self.section = tuple(str(part) for part in edit["section"])
-        self.contributions = tuple(str(one) for one in edit["contributions"])
+    @classmethod
+    def read(cls, mark: int, raw: Json, edit: Json) -> Change:
+        """Read one edit of an entry."""
+        return cls(
+            mark=mark,
+            document=str(raw["file"]),
+            section=tuple(str(part) for part in edit["section"]),
+            by=str(raw["by"]),
+            kind=str(raw["kind"]),
+            at=str(raw["at"]),
+            contributions=tuple(str(one) for one in edit["contributions"]),
+            entry=str(raw["id"]),
+        )
 
 
 def latest(files: Files) -> int:
@@ -57,7 +73,7 @@ def changes_since(files: Files, mark: int) -> list[Change]:
     found = []
     for seen, raw in _news(files, mark):
         try:
-            found += [Change(seen, raw, edit) for edit in raw["edits"]]
+            found += [Change.read(seen, raw, edit) for edit in raw["edits"]]
         except (KeyError, TypeError):
             continue  # not an entry: the next merge quarantines it
     return found

@@ -39,13 +39,11 @@ class Conflict:
     theirs: str
 
 
+@dataclass(frozen=True, slots=True)
 class Merged:
     """What a three-way merge gave: agreed texts and conflicts, in order."""
 
-    __slots__ = ("pieces",)
-
-    def __init__(self, pieces: Sequence[str | Conflict]) -> None:
-        self.pieces = tuple(pieces)
+    pieces: Sequence[str | Conflict]
 
     @property
     def clean(self) -> bool:

@@ -43,19 +43,27 @@ class Purpose:
     prefix: Path = ()
 
 
+@dataclass(slots=True)
 class Piece:
     """A section's worth of text, and where it goes.
 
-    ``section`` is what stands there now; ``unclear`` are the sections that may be meant, where that cannot be told;
-    ``loose`` says that some of the text was under no heading, ``named`` that it
-    has a heading of its own where it comes from.
+    Attributes:
+        path: Heading path of the section.
+        occurrence: Which of the sections with that path.
+        section: What stands there now; ``None`` if there is no such section.
+        unclear: The sections that may be meant, where that cannot be told.
+        text: The text.
+        loose: Some of the text was under no heading.
+        named: It has a heading of its own where it comes from.
     """
 
-    __slots__ = ("loose", "named", "occurrence", "path", "section", "text", "unclear")
-
-    def __init__(self, path: Path, occurrence: int, section: Section | None, unclear: Sequence[Section] = ()) -> None:
-        self.path, self.occurrence, self.section, self.unclear = path, occurrence, section, unclear
-        self.text, self.loose, self.named = "", False, False
+    path: Path
+    occurrence: int
+    section: Section | None
+    unclear: Sequence[Section] = ()
+    text: str = ""
+    loose: bool = False
+    named: bool = False
 
     @property
     def key(self) -> tuple[Path, int]:

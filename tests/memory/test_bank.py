@@ -153,9 +153,11 @@ class TestMerging:
         scene.add(one)
         for name in ("c-broken", "c-other"):
             scene.disk.create(paths.contribution("queued", name), b'{"id": "c-elsewhere"}', False)
+        for path in (paths.contribution("candidates", "k-broken"), paths.entry(NAME, "e-0123456789abcdef")):
+            scene.world.files.put(path, b'{"id": "half', durable=False)
         scene.merge()
         assert places(scene) == {one.id: "merged"}
-        assert len([p for p in scene.disk.files() if p.startswith("quarantine/") and not p.endswith(".why")]) == 2
+        assert len([p for p in scene.disk.files() if p.startswith("quarantine/") and not p.endswith(".why")]) == 4
 
     def test_a_document_that_is_not_text_is_left_alone_and_the_others_go_on(self, scene: Scene) -> None:
         """MEM-13."""
