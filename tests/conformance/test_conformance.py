@@ -234,7 +234,7 @@ def test_the_suite_notices_a_broken_peer(check: str, good: str, bad: str, tmp_pa
 
 
 @pytest.mark.parametrize("command", [PYTHON, SHELL], ids=["python", "sh"])
-def test_a_peer_on_a_disk_that_is_full_in_earnest(command: list[str], tmp_path: Path) -> None:
+def test_a_peer_on_a_really_full_disk(command: list[str], tmp_path: Path) -> None:
     done = on_a_small_disk(tmp_path, ["completes_nothing_on_a_full_disk", *SMALL], command)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 

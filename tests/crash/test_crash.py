@@ -58,7 +58,7 @@ def test_others_repair_what_a_crash_leaves(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_asked_again_after_a_crash_it_is_brought_to_its_end(scene: Scene) -> None:
+def test_a_call_repeated_after_a_crash_is_done_once_or_refused(scene: Scene) -> None:
     """The same peer, in another process: what it asks again is done or refused, never done twice."""
     for play in crashes.plays(scene):
         crashes.attempt(scene, play.world)
@@ -67,7 +67,7 @@ def test_asked_again_after_a_crash_it_is_brought_to_its_end(scene: Scene) -> Non
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_undisturbed_it_does_what_it_promises(scene: Scene) -> None:
+def test_an_undisturbed_call_keeps_its_promise(scene: Scene) -> None:
     world, counting = crashes.played(scene)
     assert scene.holds(world)
     assert counting.changes
@@ -97,7 +97,7 @@ def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, 
 
 @pytest.mark.parametrize(("number", "done"), LIES, ids=lambda value: errno.errorcode.get(value, value))
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_a_call_that_is_answered_wrongly_loses_nothing(scene: Scene, number: int, done: bool) -> None:
+def test_a_wrong_answer_to_a_change_loses_nothing(scene: Scene, number: int, done: bool) -> None:
     for world, call, answered in faulty(scene, Fault(number, done), reads=False):
         assert not answered or scene.holds(world), f"after {call} it was answered, and it does not hold"
         check_repaired(world, scene, call)
@@ -105,13 +105,13 @@ def test_a_call_that_is_answered_wrongly_loses_nothing(scene: Scene, number: int
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT])
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_a_look_that_sees_nothing_loses_nothing(scene: Scene, number: int) -> None:
+def test_a_failed_look_loses_nothing(scene: Scene, number: int) -> None:
     for world, call, _ in faulty(scene, Fault(number), reads=True):
         check_repaired(world, scene, call)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_a_slow_one_is_overtaken_by_a_janitor_and_goes_on(scene: Scene) -> None:
+def test_a_repair_during_any_call_does_not_disturb_it(scene: Scene) -> None:
     at = 0
     while True:
         at += 1
@@ -126,7 +126,7 @@ def test_a_slow_one_is_overtaken_by_a_janitor_and_goes_on(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.zombie], ids=repr)
-def test_a_stopped_one_is_evicted_its_tasks_are_done_by_another_and_it_goes_on(scene: Scene) -> None:
+def test_a_peer_evicted_during_any_call_changes_nothing_afterwards(scene: Scene) -> None:
     at = 0
     while True:
         at += 1

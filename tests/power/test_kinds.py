@@ -205,7 +205,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             made.kill()
 
 
-def test_what_was_not_flushed_is_empty_and_one_up_is_enough(team: Team) -> None:
+def test_after_the_loss_of_unflushed_files_one_up_is_enough(team: Team) -> None:
     """As after a real power cut: all of it at once."""
     team.kill()
     lost = [path for kind, paths in team.files().items() if KINDS[kind].sort != TOLD for path in paths]

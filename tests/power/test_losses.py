@@ -94,7 +94,7 @@ def test_others_go_on_from_what_was_flushed(scene: Scene, how: str) -> None:
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.name.startswith(PROMISED)], ids=repr)
-def test_what_was_acknowledged_is_so_whatever_names_are_left(scene: Scene) -> None:
+def test_an_acknowledged_change_survives_the_loss_of_later_names(scene: Scene) -> None:
     world = scene.world.twin()
     journal = Journal(world.disk)  # type: ignore[arg-type]
     scene.act(world.on(journal), scene.actor)
@@ -128,6 +128,6 @@ READ = [each for each in sequences.SEQUENCES if each.name != "place what cannot 
 
 
 @pytest.mark.parametrize("sequence", READ, ids=lambda each: each.name)
-def test_a_step_that_fails_with_the_power_ends_as_the_crash_table_says(sequence: sequences.Sequence) -> None:
+def test_a_power_cut_before_a_step_ends_as_the_crash_table_says(sequence: sequences.Sequence) -> None:
     for number in range(1, len(sequences.steps(sequence)) + 1):
         assert sequences.end(sequence, number, power=True) == sequences.end(sequence, number), number

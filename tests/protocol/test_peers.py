@@ -50,7 +50,7 @@ def test_a_peer_that_joins_while_the_team_is_taken_down_leaves_again(world: Worl
     assert world.memory.listdir(paths.PEERS) == []
 
 
-def test_a_peer_that_left_says_of_no_task_that_it_works_on_it(world: World, amber: Worker, birch: Worker) -> None:
+def test_a_peer_that_left_reports_its_task_as_interrupted(world: World, amber: Worker, birch: Worker) -> None:
     """RPT-5."""
     world.add("1")
     world.add("2")
@@ -180,7 +180,7 @@ def test_a_done_task_keeps_who_when_and_at_which_epoch(world: World, amber: Work
     assert views.state(board)["task_assignments"]["1"]["last_update"] == result["at"]
 
 
-def test_dependencies_are_satisfied_if_they_are_done_wherever_the_ticket_lies(world: World, amber: Worker) -> None:
+def test_a_parked_task_shows_whether_its_dependencies_are_done(world: World, amber: Worker) -> None:
     world.add("1")
     world.add("2", ("1",))
     for task in ("1", "2"):
@@ -198,7 +198,7 @@ def test_a_task_that_no_round_found_is_missing_and_not_ready(world: World) -> No
     assert row.status == "missing"
 
 
-def test_what_is_seen_in_the_last_round_is_not_missing(world: World) -> None:
+def test_a_ticket_seen_in_the_last_round_is_not_missing(world: World) -> None:
     """OPS-9: a listing of moving things missed it in every round but one."""
     world.add("1")
     missed = iter(range(LOOKS - 1))
@@ -227,7 +227,7 @@ def test_unknown_files_are_left_alone(world: World, amber: Worker, birch: Worker
     assert set(strange) <= set(world.memory.files())
 
 
-def test_only_what_has_served_its_time_is_cleared_away(world: World, amber: Worker, birch: Worker) -> None:
+def test_only_old_records_are_removed(world: World, amber: Worker, birch: Worker) -> None:
     """TDY-5, EVI-6."""
     world.add("1")
     world.add("2")

@@ -97,7 +97,7 @@ def _open_files() -> Iterator[str]:
             continue
 
 
-def test_the_bell_is_rung_when_something_is_ready_and_nobody_depends_on_it(world: World) -> None:
+def test_the_bell_rings_for_a_ready_task_and_nothing_depends_on_it(world: World) -> None:
     """OPS-11, INV-10."""
 
     def deaf(call: faults.Call) -> faults.Fault | None:
@@ -139,7 +139,7 @@ def test_two_names_of_one_ticket_are_one_task_at_the_later_place(world: World) -
     assert seen.links == 2
 
 
-def test_a_delayed_look_may_delay_and_not_mislead(world: World) -> None:
+def test_a_stale_look_does_not_mislead(world: World) -> None:
     """ASM-5, ASM-9: every stat says "absent" for things that are there, as a network client's may for half a minute."""
 
     def stale(call: faults.Call) -> faults.Fault | None:
@@ -186,7 +186,7 @@ def turn(world: World, seconds: float) -> None:
     world.clock.at += seconds
 
 
-def test_silence_is_challenged_and_only_a_challenge_that_stands_evicts(clocked: World) -> None:
+def test_only_an_unanswered_challenge_evicts_a_silent_peer(clocked: World) -> None:
     """LIV-4, LIV-5, LIV-7, ORD-10: a peer of another host, whose heartbeat stands still."""
     amber, birch = clocked.join("amber"), clocked.join("birch")
     amber.membership.update(host="elsewhere", boot_id="other")
@@ -215,7 +215,7 @@ def test_a_peer_that_answers_a_challenge_stays(clocked: World) -> None:
     assert [one.peer for one in _peers(clocked)] == ["amber", "birch"]
 
 
-def test_who_could_not_write_itself_has_seen_nothing(clocked: World) -> None:
+def test_an_observer_whose_own_beat_failed_starts_to_look_again(clocked: World) -> None:
     """LIV-4: a file server that stalled would look like everybody's death."""
     amber, birch = clocked.join("amber"), clocked.join("birch")
     amber.membership.update(host="elsewhere", boot_id="other")
@@ -227,7 +227,7 @@ def test_who_could_not_write_itself_has_seen_nothing(clocked: World) -> None:
     assert paths.parse_beat(_beat(clocked, amber)) == (0, None)
 
 
-def test_a_session_that_runs_here_is_never_evicted_and_its_agent_is_started_again(clocked: World) -> None:
+def test_a_running_session_is_not_evicted_and_gets_a_new_agent(clocked: World) -> None:
     """LIV-8, LIV-9: the agent is gone, the session runs, the heartbeat stands still for ever."""
     amber, birch = clocked.join("amber"), clocked.join("birch")
     gone = {"pid": os.getpid(), "start": -1}
@@ -328,7 +328,7 @@ def test_a_statement_is_served_once_however_often_it_is_found(box: Box) -> None:
     assert (kept["code"], kept["out"]) == (0, "served report-progress")
 
 
-def test_another_request_under_a_number_used_before_is_not_answered_with_the_old_answer(box: Box) -> None:
+def test_a_reused_request_number_does_not_get_the_old_answer(box: Box) -> None:
     """BOX-5: the answer names what it answers."""
     box.drop("1-a", "report-progress", "5")
     box.outbox.rescan()
@@ -367,7 +367,7 @@ def test_what_is_still_being_written_waits(box: Box) -> None:
     assert box.served == ["1-a"]
 
 
-def test_a_door_is_taken_by_one_caller_and_closed_by_the_agents_end(box: Box) -> None:
+def test_a_door_serves_one_caller_and_closes_with_its_agent(box: Box) -> None:
     """BOX-2, BOX-6: the agent holds the only write end; who reads sees it go."""
     box.outbox.open()
     fifo = min((box.place / "inbox").glob("*.door"))

@@ -132,7 +132,7 @@ def test_the_root_is_built_aside_and_never_over_another(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [paths.ROOT, "staged"]
 
 
-def test_what_a_set_up_that_crashed_left_is_cleared_away_once_it_is_old(tmp_path: Path) -> None:
+def test_old_remains_of_a_crashed_set_up_are_removed(tmp_path: Path) -> None:
     """LAY-2: by the next set-up; not what may be another one at work, nor what somebody put there."""
     door = roots.Files(roots.Disk(str(tmp_path)), lambda: "staged")
     hour = roots.LEFT_SECONDS + 60
@@ -222,7 +222,7 @@ def test_the_crash_table_has_every_step_once() -> None:
     assert sequences.TABLE.read_text(encoding="utf-8") == sequences.rewritten(), run
 
 
-def test_no_step_that_the_crash_tests_know_is_missing_from_the_crash_table() -> None:
+def test_the_crash_table_has_every_kind_of_step_of_the_crash_tests() -> None:
     """CRA-1: by the kind of the call, and where it works. That a directory is made first is said by OPS-3."""
 
     def kind(call: str) -> str:

@@ -50,7 +50,7 @@ def test_a_dependency_that_cannot_be_read_is_open(world: World) -> None:
 # -- claim -------------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_block_is_removed_and_made_again_but_the_first_of_a_level_stays(world: World, amber: Worker) -> None:
+def test_an_empty_block_is_removed_but_the_first_of_a_level_stays(world: World, amber: Worker) -> None:
     """CLM-7, OPS-3."""
     world.files.put(paths.ORDER, b"256\n")
     world.add("1")
@@ -63,7 +63,7 @@ def test_an_empty_block_is_removed_and_made_again_but_the_first_of_a_level_stays
     assert world.at("1") == "queue/ready/2/000001/1~1"
 
 
-def test_who_comes_back_gets_what_was_taken_from_it(world: World, amber: Worker, birch: Worker) -> None:
+def test_a_peer_that_rejoins_gets_its_former_task_first(world: World, amber: Worker, birch: Worker) -> None:
     """CLM-6: if it lies there untouched."""
     world.add("1")
     world.add("2")
@@ -78,7 +78,7 @@ def test_who_comes_back_gets_what_was_taken_from_it(world: World, amber: Worker,
 # -- report, complete --------------------------------------------------------------------------------------------
 
 
-def test_who_does_not_hold_a_task_is_told_who_does(world: World, amber: Worker, birch: Worker) -> None:
+def test_a_refusal_names_the_holder(world: World, amber: Worker, birch: Worker) -> None:
     """RPT-1, CMP-6."""
     world.add("1")
     amber.request()
@@ -91,7 +91,7 @@ def test_who_does_not_hold_a_task_is_told_who_does(world: World, amber: Worker, 
         birch.release("1")
 
 
-def test_what_was_said_of_an_earlier_claim_is_not_taken_for_this_one(world: World, amber: Worker) -> None:
+def test_a_report_on_an_earlier_claim_does_not_count_for_this_one(world: World, amber: Worker) -> None:
     """RPT-2."""
     world.add("1")
     amber.request()

@@ -59,7 +59,7 @@ def test_every_task_is_claimed_once_and_none_is_lost(tmp_path: Path, workers: in
 
 
 @pytest.mark.parametrize(("workers", "tasks", "seed"), KILLED)
-def test_with_some_killed_every_task_is_still_done_once(tmp_path: Path, workers: int, tasks: int, seed: int) -> None:
+def test_with_killed_peers_every_task_is_done_once(tmp_path: Path, workers: int, tasks: int, seed: int) -> None:
     answer = crowd.run("claim", tmp_path, workers=workers, tasks=tasks, seed=seed, kills=tasks // 15)
     assert answer["failed"] == []
     epochs = check_all_done(tree.snapshot(tmp_path), tasks)
@@ -72,7 +72,7 @@ def test_with_some_killed_every_task_is_still_done_once(tmp_path: Path, workers:
 
 
 @pytest.mark.parametrize("rounds", [6, pytest.param(60, marks=pytest.mark.slow)])
-def test_janitors_that_sweep_at_once_give_everything_back_once(tmp_path: Path, rounds: int) -> None:
+def test_concurrent_sweeps_return_every_task_once(tmp_path: Path, rounds: int) -> None:
     answer = crowd.run("sweep", tmp_path, janitors=3, rounds=rounds, tasks=30)
     assert answer["failed"] == 0
     disk = tree.snapshot(tmp_path)
@@ -81,7 +81,7 @@ def test_janitors_that_sweep_at_once_give_everything_back_once(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("rounds", [150, pytest.param(1000, marks=pytest.mark.slow)])
-def test_what_is_added_while_its_dependency_is_completed_never_waits_for_nothing(tmp_path: Path, rounds: int) -> None:
+def test_a_task_added_during_the_completion_of_its_dependency_is_ready(tmp_path: Path, rounds: int) -> None:
     answer = crowd.run("place", tmp_path, rounds=rounds)
     assert answer["failed"] == [0, 0]
     stuck = {task: state for task, state in answer["states"].items() if task[0] == "b" and state[0] != "ready"}
@@ -90,13 +90,13 @@ def test_what_is_added_while_its_dependency_is_completed_never_waits_for_nothing
 
 
 @pytest.mark.parametrize("moves", [2000, pytest.param(50_000, marks=pytest.mark.slow)])
-def test_a_ticket_that_travels_without_rest_is_found(tmp_path: Path, moves: int) -> None:
+def test_a_ticket_that_moves_all_the_time_is_found(tmp_path: Path, moves: int) -> None:
     answer = crowd.run("motion", tmp_path, moves=moves)
     assert answer["failed"] == 0
     assert (answer["missed"], answer["short"]) == (0, 0), answer
 
 
-def test_a_peer_evicted_while_stopped_hears_who_holds_its_task_and_rejoins(tmp_path: Path) -> None:
+def test_a_peer_evicted_while_stopped_is_told_so_and_rejoins(tmp_path: Path) -> None:
     queue = Queue(roots.create(f"{tmp_path}/{names.ROOT}", "race"))
     queue.add(records.define("5", "x"))
     words = [sys.executable, "-c", "import sys; from races.crowd import stopped; stopped(sys.argv[1])", str(tmp_path)]

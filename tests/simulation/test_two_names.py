@@ -94,7 +94,7 @@ def test_others_repair_it(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
-def test_who_comes_back_repairs_it(scene: Scene) -> None:
+def test_the_machine_that_comes_back_repairs_it(scene: Scene) -> None:
     """The survivor claims what it may first; then the machine is up again, and the same call is made once more."""
     for world, what in torn(scene):
         survivor = world.resume(scene.survivor)
@@ -139,7 +139,7 @@ def test_a_claim_counts_only_once_its_ticket_has_no_other_name(world: World) -> 
     assert tree.tickets(world.memory)["1"] == [paths.claim(birch.home, Ticket("1", 1))]
 
 
-def test_of_two_claims_at_one_epoch_that_of_the_last_incarnation_stays(world: World) -> None:
+def test_of_two_claims_at_one_epoch_the_later_incarnation_keeps_it(world: World) -> None:
     """ASM-10."""
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
@@ -166,7 +166,7 @@ class Remembering(Wrapper):
         return call.run()
 
 
-def test_a_claim_whose_name_was_removed_does_not_count_though_a_look_shows_it(world: World) -> None:
+def test_a_removed_claim_that_a_look_still_shows_does_not_count(world: World) -> None:
     """ASM-10: after a removal a listing decides whether the claim is still there."""
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
@@ -179,7 +179,7 @@ def test_a_claim_whose_name_was_removed_does_not_count_though_a_look_shows_it(wo
     assert tree.tickets(world.memory)["1"] == [paths.claim(birch.home, Ticket("1", 1))]
 
 
-def test_a_claim_that_another_peer_removes_between_listing_and_look_does_not_count(world: World) -> None:
+def test_a_claim_removed_between_listing_and_look_does_not_count(world: World) -> None:
     """ASM-10, INV-2: the look is old and its link count new, so it shows one name; only a listing after it tells."""
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
@@ -200,7 +200,7 @@ def test_a_claim_that_another_peer_removes_between_listing_and_look_does_not_cou
     assert birch.held() == [Ticket("1", 1)]
 
 
-def test_two_files_are_nobodys_to_judge(world: World) -> None:
+def test_two_separate_files_both_stay(world: World) -> None:
     """ASM-10: without a second link nothing is removed, however many names there are."""
     world.add("1")
     world.files.ticket("queue/parked/held/1~0")
@@ -219,7 +219,7 @@ def test_a_leader_whose_ticket_has_another_name_does_not_lead(world: World) -> N
     assert world.files.scan(paths.LEADER) == []
 
 
-def test_reopening_settles_first_which_name_it_is(world: World) -> None:
+def test_reopening_removes_the_second_name_first(world: World) -> None:
     """ASM-10, CHG-4: else the name that was left behind would pass for the later one."""
     world.add("1")
     amber = world.join("amber")
@@ -278,4 +278,4 @@ def test_a_broken_rule_is_found(mutant: str) -> None:
 def everything() -> None:
     for scene in SCENES:
         test_others_repair_it(scene)
-        test_who_comes_back_repairs_it(scene)
+        test_the_machine_that_comes_back_repairs_it(scene)
