@@ -146,34 +146,37 @@ def _refresh(bank: Bank, by: str, leads: Callable[[], bool], notes: list[str]) -
     from peercoord.memory import progress_section
     from peercoord.status.board import Reader
 
-    root = bank.root
+    root, sections = bank.root, {PROGRESS: progress_section.PROGRESS, FOCUS: progress_section.FOCUS}
+    wanted = _wanted(bank, list(sections), notes)
+    if not wanted:
+        return []
     board = Reader(Queue(root, by), lambda who: judge(root, who)).board()
     changed = []
-    for document, section in (
-        ((PROGRESS, progress_section.PROGRESS), (FOCUS, progress_section.FOCUS)) if board.rows else ()
-    ):
-        try:  # with nothing to tell of, or not there: a bank is not touched for that
-            if (
-                _wanted(bank, document)
-                and bank.progress(progress_section.facts_of(board), by, leads, document, section) is not None
-            ):
+    for document in wanted if board.rows else ():  # with nothing to tell of, a bank is not touched
+        try:
+            facts = progress_section.facts_of(board)
+            if bank.progress(facts, by, leads, document, sections[document]) is not None:
                 changed.append(document)
         except PeercoordError as error:
             notes.append(f"{document} was not refreshed: {error.message}")
     return changed
 
 
-def _wanted(bank: Bank, document: str) -> bool:
-    """Check whether there is to be a document: it is not made where git would show it as something new."""
-    from peercoord.system import git
-
-    if bank.read(document) is not None or bank.root.setting("memory.commit") == "on":
-        return True
-    place = str(getattr(bank.files.disk, "root", ""))
+def _wanted(bank: Bank, documents: Sequence[str], notes: list[str]) -> list[str]:
+    """Return the documents that are to be there: none is made where git would show it as something new."""
+    there: list[str] = []
+    missing: list[str] = []
+    for document in documents:
+        try:
+            (missing if bank.read(document) is None else there).append(document)
+        except PeercoordError as error:
+            notes.append(f"{document} was not refreshed: {error.message}")
+    if not missing or bank.root.setting("memory.commit") == "on":
+        return [*there, *missing]
     try:
-        return bool(git.ignored(place, [document]))
+        return [*there, *git.ignored(str(getattr(bank.files.disk, "root", "")), missing)]
     except PeercoordError:
-        return True  # no repository
+        return [*there, *missing]  # no repository
 
 
 def _note(root: Root, by: str, term: int, error: PeercoordError | None, notes: Sequence[str]) -> None:
