@@ -127,8 +127,8 @@ def parse_level(name: str) -> int | None:
 
 def parse_block(name: str) -> int | None:
     """Read the name of a directory below a level: the number of the block."""
-    block = number(name.lstrip("0") or "0")
-    return block if block is not None and name == f"{block:06d}" else None
+    digits = 6 <= len(name) <= EPOCH_DIGITS and name.isascii() and name.isdigit()
+    return int(name) if digits and (len(name) == 6 or name[0] != "0") else None
 
 
 # -- tickets -----------------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def resolve(base: Json | None, ours: Json, theirs: Json) -> Resolution:
     """
     found = Resolution()
     for field in SHARED:
-        if field in theirs:
+        if field in theirs and ours[field] != theirs[field]:
             _shared(found, base, field, ours[field], theirs[field])
     if "steps_done" in theirs:
         _steps(found, base, ours["steps_done"], theirs["steps_done"])
@@ -164,8 +164,7 @@ def _was_ours(base: Json | None, field: str) -> bool:
 
 
 def _shared(found: Resolution, base: Json | None, field: str, ours: object, theirs: object) -> None:
-    if ours == theirs:
-        return
+    """Decide on a field in which both sides differ."""
     mine, other = _changed(base, "ours", field, ours), _changed(base, "theirs", field, theirs)
     if other:
         found.incoming[field] = theirs
@@ -307,6 +306,8 @@ def _lost(base: Json, theirs: Json) -> bool:
 
 def is_alike(one: str, two: str) -> bool:
     """Check whether two texts may be one, edited: one holds the other, or they share most of their words or letters."""
+    if one == two:
+        return True
     from difflib import SequenceMatcher
 
     first, second = sorted(" ".join(text.casefold().split()) for text in (one, two))

@@ -199,13 +199,14 @@ class Tickets:
         place = location_at(version.path)
         past = self._past(task, place) if version.results else {}
         last = self._entry(task, place) or self._last(place, past)
-        instance = holder_of(place) or self._finished_by(place, past) or None
+        holder = holder_of(place)
+        instance = holder or self._finished_by(place, past) or None
         progress, data = _progress(place, last), self._data(definition, place, past, last)
         return {
             **shared(definition),
             "steps_done": self._steps_done(definition, place, last),
             "state": _state(place, definition),
-            "holder": holder_of(place),
+            "holder": holder,
             "assigned_instance": instance,
             "instance_progress": progress,
             "coordination_data": data,
@@ -222,7 +223,7 @@ class Tickets:
         said: dict[int, set[str]] = {}
         own = [name for name in self.queue.results(task) if name.startswith(f"{task}~")]
         for found in filter(None, map(paths.parse_result, own)):
-            if not (holder_of(place) and found[1] == place.epoch):
+            if place.state != "claimed" or found[1] != place.epoch:
                 said.setdefault(found[1], set()).add(found[2])
         last = max(said, default=0)
         counts = {e: _outcome(words, place.state == "done" and e == last) for e, words in sorted(said.items())}
@@ -232,13 +233,13 @@ class Tickets:
         }
 
     def _entry(self, task: str, place: Location) -> Json:
-        if not holder_of(place):
+        if place.state != "claimed":
             return {}
         return self.reports.entry(holder_of(place), paths.Ticket(task, place.epoch)) or {}
 
     def _last(self, place: Location, past: dict[int, Json]) -> Json:
         """Return the last result of a task that no peer holds."""
-        if holder_of(place) or not past:
+        if place.state == "claimed" or not past:
             return {}
         record = past[max(past)]
         return record if record.get("peer") else {}
@@ -246,7 +247,7 @@ class Tickets:
     def _steps_done(self, definition: Definition, place: Location, last: Json) -> list[str]:
         if place.state == "done":
             return sorted(step.step for step in definition.steps)
-        known = set(last.get("steps_done") or ()) if holder_of(place) else set()
+        known = set(last.get("steps_done") or ()) if place.state == "claimed" else set()
         return sorted(step.step for step in definition.steps if step.done or step.step in known)
 
     def _finished_by(self, place: Location, past: dict[int, Json]) -> str:
@@ -296,7 +297,7 @@ class Tickets:
                         "ended_at": record.get("at"),
                     }
                 )
-        if holder_of(place) and place.epoch not in past:
+        if place.state == "claimed" and place.epoch not in past:
             home = paths.peer_dir(_incarnation(place))
             ticket = paths.Ticket(task, place.epoch)
             record = self.queue.read_record(paths.assignment(home, ticket)) or {}
@@ -363,7 +364,7 @@ def _progress(place: Location, last: Json) -> Json | None:
         return None
     if place.state == "done":
         return {"progress": 1.0, "status": "done", **{key: last[key] for key in _PROGRESS_KEYS if key in last}}
-    status = "in-progress" if holder_of(place) else str(last.get("outcome", ""))
+    status = "in-progress" if place.state == "claimed" else str(last.get("outcome", ""))
     progress = last.get("progress")
     return {
         "progress": progress if isinstance(progress, (int, float)) else 0.0,
