@@ -141,3 +141,20 @@ def test_a_task_that_an_answer_gave_stays_while_somebody_waits(crew: Crew, agent
     crew.sessions[0].kill()
     agent.clear()
     assert crew.where("1") == "ready"
+
+
+def test_a_machine_that_slept_takes_nobody_for_dead_and_looks_at_everything_again(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    slept = [agent.clock.asleep()]
+    monkeypatch.setattr(agent.clock, "asleep", lambda: slept[-1])
+    monkeypatch.setattr(agent.host, "log", told.append)
+    monkeypatch.setattr(agent.observer, "reset_observations", lambda: told.append("reset"))
+    monkeypatch.setattr(agent.schedule, "hasten", lambda now: told.append(f"all at {now}"))
+    agent._look_at_sleep(5.0)
+    assert told == []
+    slept.append(slept[-1] + 3600.0)
+    agent._look_at_sleep(6.0)
+    agent._look_at_sleep(7.0)
+    assert told == ["this machine slept for 3600 s: looking at everything again", "reset", "all at 6.0"]

@@ -280,11 +280,12 @@ def test_a_replaced_program_is_noticed_once_it_works(
     assert not mine.renewed()
 
 
-def test_a_program_that_speaks_too_old_a_protocol_does_not_join(team: Team) -> None:
+@pytest.mark.parametrize("least", ["least_reader", "least_writer"])
+def test_a_program_that_speaks_too_old_a_protocol_does_not_join(team: Team, least: str) -> None:
     crew = team()
     path = crew.state / "protocol.json"
     found = json.loads(path.read_text())
-    found["protocol"]["least_writer"] = 99
+    found["protocol"][least] = 99
     path.write_text(json.dumps(found))
     with pytest.raises(PeercoordError, match="needs protocol version 99"):
         crew.agent("one")
