@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -27,85 +28,22 @@ PURE = {  # these touch nothing of the world
     *("memory/targets", "memory/updates"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PURE_MAY_IMPORT = frozenset(
-    [
-        "__future__",
-        "bisect",
-        "collections",
-        "contextlib",
-        "dataclasses",
-        "difflib",
-        "enum",
-        "functools",
-        "graphlib",
-        "hashlib",
-        "heapq",
-        "itertools",
-        "markdown_it",
-        "math",
-        "operator",
-        "orjson",
-        "peercoord",
-        "re",
-        "string",
-        "textwrap",
-        "types",
-        "typing",
-        "unicodedata",
-    ]
-)
-HEAVY = frozenset(  # click loads dataclasses, inspect, re and typing on every path that starts Python
-    [
-        "asyncio",
-        "click",
-        "concurrent",
-        "ctypes",
-        "datetime",
-        "decimal",
-        "email",
-        "http",
-        "json",
-        "logging",
-        "multiprocessing",
-        "orjson",
-        "pathlib",
-        "portalocker",
-        "psutil",
-        "random",
-        "rich",
-        "selectors",
-        "shutil",
-        "socket",
-        "sqlalchemy",
-        "sqlite3",
-        "ssl",
-        "subprocess",
-        "tempfile",
-        "textwrap",
-        "traceback",
-        "unittest",
-        "urllib",
-        "uuid",
-        "watchdog",
-        "zipfile",
-    ]
-)
+PURE_MAY_IMPORT = {
+    *("__future__", "bisect", "collections", "contextlib", "dataclasses", "difflib", "enum", "functools"),
+    *("graphlib", "hashlib", "heapq", "itertools", "markdown_it", "math", "operator", "orjson", "peercoord", "re"),
+    *("string", "textwrap", "types", "typing", "unicodedata"),
+}
+HEAVY = {  # click loads dataclasses, inspect, re and typing on every path that starts Python
+    *("asyncio", "click", "concurrent", "ctypes", "datetime", "decimal", "email", "http", "json", "logging"),
+    *("multiprocessing", "orjson", "pathlib", "portalocker", "psutil", "random", "rich", "selectors", "shutil"),
+    *("socket", "sqlalchemy", "sqlite3", "ssl", "subprocess", "tempfile", "textwrap", "traceback", "unittest"),
+    *("urllib", "uuid", "watchdog", "zipfile"),
+}
 HOT = (
-    "peercoord",
-    "peercoord.store.paths",
-    "peercoord.store.records",
-    "peercoord.queue.placement",
-    "peercoord.worktree.context",
-    "peercoord.store.files",
-    "peercoord.store.lock",
-    "peercoord.system.process",
-    "peercoord.queue.recovery",
-    "peercoord.membership.membership",
-    "peercoord.queue.peer",
-    "peercoord.queue.progress",
-    "peercoord.queue.queue",
-    "peercoord.queue.reassign",
-    "peercoord.store.root",
+    *("peercoord", "peercoord.store.paths", "peercoord.store.records", "peercoord.queue.placement"),
+    *("peercoord.worktree.context", "peercoord.store.files", "peercoord.store.lock", "peercoord.system.process"),
+    *("peercoord.queue.recovery", "peercoord.membership.membership", "peercoord.queue.peer"),
+    *("peercoord.queue.progress", "peercoord.queue.queue", "peercoord.queue.reassign", "peercoord.store.root"),
     "peercoord.queue.claims",
 )
 LOADED = "import sys; __import__(sys.argv[1]); print(*sys.modules)"
@@ -202,11 +140,16 @@ def test_the_check_sees_imports_wherever_they_stand(source: str, found: str) -> 
     assert [module for module, _ in imports(source, ("peercoord", "store"))] == [found]
 
 
+@cache
+def loaded_by(module: str) -> set[str]:
+    """What is loaded in a new process once a module is."""
+    done = subprocess.run([sys.executable, "-I", "-c", LOADED, module], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize("module", HOT)
 def test_the_path_of_a_call_loads_nothing_heavy(module: str) -> None:
-    done = subprocess.run([sys.executable, "-I", "-c", LOADED, module], capture_output=True, text=True, check=True)
-    bare = subprocess.run([sys.executable, "-I", "-c", LOADED, "sys"], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split()) - set(bare.stdout.split())
+    loaded = loaded_by(module) - loaded_by("sys")
     assert module in loaded
     assert {name.split(".")[0] for name in loaded} & HEAVY == set()
 
