@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from peercoord.memory import copy
 from peercoord.store import paths
 from peercoord.store import root as roots
 from peercoord.store.project import Project
 from peercoord.team import plan as plans
 from peercoord.team.plan import Plan
+from peercoord.team.removal import plan_purge
 from peercoord.team.repository import discover
 from peercoord.team.worktrees import WorktreeOptions, plan
 
@@ -24,6 +26,7 @@ SETTINGS = """\
   email = test@example.invalid
 [init]
   defaultBranch = main
+  templateDir =
 [commit]
   gpgsign = false
 [merge]
@@ -80,6 +83,45 @@ class Repo:
 
     def instance(self, index: int) -> Repo:
         return self.beside(f"{self.path.name}-instance-{index}")
+
+    def purge(self, *discard: str) -> tuple[Plan, list[str]]:
+        made = plan_purge(self.project(), discard)
+        return made, plans.run(made.actions)
+
+    def has_link(self, main: Repo, bank: str = "memory-bank", sub: str = ".") -> bool:
+        """Check that this worktree has the link to the read-only copy of the main checkout's bank."""
+        place = self.path / sub / bank
+        leads_to = copy.target(str((main.path / sub).resolve() / paths.ROOT))
+        return place.is_symlink() and os.path.normpath(place.parent.resolve() / os.readlink(place)) == leads_to
+
+
+def picture(repo: Repo) -> dict[str, object]:
+    """What a repository consists of, for a comparison before and after."""
+    common = Path(repo.git("rev-parse", "--path-format=absolute", "--git-common-dir").removesuffix("\n"))
+    files: dict[str, object] = {}
+    for top in (repo.path, common):
+        for path in sorted(top.rglob("*")):
+            name = path.relative_to(top.parent).as_posix()
+            if "/objects/" in name or name.endswith("/index"):
+                continue
+            if path.is_symlink():
+                files[name] = os.readlink(path)
+            elif path.is_file():
+                content = path.read_bytes()
+                if path.name == "packed-refs" and content.count(b"\n") == 1:
+                    continue  # git leaves its head line
+                files[name] = (path.stat().st_mode, content)
+            elif not path.is_relative_to(common / "logs"):  # git leaves empty ones of its own there
+                files[name] = "directory"
+    asked = {
+        "config": ("config", "--list", "--show-scope"),
+        "refs": ("for-each-ref",),
+        "worktrees": ("worktree", "list", "--porcelain"),
+        "status": ("status", "--porcelain", "--ignored", "--untracked-files=all"),
+        "index": ("ls-files", "-s", "-v"),
+    }
+    said = {what: repo.git(*words) for what, words in asked.items()}
+    return {**files, **said, "beside": sorted(os.listdir(repo.path.parent))}
 
 
 @pytest.fixture(autouse=True)
