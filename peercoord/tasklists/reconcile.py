@@ -234,7 +234,7 @@ def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()
 def of_former(base: Json, born: Json, ours: Json) -> Json:
     """Return the base to use with a rebuilt directory, from what was agreed on with the lost one.
 
-    What the rebuilt directory does not know, nobody took back: for that the list counts as changed, and wins. What was
+    Nobody undid what the rebuilt directory does not know: there the list counts as changed, and wins. What was
     written here since is a change as ever.
 
     Args:

@@ -116,7 +116,7 @@ def test_an_empty_list_has_no_term_and_nothing_agreed(side: Database) -> None:
     assert not found.refused()
 
 
-def test_a_digest_tells_a_change_and_nothing_else(side: Database) -> None:
+def test_a_digest_changes_only_with_its_row(side: Database) -> None:
     side.add(1, "One")
     side.add(2, "Two")
     before = dict(side.open().snapshot().digests)
@@ -154,7 +154,7 @@ def test_both_sides_come_into_step_and_stay(side: Database) -> None:
     assert side.row(2)["title"] == "Two here"
 
 
-def test_of_two_edits_of_one_field_theirs_is_taken_and_ours_kept_in_the_notes(side: Database) -> None:
+def test_of_two_edits_theirs_is_taken_and_ours_is_noted(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     side.edit(1, title="One there")
@@ -164,7 +164,7 @@ def test_of_two_edits_of_one_field_theirs_is_taken_and_ours_kept_in_the_notes(si
     assert "One here" in str(side.lists.raw("1")["notes"])
 
 
-def test_the_life_of_a_task_goes_out(side: Database) -> None:
+def test_claims_and_completions_go_out(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     worker = side.lists.join()
@@ -224,13 +224,13 @@ def test_a_row_that_is_no_task_is_reported_by_every_sync(side: Database) -> None
     assert side.lists.queue.all_tasks() == ["1"]
 
 
-def test_text_that_comes_in_is_made_safe(side: Database) -> None:
+def test_incoming_text_is_made_safe(side: Database) -> None:
     side.add(1, "\x1b[31mred\u202e\x07")
     side.settled()
     assert side.lists.raw("1")["title"] == "red"
 
 
-def test_under_a_term_that_is_over_nothing_changes(side: Database) -> None:
+def test_under_an_older_term_nothing_changes(side: Database) -> None:
     side.add(1, "One")
     side.lists.sync(side.open(), term=5)
     side.open().update(8, lambda _: [])
@@ -263,7 +263,7 @@ def test_an_update_that_fails_leaves_everything(side: Database) -> None:
     assert (json.dumps(side.rows()), dict(found.agreed), found.term) == (before, agreed, 0)
 
 
-def test_what_was_agreed_on_is_remembered(side: Database) -> None:
+def test_the_agreed_version_is_remembered(side: Database) -> None:
     side.add(1, "One")
     side.settled()
     found = side.open().snapshot()

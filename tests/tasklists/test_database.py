@@ -296,7 +296,7 @@ def test_a_cancellation_reaches_the_holder_at_its_next_call(lists: Lists) -> Non
     assert lists.row(3) == ("done", "w2"), "its holder had finished it"
 
 
-def test_a_task_that_a_person_sets_aside_is_parked_and_comes_back(lists: Lists) -> None:
+def test_a_task_that_a_person_sets_aside_is_parked(lists: Lists) -> None:
     words = {"in-progress": "held", "review": "review", "deferred": "deferred", "on-hold": "blocked"}
     lists.plain(*((number, f"T{number}") for number in range(1, 5)))
     lists.sync()

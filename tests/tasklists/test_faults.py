@@ -28,7 +28,7 @@ __all__ = ["project"]
 
 
 def busy(lists: Lists) -> None:
-    """Have changes on both sides that wait to be synced."""
+    """Make changes on both sides."""
     lists.plain((1, "A"), (2, "B"))
     lists.settled()
     worker = lists.join()
@@ -45,7 +45,7 @@ def in_step(lists: Lists) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Be another program that writes and does not come to an end."""
+    """Lock the database, as another program that writes."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         yield
@@ -119,7 +119,7 @@ FAULTS: dict[str, tuple[Callable[[Path], AbstractContextManager[None]], type[Pee
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_changes_nothing_is_reported_and_made_up_for(lists: Lists, fault: str) -> None:
+def test_a_fault_changes_nothing_and_is_recovered_from(lists: Lists, fault: str) -> None:
     """The sync fails with its reason, the doctor repeats it with a command to type, and the next sync catches up."""
     happen, kind, code, words = FAULTS[fault]
     busy(lists)

@@ -27,7 +27,7 @@ def everything(lists: Lists) -> Any:
 
 
 def busy(lists: Lists) -> None:
-    """Have changes on both sides that wait to be synced."""
+    """Make changes on both sides."""
     lists.plain((1, "A"), (2, "B"), (3, "C"))
     lists.sync(term=5)
     worker = lists.join()

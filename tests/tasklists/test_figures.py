@@ -41,7 +41,7 @@ def sync(lists: Lists) -> None:
         ("INTEGER CHECK (progress IN (0, 100))", "0", 0, 100),
     ],
 )
-def test_a_progress_column_is_kept_as_it_is_written_there(
+def test_progress_is_written_as_the_column_has_it(
     lists: Lists, kind: str, stands: str, half: object, whole: object
 ) -> None:
     lists.make(TABLE.format(kind, "TEXT") + ROWS.format(stands, "NULL"))
@@ -65,7 +65,7 @@ def test_a_progress_column_is_kept_as_it_is_written_there(
         ("1577872800000", 1769873400000),
     ],
 )
-def test_the_time_of_change_is_kept_as_it_is_written_there(place: Path, stands: str, written: object) -> None:
+def test_a_time_is_written_as_the_column_has_it(place: Path, stands: str, written: object) -> None:
     lists = Lists(place, frozen=True)
     lists.make(TABLE.format("REAL", "") + ROWS.format("NULL", stands))
     sync(lists)
@@ -99,7 +99,7 @@ def test_the_row_of_the_project_holds_its_status_and_progress(lists: Lists) -> N
     assert lists.sql("SELECT status, overall_progress FROM projects WHERE name = 'other'") == [("active", None)]
 
 
-def test_a_persons_word_for_the_project_stays_and_its_words_are_used(lists: Lists) -> None:
+def test_a_persons_word_for_the_project_stays(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.sql(
         "CREATE TABLE project_status (project_name TEXT, status TEXT CHECK (status IN ('Active', 'Done', 'paused')))"
@@ -115,7 +115,7 @@ def test_a_persons_word_for_the_project_stays_and_its_words_are_used(lists: List
     assert lists.sql("SELECT status FROM project_status") == [("Done",)]
 
 
-def test_a_table_of_projects_that_takes_no_row_of_ours_holds_up_no_task(lists: Lists) -> None:
+def test_a_refused_row_of_figures_holds_up_no_task(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.sql("CREATE TABLE projects (name TEXT, owner TEXT NOT NULL, progress INT)")
     lists.join()

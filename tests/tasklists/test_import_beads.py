@@ -45,7 +45,7 @@ def test_only_what_blocks_becomes_an_edge(read: Reader, data: Path) -> None:
     assert "nt-9" not in found.needs("nt-1.2"), "nothing waits for what was deleted"
 
 
-def test_children_wait_for_what_blocks_their_parent_and_it_waits_for_them(read: Reader, data: Path) -> None:
+def test_children_wait_for_blockers_of_their_parent(read: Reader, data: Path) -> None:
     found = read(data / "issues.jsonl")
     assert found.needs("nt-1") == ["nt-7", "nt-1.1", "nt-1.2"]
     assert found.needs("nt-1.1") == ["nt-7"]

@@ -235,7 +235,7 @@ def test_a_project_that_shares_ids_and_is_not_known_is_asked_for(database: Maker
         read_source(str(path), home=tmp_path / "mine", project="y")
 
 
-def test_edges_without_a_project_are_told_apart_by_ids_that_differ(database: Maker, tmp_path: Path) -> None:
+def test_edges_without_a_project_need_different_ids(database: Maker, tmp_path: Path) -> None:
     path = shared(database, *TWO[:2], (20, "theirs", "C", "todo"), column="")
     reading = read_source(str(path), home=tmp_path / "mine")
     assert [task.definition.task for task in reading.tasks] == ["1", "2"]
@@ -247,7 +247,7 @@ def test_edges_without_a_project_are_told_apart_by_ids_that_differ(database: Mak
         read_source(str(path), home=tmp_path / "mine")
 
 
-def test_a_column_called_project_that_sorts_one_teams_tasks_is_no_matter(read: Reader, database: Maker) -> None:
+def test_a_project_column_may_sort_the_tasks_of_one_team(read: Reader, database: Maker) -> None:
     path = shared(database, *TWO[:1], (2, "frontend", "B", "todo"), column="")
     assert list(read(path).tasks) == ["1", "2"]
 

@@ -160,7 +160,7 @@ def test_no_tag_is_guessed(read: Reader, tmp_path: Path) -> None:
         (b'{"tasks": [{"id": ' + b"1" * 5000 + b"}]}", "is not JSON"),
     ],
 )
-def test_what_is_no_task_file_is_named(read: Reader, tmp_path: Path, content: bytes, says: str) -> None:
+def test_a_file_of_another_kind_is_named(read: Reader, tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "tasks.json"
     path.write_bytes(content)
     with pytest.raises(BrokenFileError) as caught:
@@ -232,7 +232,7 @@ def test_bad_row_is_refused_and_the_rest_goes_on(
     assert why in found.refused[0][1]
 
 
-def test_bad_step_is_refused_and_told_to_whoever_takes_the_task(read: Reader, tasks_file: Writer) -> None:
+def test_a_bad_step_is_refused_and_noted_in_its_task(read: Reader, tasks_file: Writer) -> None:
     steps = [
         {"id": 1, "title": "Good"},
         {"id": "../1", "title": "Climbs"},
@@ -296,7 +296,7 @@ def test_long_text_is_cut_and_said(read: Reader, tasks_file: Writer) -> None:
     assert found.notes("1") == ["'description' was cut at 200000 characters"]
 
 
-def test_unknown_keys_are_kept_if_small_and_never_mean_anything_here(read: Reader, tasks_file: Writer) -> None:
+def test_small_unknown_keys_are_kept_without_a_meaning(read: Reader, tasks_file: Writer) -> None:
     found = read(
         tasks_file(
             {
@@ -338,7 +338,7 @@ TASK = st.fixed_dictionaries({"id": ID, "subtasks": ANY | st.lists(STEP, max_siz
 
 @settings(max_examples=40)
 @given(st.lists(TASK, max_size=3))
-def test_whatever_the_rows_hold_each_becomes_a_task_or_is_refused(rows: list[Any]) -> None:
+def test_any_row_becomes_a_task_or_is_refused(rows: list[Any]) -> None:
     reading = build([tasks_json.row(row) for row in rows], Origin("tasks.json", Path("tasks.json"), "master"))
     whole_rows = [what for what, _ in reading.refused if not what.startswith("step ")]
     assert len(reading.tasks) + len(whole_rows) == len(rows)

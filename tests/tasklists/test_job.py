@@ -227,7 +227,7 @@ def test_a_completion_is_in_the_database_at_once(team: Callable[..., Crew]) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_database_that_is_locked_for_thirty_seconds_slows_nobody(team: Callable[..., Crew]) -> None:
+def test_a_database_locked_for_thirty_seconds_slows_no_peer(team: Callable[..., Crew]) -> None:
     """Claims and reports, with the background agent up and leading, while another program writes all the time.
 
     No call waits for its lock: that is freed after all calls are answered.

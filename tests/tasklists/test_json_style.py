@@ -74,7 +74,7 @@ def test_another_text_is_reformatted_once(text: str) -> None:
     assert JsonStyle.of(again, value).is_exact
 
 
-def test_halves_of_characters_and_what_steers_a_terminal_stay_escaped() -> None:
+def test_half_characters_and_control_codes_stay_escaped() -> None:
     text = '{"a": "\\ud83d", "b": "\\u202e", "c": "é"}'
     found = JsonStyle.of(text, json.loads(text))
     assert found.is_exact

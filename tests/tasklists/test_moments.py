@@ -20,7 +20,7 @@ def lists(place: Path) -> FileLists:
     return made
 
 
-def test_done_stays_done_when_another_sync_writes_it_between_two_reads(lists: FileLists) -> None:
+def test_a_sync_between_two_reads_does_not_undo_done(lists: FileLists) -> None:
     lists.tasks({"id": 1, "title": "One"}, {"id": 2, "title": "Two", "dependencies": [1]})
     lists.both()
     worker = lists.join()
@@ -64,7 +64,7 @@ def test_dependents_may_change_in_the_save_that_finishes_a_task(lists: FileLists
     assert (states[3], states[4][0]) == (("parked", "deferred"), "done")
 
 
-def test_a_task_that_waits_for_what_is_not_known_is_not_called_blocked_there(lists: FileLists) -> None:
+def test_a_task_with_an_unknown_dependency_keeps_its_status(lists: FileLists) -> None:
     lists.tasks({"id": 17, "title": "Seventeen", "dependencies": [8]}, {"id": 18, "title": "Eighteen"})
     before = lists.file.read_bytes()
     lists.both()

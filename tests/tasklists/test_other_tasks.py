@@ -77,7 +77,7 @@ def test_a_task_moved_to_another_id_is_reported_until_renamed(lists: FileLists) 
     assert [entry["id"] for entry in entries(lists)] == [12, 2, 3, 4, 5]
 
 
-def test_a_copy_of_a_held_task_is_reported_until_its_note_is_removed(lists: FileLists) -> None:
+def test_a_copy_of_a_held_task_is_reported(lists: FileLists) -> None:
     held(lists)
     first, *rest = entries(lists)
     rewrite(lists, first, {**first, "id": 12}, *rest)

@@ -170,7 +170,7 @@ def test_killed_at_every_other_statement(lists: PgLists) -> None:
 # -- a server with troubles --------------------------------------------------------------------------------------
 
 
-def test_a_locked_table_is_told_soon(lists: PgLists) -> None:
+def test_a_locked_table_is_reported_soon(lists: PgLists) -> None:
     lists.plain((1, "A"))
     lists.settled()
     lists.queue.edit("1", title="B")
@@ -225,7 +225,7 @@ def test_a_server_that_goes_and_comes_back(lists: PgLists, running: Server) -> N
     assert runner.health(lists.root)["ok"] is True
 
 
-def test_a_read_only_server_is_told(lists: PgLists) -> None:
+def test_a_read_only_server_is_reported(lists: PgLists) -> None:
     lists.plain((1, "A"))
     lists.settled()
     lists.queue.edit("1", title="B")

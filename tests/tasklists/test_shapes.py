@@ -236,7 +236,7 @@ def test_assignments_that_the_database_refuses_hold_up_no_task(lists: Lists) -> 
 # -- what SQL types mean -----------------------------------------------------------------------------------------
 
 
-def test_a_column_that_is_called_json_takes_dependencies(lists: Lists) -> None:
+def test_a_json_column_takes_dependencies(lists: Lists) -> None:
     lists.make(
         "CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, dependencies JSON, subtasks JSON);"
         "INSERT INTO tasks VALUES (1, 'A', 'todo', '[]', NULL), (2, 'B', 'todo', '[1]', NULL);"
@@ -253,7 +253,7 @@ def test_a_column_that_is_called_json_takes_dependencies(lists: Lists) -> None:
     ("column", "value"),
     [("deleted_at TEXT", "'2025-01-01'"), ("is_deleted BOOLEAN DEFAULT 0", "1"), ("archived INTEGER DEFAULT 0", "1")],
 )
-def test_a_row_that_is_put_away_is_no_task(lists: Lists, column: str, value: str) -> None:
+def test_a_deleted_or_archived_row_is_no_task(lists: Lists, column: str, value: str) -> None:
     lists.make(
         f"CREATE TABLE tasks(id INTEGER PRIMARY KEY, title TEXT, status TEXT, {column});"
         f"INSERT INTO tasks(id, title, status, {column.split()[0]}) VALUES (1, 'Old', 'todo', {value});"

@@ -111,7 +111,7 @@ def test_a_deleted_row_and_its_neighbour_of_the_same_number(lists: Lists) -> Non
 
 
 @pytest.mark.parametrize("own", ["project_name", "PROJECT_KEY"])
-def test_the_project_column_of_another_table_may_have_other_names(lists: Lists, own: str) -> None:
+def test_a_project_column_may_have_other_names(lists: Lists, own: str) -> None:
     lists.make(TASKS + EDGES.replace("(project TEXT", f"({own} TEXT"))
     lists.settled()
     lists.queue.edit("3", dependencies=[1])
@@ -120,7 +120,7 @@ def test_the_project_column_of_another_table_may_have_other_names(lists: Lists, 
     assert found == [("other", 1, 2), ("proj", 2, 1), ("proj", 3, 1)]
 
 
-def test_rows_that_name_no_project_are_nobodys_and_told(lists: Lists) -> None:
+def test_rows_without_a_project_are_skipped_and_reported(lists: Lists) -> None:
     lists.make(TASKS + EDGES + "INSERT INTO task_dependencies VALUES (NULL, 3, 2);")
     outcome = lists.sync()
     assert ("table 'task_dependencies'", "rows without a project are skipped: 1") in outcome.refused
@@ -142,7 +142,7 @@ def test_unique_ids_tell_whose_a_row_is(lists: Lists, key: str) -> None:
     assert lists.store().snapshot().refused() == []
 
 
-def test_projects_told_apart_by_number(lists: Lists) -> None:
+def test_projects_are_distinguished_by_number(lists: Lists) -> None:
     lists.make(NUMBERED.format(key="PRIMARY KEY"))
     with pytest.raises(UsageError, match="none of them is '8'; those there are: 'proj', 'x'") as caught:
         lists.sync(lists.store(team=Team("s70re", "8", lists.home)))
@@ -190,13 +190,13 @@ def test_a_table_whose_rows_may_be_of_any_project_is_refused(lists: Lists, scrip
     assert everything(lists) == before
 
 
-def test_a_project_told_in_two_ways_is_refused(lists: Lists) -> None:
+def test_two_ways_to_name_a_project_are_refused(lists: Lists) -> None:
     lists.make(TASKS + EDGES.replace("(project TEXT", "(project_path TEXT"))
     with pytest.raises(UsageError, match="says whose a row is by 'project_path', and 'tasks' by 'project'"):
         lists.sync()
 
 
-def test_one_project_alone_needs_no_column_until_a_second_one_comes(lists: Lists) -> None:
+def test_one_project_alone_needs_no_project_column(lists: Lists) -> None:
     lists.make(
         """CREATE TABLE tasks (id INTEGER, project TEXT, title TEXT, status TEXT, PRIMARY KEY (project, id));
            INSERT INTO tasks VALUES (1, 'proj', 'Tickets', 'todo'), (2, 'proj', 'More', 'todo');"""
@@ -226,7 +226,7 @@ def test_a_table_of_who_had_what_from_before_gets_the_column(lists: Lists) -> No
 
 
 @pytest.mark.parametrize("project", ["", "project TEXT,"])
-def test_a_second_team_is_refused_where_no_project_is_told(lists: Lists, project: str) -> None:
+def test_a_second_team_is_refused_without_a_project_column(lists: Lists, project: str) -> None:
     lists.make(f"CREATE TABLE tasks (id INTEGER PRIMARY KEY, {project} title TEXT, status TEXT);"
                "INSERT INTO tasks (id, title, status) VALUES (1, 'A', 'todo');")  # fmt: skip
     lists.settled()

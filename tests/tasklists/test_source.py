@@ -33,7 +33,7 @@ LIST, EXPORT = '{"tasks": [{"id": 1, "title": "A"}]}', '\n{"id": "1", "title": "
         *((name, EXPORT, "beads") for name in ("issues.json", "issues.jsonl", "export.txt", "beads")),
     ],
 )
-def test_the_kind_is_told_by_the_content_alone(
+def test_the_content_alone_decides_the_kind(
     read: Reader, database: Maker, tmp_path: Path, name: str, text: str, kind: str
 ) -> None:
     path = tmp_path / name
