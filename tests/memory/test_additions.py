@@ -150,7 +150,7 @@ TWINS = b"# P\n\n## Status\n\n- green\n\n## Status\n\n- red\n"
 
 @pytest.mark.parametrize("document", [TWICE, TWINS])
 @pytest.mark.parametrize("kind", ["addition", "update"])
-def test_a_call_that_names_several_sections_is_refused_with_their_paths(document: bytes, kind: str) -> None:
+def test_a_call_that_names_several_sections_is_refused(document: bytes, kind: str) -> None:
     author = Author("instance-1", "", "2025-01-01T00:00:00Z")
     with pytest.raises(UsageError) as caught:
         from_call(author, "progress.md", "- amber", "n", briefed=document, section="Status", kind=kind)

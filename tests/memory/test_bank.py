@@ -81,7 +81,7 @@ class TestMerging:
         assert scene.merge() == []
         assert scene.disk.files() == before
 
-    def test_what_is_settled_is_not_merged_again_when_it_is_queued_again(self, scene: Scene) -> None:
+    def test_a_settled_contribution_queued_again_is_not_merged(self, scene: Scene) -> None:
         """MEM-7."""
         one = note("- a fact")
         scene.add(one)
@@ -159,7 +159,7 @@ class TestMerging:
         assert places(scene) == {one.id: "merged"}
         assert len([p for p in scene.disk.files() if p.startswith("quarantine/") and not p.endswith(".why")]) == 4
 
-    def test_a_document_that_is_not_text_is_left_alone_and_the_others_go_on(self, scene: Scene) -> None:
+    def test_a_document_that_is_not_text_is_left_alone(self, scene: Scene) -> None:
         """MEM-13."""
         scene.write(b"\xff\xfe", "notes.md")
         scene.add(note("- x", (), document="notes.md"), note("- a fact"))
@@ -176,7 +176,7 @@ class TestMerging:
             scene.merge()
         assert PLACE not in scene.disk.folders()
 
-    def test_a_document_that_someone_took_away_is_not_made_again(self, scene: Scene) -> None:
+    def test_a_document_that_was_removed_is_not_made_again(self, scene: Scene) -> None:
         """MEM-17."""
         scene.add(note("- a fact"))
         scene.merge()
@@ -346,7 +346,7 @@ class TestForeign:
         assert b"mypy" in (scene.document() or b"")
         assert len(scene.bank().foreign()) == 1
 
-    def test_a_change_before_any_merge_is_nobodys_business(self, scene: Scene) -> None:
+    def test_a_change_before_any_merge_is_not_written_down(self, scene: Scene) -> None:
         scene.write(TECH + b"\nMine.\n")
         scene.merge()
         assert scene.bank().entries() == []

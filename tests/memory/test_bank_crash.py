@@ -380,7 +380,7 @@ def test_a_leader_that_overwrote_its_successor_and_died(kind: type[Below]) -> No
     assert places(play)[MORE.id] == "merged"
 
 
-def test_of_two_leaders_at_once_nothing_is_lost_or_doubled() -> None:
+def test_two_leaders_at_once_lose_and_double_nothing() -> None:
     """MEM-11: each reads before the other writes, and sees another queue."""
     late = note("- came late", time=30, peer="instance-5")
     for at in count(1, 2):
@@ -437,7 +437,7 @@ def test_an_intent_that_never_landed_does_not_count() -> None:
     assert play.document() == first
 
 
-def test_an_old_intent_did_not_land_because_its_lines_came_otherwise() -> None:
+def test_lines_from_elsewhere_do_not_make_an_old_intent_land() -> None:
     """MEM-10: its other contributions would be lost."""
     play = queued().twin()
     with suppress(Crash):

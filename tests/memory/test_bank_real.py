@@ -59,7 +59,7 @@ def test_a_stash_that_comes_back_is_merged_once(real: Real) -> None:
     assert [entry.kind for entry in real.bank().entries()] == ["merge", "foreign", "foreign"]
 
 
-def test_another_branch_without_the_bank_is_checked_out_and_left_alone(real: Real) -> None:
+def test_a_branch_without_the_bank_is_left_alone(real: Real) -> None:
     """MEM-17."""
     git(real.main, "branch", "bare", "HEAD~1")
     real.add(note("- a fact"))
@@ -122,7 +122,7 @@ class Meanwhile:
         return call
 
 
-def test_what_an_editor_saves_while_a_document_is_replaced_is_never_lost(tmp_path: Path) -> None:
+def test_a_save_during_a_replacement_is_never_lost(tmp_path: Path) -> None:
     """MEM-10: a program that saves by renaming, before each call of a replacement."""
     replaced = []
     for at in range(1, 99):
@@ -181,9 +181,7 @@ def test_the_disk_tells_who_writes_and_lets_files_change_places(tmp_path: Path) 
         disk.exchange("one", "missing")
 
 
-def test_a_document_that_is_still_being_written_waits_until_it_is_whole(
-    real: Real, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_being_written_is_waited_for(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     """MEM-18: by a program that has it open, and by one that closed it a moment ago."""
     monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 2.0)
     slept: list[float] = []
@@ -232,9 +230,7 @@ def test_a_document_that_is_not_closed_is_left_alone_and_told(real: Real, monkey
     assert "- a fact" in real.text()
 
 
-def test_a_program_that_opens_a_document_right_before_it_is_replaced_loses_nothing(
-    real: Real, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_that_opens_a_document_late_loses_nothing(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     """MEM-10: what it writes afterwards would end in a file without a name."""
     opened: list[BinaryIO] = []
     exchange = BankDisk.exchange
@@ -257,7 +253,7 @@ def test_a_program_that_opens_a_document_right_before_it_is_replaced_loses_nothi
     assert real.text().count("- a fact") == 1
 
 
-def test_what_nobody_wrote_lately_is_merged_at_once(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_not_written_lately_is_merged_at_once(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     """MEM-18: nobody waits for a document that is old, for one that only we wrote, or where nothing is queued."""
     monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 2.0)
     slept: list[float] = []
@@ -319,7 +315,7 @@ def _not_exclusive(_self: Changer):  # type: ignore[no-untyped-def]
     yield
 
 
-def test_whoever_holds_the_lock_and_is_stopped_holds_up_nobody(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_lock_holder_does_not_block_a_merge(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peercoord.memory.change.LOCK_SECONDS", 0.05)
     real.add(note("- a fact"))
     with held(f"{real.project.state}/{paths.BANK_LOCK}"):

@@ -88,7 +88,7 @@ def tree() -> Worktree:
 
 
 class TestKinds:
-    def test_the_four_files_of_the_mission_and_an_edited_copy(self, tree: Worktree) -> None:
+    def test_the_four_kinds_of_files_and_an_edited_copy(self, tree: Worktree) -> None:
         """MEM-15."""
         tree.put("techContext-additions.md", "## Limits\n\n- Names are long.\n")
         tree.put("techContext-updates.md", "## Tools\n\nUse ruff and mypy.\n")
@@ -183,7 +183,7 @@ class TestOnce:
         assert tree.document().count("Old wisdom.") == 1
 
 
-def test_whatever_call_a_crash_comes_at_everything_is_queued_once(tree: Worktree) -> None:
+def test_everything_is_queued_once_whatever_the_crash(tree: Worktree) -> None:
     """MEM-1, MEM-15."""
     tree.put("techContext-additions.md", "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n")
     tree.gather()

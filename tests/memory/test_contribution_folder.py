@@ -52,7 +52,7 @@ def test_a_file_is_taken_when_it_kept_still(tree: Worktree) -> None:
     assert tree.look(SETTLE_SECONDS).ready == {"learnings.md": b"- a\n- more\n"}
 
 
-def test_a_file_comes_again_until_it_is_published_and_then_when_it_changes(tree: Worktree) -> None:
+def test_a_file_is_ready_until_published_and_when_it_changes(tree: Worktree) -> None:
     path = tree.home / "learnings.md"
     path.write_text("- a\n")
     assert tree.settled().ready
@@ -136,7 +136,7 @@ def test_a_file_that_grows_beyond_what_is_allowed_is_refused_once(tree: Worktree
     assert refused == 1
 
 
-def test_what_is_no_plain_file_of_a_plain_name_is_refused_and_the_rest_goes_on(tree: Worktree) -> None:
+def test_only_plain_files_with_plain_names_are_taken(tree: Worktree) -> None:
     (tree.home / "folder.md").mkdir()
     os.mkfifo(tree.home / "pipe.md")
     (tree.home / "näme.md").write_text("x")
@@ -161,7 +161,7 @@ def test_a_worktree_without_the_folder_has_nothing(tmp_path: Path) -> None:
     assert (sight.ready, sight.deferred, sight.refused) == ({}, {}, {})
 
 
-def test_the_document_that_a_copy_was_made_from_is_kept_as_long_as_the_copy(tree: Worktree) -> None:
+def test_the_origin_of_a_copy_is_kept_as_long_as_the_copy(tree: Worktree) -> None:
     path = tree.home / "techContext.md"
     path.write_text("edited")
     assert tree.folder.origin("techContext.md") is None

@@ -103,7 +103,7 @@ def test_what_was_undone_is_not_taken_for_overwritten(merge3: Merge3) -> None:
     assert [entry.contributions for entry in lost] == [twin.entries[0].contributions]
 
 
-def test_what_a_later_entry_builds_on_was_not_overwritten_though_its_text_is_gone(merge3: Merge3) -> None:
+def test_an_entry_that_another_follows_was_not_overwritten(merge3: Merge3) -> None:
     one, twin = History(merge3), History(merge3)
     one.merge(note("- first"))
     one.merge(note("- second", time=1))
@@ -156,7 +156,7 @@ def test_an_update_is_taken_back_from_below_a_later_one(history: History) -> Non
     assert history.document == TECH.replace(b"unique", b"short")
 
 
-def test_a_section_that_a_merge_made_goes_unless_it_was_filled_since(history: History) -> None:
+def test_undo_removes_a_new_section_unless_it_was_filled_since(history: History) -> None:
     first = history.merge(note("- a", ("Tech context", "Caches")))
     second = history.merge(note("- b", ("Tech context", "Caches"), time=1))
     history.undo(first)
@@ -196,7 +196,7 @@ def test_a_decision_is_undone_as_a_merge_is(history: History, backup: bool) -> N
     assert history.document == TECH
 
 
-def test_an_undo_after_which_a_heading_would_be_swallowed_is_refused(history: History) -> None:
+def test_an_undo_that_would_swallow_a_heading_is_refused(history: History) -> None:
     entry = history.merge(change("Python, any.", ("Tech context", "Language")))
     history.document = history.now.replace(b"Python, any.\n", b"Python, any.\n\n  ## Indented\n")
     with pytest.raises(PeercoordError, match="its sections moved"):

@@ -43,7 +43,7 @@ def test_additions_take_the_line_endings_of_their_document(run) -> None:
 # -- updates -----------------------------------------------------------------------------------------------------
 
 
-def test_two_updates_of_one_line_become_a_candidate_and_neither_is_applied(run) -> None:
+def test_two_updates_of_one_line_become_a_candidate(run) -> None:
     one, two = change(SESSIONS_30, time=1), change(SESSIONS_60, peer="instance-2", time=2)
     done = run(one, two)
     (candidate,) = done.candidates
@@ -101,7 +101,7 @@ def test_an_update_of_a_crlf_document_keeps_its_line_endings(run) -> None:
 # -- waiting for a person ----------------------------------------------------------------------------------------
 
 
-def test_later_contributions_queue_behind_a_candidate_and_other_sections_go_on(run) -> None:
+def test_later_contributions_queue_behind_a_candidate(run) -> None:
     one, two = change(SESSIONS_30, time=1), change(SESSIONS_60, peer="instance-2", time=2)
     (candidate,) = run(one, two).candidates
     later, other = note("- later", time=3), note("- uv", ("Tech context", "Language"), time=4)

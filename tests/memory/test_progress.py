@@ -70,7 +70,7 @@ def test_line_endings_are_those_of_the_document() -> None:
     assert b"\n" not in made.replace(b"\r\n", b"")
 
 
-def test_what_people_wrote_between_a_stray_marker_and_the_section_stays() -> None:
+def test_text_between_a_stray_marker_and_the_section_stays() -> None:
     stray = with_progress(f"# P\n\n{BEGIN}\n\nby hand\n\n".encode(), FACTS)
     assert b"by hand" in with_progress(stray, LATER)
     assert with_progress(stray, LATER).count(b"of 23 tasks") == 1
@@ -124,7 +124,7 @@ def test_a_document_that_is_no_utf8_is_refused() -> None:
         with_progress(b"\xff", FACTS)
 
 
-def test_what_is_parked_is_counted_apart_from_what_waits_for_others() -> None:
+def test_parked_tasks_are_counted_apart_from_blocked_ones() -> None:
     shown = with_progress(b"", ProgressFacts(5, 1, 1, 1, 0.3, parked=2)).decode()
     assert "1 of 5 tasks done · 1 in progress · 1 blocked · 2 parked\n" in shown
 

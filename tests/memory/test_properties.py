@@ -78,9 +78,7 @@ def outside(document: bytes, outcome: Outcome) -> tuple[list[bytes], list[bytes]
 
 @RELAXED
 @given(situations())
-def test_each_contribution_is_in_one_place_and_its_text_in_the_document(
-    merge3: Merge3, situation: tuple[bytes, list[Contribution]]
-) -> None:
+def test_each_contribution_is_in_one_place(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
     document, made = situation
     outcome = run(document, made, merge3)
     assert places(outcome).keys() == {one.id for one in made}
@@ -96,9 +94,7 @@ def test_each_contribution_is_in_one_place_and_its_text_in_the_document(
 
 @RELAXED
 @given(situations())
-def test_only_named_sections_change_and_each_only_where_something_was_contributed(
-    merge3: Merge3, situation: tuple[bytes, list[Contribution]]
-) -> None:
+def test_only_sections_with_contributions_change(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
     document, made = situation
     outcome = run(document, made, merge3)
     before, after = outside(document, outcome)
@@ -156,9 +152,7 @@ def test_undo_restores(merge3: Merge3, situation: tuple[bytes, list[Contribution
 
 @RELAXED
 @given(situations())
-def test_every_candidate_can_be_decided_and_touches_its_section_alone(
-    merge3: Merge3, situation: tuple[bytes, list[Contribution]]
-) -> None:
+def test_a_decision_touches_its_section_alone(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
     document, made = situation
     outcome = run(document, made, merge3)
     for candidate in outcome.candidates:
@@ -174,7 +168,7 @@ def test_every_candidate_can_be_decided_and_touches_its_section_alone(
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_section_of_the_corpus_takes_an_addition_and_gives_it_back(name: str, merge3: Merge3) -> None:
+def test_every_section_takes_an_addition_and_gives_it_back(name: str, merge3: Merge3) -> None:
     document = DOCUMENTS[name]
     for spot in split_document(document).sections:
         if any(len(part) > 300 for part in spot.path):
@@ -248,7 +242,7 @@ ENDS = (
 
 @settings(RELAXED, max_examples=150)
 @given(st.data())
-def test_what_is_appended_is_judged_alike_whether_all_is_read_again_or_its_last_block(data: st.DataObject) -> None:
+def test_reading_the_last_block_judges_like_reading_all(data: st.DataObject) -> None:
     document = split_document(data.draw(st.sampled_from([*DOCUMENTS.values(), *(OPEN + t.encode() for t in ENDS)])))
     section = data.draw(st.sampled_from(document.sections))
     new = data.draw(st.lists(st.sampled_from(ENDS), max_size=4))

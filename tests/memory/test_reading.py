@@ -44,7 +44,7 @@ def test_a_call_names_a_section_as_people_do() -> None:
     assert found.texts[base] == split_document(TECH).sections[3].core
 
 
-def test_a_call_with_headings_gives_one_contribution_for_each_section() -> None:
+def test_a_call_with_headings_gives_one_contribution_for_each() -> None:
     found = call("own\n\n### Sizes\n\nbig\n\n### Times\n\nlong", "Limits", kind="update")
     assert brief(found) == [
         ("update", "Tech context › Limits", "own"),
@@ -94,7 +94,7 @@ def test_a_call_is_refused_whole(content: str, more: dict[str, str], code: str) 
     assert caught.value.code == code
 
 
-def test_a_call_that_gives_nothing_is_refused_by_the_names_of_its_headings() -> None:
+def test_a_call_without_text_is_refused_by_its_headings() -> None:
     for content, section in (("## Lonely heading", ""), ("### One\n\n### Two\n", "Limits")):
         with pytest.raises(UsageError, match="no text stands under") as caught:
             call(content, section)
@@ -140,7 +140,7 @@ def test_a_file_says_by_its_name_what_it_is_for(file: str, document: str, kind: 
     assert (aim.document, aim.kind, aim.prefix) == (document, kind, prefix)
 
 
-def test_learnings_go_into_a_document_of_that_name_where_there_is_one() -> None:
+def test_learnings_go_into_the_document_of_that_name_if_any() -> None:
     aim = purpose("learnings.md", "i", {"learnings.md": b""})
     assert (aim.document, aim.prefix) == ("learnings.md", ())
 
@@ -160,7 +160,7 @@ def test_a_file_name_never_becomes_a_path(file: str) -> None:
 # -- additions and updates ---------------------------------------------------------------------------------------
 
 
-def test_a_file_seen_again_gives_nothing_new_and_after_a_crash_the_same_ids() -> None:
+def test_a_file_read_again_gives_the_same_ids() -> None:
     text = "## Limits\n\n- a\n\n## Tools\n\n- b\n"
     first = read("techContext-additions.md", text).contributions
     assert read("techContext-additions.md", text, 5, earlier=first).contributions == []
@@ -170,7 +170,7 @@ def test_a_file_seen_again_gives_nothing_new_and_after_a_crash_the_same_ids() ->
     assert read("techContext-additions.md", text, 5, earlier=first, merged=merged).contributions == []
 
 
-def test_an_author_who_edits_a_file_still_starts_from_what_was_seen_first() -> None:
+def test_an_edited_update_keeps_its_first_base() -> None:
     first = read("techContext-updates.md", "## Limits\n\none\n").contributions
     bank = {**BANK, "techContext.md": TECH.replace(b"20", b"30")}
     (second,) = read("techContext-updates.md", "## Limits\n\ntwo\n", 5, bank=bank, earlier=first).contributions
@@ -215,15 +215,10 @@ def test_a_file_may_be_marked_critical(front: str, critical: bool) -> None:
     assert [one.content for one in found.contributions] == ["- a", "- b"]
 
 
-def test_an_edited_copy_may_be_marked_critical_beside_the_front_matter_of_its_document() -> None:
-    bank = {"techContext.md": b"---\nowner: us\n---\n" + TECH}
-    edited = bank["techContext.md"].decode().replace("owner: us\n", "owner: us\ncritical: true\n") + "\n- more\n"
-    found = read("techContext.md", edited, bank=bank)
-    assert found.refused == []
-    assert [one.critical for one in found.contributions] == [True]
-    own = {"techContext.md": b"---\ncritical: true\n---\n" + TECH}
-    found = read("techContext.md", own["techContext.md"].decode() + "\n- more\n", bank=own)
-    assert [one.critical for one in found.contributions] == [False], "the document says so, not its copy"
+def test_the_front_matter_of_a_document_does_not_mark_its_copy() -> None:
+    document = "---\ncritical: true\n---\n" + TECH.decode()
+    found = read("techContext.md", document + "\n- more\n", bank={"techContext.md": document.encode()})
+    assert [one.critical for one in found.contributions] == [False]
 
 
 SYSTEM = {"systemPatterns.md": b"# System patterns\n\nHow it is built.\n", "activeContext.md": b"# Active context\n"}
@@ -241,5 +236,5 @@ SYSTEM = {"systemPatterns.md": b"# System patterns\n\nHow it is built.\n", "acti
         ("learnings.md", "## Insights\n\n- x\n", "Active context › Learnings › Insights"),
     ],
 )
-def test_a_lone_heading_of_a_lower_level_is_a_section_not_the_title(file: str, text: str, where: str) -> None:
+def test_a_lone_heading_of_a_lower_level_is_no_title(file: str, text: str, where: str) -> None:
     assert brief(read(file, text, bank=SYSTEM)) == [("addition", where, "- x")]

@@ -56,7 +56,7 @@ class TestCommit:
         status = git(real.main, "status", "--porcelain")
         assert status.splitlines() == ["M  code.py", "?? new.py"]
 
-    def test_a_hook_that_fails_and_a_signature_that_is_missing_do_not_hurt(self, real: Real) -> None:
+    def test_a_failing_hook_does_not_hurt(self, real: Real) -> None:
         hook = real.main / ".git" / "hooks" / "pre-commit"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text("#!/bin/sh\nexit 1\n")
@@ -152,7 +152,7 @@ class TestMergeJob:
     def times(self, called: Path) -> int:
         return len(called.read_text()) if called.exists() else 0
 
-    def test_it_merges_in_its_time_and_at_once_when_something_was_decided(
+    def test_it_merges_on_schedule_and_at_once_after_a_decision(
         self, real: Real, job: tuple[runner.MergeJob, Path, list[float]]
     ) -> None:
         duty, called, now = job
@@ -178,7 +178,7 @@ class TestMergeJob:
             duty.run(1)
         assert self.times(called) == 1
 
-    def test_what_was_left_alone_is_tried_again_though_nothing_changed(
+    def test_a_document_left_alone_is_tried_again(
         self, real: Real, job: tuple[runner.MergeJob, Path, list[float]]
     ) -> None:
         """MEM-18: a program that had a document open may close it without a word."""
@@ -188,7 +188,7 @@ class TestMergeJob:
             duty.run(1)
         assert self.times(called) == 2
 
-    def test_what_is_queued_while_a_merge_runs_is_merged_the_next_time(
+    def test_a_contribution_queued_during_a_merge_is_merged_next(
         self, real: Real, job: tuple[runner.MergeJob, Path, list[float]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         duty, called, now = job
@@ -262,7 +262,7 @@ class TestCommand:
         assert real.file.read_bytes() == TECH
 
     @pytest.mark.parametrize("hidden", [False, True])
-    def test_progress_is_told_where_git_does_not_show_a_new_file_for_it(self, real: Real, hidden: bool) -> None:
+    def test_progress_makes_no_file_that_git_would_show(self, real: Real, hidden: bool) -> None:
         """MEM-14."""
         real.project("task", "add", "a task")
         if hidden:
@@ -305,7 +305,7 @@ class TestRetention:
         assert "- a fact" not in real.text()
         assert "- more" in real.text()
 
-    def test_after_it_the_newest_state_the_waiting_and_the_contributions_of_files_stay(self, real: Real) -> None:
+    def test_after_it_the_newest_state_and_all_that_waits_stay(self, real: Real) -> None:
         """MEM-15."""
         call, file = note("- of a call"), note("- of a file", time=1, source="learnings.md")
         waits = [

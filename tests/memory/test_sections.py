@@ -11,46 +11,51 @@ from peercoord.memory.document import digest, join_sections, lf_text, parse_path
 
 PIECES = st.sampled_from(
     [
-        "# A",
-        "## B",
-        "B\n---",
-        "x\n===",
-        "- a",
-        "  - b",
-        "> # q",
-        "```",
-        "~~~",
-        "<!--",
-        "-->",
-        "| a |\n|---|",
-        "---",
-        "text",
-        "    code",
-        "\t",
-        " ",
-        "<div>",
-        "[a]: b",
-        "+++",
-        "\ufeff",
-        "\u2028",
-        "\x00",
-        "1. x",
-        "# ",
-        "#",
-        "é",
+        *(
+            "# A",
+            "## B",
+            "B\n---",
+            "x\n===",
+            "- a",
+            "  - b",
+            "> # q",
+            "```",
+            "~~~",
+            "<!--",
+            "-->",
+            "| a |\n|---|",
+            "---",
+        ),
+        *(
+            "---",
+            "text",
+            "    code",
+            "\t",
+            " ",
+            "<div>",
+            "[a]: b",
+            "+++",
+            "\ufeff",
+            "\u2028",
+            "\x00",
+            "1. x",
+            "# ",
+            "#",
+            "é",
+        ),
     ]
 )
 ENDINGS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "", " \n", "\n   \n"])
 MARKDOWN = st.lists(st.tuples(PIECES, ENDINGS), max_size=25).map(lambda parts: "".join(a + b for a, b in parts))
 
 
-def test_the_corpus_is_large_enough_and_every_document_has_its_outline() -> None:
+def test_every_document_of_the_corpus_has_its_outline() -> None:
     assert len(DOCUMENTS) >= 40
     assert DOCUMENTS.keys() == OUTLINES.keys()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_document_is_the_row_of_its_sections_and_these_are_the_ones_meant(name: str) -> None:
+def test_a_document_is_the_row_of_its_expected_sections(name: str) -> None:
     document = split_document(DOCUMENTS[name])
     assert join_sections(document.sections) == DOCUMENTS[name]
     assert [[*section.path, section.occurrence] for section in document.sections[1:]] == OUTLINES[name]
@@ -84,7 +89,7 @@ def test_every_line_with_text_is_in_exactly_one_block(text: str) -> None:
 
 
 @given(MARKDOWN)
-def test_blocks_found_with_the_document_are_those_of_the_text_alone(text: str) -> None:
+def test_blocks_of_a_document_are_those_of_its_sections(text: str) -> None:
     for section in split_document(text.encode()).sections:
         together = [(block.text, block.marker) for block in section.blocks]
         assert together == [(block.text, block.marker) for block in markdown.blocks(section.text)]
@@ -134,7 +139,7 @@ def test_a_section_is_found_as_people_name_it(wanted: tuple[str, ...], found: st
     assert (section and path_text(section.path)) == found
 
 
-def test_of_several_with_one_heading_the_base_says_which_then_the_number() -> None:
+def test_base_then_number_tell_equal_headings_apart() -> None:
     document = split_document(DOCUMENTS["duplicate_headings"])
     path = ("Decisions", "Decision")
     redis = document.sections[3]
@@ -143,7 +148,7 @@ def test_of_several_with_one_heading_the_base_says_which_then_the_number() -> No
     assert document.find(path, 9) is document.sections[4]
 
 
-def test_the_text_about_the_whole_document_stands_below_its_one_title() -> None:
+def test_the_root_is_the_one_title_of_a_document() -> None:
     assert split_document(b"# T\n\n## A\n").root.path == ("T",)
     assert split_document(b"## A\n\n# T\n").root.path == ()
     assert split_document(b"# A\n\n# B\n").root.path == ()

@@ -85,7 +85,7 @@ def test_nothing_is_lost_on_the_way_through_git(merge3: Merge3, ours: str, base:
     assert pieces(outcome.parse_marked(marked, size)) == pieces(merged)
 
 
-def test_an_environment_that_means_another_repository_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_variables_of_the_environment_take_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere/at/all")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "nonsense")
     with merger() as merge:
@@ -118,9 +118,7 @@ def test_no_git_is_said(tmp_path: Path) -> None:
         merge("a\n", "b\n", "c\n")
 
 
-def test_the_directory_is_gone_afterwards_and_its_loss_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_directory_is_removed_and_its_loss_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with merger() as merge:
         merge("a\n", "b\n", "c\n")

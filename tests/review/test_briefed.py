@@ -23,7 +23,7 @@ def update(scene: Scene, text: str, at: Path | None = None) -> None:
     scene.merge()
 
 
-def test_an_update_by_who_was_not_told_of_another_one_waits_for_a_person(scene: Scene, second: Path) -> None:
+def test_an_update_by_a_peer_that_was_not_told_waits(scene: Scene, second: Path) -> None:
     """MEM-3."""
     told(scene)
     told(scene, second)
@@ -35,7 +35,7 @@ def test_an_update_by_who_was_not_told_of_another_one_waits_for_a_person(scene: 
     assert waits.takes["right"] == "Use flake8."
 
 
-def test_who_was_told_may_replace_it(scene: Scene, second: Path) -> None:
+def test_a_peer_that_was_told_may_replace_it(scene: Scene, second: Path) -> None:
     told(scene)
     told(scene, second)
     update(scene, "Use ruff and mypy.")
@@ -45,7 +45,7 @@ def test_who_was_told_may_replace_it(scene: Scene, second: Path) -> None:
     assert scene.bank.waiting() == []
 
 
-def test_what_one_changed_oneself_is_no_news(scene: Scene) -> None:
+def test_a_peers_own_change_is_no_news(scene: Scene) -> None:
     told(scene)
     update(scene, "Use ruff and mypy.")
     update(scene, "Use pylint.")
@@ -53,7 +53,7 @@ def test_what_one_changed_oneself_is_no_news(scene: Scene) -> None:
     assert scene.bank.waiting() == []
 
 
-def test_a_change_elsewhere_in_the_document_is_in_nobodys_way(scene: Scene, second: Path) -> None:
+def test_a_change_elsewhere_in_the_document_is_no_conflict(scene: Scene, second: Path) -> None:
     told(scene)
     told(scene, second)
     scene.merged("- rust too", peer="instance-9")
@@ -80,7 +80,7 @@ def test_the_document_as_it_was_known_comes_from_its_backup(scene: Scene, kept: 
     assert scene.bank.store.briefed("progress.md", b"", mark, "one") == b""
 
 
-def test_what_nobody_hears_is_not_told(scene: Scene) -> None:
+def test_notes_that_nobody_hears_do_not_count_as_told(scene: Scene) -> None:
     told(scene)
     scene.merged(peer="instance-9")
     call = WorktreeCall(context.find(str(scene.project.worktree)), heard=False)

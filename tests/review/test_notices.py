@@ -24,7 +24,7 @@ def told(scene: Scene, at: Path | None = None, verb: str = "check") -> list[str]
     return [line.split("memory bank: ", 1)[1] for line in err.splitlines() if "memory bank: " in line]
 
 
-def test_each_worktree_is_told_once_who_changed_what_and_for_which_task(scene: Scene, second: Path) -> None:
+def test_each_worktree_is_told_once_who_changed_what(scene: Scene, second: Path) -> None:
     scene.merged("- from before")
     assert (told(scene), told(scene, second)) == ([], []), "who comes new reads the bank itself"
     scene.merged()
@@ -35,7 +35,7 @@ def test_each_worktree_is_told_once_who_changed_what_and_for_which_task(scene: S
     assert told(scene, second) == []
 
 
-def test_decisions_undos_edits_and_rejections_are_told_and_ones_own_merges_are_not(scene: Scene, second: Path) -> None:
+def test_all_changes_are_told_except_the_peers_own(scene: Scene, second: Path) -> None:
     told(scene)
     told(scene, second)
     ada = Decider("Ada")
@@ -59,7 +59,7 @@ def test_decisions_undos_edits_and_rejections_are_told_and_ones_own_merges_are_n
     assert f"{tools} changed (by someone unknown)" in told(scene)
 
 
-def test_many_changes_are_capped_in_number_and_length_and_harmless(scene: Scene) -> None:
+def test_notices_are_capped_and_harmless(scene: Scene) -> None:
     told(scene)
     for number in range(9):
         path = ("Tech context", f"Part {number} " + "ä" * 300)
@@ -114,7 +114,7 @@ def test_while_nothing_changed_nothing_is_read(scene: Scene, monkeypatch: object
     assert news.latest(files) <= int(str(place.info[notices.TOLD]))
 
 
-def test_on_a_full_disk_the_call_goes_on_and_the_news_is_told_later(scene: Scene) -> None:
+def test_on_a_full_disk_the_news_is_told_later(scene: Scene) -> None:
     told(scene)
     scene.merged()
     info = scene.project.worktree / paths.INSTANCE

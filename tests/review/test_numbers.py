@@ -33,7 +33,7 @@ def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
         queue(scene).find("3")
 
 
-def test_what_one_list_showed_holds_for_whoever_lists_next(scene: Scene) -> None:
+def test_numbers_of_one_list_hold_for_the_next(scene: Scene) -> None:
     later = scene.critical()
     assert scene.numbers() == {later: 1}
     earlier = scene.clash()
@@ -61,7 +61,7 @@ def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None
     assert len(pairs) == len(dict(pairs)) == len({number for _, number in pairs}) == 100
 
 
-def test_where_nothing_can_be_written_there_are_no_numbers_but_all_else(scene: Scene) -> None:
+def test_an_unwritable_disk_gives_no_numbers_but_all_else(scene: Scene) -> None:
     ident = scene.clash()
     (scene.project.state / paths.NUMBERS_LOCK).mkdir()
     assert scene.numbers() == {ident: None}

@@ -83,7 +83,7 @@ def test_long_lines_are_broken_and_no_character_of_them_is_lost(width: int) -> N
 
 
 @pytest.mark.parametrize("width", [40, 100])
-def test_what_is_too_long_is_cut_to_the_window_and_the_cut_says_so(width: int) -> None:
+def test_a_long_item_is_cut_to_the_window_and_says_so(width: int) -> None:
     height = 24
     drawn = lines(clash(long("a"), long("b")), width, height, "1 of 1")
     assert len(drawn) <= max(height, 42)
@@ -107,7 +107,7 @@ def test_untouched_lines_are_folded_away_and_counted() -> None:
     assert "- fact 14" in text
 
 
-def test_no_control_character_colour_or_turned_text_of_an_author_reaches_the_terminal() -> None:
+def test_no_control_character_of_an_author_reaches_the_screen() -> None:
     evil = "\x1b[2J\x1b]0;title\x07\u202egnp.exe\u2066\x9b31m\u200b\x00 done"
     shown = clash(OLD.replace("20", "30"), OLD.replace("20", "60"))
     left, right = shown.sides
@@ -142,7 +142,7 @@ def test_markup_and_emoji_codes_of_an_author_are_text() -> None:
     assert "\x1b]8" not in captured.get(), "no link"
 
 
-def test_a_time_is_told_by_the_readers_own_clock_and_what_is_none_is_harmless() -> None:
+def test_a_time_is_shown_by_the_readers_clock() -> None:
     assert re.fullmatch(r"\d\d:\d\d", items.local_time("2026-01-01T09:00:00Z", "2026-01-01T09:00:01Z"))
     assert re.fullmatch(r"2025-0\d-\d\d \d\d:\d\d", items.local_time("2025-06-15T09:00:00Z", NOW))
     assert items.local_time("\x1b[2J", NOW) == "·[2J"
@@ -164,7 +164,7 @@ def texts(old: str, new: str) -> tuple[list[str], list[str]] | None:
     return found and ([old[a:b] for a, b in found[0]], [new[a:b] for a, b in found[1]])  # type: ignore[return-value]
 
 
-def test_words_that_differ_are_found_and_lines_with_little_in_common_are_new() -> None:
+def test_changed_words_are_found_in_similar_lines() -> None:
     assert texts("Uploads are at most 5 MB.", "Uploads are at most 8 MB.") == (["5"], ["8"])
     assert texts("a fast cache", "a very fast cache") == ([], [" very"])
     assert texts("Uploads are at most 5 MB.", "Completely other words here now") is None
@@ -181,7 +181,7 @@ def test_both_sides_are_laid_along_their_base() -> None:
     ]
 
 
-def test_what_two_sides_add_in_one_place_is_compared_with_each_other() -> None:
+def test_additions_of_two_sides_in_one_place_are_compared() -> None:
     left, right = "a\n- Sessions expire after 30 min", "a\n- Sessions expire after 60 min"
     added = diff.rows("a", left, right)[-1]
     assert [[line.text[a:b] for a, b in line.changed] for line in added.sides if line] == [["30"], ["60"]]
@@ -213,14 +213,14 @@ def test_comparing_a_section_of_many_lines_costs_its_lines() -> None:
     assert len(found) < 20
 
 
-def test_comparing_two_long_paragraphs_costs_little_and_longer_ones_nothing() -> None:
+def test_comparing_long_paragraphs_costs_little() -> None:
     chance = random.Random(1)
     left, right = (" ".join(chance.choice("abcdefghij") for _ in range(490)) for _ in range(2))
     assert calls_in(lambda: diff.changed_words(left, right)) < 50_000
     assert calls_in(lambda: diff.changed_words(left * 10, right * 10)) < 100
 
 
-def test_markers_of_the_usual_length_in_the_document_itself_are_no_markers() -> None:
+def test_markers_of_the_document_itself_are_no_markers() -> None:
     own = "<<<<<<< example\nx\n>>>>>>> example"
     shown = clash(f"{OLD}\n{own}".replace("20", "30"), f"{OLD}\n{own}".replace("20", "60"))
     assert shown.marker == 8

@@ -102,7 +102,7 @@ def test_next_leaves_one_and_quit_leaves_the_rest(scene: Scene, review: Open) ->
     assert (scene.text, len(scene.bank.waiting())) == (before, 2)
 
 
-def test_a_key_typed_before_the_next_item_was_shown_decides_nothing(scene: Scene, review: Open) -> None:
+def test_a_key_typed_before_an_item_was_shown_decides_nothing(scene: Scene, review: Open) -> None:
     scene.clash()
     scene.critical()
     person = review()
