@@ -250,7 +250,7 @@ class Worker:
             return f"task {task} is done{f', by {by}' if by else ''}"
         word = paths.PARKED_WORDS.get(location.detail, location.detail)
         detail = f" ({word})" if location.state == "parked" else ""
-        return f"task {task} is held by nobody now, it is {location.state}{detail}"
+        return f"task {task} is {location.state}{detail} now"
 
     def report(self, task: str, said: Json) -> Json:
         """Report progress on a task this peer holds.

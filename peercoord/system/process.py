@@ -66,7 +66,9 @@ def stopped(process: Json) -> bool:
     if _LINUX:
         fields = _stat_fields(pid)
         return fields is not None and fields[0] in ("T", "t")
-    return _by_psutil(pid, lambda process: str(process.status()), "") == "stopped"
+    import psutil
+
+    return _by_psutil(pid, lambda process: bool(process.status() == psutil.STATUS_STOPPED), False)
 
 
 def parent_of(pid: int) -> int:
@@ -214,7 +216,9 @@ def _start(pid: int) -> int | float | None:
     if _LINUX:
         fields = _stat_fields(pid)
         return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
-    return _by_psutil(pid, lambda process: None if process.status() == "zombie" else process.create_time(), None)
+    import psutil
+
+    return _by_psutil(pid, lambda p: None if p.status() == psutil.STATUS_ZOMBIE else p.create_time(), None)
 
 
 def _by_psutil(pid: int, ask: Callable[[psutil.Process], T], otherwise: T) -> T:

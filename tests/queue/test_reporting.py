@@ -78,7 +78,7 @@ def test_an_impossible_value_is_refused_and_changes_nothing(world: World, said: 
 def test_a_report_on_a_task_not_held_says_where_the_task_is(world: World) -> None:
     world.add("1")
     worker, other = world.join("w"), world.join("x")
-    with pytest.raises(LostError, match="w does not hold task 1: task 1 is held by nobody now, it is ready"):
+    with pytest.raises(LostError, match="w does not hold task 1: task 1 is ready now"):
         worker.report("1", {"progress": 0.5})
     world.taken(other, "1")
     with pytest.raises(LostError, match=r"task 1 is held by x now \(epoch 1\)"):
