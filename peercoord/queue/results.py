@@ -52,6 +52,8 @@ def hand_over(tasks: Tasks, ticket: Ticket, definition: Definition) -> Json:
 
 def _left(tasks: Tasks, ticket: Ticket) -> Json:
     """What the last holder that reported any work left; else what the last holder left."""
+    if ticket.epoch < 2:
+        return {}  # no peer held it before
     results = filter(None, map(paths.parse_result, tasks.results(ticket.task)))
     ended = [(r[1], r[2] == "evicted", r[2]) for r in results if r[0] == ticket.task and 0 < r[1] < ticket.epoch]
     newest: Json = {}

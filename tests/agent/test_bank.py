@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 
 import pytest
 from agent.crew import Crew, killed, until
+from support.faults import Counting
 
 from peercoord.memory import runner
 from peercoord.memory.bank import Bank, Decider
 from peercoord.store import paths
+from peercoord.store.files import Files
+from peercoord.store.root import Root
+from peercoord.system import clock
+from peercoord.system.disk import Disk
 
 Team = Callable[..., Crew]
 TECH = "# Tech context\n\n## Limits\n\nUploads are at most 5 MB.\n"
@@ -48,6 +55,27 @@ def test_a_file_in_one_worktree_stands_in_the_bank_and_every_agent_collects_its_
 
     until(lambda: len(told()) == 2, what="an event for what was merged")
     assert "Traceback" not in crew.log("one") + crew.log("two")
+
+
+def test_a_merge_reads_tasks_only_for_a_document_that_tells_of_them(team: Team) -> None:
+    crew = team()
+    bank_of(crew)
+    subprocess.run(["git", "init", "-q", str(crew.project)], check=True)
+    disk = Counting(Disk(str(crew.state)))
+    disk.root = str(crew.state)  # type: ignore[attr-defined]
+    root = Root(Files(disk, clock.token), crew.root.protocol)
+
+    def read() -> set[str]:
+        disk.calls.clear()
+        runner.run(root, "one")
+        return {call.path for call in disk.calls if call.path.startswith(paths.TASKS)}
+
+    assert not read(), "git would show a new progress.md, so there will be none"
+    document = crew.project / paths.BANK / "progress.md"
+    document.write_text("# Progress\n")
+    os.utime(document, (1, 1))
+    assert paths.definition("1") in read()
+    assert "Progress of all instances" in document.read_text()
 
 
 @pytest.mark.slow
