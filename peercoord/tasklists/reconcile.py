@@ -234,8 +234,8 @@ def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()
 def of_former(base: Json, born: Json, ours: Json) -> Json:
     """Return the base to use with a rebuilt directory, from what was agreed on with the lost one.
 
-    Nobody undid what the rebuilt directory does not know: there the list counts as changed, and wins. What was
-    written here since is a change as ever.
+    The list wins for every change that the rebuilt directory does not know: nobody undid it. What was written here
+    since is a change as ever.
 
     Args:
         base: As it was agreed on then.

@@ -186,6 +186,9 @@ def test_an_import_that_parks_a_task_leaves_its_row(lists: Lists) -> None:
     assert "wait for itself" in json.loads(lists.row(1, "coordination_data"))["reason"]
     assert "99" in json.loads(lists.row(3, "coordination_data"))["reason"]
     assert lists.row(4, "coordination_data") is None
+    lists.sql("UPDATE tasks SET dependencies = '[98]' WHERE id = 3")
+    lists.settled()
+    assert lists.raw("3")["dependencies"] == [98]
 
 
 def test_a_claim_between_two_syncs_and_quick_reports_go_out(place: Path) -> None:
