@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peercoord.errors import PeercoordError
 from peercoord.memory.contribution import is_hash
+from peercoord.memory.news import read_record
 from peercoord.memory.store import DONE, QUEUED, REJECTED, MemoryStore
-from peercoord.store import paths, records
+from peercoord.store import paths
 
 if TYPE_CHECKING:
-    from peercoord.foreign import Json
     from peercoord.store.root import Root
 
 GRACE_NS = 3600 * 10**9  # a text is kept before what names it
@@ -50,7 +49,7 @@ class BankCleanup:
         self._drop(paths.DECISIONS, old, but=("v-",))
 
     def _entries(self, document: str, now: int, old: int, queued: set[str]) -> set[str]:
-        """Clear a journal; give the hashes of the texts that it names."""
+        """Clear a journal; return the hashes of the texts that it names."""
         entries = self.store.entries(document)
         kept, states = set(), {one.after for one in entries[-1:]}
         for one in entries:
@@ -75,7 +74,8 @@ class BankCleanup:
         for state in (DONE, REJECTED):
             for ident in self.store.idents(state):
                 path = paths.contribution(state, ident)
-                if self._is_old(path, old) and str(self._raw(path).get("source", "")).startswith("call:"):
+                record = (read_record(self.files, path) if self._is_old(path, old) else None) or {}
+                if str(record.get("source", "")).startswith("call:"):
                     self.files.remove(path)
                     self.files.remove(paths.rejection(ident))
         there = self.store.idents(REJECTED)
@@ -95,13 +95,6 @@ class BankCleanup:
     def _is_old(self, path: str, old: int) -> bool:
         seen = self.files.stat(path)
         return seen is not None and not seen.is_dir and max(seen.modified_ns, seen.changed_ns) < old
-
-    def _raw(self, path: str) -> Json:
-        try:
-            data = self.files.read(path)
-            return {} if data is None else records.decode(data, path)
-        except PeercoordError:
-            return {}
 
 
 def clear(root: Root, now: int, old: int) -> None:

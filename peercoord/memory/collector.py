@@ -322,7 +322,8 @@ class Collector:
             known[aim.document] = self._briefed(aim.document, told)
         origin = self._origin(name, aim.document, known) if aim.kind == "copy" else None
         earlier, merged = self._earlier(name), self.store.idents(DONE)
-        withdrawn = {one.id for one in earlier if self._is_withdrawn(one.id, merged)}
+        pending = {one.id for one in earlier} - merged
+        withdrawn = {ident for ident in pending if self.store.rejection(ident).get("code") == WITHDRAWN}
         author = Author(self.peer, task, self.root.clock.now())
         found = from_file(author, name, data, known, origin=origin, earlier=earlier, merged=merged, withdrawn=withdrawn)
         self._queue(found, done)
@@ -367,9 +368,6 @@ class Collector:
                     self._known[ident] = one if one and one.peer == self.peer else None
         self._known = {ident: one for ident, one in self._known.items() if ident in there}
         return [one for one in self._known.values() if one and one.source == name]
-
-    def _is_withdrawn(self, ident: str, merged: set[str]) -> bool:
-        return ident not in merged and self.store.rejection(ident).get("code") == WITHDRAWN
 
     def _refuse(self, name: str, why: PeercoordError, done: Collected, size: int | None = None) -> None:
         """Note why a file, or a part of it, is not taken: its name and the reason, never its bytes."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ _OCCURRENCE = re.compile(r"\s\(([1-9]\d{0,3})\)\s*$")
 _BLANKS = re.compile(rb"(?:[ \t]*(?:\r\n|\r|\n))*")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Section:
     """One heading and its own text, down to the next heading of any level.
 
@@ -52,25 +54,19 @@ class Section:
         core: The text, without the line ending of its last line. What contributions may change.
         tail: The line ending of its last line, and the blank lines that follow.
         guarded: A person marked it, or a section above it, ``<!-- peercoord: approval -->``.
+        spans: Where its blocks begin and end, in lines after its heading.
     """
 
-    __slots__ = ("_spans", "core", "folded", "guarded", "head", "lead", "level", "occurrence", "path", "tail")
-
-    def __init__(
-        self,
-        path: Path,
-        folded: Path,
-        occurrence: int,
-        level: int,
-        head: bytes,
-        body: bytes,
-        guarded: bool,
-        spans: list[Span],
-    ) -> None:
-        self.path, self.folded, self.occurrence = path, folded, occurrence
-        self.level, self.head, self.guarded = level, head, guarded
-        self.lead, self.core, self.tail = _edges(body)
-        self._spans = spans
+    path: Path
+    folded: Path
+    occurrence: int
+    level: int
+    head: bytes
+    lead: bytes
+    core: bytes
+    tail: bytes
+    guarded: bool
+    spans: list[Span]
 
     @property
     def span(self) -> bytes:
@@ -92,7 +88,7 @@ class Section:
         """The blocks of the text, as they were found when the document was read."""
         skipped = len(EOL.findall(self.lead))
         return markdown.blocks_at(
-            self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self._spans]
+            self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self.spans]
         )
 
     @property
@@ -103,12 +99,9 @@ class Section:
         with the block before it: which of its items goes on is not known here.
         """
         skipped = len(EOL.findall(self.lead))
-        line = next((start - skipped for start, _, mark in reversed(self._spans) if mark in ("", "table")), 0)
+        line = next((start - skipped for start, _, mark in reversed(self.spans) if mark in ("", "table")), 0)
         ends = islice(EOL.finditer(self.core), line)
         return max((end.end() for end in ends), default=0)
-
-    def __repr__(self) -> str:
-        return f"Section({path_text(self.path)!r}, {self.occurrence}, {len(self.span)} bytes)"
 
 
 class Document:
@@ -216,7 +209,7 @@ def split_document(document: bytes, where: str = "the document") -> Document:
     first = offsets[starts[0]]
     eol = EOL.search(document)
     every = bool(marks) and offsets[marks[0]] < first
-    sections = [Section((), (), 1, 0, document[:start], document[start:first], every, spans[0])]
+    sections = [Section((), (), 1, 0, document[:start], *_edges(document[start:first]), every, spans[0])]
     stack: list[tuple[Heading, bool]] = []
     counts: dict[Path, int] = {}
     for at, heading in enumerate(found):
@@ -236,7 +229,7 @@ def split_document(document: bytes, where: str = "the document") -> Document:
                 counts[same],
                 heading.level,
                 document[offsets[heading.start] : body],
-                document[body : offsets[until]],
+                *_edges(document[body : offsets[until]]),
                 stack[-1][1],
                 spans[at + 1],
             )

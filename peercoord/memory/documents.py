@@ -214,7 +214,7 @@ class Documents:
     def stage(self, name: str, before: bytes | None, after: bytes | None) -> Replacement:
         """Write what a document is to become beside it, whole and durable; ``None`` to remove it.
 
-        Give what comes of it to ``swap``, or to ``drop``.
+        Pass the result to ``swap``, or to ``drop``.
 
         Raises:
             StorageError: The filesystem refused.

@@ -8,6 +8,7 @@ itself needs to be parsed only once.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peercoord.memory import markdown
@@ -28,17 +29,24 @@ def ends_blank(text: bytes) -> bool:
     return bool(_ENDS_BLANK.search(text))
 
 
+@dataclass(slots=True, eq=False)
 class Node:
-    """A section of a draft. ``was`` is the section it was made from, ``None`` for a new one."""
+    """A section of a draft, between its neighbours.
 
-    __slots__ = ("before", "core", "head", "lead", "level", "next", "occurrence", "path", "tail", "was")
+    Attributes:
+        was: The section it was made from; ``None`` for a new one.
+    """
 
-    def __init__(self, path: Path, level: int, head: bytes, was: Section | None = None) -> None:
-        self.path, self.level, self.head, self.was = path, level, head, was
-        self.occurrence = was.occurrence if was else 1
-        self.lead, self.core, self.tail = (was.lead, was.core, was.tail) if was else (b"", b"", b"")
-        self.before: Node | None = None
-        self.next: Node | None = None
+    path: Path
+    level: int
+    head: bytes
+    was: Section | None = None
+    occurrence: int = 1
+    lead: bytes = b""
+    core: bytes = b""
+    tail: bytes = b""
+    before: Node | None = None
+    next: Node | None = None
 
     @property
     def span(self) -> bytes:
@@ -63,8 +71,8 @@ class Draft:
         self._nodes: dict[tuple[Path, int], Node] = {}
         last: Node | None = None
         for section in document.sections:
-            node = Node(section.path, section.level, section.head, section)
-            node.before = last
+            text = section.lead, section.core, section.tail
+            node = Node(section.path, section.level, section.head, section, section.occurrence, *text, before=last)
             if last:
                 last.next = node
             last = self._nodes[section.folded, section.occurrence] = node

@@ -23,7 +23,7 @@ from peercoord.memory.outcome import Edit, Merge3, Outcome, compare
 from peercoord.store import ids
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from peercoord.foreign import Json
 
@@ -170,12 +170,11 @@ def new_entry(
 # -- what follows from it ----------------------------------------------------------------------------------------
 
 
-def settled_by(entries: Iterable[Entry], without: Container[str] = ()) -> dict[str, str]:
+def settled_by(entries: Sequence[Entry]) -> dict[str, str]:
     """Return the contributions that must not be merged again, and why: ``merged``, ``superseded`` or ``undone``."""
-    known = [one for one in entries if one.id not in without]
-    undone = {one.undoes for one in known if one.undoes}
+    undone = {one.undoes for one in entries if one.undoes}
     found: dict[str, str] = {}
-    for one in known:
+    for one in entries:
         found.update(dict.fromkeys(one.superseded, "superseded"))
         found.update(dict.fromkeys(one.contributions, "undone" if one.id in undone else "merged"))
     return found
@@ -197,7 +196,7 @@ def landed(one: Entry, document: bytes | None, texts: Mapping[str, bytes]) -> bo
     there = _lines(document or b"")
     added = Counter[str]()
     for edit in one.edits:
-        added += _added(edit, texts)
+        added += _lines(texts.get(edit.after, b"")) - _lines(texts.get(edit.before, b""))
     return any(line in there for line in added)
 
 
@@ -219,10 +218,6 @@ def overwritten(entries: Sequence[Entry], document: bytes | None, texts: Mapping
         and one.after not in seen
         and not landed(one, document, texts)
     ]
-
-
-def _added(edit: Edit, texts: Mapping[str, bytes]) -> Counter[str]:
-    return _lines(texts.get(edit.after, b"")) - _lines(texts.get(edit.before, b""))
 
 
 def _lines(text: bytes) -> Counter[str]:
@@ -271,7 +266,7 @@ class _Undo:
             self.end = before.tail if before else self.end
         elif before is None:
             self._reconcile(edit, node, "", after.text)
-            if not node.core and not self._has_children(node):
+            if not node.core and (node.next is None or node.next.level <= node.level):
                 self.draft.remove(node)
         else:
             self._restore(edit, node, before, after)
@@ -319,9 +314,6 @@ class _Undo:
             result = trimmed(merged.take(ours=True, theirs=True))
         if not self.draft.put(edit.section, edit.occurrence, result, free=True):
             raise self._refusal(edit, "what is left would not stand alone")
-
-    def _has_children(self, node: Node) -> bool:
-        return node.next is not None and node.next.level > node.level
 
     def _section(self, name: str) -> Section | None:
         if name not in self.texts:

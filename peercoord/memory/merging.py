@@ -24,7 +24,7 @@ from peercoord.memory.store import DECIDED, SUPERSEDED, UNFIT, MemoryStore
 from peercoord.queue.retention import TMP_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from peercoord.foreign import Json
 
@@ -143,7 +143,7 @@ class Merging:
                 yield self._merge_batch(name, batch)
         except UnsettledError as error:
             yield MergeSummary(
-                name, note=f"{error.message}, and what is contributed to it waits", waiting=_idents(queued)
+                name, note=f"{error.message}, and what is contributed to it waits", waiting=[one.id for one in queued]
             )
         except (BrokenFileError, UsageError) as error:
             yield MergeSummary(name, note=error.message)
@@ -226,10 +226,6 @@ class Merging:
             record = self.store.decision(candidate.id)
             if record.get("what") == "reject":
                 rejected(self.store, candidate, record)
-
-
-def _idents(queued: Iterable[Contribution]) -> list[str]:
-    return [one.id for one in queued]
 
 
 def rejected(store: MemoryStore, candidate: Candidate, record: Json) -> None:

@@ -122,7 +122,7 @@ def test_what_a_stopped_leader_overwrote_is_merged_again(merge3: Merge3) -> None
     store = {**stopped.texts, **successor.texts}
     lost = overwritten(entries, stopped.document, store)
     assert [one.contributions for one in lost] == [(new.id,)]
-    settled = settled_by(entries, {one.id for one in lost})
+    settled = settled_by([one for one in entries if one not in lost])
     assert settled == {old.id: "merged"}
     again = merge(NAME, stopped.document, [old, new], {}, merge3, settled=settled)
     assert again.applied == [new.id]
