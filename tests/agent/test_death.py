@@ -34,9 +34,10 @@ def why_evicted(crew: Crew) -> str:
 
 
 def claimed(crew: Crew, name: str) -> None:
-    """Have a coding session in a worktree claim a task."""
+    """Have a coding session in a worktree claim a task, and be on record."""
     crew.agent(name)
     assert crew.session(name).verb("request-task")[0] == 0
+    until(lambda: crew.record(name).get("sessions"), what="the session on record")
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -48,7 +49,6 @@ class TestKilled:
         crew = team(**NEVER)
         claimed(crew, "one")
         crew.agent("two")
-        until(lambda: crew.record("one").get("sessions"), what="the session on record")
         crew.sessions[0].kill()
         kill(crew.agent_pid("one"))
         until(lambda: crew.where("1") == "ready", what="the task is back")
@@ -59,7 +59,6 @@ class TestKilled:
         crew = team(**NEVER)
         claimed(crew, "one")
         crew.agent("two")
-        until(lambda: crew.record("one").get("sessions"))
         home, pid = crew.home("one"), crew.agent_pid("one")
         kill(pid)
         until(lambda: crew.agent_pid("one") not in (0, pid), what="another agent")
@@ -99,7 +98,6 @@ class TestSession:
     def test_a_session_that_ended_gives_its_tasks_back_after_a_grace(self, team: Team) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         claimed(crew, "one")
-        until(lambda: crew.record("one").get("sessions"))
         crew.sessions[0].kill()
         until(lambda: "the coding session has ended" in crew.log("one"))
         assert crew.holder("1") == "one", "a restart or a resume takes a moment"
@@ -111,7 +109,6 @@ class TestSession:
     def test_a_session_that_comes_back_within_the_grace_keeps_them(self, team: Team) -> None:
         crew = team(session_grace_seconds=2, **NEVER)
         claimed(crew, "one")
-        until(lambda: crew.record("one").get("sessions"))
         crew.sessions[0].kill()
         until(lambda: "the coding session has ended" in crew.log("one"))
         assert crew.session("one").verb("check-status")[0] == 0
@@ -133,7 +130,6 @@ class TestSession:
         crew = team(**QUICK)
         claimed(crew, "one")
         crew.agent("two")
-        until(lambda: crew.record("one").get("sessions"))
         kill(crew.agent_pid("one"), signal.SIGSTOP)
         os.killpg(crew.sessions[0].process.pid, signal.SIGSTOP)
         stays(lambda: crew.holder("1") == "one", 6)
@@ -296,7 +292,6 @@ class TestTime:
         crew = team(**QUICK)
         crew.agent("one")
         claimed(crew, "two")  # so nobody takes it for hung meanwhile
-        until(lambda: crew.record("two").get("sessions"))
         foreign(crew, "one")
         kill(crew.agent_pid("two"), signal.SIGSTOP)
         stays(lambda: crew.home("one") is not None, 4)
