@@ -27,16 +27,6 @@ def evict(project: Project, worktree: Path, by: str) -> None:
     assert Janitor(project.queue, by).evict(who, other.membership.me, "a test says so")
 
 
-def test_the_most_urgent_ready_task_comes_first(project: Project) -> None:
-    project("task", "add", "later")
-    project("task", "add", "urgent", "--priority", "critical")
-    project("task", "add", "needs the urgent one", "--priority", "critical", "--depends-on", "2")
-    assert project.data("request")["task_id"] == 2
-    assert project.data("request-task")["task_id"] == 2, "asked again, the same answer"
-    assert project("report-progress", "--status", "done")[0] == 0
-    assert project.data("request")["task_id"] == 3
-
-
 def test_nothing_ready_is_exit_4_with_the_reasons(project: Project, second: Path) -> None:
     project("task", "add", "first")
     project("task", "add", "second", "--depends-on", "1")
@@ -48,17 +38,6 @@ def test_nothing_ready_is_exit_4_with_the_reasons(project: Project, second: Path
     answer = project.data("request", at=second)
     assert answer["finished"] is False
     assert [w["task_id"] for w in answer["waiting_for"]] == [1, 2]
-
-
-def test_all_finished_is_exit_0_and_says_so(project: Project) -> None:
-    project("task", "add", "only")
-    project("task", "add", "not wanted")
-    project("request")
-    project("report", "1", "--status", "done")
-    project("task", "cancel", "2")
-    code, out, _ = project("request")
-    assert (code, "every task is done" in out) == (0, True)
-    assert project.data("request")["finished"] is True
 
 
 def test_steps_are_reported_and_progress_is_steps_done_of_all(project: Project) -> None:
@@ -157,19 +136,6 @@ def test_an_evicted_worktree_is_told_who_holds_its_task_and_rejoins(project: Pro
     assert project("report", "1", "--status", "done", at=second)[0] == 0
 
 
-def test_blocked_and_review_park_the_task_with_the_reason(project: Project) -> None:
-    for title in ("a", "b"):
-        project("task", "add", title)
-    project("request")
-    project("report", "--status", "blocked", "--blocker", "needs a key")
-    project("request")
-    project("report", "--status", "review", "--reason", "look at the colours")
-    shown = project.data("task", "show", "1")
-    assert (shown["state"], shown["detail"], shown["reason"]) == ("parked", "blocked", "needs a key")
-    assert project.data("task", "show", "2")["reason"] == "look at the colours"
-    assert project("request")[0] == 4
-
-
 def test_a_failed_task_comes_back_until_it_is_poison(project: Project) -> None:
     project("task", "add", "t")
     for epoch in (1, 2, 3):
@@ -214,13 +180,6 @@ def test_a_worktree_that_comes_back_gets_what_it_held_before_anything_more_urgen
     assert project.data("request")["task_id"] == 1
     project("release", "1")
     assert project.data("request")["task_id"] == 2, "what it gave back itself is not its own any more"
-
-
-def test_update_memory_queues_a_contribution_that_survives(project: Project) -> None:
-    found = project.data("update-memory", "--file", "techContext.md", "--section", "Tools", "--content", "- a tool")
-    record = json.loads((project.state / f"memory-updates/queued/{found['queued'][0]['id']}.json").read_text())
-    assert (record["file"], record["type"], record["content"].strip()) == ("techContext.md", "addition", "- a tool")
-    assert (record["instance_id"], record["section"]) == ("one", ["Tools"])
 
 
 def test_a_document_name_never_leaves_the_bank(project: Project) -> None:
@@ -279,11 +238,6 @@ def test_no_steering_character_lies_raw_in_a_file_that_people_cat(project: Proje
         if file != definition:
             text = file.read_text(encoding="utf-8")
             assert not {"\u009b", "\u202e", "\u2066"} & set(text), file
-
-
-def test_the_main_checkout_is_no_instance(project: Project) -> None:
-    code, _, err = project("request", at=project.main)
-    assert (code, "is the main checkout" in err) == (3, True)
 
 
 def test_the_installed_command_works_from_a_subdirectory_and_says_where_it_found_no_project(project: Project) -> None:
