@@ -263,6 +263,7 @@ def test_a_task_that_was_reopened_stays_open(team: Team) -> None:
     assert team.sh.tasks(team.main)["1"] == "ready"
 
 
+@pytest.mark.slow
 def test_a_task_that_was_reopened_and_is_held_again_stays_with_its_holder(team: Team) -> None:
     """The worktree that once completed it still says "done", at an epoch below that of the new claim."""
     team.sh.peercoord(team.main, "task", "reopen", "1")

@@ -19,40 +19,17 @@ def repo(sh: Shell) -> Path:
     return made
 
 
-def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) -> None:
-    one, two = instances(sh.up(repo, 2))
-    sh.task(repo)
-    assert sh.verb(one, "request-task")["task_id"] == 1
-    kept = {agent.pid for agent in sh.agents() if any(word == str(one) for word in agent.cmdline())}
-    assert len(kept) == 1
-    note = sh.run(repo, BIN / "claude-team-coordinated", repo, 1).stdout
-    assert f"(take some away: peercoord leave {two})" in note
-
-    other = sh.repository("other")
-    refused = sh.peercoord(other, "-C", other, "leave", f"../{two.name}")
-    assert (refused["exit"], "is no worktree of the project at" in refused["message"]) == (2, True)
-    elsewhere = sh.base / "work" / "app-instance-1"  # from here, and not from the project, the path leads there
-    done = sh.peercoord(elsewhere / "api", "-C", repo, "leave", f"../../{two.name}")
-    assert done["instance"]["id"] == "instance-2"
-    assert {agent.pid for agent in sh.agents()} == kept, "the other agents go on"
-    assert sh.tasks(repo) == {"1": "in-progress"}
-
-
 def test_a_directory_below_a_project_is_asked_about(sh: Shell, repo: Path) -> None:
-    sh.up(repo, 1)
+    assert len(sh.peercoord(repo, "up", "2", "--dry-run")["instances"]) == 2, "a number alone is how many"
+    sh.up(repo, 1, "--database", "none")
     before = sh.git(repo, "worktree", "list")
-    for words in ([], ["."], [repo / "api", "2"]):
+    for words in ([], [repo / "api", "2"]):
         refused = sh.peercoord(repo / "api", "up", *words)
         assert (refused["exit"], refused["code"]) == (2, "below-a-project")
         assert f"for that team: claude-team-coordinated {repo};" in refused["hint"]
-    assert sh.git(repo, "worktree", "list") == before
     command = refused["hint"].partition("for a second one: ")[2].split()
     made = sh.data(repo, BIN / command[0], *command[1:], "--dry-run")
     assert made["instances"][0]["worktree_path"].endswith("/api-instance-1/api")
-
-
-def test_on_a_terminal_a_second_team_is_asked_about(sh: Shell, repo: Path) -> None:
-    sh.up(repo, 1, "--database", "none")
     master, terminal = os.openpty()
     words = [str(BIN / "claude-team-coordinated")]
     with subprocess.Popen(
@@ -64,10 +41,28 @@ def test_on_a_terminal_a_second_team_is_asked_about(sh: Shell, repo: Path) -> No
     os.close(terminal)
     assert "has a team already. Set up a second one for api/ alone? [y/N]" in said
     assert (asked.returncode, "which has a team already" in said) == (2, True)
+    assert sh.git(repo, "worktree", "list") == before
 
 
-def test_a_number_alone_is_how_many(sh: Shell, repo: Path) -> None:
-    assert len(sh.peercoord(repo, "up", "2", "--dry-run")["instances"]) == 2
+@pytest.mark.slow
+def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) -> None:
+    one, two = instances(sh.up(repo, 2))
+    sh.task(repo)
+    assert sh.verb(one, "request-task")["task_id"] == 1
+    agents = {agent.pid for agent in sh.agents() if any(word == str(one) for word in agent.cmdline())}
+    assert len(agents) == 1
+    note = sh.run(repo, BIN / "claude-team-coordinated", repo, 1).stdout
+    assert f"(take some away: peercoord leave {two})" in note
+    other = sh.repository("other")
+    refused = sh.peercoord(other, "-C", other, "leave", f"../{two.name}")
+    assert (refused["exit"], "is no worktree of the project at" in refused["message"]) == (2, True)
+    elsewhere = sh.base / "work" / "app-instance-1"  # from here, and not from the project, the path leads there
+    done = sh.peercoord(elsewhere / "api", "-C", repo, "leave", f"../../{two.name}")
+    assert done["instance"]["id"] == "instance-2"
+    assert {agent.pid for agent in sh.agents()} == agents, "the other agents go on"
+    assert sh.tasks(repo) == {"1": "in-progress"}
+    sh.peercoord(repo, "leave", "../app-instance-1")
+    assert fixes(sh, repo)["no peer is in the team"] == f"claude-team-coordinated {repo}"
 
 
 def test_an_interrupted_set_up_says_how_far_it_came_and_goes_on(sh: Shell, repo: Path) -> None:
@@ -137,9 +132,3 @@ def test_what_the_doctor_prints_can_be_pasted(sh: Shell) -> None:
     assert not any("gone:" in text or "dead" in text for text in left), left
     assert one.is_dir()
     assert two.is_dir()
-
-
-def test_a_team_without_members_is_told_the_project_by_name(sh: Shell, repo: Path) -> None:
-    sh.up(repo, 1)
-    sh.peercoord(repo, "leave", "../app-instance-1")
-    assert fixes(sh, repo)["no peer is in the team"] == f"claude-team-coordinated {repo}"

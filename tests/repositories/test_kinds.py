@@ -168,19 +168,6 @@ def test_files_of_a_submodule_are_there_in_each_worktree_and_work_in_it_is_kept(
     assert (tree / "vendor" / "inner" / "mine.txt").exists()
 
 
-def test_a_case_folding_clash_is_refused_before_anything_is_made(sh: Shell) -> None:
-    repo = sh.repository()
-    (repo.parent / "APP-Instance-1").mkdir()
-    before = snapshot(repo)
-    refused = sh.data(repo, "claude-team-coordinated", repo, 1)
-    assert (refused["exit"], refused["code"]) == (1, "place-taken")
-    assert "only in case" in refused["message"]
-    assert snapshot(repo) == before
-    sh.git(repo, "branch", "Team/Instance-1")
-    (repo.parent / "APP-Instance-1").rmdir()
-    assert sh.data(repo, "claude-team-coordinated", repo, 1)["code"] == "branch-blocked"
-
-
 @pytest.mark.slow
 def test_a_case_folding_filesystem(sh: Shell) -> None:
     with folding.mounted(sh.base) as place:
@@ -194,21 +181,6 @@ def test_a_case_folding_filesystem(sh: Shell) -> None:
         checks = sh.peercoord(repo, "doctor")["checks"]
         assert any("upper and lower case are the same here" in check["text"] for check in checks)
         sh.peercoord(repo, "down", "--purge")
-
-
-@pytest.mark.slow
-def test_several_projects_at_once_know_nothing_of_each_other(sh: Shell) -> None:
-    one, two = sh.repository("one"), sh.repository("two")
-    mono = in_subdirectory(sh)
-    trees = {project: instances(sh.up(project, 1))[0] for project in (one, two, mono)}
-    for project in trees:
-        sh.task(project, f"of {project.name}")
-    for project, tree in trees.items():
-        assert sh.verb(tree, "request-task")["title"] == f"of {project.name}"
-    sh.peercoord(two, "down", "--purge")
-    assert sh.tasks(one) == {"1": "in-progress"}
-    assert sh.verb(trees[mono], "report-progress", "1", "--status", "done")["status"] == "done"
-    assert sh.verb(trees[one], "check-status")["assigned_tasks"][0]["task_id"] == 1
 
 
 @pytest.mark.slow

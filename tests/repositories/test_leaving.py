@@ -278,14 +278,6 @@ def test_purge_keeps_tasks_that_only_the_team_knows_in_a_file_that_is_taken_in_a
     assert len(kept(repo)) == 2
 
 
-def test_tasks_that_a_person_discards_are_not_kept(sh: Shell, repo: Path) -> None:
-    sh.up(repo, 1)
-    sh.task(repo)
-    sh.peercoord(repo, "down", "--purge", "--discard", "tasks")
-    assert kept(repo) == []
-    assert not (repo / COORDINATION).exists()
-
-
 @pytest.mark.slow
 def test_purge_refuses_while_the_list_cannot_be_written_and_names_what_it_does_not_know(
     sh: Shell, repo: Path, store: Path
@@ -306,6 +298,7 @@ def test_purge_refuses_while_the_list_cannot_be_written_and_names_what_it_does_n
     assert b'"status": "done"' in kept(repo)[0].read_bytes()
 
 
+@pytest.mark.slow
 def test_tasks_that_stand_as_in_the_file_they_were_imported_from_are_not_kept_again(sh: Shell, repo: Path) -> None:
     listed = [{"id": n, "title": f"task {n}", "status": "pending", "dependencies": []} for n in (1, 2)]
     sh.commit(repo, ".taskmaster/tasks/tasks.json", json.dumps({"master": {"tasks": listed}}))

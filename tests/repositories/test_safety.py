@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,86 +30,35 @@ def kept(sh: Shell, repo: Path, *words: str) -> str:
 # -- work --------------------------------------------------------------------------------------------------------
 
 
-def uncommitted(sh: Shell, tree: Path) -> str:
+@pytest.mark.slow
+def test_work_keeps_its_worktree_until_its_name_is_typed(sh: Shell, repo: Path) -> None:
+    """Each kind of work alone: tests/team/test_safety.py."""
+    tree = instances(sh.up(repo, 1))[0]
+    sh.commit(tree)
+    (tree / "src.py").write_text("print('stashed')\n")
+    sh.git(tree, "stash", "-q")
     (tree / "src.py").write_text("print('changed')\n")
-    return "not committed: src.py"
-
-
-def untracked(sh: Shell, tree: Path) -> str:
     (tree / "new.txt").write_text("new")
-    return "not tracked: new.txt"
-
-
-def ignored(sh: Shell, tree: Path) -> str:
     (tree / "build").mkdir()
     (tree / "build" / "results.csv").write_text("1,2")
-    return "ignored by git, and only there: build/results.csv"
-
-
-def committed(sh: Shell, tree: Path) -> str:
-    sh.commit(tree)
-    return "1 commit is on team/instance-1 alone, neither merged nor pushed"
-
-
-def stashed(sh: Shell, tree: Path) -> str:
-    (tree / "src.py").write_text("print('changed')\n")
-    sh.git(tree, "stash", "-q")
-    return "stashed there: stash@{0}"
-
-
-@pytest.mark.parametrize("work", [uncommitted, untracked, ignored, committed, stashed], ids=lambda work: work.__name__)
-@pytest.mark.slow
-def test_work_keeps_its_worktree_until_its_name_is_typed(
-    sh: Shell, repo: Path, work: Callable[[Shell, Path], str]
-) -> None:
-    tree = instances(sh.up(repo, 1))[0]
-    why = work(sh, tree)
-    before = snapshot(tree)
-    assert why in kept(sh, repo)
-    assert snapshot(tree).items() >= {k: v for k, v in before.items() if ".claude-instance" not in k}.items()
+    before = {key: value for key, value in snapshot(tree).items() if ".claude-instance" not in key}
+    said = kept(sh, repo)
+    for why in (
+        "not committed: src.py",
+        "not tracked: new.txt",
+        "ignored by git, and only there: build/results.csv",
+        "1 commit is on team/instance-1 alone, neither merged nor pushed",
+        "stashed there: stash@{0}",
+    ):
+        assert why in said
+    assert snapshot(tree).items() >= before.items()
     purged = sh.peercoord(repo, "down", "--purge")
-    assert why in " ".join(purged["notes"])
+    assert "not tracked: new.txt" in " ".join(purged["notes"])
     assert tree.exists()
     assert sh.peercoord(repo, "down")["actions"] == [], "it is an ordinary worktree by now"
     assert tree.exists()
     sh.peercoord(repo, "down", "--discard", "instance-1")
     assert not tree.exists(), "a name that is typed still takes what a team left"
-
-
-@pytest.mark.slow
-def test_a_typed_name_takes_all_with_it(sh: Shell, repo: Path) -> None:
-    tree = instances(sh.up(repo, 1))[0]
-    untracked(sh, tree)
-    assert kept(sh, repo, "--discard", "instance-1") == ""
-    assert not tree.exists()
-
-
-@pytest.mark.slow
-def test_a_squash_merged_branch_is_known_by_its_tree_and_a_pushed_one_by_its_remote(sh: Shell, repo: Path) -> None:
-    remote = repo.parent / "remote.git"
-    sh.git(repo.parent, "init", "-q", "--bare", str(remote))
-    sh.git(repo, "remote", "add", "origin", str(remote))
-    one, two = instances(sh.up(repo, 2))
-    for tree in (one, two):
-        sh.commit(tree, f"{tree.name}.txt", "a\n")
-        sh.commit(tree, f"{tree.name}.txt", "b\n")
-    sh.git(repo, "merge", "-q", "--squash", "team/instance-1")
-    sh.git(repo, "commit", "-q", "-m", "squashed")
-    sh.git(two, "push", "-q", "origin", "HEAD")
-    assert kept(sh, repo) == ""
-    assert not one.exists()
-    assert not two.exists()
-    assert sh.peercoord(repo, "down", "--purge")["notes"] == []
-    assert sh.git(repo, "branch", "--list", "team/*") == ""
-
-
-@pytest.mark.slow
-def test_a_worktree_in_which_a_process_runs_is_named_and_kept(sh: Shell, repo: Path) -> None:
-    tree = instances(sh.up(repo, 1))[0]
-    with subprocess.Popen(["sleep", "60"], cwd=tree) as process:
-        assert f"process {process.pid} works there: sleep 60" in kept(sh, repo, "--discard", "instance-1")
-        process.kill()
-    assert kept(sh, repo) == ""
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
@@ -256,10 +205,9 @@ def other_home(sh: Shell) -> Iterator[Shell]:
         place.chmod(0o755)
 
 
-SLOW = [pytest.mark.slow]
-
-
-@pytest.mark.parametrize("home", ["read-only", pytest.param("missing", marks=SLOW), pytest.param("unset", marks=SLOW)])
+@pytest.mark.parametrize(
+    "home", ["read-only", *(pytest.param(home, marks=pytest.mark.slow) for home in ("missing", "unset"))]
+)
 def test_nothing_outside_the_project_and_its_worktrees_is_written(other_home: Shell, home: str) -> None:
     sh = other_home
     repo = sh.repository()
