@@ -38,7 +38,7 @@ class TestCommit:
     def head(self, real: Real) -> str:
         return git(real.main, "rev-parse", "HEAD").strip()
 
-    def test_the_documents_alone_are_committed_whatever_is_staged(self, real: Real) -> None:
+    def test_only_the_documents_are_committed_whatever_is_staged(self, real: Real) -> None:
         """LIM-2."""
         (real.main / "code.py").write_text("1\n")
         real.commit("code")
@@ -56,16 +56,8 @@ class TestCommit:
         status = git(real.main, "status", "--porcelain")
         assert status.splitlines() == ["M  code.py", "?? new.py"]
 
-    def test_a_failing_hook_does_not_hurt(self, real: Real) -> None:
-        hook = real.main / ".git" / "hooks" / "pre-commit"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text("#!/bin/sh\nexit 1\n")
-        hook.chmod(0o755)
-        real.add(note("- a fact"))
-        assert self.run(real).commit == self.head(real)
-
     @pytest.mark.parametrize("how", ["merge", "rebase", "staged", "identity", "lock"])
-    def test_where_it_cannot_be_it_is_told_and_the_merge_stands(
+    def test_a_commit_that_cannot_be_is_told_and_the_merge_stands(
         self, real: Real, how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if how in ("merge", "rebase"):
@@ -112,7 +104,11 @@ class TestCommit:
         assert canary.ran() == ""
         assert (done.commit, done.notes) == (self.head(real), [])
 
-    def test_a_detached_head_and_the_reflog_follow(self, real: Real) -> None:
+    def test_a_detached_head_and_the_reflog_follow_whatever_a_hook_says(self, real: Real) -> None:
+        hook = real.main / ".git" / "hooks" / "pre-commit"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
         git(real.main, "checkout", "-q", "--detach")
         real.add(note("- a fact"))
         done = self.run(real)
@@ -137,74 +133,60 @@ class TestCommit:
 # -- commands ----------------------------------------------------------------------------------------------------
 
 
-class TestMergeJob:
-    """The leader's duty, with a program that notes that it was called in the place of a merge."""
+class Job:
+    """The leader's merge job, with a program that notes that it was called in the place of a merge."""
 
-    @pytest.fixture
-    def job(self, real: Real, tmp_path: Path) -> tuple[runner.MergeJob, Path, list[float]]:
-        called = tmp_path / "called"
+    def __init__(self, real: Real, called: Path) -> None:
+        self.called, self.now = called, 0.0
         script = f"open({str(called)!r}, 'a').write('x'); print('{{\"data\": {{}}}}')"
-        now = [0.0]
-        root = real.root
-        root.clock = type("Clock", (type(root.clock),), {"monotonic": lambda _: now[0]})()
-        return runner.MergeJob(root, str(real.project.worktree), [sys.executable, "-c", script]), called, now
+        clock = type("Clock", (type(real.root.clock),), {"monotonic": lambda _: self.now})
+        real.root.clock = clock()
+        self.job = runner.MergeJob(real.root, str(real.project.worktree), [sys.executable, "-c", script])
 
-    def times(self, called: Path) -> int:
-        return len(called.read_text()) if called.exists() else 0
+    def run(self, now: float) -> int:
+        """Run it at a time; how often it merged so far."""
+        self.now = now
+        self.wait = self.job.run(1)
+        return len(self.called.read_text()) if self.called.exists() else 0
 
-    def test_it_merges_on_schedule_and_at_once_after_a_decision(
-        self, real: Real, job: tuple[runner.MergeJob, Path, list[float]]
-    ) -> None:
-        duty, called, now = job
-        duty.run(1)
-        assert self.times(called) == 1
+
+class TestMergeJob:
+    @pytest.fixture
+    def job(self, real: Real, tmp_path: Path) -> Job:
+        return Job(real, tmp_path / "called")
+
+    def test_it_merges_on_schedule_and_at_once_after_a_decision(self, real: Real, job: Job) -> None:
+        assert job.run(0.0) == 1
         real.add(note("- a fact"))
-        now[0] = 599.0
-        assert duty.run(1) == 1.0, "woken early, it comes back when its time is over"
-        assert self.times(called) == 1
-        now[0] = 600.0
-        assert duty.run(1) == 600.0
-        assert self.times(called) == 2
+        assert job.run(599.0) == 1
+        assert job.wait == 1.0, "woken early, it comes back when its time is over"
+        assert job.run(600.0) == 2
+        assert job.wait == 600.0
         real.bank().store.decide("e-0123456789abcdef", {"what": "approve"})
-        now[0] = 601.0
-        duty.run(1)
-        assert self.times(called) == 3
-        duty.run(1)
-        assert self.times(called) == 3
+        assert [job.run(601.0), job.run(601.0)] == [3, 3]
 
-    def test_an_idle_team_starts_no_process(self, real: Real, job: tuple[runner.MergeJob, Path, list[float]]) -> None:
-        duty, called, now = job
-        for now[0] in (0.0, 600.0, 1200.0, 1800.0):
-            duty.run(1)
-        assert self.times(called) == 1
+    def test_an_idle_team_starts_no_process(self, job: Job) -> None:
+        assert [job.run(now) for now in (0.0, 600.0, 1200.0, 1800.0)] == [1] * 4
 
-    def test_a_document_left_alone_is_tried_again(
-        self, real: Real, job: tuple[runner.MergeJob, Path, list[float]]
-    ) -> None:
+    def test_a_document_left_alone_is_tried_again(self, job: Job) -> None:
         """MEM-18: a program that had a document open may close it without a word."""
-        duty, called, now = job
-        duty.command[-1] = duty.command[-1].replace("{}}", '{"notes": ["left alone"]}}')
-        for now[0] in (0.0, 599.0, 600.0):
-            duty.run(1)
-        assert self.times(called) == 2
+        job.job.command[-1] = job.job.command[-1].replace("{}}", '{"notes": ["left alone"]}}')
+        assert [job.run(now) for now in (0.0, 599.0, 600.0)] == [1, 1, 2]
 
     def test_a_contribution_queued_during_a_merge_is_merged_next(
-        self, real: Real, job: tuple[runner.MergeJob, Path, list[float]], monkeypatch: pytest.MonkeyPatch
+        self, real: Real, job: Job, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        duty, called, now = job
-        merge = duty.call
+        merge = job.job.call
 
         def slow(term: int) -> bool:
             left = merge(term)
-            real.add(note(f"- fact {self.times(called)}", time=self.times(called)))
+            real.add(note("- meanwhile"))
             return left
 
-        monkeypatch.setattr(duty, "call", slow)
-        duty.run(1)
-        monkeypatch.setattr(duty, "call", merge)
-        now[0] = 600.0
-        duty.run(1)
-        assert self.times(called) == 2
+        monkeypatch.setattr(job.job, "call", slow)
+        assert job.run(0.0) == 1
+        monkeypatch.setattr(job.job, "call", merge)
+        assert job.run(600.0) == 2
 
 
 class TestCommand:
