@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,6 +28,7 @@ from memory.banks import (
 )
 from memory.helpers import LIMITS, TECH, change, note, text_of
 from support.faults import Call, Pausing
+from support.memory import refuse
 
 from peercoord.errors import LostError, NotFoundError, PeercoordError
 from peercoord.memory import news
@@ -141,6 +143,23 @@ class TestMerging:
         scene.bank().store.reject(one.id, "withdrawn", "too late", "instance-1")
         assert places(scene) == {one.id: "merged"}
         assert scene.bank().store.rejection(one.id) == {}
+
+    def test_folders_and_hard_links_are_not_needed(self, scene: Scene) -> None:
+        """The folder of merged contributions is made; a new document is renamed where a filesystem knows no links."""
+
+        class NoLinks(Below):
+            def link(self, source: str, target: str) -> None:
+                raise refuse(errno.EPERM, target)
+
+        scene.disk.rmdir(paths.contribution("merged", "x").rpartition("/")[0])
+        one, two = note("- now", (), document="activeContext.md"), note("- a fact")
+        scene.add(one, two)
+        bank = scene.bank(kind=NoLinks)
+        assert len(bank.store.queued()) == 2
+        assert bank.store.merged([one.id]) == {}, "what is queued is not merged"
+        merge(bank)
+        assert scene.document("activeContext.md") == b"- now\n"
+        assert places(scene) == {one.id: "merged", two.id: "merged"}
 
     def test_capitals_do_not_make_another_document(self, scene: Scene) -> None:
         scene.add(note("- a fact", document="TECHCONTEXT.md"))

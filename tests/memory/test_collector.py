@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +12,8 @@ from memory.helpers import TECH
 from support.faults import Call, Wrapper
 
 from peercoord.memory.collector import FOLDER, SETTLE_SECONDS, Collected, Collector
-from peercoord.memory.documents import Documents
+from peercoord.memory.contribution import FILE_BYTES
 from peercoord.store import paths
-from peercoord.system.disk import Disk
 
 if TYPE_CHECKING:
     from peercoord.memory.outcome import Merge3
@@ -77,6 +75,10 @@ class Worktree:
     def queued(self) -> dict[str, str]:
         store = self.scene.bank().store
         return {one.content: one.kind for one in store.queued()}
+
+    def refused(self) -> list[dict[str, object]]:
+        """The reasons that are kept."""
+        return [json.loads(data) for path, data in self.scene.disk.files().items() if path.endswith(".why")]
 
     def document(self) -> str:
         return (self.scene.document() or b"").decode()
@@ -208,70 +210,47 @@ def test_everything_is_queued_once_whatever_the_crash(tree: Worktree) -> None:
         assert len(refused) == 1, hint
 
 
-class TestBadInput:
-    """MEM-15: refused with a reason that is kept, or deferred; and nothing else is disturbed."""
+# -- bad input: refused with a reason that is kept, or deferred; nothing else is disturbed ------------------------
 
-    @pytest.fixture
-    def real(self, tmp_path: Path) -> tuple[Path, Collector, Scene]:
-        scene = Scene()
-        scene.write()
-        (tmp_path / FOLDER).mkdir(parents=True)
-        (tmp_path / "outside.md").write_text("secret")
-        bank = tmp_path / "bank"
-        bank.mkdir()
-        (bank / "techContext.md").write_bytes(TECH)
-        documents = Documents(Disk(str(bank)), scene.world.files.token)
-        (tmp_path / FOLDER / "learnings.md").write_text("- good\n")
-        return tmp_path / FOLDER, Collector(scene.world.root, Disk(str(tmp_path)), documents, "instance-1"), scene
 
-    def taken(self, real: tuple[Path, Collector, Scene]) -> tuple[list[dict[str, object]], Scene]:
-        folder, gatherer, scene = real
-        sight = gatherer.look()
-        for _ in range(5):
-            sight = gatherer.look()
-        gatherer.take(sight)
-        assert [one.content for one in scene.bank().store.queued()] == ["- good"]
-        for _ in range(3):
-            gatherer.take(gatherer.look())
-        told = [json.loads(data) for path, data in scene.disk.files().items() if path.endswith(".why")]
-        assert not [data for path, data in scene.disk.files().items() if "rejected" in path and len(data) > 2000]
-        assert (folder / "learnings.md").exists()
-        return told, scene
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("techContext-additions.md", b"PNG\0\0", "binary"),
+        ("techContext-additions.md", b"caf\xe9\n", "not-utf8"),
+        ("techContext-additions.md", b"\x1b[31mred\n", "binary"),
+        ("techContext-additions.md", b"## Limits\n\n```\nopen\n", "open-block"),
+        ("techContext-additions.md", b"## Limits\n\n<!-- open\n", "open-block"),
+        ("techContext-additions.md", b"x" * (FILE_BYTES + 1), "too-large"),
+        ("nonsense.txt", b"x\n", "bad-file"),
+        ("a\\..\\b-additions.md", b"x\n", "bad-file"),
+        ("my notes.md", b"x\n", "bad-file"),
+    ],
+)
+def test_a_bad_file_is_refused_once_with_its_reason(tree: Worktree, name: str, data: bytes, code: str) -> None:
+    """MEM-15."""
+    tree.put("learnings.md", "- good\n")
+    tree.put(name, data)
+    gatherer = tree.gatherer()
+    for _ in range(3):
+        tree.gather(gatherer)
+    assert tree.queued() == {"- good": "addition"}
+    assert [(one["kind"], one["by"], one["size"]) for one in tree.refused()] == [(code, "instance-1", len(data))]
+    assert all(len(data) < 2000 for path, data in tree.scene.disk.files().items() if "rejected" in path)
 
-    @pytest.mark.parametrize(
-        ("name", "data", "code"),
-        [
-            ("techContext-additions.md", b"PNG\0\0", "binary"),
-            ("techContext-additions.md", b"caf\xe9\n", "not-utf8"),
-            ("techContext-additions.md", b"\x1b[31mred\n", "binary"),
-            ("techContext-additions.md", b"## Limits\n\n```\nopen\n", "open-block"),
-            ("techContext-additions.md", b"## Limits\n\n<!-- open\n", "open-block"),
-            ("nonsense.txt", b"x\n", "bad-file"),
-            ("a\\..\\b-additions.md", b"x\n", "bad-file"),
-            ("my notes.md", b"x\n", "bad-file"),
-        ],
-    )
-    def test_a_bad_file(self, real: tuple[Path, Collector, Scene], name: str, data: bytes, code: str) -> None:
-        (real[0] / name).write_bytes(data)
-        told, _ = self.taken(real)
-        assert [(one["kind"], one["by"], one["size"]) for one in told] == [(code, "instance-1", len(data))]
-        assert (real[0] / name).read_bytes() == data
 
-    def test_one_that_is_still_being_written_waits(self, real: tuple[Path, Collector, Scene]) -> None:
-        _, gatherer, scene = real
-        sight = gatherer.look()
-        assert set(sight.deferred) == {"learnings.md"}
-        assert Collector.again(sight) == SETTLE_SECONDS + 0.1
-        assert gatherer.take(sight).contributions == []
-        assert not [path for path in scene.disk.files() if path.endswith(".why")]
+def test_a_file_that_is_still_being_written_waits(tree: Worktree) -> None:
+    tree.put("learnings.md", "- good\n")
+    gatherer = tree.gatherer()
+    scan = gatherer.look()
+    assert set(scan.deferred) == {"learnings.md"}
+    assert Collector.again(scan) == SETTLE_SECONDS + 0.1
+    assert gatherer.take(scan).contributions == []
+    assert tree.refused() == []
 
-    def test_part_of_a_file_is_taken_and_the_rest_told(self, real: tuple[Path, Collector, Scene]) -> None:
-        text = "## Tools\n\nFine.\n\n## Limits\n\n<!-- open\n"
-        (real[0] / "techContext-additions.md").write_text(text)
-        _, gatherer, scene = real
-        for _ in range(5):
-            sight = gatherer.look()
-        gatherer.take(sight)
-        assert "Fine." in [one.content for one in scene.bank().store.queued()]
-        told = [json.loads(data) for path, data in scene.disk.files().items() if path.endswith(".why")]
-        assert [one["kind"] for one in told] == ["open-block"]
+
+def test_the_good_part_of_a_file_is_taken_and_the_rest_refused(tree: Worktree) -> None:
+    tree.put("techContext-additions.md", "## Tools\n\nFine.\n\n## Limits\n\n<!-- open\n")
+    tree.gather()
+    assert tree.queued() == {"Fine.": "addition"}
+    assert [one["kind"] for one in tree.refused()] == ["open-block"]
