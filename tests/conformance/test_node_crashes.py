@@ -138,7 +138,7 @@ BEFORE: dict[str, tuple[Callable[[Team], object], str]] = {
     "cancel": (lambda team: team.tasks(t5="", t8="5"), "cancel ME 5"),
     "reopen": (done, "reopen ME 5"),
     "reopen what was cancelled": (cancelled, "reopen ME 5"),
-    "place what cannot be read": (lambda team: (team.tasks(t5=""), team.define("{")), "place ME 5"),
+    "place what cannot be read": (lambda team: (team.tasks(t5=""), team.define("{,")), "place ME 5"),
     "leave": (lambda team: team.held(t5=""), "leave ME"),
     "evict": (leading, "evict BY ME"),
     "evict one that completed": (completed, "evict BY ME"),

@@ -157,11 +157,11 @@ export class Tasks {
     return birth && !records.wrong(task, birth.definition) ? { ...SCHEMA, ...birth.definition } : null;
   }
 
-  /** Whether bytes begin like the birth's definition with some of them zero (FMT-10). */
+  /** Whether bytes are the birth's definition, cut off or with some of them zero (FMT-10). */
   isCutOff(bytes, task) {
-    const zero = bytes.indexOf(0);
-    const born = zero >= 0 ? this.born(task) : null;
-    return born !== null && records.written(born).subarray(0, zero).equals(bytes.subarray(0, zero));
+    const born = this.born(task);
+    const whole = born === null ? bytes.subarray(0, 0) : records.written(born);
+    return bytes.length <= whole.length && bytes.every((byte, at) => byte === 0 || byte === whole[at]);
   }
 
   tally(task) {
