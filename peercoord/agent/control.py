@@ -374,13 +374,10 @@ def running_agent(place: Place) -> Json:
     mailbox. The pid of an agent in another pid namespace means nothing here.
     """
     for record in agents_of(opened(place), place.worktree):
-        if record.get("incarnation") and record.get("worktree") == place.worktree and _is_locked(place):
+        mine = record.get("incarnation") and record.get("worktree") == place.worktree
+        if mine and locked(place.worktree, place.checkout):
             return {**record, **record["agent"]}
     return {}
-
-
-def _is_locked(place: Place) -> bool:
-    return locked(place.worktree, place.checkout)
 
 
 def locked(worktree: str, checkout: str = "") -> bool:

@@ -28,7 +28,6 @@ from peercoord.system import process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from peercoord.foreign import Json
     from peercoord.store.files import Files
     from peercoord.store.root import Root
 
@@ -122,19 +121,15 @@ class Home:
     def _replaced(self) -> bool:
         """Check whether the coordination directory names another agent for this worktree, and not this one."""
         here, tree = process.here(), os.path.dirname(self.path)
-        found = [members.read_record(self.root.files, paths.peer_dir(who)) or {} for who in self._incarnations()]
+        mine = [who for who in members.living(self.root) if who.peer == self.peer]
+        found = [members.read_record(self.root.files, paths.peer_dir(who)) or {} for who in mine]
         agents = [(record, liveness.agent_of(record)) for record in found if record.get("worktree") == tree]
         if any(agent == self._me for _, agent in agents):
             return False
         self.because = "another agent serves its worktree"
-        return any(agent and self._may_run(record, agent, here) for record, agent in agents)
-
-    def _incarnations(self) -> Iterator[paths.Incarnation]:
-        return (who for who in members.living(self.root) if who.peer == self.peer)
-
-    @staticmethod
-    def _may_run(record: Json, agent: Json, here: Json) -> bool:
-        return not liveness.in_sight(record, here) or process.running(agent)
+        return any(
+            agent and (not liveness.in_sight(record, here) or process.running(agent)) for record, agent in agents
+        )
 
 
 def _absent(path: str) -> bool:

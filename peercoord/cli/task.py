@@ -186,15 +186,12 @@ def export_(call: Call, form: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
 def import_lines(source: str, intake: Intake) -> list[str]:
     """Return the lines that show what an import did."""
     known = f", {len(intake.known)} known already" if intake.known else ""
+    parked = sorted(intake.parked.items(), key=lambda item: ids.natural(item[0]))
     return [
         f"{len(intake.added)} tasks taken in from {plain(source)} ({len(intake.done)} of them done before){known}",
-        *[f"  task {task} is parked: {plain(why)}" for task, why in sorted(intake.parked.items(), key=_by_id)],
+        *[f"  task {task} is parked: {plain(why)}" for task, why in parked],
         *[f"  refused: {plain(what)}: {plain(why)}" for what, why in intake.refused],
     ]
-
-
-def _by_id(item: tuple[str, str]) -> tuple[tuple[int, int, str], ...]:
-    return ids.natural(item[0])
 
 
 @task.command()

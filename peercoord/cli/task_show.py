@@ -108,16 +108,13 @@ def _attempts(queue: Queue, task: str) -> list[Json]:
     attempts = []
     for epoch, outcome in found:
         record = queue.read_record(paths.result(task, epoch, outcome)) or {}
-        told = {key: record[key] for key in ("peer", "at", "branch", "commit", "reason") if _is_text(record.get(key))}
+        texts = {key: record.get(key) for key in ("peer", "at", "branch", "commit", "reason")}
+        told: Json = {key: text for key, text in texts.items() if isinstance(text, str) and text}
         share = record.get("progress")
         if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
             told["progress"] = share
         attempts.append({"epoch": epoch, "outcome": outcome, **told})
     return attempts
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def _attempt_line(attempt: Json) -> str:

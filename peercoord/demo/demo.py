@@ -89,7 +89,7 @@ class Demo:
         for instance in self.instances:
             self.workers[instance.peer] = self._hire(instance)
         shown = 0.0
-        while time.monotonic() < end and self._at_work():
+        while time.monotonic() < end and any(hired.poll() is None for hired in self.workers.values()):
             self._follow()
             if time.monotonic() - shown >= FRAME_SECONDS:
                 board = self.reader.board()
@@ -102,9 +102,6 @@ class Demo:
             time.sleep(POLL_SECONDS)
         self._await_views(end)
         return self._verdict()
-
-    def _at_work(self) -> bool:
-        return any(hired.poll() is None for hired in self.workers.values())
 
     def _hire(self, instance: Instance) -> subprocess.Popen[bytes]:
         """Start a scripted worker in a session of its own, as a coding agent would be."""
@@ -319,12 +316,13 @@ def final_checks(queue: Queue, tasks: int, victim: str, handed: Sequence[Handed]
     done = [seen.task for seen in queue.locations() if seen.state == "done"]
     results = Counter(task for task, _ in completions(queue))
     holders = {h.done_by for h in handed}
+    handed_to = ", ".join(f"task {h.task} by {h.done_by}" for h in handed)
     reassigned = bool(handed) and victim not in holders and all(h.again_after is not None for h in handed)
     return [
         Check(f"all {tasks} tasks are done", len(done) == tasks, f"{len(done)} done"),
         Check("every task has exactly one ticket", set(found.values()) == {1}, f"{found.total()} tickets"),
         Check("every task was done exactly once", set(results.values()) == {1}, f"{results.total()} done results"),
-        Check(f"what {victim} held was done by others", reassigned, _handed_to(handed)),
+        Check(f"what {victim} held was done by others", reassigned, handed_to or "it held nothing"),
         views_agree(queue, tasks),
         *_clean(trees),
     ]
@@ -345,10 +343,6 @@ def completions(queue: Queue) -> set[tuple[str, int]]:
 def _results(queue: Queue) -> Iterable[tuple[str, int, str]]:
     for shard in queue.files.scan(paths.RESULTS):
         yield from filter(None, map(paths.parse_result, queue.files.scan(f"{paths.RESULTS}/{shard}")))
-
-
-def _handed_to(handed: Sequence[Handed]) -> str:
-    return ", ".join(f"task {h.task} by {h.done_by}" for h in handed) or "it held nothing"
 
 
 def views_agree(queue: Queue, tasks: int) -> Check:
