@@ -193,7 +193,7 @@ class Sync:
         if not self.take_edits:
             self._mark_replaced([c for c in found if c.kind == BOTH and c.base], len(agreed))
         gone = [c for c in found if c.kind == GONE and c.resolution]
-        if not self.restore and reconcile.too_many_gone(len(gone), len(agreed)):
+        if reconcile.too_many_gone(len(gone), len(agreed)):
             raise UsageError(
                 f"{len(gone)} of {len(agreed)} tasks have no row any more in {self.list.name}: "
                 "refusing to cancel that many tasks",

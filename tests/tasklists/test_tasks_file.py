@@ -16,6 +16,8 @@ from support.lists import FileLists
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError
 from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
+from peercoord.tasklists.importer import take_in
+from peercoord.tasklists.source import read_source
 from peercoord.tasklists.tasks_json_lock import locked
 
 DATA = Path(__file__).parent / "data"
@@ -180,6 +182,17 @@ def test_a_tag_that_is_a_bare_list_is_kept_in_step(lists: FileLists) -> None:
     data = json.loads(lists.file.read_text())
     assert [(one["id"], one["status"]) for one in data["bare"]] == [(1, "done"), (2, "pending")]
     assert (data["master"], data["notes"], data["empty"]) == ({"tasks": [task]}, ["no", "tasks"], [])
+
+
+def test_tasks_of_another_tag_are_not_written_into_this_one(lists: FileLists) -> None:
+    task = {"description": "d", "status": "pending"}
+    lists.write({"a": {"tasks": [{"id": 1, "title": "A", **task}]}, "b": {"tasks": [{"id": 2, "title": "B", **task}]}})
+    before = lists.file.read_bytes()
+    take_in(lists.queue, read_source(str(lists.file), "b", lists.home).tasks)
+    lists.tag = "a"
+    lists.both()
+    assert lists.queue.all_tasks() == ["1", "2"]
+    assert lists.file.read_bytes() == before
 
 
 @pytest.mark.parametrize("beside", [[{"id": 1, "title": "a person"}], {"people": []}])
