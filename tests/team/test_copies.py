@@ -48,16 +48,20 @@ def test_a_tracked_list_in_step_is_left_out_of_the_worktrees(tracked_list: Any) 
     assert tree.git("diff", "--name-only", "HEAD~1").split() == ["work.txt"], "no commit removes it"
     assert "is tracked" not in set_up(repo)
     assert "has a copy" not in findings(repo)
-
-
-def test_one_that_is_only_read_stays(tracked_list: Any) -> None:
-    assert "is tracked" not in set_up(tracked_list)
-    assert (tracked_list.instance(1).path / FILE).exists()
+    tree.write(FILE, '{"tasks": [1]}')  # it comes back
+    assert "instance-1 has a copy of the list in step" in findings(repo)
+    assert "was changed there, which no other worktree sees" in set_up(repo)
+    (tree.path / FILE).unlink()
+    project = repo.project(exact=True)
+    plans.run(plan_leave(project, team_instances(project)[0]))
+    assert (tree.path / FILE).exists(), "a worktree that leaves has it again"
+    assert tree.status() == ""
 
 
 def test_a_copy_that_was_changed_stays_and_is_named(tracked_list: Any) -> None:
     repo, tree = tracked_list, tracked_list.instance(1)
-    set_up(repo)
+    assert "is tracked" not in set_up(repo)
+    assert (tree.path / FILE).exists(), "a list that is only read stays"
     (tree.path / FILE).write_text('{"tasks": []}')
     for wished in ({"tasks": str(repo.path / FILE)}, {}):
         said = set_up(repo, **wished)
@@ -67,20 +71,3 @@ def test_a_copy_that_was_changed_stays_and_is_named(tracked_list: Any) -> None:
     tree.git("checkout", "--", FILE)
     set_up(repo)
     assert not (tree.path / FILE).exists()
-
-
-def test_a_copy_that_comes_back_is_named(tracked_list: Any) -> None:
-    repo, tree = tracked_list, tracked_list.instance(1)
-    set_up(repo, tasks=str(repo.path / FILE))
-    tree.write(FILE, '{"tasks": [1]}')
-    assert "instance-1 has a copy of the list in step" in findings(repo)
-    assert "was changed there, which no other worktree sees" in set_up(repo)
-
-
-def test_a_worktree_that_leaves_has_it_again(tracked_list: Any) -> None:
-    repo, tree = tracked_list, tracked_list.instance(1)
-    set_up(repo, tasks=str(repo.path / FILE))
-    project = repo.project(exact=True)
-    plans.run(plan_leave(project, team_instances(project)[0]))
-    assert (tree.path / FILE).exists()
-    assert tree.status() == ""

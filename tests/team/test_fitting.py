@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,41 +16,45 @@ from peercoord.team import plan as plans
 from peercoord.team.repository import discover
 from peercoord.team.worktrees import WorktreeOptions, plan
 
+from .conftest import Repo, at_home
+
 # -- .worktreeinclude --------------------------------------------------------------------------------------------
 
 
-def test_ignored_files_that_it_selects_are_copied_with_mode_and_links(repo):
+def test_ignored_files_that_it_selects_are_copied_with_mode_and_links(repo: Repo) -> None:
+    odd = os.fsdecode(b"caf\xe9\n.log")  # a name that is no text
+    repo.path.joinpath(odd).write_text("x")
     repo.write(".env", "SECRET=1\n").chmod(0o600)
     repo.write("config/dev.log", "log\n")
     repo.write("build/keep/x.bin", "x")
     repo.write("build/drop.bin", "x")
     (repo.path / "build/keep/link").symlink_to("x.bin")
-    repo.commit(".worktreeinclude", "# what instances need\n.env\n*.log\nbuild/*\n!build/drop.bin\nsrc/main.py\n")
+    repo.write("notes.txt", "not ignored")
+    repo.commit(
+        ".worktreeinclude", "# what instances need\n.env\n*.log\nbuild/*\n!build/drop.bin\nsrc/main.py\n*.txt\n"
+    )
+    repo.write("src/main.py", "print('changed, not committed')\n")
     made, warnings = repo.up(1)
     there = repo.instance(1).path
     assert warnings == []
     assert (there / ".env").stat().st_mode & 0o777 == 0o600
     assert (there / "config/dev.log").read_text() == "log\n"
+    assert there.joinpath(odd).read_text() == "x"
     assert os.readlink(there / "build/keep/link") == "x.bin"
     assert not (there / "build/drop.bin").exists()
-    assert any("copy 4 files by .worktreeinclude into ../app-instance-1: " in a.text for a in made.actions)
+    assert not (there / "notes.txt").exists()
+    assert any("copy 5 files by .worktreeinclude into ../app-instance-1: " in a.text for a in made.actions)
     assert repo.instance(1).status() == ""
 
 
-def test_tracked_files_and_files_that_git_does_not_ignore_are_not_copied(repo):
-    repo.write("notes.txt", "mine")
-    repo.write("src/main.py", "print('changed, not committed')\n")
-    repo.commit(".worktreeinclude", "*\n")
-    repo.up(1)
-    assert not (repo.instance(1).path / "notes.txt").exists()
-    assert repo.instance(1).status() == ""
-
-
-def test_nothing_is_overwritten_and_what_is_there_stays(repo):
+def test_nothing_is_overwritten_and_what_is_there_stays(repo: Repo) -> None:
     repo.write(".env", "SECRET=1\n")
     repo.commit(".worktreeinclude", ".env\n")
-    repo.up(1)
-    repo.instance(1).write(".env", "SECRET=mine\n")
+    steps = repo.plan(1).actions
+    copying = next(at for at, step in enumerate(steps) if step.text.startswith("copy"))
+    plans.run(steps[:copying])
+    repo.instance(1).write(".env", "SECRET=mine\n")  # after the plan
+    assert plans.run(steps[copying:]) == [f"not copied into {repo.instance(1).path}: .env"]
     repo.write(".env", "SECRET=2\n")
     assert repo.plan(1).actions == []
     repo.up(2)
@@ -56,18 +62,7 @@ def test_nothing_is_overwritten_and_what_is_there_stays(repo):
     assert (repo.instance(2).path / ".env").read_text() == "SECRET=2\n"
 
 
-def test_a_file_that_appears_after_the_plan_is_not_overwritten(repo):
-    repo.write(".env", "SECRET=1\n")
-    repo.commit(".worktreeinclude", ".env\n")
-    steps = repo.plan(1).actions
-    copying = next(at for at, step in enumerate(steps) if step.text.startswith("copy"))
-    plans.run(steps[:copying])
-    repo.instance(1).write(".env", "SECRET=mine\n")
-    assert plans.run(steps[copying:]) == [f"not copied into {repo.instance(1).path}: .env"]
-    assert (repo.instance(1).path / ".env").read_text() == "SECRET=mine\n"
-
-
-def test_the_team_s_own_state_and_the_memory_bank_are_never_copied(repo):
+def test_the_team_s_own_state_and_the_memory_bank_are_never_copied(repo: Repo) -> None:
     repo.commit(".gitignore", "memory-bank/\n.claude*\n.env\n")
     repo.write("memory-bank/progress.md")
     repo.write(".claude-coordination/state.json")
@@ -93,39 +88,44 @@ def test_a_copy_never_goes_through_a_link_of_the_worktree_s_branch(repo, tmp_pat
     assert warnings == [f"not copied into {repo.instance(1).path}: config/dev.log"]
 
 
-def test_names_that_are_no_text_are_copied_too(repo):
-    name = os.fsdecode(b"caf\xe9\n.log")
-    repo.path.joinpath(name).write_text("x")
-    repo.commit(".worktreeinclude", "*.log\n")
-    repo.up(1)
-    assert repo.instance(1).path.joinpath(name).read_text() == "x"
-
-
 # -- submodules --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def super_(repo, tmp_path, home):
-    """A repository with a submodule ``lib`` that has one of its own, ``deep=er``; and an empty one, ``absent``."""
-    with home.joinpath(".gitconfig").open("a") as settings:
-        settings.write('[protocol "file"]\n  allow = always\n')
+@pytest.fixture(scope="session")
+def super_template(templates: Path) -> Path:
+    """``super/app`` with a submodule ``lib``, which has one of its own, ``deep=er``; and an empty one, ``absent``."""
+    base = templates / "super"
+    patch = at_home(templates / "gitconfig")
+    shutil.copytree(templates / "plain", base)
+    repo, origin = Repo(base / "app"), base / "origin"
     for name in ("deeper", "lib", "absent"):
-        repo.git("init", "-q", str(tmp_path / "origin" / name))
-        origin = repo.beside(f"../origin/{name}")
-        origin.commit(f"{name}.txt")
-        if name == "lib":
-            origin.git("submodule", "--quiet", "add", "--name", "deep=er", str(tmp_path / "origin/deeper"), "deep er")
-            origin.git("commit", "-q", "-m", "deeper")
-    repo.git("submodule", "--quiet", "add", str(tmp_path / "origin/lib"), "lib")
-    repo.git("submodule", "--quiet", "add", str(tmp_path / "origin/absent"), "absent")
+        repo.git("init", "-q", str(origin / name))
+        Repo(origin / name).commit(f"{name}.txt")
+    allowed = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    Repo(origin / "lib").git(*allowed, "add", "--name", "deep=er", "../deeper", "deep er")
+    Repo(origin / "lib").git("commit", "-q", "-m", "deeper")
+    for name in ("lib", "absent"):
+        repo.git(*allowed, "add", f"../origin/{name}", name)
     repo.git("commit", "-q", "-m", "submodules")
-    repo.git("submodule", "--quiet", "update", "--init", "--recursive")
+    repo.git(*allowed, "update", "--init", "--recursive")
     repo.git("submodule", "--quiet", "deinit", "-f", "absent")
-    home.joinpath(".gitconfig").write_text(home.joinpath(".gitconfig").read_text().split("[protocol")[0])
-    return repo
+    patch.undo()
+    return base
 
 
-def test_submodules_are_filled_at_every_depth(super_, tmp_path):
+@pytest.fixture
+def super_(super_template: Path, tmp_path: Path) -> Repo:
+    shutil.copytree(super_template, tmp_path / "work", symlinks=True)
+    for config in (tmp_path / "work").rglob("config"):
+        config.write_text(config.read_text().replace(str(super_template), str(tmp_path / "work")))
+    return Repo(tmp_path / "work" / "app")
+
+
+def origin(super_: Repo, name: str) -> Repo:
+    return super_.beside(f"origin/{name}")
+
+
+def test_submodules_are_filled_at_every_depth_and_again(super_: Repo) -> None:
     made, warnings = super_.up(1)
     there = super_.instance(1)
     assert warnings == []
@@ -136,25 +136,66 @@ def test_submodules_are_filled_at_every_depth(super_, tmp_path):
     assert there.git("submodule", "status", "--recursive").count("\n") == 3
     assert there.status() == super_.status() == ""
     lib = there.beside("app-instance-1/lib")
-    assert lib.git("remote", "get-url", "origin").strip() == str(tmp_path / "origin/lib")
-    assert lib.git("for-each-ref", "--format=%(refname)", "refs/remotes").split() == [
-        "refs/remotes/origin/HEAD",
-        "refs/remotes/origin/main",
-    ]
+    assert lib.git("remote", "get-url", "origin").strip() == str(origin(super_, "lib").path)
+    remotes = ["refs/remotes/origin/HEAD", "refs/remotes/origin/main"]
+    assert lib.git("for-each-ref", "--format=%(refname)", "refs/remotes").split() == remotes
     assert not list(super_.path.glob(".git/worktrees/*/modules/**/objects/info/alternates")), "nothing is shared"
     assert super_.plan(1).actions == []
+    there.git("submodule", "--quiet", "deinit", "-f", "lib")
+    made, warnings = super_.up(1)
+    assert (len(made.actions), warnings) == (2, [])
+    assert (there.path / "lib/lib.txt").exists()
 
 
-def test_submodules_come_from_where_the_main_checkout_has_them(super_, tmp_path):
+def another_address(super_: Repo, ran: Path) -> str:
     super_.git("switch", "-q", "-c", "elsewhere")
-    super_.git("config", "--file", ".gitmodules", "submodule.lib.url", "ext::touch " + str(tmp_path / "ran"))
+    super_.git("config", "--file", ".gitmodules", "submodule.lib.url", f"ext::touch {ran}")
     super_.git("commit", "-q", "-am", "another address")
     super_.git("switch", "-q", "main")
-    _, warnings = super_.up(1, base="elsewhere")
-    assert warnings == []
-    lib = super_.instance(1).beside("app-instance-1/lib")
-    assert lib.git("remote", "get-url", "origin").strip() == str(tmp_path / "origin/lib")
+    return ""
+
+
+def no_path(super_: Repo, ran: Path) -> str:
+    super_.write(".gitmodules", '[submodule "none"]\n\tpath\n')
+    super_.git("commit", "-q", "-am", "no path")
+    return ""
+
+
+def a_command(super_: Repo, ran: Path) -> str:
+    super_.git("config", "--file", ".gitmodules", "submodule.lib.update", f"!touch {ran}")
+    super_.git("commit", "-q", "-am", "a command")
+    return "submodule lib is not filled"
+
+
+def out_of_reach(super_: Repo, ran: Path) -> str:
+    os.rename(origin(super_, "lib").path.parent, ran.with_name("unplugged"))
+    return "submodule update --init lib"
+
+
+def a_missing_commit(super_: Repo, ran: Path) -> str:
+    lib = origin(super_, "lib")
+    super_.git("update-index", "--cacheinfo", f"160000,{lib.commit('later.txt')},lib")
+    super_.git("commit", "-q", "-m", "newer lib")
+    lib.git("reset", "-q", "--hard", "HEAD~1")
+    lib.git("reflog", "expire", "--expire=all", "--all")
+    lib.git("gc", "-q", "--prune=now")
+    return "submodule update --init lib"
+
+
+@pytest.mark.parametrize("way", [another_address, no_path, a_command, out_of_reach, a_missing_commit])
+def test_a_submodule_that_cannot_be_filled_is_named_and_runs_nothing(
+    super_: Repo, tmp_path: Path, way: Callable[[Repo, Path], str]
+) -> None:
+    text = way(super_, tmp_path / "ran")
+    _, warnings = super_.up(1, **({"base": "elsewhere"} if way is another_address else {}))
+    assert len(warnings) == bool(text)
+    assert text in "".join(warnings)
+    assert "submodule lib is not filled" in "".join(warnings) or not text
     assert not (tmp_path / "ran").exists()
+    assert (super_.instance(1).path / "src/main.py").exists()
+    if way is another_address:
+        lib = super_.instance(1).beside("app-instance-1/lib")
+        assert lib.git("remote", "get-url", "origin").strip() == str(origin(super_, "lib").path)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +207,9 @@ def test_submodules_come_from_where_the_main_checkout_has_them(super_, tmp_path)
     ],
     ids=["slash", "above", "two names"],
 )
-def test_no_other_address_is_fetched_for_a_submodule(super_, tmp_path, entries, link):
-    evil = tmp_path / "origin/absent"
-    commit = super_.beside("../origin/absent").git("rev-parse", "HEAD").strip()
+def test_no_other_address_is_fetched_for_a_submodule(super_, entries, link):
+    evil = origin(super_, "absent").path
+    commit = origin(super_, "absent").git("rev-parse", "HEAD").strip()
     text = "".join(f'[submodule "{name}"]\n\tpath = {path}\n\turl = {evil}\n' for name, path in entries)
     super_.git("switch", "-q", "-c", "elsewhere")
     super_.git("rm", "-q", "--cached", "lib", "absent")
@@ -180,55 +221,6 @@ def test_no_other_address_is_fetched_for_a_submodule(super_, tmp_path, entries, 
     super_.up(1, base="elsewhere")
     assert not (super_.instance(1).path / link / "absent.txt").exists()
     assert "submodule.evil" not in super_.git("config", "--list")
-
-
-def test_a_submodule_without_a_path_does_not_stop_set_up(super_):
-    super_.write(".gitmodules", '[submodule "none"]\n\tpath\n')
-    super_.git("commit", "-q", "-am", "no path")
-    super_.up(1)
-    assert super_.instance(1).path.joinpath("src/main.py").exists()
-
-
-def test_a_command_in_gitmodules_is_not_run(super_, tmp_path):
-    super_.git("config", "--file", ".gitmodules", "submodule.lib.update", f"!touch {tmp_path / 'ran'}")
-    super_.git("commit", "-q", "-am", "a command")
-    _, warnings = super_.up(1)
-    assert "submodule lib is not filled" in warnings[0]
-    assert not (tmp_path / "ran").exists()
-
-
-def test_submodules_stay_empty_where_their_origin_is_out_of_reach(super_, tmp_path):
-    os.rename(tmp_path / "origin", tmp_path / "unplugged")
-    _, warnings = super_.up(1)
-    assert len(warnings) == 1
-    assert "submodule lib is not filled" in warnings[0]
-    assert "submodule update --init lib" in warnings[0]
-    assert super_.instance(1).path.joinpath("src/main.py").exists()
-
-
-def test_a_submodule_commit_that_is_not_here_is_a_warning_with_the_next_step(super_, tmp_path):
-    lib = super_.beside("app/lib")
-    missing = super_.beside("../origin/lib").commit("later.txt")
-    super_.git("update-index", "--cacheinfo", f"160000,{missing},lib")
-    super_.git("commit", "-q", "-m", "newer lib")
-    super_.beside("../origin/lib").git("reset", "-q", "--hard", "HEAD~1")
-    super_.beside("../origin/lib").git("reflog", "expire", "--expire=all", "--all")
-    super_.beside("../origin/lib").git("gc", "-q", "--prune=now")
-    _, warnings = super_.up(1)
-    assert len(warnings) == 1
-    assert "submodule lib is not filled" in warnings[0]
-    assert "submodule update --init lib" in warnings[0]
-    assert super_.instance(1).path.joinpath("src/main.py").exists()
-    assert lib.git("status", "--porcelain") == ""
-
-
-def test_submodules_deleted_in_a_worktree_are_filled_again(super_):
-    super_.up(1)
-    super_.instance(1).git("submodule", "--quiet", "deinit", "-f", "lib")
-    made, warnings = super_.up(1)
-    assert len(made.actions) == 2
-    assert warnings == []
-    assert (super_.instance(1).path / "lib/lib.txt").exists()
 
 
 # -- large files -------------------------------------------------------------------------------------------------
@@ -286,6 +278,15 @@ def test_the_repository_s_own_hook_runs_once_at_the_end(repo):
     assert repo.plan(1).actions == []
 
 
+def test_hooks_kept_elsewhere_run_too(repo, tmp_path):
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks/post-checkout").write_text("#!/bin/sh\ntouch ran.log\n")
+    (tmp_path / "hooks/post-checkout").chmod(0o755)
+    repo.git("config", "core.hooksPath", str(tmp_path / "hooks"))
+    repo.up(1)
+    assert (repo.instance(1).path / "ran.log").exists()
+
+
 @pytest.mark.parametrize("name", ["post-checkout", "post-index-change"])
 def test_a_failing_hook_does_not_stop_the_team(repo, name):
     hook(repo, name, "echo the hook is broken >&2; exit 1")
@@ -294,15 +295,6 @@ def test_a_failing_hook_does_not_stop_the_team(repo, name):
     assert all("the hook is broken" in warning for warning in warnings)
     assert repo.instance(2).status() == ""
     assert repo.plan(2).actions == []
-
-
-def test_hooks_kept_elsewhere_run_too(repo, tmp_path):
-    (tmp_path / "hooks").mkdir()
-    (tmp_path / "hooks/post-checkout").write_text("#!/bin/sh\ntouch ran.log\n")
-    (tmp_path / "hooks/post-checkout").chmod(0o755)
-    repo.git("config", "core.hooksPath", str(tmp_path / "hooks"))
-    repo.up(1)
-    assert (repo.instance(1).path / "ran.log").exists()
 
 
 SETUP = "import os; print('number', os.environ['PEERCOORD_INSTANCE_INDEX'], os.path.basename(os.getcwd()))"
@@ -338,15 +330,12 @@ def test_a_failed_set_up_command_runs_again_only_when_it_is_named_again(repo):
     assert repo.plan().actions == []
 
 
-def test_a_set_up_command_that_is_not_there_is_a_warning(repo):
-    _, warnings = repo.up(1, setup=("no-such-program",))
-    assert "status 127" in warnings[0]
-    assert manifest.read_worktree(repo.path / ".git/worktrees/app-instance-1")["setup"]["status"] == 127
-
-
-def test_the_set_up_command_runs_in_the_project_below_the_root(repo):
+def test_the_set_up_command_runs_in_the_project_below_the_root_or_is_missing(repo):
     project = discover(repo.path / "src", exact=True)
     made = plan(project, 1, WorktreeOptions(setup=(sys.executable, "-c", SETUP)))
     plans.run(made.actions)
     log = Path(made.instances[0].directory) / ".claude-instance/setup.log"
     assert log.read_text() == "number 1 src\n"
+    _, warnings = repo.up(1, setup=("no-such-program",), branch_prefix="x/")
+    assert "status 127" in warnings[0]
+    assert manifest.read_worktree(repo.path / ".git/worktrees/app-instance-1")["setup"]["status"] == 127

@@ -275,21 +275,17 @@ def test_a_repository_with_other_object_names(tmp_path):
         assert found.changes().entries == []
 
 
-def test_a_split_index_is_read(team):
+def test_a_change_of_the_same_size_and_second_is_seen_also_in_a_split_index(team):
     tree = team.instance(1)
     tree.git("update-index", "--split-index")
-    tree.write("src/main.py", "changed\n")
-    assert changes(team).entries == [(" M", "src/main.py")]
-
-
-def test_a_file_in_the_index_s_own_second_is_compared(team):
-    tree = team.instance(1)
     tree.write("src/main.py", "print('HELLO')\n")
     index = git_dir(team) / "index"
     stat = (tree.path / "src/main.py").stat()
     tree.git("update-index", "--really-refresh", ok=False)
     os.utime(index, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
     assert changes(team).entries == [(" M", "src/main.py")]
+    tree.commit(".gitattributes", "* filter=nobody\n")  # a filter that nobody configured is none
+    assert (changes(team).entries, changes(team).unsure) == ([(" M", "src/main.py")], [])
 
 
 # -- filters that are a person's own -----------------------------------------------------------------------------
@@ -314,9 +310,21 @@ def written_before(team, *names) -> None:
     team.instance(1).git("add", "--", *names)
 
 
-def test_a_file_with_the_index_s_size_and_time_is_unchanged(filtered):
+def test_a_filtered_file_is_judged_by_the_index_alone(filtered):
     written_before(filtered, "a.case")
-    assert (changes(filtered).entries, changes(filtered).unsure) == ([], [])
+    assert (changes(filtered).entries, changes(filtered).unsure) == ([], []), "the index has its size and time"
+    os.utime(filtered.instance(1).path / "a.case")
+    assert (changes(filtered).entries, changes(filtered).unsure) == ([], ["a.case"])
+    reasons = safety.removable(filtered.project(), filtered.instance(1).path)
+    assert ("unknown", "git cannot tell whether it changed without running its filter: a.case") in [
+        (reason.kind, reason.text) for reason in reasons
+    ]
+    written_before(filtered, "a.case")
+    filtered.instance(1).write("b.case", "NEW\n")
+    filtered.instance(1).git("add", "b.case")
+    os.utime(filtered.instance(1).path / "b.case", (1, 1))
+    seen = changes(filtered)
+    assert (seen.entries, seen.unsure) == ([("A ", "b.case")], ["b.case"]), "what is staged is certain"
 
 
 @pytest.mark.parametrize(("later", "unsure"), [(400_000_000, []), (0, ["a.case"])])
@@ -326,25 +334,6 @@ def test_a_file_of_the_index_s_own_second_is_told_by_the_finer_clock(filtered, l
     tree.git("add", "a.case")
     os.utime(git_dir(filtered) / "index", ns=(written + later, written + later))
     assert (changes(filtered).entries, changes(filtered).unsure) == ([], unsure)
-
-
-def test_a_filtered_file_that_differs_is_unsure_and_keeps_its_worktree(filtered):
-    written_before(filtered, "a.case")
-    os.utime(filtered.instance(1).path / "a.case")
-    seen = changes(filtered)
-    assert (seen.entries, seen.unsure) == ([], ["a.case"])
-    reasons = safety.removable(filtered.project(), filtered.instance(1).path)
-    assert ("unknown", "git cannot tell whether it changed without running its filter: a.case") in [
-        (reason.kind, reason.text) for reason in reasons
-    ]
-
-
-def test_a_filtered_file_that_is_staged_is_certain(filtered):
-    filtered.instance(1).write("b.case", "NEW\n")
-    filtered.instance(1).git("add", "b.case")
-    os.utime(filtered.instance(1).path / "b.case", (1, 1))
-    seen = changes(filtered)
-    assert (seen.entries, seen.unsure) == ([("A ", "b.case")], ["b.case"])
 
 
 def test_a_large_file_is_known_by_its_digest(team):
@@ -364,13 +353,6 @@ def test_a_large_file_is_known_by_its_digest(team):
     assert (changes(team).entries, changes(team).unsure) == ([(" M", "big.bin")], [])
     (tree.path / "big.bin").write_text(pointer)
     assert (changes(team).entries, changes(team).unsure) == ([], [])
-
-
-def test_a_filter_that_nobody_configured_is_none(team):
-    tree = team.instance(1)
-    tree.commit(".gitattributes", "* filter=nobody\n")
-    tree.write("src/main.py", "changed\n")
-    assert (changes(team).entries, changes(team).unsure) == ([(" M", "src/main.py")], [])
 
 
 # -- submodules --------------------------------------------------------------------------------------------------
@@ -394,12 +376,6 @@ def modules(team) -> Path:
 
 def submodule_reasons(team) -> list[str]:
     return [reason.text for reason in safety.removable(team.project(), team.instance(1).path)]
-
-
-def test_a_clean_submodule_is_no_reason(nested):
-    assert submodule_reasons(nested) == []
-    with inspected(nested) as found:
-        assert inspection.submodule_changes(found).paths() == []
 
 
 def test_a_hostile_submodule_runs_nothing_and_is_seen(nested, canary):

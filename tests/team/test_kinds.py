@@ -191,12 +191,13 @@ def subdirectory(repo: Repo, tmp_path: Path) -> Repo:
 
 KINDS = (
     *(with_bank, without_bank, bank_excluded_by_a_person, bank_in_a_submodule, is_a_submodule),
-    *(sparse_as_an_older_git_wrote_it, own_worktree_settings, bare, odd_branch, large_files, copies),
-    *(worktrees_elsewhere, subdirectory, odd_path("prøjekt 文\t'$(x)")),
+    *(sparse_as_an_older_git_wrote_it, own_worktree_settings, bare, copies, subdirectory),
+    odd_path("prøjekt 文\t'$(x)"),
 )
 SLOW_KINDS = (
     *(ignored_bank, untracked_bank, bank_excluded_everywhere, submodule, sparse, separate_git_directory, shallow),
-    *(bare_repositories_only_by_name, detached, packed_refs, odd_path("a'b\"c"), odd_path("-dash")),
+    *(bare_repositories_only_by_name, detached, odd_branch, packed_refs, large_files, worktrees_elsewhere),
+    *map(odd_path, ("a'b\"c", "-dash")),
 )
 
 
@@ -269,7 +270,8 @@ def test_each_command_changes_what_it_says_and_a_purge_leaves_nothing(
     joined = instance_at(project, mine.path / sub)
     assert joined is not None
     leave(project, joined)
-    assert names(mine) - {".env"} == alone
+    stays = (".env", "lib/")  # copies, and submodules that were filled
+    assert {name for name in names(mine) if not name.startswith(stays)} == alone
     main.git("worktree", "remove", "--force", str(mine.path))
     main.git("branch", "-q", "-D", "mine")
     # down

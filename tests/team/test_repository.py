@@ -152,10 +152,3 @@ def test_a_shallow_clone_says_so(repo, tmp_path):
 def test_a_directory_reached_through_a_link(repo, tmp_path):
     (tmp_path / "link").symlink_to(repo.path)
     assert discover(tmp_path / "link" / "src").main == repo.path
-
-
-def test_two_repositories_of_one_name_are_two(repo, tmp_path):
-    other = tmp_path / "elsewhere" / "app"
-    repo.git("clone", "-q", ".", str(other))
-    assert discover(other).common != repo.project().common
-    assert discover(other).main == other

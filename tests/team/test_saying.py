@@ -9,10 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from support.project import Project, project
 
-from peercoord.cli import main as cli
 from peercoord.system import process
 
 __all__ = ["project"]
@@ -33,12 +31,6 @@ def test_a_step_is_done_though_nobody_reads_what_is_said_of_it(tmp_path: Path) -
         os.close(write)
         assert said.wait() == 0
     assert (tmp_path / "done").exists()
-
-
-def test_help_names_all_that_may_be_let_go(capfd: pytest.CaptureFixture[str]) -> None:
-    cli.serve(["down", "--help"])
-    said = " ".join(capfd.readouterr().out.split())
-    assert "'memory': the contributions to the memory bank that wait" in said
 
 
 def test_a_worktree_that_is_gone_is_told_and_only_where_it_can_be_told(project: Project) -> None:
