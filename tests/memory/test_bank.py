@@ -80,6 +80,7 @@ class TestMerging:
         before = scene.disk.files()
         assert scene.merge() == []
         scene.add(note("- a fact"))  # the same call, answered again
+        assert scene.state("queued") == set()
         assert scene.merge() == []
         assert scene.disk.files() == before
 
