@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from memory.banks import quick
 
 from peercoord.memory import change
 from peercoord.memory.textmerge import merger
@@ -24,3 +25,10 @@ def merge3() -> Iterator[Merge3]:
     """The real one: git."""
     with merger() as found:
         yield found
+
+
+@pytest.fixture
+def shared(merge3: Merge3) -> Iterator[None]:
+    """Let all merges of a test share one directory for git."""
+    with quick(merge3):
+        yield

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 from memory.banks import (
     ANN,
     PLACE,
-    Act,
     Below,
-    Plain,
     Scene,
     always,
     check_chain,
@@ -24,31 +18,25 @@ from memory.banks import (
     litter,
     merge,
     places,
-    quick,
 )
 from memory.helpers import LIMITS, TECH, change, note, text_of
-from support.faults import Call, Pausing
 from support.memory import refuse
 
-from peercoord.errors import LostError, NotFoundError, PeercoordError
+from peercoord.errors import LostError, NotFoundError
 from peercoord.memory import news
-from peercoord.memory.bank import Bank
 from peercoord.memory.document import path_text
 from peercoord.memory.journal import state_of
 from peercoord.memory.progress_section import PeerLine, ProgressFacts
 from peercoord.store import paths, records
 
 if TYPE_CHECKING:
-    from peercoord.memory.outcome import Merge3
+    pass
 
 NAME = "techContext.md"
 TOOLS = ("Tech context", "Tools")
 
 
-@pytest.fixture(autouse=True)
-def _shared(merge3: Merge3) -> Iterator[None]:
-    with quick(merge3):
-        yield
+pytestmark = pytest.mark.usefixtures("shared")
 
 
 @pytest.fixture
@@ -386,92 +374,6 @@ class TestProgress:
         assert scene.bank().progress(facts, "leader", always) is None
         assert scene.bank().progress(ProgressFacts(3, 2, 1, 0, 0.7), "leader", always)
         assert scene.bank().foreign() == []
-
-
-class TestPeopleAtTheSameMoment:
-    @staticmethod
-    def saves(
-        scene: Scene, save: Callable[[Scene], object], act: Act, kind: type[Below] = Below
-    ) -> Iterator[tuple[Scene, Call]]:
-        """Let a person save something before each call of an act."""
-        for at in count(1):
-            play = scene.twin()
-            pausing = Pausing(play.disk, at, lambda play=play: save(play))
-            with suppress(PeercoordError):  # what she wrote may be in the way of an undo
-                act(play.bank(pausing, kind))
-            if pausing.last is None:
-                break
-            yield play, pausing.last
-        assert at > 20
-
-    @pytest.mark.parametrize("kind", [Below, Plain])
-    def test_text_saved_at_any_moment_of_a_merge_stands(self, scene: Scene, kind: type[Below]) -> None:
-        """MEM-10: the merge is computed again on it. Where no files can change places, it is lost at one moment alone,
-        right before the rename."""
-        one = note("- a fact")
-        scene.add(one)
-        saved = TECH.replace(b"Use ruff.", b"Use ruff, says Ann.")
-        for play, last in self.saves(scene, lambda play: play.write(saved), merge, kind):
-            play.merge()
-            document = play.document() or b""
-            if kind is Below or (last.name, last.path) != ("rename", f"{PLACE}/{NAME}"):
-                assert b"says Ann" in document, last
-            assert places(play) == {one.id: "merged"}, last
-            assert b"- a fact" in document or play.bank().foreign(), last
-            assert document.count(b"- a fact") <= 1, last
-
-    def test_a_document_made_while_the_merge_makes_it_stands(self, scene: Scene) -> None:
-        """MEM-10."""
-        name = "activeContext.md"
-        scene.add(note("- now", (), document=name))
-        for play, last in self.saves(scene, lambda play: play.write(b"# Ann's\n", name), merge):
-            play.merge()
-            assert b"# Ann's\n" in (play.document(name) or b""), last
-
-    def test_a_document_saved_while_an_undo_removes_it_stands(self, scene: Scene) -> None:
-        """MEM-10."""
-        name = "activeContext.md"
-        scene.add(note("- now", (), document=name))
-        (summary,) = scene.merge()
-        undo = partial(Bank.undo, entry_id=summary.entry, decider=ANN)
-        for play, last in self.saves(scene, lambda play: play.write(b"- now\n- Ann's\n", name), undo):
-            assert b"Ann's" in (play.document(name) or b""), last
-            assert [path for path in litter(play) if path.startswith(PLACE)] == [], last
-
-    def test_of_two_saves_at_once_the_newer_stands(self, scene: Scene) -> None:
-        """MEM-10: the second one meets the text that took the first one's place for an instant."""
-        scene.add(note("- a fact"))
-        texts = [TECH.replace(b"Use ruff.", f"Use ruff, {number} times.".encode()) for number in range(5)]
-
-        class Busy(Below):
-            def exchange(self, source: str, target: str) -> None:
-                if texts:
-                    scene.write(texts.pop(0))
-                super().exchange(source, target)
-
-        scene.bank(kind=Busy).merge("leader", always)
-        assert texts == []
-        document = scene.document() or b""
-        assert b"4 times." in document
-        assert document.count(b"- a fact") == 1
-        assert litter(scene) == []
-
-    def test_a_program_that_writes_all_the_time_is_named(self, scene: Scene) -> None:
-        scene.add(note("- a fact"))
-        count = 0
-        bank = scene.bank()
-        look = bank.files.read
-
-        def read(name: str) -> bytes | None:
-            nonlocal count
-            count += 1
-            scene.write(TECH + f"\n{count}\n".encode())
-            return look(name)
-
-        bank.files.read = read  # type: ignore[method-assign]
-        with pytest.raises(LostError, match="keeps changing"):
-            bank.merge("leader", always)
-        assert set(places(scene).values()) == {"queued"}
 
 
 def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.banks import Cutting, Scene, places, quick
+from memory.banks import Cutting, Scene, places
 from memory.helpers import TECH
 from support.faults import Call, Wrapper
 
@@ -16,16 +15,12 @@ from peercoord.memory.contribution import FILE_BYTES
 from peercoord.store import paths
 
 if TYPE_CHECKING:
-    from peercoord.memory.outcome import Merge3
     from peercoord.system.disk import DiskLike
 
 TREE = "tree"
 
 
-@pytest.fixture(autouse=True)
-def _shared(merge3: Merge3) -> Iterator[None]:
-    with quick(merge3):
-        yield
+pytestmark = pytest.mark.usefixtures("shared")
 
 
 class Tree(Wrapper):
