@@ -61,7 +61,7 @@ def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - rea
 
 
 def _opened(place: Place, found: list[Finding]) -> Root | None:
-    """Open the coordination directory; if that cannot be, note why, unless that is noted already, and give nothing."""
+    """Open the coordination directory; ``None``, with a finding of its own, if that fails."""
     from peercoord.doctor import checks
     from peercoord.store.root import anew, open_root
 

@@ -144,7 +144,7 @@ def failed_lines(made: Plan, what: str) -> list[str]:
 
 
 def _say(text: str) -> None:
-    """Tell a step."""
+    """Print a step."""
     streams.show(f"  {plain(text)}")
 
 

@@ -305,8 +305,8 @@ WAIT_SECONDS = 0.5  # for a database that another program has locked
 def examine_lists(root: Root) -> Iterator[Finding]:
     """Check the lists that a project is kept in step with.
 
-    A list that cannot be had now is bad news for people who read it and for nobody else: claims and reports go on, and
-    what it missed is made up for.
+    A list that cannot be read now concerns only the people who read it: claims and reports go on, and the next sync
+    brings what it missed.
     """
     choice = selection.Choice.of(root.protocol)
     if not choice:

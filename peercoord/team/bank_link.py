@@ -172,7 +172,7 @@ def unlink(bank_path: str, found: Inspection) -> None:
 def untouched(project: Project) -> Path | None:
     """Return the directory of the memory bank that the team made, if it is unchanged.
 
-    The section that the leader keeps in ``progress.md`` is nobody's.
+    The section that the leader keeps in ``progress.md`` is no one's work.
     """
     made = manifest.table(manifest.read_project(project.common, project.sub), "bank_made")
     if not isinstance(made.get("path"), str):

@@ -66,7 +66,7 @@ class Reason:
 def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = ()) -> list[Reason]:
     """List what would be lost if a worktree were removed.
 
-    The files of ``.claude-instance/`` do not count: whoever removes a worktree collects what its peer left there.
+    The files of ``.claude-instance/`` do not count: a removal collects what the peer left there.
     """
     tree = next(tree for tree in worktrees(project) if tree.path == worktree)
     found = [] if tree.locked is None else [Reason("locked", f"it is locked: {shown_path(tree.locked) or 'no reason'}")]
@@ -275,7 +275,7 @@ class Left(Reason):
 
 
 def undelivered(project: Project, instance: Instance) -> list[Left]:
-    """List what a peer wrote in its worktree and nobody has received."""
+    """List what a peer wrote in its worktree and the team has not received."""
     found: list[Left] = []
     requests, files = unserved(instance), uncollected(project, instance)
     if requests:
