@@ -294,14 +294,10 @@ def _told(name: str, outcome: Outcome) -> list[str]:
 
 
 def _short(value: object) -> str:
-    text = plain(value if isinstance(value, str) else _json(value))
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
-
-def _json(value: object) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    text = plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _explained(told: Json) -> list[str]:

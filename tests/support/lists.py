@@ -80,6 +80,7 @@ class Lists:
         assert data is not None
         self.root = Root(files, records.decode(data, "protocol.json"), self.clock)
         self.queue = Queue(self.root, "leader")
+        self._doors: dict[float, Door] = {}
 
     # -- the list --------------------------------------------------------------------------------------------
 
@@ -120,7 +121,8 @@ class Lists:
     # -- syncing ---------------------------------------------------------------------------------------------
 
     def store(self, **more: Any) -> SqlTaskList:
-        door = Door(Address.read(str(self.path)), more.pop("wait", 0.2))
+        wait = more.pop("wait", 0.2)
+        door = self._doors.setdefault(wait, Door(Address.read(str(self.path)), wait))  # it keeps compiled statements
         team = more.pop("team", None) or Team(self.root.store_id, "proj", self.home)
         return SqlTaskList(door, team, self.clock.now, self.queue.all_tasks, **more)
 
