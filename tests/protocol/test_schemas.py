@@ -419,6 +419,7 @@ def test_a_team_with_agents_leaves_only_files_that_the_layout_knows(tmp_path: Pa
         subprocess.run([*program, "down", "--remove"], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_teams_records_in_the_git_directory_have_schemas(tmp_path: Path) -> None:
     """FMT-2, FMT-5: set up with a bank of its own making, files to copy and a command; a worktree that joins."""
     home = Path(os.path.realpath(tmp_path)) / "p"
