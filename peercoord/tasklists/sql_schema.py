@@ -74,7 +74,7 @@ _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 
 def first(columns: Container[str], names: Iterable[str]) -> str | None:
     """Return the first of these names that is a column."""
-    return next((name for name in names if name in columns), None)
+    return next(filter(columns.__contains__, names), None)
 
 
 @dataclass(slots=True)
@@ -201,7 +201,7 @@ class Schema:
     def __init__(self, tables: dict[str, Table], names: Sequence[str]) -> None:
         self.tables, self.names = tables, names
         self.tasks = tables.get(TASKS) or Table(TASKS)
-        self.keys = {meaning: self.tasks.first(names) for meaning, names in COLUMNS.items()}
+        self.keys = {meaning: first(self.tasks.columns, names) for meaning, names in COLUMNS.items()}
 
     @property
     def has_tasks(self) -> bool:
