@@ -15,13 +15,14 @@ import pytest
 
 from peercoord.cli import main as cli
 from peercoord.errors import PeercoordError
+from peercoord.mailbox import protocol
 from peercoord.queue.queue import Queue
 from peercoord.store import manifest, paths, records
 from peercoord.store.project import Project
 from peercoord.store.root import Root, create, open_root
 from peercoord.tasklists import runner
 from peercoord.tasklists.selection import Choice
-from peercoord.team import excludes, rebuild, safety, tasklist
+from peercoord.team import evidence, excludes, rebuild, safety, tasklist
 from peercoord.team import plan as plans
 from peercoord.team.removal import plan_purge, refuse_waiting
 from peercoord.team.repository import discover
@@ -179,6 +180,18 @@ def test_an_epoch_that_no_claim_can_have_loses_no_task(kept: Kept) -> None:
     kept.lose()
     kept.rebuild()
     assert Queue(kept.root).find("1").state == "ready"
+
+
+def test_a_claim_above_a_done_report_says_that_the_task_was_reopened(kept: Kept) -> None:
+    kept.set_up()
+    kept.reported(3, "done", "C")
+    assert evidence.gather(kept.project).tasks["3"].state == "done"
+    current = kept.project.directory.parent / "app-instance-2" / paths.INSTANCE / protocol.CURRENT
+    current.parent.mkdir(parents=True)
+    excludes.hide(current.parents[1])
+    current.write_text("instance-2~1.abc 3~2")
+    known = evidence.gather(kept.project).tasks["3"]
+    assert (known.state, known.epoch, known.hand_over) == ("open", 2, {})
 
 
 def test_a_report_of_odd_values_breaks_no_later_claim(kept: Kept) -> None:

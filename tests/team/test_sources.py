@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,16 @@ def test_a_list_that_is_named_is_read_once_with_import_only(listed: Listed) -> N
     assert listed.choice.tasks_file == FILE, "a person says otherwise"
     listed.up(tasks=str(listed.file), import_only=True)
     assert listed.choice.tasks_file == "", "and otherwise again"
+
+
+def test_a_database_that_was_kept_in_step_is_only_read_from_now_on(listed: Listed, tmp_path: Path) -> None:
+    path = tmp_path / "plan.db"
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, dependencies TEXT)")
+    listed.up(tasks=str(path))
+    assert listed.choice.database == str(path)
+    listed.up(tasks=str(path), import_only=True)
+    assert "plan.db" not in listed.choice.database
 
 
 def test_a_list_that_is_found_is_only_read_and_set_up_says_so(listed: Listed) -> None:
