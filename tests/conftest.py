@@ -3,7 +3,8 @@
 Ctrl-C reaches the programs that tests start, also where a shell started the tests in its background and so made them
 ignore it.
 
-The whole default run uses every processor; what is named on the command line, and what is marked, runs one by one.
+The whole default run uses every processor, with one process more than there are: many tests wait for a real agent. What
+is named on the command line, and what is marked, runs one by one.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Give each processor a share of the whole default run, unless something else is asked for."""
+    """Share the whole default run among the processors, unless something else is asked for."""
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr.startswith("not slow")
     if whole and getattr(config.option, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
-        config.option.numprocesses = min(os.cpu_count() or 1, 8)
+        config.option.numprocesses = min((os.cpu_count() or 1) + 1, 8)
         config.option.dist = "worksteal"
 
 

@@ -29,6 +29,7 @@ def test_calls_are_timed_in_python_starts(tmp_path: Path, monkeypatch: pytest.Mo
     assert code == (0 if all(commands[name]["holds"] for name in calls.BARS) else 1)
 
 
+@pytest.mark.slow
 def test_idle_agents_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "SETTLE_SECONDS", 0.0)
     code, data = measured(tmp_path, "agent", "--seconds", "1")
@@ -43,6 +44,7 @@ def test_syncs_are_measured(tmp_path: Path) -> None:
     assert len(data["bars"]) == 3
 
 
+@pytest.mark.slow
 def test_merges_are_measured(tmp_path: Path) -> None:
     _, data = measured(tmp_path, "merge", "--kib", "30", "--count", "40", "--rounds", "3")
     assert {name: (one["git_calls"], one["settled"]) for name, one in data["shapes"].items()} == {

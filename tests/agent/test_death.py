@@ -67,6 +67,7 @@ class TestKilled:
         assert crew.sessions[0].verb("report-progress", "1", "--progress", "0.5")[0] == 0
         assert not crew.events("evicted")
 
+    @pytest.mark.slow
     def test_agents_without_a_session_killed_at_once_are_all_found(self, team: Team) -> None:
         """The ring closes over those that are gone: also whoever was watched by the dead alone."""
         crew = team(**NEVER)
@@ -185,6 +186,7 @@ class TestCallers:
         document.valid("assignment", json.loads((home / "assignments" / "1~1.json").read_text()))
 
     @pytest.mark.parametrize("words", [("request-task",), ("report-progress", "1", "--progress", "0.5")])
+    @pytest.mark.slow
     def test_a_session_that_goes_on_with_such_a_task_takes_it_over(self, team: Team, words: tuple[str, ...]) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         crew.agent("one")
@@ -236,6 +238,7 @@ class TestCallers:
         assert home is not None
         assert "session" not in json.loads((home / "assignments" / "1~1.json").read_text())
 
+    @pytest.mark.slow
     def test_a_session_that_an_earlier_version_took_a_shell_for_counts_no_more(self, team: Team) -> None:
         crew = team(**NEVER)
         crew.agent("one")

@@ -134,6 +134,7 @@ class TestTicket:
         assert members.living(crew.root) == [one.me]
 
 
+@pytest.mark.slow
 def test_views_are_published_when_something_changes_as_time_passes_and_when_they_are_lost(team: Team) -> None:
     crew = team(state_seconds=1, **NEVER)
     crew.agent("one")

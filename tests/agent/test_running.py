@@ -172,6 +172,7 @@ def test_an_evicted_agent_joins_again_and_says_so(team: Team) -> None:
     until(lambda: not (crew.state / "departed" / f"{before.name}~{by}" / "claims").exists(), what="the seal")
 
 
+@pytest.mark.slow
 def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
     crew = team(state_seconds=1)
     pid = crew.agent("one")
@@ -190,6 +191,7 @@ def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
     assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (pid, before, "one")
 
 
+@pytest.mark.slow
 def test_a_broken_protocol_json_kills_no_agent(team: Team) -> None:
     crew = team(heartbeat_seconds=1, state_seconds=1)
     pid = crew.agent("one")
@@ -231,6 +233,7 @@ def test_what_says_the_same_starts_nothing_again(team: Team) -> None:
     until(lambda: crew.record("one").get("heartbeat_seconds") == 77, what="the new setting on record")
 
 
+@pytest.mark.slow
 def test_an_upgrade_starts_the_agent_again_as_the_new_program(team: Team, tmp_path: Path) -> None:
     crew = team(state_seconds=1)
     package = tmp_path / "site" / "peercoord"

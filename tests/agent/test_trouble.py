@@ -124,6 +124,7 @@ def test_another_store_in_its_place_is_not_joined(team: Team) -> None:
     assert crew.home("one") is None
 
 
+@pytest.mark.slow
 def test_a_worktree_that_is_removed_takes_its_agent_with_it(team: Team) -> None:
     crew = team(**QUICK)
     pid = crew.agent("one")

@@ -63,6 +63,7 @@ def tamper(team: Team, number: int, **facts: object) -> dict[str, Any]:
     return before
 
 
+@pytest.mark.slow
 def test_who_cannot_be_stopped_is_named_and_the_others_are_down(teams: Teams, start: Start) -> None:
     """One runs on another host by its record, one has the pid of a stranger, the third is as it should be."""
     three = teams(3)
@@ -88,6 +89,7 @@ def test_who_cannot_be_stopped_is_named_and_the_others_are_down(teams: Teams, st
     assert (three.running(), three.living()) == ([], [])
 
 
+@pytest.mark.slow
 def test_what_one_instance_holds_or_has_broken_keeps_no_other_from_stopping_or_starting(
     teams: Teams, start: Start
 ) -> None:

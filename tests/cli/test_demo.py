@@ -18,6 +18,7 @@ from peercoord.cli import main as cli
 from peercoord.demo import demo
 
 
+@pytest.mark.slow
 def test_a_member_is_killed_and_every_task_is_done_exactly_once() -> None:
     code, out, err = cli.serve(["demo", "--fast", "--instances", "2", "--tasks", "6", "--json"])
     answer = answers.read(out, "demo")["data"]

@@ -37,7 +37,7 @@ def attack(team: Team, canary: Canary, way: str) -> None:
     assert canary.bites(tree)
 
 
-@pytest.mark.parametrize("way", [EVERYWHERE, REPLACED])
+@pytest.mark.parametrize("way", [EVERYWHERE, pytest.param(REPLACED, marks=pytest.mark.slow)])
 def test_nothing_that_is_configured_runs_for_a_person_or_an_agent(
     teams: Callable[[int], Team], tmp_path: Path, way: str
 ) -> None:

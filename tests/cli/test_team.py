@@ -77,6 +77,7 @@ def test_the_whole_way_from_nothing_to_a_team_and_back(repo: Path, tmp_path: Pat
     assert after == before
 
 
+@pytest.mark.slow
 def test_set_up_again_repairs_and_takes_in_and_taking_down_keeps_work(repo: Path, teams: Teams) -> None:
     team = teams(1)
     tree, whole = team.tree(1), recorded(repo)

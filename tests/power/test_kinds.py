@@ -205,6 +205,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             made.kill()
 
 
+@pytest.mark.slow
 def test_after_the_loss_of_unflushed_files_one_up_is_enough(team: Team) -> None:
     """As after a real power cut: all of it at once."""
     team.kill()

@@ -19,6 +19,7 @@ def repo(sh: Shell) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_a_directory_below_a_project_is_asked_about(sh: Shell, repo: Path) -> None:
     assert len(sh.peercoord(repo, "up", "2", "--dry-run")["instances"]) == 2, "a number alone is how many"
     sh.up(repo, 1, "--database", "none")
@@ -65,6 +66,7 @@ def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) 
     assert fixes(sh, repo)["no peer is in the team"] == f"claude-team-coordinated {repo}"
 
 
+@pytest.mark.slow
 def test_an_interrupted_set_up_says_how_far_it_came_and_goes_on(sh: Shell, repo: Path) -> None:
     done = sh.run(repo, BIN / "claude-team-coordinated", repo, 1, "--setup", "kill -INT $PPID; sleep 60", ok=False)
     assert done.returncode == 130

@@ -176,6 +176,7 @@ def test_join_starts_a_team_that_is_down_again(sh: Shell, repo: Path) -> None:
 # -- what is said while it is down -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_reported_while_the_team_is_down_is_served_after_up(sh: Shell, repo: Path) -> None:
     tree = instances(sh.up(repo, 1))[0]
     sh.task(repo)
@@ -238,6 +239,7 @@ def kept(repo: Path) -> list[Path]:
     return sorted((repo / ".git").glob("peercoord-tasks-*"))
 
 
+@pytest.mark.slow
 def test_purge_writes_what_was_done_to_the_list_before_the_state_goes(sh: Shell, repo: Path, store: Path) -> None:
     tree = instances(sh.up(repo, 1, "--database", store))[0]
     sh.verb(tree, "request-task")

@@ -208,6 +208,7 @@ def other_home(sh: Shell) -> Iterator[Shell]:
 @pytest.mark.parametrize(
     "home", ["read-only", *(pytest.param(home, marks=pytest.mark.slow) for home in ("missing", "unset"))]
 )
+@pytest.mark.slow
 def test_nothing_outside_the_project_and_its_worktrees_is_written(other_home: Shell, home: str) -> None:
     sh = other_home
     repo = sh.repository()

@@ -383,6 +383,7 @@ def endless_or_directory(path: Path) -> None:
         path.mkdir()
 
 
+@pytest.mark.slow
 def test_commands_of_a_person_go_on_whatever_stands_in_a_worktree(main: Path) -> None:
     """FIFOs, links to a device, links without an end, directories: what waits for them runs into the time-out."""
     assert call(main, "up", str(main), "1")[0] == 0

@@ -141,6 +141,7 @@ def test_output_that_the_command_line_cannot_write_undoes_no_statement(team: Tea
     check_output_lost(team(1), "1", where, "sh", ALONE)
 
 
+@pytest.mark.slow
 def test_a_late_answer_is_told_as_what_it_is(team: Team) -> None:
     crew = team()
     env, pid = {**os.environ, "PEERCOORD_WAIT": "1"}, crew.agent("one")
