@@ -190,13 +190,21 @@ def subdirectory(repo: Repo, tmp_path: Path) -> Repo:
 
 
 KINDS = (
-    *(with_bank, bank_in_a_submodule, is_a_submodule, own_worktree_settings, subdirectory),
+    *(with_bank, is_a_submodule, subdirectory),
     odd_path("prøjekt 文\t'$(x)"),
 )
 SLOW_KINDS = (
     *(without_bank, ignored_bank, untracked_bank, bank_excluded_by_a_person, bank_excluded_everywhere, submodule, bare),
     *(sparse, sparse_as_an_older_git_wrote_it, separate_git_directory, shallow, copies, large_files),
-    *(bare_repositories_only_by_name, detached, odd_branch, packed_refs, worktrees_elsewhere),
+    *(
+        bank_in_a_submodule,
+        own_worktree_settings,
+        bare_repositories_only_by_name,
+        detached,
+        odd_branch,
+        packed_refs,
+        worktrees_elsewhere,
+    ),
     *map(odd_path, ("a'b\"c", "-dash")),
 )
 
