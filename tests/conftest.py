@@ -10,7 +10,9 @@ is named on the command line, and what is marked, runs one by one.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -20,8 +22,14 @@ from support.task_master import task_master  # noqa: F401 - a fixture for all te
 INSTALLED = ("java", "postgres", "psycopg", "PostgreSQL", "tla", "faketime", "tmux", "git-lfs", "mfusepy", "FUSE")
 INSTALLED += ("strace", "mkfs")
 
+MEMORY = "/dev/shm"
+MEMORY_BYTES = 4 << 30  # free there, for files that are flushed thousands of times and kept for seconds
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of programs; each would compile the package
+sys.dont_write_bytecode = False
 
 settings.register_profile("here", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("here")
@@ -43,6 +51,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if whole and getattr(config.option, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
         config.option.numprocesses = min((os.cpu_count() or 1) + 1, 8)
         config.option.dist = "worksteal"
+        if os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -155,6 +155,7 @@ class TestSession:
 class TestCallers:
     """LIV-13: a known coding agent is a session whatever it calls; any other program is none."""
 
+    @pytest.mark.slow
     def test_who_only_looks_keeps_no_ended_session_s_task(self, team: Team) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         claimed(crew, "one")
@@ -167,6 +168,7 @@ class TestCallers:
         assert (ended["program"], ended["gave_back"]) == ("claude", [1])
         document.valid("peer", crew.record("one"))
 
+    @pytest.mark.slow
     def test_no_session_s_end_takes_an_unknown_caller_s_task(self, team: Team) -> None:
         """It may be at work: what called may have been over with the call."""
         crew = team(session_grace_seconds=1, **NEVER)
@@ -196,6 +198,7 @@ class TestCallers:
         session.kill()
         until(lambda: crew.where("1") == "ready")
 
+    @pytest.mark.slow
     def test_a_session_started_again_keeps_the_task_before_it_calls(self, team: Team) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         claimed(crew, "one")
@@ -206,6 +209,7 @@ class TestCallers:
 
     @ISOLATES
     @pytest.mark.parametrize("whole", [False, True], ids=["each command", "the whole session"])
+    @pytest.mark.slow
     def test_a_caller_in_a_pid_namespace_is_judged_from_outside(self, team: Team, whole: bool) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         crew.agent("one")

@@ -117,6 +117,7 @@ def test_a_start_goes_on_with_the_lock_that_was_made_again(team: Team, monkeypat
         assert control.locked(place.worktree)
 
 
+@pytest.mark.slow
 def test_an_older_start_leaves_the_lock_to_a_younger_agent(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_an_older_start_leaves_the_lock_to_a_younger_agent(
         assert control.stop(tree)
 
 
+@pytest.mark.slow
 def test_an_agent_run_by_hand_is_stopped_like_any_other(team: Team) -> None:
     """Its command line did not name the worktree: it begins again as one that does, as the same process."""
     crew = team()

@@ -185,6 +185,7 @@ def test_a_cleaned_worktree_in_which_a_session_lives_keeps_its_tasks_until_that_
     until(lambda: crew.where("1") == "ready", what="nothing of one is left")
 
 
+@pytest.mark.slow
 def test_an_agent_started_in_a_mended_worktree_takes_the_place_of_the_one_before(team: Team) -> None:
     crew = team(**QUICK)
     pid = crew.agent("one")

@@ -39,7 +39,10 @@ def test_one_that_is_broken_off_leaves_nothing_and_says_so(tmp_path: Path, momen
         assert any(moment in line for line in shown.stdout)
         os.kill(shown.pid, signal.SIGINT)
         _, err = shown.communicate(timeout=240)
-    assert (shown.returncode, "broken off; " in err, "is removed" in err) == (130, True, True), err
+    # Python ends itself by the signal if that came while a text was executed as code, which dataclasses do.
+    assert shown.returncode in (130, -signal.SIGINT), err
+    assert "broken off; " in err
+    assert "is removed" in err
     assert list(tmp_path.glob("peercoord-demo-*")) == []
     below = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
     assert below == [], "no agent and no worker is left"

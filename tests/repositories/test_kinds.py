@@ -128,14 +128,8 @@ KINDS: list[Callable[[Shell], Path]] = [plain, tracked_bank, untracked_bank, odd
 KINDS += [shallow, hooked, lfs_pointers, separate_git_dir]
 
 
-QUICK = (odd_path,)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow]) for kind in KINDS],
-    ids=lambda kind: kind.__name__,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_the_whole_way(sh: Shell, kind: Callable[[Shell], Path]) -> None:
     project = kind(sh)
     trees = whole_way(sh, project)

@@ -204,6 +204,7 @@ class TestTheAgentEnds:
         code, answer = waiter.end()
         assert (code, answer["task_id"]) == (0, 1)
 
+    @pytest.mark.slow
     def test_who_waits_starts_no_agent_that_a_person_stopped(self, team: Team) -> None:
         busy = self.busy(team)
         waiter = busy.wait()

@@ -187,6 +187,7 @@ def test_a_plain_shell_in_a_worktree_is_refused(project: Project, bank: Path) ->
     assert not project.state.exists(), "who made it can remove it"
 
 
+@pytest.mark.slow
 def test_a_merge_is_published_at_once_and_what_else_changed_is_not(project: Project, bank: Path) -> None:
     copy.publish_merged(str(bank), str(project.state), ["techContext.md"])
     assert not copy_of(project).exists(), "no worktree looks there"

@@ -317,6 +317,7 @@ def test_two_projects_of_one_repository_have_a_team_each(repo: Repo) -> None:
     assert picture(repo) == before
 
 
+@pytest.mark.slow
 def test_a_set_up_stopped_after_any_step_goes_on_or_is_taken_away(tracked: Repo) -> None:
     tracked.write(".env", "SECRET=1\n")
     tracked.commit(".worktreeinclude", ".env\n")

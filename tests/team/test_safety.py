@@ -286,6 +286,7 @@ def test_a_stash_made_there(team: Repo) -> None:
     assert texts(team, 2) == "stashed there: stash@{0}"
 
 
+@pytest.mark.slow
 def test_an_operation_under_way(team: Repo) -> None:
     there = team.instance(1)
     there.commit("src/main.py", "print('theirs')\n")
