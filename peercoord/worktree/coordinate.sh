@@ -50,15 +50,22 @@ attach() { # put what file $1 holds into $held; the agent reads no file for a ca
   [ "${#held}" -le 30000 ] || long=yes # too long, perhaps, for a program's argument
 }
 
+gone() { # a door that was listed and is not there was another caller's: the agent is at work
+  [ -e "$fifo" ] || [ "$fifo" = "$here/inbox/*.door" ] || taken=yes
+}
+
 ask() { # put the words to the agent; come back if there is none, or no free door
   taken=
   for fifo in "$here"/inbox/*.door; do
-    [ -p "$fifo" ] && [ -r "$fifo" ] && [ -w "$fifo" ] && [ -p "$here/inbox/wake" ] || continue
+    if ! { [ -p "$fifo" ] && [ -r "$fifo" ] && [ -w "$fifo" ] && [ -p "$here/inbox/wake" ]; }; then
+      gone
+      continue
+    fi
     id=${fifo##*/}
     id=${id%.door}
     request=$here/outbox/$id
     # A door may go between the look and the opening: that must neither end the shell nor be heard.
-    { command exec 3<>"$fifo" 4<"$fifo" 3>&-; } 2>/dev/null || continue
+    { command exec 3<>"$fifo" 4<"$fifo" 3>&-; } 2>/dev/null || { gone; continue; }
     [ ! -g "$here/outbox" ] || { mask=$(umask) && umask 007; } # a team of several users: the group's
     { command exec 5>"$request"; } 2>/dev/null && ours=yes || ours=
     [ -z "${mask-}" ] || umask "$mask"

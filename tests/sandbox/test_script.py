@@ -105,6 +105,24 @@ def test_a_killed_agent_and_a_program_that_is_gone_are_told_at_once(team: Team) 
         assert (done.returncode, "stays queued" in done.stderr) == (3, False)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_door_that_goes_before_it_is_opened_was_another_callers_and_is_looked_for_again(
+    team: Team, tmp_path: Path, shell: str
+) -> None:
+    """Sixteen callers at once found every door of a list gone, and so took their agent for dead."""
+    crew = team()
+    crew.without_python("one")
+    going = crew.tree("one") / ".claude-instance" / "inbox" / "00000001-a.door"
+    going.parent.mkdir(exist_ok=True)
+    going.symlink_to("nowhere")  # it is listed, and not there
+    (tmp_path / "sleep").write_text(f'#!/bin/sh\necho slept >>"{tmp_path}/told"\nrm -f "{going}"\n')
+    (tmp_path / "sleep").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = call(crew.script("one"), "check-status", shell=shell, env={**os.environ, **path})
+    assert (done.returncode, "/gone for ever/python" in done.stderr) == (3, True), "there is no agent"
+    assert (tmp_path / "told").read_text() == "slept\n"
+
+
 def test_without_its_package_the_script_says_what_to_do(team: Team) -> None:
     script = team().script("one")
     script.write_text(script.read_text().replace("from peercoord.cli.main", "from peercoord.gone"))
