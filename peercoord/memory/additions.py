@@ -60,9 +60,9 @@ def append(
             changed = False
         elif all(block.item for block in found):
             changed = sum(body.add_item(block) for block in found) > 0
-        elif body.ends_in_table() and all(line.startswith("|") for line in content.split("\n")):
-            changed = body.add_rows([line for line in content.split("\n") if line.rstrip() not in lines])
-            lines.update(line.rstrip() for line in content.split("\n"))
+        elif rows := body.rows_in(found):
+            changed = body.add_rows([row for row in rows if row.rstrip() not in lines])
+            lines.update(row.rstrip() for row in rows)
         else:
             changed = body.add_text(content, found)
         (added if changed else known).append(one)
@@ -82,6 +82,10 @@ def closing(blocks: Sequence[Block]) -> int:
     while end and (blocks[end - 1].rule or _ends_document(blocks[end - 1])):
         end -= 1
     return end
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
 def _is_footer(block: Block) -> bool:
@@ -128,9 +132,19 @@ class _Body:
         self._meanings.update(block.meaning for block in found)
         return True
 
-    def ends_in_table(self) -> bool:
-        """Check whether the text ends in a table, which rows can join."""
-        return self._end > 0 and self._pieces[self._end - 1].block.marker == "table"
+    def rows_in(self, found: Sequence[Block]) -> list[str]:
+        """Return the rows of a text for the table at the end; none if it is another table, or not of rows alone."""
+        rows, at = found[0].text.split("\n"), self._end - 1
+        if len(found) > 1 or at < 0 or self._pieces[at].block.marker != "table":
+            return []
+        if not all(row.startswith("|") for row in rows):
+            return []
+        if found[0].marker != "table":
+            return rows
+        while self._pieces[at].gap == "\n" and self._pieces[at - 1].block.marker == "table":
+            at -= 1  # rows that were added a moment ago
+        head = self._pieces[at].block.text.split("\n")[0]
+        return rows[2:] if _cells(rows[0]) == _cells(head) else []
 
     def add_rows(self, rows: Sequence[str]) -> bool:
         """Add rows to the table at the end."""
