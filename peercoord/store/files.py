@@ -422,16 +422,9 @@ class Files:
                     f"{home}: a file stands where a directory should be", "move it away: peercoord doctor", "enotdir"
                 )
             return True
-        if not make_home or paths.is_peer_directory(home):
-            return False
-        try:
-            self.make_dir(home)
-        except StorageError as error:
-            if error.code not in ("enoent", "enotdir", "estale") or not parent(home):
-                raise
-            if not self._home_for(home, make_home):
-                return False
-            self.make_dir(home)
+        if not make_home or paths.is_peer_directory(home) or (parent(home) and not self._home_for(home, make_home)):
+            return False  # the one above is looked at first: it may be a link, which ``mkdir`` would follow
+        self.make_dir(home)
         return True
 
 

@@ -273,6 +273,16 @@ class TestMoving:
         assert files.move("queue/a", "queue/waiting/7/a", make_home=True)
         assert files.listed("queue/waiting/7/a")
 
+    def test_no_directory_is_made_behind_a_link(self, tmp_path: Path) -> None:
+        files = made(Disk(str(tmp_path)))
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (tmp_path / "queue" / "ready").symlink_to(outside)
+        files.ticket("queue/a")
+        with pytest.raises(StorageError, match=r"^queue/ready: "):
+            files.move("queue/a", "queue/ready/2/a", make_home=True)
+        assert (list(outside.iterdir()), files.listed("queue/a")) == ([], True)
+
     @pytest.mark.parametrize("home", ["peers/w~1.abc", "departed/w~1.abc~x~1.def"])
     def test_a_peers_directory_and_its_claims_are_never_made_on_the_way(self, files: Files, home: str) -> None:
         """OPS-3, EVI-5: they are gone for ever once they were sealed."""
