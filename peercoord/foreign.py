@@ -34,7 +34,7 @@ _ESCAPES = (
     r"|[\x90\x98\x9d-\x9f][^\x07\x9c]*(?:\x07|\x9c)"
 )
 _BREAKS = "\r\n?|[\x0b\x0c\x85\u2028\u2029]"
-_RAW = (  # the same characters in UTF-8, but for those that every JSON encoder escapes
+_RAW = (  # the same characters in UTF-8, without those that every JSON encoder escapes
     rb"\x7f|\xc2[\x80-\x9f\xad]|\xd8\x9c|\xe2\x80[\x8b\x8e\x8f\xa8-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf"
     rb"|\xef\xbf[\xb9-\xbb]|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0[\x80\x81][\x80-\xbf]"
 )

@@ -5,12 +5,12 @@ Each of these ends an agent. None ends it at the first look, since a filesystem 
 - its worktree is gone: it gives its tasks back;
 - its ``.claude-instance/`` was cleaned away (``git clean -fdx``) and not mended in time. The agent keeps its tasks
   until then. The agent's lock goes with that directory, so setting up again starts another agent;
-- the record of its peer names another agent, which serves the worktree now: this one ends without a trace;
+- the record of its peer names another agent, which serves the worktree now: this one ends and changes nothing;
 - its project is gone;
 - its coordination directory is gone for long, or is another store. An empty one is a mount point without its
   filesystem: the agent waits for it, and makes no directory there.
 
-Settings that cannot be understood end no agent: those that were read last hold until the file is mended.
+Unreadable settings end no agent: the settings read last apply until the file is mended.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Home:
         peer: The name of its peer.
 
     Attributes:
-        because: Why the agent is to end, once ``look`` returns that it is.
+        because: Why the agent has to end, once ``look`` says so.
     """
 
     def __init__(self, instance: Files, root: Root, peer: str) -> None:

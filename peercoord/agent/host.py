@@ -107,7 +107,7 @@ class Worktree:
     # -- joining ---------------------------------------------------------------------------------------------
 
     def connect(self, sessions: Sequence[Json]) -> Peer:
-        """Resume the worktree's peer, or join; this process stands for the peer from now on.
+        """Resume the worktree's peer, or join; from now on the peer is alive while this process runs.
 
         Args:
             sessions: Coding sessions known to run in the worktree.
@@ -320,7 +320,7 @@ class Worktree:
 
 
 def preload() -> None:
-    """Import what verbs and duties need, so that the agent works when its installation is moved or removed."""
+    """Import what verbs and duties need, so that the agent works on when its installation is moved or removed."""
     from importlib import import_module
 
     from peercoord.memory import markdown

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         def serve(self, request: Request) -> Answer: ...  # noqa: D102 - carries out a request
         def closed(self, request: Request) -> Answer | None: ...  # noqa: D102 - the answer while the team is down
         def late(self, request: Request) -> Answer | None: ...  # noqa: D102 - serves a statement about a claim given back
-        def signs_of_work(self) -> object: ...  # noqa: D102 - changes with work without a call
+        def signs_of_work(self) -> object: ...  # noqa: D102 - a fingerprint of work without a call
         def pick_up(self) -> float | None: ...  # noqa: D102 - takes in edits; seconds to the next look
         def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]: ...  # noqa: D102 - the duties of a leader
         def revive(self, worktree: str) -> None: ...  # noqa: D102 - starts another worktree's agent
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 
 STOP, GIVE_BACK, RENEW = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1
-VANISH, REPLACED = -1, -2  # end as if killed, but resign; or leave everything to another agent
+VANISH, REPLACED = -1, -2  # VANISH: end as if killed, but resign. REPLACED: leave everything to another agent
 RESCAN_SECONDS = 30.0  # between full looks, also where events come
 POLL_SECONDS = 2.0  # between looks where no events come
 WAITERS, WAITERS_LEAST = "callers that wait", 0.25  # a step, and its least seconds between two runs
@@ -272,7 +272,7 @@ class Agent:
     # -- steps -----------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Move this peer's heartbeat."""
+        """Renew this peer's heartbeat."""
         self.peer.membership.beat()
 
     def look(self) -> None:
@@ -309,9 +309,9 @@ class Agent:
                 self._sealed.add(name)
 
     def clear(self) -> None:
-        """Remove assignment records of claims that this peer does not hold any more.
+        """Remove assignment records of claims that this peer no longer holds.
 
-        And give back tasks that an answer assigned to this peer for a caller that has left.
+        Release tasks, too, that an answer assigned to this peer for a caller that has left.
         """
         with self.instance.held("call.lock", wait=LOCK_SECONDS):
             Archivist(self.root).assignments(self.peer.membership.home)
@@ -333,7 +333,7 @@ class Agent:
         self.outbox.write_current()
 
     def check_sessions(self) -> float | None:
-        """Keep count of the coding sessions; release the claims after the last session has ended."""
+        """Check which coding sessions run; release the claims after the last one has ended."""
         return self.sessions.check(self._watch_exits)
 
     def serve_waiting(self) -> float | None:
@@ -358,7 +358,7 @@ class Agent:
         The reason is recorded in the events too: the agent's log is gone with the worktree.
 
         Returns:
-            Seconds after which to look again; ``None`` if that does not press.
+            Seconds until the next look; ``None`` if there is no hurry.
         """
         if self.root.files.stat(paths.DOWN) is not None:
             self.host.log("the team was taken down")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from peercoord.store.beneath import InstanceFiles
     from peercoord.store.paths import Ticket
 
-LOCK_SECONDS = 5.0  # for a call of the worktree that is at work
+LOCK_SECONDS = 5.0  # the longest wait for a running call of the worktree
 
 
 class SessionWatch:
@@ -27,7 +27,7 @@ class SessionWatch:
     Args:
         instance: The worktree's ``.claude-instance/``.
         log: Writes a line for people.
-        signs_of_work: Returns what changes when somebody works in the worktree without a call.
+        signs_of_work: Returns a fingerprint that changes with work in the worktree, also without a call.
 
     Attributes:
         living: The sessions that ran at the last look.
@@ -96,7 +96,7 @@ class SessionWatch:
     # -- notes and claims ------------------------------------------------------------------------------------
 
     def note(self, **facts: object) -> None:
-        """Write facts into the peer's record while no call of the worktree is at work."""
+        """Write facts into the peer's record while no call of the worktree runs."""
         with self.instance.held("call.lock", wait=LOCK_SECONDS):
             self.peer.membership.update(**facts)
 
@@ -105,7 +105,7 @@ class SessionWatch:
 
         Args:
             known: The sessions that were on record.
-            facts: Does what follows, while no call is at work, and returns what to note.
+            facts: Acts on the change while no call runs, and returns what to note.
 
         Returns:
             ``False`` if a call has changed the sessions meanwhile: nothing is done.

@@ -1,4 +1,4 @@
-"""What becomes of a call that is made while the team is down.
+"""Calls that are made while the team is down.
 
 A question is refused. A statement is queued in the worktree's mailbox and served after the next start, in order. By
 then its claim was given back, so it is served as *late*: a task that nobody took since is taken again and ended as the

@@ -121,7 +121,7 @@ def _down_without_git(call: Call, error: PeercoordError, dry_run: bool, as_json:
 
 
 def _alone(stack: ExitStack, found: Project, dry_run: bool) -> LostError | None:
-    """Wait a while for another set-up or removal to end; agents are stopped also beside one that does not."""
+    """Wait a while for another set-up or removal to end; if it does not, agents are stopped all the same."""
     from peercoord.store import manifest
 
     try:

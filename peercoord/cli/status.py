@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def reader_of(call: Call) -> Reader:
-    """Return a reader of the board of the project that a call stands in."""
+    """Return a reader of the board of a call's project."""
     root = call.root
     return Reader(Queue(root), lambda who: judge(root, who))
 
 
 def board_of(call: Call) -> Board:
-    """Read the board of the project that a call stands in."""
+    """Read the board of a call's project."""
     return reader_of(call).board()
 
 
@@ -61,7 +61,7 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
 
 
 def _elsewhere(call: Call) -> str:
-    """Return the project if commands must name it because they are typed outside of it; else empty."""
+    """Return the project's path if commands typed here have to name it; else empty."""
     place = call.place
     try:
         here = os.getcwd()
@@ -136,7 +136,7 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
 
 
 def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:
-    """Mark entries of a report as released if they are in progress there, but not held any more."""
+    """Mark entries of a report as released if they say in progress, but the peer no longer holds the task."""
     held = {(r.task, r.location.epoch) for r in board.held_by(seat.incarnation) if r.location} if seat else set()
     for entry in report["assigned_tasks"]:
         if entry.get("status") == "in-progress" and (ids.read(entry.get("task_id")), entry.get("epoch")) not in held:

@@ -44,7 +44,7 @@ class Wish:
 
     @property
     def chooses(self) -> bool:
-        """It says which lists are meant."""
+        """Whether it says which lists are meant."""
         return bool(self.database or self.project or self.tasks_file)
 
 
@@ -116,7 +116,7 @@ def _none(root: Root, choice: selection.Choice, looks: bool) -> Reply:
 
 
 def _look(lists: runner.Lists, *, dry_run: bool, explain: bool) -> Reply:
-    """Return the reply that shows what a sync would do, or how tables are read, or both; write nothing."""
+    """Show what a sync would do, or how tables are read, or both; write nothing."""
     from peercoord.tasklists.tasks_json import reformat_note
 
     _require_there(lists)
@@ -144,7 +144,7 @@ def _data(lists: runner.Lists, found: Sequence[tuple[str, Outcome]]) -> Json:
 
 
 def _lines(found: Sequence[tuple[str, Outcome]]) -> list[str]:
-    """Return the lines that show what each list gave and got, in all rounds."""
+    """List what came in from each list and went out to it, in all rounds."""
     told: dict[str, list[str]] = {}
     for name, outcome in found:
         lines = _told(name, outcome)
@@ -210,9 +210,9 @@ def _remember(root: Root, choice: selection.Choice) -> None:
 
 
 def _make(lists: runner.Lists, *, named: bool) -> None:
-    """Make the database if there is none: only one that was just named, or the project's own.
+    """Create a missing database, but only one that was just named, or the project's own.
 
-    Any other that is not there is on a disk that is not mounted, or was moved.
+    Any other missing database was moved, or is on a disk that is not mounted.
     """
     path = lists.database.database.address.path
     if path is None or path.exists():
@@ -314,7 +314,7 @@ def _explained(told: Json) -> list[str]:
 
 
 def _beside(table: Json) -> str:
-    """Return the lines that show how another table than ``tasks`` is read."""
+    """Describe how a table other than ``tasks`` is read."""
     if not table["task"] or table.get("on", "") is None:
         return f"table {plain(table['table'])}, which is not understood"
     what = f"{plain(table['task'])} depends on {plain(table['on'])}" if "on" in table else f"of {plain(table['task'])}"

@@ -100,7 +100,7 @@ def _raise_first(made: Plan) -> None:
 
 
 def one_at_a_time(found: Project, dry_run: bool) -> AbstractContextManager[object]:
-    """Let no two set-ups or removals of one repository run at once; one that only looks need not wait."""
+    """Let no two set-ups or removals of one repository run at once; a dry run need not wait."""
     from peercoord.store import manifest
 
     return nullcontext() if dry_run else manifest.held(found.common)

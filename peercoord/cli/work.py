@@ -1,4 +1,4 @@
-"""Commands for who works on a task: request, report, release, check; and reassign, for who looks after the team."""
+"""Commands of a worker (request, report, release, check), and reassign, for the person who looks after the team."""
 
 from __future__ import annotations
 

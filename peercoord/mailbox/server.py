@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 FULL = ("enospc", "edquot")
 LEAST_DOORS = 3  # with fewer free doors, more are made
 DOORS = 8  # FIFOs kept ready: as many callers can come at once
-KEPT_SECONDS = 60.0  # for which a served request and its answer are kept
+KEPT_SECONDS = 60.0  # how long a served request and its answer are kept
 LOCK_SECONDS = 10.0
-INCOMPLETE_SECONDS = 600.0  # after which an incomplete request is removed
+INCOMPLETE_SECONDS = 600.0  # how long an incomplete request is kept
 
 
 class Outbox:
@@ -68,7 +68,7 @@ class Outbox:
         self._told: set[str] = set()  # questions that were answered
         self._served: dict[str, int] = {}  # requests answered by this process, and their time of change
         self._waiting: dict[str, tuple[float, bytes]] = {}
-        """Questions whose callers wait for a task, until when, and the messages of answers that were not sent."""
+        """Questions whose callers wait for a task: until when, and the messages of the answers not sent so far."""
         self._last = 0
         self._current = b""
         self.wake: Wake | None = None
@@ -123,7 +123,7 @@ class Outbox:
             self._current = line
 
     def _overwrite(self, path: str, data: bytes) -> None:
-        """Write over a file in place, on a full disk; a read of half the line is outdated, and repeated."""
+        """Overwrite a file in place, on a full disk; a request that names half the line is outdated, and made again."""
         try:
             handle = self.files.beneath.open(path, os.O_WRONLY)
             try:
@@ -274,7 +274,7 @@ class Outbox:
         return request
 
     def _execute_if_open(self, request: Request) -> tuple[Answer, bool]:
-        """Carry out a request; or return the answer while nothing is served, and ``True``."""
+        """Carry out a request; while the team is down, return the answer that says so, and ``True``."""
         closed = self._closed(request)
         if closed is not None:
             return closed, True
@@ -436,7 +436,7 @@ class Outbox:
 
 
 def refusal(error: PeercoordError, as_json: bool = False) -> Answer:
-    """Return the answer that tells an error. Its message may quote the request, in which any byte may stand."""
+    """Return an error as an answer. Its message may quote the request, which may hold any byte."""
     message, hint = plain(error.message), plain(error.hint)
     if as_json:
         said = {"code": error.code, "message": message, "hint": hint}

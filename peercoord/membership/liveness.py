@@ -187,7 +187,7 @@ class Stillness:
         return self.last - self.since if self.looks else 0.0
 
     def proven(self, seconds: float) -> bool:
-        """Check whether nothing changed for so long, over enough looks."""
+        """Check whether nothing changed for that long, over enough looks."""
         return self.looks >= MIN_LISTINGS and self.seconds() >= seconds
 
 

@@ -92,7 +92,7 @@ class Membership:
         """Write facts into this peer's own record, keeping the others.
 
         Args:
-            known: The record, if the caller has just seen that it is a peer, and read this.
+            known: The record, if the caller has just read it and seen that this is a peer.
             facts: The new facts.
 
         Raises:
@@ -112,7 +112,7 @@ class Membership:
 
 
 def read_record(files: Files, home: str) -> Json | None:
-    """Read the record of the peer whose directory is ``home``; ``None`` if there is none to be read."""
+    """Read the record of the peer whose directory is ``home``; ``None`` if it cannot be read."""
     path = paths.peer_record(home)
     try:
         data = files.read(path)

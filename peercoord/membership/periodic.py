@@ -50,7 +50,7 @@ class PeriodicChild:
         self._credit, self._counted = float(BURST), float("-inf")
 
     def urgent(self) -> object:
-        """Return a fingerprint of what calls for a run at once; cheap, for it is asked at every change."""
+        """Return a fingerprint of what calls for a run at once. It must be cheap: every change asks for it."""
         raise NotImplementedError
 
     def watched(self) -> object:

@@ -1,4 +1,4 @@
-"""The one place that signals a process of another command: only an agent of a worktree, and only one that is proven.
+"""The only module that signals processes of other commands: agents of a worktree, after proof that they are.
 
 A pid alone proves nothing: it is another process on another host, in another container, after a restart, or once it is
 used again. The proof has three parts: the agent's record was written on this machine, in this boot and these

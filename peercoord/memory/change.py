@@ -1,8 +1,9 @@
-"""Change one document: the order of the writing, and when a document may be written.
+"""Change one document: the order of its writes, and when a document may be written.
 
-Texts, journal entry as an intent, a last look at the leader and at the document, the document, the entry (MEM-10).
-Whoever dies in between, ``recovery`` sees from the document how it ended. If a person saved meanwhile, the change is
-computed again on what they saved. A text that the journal does not know may be half written, so it must have settled.
+The order (MEM-10): the texts; the journal entry, as an intent; the document, after a last look at leader and document;
+the entry. After a crash in between, ``recovery`` sees from the document how far it came. If a person saved meanwhile,
+the change is computed again from what they saved. A text that the journal does not know may be half written, so it
+must have settled.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 10.0
 SETTLE_SECONDS = 2.0  # after which an unknown text counts as whole
 SETTLE_TIMEOUT_SECONDS = 4.0  # the longest that a change waits for that
-_LOOK_SECONDS = 0.25  # between two looks whether a program closed a document
-_TRIES = 20  # a document that changes this often meanwhile is being written by a program
+_LOOK_SECONDS = 0.25  # between two checks whether a program has closed a document
+_TRIES = 20  # a document that changes this often during one change is being written by a program
 
 
 class UnsettledError(LostError):
@@ -102,7 +103,7 @@ class Changer:
     def unsettled(self, name: str, document: bytes | None) -> float:
         """Return for how many more seconds a document must stay unchanged to count as whole; 0 if it does.
 
-        The text of the last entry is whole at once: a merge wrote it. No text is while a program has it open to write.
+        The text of the last entry is whole at once: a merge wrote it. A document open for writing is never whole.
         """
         state = state_of(document)
         if state and self.files.written(name):
@@ -153,11 +154,11 @@ class Changer:
             name, kind, before, found, previous=journal.previous, by=by, at=self.root.clock.now(), undoes=target
         )
         if undoes and not undoes.before and not found.document:
-            return replace(made, after="")  # the merge had made the document: it goes
+            return replace(made, after="")  # the merge had created the document: remove it
         return made
 
     def _landed(self, entry: Entry, before: bytes | None, after: bytes, leads: Callable[[], bool]) -> bool:
-        """Write an entry and replace its document; ``False`` if the document is another one meanwhile."""
+        """Write an entry and replace its document; ``False`` if the document has changed meanwhile."""
         name = entry.document
         if entry.before == entry.after:
             self.store.note(entry)
@@ -179,7 +180,7 @@ class Changer:
         return not overwrites(self.store, entry, self.files.read(name))
 
     def _tell(self, entry: Entry, found: Outcome, decision: Json | None) -> None:
-        """Write an event line for peers to be told from."""
+        """Write the event from which peers learn of the change."""
         if entry.kind == "progress":
             return
         facts: Json = {"file": entry.document, "entry": entry.id, "change": entry.kind}

@@ -158,7 +158,7 @@ def _linked(old: str, new: str) -> bool:
     """Take a document over from the copy before; ``False`` if it is not there, or the filesystem has no links."""
     try:
         if os.lstat(old).st_mode & 0o222:
-            return False  # somebody made it writable
+            return False  # it was made writable
         os.link(old, new, follow_symlinks=False)
     except (OSError, NotImplementedError):
         return False

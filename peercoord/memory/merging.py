@@ -138,7 +138,7 @@ class Merging:
     def _merge(self, name: str, queued: list[Contribution]) -> Iterator[MergeSummary]:
         try:
             if not queued and self.changer.unsettled(name, self.files.read(name)):
-                return  # nobody waits for what its author is still at
+                return  # its author is still writing, and nothing is queued for it
             for batch in batches(self.store, name, queued):
                 yield self._merge_batch(name, batch)
         except UnsettledError as error:

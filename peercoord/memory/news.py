@@ -1,7 +1,7 @@
 """What changed in the memory bank since a mark, cheap enough for every call of a worktree.
 
 While nothing changed it costs one listing and one ``stat`` for each document. A *mark* is a time of the filesystem's
-own clock, so that a wrong clock of a machine hides nothing. The caller keeps the greatest mark that it was given.
+own clock, so that a wrong clock of a machine hides nothing. The caller keeps the greatest mark that was returned to it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Change:
     """A section of a document that an entry of the journal changed.
 
     Attributes:
-        mark: To be given the next time.
+        mark: The ``mark`` for the next ``changes_since``.
         document: File name in the memory bank.
         section: Heading path; ``()`` for the text above the first heading.
         by: Who: the leading peer, the person who decided, or ``someone``.
@@ -59,16 +59,16 @@ class Change:
 
 
 def latest(files: Files) -> int:
-    """Return the mark of now: what ``changes_since`` gives nothing for until something changes."""
+    """Return the mark of now: ``changes_since`` returns nothing for it until something changes."""
     return max((mark for mark, _ in _landed(files, 0)), default=0)
 
 
 def changes_since(files: Files, mark: int) -> list[Change]:
-    """Return what changed, oldest first, but for the section that the leader keeps in ``progress.md``.
+    """Return what changed, oldest first, without the sections that the leader keeps.
 
     Args:
         files: The coordination directory.
-        mark: The greatest mark that was given before; 0 for everything that is known.
+        mark: The greatest mark returned before; 0 for everything that is known.
     """
     found = []
     for seen, raw in _news(files, mark):
@@ -80,9 +80,9 @@ def changes_since(files: Files, mark: int) -> list[Change]:
 
 
 def unseen(files: Files, document: str, mark: int, peer: str) -> str | None:
-    """Return the hash of a document before the first change that a peer was not told of.
+    """Return the hash of a document before the first change that a peer has not seen.
 
-    A change made of its own contributions alone is no news to it.
+    A peer has seen every change made of its own contributions alone.
     """
     for _, raw in _news(files, mark, document):
         if raw.get("before") != raw.get("after"):

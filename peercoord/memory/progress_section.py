@@ -133,7 +133,7 @@ def with_progress(document: bytes, facts: ProgressFacts, kept: GeneratedSection 
 
 
 def without_progress(document: bytes) -> bytes:
-    """Return a document as it was before a kept section was added at its end; as it is, if that stands elsewhere."""
+    """Return a document without a kept section added at its end; unchanged if the section stands elsewhere."""
     for kept in ALL:
         place = _between(document, kept)
         for eol in (b"\n", b"\r\n") if place else ():
@@ -144,7 +144,7 @@ def without_progress(document: bytes) -> bytes:
 
 
 def is_generated(text: str) -> bool:
-    """Check whether a section's text holds a marker: such a section is no peer's to rewrite."""
+    """Check whether a section's text holds a marker: no peer may rewrite it."""
     marks = [mark for kept in ALL for mark in (kept.begin, kept.end)]
     return any(line.strip() in marks for line in text.split("\n"))
 
@@ -242,6 +242,6 @@ def _lines(board: Board, seat: Seat) -> list[PeerLine]:
 
 
 def _newest(row: Row) -> str:
-    """Return the newest blocker, since that may need somebody; else the newest achievement."""
+    """Return the newest blocker, since it may need a person; else the newest achievement."""
     blockers = records.notes(row.entry.get("blockers"))
     return f"blocked: {blockers[-1]}" if blockers else next(iter(records.notes(row.entry.get("achievements"))[-1:]), "")

@@ -1,8 +1,7 @@
 """Add tasks and place their tickets.
 
 A task exists once its birth record does, and from then on it has exactly one ticket. A sequence here that is cut short
-is finished by a later repair (``recovery``). ``place`` is the one procedure for every move of a
-ticket towards ``waiting/`` or ``ready/``.
+is finished by a later repair (``recovery``). ``place`` makes every move of a ticket towards ``waiting/`` or ``ready/``.
 
 The race behind ``place``: a task's last dependency is completed after we looked at it and before we move the ticket to
 ``waiting/``, and its completer listed ``waiting/`` before our move. So the placer looks again after the move: of placer
@@ -69,7 +68,7 @@ class Intake(Tasks):
         return self._belongs(task)[0]
 
     def ready_path(self, ticket: Ticket) -> str:
-        """The path of a ticket that no peer holds if its task is ready; empty if the task is not."""
+        """Where the ticket of a task that no peer holds belongs if it is ready; empty if it is not."""
         location, level = self._belongs(ticket.task)
         return self._path(location, level, ticket) if location.state == "ready" else ""
 
@@ -119,7 +118,7 @@ class Intake(Tasks):
             self.files.remove_dir(directory)
 
     def place_blocked(self) -> None:
-        """Place again what was parked for a dependency, a cycle or an unreadable file that may be mended."""
+        """Place again what was parked for a dependency, a cycle or an unreadable file: that may be over."""
         for why in ("blocked", "unreadable"):
             for ticket in self.tickets_or_none(f"{paths.PARKED}/{why}"):
                 self.attempt(self._place_parked, why, ticket)

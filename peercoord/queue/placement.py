@@ -152,8 +152,8 @@ def fold(locations: Iterable[Location], tasks: Collection[str] | None = None) ->
 def lower_names(seen: Sequence[Location]) -> list[Location]:
     """The lower names of a ticket that has several: those to remove.
 
-    Two unclaimed names at one epoch both stay. A ticket may come back to such a place, so which of them was left behind
-    cannot be told for long; the next claim takes one, and then the other is lower.
+    Two unclaimed names at one epoch both stay. A ticket may come back to an unclaimed place, so it is not known
+    which name was left behind; the next claim takes one of them, and then the other is lower.
     """
     found = []
     for low in seen:

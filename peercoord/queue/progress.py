@@ -48,7 +48,7 @@ class Reports:
         return found
 
     def entry(self, peer: str, ticket: Ticket) -> Json | None:
-        """Read what a peer reported of one claim; ``None`` if nothing."""
+        """Read what a peer reported about one claim; ``None`` if nothing."""
         return entry_of(self.read(peer), ticket)
 
     def interrupted(self, peer: str) -> list[Ticket]:
@@ -142,7 +142,7 @@ def entry_of(report: Json, ticket: Ticket) -> Json | None:
 
 
 def unfinished(report: Json) -> list[tuple[str, int]]:
-    """The claims a peer is preferred for, newest first: it never ended them, or it asked a question."""
+    """The claims, newest first, that give a peer preference: not ended, or ended with a question."""
     found = []
     for entry in reversed(report["assigned_tasks"]):
         if _is_unfinished(entry):
@@ -189,7 +189,7 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
         entry: As it was.
         definition: The task.
         said: ``progress`` (0 … 1), ``achievements`` and ``blockers`` (added to the known ones), ``time_spent``
-            (seconds in all), ``estimate``, ``steps`` (ids of steps done now), ``status``; all optional.
+            (total seconds), ``estimate``, ``steps`` (ids of steps done now), ``status``; all optional.
 
     Raises:
         UsageError: A value is not allowed, or the task has no such step.

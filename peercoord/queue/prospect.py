@@ -32,8 +32,8 @@ class Prospect:
     def is_there(self) -> bool:
         """Check whether asking again may help now.
 
-        That is so if a task is ready, this peer was given one, the last task is finished, or the team was taken down;
-        at most once a second, because no peer may be able to claim a ticket that is listed.
+        It may if a task is ready, this peer was given one, the last task is finished, or the team was taken down. True
+        at most once a second, because a listed ticket may be one that no peer can claim.
         """
         now = self._now()
         if now < self._rests:

@@ -69,7 +69,7 @@ class Janitor:
         return True
 
     def sweep(self, who: Incarnation, by: Incarnation) -> None:
-        """Give back what a departed peer held, then seal its directory. Repeatable, by several at once.
+        """Give back what a departed peer held, then seal its directory. Repeatable, and safe for several peers at once.
 
         A ticket that the filesystem refuses to move now stays, unsealed, for the next sweep; the others are swept.
         """

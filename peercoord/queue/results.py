@@ -1,4 +1,4 @@
-"""The results of attempts: what is recorded of each, and what a task's next holder is told of it."""
+"""The results of attempts: what is recorded of each, and what a task's next holder learns of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WORK = ("progress", "steps_done", "achievements", "blockers", "completion_estimate", "time_spent")
 """What a holder reports of its work."""
 HAND_OVER = (*WORK, "worktree", "branch", "commit", "dirty_files")
-"""What a task's next holder is told of its last one, where it is known."""
+"""What a task's next holder learns of its last one, where known."""
 _SHOWS_WORK = ("progress", "steps_done", "achievements", "blockers", "dirty_files")
 _LOOK_BACK = 8  # newest results that are searched for work to hand over
 

@@ -185,7 +185,7 @@ def _edited(path: str, kept: str) -> str:
 
 
 class NotAPersonError(PeercoordError):
-    """A coding session asked for a decision, or nobody with a name did."""
+    """A coding session asked for a decision, or the person who did is not known."""
 
     code = "not-a-person"
 

@@ -175,8 +175,8 @@ def size() -> tuple[int, int]:
 def key(known: Collection[str] | None, show: Callable[[], object]) -> str:
     """Show something and wait for one of the known keys; ``QUIT`` at the end of the input.
 
-    What was typed before it was shown is dropped: a key pressed twice must not decide on what nobody has seen. The
-    terminal is as it was before, however the wait ends.
+    What was typed before it was shown is dropped: a key pressed twice must not decide on an item not yet
+    seen. The terminal is restored, however the wait ends.
 
     Args:
         known: The keys, in lower case; ``None`` for any key.

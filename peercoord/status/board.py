@@ -1,4 +1,4 @@
-"""Read all tasks and peers as they are now, for the views and for every status command.
+"""Read all tasks and peers as they are now, for the views and all status commands.
 
 Status commands read the tickets themselves and never depend on a fresh view or on a leader. The leader keeps its
 reader, which reads no definition again that did not change.
@@ -237,7 +237,7 @@ class Reader:
         )
 
     def _evicted(self, peers: list[Incarnation]) -> list[tuple[Incarnation, Incarnation]]:
-        """List the last incarnation of each peer that was evicted and is none any more, and who evicted it."""
+        """List the last incarnation of each peer that was evicted and has not come back, and who evicted it."""
         here = {peer.peer for peer in peers}
         last = {who.peer: (who, by) for who, by in members.departed(self.root) if who.peer not in here}
         return [(who, by) for who, by in last.values() if who != by]

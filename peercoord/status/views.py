@@ -82,7 +82,7 @@ class Row:
 
     @property
     def epoch(self) -> int | None:
-        """The ticket's, or that at which the task was completed; ``None`` if the ticket was not seen."""
+        """The epoch of its assignment if known, else of its ticket; ``None`` if neither was seen."""
         known = whole(self.assignment.get("epoch"))
         return known if known is not None else self.location.epoch if self.location else None
 
@@ -190,7 +190,7 @@ class Board:
 
     @property
     def finished(self) -> bool:
-        """Whether there are tasks and all that count are done."""
+        """Whether there are tasks that are not cancelled, and all of them are done."""
         return 0 < self.wanted == self.count("done")
 
 

@@ -5,7 +5,7 @@ path below the worktree is given to the kernel as a whole. Each call walks down 
 time, opens each without following links, and works relative to the last descriptor. A link on the way is ``ENOTDIR``,
 in the last place ``ELOOP``. Files are regular and have one name: a second name could be that of a file outside.
 
-New files are open to those to whom their directory is open, whatever the umask: see ``InstanceFiles.restrict``. The
+New files are open to the same users as their directory, under any umask: see ``InstanceFiles.restrict``. The
 coordination directory is read by path instead, because a descriptor would outlive an eviction (see ``system.disk``).
 """
 
@@ -241,7 +241,7 @@ def _create(at: int, name: str, data: bytes, durable: bool, most: int = 0o666) -
 
 
 def _share(home: int, at: int, name: str) -> None:
-    """Let the group use a new file, whatever the umask, in a directory of the group; ``home`` is its mode."""
+    """Let the group use a new file in a directory of the group, under any umask; ``home`` is the directory's mode."""
     if home & _GROUP != _GROUP:
         return
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)

@@ -1,4 +1,4 @@
-"""Which checkout is inspected: the main one, an instance's worktree, or a submodule.
+"""Choose the checkout to inspect: the main one, an instance's worktree, or a submodule.
 
 A worktree is inspected only if it, its git directory and the coordination directory's record agree; see
 ``isolated_git`` for what an inspection does.
@@ -104,7 +104,7 @@ def _check_record(project: Project, checkout: Checkout) -> None:
     try:
         root = roots.open_root(str(project.directory / paths.ROOT))
     except PeercoordError:
-        return  # it is gone: only git's own list is left
+        return  # without the coordination directory there is only git's own list
     place = os.path.join(checkout.tree, project.sub) if project.sub else checkout.tree
     recorded = instance_records.of_worktree(root, place).get("git_dir", checkout.git_dir)
     if os.path.isdir(recorded) and os.path.realpath(recorded) != os.path.realpath(checkout.git_dir):

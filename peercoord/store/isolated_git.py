@@ -244,7 +244,7 @@ class Inspection:
             raise
 
     def _judge(self, paths: Collection[str]) -> tuple[set[str], set[str]]:
-        """Find, among files whose content as it lies differs, those that are the same and those git is unsure of."""
+        """Find, among files whose bytes differ, those that are the same to git and those git is unsure of."""
         drivers = self.filtered(paths)
         if not drivers:
             return set(), set()

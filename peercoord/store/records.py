@@ -119,7 +119,7 @@ def decode(data: bytes, where: str) -> Json:
 
 
 def is_blank(data: bytes) -> bool:
-    """Check for a file that is empty or has only zero bytes, as after a power cut before a flush."""
+    """Check whether a file is empty or has only zero bytes, as after a power cut before a flush."""
     return not data.strip(b"\0")
 
 
@@ -129,7 +129,7 @@ def is_cut(data: bytes) -> bool:
 
 
 def is_remnant(data: bytes, whole: bytes) -> bool:
-    """Check whether a power cut may have left this of ``whole``: cut off, or zeros in lost blocks."""
+    """Check whether a power cut can have turned ``whole`` into this: cut off, or zeros in lost blocks."""
     return len(data) <= len(whole) and all(byte in (0, was) for byte, was in zip(data, whole, strict=False))
 
 
@@ -176,7 +176,7 @@ class Definition(NamedTuple):
 
     @property
     def cancelled(self) -> str | None:
-        """The reason if the task was cancelled, which any value but ``null`` and ``false`` says."""
+        """The reason if the task was cancelled: any value but ``null`` and ``false`` cancels it."""
         note = self.raw.get("cancelled")
         if note is None or note is False:
             return None
@@ -193,7 +193,7 @@ class Definition(NamedTuple):
 
     @classmethod
     def read(cls, raw: Json, where: str, task: str) -> Definition:
-        """Check a definition read from ``where``, which by its name should be that of ``task``.
+        """Check a definition read from ``where``, whose name says that it is of ``task``.
 
         Raises:
             BrokenFileError: A field is missing or of the wrong kind; the message says which.

@@ -168,7 +168,7 @@ def set_up(files: Files, staged: str, name: str, protocol: Json) -> bool:
 def staged_before(files: Files, name: str, now: int) -> list[str]:
     """The directories that crashed set-ups left beside a place, untouched for an hour.
 
-    A directory in which a peer or task ever was is a copy that somebody made, and is left alone.
+    A directory that has ever had a peer or task is a copy that a person made, and is left alone.
 
     Args:
         files: The files of the directory that holds the place.

@@ -42,7 +42,7 @@ class Clock:
 
 
 def wait_until(ask: Callable[[], T], seconds: float, pause: float = 0.02) -> T:
-    """Ask again and again until the answer is true, or for so long; return the last answer."""
+    """Ask repeatedly until the answer is true or the time is over; return the last answer."""
     end = time.monotonic() + seconds
     while not (answer := ask()) and time.monotonic() < end:
         time.sleep(pause)

@@ -131,7 +131,7 @@ def ask_alone(
     env: Mapping[str, str] | None = None,
     seconds: float | None = None,
 ) -> Answer:
-    """Run one git command with no variable of git's but those that are given, as ``ask``: for ``Inspection``."""
+    """Run a git command as ``ask`` does, with none of git's environment variables but ``env``: for ``Inspection``."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     variables = {**own, **_PLAIN, **_NO_TRANSPORT, **(env or {})}
     limit = _SECONDS if seconds is None else max(0.0, min(seconds, _SECONDS))

@@ -265,7 +265,7 @@ def _machine() -> str:
 
 
 def _sysctl(name: str) -> str:
-    """Ask a BSD kernel for a text; empty where there is none to ask."""
+    """Ask a BSD kernel for a text; empty on other systems."""
     import ctypes
 
     ask = getattr(ctypes.CDLL(None), "sysctlbyname", None)

@@ -1,7 +1,7 @@
-"""Applying what people changed in another list: to the definition, then to the ticket, one rename each.
+"""Apply what people changed in another list: to the definition, then to the ticket, by one rename each.
 
-Promises: a change is applied only if the definition is still the one that was compared, so a leader that slept in
-between undoes no edit; a crash may follow any step, and applying the same change again does no harm; what a person
+Promises: a change is applied only if the definition is still the one that was compared, so a leader that slept
+meanwhile undoes no edit; a crash may follow any step, and applying the same change again does no harm; what a person
 wrote here and the list overruled stays readable, in the notes of the task.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BY = "database"
 _UNCLAIMED = ("waiting", "ready", "parked", "done")
-_MAX_MOVES = 3  # of a ticket meanwhile; after that the next sync compares it again
+_MAX_MOVES = 3  # by others, of one ticket, while it is moved here; after that the next sync compares it again
 
 
 class Applier:
@@ -123,7 +123,7 @@ class Applier:
         return raw
 
     def _noted(self, raw: Json, state: str, theirs: Json) -> Json:
-        """Return a definition that says why its task is parked or cancelled, or that it no longer is."""
+        """Return a definition with the note why its task is parked or cancelled, or without one."""
         raw = {key: value for key, value in raw.items() if key not in ("parked", "cancelled")}
         note = {"by": BY, "at": self.root.clock.now(), "reason": theirs.get("reason") or f"it is so in {self.where}"}
         if state == TaskStatus.CANCELLED:
@@ -135,7 +135,7 @@ class Applier:
     # -- the ticket ------------------------------------------------------------------------------------------
 
     def _move(self, definition: Definition, place: Location, state: str | None, theirs: Json) -> None:
-        """Move a ticket as its new definition and state demand, from where it is now: others may have moved it."""
+        """Move a ticket to where its new definition and state put it; others may move it meanwhile."""
         task = definition.task
         with self.root.intake():  # a cancelled task may be reopened here
             for _ in range(_MAX_MOVES):
@@ -163,7 +163,7 @@ class Applier:
         return bool(self.queue.place(place.path, ticket))
 
     def _done(self, place: Location, ticket: Ticket, theirs: Json) -> bool:
-        """Complete a task that a person completed elsewhere. The next call of a holder says so."""
+        """Complete a task that a person completed elsewhere. A holder learns of it at its next call."""
         record = {
             "schema_version": records.SCHEMA_VERSION,
             "task_id": ids.public(ticket.task),
@@ -182,7 +182,7 @@ class Applier:
 
 
 def _kept(step: Json, task: str, known: dict[str, records.Step]) -> Json:
-    """Return a step as it is there now, done if it was done here."""
+    """Return a step as the other list has it, but done if it is done here."""
     mine = known.get(records.step_id(step.get("id"), task))
     return {**step, "status": "done"} if mine and mine.done else step
 

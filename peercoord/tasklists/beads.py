@@ -1,10 +1,10 @@
 """Issues exported by beads: one JSON object a line.
 
 Only dependencies that block there become edges: ``blocks``, ``conditional-blocks`` and ``waits-for``. A
-``parent-child`` dependency does not make the child wait for its parent, whatever the word suggests: it passes on what
-blocks the parent. So a child gets the edges of those above it; and the parent is given the edges to its children,
-for two agents would do the same work if an epic were claimed beside its parts. What is to be done only if another
-issue fails, and what is no work at all (messages, gates, templates), is put off, for a person to decide.
+``parent-child`` dependency does not make the child wait for its parent, despite its name: it passes on what blocks the
+parent. So a child gets the edges of its ancestors. The parent waits for its children: otherwise two agents would do the
+same work, one on an epic and one on a part of it. An issue to be done only if another one fails, or that is no work at
+all (messages, gates, templates), is deferred until a person decides.
 
 The file is an export: it is read, never written.
 """

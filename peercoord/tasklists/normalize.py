@@ -2,7 +2,7 @@
 
 Text that comes in is made safe first: a terminal acts on escape sequences, and a right-to-left mark makes a title read
 as another one. A list keeps its own words: the word it already uses for a status or priority is written, else the
-first word of the table below, and never one that the list forbids. Pure functions.
+first word of the table below, and never a word that the list forbids. Pure functions.
 """
 
 from __future__ import annotations

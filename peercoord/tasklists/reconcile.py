@@ -1,10 +1,11 @@
-"""Comparing a task here with its row in another list, field by field: a three-way merge.
+"""Compare a task here with its row in another list, field by field: a three-way merge.
 
 *Ours* is what tickets and definitions say, *theirs* what the row says, *base* both as they last agreed. A value that
-differs from its base was changed since. A value that only differs from the other side may be old, or all that the other
-side can express (a list without a word for "review"): it is left alone.
+differs from its base was changed since. Values that differ only from each other are left alone: one may be old, or all
+that the other side can express (a list without a word for "review").
 
-Once the result was carried out, comparing again gives nothing. So a sync may stop anywhere and start again. Pure.
+Once a result is carried out, a second comparison finds nothing to do. So a sync may stop anywhere and start again.
+Pure.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SHARED = (*TEXTS, "priority", "dependencies", "steps")
 
 OUTWARD = ("assigned_instance", "instance_progress", "coordination_data", "summary")
 """What only the tickets say; corrected in the list whenever it differs. A list has the first three, as the mission's
-columns, or the last, which is all of it in one."""
+columns, or the last, which holds all three."""
 
 NEW_HERE, NEW_THERE, BOTH, GONE, CLASH = "new here", "new there", "both", "gone there", "clash"
 GONE_HERE = "gone here"
@@ -35,7 +36,7 @@ GONE_HERE = "gone here"
 TWICE = "twice"
 """The digest of an id that two rows of a list have: such rows are left alone."""
 
-ALIKE = 0.75  # of two texts that may be one, edited
+ALIKE = 0.75  # similarity from which two texts may be one, edited
 ALIKE_CHARS = 200
 
 WINS = {
@@ -234,8 +235,8 @@ def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()
 def of_former(base: Json, born: Json, ours: Json) -> Json:
     """Return the base to use with a rebuilt directory, from what was agreed on with the lost one.
 
-    The list wins for every change that the rebuilt directory does not know: nobody undid it. What was written here
-    since is a change as ever.
+    The list wins for every change that the rebuilt directory does not know, because no person undid it. What was
+    written here since the rebuild is a change as usual.
 
     Args:
         base: As it was agreed on then.
@@ -250,9 +251,8 @@ def of_former(base: Json, born: Json, ours: Json) -> Json:
     for side in (mine, other):
         side["steps_done"] = [step for step in side.get("steps_done", ()) if step in ours["steps_done"]]
     was = mine.get("state")
-    held = was == TaskStatus.HELD and mine.get(
-        "assigned_instance"
-    )  # by a peer, whose claim was lost with the directory
+    # by a peer, whose claim was lost with the directory
+    held = was == TaskStatus.HELD and mine.get("assigned_instance")
     if ours["state"] not in (TaskStatus.DONE, was) and was != TaskStatus.OPEN and not held:
         other.pop("state", None)
     if was == TaskStatus.DONE:
@@ -275,7 +275,7 @@ def noted_task(theirs: Json, store: str) -> object:
 
 
 def is_replaced(base: Json, ours: Json, theirs: Json) -> bool:
-    """Check whether the other list has another task under the id: its title and all that would make it the same went.
+    """Check whether the other list now has another task under the id: title and all else are another one's.
 
     Args:
         base: As both last agreed.
@@ -290,7 +290,7 @@ def is_replaced(base: Json, ours: Json, theirs: Json) -> bool:
 
 
 def is_reset(base: Json, theirs: Json) -> bool:
-    """Check whether a done task was opened by an entry that lost what the team had noted: an older, or a new one."""
+    """Check whether a done task was opened by an entry without the team's notes: an older entry, or a new one."""
     return (
         base["theirs"].get("state") == TaskStatus.DONE
         and theirs.get("state") == TaskStatus.OPEN
@@ -299,7 +299,7 @@ def is_reset(base: Json, theirs: Json) -> bool:
 
 
 def _lost(base: Json, theirs: Json) -> bool:
-    """Check whether all is gone that the team noted in an entry."""
+    """Check whether an entry has lost everything that the team noted in it."""
     noted = [field for field in OUTWARD if base["ours"].get(field) is not None and field in theirs]
     return bool(noted) and all(theirs[field] is None for field in noted)
 

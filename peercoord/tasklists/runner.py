@@ -297,5 +297,5 @@ class SyncJob(PeriodicChild):
         return [state_of_file(os.path.join(home, os.path.expanduser(name))) for name in names if name]
 
     def call(self, term: int) -> bool:
-        """Sync; return whether anything changed, for what came in may have to go out to another list."""
+        """Sync; return whether anything changed: what came in may have to go out to another list."""
         return bool(self.ask(["sync", "--term", str(term)], "a sync", "peercoord sync").get("changed"))

@@ -33,7 +33,7 @@ class Choice:
     """What a project is kept in step with.
 
     Attributes:
-        database: Path or URL; empty if nothing was chosen, ``none`` if none shall be.
+        database: Path or URL; empty if nothing was chosen, ``none`` for no database.
         key: What the database calls the project; empty: its name.
         tasks_file: Path of a ``tasks.json``; empty if there is none.
         tag: Its tag; ``None``: package 0.1.0 chose none, see ``Lists``.

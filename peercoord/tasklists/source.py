@@ -1,7 +1,7 @@
-"""Where a project's tasks come from, and reading any such source.
+"""Find where a project's tasks come from, and read any kind of source.
 
-A source is known by its content: a SQLite file by its first bytes, an export of beads by one object a line (or its
-suffix ``.jsonl``); everything else is taken for a ``tasks.json``. Reading never changes a source.
+A source is recognised by its content: a SQLite file by its first bytes, an export of beads by one object a line (or
+its suffix ``.jsonl``); everything else is taken for a ``tasks.json``. Reading never changes a source.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def read_source(where: str, tag: str | None = None, home: Path | None = None, pr
         where: A path, or ``sqlite:///PATH``. A ``~`` at the beginning of the path is the home directory.
         tag: Of a ``tasks.json`` with tags, which one; by default its current one.
         home: The project they are read for. A source inside it is noted relative to it.
-        project: What a database of several projects calls it, if not like its directory.
+        project: Its name in a database of several projects, if not the name of its directory.
 
     Raises:
         NotFoundError: The source or the tag is not there.
-        UsageError: Nothing that can be read here, or a tag where there are none.
+        UsageError: The source cannot be read here, or a tag was given for one without tags.
         BrokenFileError: The file is not understood.
         StorageError: It is locked or cannot be read.
     """
@@ -77,7 +77,7 @@ def find_source(project: Path) -> str | None:
 
     First ``.taskmaster/tasks/tasks.json``; then a TaskMaster database in ``.taskmaster/`` or at the top level, by the
     suffixes ``.db``, ``.sqlite`` and ``.sqlite3``. A database that was not named must have all columns of one,
-    dependencies among them: many applications keep a table ``tasks`` that is no plan of work.
+    dependencies among them: many applications have a table ``tasks`` of another kind.
 
     Args:
         project: The project's directory.
@@ -86,7 +86,7 @@ def find_source(project: Path) -> str | None:
         A path for ``read_source``, or ``None``.
 
     Raises:
-        UsageError: There are several databases, and no telling which is meant.
+        UsageError: There are several databases; which one is meant is not known.
     """
     if os.path.lexists(project / TASKS_JSON):
         return str(project / TASKS_JSON)

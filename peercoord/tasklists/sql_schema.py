@@ -52,7 +52,7 @@ COLUMNS = {
 PUT_AWAY = ("deleted_at", "deleted", "is_deleted", "archived_at", "archived", "is_archived")
 """Columns by which programs delete or archive a row and keep it."""
 NOT_PUT_AWAY = ("", "0", "false", "f", "no", "n")
-"""What such a column holds, in lower case, of a row that is in use."""
+"""What that column holds, in lower case, in a row that is in use."""
 CREATED = ("created_at", "created", "added_at")
 UPDATED = ("updated_at", "updated", "modified_at", "last_updated", "last_modified")
 STEP_OF = ("task_id", "parent_id", "parent_task_id")
@@ -122,7 +122,7 @@ class Column:
 
     @property
     def is_json(self) -> bool:
-        """The driver takes lists and objects for it; SQLite's takes text, whatever the declared type."""
+        """Whether the driver takes lists and objects for it; SQLite's takes text for any declared type."""
         return self.type is not None and "JSON" in self.kind
 
     @property
@@ -231,7 +231,7 @@ class Schema:
 
     @property
     def has_unique_ids(self) -> bool:
-        """The database forbids two rows of ``tasks`` with one id, whatever their project."""
+        """Whether the database forbids two rows of ``tasks`` with one id, even of different projects."""
         return self.keys["id"] in self.tasks.unique
 
     @property
@@ -273,7 +273,7 @@ class Schema:
             where: Its name, as it is shown.
 
         Raises:
-            BrokenFileError: It is such a one.
+            BrokenFileError: It lacks one of these.
         """
         if not self.has_tasks:
             raise unfit(where, f"it has no table '{TASKS}'", "tables", self.names)

@@ -1,7 +1,7 @@
 """What a TaskMaster database holds at one moment: digests of all rows, and the values of those that changed.
 
-A row that did not change costs one digest and nothing else. The values of one that did are those that an import would
-give, for they come through the same reading.
+An unchanged row costs one digest and nothing else. The values of a changed row are those that an import would give,
+because both use the same reader.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Sync:
         return outcome
 
     def _unsettled(self, here: Snapshot, there: ListSnapshot) -> list[tuple[str, str]]:
-        """Return what was refused before and still is, so that every sync names it until somebody settles it."""
+        """Return what was refused before and still is: every sync names it until a person settles it."""
         again = [
             task
             for task, (version, digest) in there.agreed.items()
@@ -182,7 +182,7 @@ class Sync:
         for task in sorted(touched, key=ids.natural):
             theirs = there.row(task)
             if task in there.overtaken or (theirs is None and task in digests):
-                continue  # another leader is at it; or its row is no task now, which is no decision about it
+                continue  # another leader writes it; or its row is no task now, which decides nothing about it
             is_fresh = digests.get(task) == fresh.get(task)
             comparison = self._compare_task(task, versions.get(task), theirs, bases.get(task), there, is_fresh)
             if comparison:
@@ -256,7 +256,7 @@ class Sync:
             return new
         was = base.get("theirs", {})
         if any(theirs.get(field) != was[field] for field in (*reconcile.SHARED, "state") if field in was):
-            return new  # somebody wrote it again since
+            return new  # it was written again since
         if task not in former_ids(self.queue):
             return None  # only a renaming removes a task: the directory is being deleted
         found = Resolution()
@@ -333,7 +333,7 @@ class Sync:
                 continue
             was = comparison.base["theirs"].get("title") if comparison.base and comparison.kind == BOTH else None
             if was is not None and was == comparison.theirs["title"]:
-                continue  # its own row, into which somebody copied another task's note: the note is corrected
+                continue  # its own row, with a copy of another task's note in it: the note is corrected
             moved[task] = comparison.task
             if task in digests:
                 then = "copied: to make it a task of its own, take that note out of it"

@@ -1,8 +1,8 @@
 """claude-task-master's ``tasks.json``: its shapes, its tags, and how its text is written.
 
 Three shapes are in use, and the program turns one into another: ``{"tasks": […]}``, the same with a ``metadata``
-object, and one such object for each tag. So a tag is any key that holds an object with a list of tasks, or such a list
-itself. A list at the top called ``tasks`` is the tag that its metadata names, or ``master``.
+object, and an object like these for each tag. So a tag is any key that holds a list of tasks, or an object with one. A
+list at the top called ``tasks`` is the tag that its metadata names, or ``master``.
 
 Promise: no tag is guessed. The requested one is read, else the only one, else the current one of
 ``.taskmaster/state.json`` (``master`` if that file says nothing); a missing tag is an error that names the others.

@@ -1,7 +1,7 @@
 """Which agents run for the worktrees of a team, also for one that was deleted, moved or cleaned.
 
 An agent's lock lies in ``.claude-instance/``. If that directory goes, the lock goes too and the agent runs on, so a new
-one may be started beside it. Whatever starts an agent or removes a worktree looks for such a stray first.
+one may be started beside it. Code that starts an agent or removes a worktree looks for these strays first.
 """
 
 from __future__ import annotations

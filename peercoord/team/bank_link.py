@@ -54,8 +54,8 @@ class Bank:
         path: Its path from the root of every checkout.
         tracked: The repository tracks files in it.
         shared: Worktrees are to see it through a link.
-        missing: It is nowhere yet, and is to be made.
-        hidden: It is to be hidden in the main checkout too; ``None``: as the user had it.
+        missing: It does not exist yet, and has to be created.
+        hidden: It has to be hidden in the main checkout too; ``None``: as the user had it.
         note: What people should know about it; empty if nothing.
     """
 
@@ -172,7 +172,7 @@ def unlink(bank_path: str, found: Inspection) -> None:
 def untouched(project: Project) -> Path | None:
     """Return the directory of the memory bank that the team made, if it is unchanged.
 
-    The section that the leader keeps in ``progress.md`` is no one's work.
+    The section that the leader keeps in ``progress.md`` does not count as work.
     """
     made = manifest.table(manifest.read_project(project.common, project.sub), "bank_made")
     if not isinstance(made.get("path"), str):
@@ -289,7 +289,7 @@ def find_elsewhere(project: Path) -> str:
 
 
 def _entries(place: Path) -> set[str]:
-    """List the names in a directory, in lower case; nothing if it is no memory bank."""
+    """List the names in a directory, in lower case; empty if it is no memory bank."""
     if place.is_symlink():
         return set()
     try:

@@ -83,7 +83,7 @@ def _copy_all(project: Project, tree: Path, paths: list[str]) -> str:
         except (FileNotFoundError, FileExistsError, NotADirectoryError):
             left.append(path)
             continue
-        if path.isprintable():  # a name that the record cannot hold counts as a file of somebody's own
+        if path.isprintable():  # a name that the record cannot hold counts as a file of the user's own
             copied[path] = digest(project.main / path)
     manifest.note_worktree(git_dir, copied=copied)
     return f"not copied into {git.shown_path(tree)}: {', '.join(map(git.shown_path, left))}" if left else ""

@@ -92,7 +92,7 @@ def apart(made: Plan, name: str) -> Iterator[None]:
 
 
 def own(actions: Iterable[Action], peer: str) -> list[Action]:
-    """Assign actions that have no peer yet to one."""
+    """Assign the actions without a peer to one."""
     return [action if action.peer else replace(action, peer=peer) for action in actions]
 
 

@@ -1,4 +1,4 @@
-"""Create a lost coordination directory again, and update one that is older than what the worktrees know.
+"""Rebuild a lost coordination directory; bring an outdated one up to what the worktrees know.
 
 The new directory has the old one's store id, so agents that lived through the loss go on. It is filled beside its place
 and renamed there: peers never see half of it. Its tasks come from the lists; the worktrees' own records say how far
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from peercoord.team.plan import Instance, Plan
 
 ACTOR = "rebuild"
-EPOCH_GAP = 10  # a worktree's own record may lag behind its last claims, and no number may be given twice
+EPOCH_GAP = 10  # a worktree's own record may lag behind its last claims, and no epoch may be used twice
 STAGED = f"{paths.ROOT}.rebuilt"
 _LEFT = f"{paths.QUARANTINE}/before-rebuild"
 _SHOWN = 5
@@ -272,7 +272,7 @@ def stale_peers(project: Project, root: Root, known: Evidence) -> list[Incarnati
 
 
 def unknown_to_root(project: Project) -> set[str]:
-    """Return stale peers and those whose agent serves an unknown incarnation."""
+    """Return the names of stale peers and of those whose agent serves an unknown incarnation."""
     root = opened(project)
     if root is None:
         return set()
@@ -305,7 +305,7 @@ def _retire(root: Root, who: Incarnation) -> None:
 
 
 def behind(queue: Queue, known: Evidence) -> dict[str, Known]:
-    """Find the tasks of which the worktrees know more than the coordination directory."""
+    """Find the tasks about which the worktrees know more than the coordination directory."""
     found = {}
     for task, said in known.tasks.items():
         sighting = queue.locate(task)

@@ -226,7 +226,7 @@ def _listed(common: Path) -> list[Worktree]:
 
 
 def irregular(common: Path) -> list[Path]:
-    """List what is no regular file among the files that git reads of every worktree: at a FIFO it waits for ever."""
+    """List the files that git reads in every worktree but that are not regular: git would wait for ever at a FIFO."""
     found = []
     for name in ("HEAD", "gitdir", "commondir", "locked"):
         for path in sorted(common.glob(f"worktrees/*/{name}")):

@@ -352,7 +352,7 @@ def _has_news(
     files = instance_files(instance)
     data = files.peek(f"{FOLDER}/{name}")
     if data is None:
-        return True  # it cannot be collected, but is somebody's work
+        return True  # it cannot be collected, but is work
     if not data.strip():
         return False
     kept = files.peek(f"collected/{name}")

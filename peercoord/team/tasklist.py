@@ -202,7 +202,7 @@ def store_of(project: Project, choice: Choice, url: str = "") -> SqlTaskList:
 def _check(project: Project, choice: Choice, url: str, count: int | None) -> None:
     """Refuse a database that cannot be this team's before anything is made.
 
-    One that is yet to be made, or cannot be reached now, is no reason: the leader tries again.
+    A database that does not exist yet or cannot be reached now is no reason: the leader tries again.
     """
     store = store_of(project, choice, url)
     try:
@@ -312,7 +312,7 @@ def _none(project: Project, choice: Choice) -> None:
 def _begin(project: Project, choice: Choice, database: str, make: bool, notes: list[str]) -> str:
     """Sync once and record the choice.
 
-    The database is made if it is yet to be, unless it was there before: then it is on a disk that is not mounted.
+    A missing database is created, unless it existed before: then it is on a disk that is not mounted.
     """
     root = open_root(str(project.directory / paths.ROOT))
     lists = runner.Lists(root, ACTOR, choice, url=database if "://" in database else "")

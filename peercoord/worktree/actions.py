@@ -64,7 +64,7 @@ def answer(call: WorktreeCall, verb: Verb) -> Reply:
 
 
 def unready(verb: Verb, reply: Reply) -> bool:
-    """Check whether a caller that waits for a task is to be served again: none was ready."""
+    """Check whether a caller that waits for a task has to be served again, because none was ready."""
     return isinstance(verb, RequestTask) and reply.code == NOTHING_READY
 
 

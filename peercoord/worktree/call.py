@@ -43,7 +43,7 @@ class WorktreeCall:
         place: The worktree; it must have joined.
         caller: Who calls; found from this process if not given.
         request: The id of the mailbox request that is served; empty if there is none.
-        heard: The caller sees the notes. A note that nobody sees is told again by the next call.
+        heard: Whether the caller sees the notes. The next call repeats a note that was not seen.
         late: By task, a claim that a queued request is about and that was given back since.
     """
 
@@ -62,7 +62,7 @@ class WorktreeCall:
         self.request = request
         self.heard = heard
         self.late = late
-        self.told: int | None = None  # how far the worktree was told of the memory bank before this call
+        self.told: int | None = None  # mark of the memory bank's changes that the worktree knew before this call
         self.notes: list[str] = []
         self.unknown = ""  # why git could not tell the state of the worktree
         self.rejoined: list[str] = []
@@ -75,7 +75,7 @@ class WorktreeCall:
         """Act as the worktree's peer, one call at a time; join if there is no such peer, or no longer.
 
         Args:
-            verb: What the caller asked for; empty if nobody called.
+            verb: What the caller asked for; empty if there was no caller.
 
         Raises:
             DownError: A person took the team down.
@@ -238,7 +238,7 @@ class WorktreeCall:
         self.notes.append(why)
 
     def withdraw(self) -> str:
-        """Give back what this call claimed, since the caller was not told of it; return what became of it."""
+        """Release what this call claimed, because its caller did not learn of it; return what became of it."""
         ticket, self.claimed = self.claimed, None
         if ticket is None:
             return ""

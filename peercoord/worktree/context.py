@@ -211,7 +211,7 @@ def read_copy(files: InstanceFiles) -> Json:
 
 
 def _instance(directory: str) -> Place:
-    """Find the project that has recorded a worktree: beside the worktree, or the one that it names."""
+    """Find the project that has recorded a worktree: one beside it, or the one that it names."""
     project, facts = _beside(directory)
     if facts:
         return _placed(project, directory, facts)

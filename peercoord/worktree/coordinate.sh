@@ -1,13 +1,13 @@
 #!/bin/sh
-# The verbs for whoever works in this worktree:
+# The verbs for the coding agent or person who works in this worktree:
 #   coordinate.sh request-task [--wait [SECONDS]] | report-progress | update-memory | check-status | release
 #
 # A request goes to this worktree's background agent through files beside this script, so it works from inside a
 # sandbox that may write nothing but the worktree. No program is started on that path. What it relies on:
 # - a request is taken by creating its file exclusively (set -C), which also takes the FIFO of the same name;
 # - the agent holds the write end of that FIFO: if the agent dies, the read below ends at once;
-# - opening a FIFO for reading and writing never blocks, so it is opened so first.
-# Where no agent answers, the command line itself is called.
+# - opening a FIFO for reading and writing never blocks, so that is done first.
+# If no agent answers, the command line itself is called.
 
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 PATH=${PATH:+$PATH:}/usr/bin:/bin # for cat, readlink, rm and sleep, where the caller's lacks them
@@ -54,7 +54,7 @@ gone() { # a door that was listed and is not there was another caller's: the age
   [ -e "$fifo" ] || [ "$fifo" = "$here/inbox/*.door" ] || taken=yes
 }
 
-ask() { # put the words to the agent; come back if there is none, or no free door
+ask() { # send the words to the agent; return if there is no agent, or no free door
   taken=
   for fifo in "$here"/inbox/*.door; do
     if ! { [ -p "$fifo" ] && [ -r "$fifo" ] && [ -w "$fifo" ] && [ -p "$here/inbox/wake" ]; }; then
@@ -64,12 +64,12 @@ ask() { # put the words to the agent; come back if there is none, or no free doo
     id=${fifo##*/}
     id=${id%.door}
     request=$here/outbox/$id
-    # A door may go between the look and the opening: that must neither end the shell nor be heard.
+    # The door may go between test and open: that must neither end the shell nor print an error.
     { command exec 3<>"$fifo" 4<"$fifo" 3>&-; } 2>/dev/null || { gone; continue; }
     [ ! -g "$here/outbox" ] || { mask=$(umask) && umask 007; } # a team of several users: the group's
     { command exec 5>"$request"; } 2>/dev/null && ours=yes || ours=
     [ -z "${mask-}" ] || umask "$mask"
-    if [ -n "$ours" ]; then # the door is, on a full disk too
+    if [ -n "$ours" ]; then # the door is ours, on a full disk too
       if { printf '%s\0' 1 "$id" "$mine" "$tickets" "$$" "$PPID" "$PWD" "$#" "$@" >&5; } 2>/dev/null; then
         exec 5>&-
         written=$statement
@@ -99,7 +99,7 @@ timed() { # read the head of the answer, woken by the end of a program that wait
   read -r code errors size whose <&4 || code=
 }
 
-hear() { # print the answer and end; come back if there is none
+hear() { # print the answer and exit; return if there is none
   # A stopped agent does not die. Shells that can read with a time limit do; the others are woken by a child's end.
   read -t 0 -r code </dev/null 2>/dev/null
   if [ $? -ne 2 ]; then
@@ -110,7 +110,7 @@ hear() { # print the answer and end; come back if there is none
     [ -z "$broken" ] || [ -n "$code" ] || timed "$python" -c 'import sys, time; time.sleep(int(sys.argv[1]))' "$patience"
     trap - CHLD
     kill "$!" 2>/dev/null
-    [ -z "$broken" ] || [ -n "$code" ] || read -r code errors size whose <&4 || code= # no timer: no time limit
+    [ -z "$broken" ] || [ -n "$code" ] || read -r code errors size whose <&4 || code= # no timer works: wait without a limit
   fi
   [ -n "$code" ] && [ "$whose" = "$$" ] || return 0
   while [ "$errors" -gt 0 ]; do
@@ -128,7 +128,7 @@ hear() { # print the answer and end; come back if there is none
   exit "$code"
 }
 
-unprinted() { # standard output is closed or full: what was stated is done, what was asked is not known
+unprinted() { # standard output is closed or full: a statement is done, a question has no answer
   echo "peercoord: the answer could not be written to standard output" >&2
   [ -z "$statement" ] || return 0
   [ "$verb" = request-task ] || { command : >&1; } 2>/dev/null || return 0 # closed on purpose
@@ -151,7 +151,7 @@ while [ -h "$self" ]; do
 done
 here=${self%/*}
 
-lengthen() { # a caller who waits for a task has patience for that time and the usual one
+lengthen() { # a caller who waits for a task waits that long for the agent, and the usual time on top
   longer='' value=''
   for word; do
     case $value$word in
@@ -178,7 +178,7 @@ case ${1-} in
   *) direct "$@" ;;
 esac
 
-pack() { # put the words to the agent, with what files hold in the place of their names
+pack() { # send the words to the agent, with the contents of files instead of their names
   left=$#
   value=yes # the first word is the verb
   while [ "$left" -gt 0 ]; do

@@ -39,7 +39,7 @@ def take(call: WorktreeCall, peer: Peer, file: ProgressFile) -> list[str]:
         file: The file, edited since it was written.
 
     Returns:
-        Notes for the next answer: what was taken in that is no report, and what was refused.
+        Notes for the next answer: what was taken in besides reports, and what was refused.
 
     Raises:
         EvictedError: The peer was evicted; the next call takes in the edits.

@@ -54,13 +54,13 @@ class TaskNotices:
             self.known[task] = self._changed(task)
 
     def kept(self, tasks: Iterable[str]) -> Json:
-        """Return what to remember, for the tasks that are held."""
+        """Return what to remember about the tasks that are held."""
         return {task: self.known[task] for task in tasks if self.known.get(task)}
 
     def note(self, task: str, stop: str = "", edited: str = "") -> str:
         """Return a note if a task was cancelled or edited since its holder was told; else empty.
 
-        An edit is told once, a cancellation as long as the task is held.
+        An edit is reported once, a cancellation by each call while the task is held.
 
         Args:
             task: The task.

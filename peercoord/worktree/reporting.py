@@ -1,6 +1,6 @@
 """``report-progress``: how far a task is or how it ended, said in options or in a progress file.
 
-A report on a claim that was given back ends the task if nobody took it since; else it is kept for the next holder.
+A late report, on a released claim, ends the task if no peer has claimed it since; else the next holder gets it.
 """
 
 from __future__ import annotations
