@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from peercoord.store.paths import Ticket
     from peercoord.worktree.context import Place
 
-    _State = tuple[int, int, int]
+    _Fingerprint = tuple[int, int, int]
 
 LEAST_VIEWS_SECONDS = 1.0
 _LAZY = (  # imported by calls and duties where they need it
@@ -74,8 +74,8 @@ class Worktree:
         self._installed = _installed()
         self._place = place
         self._files = place.files()
-        self._noted = self._look_at("info.json")
-        self._seen: _State = (0, 0, 0)
+        self._noted = self._fingerprint_of("info.json")
+        self._seen: _Fingerprint = (0, 0, 0)
         self._git_dir = ""
         self._collector = CollectionJob(self.tree, self.place, log)
 
@@ -84,7 +84,7 @@ class Worktree:
 
         Project, instance and worktree stay as they were when this process began.
         """
-        state = self._look_at("info.json")
+        state = self._fingerprint_of("info.json")
         if state != self._noted:
             self._noted = state
             copy = context.read_copy(self._files)
@@ -96,7 +96,7 @@ class Worktree:
         place = self._place
         return context.joined(files, place.instance, self.tree, str(place.info.get("incarnation", "")))
 
-    def _look_at(self, name: str) -> _State:
+    def _fingerprint_of(self, name: str) -> _Fingerprint:
         """Return a fingerprint of a file of this worktree, without reading it."""
         try:
             seen = self._files.beneath.lstat(name)
@@ -138,7 +138,7 @@ class Worktree:
             self._record(root, place, me)
             self._git_dir = str(instance_records.read(root, place.instance).get("git_dir", ""))
             place.remember(incarnation=me, store_id=root.store_id)
-            self._noted = self._look_at("info.json")
+            self._noted = self._fingerprint_of("info.json")
             mine = {"schema_version": 1, **(self._identity or {}), "incarnation": me, "version": __version__}
             self._files.replace("agent.json", records.encode({**process.here(), **mine}))
             return peer
@@ -151,9 +151,9 @@ class Worktree:
         facts: Json = {}
         if not instance_records.read(root, place.instance):
             git_dir, checkout = gitdirs.find(place.project, self.tree)
-            facts = {"worktree": self.tree, "checkout": checkout, "git_dir": git_dir} if git_dir else {}
             if not git_dir:
                 return
+            facts = {"worktree": self.tree, "checkout": checkout, "git_dir": git_dir}
         try:
             instance_records.write(root, place.instance, **facts, incarnation=me)
         except StorageError as error:
@@ -264,7 +264,7 @@ class Worktree:
 
     def _take_edits(self) -> None:
         """Report what a person typed into ``progress.json``; each call does that too."""
-        state = self._look_at("progress.json")
+        state = self._fingerprint_of("progress.json")
         if state == self._seen:
             return
         for note in WorktreeCall(self.place(), Caller(), heard=False).pick_up():
@@ -277,7 +277,7 @@ class Worktree:
         for path in (f"{self._git_dir}/index", f"{self._git_dir}/logs/HEAD") if self._git_dir else ():
             with suppress(OSError):
                 seen.append(os.lstat(path).st_mtime_ns)
-        return self._look_at("progress.json"), self._look_at("memory-contributions"), seen
+        return self._fingerprint_of("progress.json"), self._fingerprint_of("memory-contributions"), seen
 
     # -- leading, and other programs -------------------------------------------------------------------------
 
@@ -286,26 +286,26 @@ class Worktree:
         from peercoord.membership.leadership import Leadership
         from peercoord.memory import cleanup
         from peercoord.memory import copy as bank_copy
-        from peercoord.memory import runner as banking
+        from peercoord.memory import runner as merge_runner
         from peercoord.queue.retention import Archivist
         from peercoord.status.board import Reader
         from peercoord.status.publisher import Publisher
-        from peercoord.tasklists import runner as syncing
+        from peercoord.tasklists import runner as sync_runner
 
         root = peer.root
         leadership = Leadership(peer.membership)
         publisher = Publisher(Reader(peer.queue, observer.verdict), lambda: leadership.term() is not None)
         archivist = Archivist(root, lambda now, old: cleanup.clear(root, now, old))
-        keeper = syncing.SyncJob(root, self.tree, child.command())
-        memory = banking.MergeJob(root, self.tree, child.command())
+        sync = sync_runner.SyncJob(root, self.tree, child.command())
+        merge = merge_runner.MergeJob(root, self.tree, child.command())
         copy = bank_copy.CopyJob(root)
         return [
             Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2, publisher.rest),
             Duty("bank copy", bank_copy.EVERY_SECONDS, copy.run, bank_copy.LEAST_SECONDS, copy.rest),
             Duty("clearing up", 15, archivist.litter),
             Duty("archive", 3600, archivist.run),
-            Duty("database", root.number("database_seconds"), keeper.run, syncing.LEAST_SECONDS, apart=True),
-            Duty("memory", root.number("merge_seconds"), memory.run, banking.LEAST_SECONDS, memory.rest, apart=True),
+            Duty("database", root.number("database_seconds"), sync.run, sync_runner.LEAST_SECONDS, apart=True),
+            Duty("memory", root.number("merge_seconds"), merge.run, merge_runner.LEAST_SECONDS, merge.rest, apart=True),
         ]
 
     def renewed(self) -> bool:
@@ -331,15 +331,10 @@ def preload() -> None:
     verbs.read(["check-status", "--no-such-option"])  # a usage error needs more modules
 
 
-def _installed() -> _State:
-    """Return a fingerprint of the program on disk."""
-    return _state(sys.modules["peercoord"].__file__ or "")
-
-
-def _state(name: str) -> _State:
-    """Return a fingerprint of a file, without reading it."""
+def _installed() -> _Fingerprint:
+    """Return a fingerprint of the program on disk, without reading it."""
     try:
-        seen = os.lstat(name)
+        seen = os.lstat(sys.modules["peercoord"].__file__ or "")
     except OSError:
         return 0, 0, 0
     return seen.st_mtime_ns, seen.st_size, seen.st_ino

@@ -316,11 +316,11 @@ class Agent:
         with self.instance.held("call.lock", wait=LOCK_SECONDS):
             Archivist(self.root).assignments(self.peer.membership.home)
             awaited = [ticket for ticket in self.peer.worker.held() if self.peer.worker.assignments.is_awaited(ticket)]
-            if awaited and not self._somebody_waits():
+            if awaited and not self._caller_waits():
                 for ticket in awaited:
                     self.sessions.release(ticket, "its caller left before it was told")
 
-    def _somebody_waits(self) -> bool:
+    def _caller_waits(self) -> bool:
         """Check whether a caller waits for a task: through the mailbox, or by itself, as ``peer.json`` shows."""
         waiter = self.peer.membership.record().get("waiting")
         shown = isinstance(waiter, dict) and waiter.get("pid") != os.getpid() and process.running(waiter)

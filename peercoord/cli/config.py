@@ -56,11 +56,11 @@ def _set(root: Root, call: Call, key: str, value: str) -> list[str]:
         root.protocol = {**protocol, "settings": settings}
         root.files.put(paths.PROTOCOL, records.encode(root.protocol), durable=True)
     root.event(call.actor, "configured", key=key, value=wanted)
-    return _noted(root, call.place.project)
+    return _record(root, call.place.project)
 
 
-def _noted(root: Root, project: str) -> list[str]:
-    """Record the settings in the git directory; return a note if that failed."""
+def _record(root: Root, project: str) -> list[str]:
+    """Record the settings in the git directory; return a note if that fails."""
     from peercoord.store import manifest
     from peercoord.team import repository
 

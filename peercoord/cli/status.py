@@ -56,7 +56,7 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
         above.append(f"The team is down, taken down {down.since(mark)}; start it: {down.command(reader.files)}")
     if board.finished:
         data["not_landed"] = _not_landed(call, board)
-        above.append(_done(board, data["not_landed"]))
+        above.append(_finished_line(board, data["not_landed"]))
     return Reply(data, dashboard.lines(board, above=above, at=at), code=5 if check and found else 0)
 
 
@@ -85,8 +85,8 @@ def _not_landed(call: Call, board: Board) -> list[str] | None:
         return None
 
 
-def _done(board: Board, branches: list[str] | None) -> str:
-    """Return the line that all tasks are done, with the branches that are not merged."""
+def _finished_line(board: Board, branches: list[str] | None) -> str:
+    """Return the line which says that all tasks are done, and which branches are not merged."""
     said = dashboard.all_done(board)
     if branches is None:
         return f"{said} Git cannot tell which branches are merged."

@@ -135,9 +135,9 @@ class Outbox:
             raise refused(error, f"{self.root}/{path}") from None
 
     def close(self) -> None:
-        """Remove the doors; a caller that waits at one reads the end."""
-        for one in self._doors.values():
-            one.close()
+        """Remove the doors; a caller that waits at one reads the end of the file."""
+        for door in self._doors.values():
+            door.close()
         self._doors.clear()
         self._waiting.clear()
         if self.wake is not None:
@@ -155,7 +155,7 @@ class Outbox:
 
     def disconnect_callers(self) -> None:
         """Close the doors of the callers that wait, so that they try another way; make new doors for others."""
-        for number in [number for number, one in self._doors.items() if one.attended()]:
+        for number in [number for number, door in self._doors.items() if door.attended()]:
             self._doors.pop(number).close()
             self._waiting.pop(number, None)
         with suppress(OSError):
@@ -216,7 +216,7 @@ class Outbox:
     def _mend(self) -> None:
         """Replace doors whose FIFO is gone, and remove files that only look like doors."""
         there = {n for n in (protocol.parse_name(name, ".door") for name in self.files.scan(protocol.INBOX)) if n}
-        for number in [n for n, one in self._doors.items() if n not in there and not one.attended()]:
+        for number in [n for n, door in self._doors.items() if n not in there and not door.attended()]:
             self._doors.pop(number).close()
         for number in there - self._doors.keys():
             self.files.remove(protocol.fifo(number))  # a plain file, made by a caller that came too late
@@ -243,7 +243,7 @@ class Outbox:
         request = protocol.parse_request(data, number)
         if request is None:
             return None
-        kept = self.kept(number, _mark(data))
+        kept = self.kept(number, _digest(data))
         if kept is not None:
             self._served[number] = self._written(number)
             self._tell(request, kept)
@@ -270,7 +270,7 @@ class Outbox:
             reply.withdraw()
             with suppress(PeercoordError):
                 self.write_current()
-        self._keep(request, reply, _mark(data))
+        self._keep(request, reply, _digest(data))
         return request
 
     def _execute_if_open(self, request: Request) -> tuple[Answer, bool]:
@@ -279,9 +279,8 @@ class Outbox:
         if closed is not None:
             return closed, True
         reply = self._execute(request)
-        closed = (
-            self._closed(request) if reply.code == DownError.exit_code else None
-        )  # the team was taken down meanwhile
+        if reply.code == DownError.exit_code:
+            closed = self._closed(request)  # the team was taken down meanwhile
         return (reply, False) if closed is None else (closed, True)
 
     def _leave_queued(self, request: Request) -> None:
@@ -364,7 +363,7 @@ class Outbox:
             for name in sorted(self.files.scan(protocol.OUTBOX)):
                 self._served_before(protocol.parse_name(name) or "", request.number)
             data = self._read(request.number) or request.encode()
-            mark = _mark(data)
+            mark = _digest(data)
             reply, closed = self.kept(request.number, mark), False
             if reply is None:
                 reply, closed = self._execute_if_open(request)
@@ -381,10 +380,10 @@ class Outbox:
         other = protocol.parse_request(data, number) if data is not None else None
         if data is None or other is None or other.verb not in protocol.STATEMENTS:
             return
-        if self.kept(number, _mark(data)) is None:
+        if self.kept(number, _digest(data)) is None:
             reply, closed = self._execute_if_open(other)
             if not closed:
-                self._keep(other, reply, _mark(data))
+                self._keep(other, reply, _digest(data))
 
     def queue(self, request: Request) -> Request:
         """Put a statement into the outbox, after all others there, for the next agent.
@@ -445,8 +444,8 @@ def refusal(error: PeercoordError, as_json: bool = False) -> Answer:
     return Answer(error.exit_code, b"", f"peercoord: {message}\n{below}".encode())
 
 
-def _mark(data: bytes) -> str:
-    """Return a mark of a request's content."""
+def _digest(data: bytes) -> str:
+    """Return a digest of a request's content."""
     return f"{zlib.crc32(data):08x}{len(data)}"
 
 

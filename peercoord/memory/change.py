@@ -84,14 +84,14 @@ class Changer:
             before = self._read_settled(name)
             decode_utf8(before or b"", name)
             if not leads():
-                raise over(name)
+                raise stale_term(name)
             journal = open_journal(self.store, name, before)
             found = compute(before, journal)
             if found is None:
                 return None
             entry = self._entry(name, kind, before, found, journal, by, undoes)
             if not leads():
-                raise over(name)
+                raise stale_term(name)
             self.store.texts.keep(found.texts)
             if decision is not None:
                 self.store.decide(entry.id, {**decision, "entry": entry.id})
@@ -170,7 +170,7 @@ class Changer:
         if not leads():
             self.files.drop(step.path)
             self.store.drop(entry)
-            raise over(name)
+            raise stale_term(name)
         if not self.files.swap(step):
             if state_of(self.files.read(name)) != entry.after:
                 self.store.drop(entry)
@@ -192,6 +192,6 @@ class Changer:
             self.root.event(entry.by, "merged", **facts)
 
 
-def over(name: str) -> LostError:
+def stale_term(name: str) -> LostError:
     """Return the error of a leader that no longer leads."""
     return LostError(f"someone else leads now: {name} was not merged", hint="nothing is lost", code="stale-term")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, UsageError
 from peercoord.memory import markdown
-from peercoord.memory.change import Changer, UnsettledError, over
+from peercoord.memory.change import Changer, UnsettledError, stale_term
 from peercoord.memory.contribution import KNOWN, Contribution
 from peercoord.memory.document import path_text
 from peercoord.memory.documents import Replacement
@@ -176,7 +176,7 @@ class Merging:
             summary.waiting, summary.note = waits, f"{name} was taken away: what is contributed to it waits"
             return summary
         if not self.leads():
-            raise over(name)
+            raise stale_term(name)
         self._place(found, summary)
         return summary
 

@@ -107,12 +107,12 @@ def _news(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, Js
 
 def _landed(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, str]]:
     """Return mark and path of each entry that appeared after a mark."""
-    for shown in files.scan(paths.LEDGER):
-        if document and shown.casefold() != document.casefold():
+    for journal in files.scan(paths.LEDGER):
+        if document and journal.casefold() != document.casefold():
             continue
-        home = paths.ledger(shown)
+        home = paths.ledger(journal)
         seen = files.stat(home)
-        if not ids.is_id(shown) or seen is None or max(seen.modified_ns, seen.changed_ns) <= mark:
+        if not ids.is_id(journal) or seen is None or max(seen.modified_ns, seen.changed_ns) <= mark:
             continue
         for name in files.scan(home):
             entry = files.stat(f"{home}/{name}") if name.endswith(".json") else None

@@ -189,8 +189,8 @@ def _kept(step: Json, task: str, known: dict[str, records.Step]) -> Json:
 
 def _ticked(step: Json, task: str, done: list[str]) -> Json:
     is_done = step.get("status") in records.STEP_DONE
-    shall_be = records.step_id(step.get("id"), task) in done
-    return step if is_done == shall_be else {**step, "status": "done" if shall_be else "pending"}
+    should_be = records.step_id(step.get("id"), task) in done
+    return step if is_done == should_be else {**step, "status": "done" if should_be else "pending"}
 
 
 def _overruled(field: str, value: object, where: str) -> str:

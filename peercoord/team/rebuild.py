@@ -170,7 +170,7 @@ def _rebuild(project: Project, known: Evidence, notes: list[str]) -> None:
     manifest.note_project(project.common, project.sub, store_id=root.store_id)
     queue = Queue(root, ACTOR)
     _import(queue, known.tasks.values(), notes)
-    _raise(queue, known.tasks.values())
+    _bring_forward(queue, known.tasks.values())
     _put_reports(queue, known, known.tasks)
     root.event(ACTOR, "rebuilt", tasks=len(known.tasks), origins=known.origins)
     root.files.flush()
@@ -196,8 +196,8 @@ def _import(queue: Queue, tasks: Iterable[Known], notes: list[str]) -> None:
     notes.extend(f"task {shown(what)} could not be taken in: {why}" for what, why in intake.refused)
 
 
-def _raise(queue: Queue, tasks: Iterable[Known]) -> None:
-    """Bring tickets to their known epoch and end, also out of claims in an older copy."""
+def _bring_forward(queue: Queue, tasks: Iterable[Known]) -> None:
+    """Bring tickets to their known epoch, or to ``done/``, also out of claims in an older copy."""
     for known in tasks:
         task = known.definition.task
         sighting = queue.locate(task)
@@ -327,7 +327,7 @@ def _catch_up(project: Project, root: Root, known: Evidence, late: dict[str, Kno
     queue = Queue(root, ACTOR)
     listed = gather(project).tasks
     _import(queue, [listed.get(task, said) for task, said in late.items() if queue.birth(task) is None], notes)
-    _raise(queue, late.values())
+    _bring_forward(queue, late.values())
     _put_reports(queue, known, late)
     queue.place_blocked()
     root.event(ACTOR, "caught up", tasks=sorted(late))
