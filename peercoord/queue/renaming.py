@@ -91,14 +91,20 @@ def unfinished(queue: Queue) -> dict[str, str]:
 
 
 def former_ids(queue: Queue) -> set[str]:
-    """Return the ids that tasks had before their last renaming. Reads every birth record."""
-    found = set()
+    """Return the ids that tasks had before. Reads every birth record."""
+    found: set[str] = set()
     for task in queue.all_tasks():
         with suppress(BrokenFileError):
             birth = queue.birth(task)
-            mark = birth.definition.raw.get("renamed_from") if birth else None
-            found.add(ids.read(mark.get("task")) if isinstance(mark, dict) else "")
+            found.update(map(ids.read, _former(birth.definition) if birth else ()))
     return found - {""}
+
+
+def _former(definition: Definition) -> list[object]:
+    """The ids that a task had before, oldest first."""
+    mark, before = definition.raw.get("renamed_from"), definition.raw.get("former_ids")
+    last = [mark.get("task")] if isinstance(mark, dict) else []
+    return [*(before if isinstance(before, list) else ()), *last]
 
 
 def _source(queue: Queue, definition: Definition) -> str:
@@ -206,6 +212,8 @@ def _renamed(definition: Definition, birth: Birth, new: str, before: object) -> 
     old = definition.task
     raw = {key: value for key, value in definition.raw.items() if key != "parked"}
     raw |= {"task_id": ids.public(new), "renamed_from": birth.mark} | ({"parked": before} if before else {})
+    if former := _former(definition):
+        raw["former_ids"] = former
     if isinstance(raw.get("subtasks"), list):
         raw["subtasks"] = [_step(step, old, new) for step in raw["subtasks"]]
     return raw

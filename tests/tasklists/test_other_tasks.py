@@ -245,3 +245,14 @@ def test_a_row_rewritten_after_a_renaming_is_a_new_task(place: Path) -> None:
     lists.sql("UPDATE tasks SET title = 'New there', status = 'pending' WHERE id = 1")
     lists.settled()
     assert {task: lists.raw(task)["title"] for task in lists.queue.all_tasks()} == {"1": "New there", "5": "A"}
+
+
+def test_the_row_of_a_task_renamed_twice_is_cancelled(place: Path) -> None:
+    lists = Lists(place)
+    lists.plain((1, "A"))
+    lists.settled()
+    rename(lists.queue, "1", "5")
+    rename(lists.queue, "5", "6")
+    lists.settled()
+    lists.settled()
+    assert [lists.row(task, "title, status") for task in (1, 6)] == [("A", "cancelled"), ("A", "pending")]
