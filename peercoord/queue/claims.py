@@ -117,16 +117,19 @@ class Worker:
         down.require_up(self.files)
         self.membership.require()
         for ticket in self.held():
+            before: Json | None = None
             try:
                 definition = self.queue.definition(ticket.task)
                 if definition.cancelled is None:
-                    entry = self.reports.entry(self.me.peer, ticket) or {}
-                    return Claim(ticket, definition, hand_over(self.queue, ticket, definition), entry, again=True)
+                    before = hand_over(self.queue, ticket, definition)
             except (BrokenFileError, NotFoundError):
                 pass
             except StorageError as error:
                 if error.code not in DENIED:
                     raise  # it may work again in a moment
+            if before is not None:  # the task is kept, though its holder's report may be refused
+                entry = self.reports.entry(self.me.peer, ticket) or {}
+                return Claim(ticket, definition, before, entry, again=True)
             self.queue.place(paths.claim(self.home, ticket), ticket)
         return self._claim_next()
 

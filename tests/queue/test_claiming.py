@@ -142,6 +142,14 @@ def test_a_held_task_that_cannot_be_read_for_a_moment_stays_held(world: World) -
     assert world.taken(worker, "1") == Ticket("1", 1)
 
 
+def test_a_held_task_whose_report_may_not_be_read_stays_held(world: World) -> None:
+    me = world.working("w").me
+    denied = Failing(world.disk, lambda c: Fault(errno.EACCES) if c.path == paths.report("w") else None)
+    with pytest.raises(StorageError, match=f"^{paths.report('w')}"):
+        world.on(denied).resume(me).request()
+    assert world.at("1") == f"peers/{me}/claims/1~1"
+
+
 def test_an_epoch_that_has_a_result_is_never_given_out_again(world: World) -> None:
     """CLM-3: a slow reopening may bring the ticket back at an epoch that was used since."""
     world.add("1")
