@@ -25,12 +25,12 @@ from peercoord.system import child, process
 from peercoord.team.up import coordinate_sh
 from peercoord.worktree import context
 
-HANGS = 240.0  # seconds: what does not hold by then, on however busy a machine, never will
+HANGS = 240.0  # seconds: what does not hold by then, even on a busy machine, never will
 PACE = threading.Event()  # never set: a pause between two looks that no test relies on
 
 
 def until(holds: Callable[[], Any], what: str = "") -> Any:
-    """Look until something holds. That it takes long is no failure; that it never holds is one."""
+    """Wait until something holds. To take long is no failure; to never hold is one."""
     end = time.monotonic() + HANGS
     while True:
         found = holds()
@@ -46,14 +46,14 @@ def _end(process: psutil.Process) -> None:
 
 
 def killed(pid: int) -> None:
-    """Kill a process and wait until it is gone: one that waits for a disk takes a while to die."""
+    """Kill a process and wait until it is gone: one that waits for a disk does not die at once."""
     identity = process.identify(pid)
     os.kill(pid, signal.SIGKILL)
     until(lambda: identity is None or not process.running(identity), what=f"the end of {pid}")
 
 
 def stays(holds: Callable[[], Any], seconds: float, what: str = "") -> None:
-    """Look for a while that something goes on holding."""
+    """Check for a while that something still holds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert holds(), what or holds
@@ -128,7 +128,7 @@ class Crew:
         return self.project / paths.ROOT
 
     def tree(self, name: str) -> Path:
-        """Make a worktree (a plain directory), or give the one that is there."""
+        """Return a worktree (a plain directory), created at first."""
         tree = self.base / name
         if not tree.exists():
             (tree / paths.INSTANCE / "memory-contributions").mkdir(parents=True)
@@ -152,7 +152,7 @@ class Crew:
         return control.start(str(self.tree(name)))
 
     def spawn(self, name: str, *wrap: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start an agent below other words, in the foreground, and wait until it has joined."""
+        """Start an agent in the foreground through the command ``wrap``, and wait until it has joined."""
         tree = self.tree(name)
         read, write = os.pipe()
         words = [*wrap, *child.command(), "-C", str(tree), "agent", "run", "--ready-fd", str(write)]
@@ -167,7 +167,7 @@ class Crew:
         return agent
 
     def session(self, name: str, program: str = "claude") -> Session:
-        """Start a coding session in a worktree; under another name it is a program that nobody knows."""
+        """Start a coding session in a worktree; ``program`` may be the name of an unknown program."""
         session = Session(self.tree(name), program=program)
         self.sessions.append(session)
         return session
@@ -183,7 +183,7 @@ class Crew:
         return self.tree(name) / paths.INSTANCE / "coordinate.sh"
 
     def without_python(self, name: str) -> None:
-        """Leave a worktree's script nothing but the agent."""
+        """Take Python away from a worktree's script, so that only the agent can answer."""
         lines = self.script(name).read_text().splitlines()
         lines = ["python='/gone for ever/python'" if line.startswith("python=") else line for line in lines]
         self.script(name).write_text("\n".join(lines) + "\n")
@@ -192,7 +192,7 @@ class Crew:
         return sorted(path.name for path in (self.tree(name) / paths.INSTANCE / "outbox").glob("*"))
 
     def entry(self, name: str, task: str) -> dict[str, Any]:
-        """What a peer's published report says of a task."""
+        """What a peer's published report says about a task."""
         report = json.loads((self.state / "progress-reports" / f"{name}.json").read_text())
         found: dict[str, Any] = next(e for e in report["assigned_tasks"] if str(e["task_id"]) == task)
         return found
@@ -236,13 +236,13 @@ class Crew:
         return [e for e in map(json.loads, lines) if e["event"] == kind]
 
     def close(self) -> None:
-        """End whatever runs here: all agents at once, and those that the last of them were just starting again."""
+        """End all that runs here: sessions, agents, and agents that those were just starting."""
         for session in self.sessions:
             session.close()
         until(lambda: not [_end(process) for process in self.running()], what="the end of every agent")
 
     def running(self) -> list[psutil.Process]:
-        """The agents of this crew's worktrees, and those about to be."""
+        """The agents of this crew's worktrees, also those that are starting."""
         below = f"{self.base}/"
         found = []
         for one in psutil.process_iter(["cmdline"]):

@@ -69,7 +69,7 @@ class TestKilled:
 
     @pytest.mark.slow
     def test_agents_without_a_session_killed_at_once_are_all_found(self, team: Team) -> None:
-        """The ring closes over those that are gone: also whoever was watched by the dead alone."""
+        """The ring closes over the dead: a peer that only they watched is watched too."""
         crew = team(**NEVER)
         names = [f"w{number}" for number in range(5)]
         for name in names:

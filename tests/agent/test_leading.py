@@ -1,4 +1,4 @@
-"""Leading: one ticket, taken from whoever does not lead; views published while someone leads."""
+"""Leading: one ticket, taken from a peer that cannot lead; views are published while a peer leads."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MOUNTS = pytest.mark.skipif(not (LINUX and ROOT and shutil.which("mount")), reas
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 200 KiB, mounted where a project's coordination directory shall be."""
+    """A filesystem of 200 KiB, mounted where a project's coordination directory will be."""
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)], check=True)
@@ -103,7 +103,7 @@ def test_a_directory_that_was_moved_away_and_comes_back(team: Team) -> None:
     crew.state.rename(away)
     until(lambda: "joining again failed: " in crew.log("one"))
     stays(lambda: crew.log("one").count("joining again failed") == 1, 2.5)
-    assert not crew.state.exists(), "nobody makes a world of its own where the mount is missing"
+    assert not crew.state.exists(), "no agent creates a directory where the mount is missing"
     code, _, told = crew.call("one", "check-status")
     assert code == 3
     assert "no coordination directory" in told
@@ -166,7 +166,7 @@ def test_a_cleaned_worktree_that_nobody_mends_ends_its_agent_and_its_tasks_go_ba
     assert crew.home("one") is None
     assert crew.where("1") == "ready"
     assert crew.leader() == ""
-    assert not (crew.tree("one") / ".claude-instance").exists(), "it makes nothing anew"
+    assert not (crew.tree("one") / ".claude-instance").exists(), "it creates nothing again"
 
 
 @pytest.mark.slow

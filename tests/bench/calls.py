@@ -1,7 +1,7 @@
-"""What a call of ``coordinate.sh`` costs, beside the least that a shell and a Python process cost.
+"""Time the calls of ``coordinate.sh`` beside an empty shell and an empty Python process.
 
-Rounds are interleaved: each runs every command once, so that what else the machine does falls on all alike, and the
-ratio of medians means something where the milliseconds do not.
+Rounds are interleaved: each runs every command once, so that other load on the machine slows all of them alike. The
+ratio of medians can be compared between machines; the milliseconds cannot.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def measure(rounds: int, tasks: int, where: str = "") -> dict[str, Any]:
 
     Args:
         rounds: How often each command is run.
-        tasks: Tasks that lie in the queue, more than there are rounds.
+        tasks: Tasks in the queue; more are added if there are more rounds.
         where: The directory to work in.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What somebody types into ``progress.json`` is taken in before anything is written over it, once, and told."""
+"""Hand edits of ``progress.json`` are taken in once, before it is overwritten, and reported."""
 
 from __future__ import annotations
 

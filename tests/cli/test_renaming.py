@@ -1,4 +1,4 @@
-"""Another id for a task: all that is known of it goes along, and the old id is free, whoever dies in between."""
+"""Another id for a task: all that is known of it moves along and the old id is free, also after a crash."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from peercoord.cli import main
 
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    """Give the help of a command and of all below it, as click writes it on a terminal of 80 columns."""
+    """Return the help of a command and its subcommands, as click writes it on 80 columns."""
     context = click.Context(command, info_name=name, terminal_width=78)
     yield name, command.get_help(context)
     if isinstance(command, click.Group):

@@ -1,6 +1,6 @@
 """The power fails at any step of any sequence: what was not flushed is blank, names may be those of the last flush.
 
-Others bring every task to its end all the same, and what was acknowledged is so.
+Others still bring every task to its end, and what was acknowledged holds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEFT: dict[str, Callable[[bytes], bytes]] = {
 }
 SCENES = scenes()
 PROMISED = ("add", "complete", "release", "fail", "park", "reassign", "reopen", "cancel", "edit")
-"""What a caller is told is so, and stays so. A claim, a heartbeat, a place may be lost."""
+"""What a caller was told stays true. A claim, a heartbeat, a place may be lost."""
 
 
 class Journal(Wrapper):

@@ -180,14 +180,14 @@ def doubted(world: World) -> None:
 
 
 def edited_by_hand(world: World) -> None:
-    """A person set it aside with an editor, and nobody has placed it since."""
+    """A person set it aside with an editor, and no peer has placed it since."""
     added(world)
     aside = {**world.queue.definition(TASK).raw, "parked": {"why": "deferred"}}
     world.files.put(paths.definition(TASK), records.encode(aside), durable=True)
 
 
 def broken(world: World) -> None:
-    """Its definition cannot be read, and nobody has looked yet."""
+    """Its definition cannot be read, and no peer has looked yet."""
     added(world)
     world.files.put(paths.definition(TASK), b"{,")
 

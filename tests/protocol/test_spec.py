@@ -22,7 +22,7 @@ PAGES = sorted(
 )
 
 DEFINITIONS = {"EVI-3", "LIM-3"}
-"""Clauses that define a word or state a fact, and bind nobody by themselves."""
+"""Clauses that define a word or state a fact, and bind no program by themselves."""
 
 
 def anchors(text: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""BOX-12: when it is worth asking for a task again."""
+"""BOX-12: when asking for a task again may help."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_only_a_ready_ticket_is_worth_asking_for(world: World) -> None:
     assert not prospect.is_there()
     world.files.put(f"{paths.READY}/2/{paths.ready_shard(0)}/.DS_Store", b"")
     world.files.ticket(f"{paths.claims_dir(one.home)}/{paths.Ticket('9', 1, done=True)}")
-    assert not prospect.is_there(), "a stray file, and a task that is done and cannot be filed"
+    assert not prospect.is_there(), "a stray file, and a done task that could not be moved to done/"
     world.add("2")
     assert prospect.is_there()
 

@@ -1,4 +1,4 @@
-"""What is kept for how long on a real disk, and what is never past."""
+"""How long tombstones, results and events are kept on a real disk, and which stay for ever."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def queue(tmp_path: Path) -> Queue:
 
 
 def kept(state: Path) -> dict[str, set[str]]:
-    """What may be past, by kind."""
+    """Everything that retention may remove, by kind."""
     return {
         "results": {path.name for path in (state / "results").rglob("*.json")},
         "departed": {path.name.partition("~")[0] for path in (state / "departed").iterdir()},
@@ -34,7 +34,7 @@ def kept(state: Path) -> dict[str, set[str]]:
 
 
 def age(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    """Let so many days pass on the filesystem's clock."""
+    """Move the filesystem's clock this many days on."""
     now = time.time_ns() + days * DAY_SECONDS * 10**9
     monkeypatch.setattr(Files, "now", lambda _: now)
 
@@ -43,7 +43,7 @@ def age(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
 def test_after_the_retention_tombstones_old_attempts_and_rotated_events_go(
     queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
-    """One task is done at the third attempt, the other one failed once, and the only peer has left."""
+    """One task is done at the third attempt, the other failed once, and the only peer has left."""
     state = tmp_path / paths.ROOT
     with Peer.join(tmp_path, "one") as peer:
         for end in (peer.fail, peer.fail, lambda task, _: peer.complete(task), peer.fail):
@@ -65,8 +65,10 @@ def test_after_the_retention_tombstones_old_attempts_and_rotated_events_go(
     assert after["departed"] == set()
     assert {"gone.jsonl.1", "one.jsonl"} & after["events"] == {"one.jsonl"}
     mine = {name for name in after["results"] if name.startswith(f"{done}~")}
-    assert [name.rpartition(".json")[0].rpartition(".")[2] for name in mine] == ["done"], "of what is done, the last"
-    assert len(after["results"] - mine) == 1, "attempts of what is not done count"
+    assert [name.rpartition(".json")[0].rpartition(".")[2] for name in mine] == ["done"], (
+        "of a done task only the last result is kept"
+    )
+    assert len(after["results"] - mine) == 1, "attempts of an open task still count"
 
 
 def test_what_is_not_sealed_is_no_tombstone_yet(queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def _opened(project: str, chance: random.Random | None = None) -> roots.Root:
 def _fill(project: str, tasks: int, seed: int) -> None:
     """Add tasks of random priority, a third of them waiting for one or two others."""
     chance = random.Random(seed)
-    # However often the holders of one task are killed: it is no poison, and shall be done.
+    # However often the holders of a task are killed: it is no poison, and has to be done.
     queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race", {"max_attempts": 10**9}))
     for number in range(tasks):
         needs = chance.sample(range(number), min(number, chance.choice((0, 0, 0, 0, 1, 2))))

@@ -1,4 +1,4 @@
-"""Real processes on the real disk: every task in one pair of hands, whoever is killed or stopped, and whenever."""
+"""Real processes on the real disk: every task has one holder, whichever process is killed or stopped."""
 
 from __future__ import annotations
 

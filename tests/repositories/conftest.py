@@ -33,7 +33,7 @@ WORKING = ("index", "ORIG_HEAD", "COMMIT_EDITMSG", "logs/HEAD", "logs/refs/heads
 
 
 class Shell:
-    """Where commands are called from: a directory with a home of its own, and nobody's settings.
+    """Where commands are called from: a directory with its own home and no user's settings.
 
     Args:
         base: An empty directory; everything happens below it.
@@ -150,12 +150,12 @@ def sh(tmp_path: Path) -> Iterator[Shell]:
 
 
 def instances(made: Any) -> list[Path]:
-    """Give the projects in the worktrees that a call of ``up`` answered."""
+    """Return the projects in the worktrees that a call of ``up`` answered."""
     return [Path(one["worktree_path"]) for one in made["instances"]]
 
 
 def snapshot(base: Path) -> dict[str, str]:
-    """Give every file, directory and link below a directory with what it holds.
+    """Return every file, directory and link below a directory with what it holds.
 
     Objects, the index and the reflogs of ``HEAD`` and ``main`` are git's own working store: commits of the test write
     them.

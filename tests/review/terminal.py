@@ -188,14 +188,14 @@ class Program(Screen):
         while True:
             try:
                 self.more()
-            except OSError:  # nobody is at the other end
+            except OSError:  # the other end is closed
                 break
         self.ended = True
         said = ANSI.sub("", self.raw).replace("\r\n", "\n")[self.read :]
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), said
 
     def close(self) -> None:
-        super().close()  # whoever still runs hangs up
+        super().close()  # programs that still run get SIGHUP
         if not self.ended:
             os.waitpid(self.pid, 0)
 

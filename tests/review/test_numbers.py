@@ -19,7 +19,7 @@ def queue(scene: Scene) -> ReviewQueue:
 
 
 def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
-    """A decided, B listed anew under another number: what was typed for A hits nothing."""
+    """A is decided and B has another number now: what was typed for A hits nothing."""
     first = scene.clash()
     assert scene.numbers() == {first: 1}
     scene.bank.reject(first, "no", Decider("Ada"))

@@ -1,7 +1,7 @@
 """A directory in memory as one flat table of paths: quick to copy and to compare, for trying out many situations.
 
-It answers as ``support.memory.MemoryDisk`` does, which a test holds it to; it knows no second names of one file but
-those that a link makes for as long as nothing asks how many there are.
+A test checks that it answers as ``support.memory.MemoryDisk`` does. A link copies the file, so the two names are not
+counted as names of one file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Homes(dict[str, str]):
-    """The directory in which each path lies: asked so often that splitting it each time is what takes the time."""
+    """The parent of each path, cached: it is asked so often that splitting would dominate the run time."""
 
     def __missing__(self, path: str) -> str:
         home = self[path] = path.rpartition("/")[0]
@@ -42,7 +42,7 @@ class FlatDisk:
 
     @classmethod
     def like(cls, disk: MemoryDisk) -> FlatDisk:
-        """Make one that holds the same."""
+        """Copy another disk."""
         return cls({**dict.fromkeys(disk.folders()), **disk.files()})
 
     def files(self) -> dict[str, bytes]:
@@ -54,7 +54,7 @@ class FlatDisk:
         return {path for path, data in self.table.items() if data is None}
 
     def _missing(self, path: str) -> OSError:
-        """Make the error for a path that is not there: something on the way to it is missing, or is no directory."""
+        """Return the error for a missing path: a parent is missing, or is no directory."""
         above = path.rpartition("/")[0]
         while above and above not in self.table:
             above = above.rpartition("/")[0]

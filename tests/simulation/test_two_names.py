@@ -1,8 +1,8 @@
 """A machine dies in the middle of a rename and leaves a ticket under both names, as GlusterFS does (ASM-7, ASM-10).
 
-Every rename of a ticket in every sequence is cut short so. Then either others repair and go on, or the machine comes
-back first and its peer goes on with what it finds. Each time the task has one ticket in the end, that is never lost,
-and nobody was told that it holds what another one holds.
+Every rename of a ticket in every sequence is interrupted like this. Then either others repair and go on, or the machine
+comes back first and its peer goes on with what it finds. In the end each task has exactly one ticket, and no two peers
+were told that they hold the same task.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Tearing(Wrapper):
 
 
 def torn(scene: Scene) -> Iterator[tuple[World, str]]:
-    """Every rename of a ticket in a scene cut short, one at a time."""
+    """Interrupt every rename of a ticket in a scene, one at a time."""
     at = 0
     while True:
         at += 1
@@ -76,7 +76,7 @@ def settled(world: World, scene: Scene) -> None:
 
 
 def together(world: World) -> None:
-    """All names of one task are names of one file, and there is one at least."""
+    """Check that each task has at least one name, and that all its names are of one file."""
     for task, tickets in tree.tickets(world.memory).items():
         assert tickets, f"the ticket of task {task} is lost"
         seen = [world.files.stat(path) for path in tickets]
@@ -95,7 +95,7 @@ def test_others_repair_it(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", SCENES, ids=repr)
 def test_the_machine_that_comes_back_repairs_it(scene: Scene) -> None:
-    """The survivor claims what it may first; then the machine is up again, and the same call is made once more."""
+    """The survivor claims first; then the machine is up again and makes the same call once more."""
     for world, what in torn(scene):
         survivor = world.resume(scene.survivor)
         had = survivor.request()
@@ -151,7 +151,7 @@ def test_of_two_claims_at_one_epoch_the_later_incarnation_keeps_it(world: World)
 
 
 class Remembering(Wrapper):
-    """A network client whose looks go on showing what was removed."""
+    """A network client whose ``stat`` still shows removed files."""
 
     def __init__(self, disk: Any) -> None:
         super().__init__(disk)
@@ -180,7 +180,7 @@ def test_a_removed_claim_that_a_look_still_shows_does_not_count(world: World) ->
 
 
 def test_a_claim_removed_between_listing_and_look_does_not_count(world: World) -> None:
-    """ASM-10, INV-2: the look is old and its link count new, so it shows one name; only a listing after it tells."""
+    """ASM-10, INV-2: the look is old and its link count new, so it shows one name; only a later listing is right."""
     world.add("1")
     amber, birch = world.join("amber"), world.join("birch")
     ready, mine = world.at("1"), paths.claim(amber.home, Ticket("1", 1))
@@ -220,7 +220,7 @@ def test_a_leader_whose_ticket_has_another_name_does_not_lead(world: World) -> N
 
 
 def test_reopening_removes_the_second_name_first(world: World) -> None:
-    """ASM-10, CHG-4: else the name that was left behind would pass for the later one."""
+    """ASM-10, CHG-4: otherwise the name left behind would pass for the later one."""
     world.add("1")
     amber = world.join("amber")
     world.taken(amber, "1")
@@ -254,7 +254,7 @@ def test_the_lower_name_goes(low: Location, high: Location) -> None:
 
 
 def test_two_names_of_one_rank_both_stay() -> None:
-    """ASM-10: a ticket may come back to a place in nobody's hands; which was left behind cannot be told for long."""
+    """ASM-10: an unclaimed ticket may come back to either place, so it is not known which was left behind."""
     assert placement.lower_names([_seen("ready", 4), _seen("waiting", 4)]) == []
     assert placement.lower_names([_seen("claimed", 4, "a~1.x"), _seen("departed", 4, "a~1.x~b~1.y")]) == []
 

@@ -1,6 +1,6 @@
-"""Ten peers contribute without pause while leaders are killed and stopped: nothing is lost, nothing stands twice.
+"""Ten peers contribute while leaders are killed and stopped: no text is lost or merged twice.
 
-``PEERCOORD_SOAK_SECONDS`` says for how long; 20 by default.
+``PEERCOORD_SOAK_SECONDS`` sets the duration, 20 by default.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Team:
     def bank(self) -> Bank:
         return Bank(self.root, str(self.home))
 
-    def trouble(self) -> None:
-        """Kill a leader, or stop one for a while; or decide something."""
+    def disturb(self) -> None:
+        """Kill a leader, stop one for a while, or decide on a candidate."""
         at = self.random.randrange(LEADERS)
         act = self.random.random()
         if act < 0.6:
@@ -121,17 +121,17 @@ class Team:
 
     def decide(self) -> None:
         for waits in self.bank().waiting()[:1]:
-            with suppress(LostError, NotFoundError):  # decided, or made anew, under our hands
+            with suppress(LostError, NotFoundError):  # decided or replaced meanwhile
                 if self.random.random() < 0.7:
                     self.bank().approve(waits.candidate.id, waits.candidate.takes["right"], Decider("ann"))
                 else:
                     self.bank().reject(waits.candidate.id, "not so", Decider("ann"))
 
     def end(self) -> None:
-        for one in (*self.peers, *self.leaders):
-            one.kill()
-        for one in (*self.peers, *self.leaders):
-            one.wait()
+        for process in (*self.peers, *self.leaders):
+            process.kill()
+        for process in (*self.peers, *self.leaders):
+            process.wait()
         self.errors.close()
 
     def contributed(self) -> dict[str, tuple[str, str, str]]:
@@ -152,7 +152,7 @@ def test_every_contribution_is_in_one_place_and_its_text_stands_once(tmp_path: P
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             PACE.wait(team.random.uniform(0.05, 0.6))
-            team.trouble()
+            team.disturb()
             assert all(one.poll() is None for one in team.peers)
     finally:
         team.end()
@@ -188,7 +188,7 @@ def check(team: Team) -> None:
         if kind == "addition" and ident in states and lines[document][text] != (states[ident] == "merged")
     ]
     assert [each for each in wrong if each[2] > 1] == []
-    if sys.platform != "linux":  # no two files can be exchanged: what a leader killed in the act had overwritten
+    if sys.platform != "linux":  # without an exchange of two files a leader killed while it writes may lose a line
         assert len(wrong) <= team.killed / 10
     else:
         assert wrong == []

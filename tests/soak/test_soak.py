@@ -1,7 +1,7 @@
 """Ten agents and scripted workers, while agents, sessions and leaders are killed, stopped and continued at random.
 
-Seeded, so that what was done to whom can be done again. The short form runs with the slow tests; a longer one with
-``PEERCOORD_SOAK_SECONDS=600``, another course with ``PEERCOORD_SOAK_SEED=7``.
+Seeded, so that the same disturbances can be repeated. The slow tests run the short form; ``PEERCOORD_SOAK_SECONDS=600``
+makes it longer, ``PEERCOORD_SOAK_SEED=7`` makes other choices.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from peercoord.store import records
 
 SECONDS = float(os.environ.get("PEERCOORD_SOAK_SECONDS", "60"))
 SEED = int(os.environ.get("PEERCOORD_SOAK_SEED", "1"))
-LEADER_KIB = 3  # what a leader takes for each task of the list while it makes the views of it
+LEADER_KIB = 3  # memory of a leader for each task while it renders the views
 TREES = [f"w{number}" for number in range(10)]
 SETTINGS = {
     "heartbeat_seconds": 2,
     "state_seconds": 2,
     "session_grace_seconds": 2,
-    "max_attempts": 1000,  # being killed is nobody's failure here
+    "max_attempts": 1000,  # a killed agent has not failed here
 }
 WORKER = """
 shell=./.claude-instance/coordinate.sh
@@ -69,7 +69,7 @@ class Worker:
 
 
 class Chaos:
-    """What is done to the team, one thing after the other."""
+    """Disturbances of the team, one after the other."""
 
     def __init__(self, made: Crew, dice: random.Random) -> None:
         self.crew, self.dice = made, dice
@@ -92,7 +92,7 @@ class Chaos:
         self.deeds[deed.__name__] = self.deeds.get(deed.__name__, 0) + 1
 
     def settle(self, now: float) -> None:
-        """Continue what slept long enough, bring back sessions that were gone long enough."""
+        """Continue processes that were stopped, and restart sessions that were killed, long enough ago."""
         for due in [due for due in self.asleep if due[0] <= now]:
             self.asleep.remove(due)
             due[1]()
@@ -215,7 +215,7 @@ def test_no_task_is_lost_stuck_or_done_twice(tmp_path: Path) -> None:
                 again()
             chaos.asleep.clear()
             chaos.settle(float("inf"))
-            until(lambda: done(made) == count, what="every task is done, with nobody disturbing")
+            until(lambda: done(made) == count, what="every task is done, once undisturbed")
         finally:
             chaos.end()
         check(made, count)
@@ -223,10 +223,10 @@ def test_no_task_is_lost_stuck_or_done_twice(tmp_path: Path) -> None:
             f"{count} tasks, {chaos.deeds}, {len(made.events('evicted'))} evictions, "
             f"{len(made.events('leads'))} terms, {memory.most():.1f} MiB at most, grown by {memory.growth():.1f} MiB"
         )
-        list_mib = count * LEADER_KIB / 1024  # it grows by thousands here, and whoever leads reads all of it
+        list_mib = count * LEADER_KIB / 1024  # it grows by thousands here, and the leader reads all of it
         assert memory.most() < 40 + list_mib
-        assert memory.growth() < 12 + list_mib, "what is loaded when it is first needed, and the list, is not more"
-        until(lambda: not os.listdir(made.state / "tmp"), what="tmp/ is cleared by whoever leads")
+        assert memory.growth() < 12 + list_mib, "modules loaded on first use, and the list, need no more"
+        until(lambda: not os.listdir(made.state / "tmp"), what="the leader clears tmp/")
 
 
 def done(made: Crew) -> int:
@@ -238,10 +238,10 @@ def check(made: Crew, count: int) -> None:
     states = made.queue.survey()
     assert {task: s.state for task, s in states.items() if s.state != "done"} == {}
     assert set(states) == everything
-    finished = [task for task, _ in completions(made.queue)]  # a result of one killed before its commit point is none
-    assert sorted(finished) == sorted(everything), "each task was completed once, and no more"
+    finished = [task for task, _ in completions(made.queue)]  # a result written before its commit point does not count
+    assert sorted(finished) == sorted(everything), "each task was completed exactly once"
     acks = [task for tree in TREES for task in read(made.tree(tree) / "worker.acks")]
-    assert sorted(set(acks)) == sorted(acks), "nobody was told done of a task that another one was told done of"
+    assert sorted(set(acks)) == sorted(acks), "no two workers were told that they completed one task"
     tickets = [path for home in ("queue", "peers", "departed") for path in (made.state / home).rglob("[0-9]*~*[!n]")]
     assert tickets == [], "no ticket lies anywhere but in done/"
     assert not [

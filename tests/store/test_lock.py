@@ -1,4 +1,4 @@
-"""The mutex between real processes: one at a time, freed by death, never a reason to wait for ever."""
+"""The mutex between real processes: one holder at a time, freed by its death, no endless wait."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_death_frees_it_at_once(lock: Path, start: Callable[..., subprocess.Pope
         assert lock.exists()
 
 
-def test_it_is_flock_which_a_peer_in_any_language_can_take(lock: Path) -> None:
+def test_it_is_flock_so_a_peer_in_any_language_can_take_it(lock: Path) -> None:
     """OPS-12: not ``fcntl``, which on Linux does not exclude it."""
     lock.touch()
     with lock.open() as handle:
@@ -102,7 +102,7 @@ def test_an_error_inside_frees_it(lock: Path) -> None:
         assert lock.exists()
 
 
-def test_of_many_processes_one_at_a_time_is_inside(lock: Path, tmp_path: Path) -> None:
+def test_of_many_processes_one_at_a_time_holds_it(lock: Path, tmp_path: Path) -> None:
     count = tmp_path / "count"
     count.write_text("0")
     crowd = [subprocess.Popen([sys.executable, "-c", ADD_UP, str(lock), str(count)]) for _ in range(3)]

@@ -26,7 +26,7 @@ class Scene:
     Attributes:
         name: Which.
         act: Plays it in a world, as the actor.
-        holds: Whether what a caller was promised is so, once ``act`` returned.
+        holds: Whether what a caller was promised holds once ``act`` has returned.
         undoes: Tasks that are done and that it means to open again.
         world: The world before it.
         actor: Who plays it.

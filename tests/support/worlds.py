@@ -75,7 +75,7 @@ class Chance:
 
 
 def unknown(_who: Incarnation) -> Verdict:
-    """Judge nobody."""
+    """Judge no peer."""
     return Verdict(UNKNOWN, "nothing is known of it")
 
 
@@ -131,7 +131,7 @@ class World:
         return self.queue.add(records.define(task, f"Task {task}", dependencies=needs, priority=priority, **more))
 
     def join(self, peer: str, least: int = 1) -> Worker:
-        """Join as a peer; nobody's death can be told."""
+        """Join as a peer; no peer is known to be dead."""
         queue = Queue(self.root, peer)
         membership = members.join(self.root, peer, {}, unknown, Janitor(queue, peer).evict, least)
         return Worker(queue, membership)
@@ -177,7 +177,7 @@ class World:
         return claim.ticket
 
     def drained(self, worker: Worker, most: int = 200) -> Iterator[str]:
-        """Let a peer claim and complete whatever there is, one after the other."""
+        """Let a peer claim and complete all tasks, one after the other."""
         for _ in range(most):
             claim = worker.request()
             if claim is None:

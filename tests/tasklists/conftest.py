@@ -95,7 +95,7 @@ def database(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Give an empty directory, in memory where there is such: nothing here is about power cuts."""
+    """Return an empty directory, in memory if possible: nothing here is about power cuts."""
     made = Path(tempfile.mkdtemp(prefix="peercoord sync é ", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     yield made
     shutil.rmtree(made, ignore_errors=True)
@@ -108,6 +108,6 @@ def lists(place: Path) -> Lists:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Server]:
-    """Give a PostgreSQL server, where one is installed."""
+    """Return a PostgreSQL server, if one is installed."""
     with server() as made:
         yield made

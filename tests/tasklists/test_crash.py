@@ -161,7 +161,7 @@ def states(home: Path, to: Path, every: int = 1) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture
 def copies(place: Path) -> Callable[[bool], Path]:
-    """Give copies of a scene."""
+    """Return copies of a scene."""
     made: dict[bool, Path] = {}
 
     def copy(lists_file: bool) -> Path:

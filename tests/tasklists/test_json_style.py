@@ -1,4 +1,4 @@
-"""A text that ``json.dumps`` writes keeps its form; another one is reformatted once, losing nothing."""
+"""What ``json.dumps`` writes keeps its style; any other text is reformatted once and loses nothing."""
 
 from __future__ import annotations
 

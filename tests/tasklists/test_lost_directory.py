@@ -1,4 +1,4 @@
-"""The coordination directory is deleted while a sync runs: no row is cancelled for it."""
+"""The coordination directory is deleted during a sync: no row is cancelled because of it."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def test_carried_out_nothing_is_left(
 
 @given(sides(), sides(), sides(), st.booleans())
 def test_an_interrupted_sync_ends_where_it_would_have(was: Json, here: Json, there: Json, held: bool) -> None:
-    """What came in is written, the crash comes before anything is agreed on, and all is compared anew."""
+    """What came in is written, the crash comes before anything is agreed on, and all is compared again."""
     mine = ours(**here)
     mine["holder"] = "w1" if held and here["state"] == "held" else ""
     agreed = base(ours(**was), theirs(**was))

@@ -31,7 +31,7 @@ NUMBERED = """CREATE TABLE projects (id INTEGER PRIMARY KEY, name TEXT);
 
 
 def theirs(lists: Lists, *tables: str) -> list[Any]:
-    """Give all that the tables hold of the other project, to the byte."""
+    """Return all that the tables hold of the other project, byte for byte."""
     return [lists.sql(f"SELECT rowid, * FROM {table} WHERE project = 'other' ORDER BY rowid") for table in tables]
 
 

@@ -1,4 +1,4 @@
-"""Real repositories in temporary directories, with a git that reads nobody's settings but these."""
+"""Real repositories in temporary directories, with a git that reads no user's settings."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def at_home(settings: Path) -> pytest.MonkeyPatch:
-    """Let git and tmux read nobody's settings."""
+    """Let git and tmux read no user's settings."""
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith(("GIT_", "TMUX", "XDG_"))]:
         patch.delenv(name)

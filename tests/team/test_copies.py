@@ -1,4 +1,4 @@
-"""A tracked list: no worktree has a copy of it, unless somebody wrote in it; that one is named."""
+"""A tracked list: no worktree keeps a copy of it, except one that was edited; that one is named."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def git_dir(team, name="app-instance-1") -> Path:
 
 
 def recorded(team) -> None:
-    """Give the coordination directory its records of the worktrees."""
+    """Write the records of the worktrees into the coordination directory."""
     root = roots.create(str(team.path / paths.ROOT), "app")
     for instance in team_instances(team.project()):
         instance_records.write(root, instance.peer, worktree=str(instance.directory), git_dir=str(instance.git_dir))

@@ -1,4 +1,4 @@
-"""Taking a team away: nobody's work with it, nothing of ours left behind. What a purge undoes: see test_kinds.py."""
+"""Remove a team: no work is lost, nothing of ours stays. What a purge undoes: see test_kinds.py."""
 
 from __future__ import annotations
 

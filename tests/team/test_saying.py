@@ -1,4 +1,4 @@
-"""What the commands say of a team, and what they do when nobody reads it."""
+"""What the commands say about a team, and what they do when their output is not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions in a real tmux: one for each worktree, opened once, closed on request, nobody else's touched."""
+"""Sessions in a real tmux: one for each worktree, opened once, closed on request; others are not touched."""
 
 from __future__ import annotations
 

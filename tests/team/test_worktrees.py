@@ -1,4 +1,4 @@
-"""Set-up as people meet it: the first run, a larger team, accidents, things in the way, worktrees that join."""
+"""Set-up: the first run, a larger team, accidents, obstacles, worktrees that join."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_a_locked_worktree_that_is_gone_waits_for_its_disk(team: Repo) -> None:
     assert {action.peer for action in made.actions} <= {"", "instance-2"}
 
 
-def test_a_moved_worktree_is_found_and_its_link_is_right_again(team: Repo) -> None:
+def test_a_moved_worktree_is_found_and_its_link_mended(team: Repo) -> None:
     team.instance(1).write("note.txt")
     os.rename(team.instance(1).path, team.beside("renamed").path)
     team.git("worktree", "move", "../app-instance-2", "../../moved")
@@ -284,7 +284,7 @@ def test_a_lost_record_is_written_again(team: Repo) -> None:
 # -- joining -----------------------------------------------------------------------------------------------------
 
 
-def test_an_existing_worktree_joins_wherever_it_lies_and_its_name_is_its_own(team: Repo) -> None:
+def test_an_existing_worktree_joins_from_anywhere_under_its_own_name(team: Repo) -> None:
     team.git("worktree", "add", "-q", ".claude/worktrees/feature", "-b", "worktree-feature")
     there = team.beside("app/.claude/worktrees/feature")
     plans.run(plan_join(team.project(), there.path / "src", "feature").actions)
@@ -303,7 +303,7 @@ def test_an_existing_worktree_joins_wherever_it_lies_and_its_name_is_its_own(tea
     assert peers(made) == ["instance-1", "instance-2", "feature", "instance-3", "instance-5", "instance-6"]
 
 
-def test_who_cannot_join(team: Repo, tmp_path: Path) -> None:
+def test_which_worktrees_cannot_join(team: Repo, tmp_path: Path) -> None:
     team.git("clone", "-q", ".", str(tmp_path / "clone"))
     team.git("worktree", "add", "-q", "../mine", "-b", "mine")
     mine = team.beside("mine").path

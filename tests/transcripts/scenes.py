@@ -31,12 +31,12 @@ def scene(build: Callable[[Project], None]) -> Callable[[Project], None]:
 
 
 def caller() -> Caller:
-    """Give a coding agent that runs for as long as the tests do."""
+    """Return a coding agent that runs as long as the tests do."""
     return Caller({**(process.identify(os.getpid()) or {}), "program": "claude"}, "claude")
 
 
 def done(project: Project, *words: str, at: Path | None = None, by: Caller | None = None) -> str:
-    """Call a command that must succeed; give what it printed."""
+    """Call a command that must succeed; return what it printed."""
     place = context.find(str(at or project.worktree))
     code, out, err = cli.serve(list(words), cli.Call(place, by or caller()))
     assert code == 0, f"{words}: {code} {err.decode()}"
@@ -45,7 +45,7 @@ def done(project: Project, *words: str, at: Path | None = None, by: Caller | Non
 
 @scene
 def fresh_team(project: Project) -> None:
-    """Four tasks, of which nobody has taken any; one depends on another, one lies parked by cancellation."""
+    """Four unclaimed tasks; one depends on another, one is cancelled."""
     for title, more in (
         ("Set up the project", ["--priority", "high"]),
         ("Design the API", ["--depends-on", "1"]),
@@ -58,7 +58,7 @@ def fresh_team(project: Project) -> None:
 
 @scene
 def team_at_work(project: Project) -> None:
-    """One task done, one in hand at 40 %, one reported blocked."""
+    """One task is done, one held at 40 %, one reported blocked."""
     fresh_team(project)
     for word in ("Write the docs", "Release"):
         done(project, "task", "add", word, at=project.main)
@@ -83,7 +83,7 @@ def dead_peer(project: Project) -> None:
 
 @scene
 def memory_conflict(project: Project) -> None:
-    """Two instances changed one section differently; a person is to decide."""
+    """Two instances changed one section differently; a person has to decide."""
     fresh_team(project)
     home = project.main / "memory-bank"
     home.mkdir()

@@ -116,7 +116,7 @@ class Tokens:
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """Give a directory whose path is as long in every run: lines are broken by their length."""
+    """Return a directory whose path has the same length in every run: lines are broken by length."""
     with TemporaryDirectory(prefix="peercoord-", dir="/tmp") as made:
         yield Path(made)
 
