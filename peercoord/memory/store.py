@@ -237,6 +237,7 @@ class MemoryStore:
     def begin(self, entry: Entry) -> None:
         """Write an entry, durable, before its document is replaced."""
         self.files.put(paths.intent(entry.document, entry.id), records.encode_stored(entry.record()), durable=True)
+        self.files.sync(paths.LEDGER)  # and with it the one above: the first entry made this directory, not set-up
 
     def land(self, entry: Entry) -> None:
         """Note that the document of an entry was replaced."""
@@ -254,6 +255,7 @@ class MemoryStore:
         """Write an entry for which no document needs to be replaced."""
         path = paths.entry(entry.document, entry.id)
         self.files.publish(path, records.encode_stored(entry.record()), durable=True)
+        self.files.sync(paths.LEDGER)
 
     def _journal(self, document: str, ending: str) -> Iterator[Entry]:
         home = paths.ledger(document)
@@ -282,6 +284,7 @@ class MemoryStore:
         if self.files.stat(path) is not None:
             return
         self.files.put(path, data, durable=True)
+        self.files.sync(paths.BACKUPS)
         home = path.rpartition("/")[0]
         names = self.files.scan(home)
         if len(names) > BACKUPS_MOST:

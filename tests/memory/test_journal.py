@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from memory.helpers import LIMITS, TECH, change, note, text_of, texts
+from support.faults import Counting
+from support.memory import MemoryDisk
+from support.worlds import World
 
 from peercoord.errors import BrokenFileError, PeercoordError
 from peercoord.memory import outcome
@@ -11,6 +14,8 @@ from peercoord.memory.document import split_document
 from peercoord.memory.journal import Entry, landed, new_entry, overwritten, settled_by, state_of, undo_entry
 from peercoord.memory.merge import decide, merge
 from peercoord.memory.outcome import Outcome
+from peercoord.memory.store import MemoryStore
+from peercoord.store import paths
 
 if TYPE_CHECKING:
     from peercoord.memory.contribution import Contribution
@@ -51,6 +56,20 @@ class History:
 @pytest.fixture
 def history(merge3: Merge3) -> History:
     return History(merge3)
+
+
+@pytest.mark.parametrize("step", ["begin", "note", "keep_backup"])
+def test_a_journal_that_is_the_first_is_flushed_up_to_a_directory_of_set_up(history: History, step: str) -> None:
+    """ASM-6: set-up makes the directory of the memory bank's records, and the first entry those below it."""
+    disk = Counting(MemoryDisk())
+    store = MemoryStore(World.new(disk).root)
+    entry = history.merge(note("- a"))
+    disk.calls.clear()
+    getattr(store, step)(*((NAME, TECH) if step == "keep_backup" else (entry,)))
+    made = [call.path for call in disk.calls if call.name == "mkdir"]
+    last = max(at for at, call in enumerate(disk.calls) if call.name == "mkdir")
+    flushed = {call.path for call in disk.calls[last:] if call.name == "sync"}
+    assert flushed >= {*made, paths.MEMORY}, made
 
 
 def test_an_entry_is_the_same_after_it_was_written_and_read(history: History) -> None:
