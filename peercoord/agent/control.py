@@ -102,7 +102,7 @@ def run(worktree: str, ready: int = -1, aloud: bool = False, project: str = "") 
 
 
 def name_process(worktree: str, ready: int = -1, aloud: bool = False, project: str = "") -> None:
-    """Start again with the worktree in the command line, by which agents are found, if it is not there.
+    """Start again with the worktree in the command line, if it is missing there: agents are found by it.
 
     Arguments as for ``run``.
     """

@@ -75,7 +75,7 @@ class Duties:
             line.changed()
 
     def end(self, seconds: float = 10.0) -> None:
-        """Wait for the running duties, at most so many seconds in all, and begin no other."""
+        """Wait for the running duties, at most this many seconds in all, and begin no other."""
         latest = time.monotonic() + seconds
         for line in self._lines:
             line.ending()
@@ -148,5 +148,5 @@ class _Line:
         self._wake.set()
 
     def end(self, seconds: float) -> None:
-        """Wait for the running duty, at most so many seconds."""
+        """Wait for the running duty, at most this many seconds."""
         self._thread.join(seconds)

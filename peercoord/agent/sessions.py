@@ -40,7 +40,7 @@ class SessionWatch:
         self.instance, self.log, self.signs_of_work = instance, log, signs_of_work
         self.living: list[Json] = []
         self.ended: tuple[float, str] | None = None
-        self._signs: tuple[object, float, str] | None = None  # of work; and since when they are the same, likewise
+        self._signs: tuple[object, float, str] | None = None  # of work; unchanged since when, on both clocks
 
     def joined(self, peer: Peer) -> None:
         """Act as this peer from now on."""

@@ -48,7 +48,7 @@ def variable(program: str) -> str:
 
 
 def _queue(ctx: click.Context) -> Queue | None:
-    """Open the list of the project that the command line so far speaks of; ``None`` if there is none."""
+    """Open the task list of the project that the command line so far is about; ``None`` if there is none."""
     from peercoord.queue.queue import Queue
     from peercoord.store.root import open_root
 

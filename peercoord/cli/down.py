@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
     from peercoord.team.plan import Plan
 
-LOCK_SECONDS = 10.0  # that `down` waits for another set-up or removal before it stops agents beside it
+LOCK_SECONDS = 10.0  # how long `down` waits for another set-up or removal before it stops agents all the same
 
 
 @click.command(short_help="Stop the team and give every task back.")
@@ -141,7 +141,7 @@ def _require_stopped(stop: Plan, busy: LostError | None) -> None:
 
 
 def _project(call: Call) -> Project:
-    """Find the project of a call, also one whose coordination directory is gone, or whose team left something."""
+    """Find the project of a call, also if its coordination directory is gone, or its team left something behind."""
     from peercoord.store import manifest
     from peercoord.team import repository
     from peercoord.team.repository import left_behind

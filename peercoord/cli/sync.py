@@ -183,7 +183,7 @@ def _choice(root: Root, wish: Wish, notes: list[str]) -> selection.Choice:
 
 
 def tag_of(path: str, tag: str | None) -> str:
-    """Return the tag that is meant, which is pinned from now on.
+    """Return the tag to pin: the named one, or the one that is current now.
 
     Raises:
         PeercoordError: It is not there, or the file is not understood.

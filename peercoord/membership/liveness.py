@@ -28,7 +28,7 @@ ALIVE, SUSPECT, DEAD, UNKNOWN = "alive", "suspect", "dead", "unknown"
 MIN_LISTINGS = 3  # successful listings that a silence must span
 CHALLENGE_TIMEOUT_S = 75.0  # seconds before a challenge counts, or one heartbeat interval if that is shorter
 GAP = 1.5  # heartbeat intervals allowed between two looks; after more, the observer itself was away
-NEIGHBOURS = 2  # peers that each peer watches in ring order, besides the leader
+NEIGHBOURS = 2  # peers that each peer watches in ring order, in addition to the leader
 
 
 class Verdict(NamedTuple):
@@ -239,7 +239,7 @@ def by_activity(silence: Silence, ttl: float, patience: float) -> Verdict:
         patience: Seconds in which it must answer a challenge.
 
     Returns:
-        ``alive`` if it moved within ``ttl``, or was not watched for so long; ``suspect`` if it did not and is to be
+        ``alive`` if it moved within ``ttl``, or was not watched that long; ``suspect`` if it did not and has to be
         challenged; ``dead`` if a challenge by any peer is unanswered. (Two observers that each believed only their own
         would take the challenge from each other for ever.)
     """

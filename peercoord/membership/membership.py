@@ -179,7 +179,7 @@ def join(
         root.files.move(paths.peer_dir(me), paths.departed_dir(me, me))
         raise _taken(min(rivals), "it joined at the same moment")
     try:
-        down.require_up(root.files)  # once more: `down` may have listed the peers before this one was there
+        down.require_up(root.files)  # again: `down` may have listed the peers before this one was there
     except DownError:
         root.files.move(paths.peer_dir(me), paths.departed_dir(me, me))
         raise

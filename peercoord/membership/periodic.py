@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peercoord.store.root import Root
 
 BURST = 10  # runs in a row that urgent changes may call for …
-PACE_S = 3.0  # … then one in so many seconds: a process for each second of a busy team would be too much
+PACE_S = 3.0  # … then one run in this many seconds: a process each second would be too much
 
 
 class PeriodicChild:

@@ -3,7 +3,7 @@
 Promises: every contribution ends in exactly one place and is applied exactly once, whichever process dies or stops.
 What a person saves in a document is never overwritten: the merge is computed again on it. What a person removed does
 not come back by itself. There is one exception: a leader dies right after it replaced a document, before it could note
-that, and a person changes the new text before the next merge. Then the text as it was contributed comes once more.
+that, and a person changes the new text before the next merge. Then the contributed text is merged again.
 
 Callers may run at the same time. A lock keeps them apart where it works, but nothing depends on it: a stopped process
 that holds the lock delays the others only for a while.

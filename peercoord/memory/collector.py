@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 FOLDER = f"{paths.INSTANCE}/memory-contributions"
 ORIGINS = f"{paths.INSTANCE}/collected"
-SETTLE_SECONDS = 2.0  # a file that did not change for so long is whole
-FORGET_SECONDS = 60.0  # a file that was gone for so long is another one when it comes back
+SETTLE_SECONDS = 2.0  # a file that has not changed for this long is whole
+FORGET_SECONDS = 60.0  # a file that was gone for this long is another one when it comes back
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _SCRATCH = ("~", ".swp", ".tmp", ".part", ".crdownload")
 
@@ -51,7 +51,7 @@ class FolderScan:
     Attributes:
         ready: Files to read now, with their bytes. To be given to ``Folder.taken`` when all of it is published.
         deferred: Files that are still being written, and why they wait. Look again after ``SETTLE_SECONDS``.
-        refused: What can never be taken as it is, and why; said once for each state of a file.
+        refused: What can never be taken in its present form, and why; reported once for each state of a file.
     """
 
     ready: dict[str, bytes] = field(default_factory=dict)

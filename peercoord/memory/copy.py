@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     """Size, when it was last changed in any way, in nanoseconds, and the mode of its folder in a copy."""
 
 EVERY_SECONDS, LEAST_SECONDS = 10.0, 1.0  # between two looks at the bank, and where something else happened
-SETTLE_SECONDS = 2.0  # a document that was not written for so long is whole
+SETTLE_SECONDS = 2.0  # a document not written for this long is whole
 LONGEST_SECONDS = 10.0  # the longest that others wait for a document that is being written
 MOST, DEPTH_MOST = 4000, 8  # documents, and directories in one another, of a bank
 _CHUNK = 1 << 20

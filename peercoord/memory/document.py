@@ -46,7 +46,7 @@ class Section:
 
     Attributes:
         path: The headings above it and its own, outermost first; ``()`` for what is above the first heading.
-        folded: The same as it is compared; see ``fold_path``.
+        folded: The same in the form in which paths are compared; see ``fold_path``.
         occurrence: Which of the sections with this path it is, from 1.
         level: 1 … 6; 0 for what is above the first heading.
         head: The heading's lines (for level 0: byte order mark and front matter).
@@ -133,7 +133,7 @@ class Document:
     def find(self, path: Path, occurrence: int = 1, base: str = "") -> Section | None:
         """Find the section that someone means by ``path``; ``None`` if none is meant, or it is unclear which.
 
-        Of several with the very same path, the one whose hash is ``base`` is meant, then the occurrence asked for.
+        Of several with the same path, the one whose hash is ``base`` is meant, then the occurrence asked for.
         Of several with different paths, the one whose hash is ``base``.
         """
         found = self.matching(path)
@@ -295,7 +295,7 @@ def path_text(path: Path, occurrence: int = 1) -> str:
 
 
 def fold_path(path: Path) -> Path:
-    """Return a path as it is compared: capitals and format characters do not matter."""
+    """Return a path for comparison: capitals and format characters do not matter."""
     return tuple([unmarked(part).casefold() for part in path])
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         def written(self, path: str) -> bool: ...  # noqa: D102
 
 
-STAGED = ".peercoord-"  # hidden, beside the documents: only there a rename is sure to be one
+STAGED = ".peercoord-"  # hidden, beside the documents: only there is a rename sure to be atomic
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 _CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
@@ -167,7 +167,7 @@ class Documents:
             )
 
     def names(self) -> list[str]:
-        """Names of the documents, sorted; what lies below folders is none."""
+        """Names of the documents, sorted; files in subfolders are none."""
         found = sorted(name for name in self._listed() or () if ids.is_id(name) and name.endswith(".md"))
         return [name for name in found if (seen := self._stat(name)) and not seen.is_dir]
 
@@ -177,7 +177,7 @@ class Documents:
         Raises:
             BrokenFileError: A link or a folder stands in its place, or it is too large.
             StorageError: The filesystem refused.
-            UsageError: The name is none of a document.
+            UsageError: It is not a document's name.
         """
         check_document(name)
         try:

@@ -183,7 +183,7 @@ def settled_by(entries: Sequence[Entry]) -> dict[str, str]:
 def landed(one: Entry, document: bytes | None, texts: Mapping[str, bytes]) -> bool:
     """Check whether the document of an entry reached the disk, when its writer did not live to say so.
 
-    Where someone edited the document since, its text decides: it landed if any of what it added is there.
+    If the document was edited since, its text decides: the entry landed if anything that it added is there.
 
     Args:
         one: The entry.

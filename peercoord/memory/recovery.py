@@ -47,7 +47,7 @@ def open_journal(store: MemoryStore, name: str, document: bytes | None) -> Journ
 
 
 def finish_replaced(store: MemoryStore, files: Documents, name: str) -> None:
-    """Let the newest intent land whose replacement is proven, whatever a person has edited since.
+    """Complete the newest intent whose replacement is proven, even if a person has edited since.
 
     Only an intent that follows the newest entry counts: an older one was overwritten, and what it brought is queued.
     """

@@ -337,7 +337,7 @@ def _record(found: Inspection, paths: Sequence[str], words: str) -> str:
 
 
 def _identity(found: Inspection) -> dict[str, str]:
-    """Return the variables that say who commits: those of the environment, else as configured."""
+    """Return the variables that name the committer: from the environment, else from the configuration."""
     values = {}
     for role in ("author", "committer"):
         for what in ("name", "email"):

@@ -52,7 +52,7 @@ class Texts(Mapping[str, bytes]):
     def __getitem__(self, name: str) -> bytes:
         if name not in self._known:
             data = read(self.files.disk, paths.text(name)) if is_hash(name) else None
-            if data is None or digest(data) != name:  # half of it, after a power cut: as if it were not
+            if data is None or digest(data) != name:  # half of it, after a power cut, counts as missing
                 raise KeyError(name)
             self._known[name] = data
         return self._known[name]

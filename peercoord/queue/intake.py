@@ -204,7 +204,7 @@ class Intake(Tasks):
     ) -> Iterator[tuple[Definition, str | UsageError]]:
         """Create many tasks as ``create`` does, but flush a thousand births at once, before any of them counts.
 
-        The caller flushes once more, for the names.
+        The caller flushes again, for the names.
 
         Args:
             coming: Each task with its place in the order of adding, and whether it was finished before.

@@ -111,7 +111,7 @@ class Reports:
             me: The peer.
             contribution: The contribution.
             more: Further keys for the note.
-            replaces: Ids of contributions whose notes go.
+            replaces: Ids of contributions whose notes are removed.
         """
         report = self.read(me.peer)
         note = {key: contribution[key] for key in ("file", "type", "content", "timestamp", "id") if key in contribution}

@@ -252,7 +252,7 @@ class Janitor:
 
         A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
         That clock ticks, so an edit may have the same time as the rename before it, as nearly every task just added
-        does. Such a ticket is placed once more when its tick is over: any later edit shows a later time.
+        does. That ticket is placed again when its tick is over: any later edit shows a later time.
         """
         before, self._edited, self._ticked = self._edited, {}, None
         for directory, state, detail in self.queue.ticket_directories(self.queue.list_or_empty):
@@ -263,7 +263,7 @@ class Janitor:
     def _place_if_edited(self, seen: Location, before: tuple[int, int] | None) -> None:
         ticket, definition = self.files.stat(seen.path), self.files.stat(paths.definition(seen.task))
         if not ticket or not definition or definition.changed_ns < max(1, ticket.changed_ns):
-            return  # not edited since, or the filesystem tells no such time
+            return  # not edited since, or the filesystem does not record that time
         times = (ticket.changed_ns, definition.changed_ns)
         over = times == before or self._is_over(definition.changed_ns)  # asked before the definition is read
         if times != before and (over or definition.changed_ns > ticket.changed_ns):

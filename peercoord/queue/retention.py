@@ -1,8 +1,8 @@
 """Delete what has expired: litter in ``tmp/``, tombstones, results of finished tasks, rotated events.
 
-Ages are measured by the filesystem's own clock, with a file made now beside what is judged, so no wrong machine clock
-makes anything old. Never deleted: births, definitions, a task's newest result, anything of a task that is not done,
-memory contributions that are not settled, and what is in quarantine.
+Ages are measured against a file made now in the same place, so no wrong machine clock makes anything old. Never
+deleted: births, definitions, a task's newest result, anything of a task that is not done, memory contributions that are
+not settled, and what is in quarantine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Archivist:
             self._drop_tree(f"{paths.TMP}/{name}", old)
 
     def assignments(self, home: str) -> None:
-        """Remove a peer's assignment records whose claim is gone, while that peer makes no call."""
+        """Remove a peer's assignment records whose claim is gone, while that peer has no call running."""
         noted = self.files.scan(paths.assignments_dir(home))  # first: a record follows its claim
         claims = set(self.files.scan(paths.claims_dir(home)))
         for name in noted:

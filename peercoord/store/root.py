@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _FIX = "peercoord doctor --fix"
-LEFT_SECONDS = 3600  # set-up takes a second; a staged directory untouched for so long was left by a crash
+LEFT_SECONDS = 3600  # set-up takes a second; a staged directory untouched for this long was left by a crash
 TOKEN_LETTERS = 12
 
 

@@ -198,7 +198,7 @@ def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None, s
         single: It must have no second name.
 
     Returns:
-        The descriptor, to be closed by the caller.
+        The descriptor; the caller closes it.
 
     Raises:
         OSError: It is a link (ELOOP), a directory (EISDIR), or a FIFO, a socket or a device (ENXIO); or it has a

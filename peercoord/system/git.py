@@ -280,7 +280,7 @@ def _why(said: str) -> str:
 
 
 def shown_path(path: PurePath | str) -> str:
-    """Write a path for people: as it is, letters of every script too, but nothing that a terminal would obey."""
+    """Write a path for people: unchanged, in any script, but without characters that steer a terminal."""
     return visible(str(path))
 
 

@@ -97,7 +97,7 @@ def command_line(pid: int) -> list[str]:
 
 
 def caller_of(pid: int) -> Caller:
-    """Find who called on behalf of whom: the nearest ancestor that is a known coding agent, else what called.
+    """Find the caller: the nearest ancestor that is a known coding agent, else the calling process.
 
     Args:
         pid: The process that calls.

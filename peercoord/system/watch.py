@@ -133,7 +133,7 @@ class Wakeups:
         watch.close()
 
     def wait(self, seconds: float) -> set[str]:
-        """Wait for an event, at most so many seconds.
+        """Wait for an event, at most this many seconds.
 
         Returns:
             The names of what happened: those given to ``poke`` and ``listen``, and ``exit`` for the end of a process.

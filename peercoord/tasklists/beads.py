@@ -132,7 +132,7 @@ def _row(issue: Json, needs: list[str]) -> Row:
 
 
 def _status(issue: Json) -> object:
-    """Return the status word. beads has none for cancelled, so an export of ours says it in the reason."""
+    """Return the status word. beads has no word for cancelled, so our export says it in the reason."""
     said = issue.get("close_reason")
     cancelled = issue.get("status") == "closed" and isinstance(said, str) and said.startswith(CANCELLED)
     return "cancelled" if cancelled else issue.get("status")
@@ -165,7 +165,7 @@ def _notes(issue: Json) -> list[str]:
 
 
 def _aside(issue: Json) -> tuple[str, str] | None:
-    """Return state and reason of an open issue that is no work to be claimed."""
+    """Return state and reason of an open issue that cannot be claimed."""
     if _is_no_work(issue):
         kind = normalize.one_line(issue.get("issue_type"), 80) or "record"
         return "deferred", f"it is a {shown(kind)} there, not work to be claimed"

@@ -68,7 +68,7 @@ class Origin:
     Attributes:
         kind: The kind of source.
         path: Its file.
-        tag: Its tag, where it has such.
+        tag: Its tag, if it has tags.
         home: The project. A path inside it is noted relative to it, so that the project can be moved.
     """
 
@@ -79,7 +79,7 @@ class Origin:
 
     @cached_property
     def noted(self) -> str:
-        """The path as it is noted."""
+        """The path in the form in which it is recorded."""
         inside = self.home is not None and self.path.is_relative_to(self.home)
         return str(self.path.relative_to(self.home)) if inside and self.home else str(self.path)
 

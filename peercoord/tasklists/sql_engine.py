@@ -269,7 +269,7 @@ def _postgres(url: str, wait: float) -> Engine:
 
 
 def read_only(path: Path, work: Callable[[Connection], T], wait: float = READ_LOCK_SECONDS) -> T:
-    """Read a SQLite file, with nothing left beside it.
+    """Read a SQLite file and leave no other file beside it.
 
     Args:
         path: The file.

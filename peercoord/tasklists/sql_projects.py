@@ -73,7 +73,7 @@ class ProjectFilter:
         self.nameless: list[tuple[str, str]] = []
 
     def column(self, table: Table) -> Column | None:
-        """Return the column by which a table tells projects apart, in the way in which ``tasks`` does."""
+        """Return the column by which a table tells projects apart, as ``tasks`` does."""
         own = self.schema.project
         name = None if self.project is None else table.first((own, *_ALIKE) if own in _ALIKE else (own,))
         return None if name is None else table.columns[name]

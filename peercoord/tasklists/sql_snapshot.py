@@ -57,7 +57,7 @@ class SqlSnapshot(ListSnapshot):
     def _digest_rows(self) -> None:
         tasks = self.tables[TASKS]
         key = tasks.columns.index(self.schema.id)
-        missing = (None,) * sum(name not in self.schema.tasks.columns for name in OUTWARD)  # yet to be added
+        missing = (None,) * sum(name not in self.schema.tasks.columns for name in OUTWARD)  # not added yet
         dumps, digests, records = orjson.dumps, self.digests, self.records
         for row in tasks.tuples:  # ten thousand times in a row
             value = row[key]
@@ -140,7 +140,7 @@ class SqlSnapshot(ListSnapshot):
             del values["steps"], values["steps_done"]
         if keys["status"] or keys["finished"]:
             values["state"] = status_or_blocked(found.definition.raw["source"]["status"])
-        for name in OUTWARD:  # a column that has yet to be added is empty
+        for name in OUTWARD:  # a column not added yet is empty
             said = raw.get(name)
             values[name] = _parsed(said) if name != "assigned_instance" else said or None
         return values

@@ -1,4 +1,4 @@
-"""What a database remembers of a team: whose it is, the leader's term, what was last agreed on, who had what.
+"""What a database remembers of a team: its owner, the leader's term, what was last agreed on, assignments.
 
 Three tables of our own, made beside the others::
 
@@ -10,7 +10,7 @@ Three tables of our own, made beside the others::
 
 Promise: the term is checked and stored by one statement, before anything else is written; a leader with a lower term
 finds that it changed no row. On SQLite that transaction is the only writer from its beginning on; on PostgreSQL the row
-is locked, and a leader that waited for it fails and does it again.
+is locked, and a leader that waited for it fails and tries again.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class Agreements:
         self.state.remember(self.connection, self.place, agreed)
 
 
-# -- who had what ------------------------------------------------------------------------------------------------
+# -- assignments -------------------------------------------------------------------------------------------------
 
 
 def write_assignments(

@@ -1,7 +1,7 @@
 """A TaskMaster database as one side of a sync: read in one moment, changed in one transaction.
 
 A transaction, in this order: adopt the database if it is not yet (a backup first), check and store the term, read,
-compare, write rows, write who had what, remember what was agreed on. Killed anywhere in it, the database is as before.
+compare, write rows, write assignments, remember what was agreed on. A kill anywhere leaves the database unchanged.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class SqlTaskList:
     def _write_others(
         self, connection: Connection, projects: ProjectFilter, writer: Writer, written: Sequence[RowUpdate]
     ) -> str:
-        """Write who had what, and the figures that the schema has columns for; return why the former was refused."""
+        """Write assignments, and the figures that the schema has columns for; return why assignments were refused."""
         table = projects.schema.tables[ASSIGNMENTS]
         claims = [(writer.key(update.task), claim) for update in written for claim in update.ours.get("claims", ())]
         whose = None if projects.project is None else projects.value(table.columns["project"])
@@ -260,7 +260,7 @@ class SqlTaskList:
             }
 
     def explain(self) -> Json:
-        """Return which column means what, and which words are read as which status and written for it."""
+        """Return the meaning of each column, and the words read and written for each status."""
         with self.database.reading() as connection:
             projects = self._projects(connection)
             schema = projects.schema

@@ -284,7 +284,7 @@ def refuse_lossy(text: str, name: str) -> None:
         name: The file's name in messages.
 
     Raises:
-        BrokenFileError: An object has a key twice, or a number is none of JSON's or has too many digits.
+        BrokenFileError: An object has a key twice, or a number is not JSON or has too many digits.
     """
     from decimal import Decimal
 

@@ -1,6 +1,6 @@
 """When a team goes: bring lists, memory bank and views up to date, and keep the tasks that only it knows.
 
-After ``down`` no peer leads, so the person's own command updates them once more, under the term that the leader gave
+After ``down`` no peer leads, so the person's command updates them one last time, under the term that the leader gave
 up; a leader of a later term fences it out.
 """
 

@@ -1,7 +1,7 @@
 """What a worktree is told about tasks: the task it gets, why there is none, and changes of a task it holds.
 
 A task may be cancelled or edited while its holder works on it. The holder is told with its next call. The worktree
-remembers the definition's time of change when it was last told, so a call only has to look at that time.
+remembers the definition's time of change that it last reported, so a call only has to compare that time.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def _lines(files: Files, me: str, changes: list[Change], declined: list[Json]) -
             found[f"your contribution to {_place(one)} was rejected{by}: {record.get('reason')}"] = None
     for change in reversed(changes):
         if change.kind in ("merge", "decision") and not change.contributions:
-            continue  # only a blank line moved beside what was merged
+            continue  # only a blank line next to merged text moved
         authors = [_contribution(files, ident) for ident in change.contributions]
         if change.kind != "merge" or any(one.get("instance_id") != me for one in authors):
             found[_told_of(change, authors)] = None
