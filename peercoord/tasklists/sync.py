@@ -70,6 +70,7 @@ class Sync:
         self.tickets = Tickets(queue)
         self._life = str(queue.root.protocol.get("created", ""))  # another one once the directory was rebuilt
         self._values: dict[str, tuple[TaskVersion, Json]] = {}
+        self._former: set[str] | None = None
 
     # -- the run ---------------------------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ class Sync:
         ]
         if not touched:
             return []
-        bases = there.bases(touched)
+        bases, self._former = there.bases(touched), None
         found = []
         for task in sorted(touched, key=ids.natural):
             theirs = there.row(task)
@@ -257,7 +258,9 @@ class Sync:
         was = base.get("theirs", {})
         if any(theirs.get(field) != was[field] for field in (*reconcile.SHARED, "state") if field in was):
             return new  # it was written again since
-        if task not in former_ids(self.queue):
+        if self._former is None:
+            self._former = former_ids(self.queue)  # once: a list may be locked meanwhile
+        if task not in self._former:
             return None  # only a renaming removes a task: the directory is being deleted
         found = Resolution()
         if theirs["state"] not in (TaskStatus.DONE, TaskStatus.CANCELLED):

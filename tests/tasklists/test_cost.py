@@ -55,6 +55,18 @@ def test_one_change_reads_one_definition(settled: Lists) -> None:
     assert [comparison.task for comparison in settled.sync().comparisons] == ["8"]
 
 
+def test_a_directory_that_is_half_deleted_is_read_once_not_once_for_each_row(settled: Lists) -> None:
+    state = settled.home / paths.ROOT
+    for task in map(str, range(1, 101)):
+        (state / settled.queue.find(task).path).unlink()
+        (state / paths.birth(task)).unlink()
+    disk = Counting(Disk(str(state)))
+    again = Lists(settled.home, disk)
+    disk.calls.clear()
+    assert [c.task for c in again.plan().comparisons if int(c.task) <= 100] == []
+    assert len([call for call in disk.calls if call.name == "read" and call.path.startswith(paths.BIRTHS)]) <= 100
+
+
 def test_a_list_is_taken_in_by_one_look_not_by_one_for_each_task(lists: Lists) -> None:
     """What a thousand tasks cost is not the square of what ten cost."""
 
