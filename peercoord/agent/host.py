@@ -215,7 +215,7 @@ class Worktree:
         except FAULTS as error:
             self.log(f"{request.verb}:\n{traceback.format_exc()}")
             fault = PeercoordError(
-                f"{request.verb} met a fault: {error}", f"see {context.instance_path(self.tree, 'agent.log')}"
+                f"{request.verb} failed unexpectedly: {error}", f"see {context.instance_path(self.tree, 'agent.log')}"
             )
             return refusal(fault, verbs.of(request).as_json)
 

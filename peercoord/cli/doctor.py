@@ -63,12 +63,12 @@ def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - rea
 def _opened(place: Place, found: list[Finding]) -> Root | None:
     """Open the coordination directory; ``None``, with a finding of its own, if that fails."""
     from peercoord.doctor import checks
-    from peercoord.store.root import anew, open_root
+    from peercoord.store.root import open_root, rewrite_command
 
     try:
         return open_root(place.coordination, place.store_id)
     except PeercoordError as error:
-        fix = anew(place.coordination) if isinstance(error, BrokenFileError) else error.hint
+        fix = rewrite_command(place.coordination) if isinstance(error, BrokenFileError) else error.hint
         if all(one.text != error.message for one in found):
             found.append(checks.bad("protocol", error.message, fix))
         return None

@@ -15,7 +15,7 @@ from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.queue.queue import Queue
 from peercoord.store import inspection, manifest, paths
 from peercoord.store.files import refused
-from peercoord.store.root import anew, open_root
+from peercoord.store.root import open_root, rewrite_command
 from peercoord.system import git
 from peercoord.system.git import pasted, shown_path
 from peercoord.team import agents, evidence, rebuild, repository
@@ -153,7 +153,7 @@ def _closed(project: Project) -> Finding:
     try:
         open_root(state)
     except BrokenFileError as error:
-        return damage(error.message, anew(state))
+        return damage(error.message, rewrite_command(state))
     except PeercoordError as error:
         return damage(error.message, error.hint)
     where = shown_path(project.directory / paths.ROOT)

@@ -194,4 +194,4 @@ class Changer:
 
 def stale_term(name: str) -> LostError:
     """Return the error of a leader that no longer leads."""
-    return LostError(f"someone else leads now: {name} was not merged", hint="nothing is lost", code="stale-term")
+    return LostError(f"another peer leads now: {name} was not merged", hint="nothing is lost", code="stale-term")

@@ -215,7 +215,7 @@ def person(project: str, named: str, words: Sequence[str]) -> tuple[str, Json]:
     terminal = process.terminal()
     if not terminal and not named:
         raise NotAPersonError(
-            "nobody is at a terminal here, so it is not known who decides",
+            "there is no terminal here, so it is not known who decides",
             f"say who: {again(project, [*words, '--as', 'NAME'])}",
         )
     return _checked(named) if named else _usual_name(project), {

@@ -131,7 +131,7 @@ class ReviewQueue:
         if not ident:
             raise NotFoundError(f"nothing was ever listed as {shown(word)}", _LIST)
         if ident not in self.waiting:
-            raise NotFoundError(f"#{number} ({ident}) waits no more: decided, or made void since", _LIST)
+            raise NotFoundError(f"#{number} ({ident}) no longer waits: it was decided on, or became void", _LIST)
         return self.item(ident)
 
     def recent(self) -> list[Entry]:

@@ -290,11 +290,13 @@ def read_protocol(files: Files, path: str, expected: str = "") -> Json:
     except BrokenFileError as error:
         if error.hint == _FIX:
             raise
-        raise BrokenFileError(error.message, f"mend it by hand, or have it written anew: {anew(path)}") from None
+        raise BrokenFileError(
+            error.message, f"mend it by hand, or have it written again: {rewrite_command(path)}"
+        ) from None
     return protocol
 
 
-def anew(path: str) -> str:
+def rewrite_command(path: str) -> str:
     """The command that writes ``protocol.json`` again and keeps the broken one."""
     import shlex
 

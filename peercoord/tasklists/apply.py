@@ -72,7 +72,7 @@ class Applier:
                 raise
             return error.message
         if definition is None:
-            return "it was edited here at this moment"
+            return "it has just been edited here"
         self._move(definition, location_at(version.path), found.incoming.get("state"), theirs)
         keys = sorted(found.incoming)
         self.root.event(self.queue.actor, "synced", task=task, keys=keys, source=self.where)
@@ -125,7 +125,7 @@ class Applier:
     def _noted(self, raw: Json, state: str, theirs: Json) -> Json:
         """Return a definition with the note why its task is parked or cancelled, or without one."""
         raw = {key: value for key, value in raw.items() if key not in ("parked", "cancelled")}
-        note = {"by": BY, "at": self.root.clock.now(), "reason": theirs.get("reason") or f"it is so in {self.where}"}
+        note = {"by": BY, "at": self.root.clock.now(), "reason": theirs.get("reason") or f"its status in {self.where}"}
         if state == TaskStatus.CANCELLED:
             raw["cancelled"] = note
         elif state not in (TaskStatus.OPEN, TaskStatus.DONE):

@@ -151,7 +151,7 @@ class SyncState:
             store, project = others[0]
             raise UsageError(
                 f"{self.shown} is kept in step with another team: project {shown(project)}, store {store}",
-                hint="name another database, or if that team is no more: "
+                hint="name another database, or if that team no longer exists: "
                 f"peercoord sync --database {self.word} --take-over",
                 code="other-store",
             )

@@ -135,7 +135,7 @@ class Sync:
 
     def _require(self, seen: int, term: int, leads: Callable[[], bool]) -> None:
         if seen > term or not leads():
-            over = f"a leader of term {seen} has written to it since" if seen > term else "someone else leads now"
+            over = f"a leader of term {seen} has written to it since" if seen > term else "another peer leads now"
             raise LostError(
                 f"term {term} is over, so nothing was changed in {self.list.name}: {over}",
                 hint="the current leader will sync; see who that is: claude-coordination-status",

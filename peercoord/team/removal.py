@@ -220,7 +220,9 @@ def left(project: Project) -> list[str]:
     used = {instance.branch for instance in trees}
     former = manifest.table(manifest.table(manifest.read_team(project.common), "left"), project.sub)
     branches = [branch for branch in former if branch not in used and _tip(project, branch)]
-    return found + [f"branch {shown_path(branch)} is left from such a team; {again}" for branch in branches]
+    return found + [
+        f"branch {shown_path(branch)} is left from a team that was taken away; {again}" for branch in branches
+    ]
 
 
 def _reasons(project: Project, instance: Instance, despite: bool, ignore_pids: Collection[int]) -> list[safety.Reason]:

@@ -222,7 +222,7 @@ def _hint(error: UsageError, project: Project, database: str, count: int | None)
         return f"say which one is meant: claude-team-coordinated {team} --database {database} --project NAME"
     if error.code == "other-store":
         then = f"peercoord -C {place} sync --database {database} --take-over"
-        return f"name another database, or if that team is no more, set up without this one, then: {then}"
+        return f"name another database, or if that team no longer exists, set up without this one, then: {then}"
     return error.hint
 
 
@@ -282,7 +282,7 @@ def _chosen(project: Project, known: Choice, database: str, source: Source) -> C
         chosen.choose_file(where, source.tag, Queue(open_root(state)) if has_protocol(state) else None)
         if database == selection.NONE:
             raise UsageError(
-                "a tasks.json is kept in step by means of a database, and there shall be none",
+                "a tasks.json is kept in step through a database, and '--database none' rules one out",
                 hint="leave '--database none' out, or read the list once: --import-only",
             )
     if database:

@@ -290,7 +290,7 @@ class _Planner:
             self.do(text, partial(create.repair, moved, git_dir))
             return replace(instance, worktree=moved, directory=moved / project.sub)
         if os.path.lexists(instance.worktree) and any(instance.worktree.iterdir()):
-            text = f"{where} is a worktree no more (its .git file is gone or leads elsewhere), and is not empty"
+            text = f"{where} is no longer a worktree (its .git file is gone or leads elsewhere), and is not empty"
             raise PeercoordError(text, "move it away, then run the same command again", code="place-taken")
         if not is_place_of(project, instance):
             text = f"git's list alone says that {instance.peer} had its worktree in {where}, and nothing is there"

@@ -67,7 +67,9 @@ def report_late(call: WorktreeCall, peer: Peer, ticket: Ticket, said: Json, stat
     """Report on a claim that was given back, and say what became of the report. Arguments as for ``end_task``."""
     task = ticket.task
     if status not in ("", "in-progress") and peer.worker.reclaim(ticket):
-        call.notes.append(f"task {task} was given back, and nobody took it since: it was taken again to end it")
+        call.notes.append(
+            f"task {task} was given back and no peer has claimed it since: it was claimed again to end it"
+        )
         return end_task(call, peer, task, said, status, reason)
     peer.worker.report_late(ticket, said, status or "in-progress")
     return f"task {task} is not {peer.name}'s any more: what was reported is kept for its next holder"

@@ -75,7 +75,7 @@ def test_a_broken_protocol_file_stops_every_command_with_its_name(three: Project
     for words in (["request"], ["status"], ["task", "list"]):
         code, _, err = three(*words)
         assert (code, "protocol.json" in err) == (1, True)
-        moved = f"mend it by hand, or have it written anew: mv {shlex.quote(str(path))} "
+        moved = f"mend it by hand, or have it written again: mv {shlex.quote(str(path))} "
         assert f"hint: {moved if content else ''}" in err
         assert err.endswith(f"{'&& ' if content else 'hint: '}peercoord doctor --fix\n")
     assert path.read_bytes() == content, "it is left as it is"

@@ -211,7 +211,9 @@ def test_a_late_report_never_touches_another_holders_claim(sh: Shell, repo: Path
     assert sh.verb(one, "request-task")["epoch"] == 1
     sh.peercoord(repo, "down")
     refused = sh.peercoord(one, "report", "1", "--status", "done", "--achievement", "late work")
-    assert "if nobody took task 1 since, it is ended as you say; else what you say is kept" in refused["message"]
+    assert (
+        "if no peer has claimed task 1 since, it is ended as you say; else what you say is kept" in refused["message"]
+    )
     hidden = one / ".claude-instance" / "outbox-aside"
     (one / ".claude-instance" / "outbox").rename(hidden)
     sh.up(repo)

@@ -58,7 +58,7 @@ def test_without_a_terminal_a_decision_needs_a_name(
     monkeypatch.setattr(process, "terminal", lambda: "")
     code, error = person("approve", ident, "--take", "left")
     assert code == 1
-    assert "nobody is at a terminal here" in error["message"]
+    assert "there is no terminal here" in error["message"]
     assert "--as NAME" in error["hint"]
     assert person("approve", ident, "--take", "left", "--as", "Ada")[0] == 0
     assert scene.bank.store.decision(scene.bank.entries()[-1].id)["source"]["tty"] == ""

@@ -26,7 +26,7 @@ def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
     second = scene.clash((40, 50))
     assert scene.numbers() == {second: 2}
     for word in ("1", "#1"):
-        with pytest.raises(NotFoundError, match=f"{first}.*waits no more"):
+        with pytest.raises(NotFoundError, match=f"{first}.*no longer waits"):
             queue(scene).find(word)
     assert queue(scene).find("#2").ident == second
     with pytest.raises(NotFoundError, match="ever listed"):

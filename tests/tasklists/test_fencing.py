@@ -49,7 +49,7 @@ def test_an_older_term_changes_nothing_on_either_side(lists: Lists) -> None:
 def test_a_deposed_leader_changes_nothing(lists: Lists) -> None:
     busy(lists)
     before = everything(lists)
-    with pytest.raises(LostError, match="someone else leads now"):
+    with pytest.raises(LostError, match="another peer leads now"):
         lists.sync(term=5, leads=lambda: False)
     assert everything(lists) == before
 
@@ -70,7 +70,7 @@ def test_a_leader_deposed_in_the_middle_stops_there(lists: Lists, looks: int) ->
         told = ""
     except LostError as error:
         told = error.message
-    assert ("someone else leads now" in told) == (asked > looks)
+    assert ("another peer leads now" in told) == (asked > looks)
     assert (lists.row(1) == ("done", "w1")) == (not told), "the rows are the last to change"
     lists.settled(5)
     assert lists.row(1) == ("done", "w1")

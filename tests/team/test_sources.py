@@ -229,7 +229,7 @@ def test_an_export_of_beads_is_read_once(listed: Listed, tmp_path: Path) -> None
     ("wished", "text"),
     [
         ({"sync": True, "import_only": True}, "contradict each other"),
-        ({"tasks": FILE, "database": "none"}, "by means of a database"),
+        ({"tasks": FILE, "database": "none"}, "through a database"),
     ],
 )
 def test_wishes_that_contradict_each_other_are_refused(listed: Listed, wished: Any, text: str) -> None:

@@ -254,7 +254,7 @@ def test_a_moved_main_checkout_is_repaired_from_where_it_is(team: Repo, what: st
 def test_a_worktree_whose_git_file_is_gone_is_not_overwritten(team: Repo) -> None:
     (team.instance(1).path / ".git").unlink()
     team.instance(1).write("work.txt")
-    assert "is a worktree no more" in team.plan(1).failed["instance-1"].message
+    assert "is no longer a worktree" in team.plan(1).failed["instance-1"].message
 
 
 def test_a_clean_worktree_gets_link_and_copies_again(team: Repo) -> None:
