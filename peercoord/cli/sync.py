@@ -31,7 +31,7 @@ _WIDEST = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SyncOptions:
     """What the user asked for on the command line."""
 
     database: str
@@ -68,7 +68,7 @@ def sync_(
     explain: bool,
     term: int | None,
     as_json: bool,  # noqa: ARG001 - read by the frame
-    **wished: object,
+    **given: object,
 ) -> Reply:
     """Bring the TaskMaster database and the tickets into step: both ways, at once.
 
@@ -76,26 +76,26 @@ def sync_(
     cancellations and "done" by hand come in; status, holder, progress and results go out.
     """
     root = call.root
-    wish, looks = Wish(**wished), dry_run or explain  # type: ignore[arg-type]
+    options, looks = SyncOptions(**given), dry_run or explain  # type: ignore[arg-type]
     notes: list[str] = []
-    choice = _choice(root, wish, notes)
-    if wish.database == selection.NONE:
+    choice = _choice(root, options, notes)
+    if options.database == selection.NONE:
         return _none(root, choice, looks)
-    url = wish.database if "://" in wish.database else ""
+    url = options.database if "://" in options.database else ""
     lists = runner.Lists(
         root,
         call.actor,
         choice,
         url=url,
-        take_over=wish.take_over,
-        restore=wish.restore,
-        take_edits=wish.take_edits,
+        take_over=options.take_over,
+        restore=options.restore,
+        take_edits=options.take_edits,
     )
     if looks:
         return _look(lists, dry_run=dry_run, explain=explain)
-    _make(lists, named=bool(wish.database) or not selection.Choice.of(root.protocol))
+    _make(lists, named=bool(options.database) or not selection.Choice.of(root.protocol))
     found = runner.run(lists, term)
-    if wish.chooses or choice.facts() != selection.Choice.of(root.protocol).facts():
+    if options.chooses or choice.facts() != selection.Choice.of(root.protocol).facts():
         _remember(root, choice)
     data = _data(lists, found)
     data["changed"] = any(comparison.changes for _, outcome in found for comparison in outcome.comparisons)
@@ -156,28 +156,30 @@ def _named(lists: runner.Lists) -> str:
     return ", ".join(plain(store.name) for store in lists.all)
 
 
-def _choice(root: Root, wish: Wish, notes: list[str]) -> selection.Choice:
+def _choice(root: Root, options: SyncOptions, notes: list[str]) -> selection.Choice:
     """Return which lists are kept in step: the earlier choice, with what the user says now."""
     choice, home = selection.Choice.of(root.protocol), root.project
-    if wish.project and not (wish.database or choice):
+    if options.project and not (options.database or choice):
         raise UsageError(
             "--project goes with a database of several projects, and none is chosen",
             hint="name it too: peercoord sync --database PATH_OR_URL --project NAME",
         )
-    if wish.database:
-        none = wish.database == selection.NONE
-        choice.choose(selection.NONE if none else selection.noted(wish.database, home))
-        if "://" in wish.database and not none and choice.database != wish.database:
+    if options.database:
+        none = options.database == selection.NONE
+        choice.choose(selection.NONE if none else selection.noted(options.database, home))
+        if "://" in options.database and not none and choice.database != options.database:
             notes.append("the password is not written down: agents find it in ~/.pgpass or PGPASSWORD")
     elif not choice:
         choice.database = _own(home)
-    if wish.project:
-        choice.key = wish.project
-    if wish.tasks_file:
-        if not os.path.isfile(os.path.expanduser(wish.tasks_file)):
-            raise NotFoundError(f"{shown(wish.tasks_file, 300)} is not there", hint="name a tasks.json")
-        choice.choose_file(selection.noted(wish.tasks_file, home), tag_of(wish.tasks_file, wish.tag), Queue(root))
-    elif wish.tag:
+    if options.project:
+        choice.key = options.project
+    if options.tasks_file:
+        if not os.path.isfile(os.path.expanduser(options.tasks_file)):
+            raise NotFoundError(f"{shown(options.tasks_file, 300)} is not there", hint="name a tasks.json")
+        choice.choose_file(
+            selection.noted(options.tasks_file, home), tag_of(options.tasks_file, options.tag), Queue(root)
+        )
+    elif options.tag:
         raise UsageError("--tag goes with --tasks-file", hint="peercoord sync --tasks-file PATH --tag T")
     return choice
 

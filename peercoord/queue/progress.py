@@ -121,15 +121,16 @@ class Reports:
         self._put(me, {**report, "memory_contributions": [*listed, {**note, **(more or {})}][-KEPT:]})
 
     def _put(self, me: Incarnation, report: Json) -> None:
+        own = {"instance_id": me.peer, "incarnation": str(me), "updated_at": self.root.clock.now()}
         whole = {
             "schema_version": records.SCHEMA_VERSION,
             "instance_id": me.peer,
-            "assigned_tasks": report["assigned_tasks"],
-            "memory_contributions": report.get("memory_contributions", []),
-            "incarnation": str(me),
-            "updated_at": self.root.clock.now(),
+            "assigned_tasks": [],
+            "memory_contributions": [],
+            **own,
+            **report,
+            **own,  # whatever the report says
         }
-        whole = {**whole, **report, **_identity(whole)}
         data = records.encode(whole)
         while len(data) > RECORD_BYTES and _shortened(whole):
             data = records.encode(whole)
@@ -158,10 +159,6 @@ def _interrupted(entry: object) -> object:
 
 def _is_unfinished(entry: Json) -> bool:
     return entry.get("status") in ("in-progress", *ASKED) or entry.get(INTERRUPTED) is True
-
-
-def _identity(whole: Json) -> Json:
-    return {key: whole[key] for key in ("instance_id", "incarnation", "updated_at")}
 
 
 def _shortened(report: Json) -> bool:
