@@ -119,7 +119,7 @@ class Folder:
                 return
             self.disk.create(scratch, document, durable=True)
             self.disk.rename(scratch, f"{ORIGINS}/{name}")  # one agent collects: nothing makes that name meanwhile
-            self.disk.sync(ORIGINS)
+            self.files.sync(ORIGINS)
         except OSError as error:
             raise refused(error, f"{ORIGINS}/{name}") from None
 

@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from support.faults import Counting
 
 from peercoord.errors import StorageError
 from peercoord.memory.collector import FOLDER, FORGET_SECONDS, ORIGINS, SETTLE_SECONDS, Folder, FolderScan
 from peercoord.memory.contribution import FILE_BYTES
+from peercoord.store import paths
 from peercoord.system.disk import Disk
 
 
@@ -180,6 +182,13 @@ def test_the_origin_of_a_copy_is_kept_as_long_as_the_copy(tree: Worktree) -> Non
     assert tree.folder.origin("techContext.md") == b"first"
     tree.look(FORGET_SECONDS)
     assert tree.folder.origin("techContext.md") is None
+
+
+def test_an_origin_is_flushed_with_the_directory_that_it_is_the_first_in(tree: Worktree) -> None:
+    disk = Counting(Disk(str(tree.root)))
+    Folder(disk, tree.token).keep_origin("techContext.md", b"x")
+    last = max(at for at, call in enumerate(disk.calls) if call.name in ("mkdir", "rename"))
+    assert {call.path for call in disk.calls[last:] if call.name == "sync"} == {ORIGINS, paths.INSTANCE}
 
 
 def test_a_disk_that_refuses_is_an_error_that_names_the_path(tree: Worktree) -> None:
