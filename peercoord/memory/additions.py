@@ -1,8 +1,8 @@
 """Additions: each statement goes into its section once, in the way of that section.
 
 Text is compared block by block (a paragraph, a fence, one item of a list), so that two peers who report the same thing
-add it once. Of a list the new items go in; of rows for the table that ends the section, the new rows. Any other text
-goes in whole or not at all: half of it would read as something else.
+add it once. Of a list the new items go in; of rows for the table that ends the section, or of a table with that head,
+the new rows. Any other text goes in whole or not at all: half of it would read as something else.
 
 New text goes above the rule or footer that ends the section. New items take the section's bullet, continue its numbers,
 and go on top where the newest entry comes first. An unchecked item that is reported as checked is checked.
@@ -19,7 +19,7 @@ from peercoord.memory.document import trimmed
 from peercoord.memory.markdown import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from peercoord.memory.contribution import Contribution
     from peercoord.memory.document import Section
@@ -56,7 +56,7 @@ def append(
         content = trimmed(one.content)
         found = markdown.blocks(content)
         first = found[0].text.split("\n")[0].rstrip()
-        if first in lines and _stands(content, text):
+        if first in lines and (_stands(content, text) or _has_rows(lines, found)):
             changed = False
         elif all(block.item for block in found):
             changed = sum(body.add_item(block) for block in found) > 0
@@ -84,8 +84,12 @@ def closing(blocks: Sequence[Block]) -> int:
     return end
 
 
-def _cells(row: str) -> list[str]:
-    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+def _has_rows(lines: Container[str], found: Sequence[Block]) -> bool:
+    """Check whether a text is rows, or one table, and all its rows are among these lines."""
+    rows = found[0].text.split("\n")
+    if found[0].marker == "table":
+        del rows[1]
+    return len(found) == 1 and all(row.startswith("|") and row.rstrip() in lines for row in rows)
 
 
 def _is_footer(block: Block) -> bool:
@@ -144,7 +148,7 @@ class _Body:
         while self._pieces[at].gap == "\n" and self._pieces[at - 1].block.marker == "table":
             at -= 1  # rows that were added a moment ago
         head = self._pieces[at].block.text.split("\n")[0]
-        return rows[2:] if _cells(rows[0]) == _cells(head) else []
+        return rows[2:] if rows[0].rstrip() == head.rstrip() else []
 
     def add_rows(self, rows: Sequence[str]) -> bool:
         """Add rows to the table at the end."""
