@@ -1,7 +1,7 @@
 ------------------------------- MODULE Outbox --------------------------------
 (* The sandbox door of one worktree: calls are files in the outbox, its agent acts on them and answers. Both may  *)
 (* crash between any two steps, so that a call is carried out again, and a copy of it may turn up at any later   *)
-(* time. Meanwhile people and other peers move the tickets, and the worktree's peer may join anew.               *)
+(* time. Meanwhile people and other peers move the tickets, and the worktree's peer may join again.              *)
 (*                                                                                                              *)
 (* A statement (here: complete, release) is served whenever it is found. A question (here: take) is served only  *)
 (* while its caller waits at the door.                                                                          *)

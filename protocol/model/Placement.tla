@@ -1,7 +1,7 @@
 ------------------------------ MODULE Placement ------------------------------
 (* Where a ticket lies that nobody holds: waiting for ONE unmet dependency, or ready. Placing is: look at all    *)
 (* dependencies, rename, look once more at the one that is now watched. Whoever finishes a task places again    *)
-(* what waits for it; every agent now and then places again what waits in vain (the tick).                      *)
+(* what waits for it; every agent now and then places again what no longer has to wait (the tick).              *)
 (*                                                                                                              *)
 (* Workers are pairs of hands without identity: peers, agents, the adder. Each look may be old.                 *)
 EXTENDS Naturals, Sequences, FiniteSets, TLC

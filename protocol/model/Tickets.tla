@@ -49,7 +49,7 @@ Actors == Peers \X (1..Lives)
 None == <<Nobody, 0>>
 Epochs == 0..MaxEpoch
 
-(* The names of a ticket:  ready   any directory where it lies in nobody's hands                                *)
+(* The names of a ticket:  ready   any directory where it lies unclaimed                                        *)
 (*                         held    <peer>~<n>/claims/<id>~<e>                                                   *)
 (*                         sure    <peer>~<n>/claims/<id>~<e>~done                                              *)
 (*                         done    done/<id>~<e>                                                                *)

@@ -200,7 +200,7 @@ class Report:
 
 
 class _Own(dict[str, bool]):
-    """Which paths are nobody's business but their writer's."""
+    """Whether only its writer reads a path; cached."""
 
     def __missing__(self, path: str) -> bool:
         found = self[path] = path.startswith(OWN)

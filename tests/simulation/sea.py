@@ -8,7 +8,7 @@ filesystems; never older than what this client has seen or done itself. Further,
 - a client may go on reaching a peer's directory, for seconds after it was moved, under its old path;
 - a call may be refused, or done and then answered with an error;
 - the second of two clients that rename one source to one target may be told that it won as well;
-- a machine that dies in the midst of a rename may leave the file under both names.
+- a machine that dies in the middle of a rename may leave the file under both names.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Weather:
     unanswered = 0.0  # a call is done and answered with an error
     full = False  # no room for data or directories
     both_win = 0.0  # the second of two equal renames is told that it won
-    crash = 0.0  # the process dies before, after or in the midst of the call
+    crash = 0.0  # the process dies before, after or in the middle of the call
     crashes = 0  # how often that may happen in one run
-    both_names = 0.0  # a machine dies in the midst of a rename, and leaves both names; 1: it dies nowhere else
+    both_names = 0.0  # a machine dies in the middle of a rename and leaves both names; 1: it dies nowhere else
     pause = 0.0  # the process stands still before the call
     dither = 0.0  # a person's process stands still before a rename
     asleep = 0.0  # it stands still for so long that it is taken for dead

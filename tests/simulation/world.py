@@ -182,7 +182,7 @@ class World:
         return ("work",)
 
     def _torn(self, weather: Weather) -> tuple[str, ...]:
-        """Machines die in the midst of a rename, and leave both names."""
+        """Machines die in the middle of a rename and leave both names."""
         self.tasks, self.density = self.tasks[:2], 0.0
         self.completing, self.actions = 0.2, 14
         weather.both_names = 1.0 if weather.crash else 0.0

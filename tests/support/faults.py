@@ -143,7 +143,7 @@ class Crashing(Wrapper):
     Args:
         disk: The disk it works on, which stays.
         at: Which call, counted from 1.
-        mode: ``before`` it, ``after`` it, or in the midst of it (``torn``).
+        mode: ``before`` it, ``after`` it, or in the middle of it (``torn``).
     """
 
     def __init__(self, disk: DiskLike, at: int, mode: str = "before") -> None:
