@@ -72,7 +72,7 @@ class Review:
                 self._say(done.told, "green")
 
     def summary(self, left: int) -> str:
-        """Say in one line what was done.
+        """Show in one line what was done.
 
         Args:
             left: How many items still wait.

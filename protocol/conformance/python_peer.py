@@ -264,7 +264,7 @@ def run(command: str, root: str, who: str, words: Words) -> str:
 
 
 def fits(argv: Words) -> bool:
-    """Check whether there is such a command with so many words."""
+    """Check whether there is a command of this name with this many words."""
     if not argv or argv[0] not in {"join", *COMMANDS}:
         return False
     words, wanted = len(argv) - 3, 0 if argv[0] == "join" else COMMANDS[argv[0]][1]

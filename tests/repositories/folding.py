@@ -21,7 +21,7 @@ _SHOWN = ("st_atime", "st_ctime", "st_gid", "st_ino", "st_mode", "st_mtime", "st
 
 
 class Folding:
-    """The operations of such a filesystem, on a real directory."""
+    """The operations of a filesystem that ignores case, on a real directory."""
 
     use_ns = True
 
@@ -29,7 +29,7 @@ class Folding:
         self.base = base
 
     def real(self, path: str) -> str:
-        """Give the path that is there under any case; as it was asked for, below what is there."""
+        """Return the existing path under any case; parts that do not exist stay as given."""
         found = self.base
         for part in path.strip("/").split("/"):
             if part and not os.path.lexists(os.path.join(found, part)) and os.path.isdir(found):
@@ -38,7 +38,7 @@ class Folding:
         return found
 
     def wanted(self, path: str) -> str:
-        """Give the path as it is asked for, below what is there: for a new name."""
+        """Return the path of a new name, below the existing parent."""
         home, _, name = path.rpartition("/")
         return os.path.join(self.real(home), name)
 
@@ -121,7 +121,7 @@ class Folding:
 
 @contextmanager
 def mounted(base: Path) -> Iterator[Path]:
-    """Mount such a filesystem for a while; skips with the reason where it cannot be had."""
+    """Mount a filesystem that ignores case for a while; skip with the reason if that fails."""
     pytest.importorskip("mfusepy", reason="pip install mfusepy", exc_type=(ImportError, OSError))
     if not os.path.exists("/dev/fuse") or not shutil.which("fusermount3"):
         pytest.skip("FUSE cannot be used here: apt-get install fuse3")

@@ -376,7 +376,7 @@ def call(main: Path, *words: str) -> tuple[int, str]:
 
 
 def endless_or_directory(path: Path) -> None:
-    """Make one or the other: both are refused alike at once, so each file has one of them."""
+    """Make a link to itself or a directory: both are refused alike, so each file gets one of them."""
     if len(path.name) % 2:
         path.symlink_to(path)
     else:

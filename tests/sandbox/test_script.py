@@ -48,7 +48,7 @@ def test_an_empty_path_changes_nothing(served: tuple[Crew, str], shell: str, pat
 
 
 def through_link(target: Path, here: Path, kind: str) -> tuple[list[str | Path], dict[str, str]]:
-    """Make a link to the script; the words that call it from here, and what they need in the environment."""
+    """Make a link to the script; return the words that call it from here, and their environment."""
     link = here / "co"
     if kind == "relative":
         link.symlink_to(os.path.relpath(target, here))

@@ -103,7 +103,7 @@ class Stage:
         self.told.append(tuple(map(str, words)))
 
     def irregular(self, path: str) -> list[str]:
-        """Show nothing: no scene has such a thing, and to look for it is no step."""
+        """Return nothing: no scene has irregular files, and looking for them is no step."""
         return []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -136,7 +136,7 @@ def silence_judged_after_ones_own_stall() -> list[Patch]:
 
 @mutant
 def silence_without_a_challenge() -> list[Patch]:
-    """Evict whoever was silent for so long, without asking it."""
+    """Evict a peer that was silent long enough, without a challenge."""
 
     def by_activity(silence: liveness.Silence, ttl: float, _patience: float) -> liveness.Verdict:
         if silence.still.proven(ttl):

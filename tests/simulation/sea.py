@@ -173,7 +173,7 @@ class Client:
         return self._call("listdir", (path,), lambda p: self._listed(p[0]))  # type: ignore[no-any-return]
 
     def irregular(self, path: str) -> list[str]:
-        """Show nothing: the scenes have no such thing, and a look for it is no step of theirs."""
+        """Return nothing: the scenes have no irregular files, and looking for them is no step."""
         return []
 
     def read(self, path: str, most: int) -> bytes:

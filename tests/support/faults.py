@@ -271,7 +271,7 @@ def full(call: Call) -> Fault | None:
 
 
 def no_inodes(call: Call) -> Fault | None:
-    """Rule: a disk without a free block or inode: no new file or directory, be it empty."""
+    """Rule: a disk without a free block or inode: no new file or directory, not even an empty one."""
     return Fault(errno.ENOSPC) if call.name in ("create", "append", "mkdir", "touch") else None
 
 

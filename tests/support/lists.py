@@ -92,7 +92,7 @@ class Lists:
                 connection.executemany(ROWS, rows)
 
     def plain(self, *rows: Sequence[Any]) -> None:
-        """Make the plain table: rows of id, title and what more there is of it."""
+        """Create the plain table: rows of id, title and further columns."""
         full = ("", "", "", "pending", "medium", "[]")
         self.make(TASKS, *((*row, *full[len(row) :]) for row in rows))
 

@@ -51,7 +51,7 @@ class Server:
         self.do("pg_ctl", "-D", str(self.data), "-w", "-m", how, "stop")
 
     def database(self) -> str:
-        """Make an empty database, and give its URL."""
+        """Create an empty database and return its URL."""
         self.count += 1
         name = f"db{self.count}"
         self.do("createdb", "-h", str(self.home), "-U", self.user, name)

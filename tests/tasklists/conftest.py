@@ -79,7 +79,7 @@ def tasks_file(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Callable[..., Path]:
-    """Make a database from a script and rows of ``tasks``, and give its path."""
+    """Create a database from a script and rows of ``tasks``; return its path."""
 
     def make(script: str, *rows: tuple[Any, ...], name: str = "tasks.db") -> Path:
         path = tmp_path / name

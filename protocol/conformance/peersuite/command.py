@@ -180,7 +180,7 @@ class World:
 
     @staticmethod
     def answer(words: Sequence[str], code: int, out: str, noise: str) -> Answer:
-        """Make an answer of what a process wrote."""
+        """Read an answer from what a process wrote."""
         return Answer(words[-4:], code, out.partition("\n")[0].rstrip(), noise.strip()[-400:])
 
     def join(self, name: str, by: int = 0) -> Member:

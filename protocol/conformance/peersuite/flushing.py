@@ -35,7 +35,7 @@ class Call:
         self.paths = [Path(found[0] or found[1]).name for found in re.findall(r'"([^"]*)"|\d<([^>]*)>', line)]
 
     def flushes(self, names: set[str]) -> bool:
-        """Whether it flushes a file or directory of such a name to disk."""
+        """Whether it flushes a file or directory with one of these names to disk."""
         if self.name in ("sync", "syncfs"):
             return True
         if self.name in ("open", "openat"):

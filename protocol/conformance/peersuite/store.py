@@ -100,7 +100,7 @@ class Store:
 
     @classmethod
     def build(cls, project: Path, **settings: object) -> Store:
-        """Make a new one below ``project``."""
+        """Create a new one below ``project``."""
         store = cls(project / ".claude-coordination")
         store.root.mkdir(parents=True)
         for directory in DIRECTORIES:
@@ -181,7 +181,7 @@ class Store:
         return f"queue/done/{shard(task)}/{task}"
 
     def finish(self, task: str) -> None:
-        """Make a task, which lies still in the queue, done, as if a peer had completed it at epoch 0."""
+        """Make an unclaimed task done, as if a peer had completed it at epoch 0."""
         self.result(task, 0, "done", "person", "person~1.p")
         self.move(self.at(task), self.done(task))
 
