@@ -228,7 +228,7 @@ def tried(connection: Connection, statement: Any, rows: list[Json] | None = None
     Returns:
         Why a row was refused; empty if none was.
     """
-    from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+    from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
 
     if rows == []:
         return ""
@@ -238,7 +238,7 @@ def tried(connection: Connection, statement: Any, rows: list[Json] | None = None
             connection.exec_driver_sql(statement)
         else:
             connection.execute(statement, rows)
-    except (DataError, IntegrityError, ProgrammingError) as error:
+    except (DataError, IntegrityError, NotSupportedError, ProgrammingError) as error:
         attempt.rollback()
         if not rows or len(rows) == 1:
             return normalize.one_line(error.orig, 200)
