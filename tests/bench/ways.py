@@ -29,7 +29,7 @@ from unittest.mock import patch
 import peercoord
 
 PRODUCT = f"{Path(peercoord.__file__).resolve().parent}/"
-SERVERS = ("mailbox/server.py", "roles/outbox.py")  # what serves a request that lies in the mailbox
+SERVERS = ("mailbox/server.py",)  # what serves a request that lies in the mailbox
 VERBS = {
     "request-task": ["request-task"],
     "report-progress": ["report-progress", "1", "--progress", "0.5"],
