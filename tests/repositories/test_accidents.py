@@ -296,7 +296,6 @@ def test_a_backup_from_before_a_peer_joined_again_leaves_no_ghost(team: Team) ->
 # -- worktrees ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_cleaned_worktree_gets_its_files_back_and_keeps_its_task(team: Team) -> None:
     cleaned(team.sh, team.one)
     assert not (team.one / ".claude-instance").exists()
