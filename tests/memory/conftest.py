@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.banks import quick
+from memory.banks import Scene, quick
 
 from peercoord.memory import change
 from peercoord.memory.textmerge import merger
@@ -32,3 +32,11 @@ def shared(merge3: Merge3) -> Iterator[None]:
     """Let all merges of a test share one directory for git."""
     with quick(merge3):
         yield
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A memory bank with a document in it."""
+    made = Scene()
+    made.write()
+    return made

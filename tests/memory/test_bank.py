@@ -35,13 +35,6 @@ TOOLS = ("Tech context", "Tools")
 pytestmark = pytest.mark.usefixtures("shared")
 
 
-@pytest.fixture
-def scene() -> Scene:
-    made = Scene()
-    made.write()
-    return made
-
-
 class TestMerging:
     def test_it_merges_moves_and_writes_down(self, scene: Scene) -> None:
         """MEM-10: what is left is the document, the entry, its texts and the contributions."""

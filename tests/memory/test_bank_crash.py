@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 from memory.banks import (
@@ -43,10 +42,6 @@ from support.faults import Call, Crash, Crashing, Failing, Fault
 from peercoord.errors import PeercoordError
 from peercoord.memory.document import digest
 from peercoord.memory.progress_section import ProgressFacts
-
-if TYPE_CHECKING:
-    pass
-
 
 pytestmark = pytest.mark.usefixtures("shared")
 

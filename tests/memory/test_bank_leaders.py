@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 from memory.banks import (
@@ -32,10 +31,6 @@ from support.faults import Call, Crash, Crashing, Pausing
 
 from peercoord.errors import LostError
 from peercoord.store import paths, records
-
-if TYPE_CHECKING:
-    pass
-
 
 pytestmark = pytest.mark.usefixtures("shared")
 

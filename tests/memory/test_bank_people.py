@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 from memory.banks import (
@@ -27,21 +26,11 @@ from support.faults import Call, Pausing
 from peercoord.errors import LostError, PeercoordError
 from peercoord.memory.bank import Bank
 
-if TYPE_CHECKING:
-    pass
-
 NAME = "techContext.md"
 TOOLS = ("Tech context", "Tools")
 
 
 pytestmark = pytest.mark.usefixtures("shared")
-
-
-@pytest.fixture
-def scene() -> Scene:
-    made = Scene()
-    made.write()
-    return made
 
 
 class TestPeopleAtTheSameMoment:
