@@ -107,20 +107,25 @@ def _ended(queue: Queue, definition: Definition, state: str) -> str:
 
 
 def export(tasks: Sequence[Task], form: str, now: str) -> str:
-    """Write tasks in one of ``FORMATS``.
+    """Write tasks in one of ``FORMATS``. The same board gives the same bytes, whenever it is written.
 
     Args:
         tasks: The tasks, in order.
         form: Which.
-        now: The time, RFC 3339.
+        now: The time, RFC 3339; stands only where no task says one.
     """
     made = {"tasks.json": _tasks_json, "beads": _beads, "csv": _csv}
-    return made[form](tasks, now)
+    return made[form](tasks, _newest(tasks, now))
+
+
+def _newest(tasks: Sequence[Task], now: str) -> str:
+    """The last moment that the tasks know of."""
+    return max((moment for task in tasks for moment in (task.added, task.ended) if moment), default=now)
 
 
 def whole(tasks: Sequence[Task], now: str) -> str:
     """Write tasks as a ``tasks.json`` that loses nothing when it is imported here again."""
-    return _tasks_json(tasks, now, exact=True)
+    return _tasks_json(tasks, _newest(tasks, now), exact=True)
 
 
 # -- claude-task-master ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from support.project import Project, project
 
 from peercoord.store import paths
+from peercoord.tasklists.export import FORMATS, export, gather
 from peercoord.tasklists.importer import take_in
 from peercoord.tasklists.source import read_source
 
@@ -50,6 +51,14 @@ def test_an_export_is_imported_as_the_same_board(worked: Project, tmp_path: Path
     assert (first.title, first.raw["description"], first.raw["priority"]) == ("First é", "=SUM(A1)", "critical")
     assert [(step.step, step.title, step.done) for step in first.steps] == [("1.1", "a", True), ("1.2", "b", False)]
     assert (first.dependencies, second.dependencies, second.raw["priority"]) == ([], ["1"], "lowest")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_unchanged_board_is_exported_the_same_tomorrow(worked: Project, form: str) -> None:
+    tasks, _ = gather(worked.queue)
+    today, tomorrow = (export(tasks, form, moment) for moment in ("2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z"))
+    assert today == tomorrow
+    assert "2030-01-0" not in today
 
 
 def test_an_export_says_what_only_the_tickets_know(worked: Project) -> None:
