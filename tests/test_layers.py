@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "peercoord"
 ORDER = (  # each may import itself and those before it
     *("errors", "foreign", "system", "store", "membership", "mailbox", "queue", "status", "tasklists", "memory"),
-    *("worktree", "review", "agent", "team", "doctor", "demo", "cli"),
+    *("worktree", "review", "agent", "integrations", "team", "doctor", "demo", "cli"),
 )
 OUTSIDE = ("__init__.py", "__main__.py", "edges/cli/main.py")  # the last is for scripts of version 0.1.0
 PURE = {  # these touch nothing of the world
@@ -25,7 +25,7 @@ PURE = {  # these touch nothing of the world
     *("queue/placement", "status/needs", "status/views", "tasklists/normalize", "tasklists/reconcile"),
     *("memory/additions", "memory/contribution", "memory/document", "memory/draft", "memory/journal"),
     *("memory/markdown", "memory/merge", "memory/outcome", "memory/progress_section", "memory/reader"),
-    *("memory/targets", "memory/updates"),
+    *("memory/targets", "memory/updates", "integrations/agents"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PURE_MAY_IMPORT = {
