@@ -6,5 +6,4 @@
 ``lives``     what peers and people do
 ``world``     a seed made into a situation, and run
 ``mutants``   rules of the protocol, broken one at a time
-``explore``   not chance but all interleavings, of small programs
 """
