@@ -1,7 +1,7 @@
 """The agent's side of the mailbox: each request is carried out once, and the same request gets the same answer.
 
-See ``mailbox.protocol`` for names and formats. The steps of one request: carry it out, tell the caller, keep the
-answer. The request is removed later, and then its answer, so that no caller takes its id for a free one. After a crash
+See ``mailbox.protocol`` for names and formats. The steps of one request: carry it out, keep the answer, tell the
+caller. The request is removed later, and then its answer, so that no caller takes its id for a free one. After a crash
 before the answer is kept, the request is carried out again, before any later request; the verbs allow that.
 
 A question (``request-task``, ``check-status``) whose caller has gone is dropped: otherwise a task would be claimed that
@@ -259,18 +259,20 @@ class Outbox:
             self._waiting[number] = end, reply.err
             return None
         self._waiting.pop(number, None)
+        if closed:
+            self._leave_queued(request)
+        else:
+            self._keep(request, reply, _digest(data))
         try:
             told = self._tell(request, reply)
         except (OSError, RuntimeError):  # perhaps no thread for a long answer
             told = False
         if closed:
-            self._leave_queued(request)
             return None
         if not told and reply.withdraw is not None:
             reply.withdraw()
             with suppress(PeercoordError):
                 self.write_current()
-        self._keep(request, reply, _digest(data))
         return request
 
     def _execute_if_open(self, request: Request) -> tuple[Answer, bool]:

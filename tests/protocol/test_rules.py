@@ -328,6 +328,23 @@ def test_a_statement_is_served_once_however_often_it_is_found(box: Box) -> None:
     assert (kept["code"], kept["out"]) == (0, "served report-progress")
 
 
+def test_an_answer_is_kept_before_its_caller_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BOX-5: a crash while the caller is told executes nothing again."""
+
+    def crash(*_: object) -> bool:
+        raise SystemExit
+
+    box.outbox.open()
+    number = next((box.place / "inbox").glob("*.door")).stem
+    box.drop(number, "report-progress", "5")
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr("peercoord.mailbox.fifo.Door.send", crash)
+        box.outbox.answer(number)
+    again = Box(box.place)
+    again.outbox.rescan()
+    assert (box.served, again.served) == ([number], [])
+
+
 def test_a_reused_request_number_does_not_get_the_old_answer(box: Box) -> None:
     """BOX-5: the answer names what it answers."""
     box.drop("1-a", "report-progress", "5")
