@@ -24,7 +24,7 @@ from peercoord.store.records import Definition
 from peercoord.system.schedule import FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from peercoord.foreign import Json
     from peercoord.membership.membership import Membership
@@ -128,7 +128,7 @@ class Worker:
                 if error.code not in DENIED:
                     raise  # it may work again in a moment
             if before is not None:  # the task is kept, though its holder's report may be refused
-                entry = self.reports.entry(self.me.peer, ticket) or {}
+                entry = progress.entry_of(self.report_of([ticket]), ticket) or {}
                 return Claim(ticket, definition, before, entry, again=True)
             self.queue.place(paths.claim(self.home, ticket), ticket)
         return self._claim_next()
@@ -196,17 +196,22 @@ class Worker:
             return None
         entry: Json = {}
         with suppress(StorageError):  # on a full disk the record for people is lost, the claim is not
-            entry = self.record(mine, definition, report)
+            self.assignments.write(mine, definition)
+            entry = self.reports.opened(mine, definition)
+            self.reports.write(self.me, entry, report)
+            self.root.event(self.me.peer, "claimed", task=mine.task, epoch=mine.epoch, incarnation=str(self.me))
+            self.files.ring()
         return Claim(mine, definition, hand_over(self.queue, mine, definition), entry)
 
-    def record(self, ticket: Ticket, definition: Definition, report: Json | None = None, **facts: object) -> Json:
-        """Write the assignment record of a claim, with these facts; open its entry in the report, and return that."""
-        self.assignments.write(ticket, definition, **facts)
-        entry = self.reports.opened(ticket, definition)
-        self.reports.write(self.me, entry, report)
-        self.root.event(self.me.peer, "claimed", task=ticket.task, epoch=ticket.epoch, incarnation=str(self.me))
-        self.files.ring()
-        return entry
+    def report_of(self, tickets: Iterable[Ticket]) -> Json:
+        """This peer's report, with an entry for each of these claims: a reassigner writes none (decision 0066)."""
+        report = self.reports.read(self.me.peer)
+        for ticket in tickets:
+            if progress.entry_of(report, ticket) is None:
+                with suppress(StorageError):  # the report is for people; the ticket decides
+                    self.reports.write(self.me, self.reports.opened(ticket, self._readable(ticket.task)), report)
+                report = self.reports.read(self.me.peer)
+        return report
 
     # -- reporting -------------------------------------------------------------------------------------------
 

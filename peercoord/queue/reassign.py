@@ -10,7 +10,7 @@ from peercoord.foreign import shown
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.queue import placement
-from peercoord.queue.claims import Worker
+from peercoord.queue.assignments import Assignments
 from peercoord.queue.queue import moved_meanwhile
 from peercoord.queue.recovery import Janitor
 from peercoord.store import paths, records
@@ -18,7 +18,7 @@ from peercoord.system import process
 
 if TYPE_CHECKING:
     from peercoord.queue.queue import Queue
-    from peercoord.store.paths import Incarnation
+    from peercoord.store.paths import Incarnation, Ticket
     from peercoord.store.records import Definition
 
 
@@ -43,8 +43,7 @@ def answer(queue: Queue, task: str, text: str) -> tuple[str, str]:
     mine = paths.parse_ticket(placed.rpartition("/")[2])
     if waiting is None or mine is None or not placed.startswith(f"{paths.claims_dir(home)}/"):
         return placed, ""
-    with suppress(StorageError):  # the record is for people; the ticket decides
-        Worker(queue, members.Membership(queue.root, waiting)).record(mine, queue.definition(task), awaited=True)
+    _record_assignment(queue, waiting, mine, queue.definition(task), awaited=True)
     return placed, waiting.peer
 
 
@@ -82,7 +81,6 @@ def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
     if home is None:
         known = ", ".join(i.peer for i in members.living(root)) or "none"
         raise NotFoundError(f"there is no peer {shown(target)}", hint=f"peers: {known}", code="no-peer")
-    target_worker = Worker(queue, members.Membership(root, home))
     with root.intake():  # no other call edits or renames it meanwhile
         location = queue.find(task)
         holder = paths.parse_incarnation(location.detail) if location.state == "claimed" else None
@@ -98,13 +96,22 @@ def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
             with suppress(StorageError):  # on a full disk the hand-over is lost, the reassignment is not
                 Janitor(queue, queue.actor).write_result(ticket, holder, "released", f"reassigned to {target}")
         mine = queue.next_claim(ticket)
-        if not root.files.move(location.path, paths.claim(target_worker.home, mine)):
+        claim = paths.claim(paths.peer_dir(home), mine)
+        if not root.files.move(location.path, claim):
             raise moved_meanwhile(task)
-    root.files.sync_move(location.path, paths.claim(target_worker.home, mine))
-    with suppress(StorageError):
-        target_worker.record(mine, definition)
+    root.files.sync_move(location.path, claim)
+    _record_assignment(queue, home, mine, definition)
     root.event(queue.actor, "reassigned", task=task, epoch=mine.epoch, to=target, was=str(holder or ""))
     return (holder.peer if holder else "", mine.epoch)
+
+
+def _record_assignment(
+    queue: Queue, target: Incarnation, ticket: Ticket, definition: Definition, **facts: object
+) -> None:
+    """Write the assignment record. The target alone writes its report, and opens the entry itself (decision 0066)."""
+    with suppress(StorageError):  # the record is for people; the ticket decides
+        Assignments(queue, target, paths.peer_dir(target)).write(ticket, definition, **facts)
+    queue.files.ring()
 
 
 def _refuse_reassign(task: str, state: str, detail: str, same: bool) -> None:

@@ -183,10 +183,11 @@ class WorktreeCall:
     def _mirror(self, peer: Peer) -> None:
         """Write the worktree's own copies: its progress, and the ids it holds."""
         with suppress(PeercoordError):
-            name = peer.name
-            empty: Json = {"instance_id": name, "assigned_tasks": [], "memory_contributions": []}
-            self.progress.write({**empty, **peer.worker.reports.read(name)})
-            held = [ticket.task for ticket in peer.worker.held()]
+            tickets = peer.worker.held()
+            report = peer.worker.report_of(tickets)
+            empty: Json = {"instance_id": peer.name, "assigned_tasks": [], "memory_contributions": []}
+            self.progress.write({**empty, **report})
+            held = [ticket.task for ticket in tickets]
             self.place.remember(assigned_tasks=[*map(ids.public, held)], definitions_told=self.tasks.kept(held))
 
     # -- what the actions share ------------------------------------------------------------------------------

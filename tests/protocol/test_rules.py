@@ -337,8 +337,8 @@ def test_an_answer_is_kept_before_its_caller_is_told(box: Box, monkeypatch: pyte
     box.outbox.open()
     number = next((box.place / "inbox").glob("*.door")).stem
     box.drop(number, "report-progress", "5")
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        patched.setattr("peercoord.mailbox.fifo.Door.send", crash)
+    monkeypatch.setattr("peercoord.mailbox.fifo.Door.send", crash)
+    with pytest.raises(SystemExit):
         box.outbox.answer(number)
     again = Box(box.place)
     again.outbox.rescan()

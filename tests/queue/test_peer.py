@@ -148,6 +148,16 @@ class TestReassigning:
         if not tight:
             assert (again.hand_over["progress"], again.hand_over["reason"]) == (0.4, "reassigned to b")
 
+    def test_a_report_has_one_writer(self, queue: Queue, peers: tuple[Peer, Peer]) -> None:
+        """The target opens its entry with its next call; a reassigner could undo what it reports meanwhile."""
+        b = peers[1]
+        before = b.worker.reports.read("b")
+        reassign(queue, "1", "b")
+        assert b.worker.reports.read("b") == before
+        assert b.request()
+        (entry,) = b.worker.reports.read("b")["assigned_tasks"]
+        assert (entry["task_id"], entry["epoch"], entry["status"]) == (1, 1, "in-progress")
+
     @pytest.mark.parametrize("why", ["", "held", "review", "deferred", "failed"])
     def test_from_the_queue_or_where_a_person_parked_it(self, queue: Queue, peers: tuple[Peer, Peer], why: str) -> None:
         if why:
