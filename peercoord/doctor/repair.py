@@ -74,6 +74,7 @@ def repair_all(place: Place) -> list[str]:
                 said += [finding.text, *finding.repair()]
             except PeercoordError as error:
                 said.append(f"not mended: {finding.text}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+                said += getattr(error, "__notes__", ())
     return list(dict.fromkeys(said))
 
 
@@ -103,13 +104,18 @@ def find_damage(place: Place) -> list[Finding]:
 
 
 def repair(project: Project) -> list[str]:
-    """Repair all that set-up can repair."""
+    """Repair all that set-up can repair; return warnings and notes, which an error carries as its own notes."""
     with manifest.held(project.common):
         made = plan_repair(project)
         bank = list(_bank(project))
         elsewhere = any(finding.repair is None for finding in bank)  # an empty memory bank would be in the way
         actions = [a for a in made.actions if not (elsewhere and a.text.startswith("make "))]
-        warnings = plans.run(actions, failed=made.failed)
+        try:
+            warnings = plans.run(actions, failed=made.failed)
+        except PeercoordError as error:
+            for note in made.notes:
+                error.add_note(note)
+            raise
     failed = [f"not mended: {peer}: {error.message}" for peer, error in made.failed.items()]
     return [*warnings, *made.notes, *failed, *(finding.text for finding in bank)]
 

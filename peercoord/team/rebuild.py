@@ -178,7 +178,6 @@ def _rebuild(project: Project, known: Evidence, notes: list[str]) -> None:
         os.rename(state, staged / _LEFT)
         notes.append(f"what was left of {paths.ROOT}/ is kept in {paths.ROOT}/{_LEFT}")
     os.rename(staged, state)
-    copy.publish_now(str(project.directory))
     done = sum(task.state == "done" for task in known.tasks.values())
     notes += [*known.notes, f"{len(known.tasks)} tasks are back, {done} of them done; the last holder claims first"]
     titled = [task.definition.task for task in known.tasks.values() if task.titled]
@@ -189,6 +188,7 @@ def _rebuild(project: Project, known: Evidence, notes: list[str]) -> None:
         "lost: settings edited by hand (see peercoord config), tasks and edits that no list had, events, older "
         "results, and contributions to the memory bank that were queued and not merged"
     )
+    copy.publish_now(str(project.directory))
 
 
 def _import(queue: Queue, tasks: Iterable[Known], notes: list[str]) -> None:

@@ -134,7 +134,7 @@ def test_a_task_that_an_answer_gave_stays_while_somebody_waits(crew: Crew, agent
     waiter = session(crew)
     call(crew, session(crew))
     (ticket,) = agent.peer.worker.held()
-    agent.peer.worker.record(ticket, crew.queue.definition("1"), awaited=True)
+    agent.peer.worker.assignments.write(ticket, crew.queue.definition("1"), awaited=True)
     agent.peer.membership.update(waiting=waiter)
     agent.clear()
     assert crew.holder("1") == "one"

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from peercoord.cli import main as cli
-from peercoord.errors import PeercoordError
+from peercoord.doctor import repair
+from peercoord.errors import PeercoordError, StorageError
 from peercoord.mailbox import protocol
+from peercoord.memory import copy
 from peercoord.queue.queue import Queue
 from peercoord.store import manifest, paths, records
 from peercoord.store.project import Project
@@ -26,6 +28,7 @@ from peercoord.team import evidence, excludes, rebuild, safety, tasklist
 from peercoord.team import plan as plans
 from peercoord.team.removal import plan_purge, refuse_waiting
 from peercoord.team.repository import discover
+from peercoord.worktree.context import Place
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
     status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]'{});"""
@@ -209,6 +212,21 @@ def test_a_report_of_odd_values_breaks_no_later_claim(kept: Kept) -> None:
     left = records.decode(queue.files.read(paths.result("1", 1, "released")) or b"", "result")
     assert not left.keys() & {"blockers", "achievements", "steps_done", "progress"}
     assert {task: queue.find(task).state for task in ("98", "99")} == {"98": "done", "99": "done"}
+
+
+def test_a_repair_that_fails_after_the_rebuild_still_tells_its_notes(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise StorageError("the copy cannot be written", "free some space")
+
+    kept.set_up()
+    manifest.note_project(kept.project.common, kept.project.sub, store_id=kept.root.store_id)
+    kept.lose()
+    monkeypatch.setattr(copy, "publish_now", fail)
+    said = repair.repair_all(Place(str(kept.project.directory)))
+    assert any(line.startswith("not mended") and "the copy cannot be written" in line for line in said), said
+    assert any(line.startswith("2 tasks are back, 1 of them done") for line in said), said
 
 
 def test_an_interrupted_rebuild_keeps_what_was_left(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
