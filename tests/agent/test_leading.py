@@ -11,10 +11,6 @@ import pytest
 from agent.crew import Crew, stays, until
 
 from peercoord.agent import control
-from peercoord.membership import membership as members
-from peercoord.membership.leadership import Leadership
-from peercoord.queue.peer import Peer
-from peercoord.queue.recovery import Janitor
 from peercoord.store import paths
 
 Team = Callable[..., Crew]
@@ -99,39 +95,6 @@ def test_whoever_lost_the_ticket_does_not_run_its_duties(team: Team) -> None:
         (crew.state / "peers" / "x").mkdir()
         (crew.state / "peers" / "x").rmdir()
     stays(lambda: (crew.state / "state.json").stat().st_ino == before, 1.5)
-
-
-class TestTicket:
-    """The moves of the ticket, without an agent."""
-
-    def peer(self, crew: Crew, name: str) -> Leadership:
-        return Leadership(Peer.join(crew.project, name).membership)
-
-    def test_each_taking_raises_the_term(self, team: Team) -> None:
-        crew = team()
-        one, other = self.peer(crew, "a"), self.peer(crew, "b")
-        assert one.take() == 1
-        assert one.term() == 1
-        assert other.take() is None
-        assert other.take_from(one.me, "test") == 2
-        assert one.term() is None
-        other.resign()
-        assert tickets(crew) == ["leader~2"]
-        assert one.take(above=7) == 8
-
-    def test_the_sweep_of_an_evicted_leader_lays_it_down(self, team: Team) -> None:
-        crew = team()
-        one, other = self.peer(crew, "a"), self.peer(crew, "b")
-        one.take()
-        Janitor(crew.queue, "b").evict(one.me, other.me, "test")
-        assert one.term() is None
-        assert other.take() == 2
-
-    def test_taking_from_one_that_is_gone_is_no_error(self, team: Team) -> None:
-        crew = team()
-        one = self.peer(crew, "a")
-        assert one.take_from(paths.Incarnation("nobody", 1, "x"), "test") is None
-        assert members.living(crew.root) == [one.me]
 
 
 @pytest.mark.slow

@@ -113,17 +113,6 @@ def test_a_directory_that_was_moved_away_and_comes_back(team: Team) -> None:
     assert crew.holder("1") == "one"
 
 
-def test_another_store_in_its_place_is_not_joined(team: Team) -> None:
-    from peercoord.store import root as roots
-
-    crew = team(**QUICK)
-    crew.agent("one")
-    crew.state.rename(crew.base / "away")
-    roots.create(str(crew.state), "another")
-    until(lambda: "is another store" in crew.log("one"))
-    assert crew.home("one") is None
-
-
 @pytest.mark.slow
 def test_a_worktree_that_is_removed_takes_its_agent_with_it(team: Team) -> None:
     crew = team(**QUICK)

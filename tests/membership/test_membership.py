@@ -7,15 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from support.faults import Counting, Failing, Fault, Pausing, full
+from support.faults import Counting, Failing, Fault, Meanwhile, Pausing, full, renames_to
 from support.tree import check
 from support.worlds import World, dead, unknown
 
-from peercoord.errors import EvictedError, StorageError, UsageError
+from peercoord.errors import DownError, EvictedError, StorageError, UsageError
 from peercoord.membership import membership as members
 from peercoord.membership.membership import Membership
 from peercoord.queue.claims import Worker
-from peercoord.store import paths
+from peercoord.store import down, paths
 from peercoord.store.paths import Incarnation
 
 
@@ -25,31 +25,6 @@ def join(world: World, peer: str, least: int = 1) -> Membership:
 
 
 class TestJoining:
-    def test_a_new_peer_appears_whole(self, world: World) -> None:
-        me = world.join("w")
-        assert str(me.me).startswith("w~1.")
-        assert members.living(world.root) == [me.me]
-        assert sorted(world.files.scan(me.home)) == ["assignments", "beat~0", "claims", "peer.json"]
-        record = me.membership.record()
-        assert (record["peer"], record["incarnation"]) == ("w", str(me.me))
-        assert world.files.scan(paths.TMP) == []
-
-    def test_a_name_in_use_is_refused_and_evicts_nobody(self, world: World) -> None:
-        me = world.join("w")
-        with pytest.raises(UsageError, match=f"there is a peer w already.*{me.me}: nothing is known of it") as caught:
-            world.join("w")
-        assert caught.value.code == "name-taken"
-        assert members.living(world.root) == [me.me]
-        me.membership.require()
-
-    def test_a_dead_incarnation_is_evicted_and_its_claims_go_back(self, world: World) -> None:
-        old = world.working("w")
-        new = join(world, "w")
-        assert new.me.number == 2
-        assert members.living(world.root) == [new.me]
-        assert members.departed(world.root) == [(old.me, new.me)]
-        assert world.state("1") == ("ready", "2")
-
     def test_numbers_rise_over_the_living_the_departed_and_the_worktrees_memory(self, world: World) -> None:
         for number in (1, 2, 3):
             assert join(world, "w").me.number == number
@@ -123,6 +98,22 @@ class TestJoining:
         assert at > 5
 
 
+class TestWhileTheTeamIsDown:
+    """MBR-10."""
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
+    def test_a_mark_that_cannot_be_read_says_that_the_team_is_down(self, world: World, content: bytes) -> None:
+        world.memory.create(paths.DOWN, content, False)
+        with pytest.raises(DownError, match="at an unknown time"):
+            world.join("amber")
+
+    def test_a_peer_that_joins_while_the_team_is_taken_down_leaves_again(self, world: World) -> None:
+        mark = (renames_to("peers/"), lambda: down.write(world.root, "anna"))
+        with pytest.raises(DownError):
+            world.on(Meanwhile(world.disk, mark)).join("amber")
+        assert world.files.scan(paths.PEERS) == []
+
+
 class TestHeartbeat:
     def beats(self, world: World, me: Membership) -> list[str]:
         return [name for name in world.files.scan(me.home) if name.startswith("beat")]
@@ -135,21 +126,6 @@ class TestHeartbeat:
         assert [me.beat() for _ in range(3)] == [1, 2, 3]
         assert self.beats(world, me) == ["beat~3"]
         assert {call.name for call in counting.changes} == {"rename"}
-
-    def test_a_lost_heartbeat_is_made_again_and_of_two_the_higher_moves(self, world: World) -> None:
-        me = world.join("w").membership
-        world.files.remove(paths.beat(me.home, 0))
-        world.files.put(f"{me.home}/beat~x", b"foreign")
-        assert me.beat() == 1
-        world.files.ticket(paths.beat(me.home, 7))
-        assert me.beat() == 8
-
-    def test_two_processes_of_one_peer_beat_together(self) -> None:
-        for at in range(1, 10):
-            world = World.new()
-            me = world.join("w")
-            pausing = Pausing(world.disk, at, me.membership.beat)
-            assert world.on(pausing).resume(me.me).membership.beat() in (1, 2)
 
     def test_a_heartbeat_that_cannot_be_moved_is_an_error(self, world: World) -> None:
         me = world.join("w")

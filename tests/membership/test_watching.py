@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 from support.faults import Failing, Fault
@@ -17,6 +18,7 @@ from peercoord.membership.liveness import SUSPECT
 from peercoord.membership.membership import Membership
 from peercoord.queue.recovery import Janitor
 from peercoord.store import paths
+from peercoord.system import process
 from peercoord.system.clock import Clock
 from peercoord.system.schedule import Schedule, Step
 
@@ -36,7 +38,7 @@ class Watch:
     """Two observers, and a silent peer on another machine. Calls that ``refused`` names fail for the observers."""
 
     def __init__(self) -> None:
-        self.refused = ""
+        self.refused, self.revived = "", list[str]()
         base = World.new()
         self.world = base.on(Failing(base.disk, lambda c: Fault(errno.EIO) if repr(c) == self.refused else None))
         self.clock = self.world.root.clock = Still()
@@ -48,7 +50,7 @@ class Watch:
     def observe_as(self, peer: str) -> Observer:
         membership = self.world.join(peer).membership
         janitor = Janitor(self.world.queue, peer)
-        return Observer(membership, janitor, Leadership(membership), lambda _: None, lambda _: None)
+        return Observer(membership, janitor, Leadership(membership), lambda _: None, self.revived.append)
 
     def suspects(self, seconds: float) -> bool:
         """Look at the silent peer at this moment; return whether its silence counts."""
@@ -139,3 +141,15 @@ def test_of_two_observers_one_evicts_a_peer_that_does_not_answer_its_challenge(a
     assert watch.away.present() == answers
     assert [who for who, _ in members.departed(watch.world.root)] == ([] if answers else [watch.away.me])
     assert challenged > 1 if answers else watch.clock.seconds <= 60  # three intervals, one of patience, some looks
+
+
+def test_a_running_session_is_not_evicted_and_gets_a_new_agent() -> None:
+    """LIV-8, LIV-9: the agent is gone, the session runs, the heartbeat stands still for ever."""
+    watch = Watch()
+    gone, session = {"pid": os.getpid(), "start": -1}, process.identify(os.getpid())
+    watch.away.update(**process.here(), session=session, agent=gone, worktree="/where/it/works")
+    for _ in range(20):
+        watch.observer.check_peers()
+        watch.clock.seconds += 10
+    assert watch.away.present()
+    assert set(watch.revived) == {"/where/it/works"}

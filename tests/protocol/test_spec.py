@@ -119,19 +119,6 @@ def test_a_page_in_the_root_explains_every_entry(tmp_path: Path) -> None:
     assert not roots.explain(files)
 
 
-def test_the_root_is_built_aside_and_never_over_another(tmp_path: Path) -> None:
-    """LAY-2: of two set-ups at once, the second uses what is there; and it finds it, on every later call."""
-    place = str(tmp_path / paths.ROOT)
-    first = roots.create(place, "p")
-    assert roots.create(place, "q").store_id == first.store_id
-    other = roots.Files(roots.Disk(str(tmp_path)), lambda: "staged")
-    roots.build(other, "staged", first.protocol)
-    with pytest.raises(roots.StorageError):
-        other.move("staged", paths.ROOT)
-    assert roots.open_root(place, first.store_id).store_id == first.store_id
-    assert sorted(path.name for path in tmp_path.iterdir()) == [paths.ROOT, "staged"]
-
-
 def test_old_remains_of_a_crashed_set_up_are_removed(tmp_path: Path) -> None:
     """LAY-2: by the next set-up; not what may be another one at work, nor what somebody put there."""
     door = roots.Files(roots.Disk(str(tmp_path)), lambda: "staged")
@@ -193,16 +180,6 @@ def test_the_settings() -> None:
     """LIM-2."""
     keys = document.schema("protocol")["properties"]["settings"]["properties"]
     assert {key: value["default"] for key, value in keys.items()} == settings.DEFAULT_SETTINGS
-
-
-def test_a_setting_that_is_unusable_counts_as_its_default() -> None:
-    """LIM-2, LIM-3."""
-    world = World.new()
-    for bad in (None, 0, -5, "300", 1.5, True, []):
-        world.root.protocol = {**world.protocol, "settings": {"max_attempts": bad}}
-        assert world.root.number("max_attempts") == settings.DEFAULT_SETTINGS["max_attempts"]
-    world.root.protocol = {**world.protocol, "settings": {"max_attempts": 7}}
-    assert world.root.number("max_attempts") == 7
 
 
 def test_the_filesystems_that_are_one_machines_alone() -> None:

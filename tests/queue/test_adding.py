@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,8 @@ from support.worlds import World
 
 from peercoord.errors import UsageError
 from peercoord.queue.intake import ADDED, KNOWN
-from peercoord.queue.queue import Queue
 from peercoord.queue.tasks import WRITING_NS
 from peercoord.store import instance_records, paths, records
-from peercoord.store import root as roots
 from peercoord.store.paths import Incarnation
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.tasklists.importer import take_in
@@ -25,15 +22,6 @@ from peercoord.worktree import context
 def disk(world: World) -> MemoryDisk:
     assert isinstance(world.disk, MemoryDisk)
     return world.disk
-
-
-def test_a_task_without_dependencies_is_ready(world: World) -> None:
-    assert world.add("5") == world.at("5") == "queue/ready/2/000000/5~0"
-    assert world.queue.definition("5").title == "Task 5"
-    birth = world.queue.birth("5")
-    assert birth is not None
-    assert (birth.task, birth.order, birth.definition.raw) == ("5", 0, world.queue.definition("5").raw)
-    assert world.files.scan(paths.NEW) == world.files.scan(paths.TMP) == []
 
 
 @pytest.mark.parametrize(
@@ -86,14 +74,6 @@ def test_the_order_of_adding_survives_the_loss_of_its_counter(world: World) -> N
     world.add("e")
     births = [world.queue.birth(task) for task in "abcde"]
     assert [birth.order for birth in births if birth] == [0, 1, 2, 3, 4]
-
-
-def test_adding_takes_the_mutex_on_a_real_disk(tmp_path: Path) -> None:
-    queue = Queue(roots.create(f"{tmp_path}/.claude-coordination", "test"))
-    queue.add(records.define("1", "One"))
-    queue.add(records.define("2", "Two"))
-    assert sorted(queue.survey()) == ["1", "2"]
-    assert (tmp_path / ".claude-coordination" / "locks" / "intake").exists()
 
 
 # -- after a power cut: files that are blank or partly written ---------------------------------------------------
@@ -178,15 +158,6 @@ def test_birth_records_are_flushed_before_they_are_linked(world: World) -> None:
     world.on(counting).add("3")
     staged = next(call for call in counting.calls if call.name == "create")
     assert staged.args[2], "durable"
-
-
-def test_a_blank_result_keeps_its_epoch(world: World) -> None:
-    worker = world.working("w")
-    worker.complete("1")
-    world.files.put(paths.result("1", 1, "done"), b"")
-    assert world.queue.result("1") == (1, "done", {})
-    world.queue.reopen("1")
-    assert world.taken(worker, "1").epoch == 2
 
 
 def test_an_agent_knows_its_own_incarnation_though_its_peer_record_is_blank(world: World) -> None:

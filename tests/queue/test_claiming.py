@@ -14,27 +14,6 @@ from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 
 
-def test_a_claim_moves_the_ticket_into_the_peers_own_directory(world: World) -> None:
-    assert world.join("idle").request() is None
-    world.add("1")
-    worker = world.join("w")
-    claim = worker.request()
-    assert claim is not None
-    assert (claim.task, claim.ticket, claim.again, claim.hand_over) == ("1", Ticket("1", 1), False, {})
-    assert claim.definition.title == "Task 1"
-    assert world.at("1") == f"peers/{worker.me}/claims/1~1"
-
-
-def test_a_repeated_request_returns_the_same_claim(world: World) -> None:
-    worker = world.working("w", "1")
-    world.add("2", priority="critical")
-    for same in (worker, world.resume(worker.me)):  # also in another process of that peer
-        again = same.request()
-        assert again is not None
-        assert (again.ticket, again.again) == (Ticket("1", 1), True)
-    assert world.state("2") == ("ready", "0")
-
-
 def test_of_two_claims_the_newest_is_returned_first(world: World) -> None:
     """CLM-2: by the ticket's own time; the record for people may be lost."""
     worker = world.working("w", "1")
@@ -67,19 +46,6 @@ def test_the_cost_of_a_claim_does_not_grow_with_the_list(world: World) -> None:
     assert costs[1] <= costs[0] + 2
 
 
-def test_empty_shards_are_removed_and_foreign_files_stay(world: World) -> None:
-    for order in range(0, 256 * 5, 256):
-        world.queue.create(records.define(f"t{order}", "x"), order)
-    foreign = ["queue/ready/.DS_Store", "queue/ready/2/README", "queue/ready/2/000000/notes.txt"]
-    for path in foreign:
-        world.files.put(path, b"foreign")
-    worker = world.join("w")
-    assert len(list(world.drained(worker))) == 5
-    assert worker.request() is None
-    assert sorted(world.files.scan("queue/ready/2")) == ["000000", "README"]
-    assert [world.files.read(path) for path in foreign] == [b"foreign"] * 3
-
-
 @pytest.mark.parametrize(
     "strange",
     [
@@ -108,32 +74,6 @@ def test_a_file_in_a_foreign_directory_is_not_a_ticket(world: World, strange: st
     assert all(map(world.files.listed, (strange, *folders)))
 
 
-def test_a_ready_ticket_whose_task_must_wait_is_placed_where_it_belongs(world: World) -> None:
-    world.add("1", priority="lowest")
-    world.queue.create(records.define("2", "x", dependencies=["1"]), 1)
-    world.files.move("queue/waiting/1/2~0", "queue/ready/0/000000/2~5", make_home=True)
-    world.taken(world.join("w"), "1")
-    assert world.at("2") == "queue/waiting/1/2~6"
-
-
-def test_a_peer_without_a_claims_directory_is_told_so(world: World) -> None:
-    world.add("1")
-    worker = world.join("w")
-    world.files.remove_dir(paths.claims_dir(worker.home))
-    with pytest.raises(StorageError, match=f"peers/{worker.me}/claims") as caught:
-        worker.request()
-    assert caught.value.hint
-    assert world.state("1") == ("ready", "2")
-
-
-def test_a_claim_without_a_task_is_set_aside(world: World) -> None:
-    world.add("1")
-    worker = world.join("w")
-    world.files.ticket(paths.claim(worker.home, Ticket("ghost", 3)))
-    world.taken(worker, "1")
-    assert world.files.scan("queue/parked/unreadable") == ["ghost~3"]
-
-
 def test_a_held_task_that_cannot_be_read_for_a_moment_stays_held(world: World) -> None:
     worker = world.working("w")
     passing = Failing(world.disk, lambda c: Fault(errno.EIO) if c.path == paths.definition("1") else None)
@@ -150,13 +90,17 @@ def test_a_held_task_whose_report_may_not_be_read_stays_held(world: World) -> No
     assert world.at("1") == f"peers/{me}/claims/1~1"
 
 
-def test_an_epoch_that_has_a_result_is_never_given_out_again(world: World) -> None:
-    """CLM-3: a slow reopening may bring the ticket back at an epoch that was used since."""
-    world.add("1")
+def test_an_empty_block_is_removed_but_the_first_of_a_level_stays(world: World) -> None:
+    """CLM-7, OPS-3: and foreign files keep their directory."""
+    for order in (256, 512):
+        world.queue.create(records.define(f"t{order}", "x"), order)
+    foreign = ["queue/ready/.DS_Store", "queue/ready/2/000002/notes.txt"]
+    for path in foreign:
+        world.files.put(path, b"foreign")
     worker = world.join("w")
-    for epoch in (1, 2):
-        assert world.taken(worker, "1").epoch == epoch
-        worker.complete("1")
-        world.queue.reopen("1")
-    assert world.files.move(world.at("1"), world.at("1").replace("1~2", "1~1"))
-    assert world.taken(worker, "1").epoch == 3
+    assert list(world.drained(worker)) == ["t256", "t512"]
+    assert worker.request() is None
+    assert sorted(world.files.scan("queue/ready/2")) == ["000000", "000002"]
+    assert [world.files.read(path) for path in foreign] == [b"foreign"] * 2
+    world.queue.reopen("t256")
+    assert world.at("t256") == "queue/ready/2/000001/t256~1"

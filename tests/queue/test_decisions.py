@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from peercoord.queue import placement
 from peercoord.queue.placement import Location
-from peercoord.store import paths, records
+from peercoord.store import paths
 from peercoord.store.paths import Incarnation, Ticket
 
 NODES = "abcdefg"
@@ -24,32 +23,6 @@ PEERS = st.builds(
     st.integers(0, 12),
     st.sampled_from(["x", "y", "Y", "9"]),
 )
-
-
-@given(st.lists(st.sampled_from(["done", "open", "cancelled", "unknown"]), max_size=6))
-def test_the_first_dependency_that_is_not_done_decides_the_place(states: list[str]) -> None:
-    definition = records.define("t", "T", dependencies=[f"d{n}" for n in range(len(states))])
-    asked: list[str] = []
-
-    def state(dependency: str) -> str:
-        asked.append(dependency)
-        return states[int(dependency[1:])]
-
-    location = placement.location_of(definition, state)
-    unmet = next((n for n, now in enumerate(states) if now != "done"), None)
-    if unmet is None:
-        assert location == Location("t", "ready")
-        assert len(asked) == len(states)
-    else:
-        is_open = states[unmet] == "open"
-        assert location[:3] == (("t", "waiting", f"d{unmet}") if is_open else ("t", "parked", "blocked"))
-        assert asked == [f"d{n}" for n in range(unmet + 1)]
-        assert is_open or f"task d{unmet}, which" in location.reason
-
-
-@pytest.mark.parametrize("note", [{}, {"why": 5}, "held", {"reason": "x"}, {"why": None}])
-def test_an_unreadable_note_parks_nothing(note: object) -> None:
-    assert placement.location_of(records.define("t", "T", parked=note), lambda _: "done").state == "ready"
 
 
 def reach(needs: dict[str, list[str]], start: str) -> set[str]:
@@ -95,11 +68,6 @@ def test_each_ticket_is_tried_once_and_the_first_first(count: int, seed: int) ->
     assert tried[:1] == crowd[:1]
 
 
-def test_peers_that_lose_the_first_ticket_spread_over_the_rest() -> None:
-    crowd = [Ticket(str(number), 0) for number in range(33)]
-    assert len({list(placement.attempt_order(crowd, seed))[1].task for seed in range(32)}) == 32
-
-
 @given(PEERS, PEERS, st.booleans())
 def test_of_two_holders_the_later_incarnation_keeps_the_ticket(
     one: Incarnation, other: Incarnation, gone: bool
@@ -112,18 +80,3 @@ def test_of_two_holders_the_later_incarnation_keeps_the_ticket(
     assert [low.path for low in placement.lower_names(seen)] == [f"{home}/claims/5~4" for home in goes]
     leaders = [f"{home}/leader~3" for home in homes]
     assert placement.lower_leader_names(leaders) == [f"{home}/leader~3" for home in goes]
-
-
-SEEN = (
-    Location("5", "ready", "2", 1, "queue/ready/2/000000/5~1"),
-    Location("5", "claimed", "a~1.x", 2, "peers/a~1.x/claims/5~2"),
-    Location("5", "waiting", "4", 2, "queue/waiting/4/5~2"),
-    Location("5", "done", "", 0, "queue/done/aa/5"),
-)
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_a_survey_shows_the_latest_state_in_whatever_order_it_is_seen(order: tuple[int, ...]) -> None:
-    seen = [SEEN[n] for n in order]
-    assert placement.fold(seen) == {"5": SEEN[1]}
-    assert placement.fold([*seen, SEEN[3]]) == placement.fold([SEEN[3], *seen]) == {"5": SEEN[3]}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from support.faults import Call, Failing, Fault, full, no_inodes, read_only, unreadable
+from support.faults import Call, Failing, Fault, full, unreadable
 from support.memory import MemoryDisk
 from support.tree import check_at_rest
 from support.worlds import World
@@ -17,7 +17,6 @@ from peercoord.membership import membership as members
 from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 
-Rule = Callable[[Call], Fault | None]
 BROKEN = [b"{,", b'{"task_id": 1, "title"', b"[]", b"null", b"\xff\xfe\x00", b'{"task_id": 2, "title": "x"}']
 BROKEN += [b'{"task_id": 1}', b'{"task_id": 1, "title": "x", "dependencies": "2"}', b"x" * ((1 << 20) + 1)]
 
@@ -25,11 +24,6 @@ BROKEN += [b'{"task_id": 1}', b'{"task_id": 1, "title": "x", "dependencies": "2"
 def disk(world: World) -> MemoryDisk:
     assert isinstance(world.disk, MemoryDisk)
     return world.disk
-
-
-def complete_mark(world: World, home: str, task: str) -> None:
-    """Mark a claim as completed, as a crash may leave it."""
-    world.files.move(paths.claim(home, Ticket(task, 1)), paths.claim(home, Ticket(task, 1, done=True)))
 
 
 class TestBrokenDefinitions:
@@ -89,14 +83,6 @@ class TestBrokenDefinitions:
             world.on(stuck).queue.definition("1")
         assert world.files.read(paths.definition("1")) == b"{ a person's work"
 
-    def test_a_directory_in_its_place_is_set_aside_too(self, world: World) -> None:
-        world.add("1")
-        world.files.remove(paths.definition("1"))
-        world.files.ticket(f"{paths.definition('1')}/inside")
-        assert world.join("w").request() is None
-        assert world.state("1") == ("parked", "unreadable")
-        assert world.files.scan(world.files.set_aside(paths.definition("1"))) == ["inside"]
-
     @pytest.mark.parametrize("fault", ["broken", "denied"])
     @pytest.mark.parametrize("end", ["request", "complete", "release", "fail"])
     def test_a_claim_on_an_unreadable_task_can_still_be_ended(self, world: World, end: str, fault: str) -> None:
@@ -150,60 +136,9 @@ class TestOtherFiles:
         assert claim is not None
         assert claim.hand_over == {"epoch": 1, "outcome": "released"}
 
-    def test_a_broken_assignment_record_changes_nothing(self, world: World) -> None:
-        worker = world.working("w")
-        world.files.put(paths.assignment(worker.home, Ticket("1", 1)), b"{")
-        assert [ticket.task for ticket in worker.held()] == ["1"]
-        worker.complete("1")
-
-    def test_a_ticket_that_cannot_be_moved_stops_no_other(self, world: World) -> None:
-        worker = world.working("w")
-        for task in ("2", "3", "4"):
-            world.add(task, needs=("1",))
-        stuck = Failing(world.disk, lambda c: Fault(errno.EIO) if c.name == "rename" and "/3~" in c.args[0] else None)
-        world.on(stuck).resume(worker.me).complete("1")
-        assert [world.state(task) for task in "234"] == [("ready", "2"), ("waiting", "1"), ("ready", "2")]
-        world.janitor().tidy()
-        assert world.state("3") == ("ready", "2")
-
 
 class TestFullDisk:
     """A step that needs a record is refused (protocol/conformance shows it); a step that moves a ticket goes on."""
-
-    @pytest.mark.parametrize("rule", [full, no_inodes])
-    def test_claims_releases_beats_and_evictions_go_on(self, world: World, rule: Rule) -> None:
-        world.queue.create(records.define("1", "x"), 700)
-        one, two = world.join("one"), world.join("two")
-        tight = world.on(Failing(world.disk, rule))
-        first = tight.resume(one.me)
-        for block in ("000002", "000000"):
-            world.taken(first, "1")
-            assert first.membership.beat() > 0
-            world.files.remove_dir("queue/ready/2/000002")  # and there is no room to make it again
-            assert first.release("1").startswith("queue/ready/2/000000")
-            assert world.state("1") == ("ready", "2"), block
-        world.taken(first, "1")
-        assert tight.evict(one.me, two.me)
-        assert world.state("1") == ("ready", "2")
-        check_at_rest(disk(world))
-
-    @pytest.mark.parametrize("end", ["release", "evict"])
-    def test_a_ticket_without_room_for_its_directory_waits_for_room(self, world: World, end: str) -> None:
-        """END-1."""
-        world.add("1", priority="low")
-        worker, boss = world.working("w", "2"), world.join("boss")
-        world.queue.edit("2", dependencies=["1"])
-        tight = world.on(Failing(world.disk, full))
-        if end == "release":
-            with pytest.raises(StorageError, match="the disk is full"):
-                tight.resume(worker.me).release("2")
-            assert worker.held() == [Ticket("2", 1)]
-            worker.release("2")
-        else:
-            assert tight.evict(worker.me, boss.me)
-            assert world.state("2") == ("departed", f"{worker.me}~{boss.me}")
-            world.janitor().tidy()
-        assert world.at("2") == "queue/waiting/1/2~1"
 
     def test_a_ticket_is_placed_though_its_shard_is_removed_again_and_again(self, world: World) -> None:
         worker = world.working("w")
@@ -261,40 +196,6 @@ class TestFullDisk:
             worker.held()
             check_at_rest(disk(world))
         assert at > 10
-
-
-def test_on_a_read_only_disk_everything_can_be_read_and_nothing_changes(world: World) -> None:
-    worker = world.working("w", "1")
-    for task in ("2", "4"):
-        world.add(task)
-    world.add("3", needs=("1",))
-    world.files.put(paths.definition("2"), b"{,")
-    world.files.remove(paths.definition("4"))
-    before = disk(world).files()
-    frozen = world.on(Failing(world.disk, read_only))
-    states = {task: seen.state for task, seen in frozen.queue.survey().items()}
-    assert states == {"1": "claimed", "2": "ready", "3": "waiting", "4": "ready"}
-    assert [frozen.queue.definition(task).title for task in "14"] == ["Task 1", "Task 4"]
-    with pytest.raises(BrokenFileError, match=paths.definition("2")):
-        frozen.queue.definition("2")
-    assert members.living(frozen.root) == [worker.me]
-    stuck = frozen.resume(worker.me)
-    for step in (
-        stuck.membership.beat,
-        lambda: stuck.complete("1"),
-        lambda: stuck.release("1"),
-        lambda: stuck.fail("1", "x"),
-        lambda: stuck.report("1", {"progress": 0.5}),
-        lambda: frozen.add("5"),
-        lambda: frozen.queue.edit("1", title="x"),
-        lambda: frozen.queue.cancel("1"),
-        lambda: frozen.queue.reopen("2"),
-        lambda: frozen.join("x"),
-        lambda: frozen.evict(worker.me, worker.me),
-    ):
-        with pytest.raises(PeercoordError, match=r"read-only|could not be read|is not JSON|is held by"):
-            step()
-    assert disk(world).files() == before
 
 
 STEPS: dict[str, Callable[[World, World], object]] = {

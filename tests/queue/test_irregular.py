@@ -56,40 +56,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(tmp_path, request.param)
 
 
-def test_it_is_never_claimed_and_never_held(place: Place) -> None:
-    """CLM-1: for an unknown task, and for one whose ticket lies elsewhere."""
-    place.world.add("2")
-    worker = place.world.join("w")
-    strange = [place.plant(f"queue/ready/0/000000/{name}") for name in ("1~0", "2~7")]
-    strange += [place.plant(f"{worker.home}/claims/{name}") for name in ("1~1", "2~1", "3~1~done")]
-    assert place.world.taken(worker, "2") == Ticket("2", 1)
-    assert len(place.aside()) == len(strange)
-    assert not any(map(place.exists, set(strange) - {f"{worker.home}/claims/2~1"}))
-    assert os.listdir(place.root / worker.home / "claims") == ["2~1"]
-
-
 def test_many_of_them_hide_no_task(place: Place) -> None:
     """More than the tickets that one request looks at again."""
     place.world.add("z", priority="low")
     for number in range(80):
         place.plant(f"queue/ready/0/000000/{number}~0")
     assert place.world.taken(place.world.join("w"), "z") == Ticket("z", 1)
-
-
-@pytest.mark.parametrize("name", ["1~1", "1~1~done", "2~4"])
-def test_a_departed_peer_can_always_be_sealed(place: Place, name: str) -> None:
-    """EVI-5, LAY-5."""
-    victim, boss = place.world.working("victim"), place.world.join("boss")
-    if name == "1~1":
-        os.rename(place.root / victim.home / "claims/1~1", place.root / "queue/parked/held/1~1")
-    place.plant(f"{victim.home}/claims/{name}")
-    place.plant(f"{victim.home}/leader~3")
-    place.world.evict(victim.me, boss.me)
-    home = paths.departed_dir(victim.me, boss.me)
-    assert not place.exists(f"{home}/claims")
-    assert place.aside() == sorted([f"{home}/claims/{name}", f"{home}/leader~3"])
-    place.world.janitor().tidy()
-    assert os.listdir(place.root / paths.LEADER) == ["leader~0"]
 
 
 def test_in_done_it_makes_nothing_done(place: Place) -> None:
@@ -134,13 +106,6 @@ def test_tidying_sets_all_of_them_aside_and_nothing_else(place: Place) -> None:
     assert place.aside() == sorted(strange)
     assert all(map(place.exists, foreign))
     assert {task: seen.path for task, seen in place.world.queue.survey().items()} == before
-
-
-def test_a_file_with_content_is_a_ticket_and_its_content_is_ignored(tmp_path: Path) -> None:
-    world = World.new(Disk(str(tmp_path)))
-    world.add("1")
-    (tmp_path / world.at("1")).write_text('{"epoch": 99}')
-    assert world.taken(world.join("w"), "1") == Ticket("1", 1)
 
 
 def test_a_ticket_that_arrives_meanwhile_is_not_set_aside() -> None:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.faults import Failing, full
 
 import peercoord
 from peercoord import EvictedError, LostError, NotFoundError, Peer, PeercoordError, UsageError
@@ -56,25 +55,6 @@ def test_a_whole_day(tmp_path: Path, queue: Queue) -> None:
         assert where(queue, "2") == ("ready", "2", 2)
     assert members.living(queue.root) == []
     assert [both[0].peer for both in members.departed(queue.root)] == ["w"]
-
-
-@pytest.mark.parametrize("tight", [False, True], ids=["", "on a full disk"])
-def test_leaving_gives_everything_back(tmp_path: Path, queue: Queue, tight: bool) -> None:
-    peer = Peer.join(tmp_path, "w")
-    peer.request()
-    queue.files.move(paths.leader(paths.LEADER, 0), paths.leader(peer.membership.home, 1))
-    if tight:
-        queue.files.disk = Failing(queue.files.disk, full)
-        Peer(queue.root, peer.membership).leave()
-    else:
-        peer.leave()
-        peer.leave()
-        result = queue.result("1")
-        assert result is not None
-        assert (result[1], result[2]["reason"]) == ("released", f"{peer.membership.me} left")
-    assert where(queue, "1") == ("ready", "2", 1)
-    assert queue.files.scan(paths.LEADER) == ["leader~1"]
-    assert members.living(queue.root) == []
 
 
 def test_another_process_goes_on_as_the_same_peer(tmp_path: Path, queue: Queue) -> None:
@@ -129,25 +109,6 @@ class TestReassigning:
         """Two peers, ``a`` and ``b``."""
         return Peer.join(tmp_path, "a"), Peer.join(tmp_path, "b")
 
-    @pytest.mark.parametrize("tight", [False, True], ids=["", "on a full disk"])
-    def test_from_one_peer_to_another_in_one_step(self, queue: Queue, peers: tuple[Peer, Peer], tight: bool) -> None:
-        a, b = peers
-        task = a.request()
-        assert task is not None
-        a.report(task, 0.4)
-        well = queue.files.disk
-        queue.files.disk = Failing(well, full) if tight else well
-        assert reassign(queue, "1", "b") == ("a", 2)
-        queue.files.disk = well
-        assert where(queue, "1") == ("claimed", "b", 2)
-        with pytest.raises(LostError, match=r"a does not hold task 1: task 1 is held by b now \(epoch 2\)"):
-            a.complete(task)
-        again = b.request()
-        assert again is not None
-        assert (again.id, again.epoch) == ("1", 2)
-        if not tight:
-            assert (again.hand_over["progress"], again.hand_over["reason"]) == (0.4, "reassigned to b")
-
     def test_a_report_has_one_writer(self, queue: Queue, peers: tuple[Peer, Peer]) -> None:
         """The target opens its entry with its next call; a reassigner could undo what it reports meanwhile."""
         b = peers[1]
@@ -165,17 +126,6 @@ class TestReassigning:
         assert reassign(queue, "1", "b") == ("", 1)
         peers[1].complete("1")
         assert where(queue, "1")[0] == "done"
-
-    @pytest.mark.parametrize("held", [False, True], ids=["ready", "held"])
-    def test_the_epoch_is_above_every_result_of_the_task(
-        self, queue: Queue, peers: tuple[Peer, Peer], held: bool
-    ) -> None:
-        """CLM-3: a slow reopening may bring the ticket back below the epochs that were used since."""
-        if held:
-            peers[0].request()
-        queue.files.put(paths.result("1", 7, "done"), records.encode({"peer": "c", "outcome": "done"}))
-        assert reassign(queue, "1", "b") == ("a" if held else "", 8)
-        assert where(queue, "1") == ("claimed", "b", 8)
 
     def test_a_refused_reassignment_leaves_the_task_where_it_is(self, queue: Queue, peers: tuple[Peer, Peer]) -> None:
         a, _ = peers

@@ -119,24 +119,6 @@ def test_what_tidying_cannot_list_or_move_stops_nothing_else(name: str, place: s
 # -- the leader's ticket -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("low", "high"), [("a~9.x", "a~10.x"), ("a~1.x", "a-b~1.x"), ("a~1.x", "a~1.y")])
-@pytest.mark.parametrize("first", ["low", "high"])
-def test_of_two_leaders_the_later_incarnation_keeps_the_ticket(low: str, high: str, first: str) -> None:
-    """ASM-10: in whatever order they are listed; the same holds for a task's ticket."""
-    world = World.new()
-    for who in (low, high) if first == "low" else (high, low):
-        world.files.make_dir(f"peers/{who}")
-        world.files.make_dir(f"peers/{who}/claims")
-    world.disk.rename("queue/leader/leader~0", f"peers/{low}/leader~1")
-    world.disk.link(f"peers/{low}/leader~1", f"peers/{high}/leader~1")
-    world.add("1")
-    world.disk.rename(world.at("1"), f"peers/{low}/claims/1~1")
-    world.disk.link(f"peers/{low}/claims/1~1", f"peers/{high}/claims/1~1")
-    world.janitor().tidy()
-    found = [path for path in world.disk.files() if path.startswith("peers/")]
-    assert found == [f"peers/{high}/claims/1~1", f"peers/{high}/leader~1"]
-
-
 def test_the_leaders_ticket_is_looked_at_again_before_a_name_is_removed() -> None:
     """ASM-10: under the mutex; another peer may have removed it during the wait."""
     world = World.new()

@@ -124,3 +124,47 @@ def test_a_long_report_is_shortened_so_that_it_can_be_read_again(world: World) -
     assert entries[-1]["status"] == "done"
     assert 1 < len(entries) < 12
     assert world.files.scan(paths.QUARANTINE) == []
+
+
+# -- what the next holder is told --------------------------------------------------------------------------------
+
+
+def test_a_release_hands_over_the_work_to_the_next_holder(world: World) -> None:
+    """END-1, END-2: a holder without a report hides nothing of the one before."""
+    worker, silent = world.working("w"), world.join("x")
+    worker.report("1", {"progress": 0.4, "achievements": ["half"]})
+    assert worker.release("1", "lunch", {"branch": "b"}) == "queue/ready/2/000000/1~1"
+    claim = silent.request()
+    assert claim is not None
+    told = {"peer": "w", "outcome": "released", "reason": "lunch", "progress": 0.4, "achievements": ["half"]}
+    assert claim.hand_over.items() >= {**told, "branch": "b"}.items()
+    silent.release("1")
+    claim = world.join("y").request()
+    assert claim is not None
+    assert claim.hand_over.items() >= {"peer": "w", "epoch": 1, "progress": 0.4, "achievements": ["half"]}.items()
+
+
+@pytest.mark.parametrize("why", ["blocked", "review"])
+def test_parking_keeps_the_reason_and_the_work(world: World, why: str) -> None:
+    worker = world.working("w")
+    worker.park("1", why, "cannot go on", {"progress": 0.3})
+    assert world.state("1") == ("parked", why)
+    assert world.queue.definition("1").set_aside == (why, "cannot go on")
+    assert world.outcomes("1") == [(1, "released")]
+    world.queue.reopen("1")
+    claim = worker.request()
+    assert claim is not None
+    assert (claim.hand_over["progress"], claim.hand_over["reason"]) == (0.3, "cannot go on")
+
+
+def test_completing_again_with_a_newer_commit_replaces_the_result(world: World) -> None:
+    """CMP-3."""
+    worker = world.working("w")
+    worker.complete("1", {"achievements": ["all of it"]}, {"commit": "a" * 40, "branch": "one"})
+    again = worker.complete("1", {"achievements": ["mended"]}, {"commit": "b" * 40, "branch": "one"})
+    assert (again["commit"], again["achievements"], again["progress"]) == ("b" * 40, ["all of it", "mended"], 1.0)
+    assert world.queue.result("1") == (1, "done", again)
+    world.queue.reopen("1")
+    with pytest.raises(LostError):
+        worker.complete("1", {}, {"commit": "c" * 40})
+    assert world.queue.result("1") == (1, "done", again), "a task that is open again has no newer result"

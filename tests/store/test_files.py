@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.faults import CHANGES, Call, Counting, Crash, Crashing, Failing, Fault, at_call, full, read_only
+from support.faults import CHANGES, Call, Counting, Crash, Crashing, Failing, Fault, at_call, full
 from support.memory import MemoryDisk
 
 from peercoord.errors import BrokenFileError, StorageError
-from peercoord.store.files import Files, refused
+from peercoord.store.files import Files
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.system.clock import token
 from peercoord.system.disk import Disk
@@ -77,27 +77,6 @@ class TestLooking:
         with pytest.raises(BrokenFileError, match=f"^record: {words}"):
             Files(Disk(str(tmp_path)), token).read("record")
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user to meet a file it may not read")
-    def test_a_file_that_may_not_be_read_says_so(self, tmp_path: Path) -> None:
-        (tmp_path / "secret").write_bytes(b"x")
-        os.chmod(tmp_path / "secret", 0)
-        nobody = os.fork()
-        if nobody == 0:  # in a child: an effective user cannot be changed for one test in a threaded process
-            os._exit(_read_as_nobody(tmp_path))
-        assert os.waitstatus_to_exitcode(os.waitpid(nobody, 0)[1]) == 0
-
-
-def _read_as_nobody(home: Path) -> int:
-    for above in (home, *home.parents[:2]):
-        if not above.stat().st_mode & 0o001:
-            os.chmod(above, 0o755)
-    os.seteuid(65534)
-    try:
-        Files(Disk(str(home)), token).read("secret")
-    except StorageError as error:
-        return 0 if error.code == "eacces" and error.message.startswith("secret: permission denied") else 2
-    return 1
-
 
 class TestErrnos:
     @pytest.mark.parametrize(
@@ -134,9 +113,6 @@ class TestErrnos:
             assert caught.value.hint
             assert not [path for path in disk.files() if path.startswith("tmp/")]
 
-    def test_an_error_without_a_number_still_has_a_reason(self) -> None:
-        assert refused(OSError("odd"), "a").message == "a: odd"
-
     @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ESTALE])
     def test_a_stale_handle_means_gone(self, number: int) -> None:
         files, _ = failing(lambda call: Fault(number) if call.path == "queue/a" else None)
@@ -147,20 +123,6 @@ class TestErrnos:
         files, disk = failing(lambda call: Fault(errno.EROFS) if call.name == "touch" else None)
         files.ring()
         assert "bell/ring" not in disk.files()
-
-    def test_nothing_changes_on_a_read_only_filesystem(self) -> None:
-        files, disk = failing(read_only)
-        made(disk).ticket("queue/a")
-        before = disk.files()
-        for step in (
-            lambda: files.move("queue/a", "queue/b"),
-            lambda: files.put("queue/c", b"x"),
-            lambda: files.ticket("queue/d"),
-            lambda: files.remove("queue/a"),
-        ):
-            with pytest.raises(StorageError, match="read-only"):
-                step()
-        assert disk.files() == before
 
 
 class TestWriting:
@@ -218,43 +180,6 @@ class TestWriting:
         with pytest.raises(StorageError, match="the disk is full"):
             getattr(files, make)("queue/a", b"new")
         assert disk.files() == before
-
-    def test_a_file_and_a_directory_do_not_replace_each_other(self, files: Files) -> None:
-        files.make_dir("queue/a")
-        files.put("queue/ready", b"")
-        files.ticket("queue/new")
-        with pytest.raises(StorageError, match=r"^queue/a: a directory stands where a file should be"):
-            files.put("queue/a", b"x")
-        assert not files.publish("queue/a", b"x")
-        for step in (
-            lambda: files.put("queue/ready/a", b"x"),
-            lambda: files.publish("queue/ready/a", b"x"),
-            lambda: files.ticket("queue/ready/2/a"),
-            lambda: files.move("queue/new", "queue/ready/a", make_home=True),
-        ):
-            with pytest.raises(StorageError, match=r"^queue/ready: a file stands where a directory should be"):
-                step()
-        assert files.scan("tmp") == []
-
-
-class TestLostReplies:
-    """A call may be done and yet answered with an error; the program finds out by looking."""
-
-    @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.ESTALE, errno.ETIMEDOUT])
-    def test_a_rename_that_happened_counts(self, number: int) -> None:
-        files, disk = failing(once("rename", Fault(number, done=True)))
-        made(disk).ticket("queue/a")
-        assert files.move("queue/a", "queue/b")
-        assert disk.listdir("queue") == ["b"]
-        files, disk = failing(once("rename", Fault(number, done=True)))
-        files.put("queue/a", b"x")
-        assert disk.files() == {"queue/a": b"x"}
-
-    @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.EEXIST, errno.ESTALE])
-    def test_a_link_that_happened_counts(self, number: int) -> None:
-        files, disk = failing(once("link", Fault(number, done=True)))
-        assert files.publish("queue/a", b"x")
-        assert disk.files() == {"queue/a": b"x"}
 
 
 class TestMoving:
@@ -331,13 +256,6 @@ class TestMoving:
             assert not files.move("queue/a", "queue/b")
             assert len(files.disk.met) == 16
         assert files.listed("queue/a")
-
-    def test_only_an_empty_directory_is_removed(self, files: Files) -> None:
-        files.ticket("queue/d/a")
-        assert not files.remove_dir("queue/d")
-        files.remove("queue/d/a")
-        assert files.remove_dir("queue/d")
-        assert files.remove_dir("queue/d")
 
 
 class TestQuarantine:

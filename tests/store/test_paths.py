@@ -111,34 +111,3 @@ def test_a_name_that_is_almost_one_of_ours_is_not_read(parse: Callable[[str], ob
 def test_the_checksum_is_that_of_the_posix_program(data: bytes) -> None:
     said = subprocess.run(["cksum"], input=data, capture_output=True, check=True).stdout
     assert cksum.cksum(data) == int(said.split()[0])
-
-
-def test_tasks_spread_over_the_shards() -> None:
-    shards = [paths.shard(f"Task-{number}") for number in range(10_000)]
-    assert len(set(shards)) == 256
-    assert max(map(shards.count, set(shards))) < 80
-    assert shards == [paths.shard(f"task-{number}") for number in range(10_000)], "ids that differ in case meet"
-
-
-def test_every_record_of_a_task_lies_in_one_shard() -> None:
-    shard = paths.shard("task-7")
-    for path in (paths.birth("task-7"), paths.definition("task-7"), paths.done("task-7")):
-        assert f"/{shard}/task-7" in path
-    assert paths.result("task-7", 3, "done") == f"{paths.results_dir('task-7')}/task-7~3.done.json"
-    assert paths.done("task-7") == f"{paths.done_dir('task-7')}/task-7"
-
-
-def test_incarnations_are_ordered_by_name_number_and_suffix() -> None:
-    lives = [("a", 2, "x"), ("a", 10, "a"), ("a", 10, "b"), ("b", 1, "a")]
-    assert [str(who) for who in sorted(Incarnation(*life) for life in reversed(lives))] == [
-        *("a~2.x", "a~10.a", "a~10.b", "b~1.a")
-    ]
-
-
-def test_the_skeleton_has_parents_before_children_and_no_repeats() -> None:
-    seen = [""]
-    for directory in paths.SKELETON:
-        assert directory.rpartition("/")[0] in seen
-        assert directory not in seen
-        seen.append(directory)
-    assert {paths.TMP, paths.NEW, paths.LEADER, paths.PEERS, paths.DEPARTED, paths.QUARANTINE} <= set(seen)

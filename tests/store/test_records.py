@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peercoord.errors import BrokenFileError, UsageError
-from peercoord.store import paths, records
+from peercoord.store import records
 from peercoord.store.records import Birth, Definition
 from peercoord.store.settings import (
     DEPENDENCIES_MOST,
@@ -56,12 +56,6 @@ class TestDefinitions:
             Definition.read(raw, "tasks/aa/5.json", "5")
         assert broken.value.message == f"tasks/aa/5.json: {caught.value.message}"
 
-    def test_id_and_title_are_enough(self) -> None:
-        definition = records.checked(dict(GOOD))
-        assert (definition.task, definition.title, definition.level) == ("5", "Fix the login", 2)
-        assert (definition.dependencies, definition.steps) == ([], [])
-        assert (definition.cancelled, definition.set_aside) == (None, None)
-
     def test_a_definition_must_be_of_the_task_that_its_file_names(self) -> None:
         with pytest.raises(BrokenFileError, match=r"tasks/aa/6.json: task_id is '5', its name says '6'"):
             Definition.read(dict(GOOD), "tasks/aa/6.json", "6")
@@ -84,19 +78,6 @@ class TestDefinitions:
     )
     def test_steps_have_dotted_ids(self, given_id: object, full: str) -> None:
         assert records.step_id(given_id, "5") == full
-
-    def test_an_unknown_priority_lists_the_known_ones(self) -> None:
-        with pytest.raises(UsageError, match="'\\\\x1b urgent' is not known") as caught:
-            records.priority_level("\x1b urgent")
-        assert all(word in caught.value.hint for word in paths.PRIORITIES)
-        assert records.priority_level("0" * 5000 + "3") == 3
-
-    def test_steps_done_where_the_task_came_from_count(self) -> None:
-        states = enumerate(("done", "completed", "pending", "in-progress"))
-        definition = records.define("5", "x", steps=[{"id": n, "title": "x", "status": state} for n, state in states])
-        assert records.steps_progress(definition, []) == 0.5
-        assert records.steps_progress(definition, ["5.2", "5.2", "5.0", "nonsense"]) == 0.75
-        assert records.steps_progress(records.define("5", "x"), ["5.1"]) is None
 
     @pytest.mark.parametrize(
         ("note", "reason"),

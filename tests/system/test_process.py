@@ -15,9 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from peercoord.store import ids
 from peercoord.system import process
-from peercoord.system.clock import Clock, chance, token
+from peercoord.system.clock import Clock
 from peercoord.system.sessions import coding_agent, program
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -85,14 +84,6 @@ def test_a_hostile_program_name_does_not_shift_the_fields(tmp_path: Path) -> Non
             assert abs(boot - psutil.Process(started.pid).create_time()) < 2
         finally:
             started.kill()
-
-
-def test_here_is_one_boot_of_one_machine() -> None:
-    here = process.here()
-    assert here == process.here()
-    assert set(here) >= {"host", "boot_id", "pid_ns"}
-    assert here["host"]
-    assert here["boot_id"]
 
 
 # -- coding agents -----------------------------------------------------------------------------------------------
@@ -201,15 +192,6 @@ def test_a_coding_agent_is_found_by_its_working_directory(tmp_path: Path) -> Non
 
 
 # -- chance and time ---------------------------------------------------------------------------------------------
-
-
-def test_random_words_are_ids_and_differ() -> None:
-    words = {token() for _ in range(500)}
-    assert len(words) == 500
-    assert all(len(word) == 12 and ids.is_id(word) and word == word.lower() for word in words)
-    numbers = {chance() for _ in range(50)}
-    assert len(numbers) > 45
-    assert all(0 <= number < 1 << 32 for number in numbers)
 
 
 def test_the_clock_writes_utc_and_silence_does_not_follow_it(monkeypatch: pytest.MonkeyPatch) -> None:
