@@ -51,7 +51,10 @@ attach() { # put what file $1 holds into $held; the agent reads no file for a ca
 }
 
 gone() { # a door that was listed and is not there was another caller's: the agent is at work
-  [ -e "$fifo" ] || [ "$fifo" = "$here/inbox/*.door" ] || taken=yes
+  [ -e "$fifo" ] || [ "$fifo" = "$here/inbox/*.door" ] || case $missed in
+    *"/$fifo/"*) ;; # a link to nothing: no door has the number of an earlier one
+    *) taken=yes missed=$missed/$fifo/ ;;
+  esac
 }
 
 ask() { # send the words to the agent; return if there is no agent, or no free door
@@ -220,7 +223,7 @@ pack() { # send the words to the agent, with the contents of files instead of th
 }
 
 set -C
-verb=$1 mine='' tickets=''
+verb=$1 mine='' tickets='' missed=''
 [ -r "$here/inbox/current" ] && read -r mine tickets <"$here/inbox/current"
 pack "$@"
 direct agent call -- "$@"

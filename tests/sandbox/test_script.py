@@ -105,9 +105,10 @@ def test_a_killed_agent_and_a_program_that_is_gone_are_told_at_once(team: Team) 
         assert (done.returncode, "stays queued" in done.stderr) == (3, False)
 
 
+@pytest.mark.parametrize("stays", [False, True], ids=["goes", "stays"])
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_door_that_goes_before_it_is_opened_was_another_callers_and_is_looked_for_again(
-    team: Team, tmp_path: Path, shell: str
+def test_a_door_that_goes_before_it_is_opened_is_looked_for_again_once(
+    team: Team, tmp_path: Path, shell: str, stays: bool
 ) -> None:
     """Sixteen callers at once found every door of a list gone, and so took their agent for dead."""
     crew = team()
@@ -115,7 +116,8 @@ def test_a_door_that_goes_before_it_is_opened_was_another_callers_and_is_looked_
     going = crew.tree("one") / ".claude-instance" / "inbox" / "00000001-a.door"
     going.parent.mkdir(exist_ok=True)
     going.symlink_to("nowhere")  # it is listed, and not there
-    (tmp_path / "sleep").write_text(f'#!/bin/sh\necho slept >>"{tmp_path}/told"\nrm -f "{going}"\n')
+    remove = "" if stays else f'rm -f "{going}"'
+    (tmp_path / "sleep").write_text(f'#!/bin/sh\necho slept >>"{tmp_path}/told"\n{remove}\n')
     (tmp_path / "sleep").chmod(0o755)
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = call(crew.script("one"), "check-status", shell=shell, env={**os.environ, **path})
