@@ -19,7 +19,7 @@ from peercoord.status import dashboard, views
 from peercoord.status.board import Reader
 from peercoord.status.dashboard import bar, percent
 from peercoord.status.needs import doing, needs
-from peercoord.status.views import Board, Seat
+from peercoord.status.views import Board, PeerView
 from peercoord.store import down, ids, paths, records
 from peercoord.worktree.reply import Reply
 
@@ -80,7 +80,7 @@ def _not_landed(call: Call, board: Board) -> list[str] | None:
     try:
         project = repository.discover(call.place.project)
         made = manifest.branches(project.common, project.sub)
-        return landed.not_landed(project, [*made, *(seat.branch for seat in [*board.seats, *board.lost])])
+        return landed.not_landed(project, [*made, *(peer.branch for peer in [*board.peers, *board.lost])])
     except PeercoordError:
         return None
 
@@ -113,58 +113,58 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
     reader = reader_of(call)
     board = reader.board()
     reported = [name.removesuffix(".json") for name in reader.queue.files.scan(paths.REPORTS)]
-    wanted = ids.meant(instance_id, [*(s.peer for s in board.seats), *reported]) or call.place.instance
+    wanted = ids.meant(instance_id, [*(p.name for p in board.peers), *reported]) or call.place.instance
     if not wanted:
         raise UsageError(
-            "name an instance", hint=f"those there are: {', '.join(s.peer for s in board.seats) or 'none'}"
+            "name an instance", hint=f"those there are: {', '.join(p.name for p in board.peers) or 'none'}"
         )
-    seat = next((s for s in [*board.seats, *board.lost] if s.peer == wanted), None)
+    peer = next((p for p in [*board.peers, *board.lost] if p.name == wanted), None)
     report = Reports(reader.queue).read(wanted)
-    if seat is None and not report["assigned_tasks"]:
-        known = ", ".join(s.peer for s in board.seats) or "none"
+    if peer is None and not report["assigned_tasks"]:
+        known = ", ".join(p.name for p in board.peers) or "none"
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
-    _mark_returned(report, board, seat)
+    _mark_returned(report, board, peer)
     needed, at = [need for need in needs(board) if need.who == wanted], _elsewhere(call)
     data: Json = {
         **report,
         "instance_id": wanted,
-        **(_seat(board, seat) if seat else {"status": "departed"}),
+        **(_peer(board, peer) if peer else {"status": "departed"}),
         "needs_you": dashboard.data(needed, at),
     }
-    lines = [*dashboard.needed(needed, board.now, at), *_instance_lines(wanted, board, seat, data)]
+    lines = [*dashboard.needed(needed, board.now, at), *_instance_lines(wanted, board, peer, data)]
     return Reply(data, lines, found)
 
 
-def _mark_returned(report: Json, board: Board, seat: Seat | None) -> None:
+def _mark_returned(report: Json, board: Board, peer: PeerView | None) -> None:
     """Mark entries of a report as released if they say in progress, but the peer no longer holds the task."""
-    held = {(r.task, r.location.epoch) for r in board.held_by(seat.incarnation) if r.location} if seat else set()
+    held = {(r.task, r.location.epoch) for r in board.held_by(peer.incarnation) if r.location} if peer else set()
     for entry in report["assigned_tasks"]:
         if entry.get("status") == "in-progress" and (ids.read(entry.get("task_id")), entry.get("epoch")) not in held:
             entry["status"] = "released"
 
 
-def _seat(board: Board, seat: Seat) -> Json:
-    now = doing(board, seat)
+def _peer(board: Board, peer: PeerView) -> Json:
+    now = doing(board, peer)
     return {
-        "status": views.PEER_STATUS[seat.verdict.state],
-        "because": seat.verdict.because,
+        "status": views.PEER_STATUS[peer.verdict.state],
+        "because": peer.verdict.because,
         "doing": now.state,
         "since": now.since or None,
-        "incarnation": seat.incarnation,
-        "worktree_path": str(seat.record.get("worktree", "")),
-        "branch": seat.branch,
-        "last_heartbeat": seat.heartbeat,
-        "leads": seat.leads,
+        "incarnation": peer.incarnation,
+        "worktree_path": str(peer.record.get("worktree", "")),
+        "branch": peer.branch,
+        "last_heartbeat": peer.heartbeat,
+        "leads": peer.leads,
     }
 
 
-def _instance_lines(wanted: str, board: Board, seat: Seat | None, data: Json) -> list[str]:
-    lines = [f"{wanted}: {data['status']}" + (f" ({plain(data['because'])})" if seat else "")]
-    if seat:
-        lead = ", leads" if seat.leads else ""
-        lines += [f"  {dashboard.state(doing(board, seat), board.now)}"]
-        lines += [f"  {plain(data['worktree_path'])} on {plain(data['branch'])}, {seat.incarnation}{lead}"]
-        lines += [f"  last heartbeat {seat.heartbeat or 'never'}"]
+def _instance_lines(wanted: str, board: Board, peer: PeerView | None, data: Json) -> list[str]:
+    lines = [f"{wanted}: {data['status']}" + (f" ({plain(data['because'])})" if peer else "")]
+    if peer:
+        lead = ", leads" if peer.leads else ""
+        lines += [f"  {dashboard.state(doing(board, peer), board.now)}"]
+        lines += [f"  {plain(data['worktree_path'])} on {plain(data['branch'])}, {peer.incarnation}{lead}"]
+        lines += [f"  last heartbeat {peer.heartbeat or 'never'}"]
     for entry in data["assigned_tasks"]:
         share = entry.get("progress") if isinstance(entry.get("progress"), (int, float)) else 0.0
         steps = f" ({len(entry.get('steps_done', []))}/{plain(entry['steps'])} steps)" if entry.get("steps") else ""

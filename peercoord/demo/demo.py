@@ -119,7 +119,7 @@ class Demo:
         """Kill one instance's agent and worker with SIGKILL, while it holds a task."""
         if len(self.instances) < 2:
             return
-        held = [row for instance in board.seats for row in board.held_by(instance.incarnation) if row.progress > 0]
+        held = [row for instance in board.peers for row in board.held_by(instance.incarnation) if row.progress > 0]
         if not held:
             return
         self.victim = held[-1].holder

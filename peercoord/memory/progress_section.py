@@ -20,7 +20,7 @@ from peercoord.store import records
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from peercoord.status.views import Board, Row, Seat
+    from peercoord.status.views import Board, PeerView, Row
 
 BEGIN = "<!-- peercoord: progress -->"
 END = "<!-- peercoord: end of progress -->"
@@ -217,18 +217,18 @@ def facts_of(board: Board) -> ProgressFacts:
         blocked=board.count("waiting"),
         parked=figures["parked"] - figures["cancelled"],
         overall=figures["overall_progress"],
-        lines=[line for seat in board.seats for line in _lines(board, seat)],
+        lines=[line for peer in board.peers for line in _lines(board, peer)],
     )
 
 
-def _lines(board: Board, seat: Seat) -> list[PeerLine]:
-    doubt = _DOUBTED.get(seat.verdict.state)
-    held = board.held_by(seat.incarnation)
+def _lines(board: Board, peer: PeerView) -> list[PeerLine]:
+    doubt = _DOUBTED.get(peer.verdict.state)
+    held = board.held_by(peer.incarnation)
     if not held:
-        return [PeerLine(seat.peer, doubt or "idle")]
+        return [PeerLine(peer.name, doubt or "idle")]
     return [
         PeerLine(
-            seat.peer,
+            peer.name,
             doubt or "working",
             row.task,
             row.title,

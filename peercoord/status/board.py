@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from peercoord.membership.liveness import Verdict
     from peercoord.queue.placement import Location
     from peercoord.queue.queue import Queue
-    from peercoord.status.views import Board, Row, Seat
+    from peercoord.status.views import Board, PeerView, Row
     from peercoord.store.paths import Incarnation
     from peercoord.store.records import Definition
 
@@ -53,14 +53,14 @@ class Reader:
 
     def board(self) -> Board:
         """Read everything, once."""
-        peers = members.living(self.root)
-        reports = {peer.peer: self._report(peer.peer) for peer in peers}
+        living = members.living(self.root)
+        reports = {who.peer: self._report(who.peer) for who in living}
         finished, ended = self._finished()
         tasks = sorted(self.queue.all_tasks(), key=ids.natural)
         states = self.queue.survey(tasks)
         rows = [self._row(task, states.get(task), reports, finished.get(task), ended.get(task, "")) for task in tasks]
-        seats = [self._seat(peer, reports.get(peer.peer, {}), rows) for peer in peers]
-        return self._board(rows, seats, [self._lost(*both) for both in self._evicted(peers)])
+        peers = [self._peer(who, reports.get(who.peer, {}), rows) for who in living]
+        return self._board(rows, peers, [self._lost(*both) for both in self._evicted(living)])
 
     def parked(self) -> Board:
         """Read only the tasks that wait for a person, which is cheap enough for an agent's call."""
@@ -72,14 +72,14 @@ class Reader:
         rows = [self._row(one.task, one, {}, None, "") for one in seen]
         return self._board(sorted(rows, key=lambda row: ids.natural(row.task)), [], [])
 
-    def _board(self, rows: list[Row], seats: list[Seat], lost: list[Seat]) -> Board:
+    def _board(self, rows: list[Row], peers: list[PeerView], lost: list[PeerView]) -> Board:
         memory, deciding = self._memory()
         return views.Board(
             str(self.root.protocol.get("project", "")),
             str(self.root.protocol.get("created", "")),
             self.root.clock.now(),
             rows,
-            seats,
+            peers,
             memory,
             sum(not name.endswith(".why") for name in self.files.scan(paths.QUARANTINE)),
             lost=lost,
@@ -213,8 +213,8 @@ class Reader:
             self._ends[path] = peer, claimed, at, why
         return self._ends[path]
 
-    def _seat(self, peer: Incarnation, entries: dict[str, Json], rows: list[Row]) -> Seat:
-        home = paths.peer_dir(peer)
+    def _peer(self, who: Incarnation, entries: dict[str, Json], rows: list[Row]) -> PeerView:
+        home = paths.peer_dir(who)
         there = self.files.scan(home)
         beat = next((name for name in there if paths.parse_beat(name)), "")
         seen = self.files.stat(f"{home}/{beat}") if beat else None
@@ -222,33 +222,33 @@ class Reader:
         record = members.read_record(self.root.files, home) or {}
         newest = next(reversed(entries.items()), None)
         done = newest is not None and newest[1].get("status") == "done"
-        return views.Seat(
-            peer.peer,
-            str(peer),
+        return views.PeerView(
+            who.peer,
+            str(who),
             record,
             _written(when),
             bool(paths.terms(there)),
-            self.judge(peer),
+            self.judge(who),
             **_seen(record),
             active=max(needs.called(record), *(needs.moment(e.get("updated_at")) for e in entries.values()), ""),
-            last=next((r for r in rows if r.task == newest[0] and r.finished_by == peer.peer), None)
+            last=next((r for r in rows if r.task == newest[0] and r.finished_by == who.peer), None)
             if done and newest
             else None,
         )
 
-    def _evicted(self, peers: list[Incarnation]) -> list[tuple[Incarnation, Incarnation]]:
+    def _evicted(self, living: list[Incarnation]) -> list[tuple[Incarnation, Incarnation]]:
         """List the last incarnation of each peer that was evicted and has not come back, and who evicted it."""
-        here = {peer.peer for peer in peers}
+        here = {who.peer for who in living}
         last = {who.peer: (who, by) for who, by in members.departed(self.root) if who.peer not in here}
         return [(who, by) for who, by in last.values() if who != by]
 
-    def _lost(self, who: Incarnation, by: Incarnation) -> Seat:
+    def _lost(self, who: Incarnation, by: Incarnation) -> PeerView:
         home = paths.departed_dir(who, by)
         seen = self.files.stat(home)
         record = members.read_record(self.root.files, home) or {}
         verdict = liveness.Verdict(liveness.DEAD, f"{by.peer} evicted it")
         gone = _written(seen.modified_ns if seen else 0)
-        return views.Seat(who.peer, str(who), record, "", False, verdict, session=views.ENDED, gone=gone)
+        return views.PeerView(who.peer, str(who), record, "", False, verdict, session=views.ENDED, gone=gone)
 
     def _memory(self) -> tuple[Json, list[Json]]:
         """Count what the memory bank holds; ``pending`` is what waits for a merge, not for a person."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from peercoord.foreign import Json
     from peercoord.status.needs import Need
-    from peercoord.status.views import Board, Seat
+    from peercoord.status.views import Board, PeerView
 
 WIDTH = 80
 RIGHT = 56  # the column at which a line says what an instance does, where there is room
@@ -38,7 +38,7 @@ def lines(board: Board, *, above: Sequence[str] = (), at: str = "") -> list[str]
     """
     figures = views.summary(board.rows)
     share = figures["overall_progress"]
-    seats = sorted([*board.seats, *board.lost], key=lambda seat: ids.natural(seat.peer))
+    peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
     found, standing = needed(needs.needs(board), board.now, at), above or _standing(board)
     return [
         _header(board),
@@ -51,7 +51,7 @@ def lines(board: Board, *, above: Sequence[str] = (), at: str = "") -> list[str]
         f"📊 Overall Progress: {bar(share)} {percent(share)} ({figures['completed']}/{board.wanted} tasks)",
         "",
         "🎯 Active Instances:",
-        *([line for seat in seats for line in _seat(board, seat)] or ["   none"]),
+        *([line for peer in peers for line in _peer(board, peer)] or ["   none"]),
         "",
         "📋 Task Pipeline:",
         f"   ✅ Completed: {tasks(board.count('done'))}",
@@ -161,11 +161,11 @@ def _seconds(at: str) -> int:
 
 
 def _header(board: Board) -> str:
-    hosts = {str(seat.record.get("machine") or seat.record.get("host") or "") for seat in board.seats}
+    hosts = {str(peer.record.get("machine") or peer.record.get("host") or "") for peer in board.peers}
     where = f" on {len(hosts)} host{'' if len(hosts) == 1 else 's'}" if hosts else ""
-    there = f"{len(board.seats)} instance{'' if len(board.seats) == 1 else 's'}{where}"
+    there = f"{len(board.peers)} instance{'' if len(board.peers) == 1 else 's'}{where}"
     leads = f"led by {board.leader}" if board.leader else "nobody leads"
-    return " · ".join([plain(board.project) or "project", there, *([leads] if board.seats else [])])
+    return " · ".join([plain(board.project) or "project", there, *([leads] if board.peers else [])])
 
 
 def _standing(board: Board) -> list[str]:
@@ -198,17 +198,17 @@ def _cut(text: str) -> str:
     return plain(text if len(text) <= WHY_CHARS else f"{text[:WHY_CHARS]}…")
 
 
-def _seat(board: Board, seat: Seat) -> list[str]:
+def _peer(board: Board, peer: PeerView) -> list[str]:
     """Draw an instance: a line for each task it holds, with what it does to the right and its branch below."""
-    rows = board.held_by(seat.incarnation) or ([seat.last] if seat.last else [])
-    name, now = f"   {seat.peer[:1].upper()}{seat.peer[1:]}:", state(needs.doing(board, seat), board.now)
+    rows = board.held_by(peer.incarnation) or ([peer.last] if peer.last else [])
+    name, now = f"   {peer.name[:1].upper()}{peer.name[1:]}:", state(needs.doing(board, peer), board.now)
     drawn = [
         f'{name} Task #{row.task} "{plain(row.title)}" {bar(row.progress)} {percent(row.progress)}'
         f"{' ✅' if row.status == 'done' else ''}"
         for row in rows
     ]
     first = f"{drawn[0]:<{RIGHT}}  {now}" if drawn else f"{name} {now}"
-    branch = [f"{'':>{len(name) + 1}}{plain(seat.branch)}"] if seat.branch else []
+    branch = [f"{'':>{len(name) + 1}}{plain(peer.branch)}"] if peer.branch else []
     return [first, *drawn[1:], *branch]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from peercoord.foreign import Json
-    from peercoord.status.views import Board, Row, Seat
+    from peercoord.status.views import Board, PeerView, Row
 
     Words = tuple[str, ...]
 
@@ -83,27 +83,27 @@ def needs(board: Board) -> list[Need]:
     return [*_instances(board), *_tasks(board), *_memory(board), *_lists(board), *_files(board)]
 
 
-def doing(board: Board, seat: Seat) -> Doing:
+def doing(board: Board, peer: PeerView) -> Doing:
     """What an instance does now."""
-    held, silent = board.held_by(seat.incarnation), moment(seat.record.get("silent_since"))
-    if seat.gone or seat.verdict.state == liveness.DEAD:
-        return Doing("✕", "gone", "gone", seat.gone or seat.active or seat.heartbeat, _left(board, seat))
-    if seat.verdict.state == liveness.SUSPECT or seat.stopped:
-        return Doing("!", "stuck", "stuck", seat.active, seat.verdict.because if not seat.stopped else "it is stopped")
-    if seat.waits:
+    held, silent = board.held_by(peer.incarnation), moment(peer.record.get("silent_since"))
+    if peer.gone or peer.verdict.state == liveness.DEAD:
+        return Doing("✕", "gone", "gone", peer.gone or peer.active or peer.heartbeat, _left(board, peer))
+    if peer.verdict.state == liveness.SUSPECT or peer.stopped:
+        return Doing("!", "stuck", "stuck", peer.active, peer.verdict.because if not peer.stopped else "it is stopped")
+    if peer.waits:
         return Doing("◌", "waiting", "waits for a task")
-    if seat.session == views.ENDED:
-        return Doing("✕", "gone", "session gone", seat.active, _left(board, seat))
-    if silent and (held or seat.session == views.RUNS):
-        return Doing("!", "silent", "silent", silent, "its session runs" if seat.session == views.RUNS else "")
+    if peer.session == views.ENDED:
+        return Doing("✕", "gone", "session gone", peer.active, _left(board, peer))
+    if silent and (held or peer.session == views.RUNS):
+        return Doing("!", "silent", "silent", silent, "its session runs" if peer.session == views.RUNS else "")
     if held:
-        return Doing("●", "working", "working,", seat.active or _claimed(held[0]))
-    ended = _ended(seat) or next((row.last for row in _dropped(board, seat)), {})
-    if ended and seat.session in (views.NONE, views.UNSEEN):
-        return Doing("✕", "gone", "session gone", moment(ended.get("at")), _left(board, seat))
-    if seat.session == views.NONE:
+        return Doing("●", "working", "working,", peer.active or _claimed(held[0]))
+    ended = _ended(peer) or next((row.last for row in _dropped(board, peer)), {})
+    if ended and peer.session in (views.NONE, views.UNSEEN):
+        return Doing("✕", "gone", "session gone", moment(ended.get("at")), _left(board, peer))
+    if peer.session == views.NONE:
         return Doing("–", "no-session", "no session")
-    return Doing("○", "idle", "idle", seat.active)
+    return Doing("○", "idle", "idle", peer.active)
 
 
 def called(record: Json) -> str:
@@ -116,66 +116,66 @@ def called(record: Json) -> str:
 
 
 def _instances(board: Board) -> Iterator[Need]:
-    for seat in sorted([*board.seats, *board.lost], key=lambda seat: ids.natural(seat.peer)):
-        place, now = str(seat.record.get("worktree") or ""), doing(board, seat)
-        if seat.homeless and not seat.gone:
+    for peer in sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name)):
+        place, now = str(peer.record.get("worktree") or ""), doing(board, peer)
+        if peer.homeless and not peer.gone:
             mend = ("peercoord", "doctor", "--fix")
-            yield Need("worktree", seat.peer, "its worktree is gone", [mend], who=seat.peer, why=place)
-        elif seat.stopped:
-            go_on = ("kill", "-CONT", str(seat.stopped))
-            yield Need("stopped", seat.peer, "is stopped", [go_on], who=seat.peer, since=seat.active)
+            yield Need("worktree", peer.name, "its worktree is gone", [mend], who=peer.name, why=place)
+        elif peer.stopped:
+            go_on = ("kill", "-CONT", str(peer.stopped))
+            yield Need("stopped", peer.name, "is stopped", [go_on], who=peer.name, since=peer.active)
         elif now.state == "silent":
-            yield _silent(board, seat, place)
+            yield _silent(board, peer, place)
         elif now.state == "gone" and not board.finished:
             commands: list[Words] = []
             if place:
-                commands = [("cd", place, *_started(seat)), ("peercoord", "leave", place)]
+                commands = [("cd", place, *_started(peer)), ("peercoord", "leave", place)]
             yield Need(
                 "gone",
-                seat.peer,
+                peer.name,
                 now.word,
                 commands or [("peercoord", "doctor")],
                 sign=now.sign,
-                who=seat.peer,
-                why=now.why or (seat.verdict.because if seat.verdict.state == liveness.DEAD else ""),
+                who=peer.name,
+                why=now.why or (peer.verdict.because if peer.verdict.state == liveness.DEAD else ""),
                 since=now.since,
             )
 
 
-def _silent(board: Board, seat: Seat, place: str) -> Need:
+def _silent(board: Board, peer: PeerView, place: str) -> Need:
     """The need of an instance that shows no work: a running session keeps its task, others cannot be seen."""
-    held = board.held_by(seat.incarnation)
-    call = seat.record.get("last_call")
+    held = board.held_by(peer.incarnation)
+    call = peer.record.get("last_call")
     verb, program = (_text(call.get(key)) for key in ("verb", "program")) if isinstance(call, dict) else ("", "")
     last = f"its last call was {verb}" + (f", by {program}" if program else "") if verb else ""
     has = f"it has {_listed([f'#{row.task}' for row in held])}" if held else ""
     commands: list[Words]
-    if seat.session == views.RUNS:
+    if peer.session == views.RUNS:
         commands = [("peercoord", "reassign", row.task, TEXT) for row in held] or [("cd", place)]
         has = "; ".join(filter(None, [has, "its session runs"]))
     else:
         commands = [("peercoord", "-C", place, "release", row.task) for row in held]
     why = "; ".join(filter(None, [has, last]))
-    since = moment(seat.record.get("silent_since"))
-    return Need("silent", seat.peer, "silent", commands, who=seat.peer, why=why, since=since)
+    since = moment(peer.record.get("silent_since"))
+    return Need("silent", peer.name, "silent", commands, who=peer.name, why=why, since=since)
 
 
-def _ended(seat: Seat) -> Json:
+def _ended(peer: PeerView) -> Json:
     """How the last coding session ended, if it ended without a report and none came after it."""
-    ended = seat.record.get("session_ended")
+    ended = peer.record.get("session_ended")
     return ended if isinstance(ended, dict) else {}
 
 
-def _dropped(board: Board, seat: Seat) -> list[Row]:
+def _dropped(board: Board, peer: PeerView) -> list[Row]:
     """The tasks that an instance lost when it was evicted or its session ended, and that no peer has claimed since."""
     free = (row for row in board.rows if not row.holder and row.status != "done")
-    return [row for row in free if row.last.get("lost") and row.last.get("peer") == seat.peer]
+    return [row for row in free if row.last.get("lost") and row.last.get("peer") == peer.name]
 
 
-def _left(board: Board, seat: Seat) -> str:
+def _left(board: Board, peer: PeerView) -> str:
     """What becomes of the work of an instance that is gone."""
-    back = [f"#{row.task}" for row in _dropped(board, seat)]
-    held = [f"#{row.task}" for row in board.held_by(seat.incarnation)]
+    back = [f"#{row.task}" for row in _dropped(board, peer)]
+    held = [f"#{row.task}" for row in board.held_by(peer.incarnation)]
     said = [f"{_listed(back)} {'is' if len(back) == 1 else 'are'} back in the queue"] if back else []
     return "; ".join([*said, *([f"{_listed(held)} {'goes' if len(held) == 1 else 'go'} back soon"] if held else [])])
 
@@ -184,9 +184,9 @@ def _listed(some: list[str]) -> str:
     return ", ".join(some[:5]) + (f" and {len(some) - 5} more" if len(some) > 5 else "")
 
 
-def _started(seat: Seat) -> Words:
+def _started(peer: PeerView) -> Words:
     """The words that start its coding agent again, if it is a known one."""
-    known = [one.get("program") for one in [*liveness.sessions(seat.record), _ended(seat)]]
+    known = [one.get("program") for one in [*liveness.sessions(peer.record), _ended(peer)]]
     return next(((THEN, program) for program in known if isinstance(program, str) and program in PROGRAMS), ())
 
 

@@ -97,11 +97,11 @@ RUNS, ENDED, NONE, UNSEEN = "runs", "ended", "none", "unseen"
 
 
 @dataclass(frozen=True)
-class Seat:
+class PeerView:
     """One peer as it is now: alive, or evicted and not back yet.
 
     Attributes:
-        peer: Its name.
+        name: Its name.
         incarnation: Its directory's name.
         record: Its ``peer.json``; empty if it cannot be read.
         heartbeat: When its heartbeat last moved, RFC 3339; empty if it never did.
@@ -116,7 +116,7 @@ class Seat:
         last: The task that it finished last, if it has claimed none since.
     """
 
-    peer: str
+    name: str
     incarnation: str
     record: Json
     heartbeat: str
@@ -146,7 +146,7 @@ class Board:
         created: When it was set up.
         now: The moment, RFC 3339.
         rows: Every task, in order.
-        seats: Every living peer, in order.
+        peers: Every living peer, in order.
         memory: Counts of memory contributions by state: ``queued``, ``candidates``, ``approvals``; ``last_merge``.
         quarantined: Number of files that were set aside.
         lost: Every peer that was evicted and has not come back, in order.
@@ -158,18 +158,18 @@ class Board:
     created: str
     now: str
     rows: Sequence[Row]
-    seats: Sequence[Seat]
+    peers: Sequence[PeerView]
     memory: Json
     quarantined: int = 0
     _: KW_ONLY
-    lost: Sequence[Seat] = ()
+    lost: Sequence[PeerView] = ()
     deciding: Sequence[Json] = ()
     synced: Json = field(default_factory=dict)
 
     @property
     def leader(self) -> str:
         """Name of the peer that leads; empty if none does."""
-        return next((seat.peer for seat in self.seats if seat.leads), "")
+        return next((peer.name for peer in self.peers if peer.leads), "")
 
     def held_by(self, incarnation: str) -> list[Row]:
         """The tasks that an incarnation holds."""
@@ -228,19 +228,19 @@ def state(board: Board) -> Json:
         "updated_at": board.now,
         "project": board.project,
         "leader": board.leader,
-        "instances": len(board.seats),
+        "instances": len(board.peers),
         "active_instances": [
             {
-                "id": seat.peer,
-                "worktree_path": str(seat.record.get("worktree", "")),
-                "status": PEER_STATUS[seat.verdict.state],
-                "assigned_tasks": [ids.public(row.task) for row in board.held_by(seat.incarnation)],
-                "last_heartbeat": seat.heartbeat,
-                "incarnation": seat.incarnation,
-                "branch": str(seat.record.get("branch", "")),
-                "because": seat.verdict.because,
+                "id": peer.name,
+                "worktree_path": str(peer.record.get("worktree", "")),
+                "status": PEER_STATUS[peer.verdict.state],
+                "assigned_tasks": [ids.public(row.task) for row in board.held_by(peer.incarnation)],
+                "last_heartbeat": peer.heartbeat,
+                "incarnation": peer.incarnation,
+                "branch": str(peer.record.get("branch", "")),
+                "because": peer.verdict.because,
             }
-            for seat in board.seats
+            for peer in board.peers
         ],
         "task_assignments": {
             row.task: {

@@ -23,7 +23,7 @@ from peercoord.queue.placement import Location
 from peercoord.queue.recovery import Janitor
 from peercoord.status import dashboard, needs, views
 from peercoord.status.dashboard import bar, percent
-from peercoord.status.views import Board, Row, Seat
+from peercoord.status.views import Board, PeerView, Row
 from peercoord.store import paths
 from peercoord.store.settings import NOTE_CHARS
 from peercoord.system import process
@@ -316,27 +316,27 @@ def test_the_last_finished_task_is_shown_until_the_next_claim(project: Project) 
 RECORDED = ("silent_since", "session_ended", "last_call", "session")
 
 
-def seat(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) -> Seat:
+def peer(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) -> PeerView:
     record = {"worktree": "/w", "branch": "team/a", **{key: more.pop(key) for key in RECORDED if key in more}}
-    return Seat("a", "a~1.x", record, NOW, False, liveness.Verdict(state, "so"), session=session, **more)
+    return PeerView("a", "a~1.x", record, NOW, False, liveness.Verdict(state, "so"), session=session, **more)
 
 
 @pytest.mark.parametrize(
     ("one", "said"),
     [
-        (seat(active="2026-05-26T15:34:48Z"), "○ idle 12s"),
-        (seat(session=views.UNSEEN), "○ idle"),
-        (seat(session=views.NONE), "– no session"),
-        (seat(session=views.ENDED, active="2026-05-26T15:33:00Z"), "✕ session gone 2m"),
-        (seat(liveness.DEAD, gone="2026-05-26T13:35:00Z"), "✕ gone 2h"),
-        (seat(liveness.SUSPECT, active="2026-05-23T15:34:00Z"), "! stuck 3d: so"),
-        (seat(stopped=4711), "! stuck: it is stopped"),
-        (seat(waits=True, active="2026-05-26T15:34:48Z"), "◌ waits for a task"),
-        (seat(silent_since="2026-05-26T15:17:00Z"), "! silent 18m: its session runs"),
-        (seat(session=views.NONE, session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": [9]}), "✕ session gone 2m"),
+        (peer(active="2026-05-26T15:34:48Z"), "○ idle 12s"),
+        (peer(session=views.UNSEEN), "○ idle"),
+        (peer(session=views.NONE), "– no session"),
+        (peer(session=views.ENDED, active="2026-05-26T15:33:00Z"), "✕ session gone 2m"),
+        (peer(liveness.DEAD, gone="2026-05-26T13:35:00Z"), "✕ gone 2h"),
+        (peer(liveness.SUSPECT, active="2026-05-23T15:34:00Z"), "! stuck 3d: so"),
+        (peer(stopped=4711), "! stuck: it is stopped"),
+        (peer(waits=True, active="2026-05-26T15:34:48Z"), "◌ waits for a task"),
+        (peer(silent_since="2026-05-26T15:17:00Z"), "! silent 18m: its session runs"),
+        (peer(session=views.NONE, session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": [9]}), "✕ session gone 2m"),
     ],
 )
-def test_what_an_instance_does_is_said_with_its_age(one: Seat, said: str) -> None:
+def test_what_an_instance_does_is_said_with_its_age(one: PeerView, said: str) -> None:
     board = Board("p", NOW, NOW, [], [one], {})
     assert dashboard.state(needs.doing(board, one), NOW) == said
     shown = dashboard.lines(board)
@@ -357,7 +357,7 @@ CALL = {"at": "2026-05-26T15:17:00Z", "verb": "report-progress", "program": "orc
 def test_an_instance_that_is_silent_is_named_with_what_ends_that(
     session: str, last_call: Any, why: str, command: str
 ) -> None:
-    one = seat(session=session, silent_since=CALL["at"], **({"last_call": last_call} if last_call else {}))
+    one = peer(session=session, silent_since=CALL["at"], **({"last_call": last_call} if last_call else {}))
     held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
     (need,) = needs.needs(Board("p", NOW, NOW, [held], [one], {}))
     assert (need.kind, need.who, need.since, need.why) == ("silent", "a", CALL["at"], f"it has #9; {why}")
@@ -366,7 +366,7 @@ def test_an_instance_that_is_silent_is_named_with_what_ends_that(
 
 def test_a_session_that_died_is_named_with_how_to_start_it_until_all_is_done() -> None:
     ended = {"at": "2026-05-26T15:33:00Z", "program": "claude", "gave_back": [9]}
-    one = seat(session=views.NONE, session_ended=ended)
+    one = peer(session=views.NONE, session_ended=ended)
     last = {"peer": "a", "at": NOW, "reason": "its coding session ended", "lost": True}
     back = Row("9", None, Location("9", "ready", "2", 1, ""), last=last)
     (need,) = needs.needs(Board("p", NOW, NOW, [back], [one], {}))
