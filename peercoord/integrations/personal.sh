@@ -1,0 +1,27 @@
+#!/bin/sh
+# Written by `peercoord setup`; it goes with `peercoord setup AGENT --remove`.
+# Coding agents that a person starts run it: hook.sh EVENT AGENT, with the agent's JSON on standard input.
+#
+# Whatever is wrong, the agent is not disturbed: the exit code is 0, but for a waiter that wakes its session.
+
+[ -z "${ZSH_VERSION-}" ] || emulate sh
+PATH=${PATH:+$PATH:}/usr/bin:/bin
+python=@PYTHON@
+event=${1-} agent=${2-} tree=$PWD
+[ "$event" = check ] || { : >"${0%/*}/fired-$agent"; } 2>/dev/null
+[ -x "$python" ] || exec cat >/dev/null
+if [ "$event" != check ]; then
+  # a session that `up --launch` started has hooks of its own
+  [ -z "${PEERCOORD_WORKTREE-}" ] || exec cat >/dev/null
+  until [ -d "$tree/.claude-instance" ]; do
+    case $tree in
+      */*) tree=${tree%/*} ;;
+      *) exec cat >/dev/null ;; # no worktree of a team: there is nothing to say
+    esac
+  done
+fi
+"$python" @FLAG@ -m peercoord hook "$event" --agent "$agent"
+status=$?
+[ "$event" = check ] && exit $status
+[ $status -ne 2 ] || [ "$event" != wait ] || exit 2
+exit 0

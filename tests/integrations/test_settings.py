@@ -1,0 +1,67 @@
+"""What we write for each coding agent fits its published schema, and names every event of the table."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from peercoord.integrations import settings
+from peercoord.integrations.agents import AGENTS, CLAUDE, CODEX, COPILOT, GEMINI, STOP, WAIT
+
+SCRIPT = "/home/my person/it's/hook.sh"
+SCHEMAS = Path(os.environ.get("PEERCOORD_AGENT_SCHEMAS") or Path(__file__).parents[3] / "shared" / "data")
+
+
+def schema(name: str) -> dict[str, object]:
+    """A published schema; it is no part of this project, so that it may be absent."""
+    path = SCHEMAS / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here: PEERCOORD_AGENT_SCHEMAS names the directory that has it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("worktree", ["", "/home/my person/app-instance-1"])
+def test_settings_of_claude_fit_their_schema(worktree: str) -> None:
+    import jsonschema
+
+    jsonschema.validate(settings.hooks(CLAUDE, SCRIPT, worktree), schema("claude-code-settings.schema.json"))
+
+
+def test_hooks_of_codex_fit_their_schema() -> None:
+    import jsonschema
+
+    jsonschema.validate(settings.hooks(CODEX, SCRIPT), schema("codex-hooks.schema.json"))
+
+
+@pytest.mark.parametrize("agent", [CLAUDE, CODEX, GEMINI, COPILOT], ids=lambda agent: agent.key)
+def test_every_event_calls_the_script_with_its_word(agent) -> None:
+    import shlex
+
+    called = []
+    for event, groups in settings.hooks(agent, SCRIPT)["hooks"].items():
+        for handler in groups if agent is COPILOT else [one for group in groups for one in group["hooks"]]:
+            assert settings.is_handler(handler, SCRIPT)
+            words = [handler["command"], *handler["args"]] if agent is CLAUDE else None
+            script, word, key = words or shlex.split(handler.get("command") or handler["bash"])
+            assert (script, key) == (SCRIPT, agent.key)
+            assert agent.events[word].name == event
+            assert handler.get("timeoutSec", handler.get("timeout")) == agent.timeout(word)
+            called.append(word)
+    assert sorted(called) == sorted(agent.events)
+
+
+def test_the_waiter_runs_beside_the_stop_and_wakes() -> None:
+    handlers = settings.hooks(CLAUDE, SCRIPT)["hooks"]["Stop"][0]["hooks"]
+    assert [(one["args"][0], one.get("asyncRewake", False)) for one in handlers] == [(STOP, False), (WAIT, True)]
+
+
+def test_a_handler_of_other_people_is_not_taken_for_ours() -> None:
+    for command in ("", "/home/other/hook.sh", f"{SCRIPT}2 stop", "echo " + SCRIPT):
+        assert not settings.is_handler({"command": command}, SCRIPT)
+
+
+def test_every_agent_of_the_table_is_covered() -> None:
+    assert set(AGENTS) == {"claude", "codex", "gemini", "copilot", "opencode"}
