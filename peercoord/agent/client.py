@@ -174,18 +174,10 @@ def sandboxed(place: Place) -> bool:
     """Check whether this process runs in a coding agent's sandbox, with which its child processes may end."""
     if any(os.environ.get(mark) for mark in SANDBOX_MARKS):
         return True
-    before = _agent_record(place)
+    before = place.files().peek_record("agent.json")
     here = process.here()
     same_boot: bool = before.get("boot_id") == here["boot_id"]
     return same_boot and before.get("pid_ns") != here["pid_ns"]
-
-
-def _agent_record(place: Place) -> Json:
-    try:
-        data = place.files().read("agent.json")
-        return records.decode(data, "agent.json") if data else {}
-    except (BrokenFileError, StorageError):
-        return {}
 
 
 class _Here(Worktree):
@@ -269,11 +261,8 @@ def _outside(place: Place, request: Request) -> Answer:
 
 
 def _kept(place: Place, number: str) -> Answer | None:
-    try:
-        data = place.files().read(protocol.answer(number))
-        return Answer.read(records.decode(data, "answer")) if data else None
-    except (BrokenFileError, KeyError):
-        return None
+    record = place.files().record(protocol.answer(number))
+    return Answer.read(record) if record and record.keys() >= {"code", "out", "err"} else None
 
 
 def _queued(place: Place, request: Request, why: str, hint: str = "") -> Answer:

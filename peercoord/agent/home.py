@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import PeercoordError
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
-from peercoord.store import paths, records
+from peercoord.store import paths
 from peercoord.store.root import read_protocol
 from peercoord.system import process
 
@@ -106,8 +106,7 @@ class Home:
 
     def _is_another(self) -> bool:
         try:
-            data = self.root.files.read(paths.PROTOCOL)
-            found = records.decode(data, paths.PROTOCOL).get("store_id") if data else None
+            found = (self.root.files.record(paths.PROTOCOL) or {}).get("store_id")
         except PeercoordError:
             return False
         return found is not None and found != self.root.store_id

@@ -9,7 +9,7 @@ import click
 
 from peercoord.cli import completion
 from peercoord.cli.main import Call
-from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, UsageError
+from peercoord.errors import NotFoundError, PeercoordError, UsageError
 from peercoord.foreign import plain
 from peercoord.mailbox.verbs import json_option
 from peercoord.membership.membership import judge
@@ -184,12 +184,7 @@ def events(call: Call, last: int, as_json: bool) -> Reply:  # noqa: ARG001 - rea
     reader = reader_of(call)
     found: list[Json] = []
     for name in reader.files.scan(paths.EVENTS):
-        data = reader.files.read_tail(f"{paths.EVENTS}/{name}")
-        for line in data.splitlines()[-last:]:
-            try:
-                found.append(records.decode(line, name))
-            except BrokenFileError:
-                continue  # a line being written, or cut by a crash
+        found += [*reader.files.lines(f"{paths.EVENTS}/{name}")][-last:]
     found = sorted(found, key=lambda e: str(e.get("at")))[-last:]
     return Reply({"events": found}, [_event_line(event) for event in found])
 

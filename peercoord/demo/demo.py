@@ -22,7 +22,7 @@ from peercoord.memory import runner
 from peercoord.queue.queue import Queue
 from peercoord.status import dashboard
 from peercoord.status.board import Reader
-from peercoord.store import inspection, paths, records
+from peercoord.store import inspection, paths
 from peercoord.store.root import open_root
 from peercoord.system import git
 from peercoord.team import agents, repository, up
@@ -357,8 +357,7 @@ def views_agree(queue: Queue, tasks: int) -> Check:
 
 
 def _view(queue: Queue, path: str) -> Json:
-    data = queue.files.read(path)
-    return records.decode(data, path) if data else {}
+    return queue.files.record(path) or {}
 
 
 def remembered(document: str, lines: Sequence[str]) -> Check:

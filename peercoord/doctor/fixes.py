@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.agent import control
 from peercoord.doctor.checks import duplicate_tickets, leader_tickets, peer_record
-from peercoord.errors import BrokenFileError, PeercoordError
+from peercoord.errors import PeercoordError
 from peercoord.foreign import whole
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
@@ -18,7 +18,7 @@ from peercoord.queue.duplicates import remove_duplicates_of
 from peercoord.queue.progress import Reports
 from peercoord.queue.recovery import Janitor
 from peercoord.queue.retention import Archivist
-from peercoord.store import down, ids, paths, records
+from peercoord.store import down, ids, paths
 from peercoord.store import root as roots
 from peercoord.system import process
 
@@ -146,10 +146,6 @@ def _term(path: str) -> int:
 def _last_term(root: Root) -> int:
     known = [0]
     for name in root.files.scan(paths.EVENTS):
-        for line in root.files.read_tail(f"{paths.EVENTS}/{name}").splitlines():
-            try:
-                term = whole(records.decode(line, name).get("term"))
-            except BrokenFileError:
-                continue
-            known += [term] if term is not None else []
+        terms = (whole(event.get("term")) for event in root.files.lines(f"{paths.EVENTS}/{name}"))
+        known += [term for term in terms if term is not None]
     return max(known)

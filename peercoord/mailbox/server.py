@@ -339,12 +339,8 @@ class Outbox:
 
     def kept(self, number: str, mark: str) -> Answer | None:
         """Return the answer kept for a request with this content."""
-        try:
-            data = self.files.read(protocol.answer(number))
-            record = records.decode(data, protocol.answer(number)) if data is not None else {}
-        except BrokenFileError:
-            return None
-        return Answer.read(record) if record.get("request") == mark else None
+        record = self.files.record(protocol.answer(number))
+        return Answer.read(record) if record and record.get("request") == mark else None
 
     def serve_directly(self, request: Request) -> Answer:
         """Serve a request whose caller is this process, since no agent answers.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peercoord.errors import BrokenFileError, DownError, EvictedError, StorageError, UsageError
+from peercoord.errors import DownError, EvictedError, StorageError, UsageError
 from peercoord.membership import liveness
 from peercoord.membership.liveness import DEAD
 from peercoord.store import down, ids, paths, records
@@ -113,12 +113,7 @@ class Membership:
 
 def read_record(files: Files, home: str) -> Json | None:
     """Read the record of the peer whose directory is ``home``; ``None`` if it cannot be read."""
-    path = paths.peer_record(home)
-    try:
-        data = files.read(path)
-        return None if data is None else records.decode(data, path)
-    except BrokenFileError:
-        return None  # only its writer may touch it; without it only the heartbeat counts
+    return files.record(paths.peer_record(home))  # a broken one stays: without it only the heartbeat counts
 
 
 def living(root: Root) -> list[Incarnation]:

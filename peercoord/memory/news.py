@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
-from peercoord.store import ids, paths, records
+from peercoord.store import ids, paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,6 @@ def _landed(files: Files, mark: int, document: str = "") -> Iterator[tuple[int, 
 def read_record(files: Files, path: str) -> Json | None:
     """Read a record; ``None`` if it is missing or broken."""
     try:
-        data = files.read(path)
-        return None if data is None else records.decode(data, path)
+        return files.record(path)
     except PeercoordError:
         return None

@@ -197,10 +197,7 @@ class Worker:
         entry: Json = {}
         with suppress(StorageError):  # on a full disk the record for people is lost, the claim is not
             self.assignments.write(mine, definition)
-            entry = self.reports.opened(mine, definition)
-            self.reports.write(self.me, entry, report)
-            self.root.event(self.me.peer, "claimed", task=mine.task, epoch=mine.epoch, incarnation=str(self.me))
-            self.files.ring()
+            entry = self._open_entry(mine, definition, report)
         return Claim(mine, definition, hand_over(self.queue, mine, definition), entry)
 
     def report_of(self, tickets: Iterable[Ticket]) -> Json:
@@ -209,9 +206,17 @@ class Worker:
         for ticket in tickets:
             if progress.entry_of(report, ticket) is None:
                 with suppress(StorageError):  # the report is for people; the ticket decides
-                    self.reports.write(self.me, self.reports.opened(ticket, self._readable(ticket.task)), report)
+                    self._open_entry(ticket, self._readable(ticket.task), report)
                 report = self.reports.read(self.me.peer)
         return report
+
+    def _open_entry(self, ticket: Ticket, definition: Definition, report: Json | None) -> Json:
+        """Open a claim's entry in the report, and log the claim."""
+        entry = self.reports.opened(ticket, definition)
+        self.reports.write(self.me, entry, report)
+        self.root.event(self.me.peer, "claimed", task=ticket.task, epoch=ticket.epoch, incarnation=str(self.me))
+        self.files.ring()
+        return entry
 
     # -- reporting -------------------------------------------------------------------------------------------
 
@@ -276,7 +281,7 @@ class Worker:
         """
         ticket = self.require(task)
         definition = self.queue.definition(task)
-        report = self.reports.read(self.me.peer)
+        report = self.report_of([ticket])
         entry = progress.entry_of(report, ticket) or self.reports.opened(ticket, definition)
         new = self._updated(entry, definition, said)
         self.reports.write(self.me, new, report)
@@ -290,7 +295,7 @@ class Worker:
         return progress.measured(progress.updated(entry, definition, said), self.root.clock.now())
 
     def _entry(self, ticket: Ticket, definition: Definition) -> Json:
-        return self.reports.entry(self.me.peer, ticket) or self.reports.opened(ticket, definition)
+        return progress.entry_of(self.report_of([ticket]), ticket) or self.reports.opened(ticket, definition)
 
     # -- a claim that was released ---------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import stat as _stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from peercoord.errors import PeercoordError
+from peercoord.errors import PeercoordError, StorageError
 from peercoord.store.files import Files, refused
 from peercoord.system import clock
 from peercoord.system.disk import Stat, create_file, irregular, open_file, read_file, shown, write_all
@@ -25,6 +25,8 @@ from peercoord.system.disk import Stat, create_file, irregular, open_file, read_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from peercoord.foreign import Json
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 _GROUP = 0o2020  # of a directory: the group makes files in it, and they are the group's
@@ -340,6 +342,13 @@ class InstanceFiles(Files):
             return self.read(path)
         except PeercoordError:
             return None
+
+    def peek_record(self, path: str) -> Json:
+        """Read a record; empty also if it is broken or cannot be read."""
+        try:
+            return self.record(path) or {}
+        except StorageError:
+            return {}
 
     def claim_directory(self, path: str) -> None:
         """Create a directory if missing; anything else in its place is set aside.

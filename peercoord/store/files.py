@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, StorageError
 from peercoord.foreign import clean
-from peercoord.store import paths
+from peercoord.store import paths, records
 from peercoord.store.settings import EVENTS_BYTES, RECORD_BYTES
 from peercoord.system import cksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from peercoord.foreign import Json
     from peercoord.system.disk import DiskLike, Stat
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -132,6 +133,22 @@ class Files:
         if len(data) > RECORD_BYTES:
             raise BrokenFileError(f"{path}: larger than any record may be ({RECORD_BYTES} bytes)")
         return data
+
+    def record(self, path: str) -> Json | None:
+        """A record that only informs; ``None`` if it is missing or broken."""
+        try:
+            data = self.read(path)
+            return None if data is None else records.decode(data, path)
+        except BrokenFileError:
+            return None
+
+    def lines(self, path: str, *words: str) -> Iterator[Json]:
+        """The records at the end of a file that only grows, of lines with all these words, without broken lines."""
+        wanted = [word.encode() for word in words]
+        for line in self.read_tail(path).splitlines():
+            if all(word in line for word in wanted):
+                with suppress(BrokenFileError):  # being written, or cut by a crash
+                    yield records.decode(line, path)
 
     def read_tail(self, path: str) -> bytes:
         """The end of a file that only grows, at most the size of a record; empty if it does not exist."""

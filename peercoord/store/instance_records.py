@@ -6,7 +6,6 @@ program outside that agent's sandbox: where an instance's worktree and its git d
 
 from __future__ import annotations
 
-from peercoord.errors import BrokenFileError
 from peercoord.store import paths, records
 
 TYPE_CHECKING = False
@@ -16,13 +15,8 @@ if TYPE_CHECKING:
 
 
 def read(root: Root, peer: str) -> Json:
-    """Return the record of an instance; empty if there is none, or a power cut left it empty or torn."""
-    path = paths.instance(peer)
-    try:
-        data = root.files.read(path)
-        record = {} if data is None else records.decode(data, path)
-    except BrokenFileError:
-        return {}  # the next `up` or agent of that worktree writes it again
+    """Return the record of an instance; empty if none is whole: the next ``up`` or agent writes it again."""
+    record = root.files.record(paths.instance(peer)) or {}
     whole = record.get("instance_id") == peer and _is_path(record.get("worktree")) and _is_path(record.get("git_dir"))
     return record if whole and f"{record['worktree']}/".startswith(f"{record.get('checkout', '')}/") else {}
 

@@ -311,15 +311,9 @@ class Tickets:
         entry = self.reports.entry(peer, paths.Ticket(task, epoch))
         if entry and entry.get("started_at"):
             return str(entry["started_at"])
-        word = f'"{task}"'.encode()
-        for line in self.files.read_tail(paths.events(peer)).splitlines():
-            if b'"claimed"' in line and word in line:
-                try:
-                    event = records.decode(line, paths.events(peer))
-                except BrokenFileError:
-                    continue
-                if (event.get("event"), str(event.get("task")), event.get("epoch")) == ("claimed", task, epoch):
-                    return str(event.get("at"))
+        for event in self.files.lines(paths.events(peer), '"claimed"', f'"{task}"'):
+            if (event.get("event"), str(event.get("task")), event.get("epoch")) == ("claimed", task, epoch):
+                return str(event.get("at"))
         return None
 
 

@@ -200,11 +200,7 @@ def write_instance(worktree: str, name: str, record: Json, checkout: str = "") -
 
 def read_copy(files: InstanceFiles) -> Json:
     """Read a worktree's ``info.json``, which its coding agent may have written; empty if it is broken."""
-    try:
-        data = files.read("info.json")
-        return records.decode(data, "info.json") if data else {}
-    except PeercoordError:
-        return {}
+    return files.peek_record("info.json")
 
 
 # -- what a worktree says, and who confirms it -------------------------------------------------------------------
@@ -375,8 +371,7 @@ def _is_at(known: Json, worktree: str) -> bool:
 
 def _noted(git_dir: str) -> Json:
     try:
-        data = Files(Disk(git_dir), clocks.token).read("peercoord.json")
-        return records.decode(data, "peercoord.json") if data else {}
+        return Files(Disk(git_dir), clocks.token).record("peercoord.json") or {}
     except PeercoordError:
         return {}
 

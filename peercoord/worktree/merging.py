@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from peercoord.errors import BrokenFileError, PeercoordError
+from peercoord.errors import PeercoordError
 from peercoord.foreign import shown
-from peercoord.store import ids, inspection, instance_records, paths, records
+from peercoord.store import ids, inspection, instance_records, paths
 from peercoord.system import gitdirs
 from peercoord.system.git import TIPS, branches
 from peercoord.worktree import landed
@@ -248,14 +248,7 @@ class _Search:
 def _claims(queue: Queue, peer: str) -> list[_Claim]:
     """List an instance's claims from its events, oldest first, and how each ended."""
     began: dict[tuple[str, int], str] = {}
-    path = paths.events(peer) if ids.is_id(peer) else ""
-    for line in queue.files.read_tail(path).splitlines() if path else ():
-        if b'"claimed"' not in line:
-            continue
-        try:
-            event = records.decode(line, path)
-        except BrokenFileError:
-            continue  # a line being written, or cut by a crash
+    for event in queue.files.lines(paths.events(peer), '"claimed"') if ids.is_id(peer) else ():
         task, epoch = str(event.get("task")), event.get("epoch")
         if event.get("event") == "claimed" and ids.is_id(task) and isinstance(epoch, int):
             began[task, epoch] = str(event.get("at") or "")

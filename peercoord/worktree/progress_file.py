@@ -167,11 +167,7 @@ class ProgressFile:
         return {**entry, **{key: own[key] for key in own if key not in entry}}
 
     def _known(self) -> Json:
-        data = self.files.peek(KNOWN)
-        try:
-            return {} if data is None or records.is_blank(data) else records.decode(data, KNOWN)
-        except BrokenFileError:
-            return {}  # written again by the next call
+        return self.files.peek_record(KNOWN)  # a broken one is written again by the next call
 
 
 def same_claim(typed: Json, entry: Json) -> bool:

@@ -137,7 +137,7 @@ class TestHeartbeat:
 STEPS: dict[str, Callable[[Worker], object]] = {  # the others are in tests/crash
     "update": lambda worker: worker.membership.update(session={"pid": 1}),
     "report": lambda worker: worker.report("1", {"progress": 0.5}),
-    "record": lambda worker: worker.record(paths.Ticket("1", 1), worker.queue.definition("1")),
+    "record": lambda worker: worker.assignments.write(paths.Ticket("1", 1), worker.queue.definition("1")),
 }
 
 

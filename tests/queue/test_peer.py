@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,17 @@ class TestReassigning:
         assert b.request()
         (entry,) = b.worker.reports.read("b")["assigned_tasks"]
         assert (entry["task_id"], entry["epoch"], entry["status"]) == (1, 1, "in-progress")
+
+    @pytest.mark.parametrize("call", [Peer.request, lambda b: b.report("1", 0.5), lambda b: b.complete("1")])
+    def test_the_target_logs_the_claim(
+        self, queue: Queue, peers: tuple[Peer, Peer], call: Callable[[Peer], object]
+    ) -> None:
+        """Its events tell which commits were made for the task."""
+        reassign(queue, "1", "b")
+        call(peers[1])
+        lines = queue.files.read_tail(paths.events("b")).splitlines()
+        found = [event for event in map(json.loads, lines) if event["event"] == "claimed"]
+        assert [(event["task"], event["epoch"]) for event in found] == [("1", 1)]
 
     @pytest.mark.parametrize("why", ["", "held", "review", "deferred", "failed"])
     def test_from_the_queue_or_where_a_person_parked_it(self, queue: Queue, peers: tuple[Peer, Peer], why: str) -> None:

@@ -189,7 +189,7 @@ def no_look_after_the_claim() -> list[Patch]:
 
         definition = self.queue.definition(mine.task)
         with suppress(StorageError):
-            self.record(mine, definition)
+            self.assignments.write(mine, definition)
         return Claim(mine, definition, {}, {})
 
     def place(self: Queue, path: str, ticket: Ticket, *_: Any) -> str:
