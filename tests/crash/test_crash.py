@@ -11,13 +11,12 @@ from collections.abc import Iterator
 import pytest
 from support import crashes, tree
 from support.faults import CHANGES, Call, Failing, Fault, Pausing
-from support.scenes import Scene, scenes
+from support.scenes import PLAYED, SURVIVOR, Scene
 from support.worlds import World
 
 from peercoord.errors import EvictedError
 from peercoord.store import paths
 
-SCENES = scenes()
 CHECKED: set[tuple[object, ...]] = set()
 LIES = [*((number, done) for number in (errno.EIO, errno.ENOENT) for done in (True, False))]
 LIES += [(errno.EEXIST, True), (errno.ENOSPC, False)]
@@ -52,13 +51,13 @@ def check_repair(world: World, scene: Scene, hint: object) -> None:
     tree.check_at_rest(disk)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_others_repair_what_a_crash_leaves(scene: Scene) -> None:
     for play in crashes.plays(scene):
         check_repaired(play.world, scene, play)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_a_call_repeated_after_a_crash_is_done_once_or_refused(scene: Scene) -> None:
     """The same peer, in another process: what it asks again is done or refused, never done twice."""
     for play in crashes.plays(scene):
@@ -67,7 +66,7 @@ def test_a_call_repeated_after_a_crash_is_done_once_or_refused(scene: Scene) -> 
         check_repaired(play.world, scene, play)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_an_undisturbed_call_keeps_its_promise(scene: Scene) -> None:
     world, counting = crashes.played(scene)
     assert scene.holds(world)
@@ -97,7 +96,7 @@ def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, 
 
 
 @pytest.mark.parametrize(("number", "done"), LIES, ids=lambda value: errno.errorcode.get(value, value))
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_a_wrong_answer_to_a_change_loses_nothing(scene: Scene, number: int, done: bool) -> None:
     for world, call, answered in faulty(scene, Fault(number, done), reads=False):
         assert not answered or scene.holds(world), f"after {call} it was answered, and it does not hold"
@@ -105,19 +104,26 @@ def test_a_wrong_answer_to_a_change_loses_nothing(scene: Scene, number: int, don
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT])
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_a_failed_look_loses_nothing(scene: Scene, number: int) -> None:
     for world, call, _ in faulty(scene, Fault(number), reads=True):
         check_repaired(world, scene, call)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
+def test_a_link_in_place_of_any_file_ends_in_no_error_of_the_system(scene: Scene) -> None:
+    """What comes out is an answer or an error of this program."""
+    for world, _, _ in faulty(scene, Fault(errno.ELOOP), reads=True):
+        tree.check(world.memory)
+
+
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_a_repair_during_any_call_does_not_disturb_it(scene: Scene) -> None:
     at = 0
     while True:
         at += 1
         world = scene.world.twin()
-        pausing = Pausing(world.disk, at, world.janitor("survivor").tidy)
+        pausing = Pausing(world.disk, at, world.janitor(SURVIVOR).tidy)
         error = crashes.attempt(scene, world.on(pausing))
         assert error is None, f"{pausing.last}: {error}"
         assert scene.holds(world), pausing.last
@@ -126,7 +132,7 @@ def test_a_repair_during_any_call_does_not_disturb_it(scene: Scene) -> None:
         check_repaired(world, scene, pausing.last)
 
 
-@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.zombie], ids=repr)
+@pytest.mark.parametrize("scene", [scene for scene in PLAYED if scene.zombie], ids=repr)
 def test_a_peer_evicted_during_any_call_changes_nothing_afterwards(scene: Scene) -> None:
     at = 0
     while True:
@@ -142,7 +148,7 @@ def test_a_peer_evicted_during_any_call_changes_nothing_afterwards(scene: Scene)
         if pausing.last is None:
             break
         assert error is None or isinstance(error, EvictedError) or scene.name in ("evict", "sweep"), f"{at}: {error}"
-        assert scene.actor not in {who for who in map(paths.parse_incarnation, world.files.scan(paths.PEERS)) if who}
+        assert not [name for name in world.files.scan(paths.PEERS) if name.startswith(f"{scene.by}~")]
         done = crashes.committed(world.memory)
         check_repaired(world, scene, pausing.last)
         assert all(world.outcomes(task).count((1, "done")) <= 1 for task in done)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from support import crashes, tree
-from support.faults import CHANGES, Call, Wrapper
+from support.faults import CHANGES, Call, Counting, Wrapper
 from support.memory import MemoryDisk
-from support.scenes import Scene, scenes
+from support.scenes import PLAYED, SCENES, SURVIVOR, Scene
 from support.worlds import World
 
 from peercoord.queue.tasks import WRITING_NS
@@ -23,7 +23,6 @@ LEFT: dict[str, Callable[[bytes], bytes]] = {
     "blank": lambda _: b"",
     "torn": lambda lost: lost[: len(lost) // 3] + bytes(len(lost) // 3),
 }
-SCENES = scenes()
 PROMISED = ("add", "complete", "release", "fail", "park", "reassign", "reopen", "cancel", "edit")
 """What a caller was told stays true. A claim, a heartbeat, a place may be lost."""
 
@@ -82,7 +81,7 @@ def unread(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("how", LEFT)
-@pytest.mark.parametrize("scene", SCENES, ids=repr)
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_others_go_on_from_what_was_flushed(scene: Scene, how: str) -> None:
     met: set[tuple[object, ...]] = set()
     for play in crashes.plays(scene):
@@ -93,20 +92,20 @@ def test_others_go_on_from_what_was_flushed(scene: Scene, how: str) -> None:
             check_repaired(World(play.world.memory.after_power_cut(LEFT[how]), like=play.world), scene, born, play)
 
 
-@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.name.startswith(PROMISED)], ids=repr)
+@pytest.mark.parametrize("scene", [scene for scene in PLAYED if scene.name.startswith(PROMISED)], ids=repr)
 def test_an_acknowledged_change_survives_the_loss_of_later_names(scene: Scene) -> None:
     world = scene.world.twin()
-    journal = Journal(world.disk)  # type: ignore[arg-type]
-    scene.act(world.on(journal), scene.actor)
+    journal = Journal(world.memory)
+    scene.run(world.on(journal))
     assert scene.holds(world)
-    before = scene.world.disk.files()  # type: ignore[attr-defined]
+    before = scene.world.memory.files()
     told = [path for path in journal.memory.files() if path.startswith(f"{paths.RESULTS}/") and path not in before]
     if scene.name.startswith(("add", "reassign")):
         told = []  # of work that nobody reported here
     for number, state in enumerate(journal.states):
         left = World(state.after_power_cut(), like=world)
-        left.disk.ticks += 2 * WRITING_NS  # type: ignore[attr-defined]
-        left.janitor("survivor").tidy()
+        left.memory.ticks += 2 * WRITING_NS
+        left.janitor(SURVIVOR).tidy()
         assert scene.holds(left), f"{number} of {len(journal.states)}"
         assert not [path for path in told if unread(left.files.read(path) or b"")]
         check_repaired(left, scene, set(tree.born(state)), number)
@@ -114,20 +113,18 @@ def test_an_acknowledged_change_survives_the_loss_of_later_names(scene: Scene) -
 
 def test_with_a_new_directory_the_one_above_it_is_flushed() -> None:
     """OPS-2: else what was flushed in the new one could be gone with it."""
-    met = set()
-    for scene in SCENES:
-        calls = crashes.played(scene)[1].calls
-        made, flushed = ({call.path for call in calls if call.name == name} for name in ("mkdir", "sync"))
-        above = {path.rpartition("/")[0] for path in made & flushed}
-        assert above <= flushed, scene
-        met |= above
-    assert met >= {paths.BIRTHS, paths.RESULTS, paths.DONE}
+    world = World.new()
+    counting = Counting(world.disk)
+    world.on(counting).working("w").complete("1")
+    made, flushed = ({call.path for call in counting.calls if call.name == name} for name in ("mkdir", "sync"))
+    above = {path.rpartition("/")[0] for path in made & flushed}
+    assert {paths.BIRTHS, paths.RESULTS, paths.DONE} <= above <= flushed
 
 
-READ = [each for each in sequences.SEQUENCES if each.name != "place what cannot be read"]
+READ = [scene for scene in SCENES if scene.name != "place what cannot be read"]
 
 
-@pytest.mark.parametrize("sequence", READ, ids=lambda each: each.name)
-def test_a_power_cut_before_a_step_ends_as_the_crash_table_says(sequence: sequences.Sequence) -> None:
-    for number in range(1, len(sequences.steps(sequence)) + 1):
-        assert sequences.end(sequence, number, power=True) == sequences.end(sequence, number), number
+@pytest.mark.parametrize("scene", READ, ids=repr)
+def test_a_power_cut_before_a_step_ends_as_the_crash_table_says(scene: Scene) -> None:
+    for number in range(1, len(sequences.steps(scene)) + 1):
+        assert sequences.end(scene, number, power=True) == sequences.end(scene, number), number

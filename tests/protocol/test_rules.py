@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import faults
+from support.scenes import SCENES
 from support.worlds import World
 
 from peercoord.errors import LostError
@@ -27,7 +28,7 @@ from protocol import sequences
 
 
 def calls(sequence: str) -> list[str]:
-    return sequences.steps(next(each for each in sequences.SEQUENCES if each.name == sequence))
+    return sequences.steps(next(each for each in SCENES if each.name == sequence))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_one_is_written_before_the_other(clause: str, sequence: str, first: str,
 
 def test_a_ticket_is_only_moved_to_a_name_that_says_which_it_is() -> None:
     """OPS-6, LAY-1: no two tickets, and no two holders, are ever moved toward one name that decides."""
-    for each in sequences.SEQUENCES:
+    for each in SCENES:
         for call in sequences.steps(each):
             moved = re.fullmatch(r"rename (\S*/(<id>|<next>)~\S+) (\S+)", call)
             if not moved:

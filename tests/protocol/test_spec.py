@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-from support import crashes
-from support.scenes import scenes
 from support.worlds import World
 
 from peercoord.store import ids, paths, settings
@@ -197,21 +195,6 @@ def test_the_crash_table_has_every_step_once() -> None:
     run = "run: python tests/protocol/sequences.py, and say in the notes who goes on"
     assert [vector["description"] for vector in sequences.table()] == list(sequences.rows()), run
     assert sequences.TABLE.read_text(encoding="utf-8") == sequences.rewritten(), run
-
-
-def test_the_crash_table_has_every_kind_of_step_of_the_crash_tests() -> None:
-    """CRA-1: by the kind of the call, and where it works. That a directory is made first is said by OPS-3."""
-
-    def kind(call: str) -> str:
-        return re.sub(r"<[^>]*>", "<>", call.replace(" → ", " "))
-
-    said = {kind(vector["then"]["call"]) for vector in sequences.table()}
-    changes = [call for scene in scenes() for call in crashes.played(scene)[1].changes]
-    seen = [call for call in changes if call.name != "mkdir" and not call.path.startswith(("tmp/", *sequences.NOTES))]
-    paths = [" ".join(crashes.pattern(arg) for arg in call.args if isinstance(arg, str)) for call in seen]
-    steps = {kind(f"{call.name} {path}") for call, path in zip(seen, paths, strict=True)}
-    assert steps
-    assert steps - said == set()
 
 
 def test_every_row_of_the_crash_table_says_who_goes_on() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from support.faults import Counting
-from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.errors import UsageError
@@ -17,11 +16,6 @@ from peercoord.store.paths import Incarnation
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.tasklists.importer import take_in
 from peercoord.worktree import context
-
-
-def disk(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
 
 
 @pytest.mark.parametrize(
@@ -37,11 +31,11 @@ def disk(world: World) -> MemoryDisk:
 )
 def test_a_refused_task_changes_nothing(world: World, task: str, more: dict[str, Any], code: str, words: str) -> None:
     world.add("Login")
-    before = disk(world).files()
+    before = world.memory.files()
     with pytest.raises(UsageError, match=words) as caught:
         world.queue.add(records.define(task, "Another", **more))
     assert caught.value.code == code
-    assert disk(world).files() == before
+    assert world.memory.files() == before
 
 
 def test_half_characters_are_removed_from_text(world: World) -> None:
@@ -97,7 +91,7 @@ def test_a_torn_definition_is_rebuilt_from_the_birth_record(world: World, how: s
     world.files.put(path, LEFT[how](whole))
     assert world.queue.definition("1").title == "Task 1"
     assert world.files.read(path) != whole, "an editor may be about to write it"
-    disk(world).ticks += 2 * WRITING_NS
+    world.memory.ticks += 2 * WRITING_NS
     assert world.queue.definition("1").title == "Task 1"
     assert world.files.read(path) == whole
     assert not world.files.scan(paths.QUARANTINE)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 from support.faults import Meanwhile
-from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.errors import EvictedError
@@ -15,11 +14,6 @@ from peercoord.membership import membership as members
 from peercoord.queue.claims import Worker
 from peercoord.store import paths
 from peercoord.store.paths import Ticket
-
-
-def disk(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
 
 
 def pair(world: World) -> tuple[Worker, Worker, str]:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable
 
 import pytest
 from support.faults import Call, Failing, Fault, full, unreadable
-from support.memory import MemoryDisk
 from support.tree import check_at_rest
 from support.worlds import World
 
-from peercoord.errors import BrokenFileError, LostError, PeercoordError, StorageError
-from peercoord.membership import membership as members
+from peercoord.errors import BrokenFileError, LostError, StorageError
 from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 
 BROKEN = [b"{,", b'{"task_id": 1, "title"', b"[]", b"null", b"\xff\xfe\x00", b'{"task_id": 2, "title": "x"}']
 BROKEN += [b'{"task_id": 1}', b'{"task_id": 1, "title": "x", "dependencies": "2"}', b"x" * ((1 << 20) + 1)]
-
-
-def disk(world: World) -> MemoryDisk:
-    assert isinstance(world.disk, MemoryDisk)
-    return world.disk
 
 
 class TestBrokenDefinitions:
@@ -146,7 +138,7 @@ class TestFullDisk:
         shard = "queue/ready/2/000002"
 
         def crowd(call: Call) -> Fault | None:
-            if call.name == "rename" and call.path.startswith(shard) and shard in disk(world).folders():
+            if call.name == "rename" and call.path.startswith(shard) and shard in world.memory.folders():
                 world.disk.rmdir(shard)
             return None
 
@@ -194,52 +186,5 @@ class TestFullDisk:
             assert held == (born if step == "add" else done), at
             world.janitor().tidy()
             worker.held()
-            check_at_rest(disk(world))
+            check_at_rest(world.memory)
         assert at > 10
-
-
-STEPS: dict[str, Callable[[World, World], object]] = {
-    "add": lambda here, _: here.add("9", needs=("1",)),
-    "add as done": lambda here, _: here.queue.add(records.define("9", "x"), done=True),
-    "join": lambda here, _: here.join("x"),
-    "request": lambda here, there: here.resume(members.living(there.root)[0]).request(),
-    "report": lambda here, there: here.resume(members.living(there.root)[1]).report("1", {"progress": 0.5}),
-    "complete": lambda here, there: here.resume(members.living(there.root)[1]).complete("1"),
-    "fail": lambda here, there: here.resume(members.living(there.root)[1]).fail("1", "x"),
-    "release": lambda here, there: here.resume(members.living(there.root)[1]).release("1"),
-    "park": lambda here, there: here.resume(members.living(there.root)[1]).park("1", "review", "x"),
-    "beat": lambda here, there: here.resume(members.living(there.root)[0]).membership.beat(),
-    "update": lambda here, there: here.resume(members.living(there.root)[0]).membership.update(x=1),
-    "edit": lambda here, _: here.queue.edit("2", priority="low"),
-    "cancel": lambda here, _: here.queue.cancel("2"),
-    "reopen": lambda here, _: here.queue.reopen("2"),
-    "survey": lambda here, _: here.queue.survey(),
-    "evict": lambda here, there: here.evict(*reversed(members.living(there.root))),
-    "tidy": lambda here, _: here.janitor().tidy(),
-}
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT, errno.ELOOP])
-@pytest.mark.parametrize("name", STEPS)
-def test_no_step_ends_in_an_error_of_the_system(name: str, number: int) -> None:
-    """Every call of every step is refused once: what comes out is an answer or an error of this program."""
-    base = World.new()
-    base.join("boss")
-    base.working("w", "1")
-    base.add("2", needs=("1",))
-    base.add("3")
-    at, count, refused = 0, 0, 0
-
-    def once(call: Call) -> Fault | None:
-        nonlocal count
-        count += 1
-        return Fault(number) if count == at else None
-
-    while count >= at:
-        at, count = at + 1, 0
-        copy = disk(base).copy()
-        try:
-            STEPS[name](base.on(Failing(copy, once)), base.on(copy))
-        except PeercoordError:
-            refused += 1
-    assert refused > 0 or name in ("tidy", "survey", "evict") or number == errno.ENOENT

@@ -12,32 +12,8 @@ from peercoord.store import paths as names
 from support import tree
 from support.faults import CHANGES, Call, Counting, Wrapper
 from support.memory import MemoryDisk
-from support.scenes import Scene
+from support.scenes import SURVIVOR, Scene
 from support.worlds import World
-
-_ID, _E, _SHARD = r"[A-Za-z0-9][A-Za-z0-9._-]*", r"~\d+", r"[0-9a-f]{2}"
-_WHO = rf"{_ID}~\d+\.\w+"
-PATTERNS = [
-    (rf"queue/new/{_ID}~\w+", "queue/new/<id>~<nonce>"),
-    (rf"queue/ready/\d/\d{{6}}/{_ID}{_E}", "queue/ready/<level>/<shard>/<id>~<epoch>"),
-    (r"queue/ready/\d/\d{6}", "queue/ready/<level>/<shard>"),
-    (rf"queue/waiting/{_ID}/{_ID}{_E}", "queue/waiting/<dependency>/<id>~<epoch>"),
-    (rf"queue/waiting/{_ID}", "queue/waiting/<dependency>"),
-    (rf"queue/parked/(\w+)/{_ID}{_E}", r"queue/parked/\1/<id>~<epoch>"),
-    (rf"queue/done/{_SHARD}/{_ID}", "queue/done/<shard>/<id>"),
-    (rf"(births|tasks)/{_SHARD}/{_ID}\.json", r"\1/<shard>/<id>.json"),
-    (rf"results/{_SHARD}/{_ID}{_E}\.(\w+)\.json", r"results/<shard>/<id>~<epoch>.\1.json"),
-    (rf"(births|tasks|results|queue/done)/{_SHARD}", r"\1/<shard>"),
-    (rf"departed/{_WHO}~{_WHO}", "departed/<peer>~<by>"),
-    (rf"peers/{_WHO}", "peers/<peer>"),
-    (rf"/claims/{_ID}{_E}(~done)?", r"/claims/<id>~<epoch>\1"),
-    (rf"/assignments/{_ID}{_E}\.json", "/assignments/<id>~<epoch>.json"),
-    (rf"beat~\d+(~{_WHO})?", "beat~<seq>"),
-    (r"leader~\d+", "leader~<term>"),
-    (r"tmp/\w+", "tmp/<token>"),
-    (rf"progress-reports/{_ID}\.json", "progress-reports/<peer>.json"),
-    (rf"events/{_ID}\.jsonl", "events/<peer>.jsonl"),
-]
 
 
 class Play(NamedTuple):
@@ -83,14 +59,14 @@ def plays(scene: Scene) -> Iterator[Play]:
     """Play a scene once; give what is left of it for every place where its process may die."""
     world = scene.world.twin()
     cuts = Cuts(world.memory)
-    scene.act(world.on(cuts), scene.actor)
+    scene.run(world.on(cuts))
     for cut, disk in cuts.left:
         yield Play(scene, cut, world.on(disk).twin())
 
 
 def repair(world: World, scene: Scene) -> None:
     """Let the survivor repair what is left: it evicts the others, then tidies."""
-    janitor = world.janitor("survivor")
+    janitor = world.janitor(SURVIVOR)
     for who in members.living(world.root):
         if who != scene.survivor:
             janitor.evict(who, scene.survivor, "it is dead")
@@ -101,15 +77,8 @@ def played(scene: Scene) -> tuple[World, Counting]:
     """Play a scene to its end, undisturbed."""
     world = scene.world.twin()
     counting = Counting(world.disk)
-    scene.act(world.on(counting), scene.actor)
+    scene.run(world.on(counting))
     return world, counting
-
-
-def pattern(path: str) -> str:
-    """Return a path with placeholders for everything that is another in another run."""
-    for known, shown in PATTERNS:
-        path = re.sub(known, shown, path)
-    return path
 
 
 def finish(world: World, scene: Scene) -> None:
@@ -160,7 +129,7 @@ def epochs(disk: MemoryDisk) -> dict[str, int]:
 def attempt(scene: Scene, world: World) -> PeercoordError | None:
     """Play a scene in a world; an error of ours is an answer, too. Any other is none."""
     try:
-        scene.act(world, scene.actor)
+        scene.run(world)
     except PeercoordError as error:
         return error
     return None

@@ -11,7 +11,7 @@ Every wrapper has one place where a call passes through, ``around``; what it doe
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from support.memory import refuse
@@ -204,28 +204,6 @@ def renames_to(start: str) -> Callable[[Call], bool]:
     return lambda call: call.name == "rename" and call.path.startswith(start)
 
 
-class Following(Wrapper):
-    """A network client that goes on finding a directory where it was, for some seconds after it was moved.
-
-    Args:
-        disk: The server.
-        old: Where the directory was when this client last looked.
-        new: Where it is. A listing of what ``old`` lay in shows that it is gone.
-    """
-
-    def __init__(self, disk: DiskLike, old: str, new: str) -> None:
-        super().__init__(disk)
-        self.old, self.new = old, new
-
-    def around(self, call: Call) -> Any:
-        args = tuple(self._found(arg) if isinstance(arg, str) else arg for arg in call.args)
-        return Call(self.disk, call.name, args).run()
-
-    def _found(self, path: str) -> str:
-        inside = path == self.old or path.startswith(f"{self.old}/")
-        return self.new + path[len(self.old) :] if inside else path
-
-
 class Fault:
     """What a faulty disk answers: an error number, after doing what was asked or instead of it."""
 
@@ -270,11 +248,6 @@ def full(call: Call) -> Fault | None:
     return Fault(errno.ENOSPC) if call.writes else None
 
 
-def no_inodes(call: Call) -> Fault | None:
-    """Rule: a disk without a free block or inode: no new file or directory, not even an empty one."""
-    return Fault(errno.ENOSPC) if call.name in ("create", "append", "mkdir", "touch") else None
-
-
 def read_only(call: Call) -> Fault | None:
     """Rule: a filesystem mounted read-only."""
     return Fault(errno.EROFS) if call.name in CHANGES else None
@@ -283,17 +256,3 @@ def read_only(call: Call) -> Fault | None:
 def unreadable(*paths: str) -> Callable[[Call], Fault | None]:
     """Rule: these files belong to someone else, who does not let us read them."""
     return lambda call: Fault(errno.EACCES) if call.name == "read" and call.path in paths else None
-
-
-def either(*rules: Callable[[Call], Fault | None]) -> Callable[[Call], Fault | None]:
-    """Rule: the first of these that says something."""
-
-    def rule(call: Call) -> Fault | None:
-        return next((fault for fault in (each(call) for each in rules) if fault), None)
-
-    return rule
-
-
-def calls(found: Iterable[Call]) -> list[str]:
-    """Names of calls, for messages."""
-    return [repr(call) for call in found]

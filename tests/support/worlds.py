@@ -110,8 +110,7 @@ class World:
 
     def twin(self) -> World:
         """Return an independent copy of a world in memory: what happens in one does not happen in the other."""
-        assert isinstance(self.disk, MemoryDisk)
-        other = World(self.disk.copy(), like=self)
+        other = World(self.memory.copy(), like=self)
         other.clock, other.chance = copy.copy(self.clock), self.chance.twin()
         return World(other.disk, like=other)
 
@@ -121,9 +120,11 @@ class World:
 
     @property
     def memory(self) -> MemoryDisk:
-        """The disk of a world in memory."""
-        assert isinstance(self.disk, MemoryDisk)
-        return self.disk
+        """The disk of a world in memory, whatever is wrapped around it."""
+        disk = self.disk
+        while not isinstance(disk, MemoryDisk):
+            disk = disk.disk  # type: ignore[attr-defined]
+        return disk
 
     # -- people and peers ------------------------------------------------------------------------------------
 
