@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate",
         action="store_true",
-        help="write tests/transcripts/*.txt and tests/memory/merges/*.txt again, to be read as a diff",
+        help="write the results in tests/transcripts, memory and tasklists/stories again, to be read as a diff",
     )
 
 

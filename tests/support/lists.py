@@ -99,6 +99,7 @@ class Lists:
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Execute a statement as another program would."""
         with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.text_factory = lambda data: data.decode(errors="replace")
             return connection.execute(statement, values).fetchall()
 
     def row(self, task: object, columns: str = "status, assigned_instance") -> Any:

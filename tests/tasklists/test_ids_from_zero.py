@@ -1,15 +1,13 @@
-"""A list whose ids begin at 0 is a list like any other."""
+"""A task whose id is 0 is a task like any other, in every command."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import pytest
+from support.lists import make_database, query
 from support.project import Project, project
 
 from peercoord.memory import contribution
@@ -17,44 +15,16 @@ from peercoord.store import records
 
 __all__ = ["project"]
 
-Reader = Callable[..., Any]
-
-
-def tasks_json(at: Path) -> Path:
-    steps = [{"id": 0, "title": "a"}, {"id": 1, "title": "b", "dependencies": [0]}]
-    tasks = [
-        {"id": 0, "title": "Zero", "priority": 0, "status": "pending", "subtasks": steps},
-        {"id": 1, "title": "One", "dependencies": [0]},
-    ]
-    path = at / "tasks.json"
-    path.write_text(json.dumps({"tasks": tasks}))
-    return path
-
 
 def database(at: Path) -> Path:
-    path = at / "tasks.db"
+    path = make_database(at / "tasks.db", (0, "Zero", "pending"), (1, "One", "pending"))
     with closing(sqlite3.connect(path)) as made, made:
         made.executescript(
-            """
-            CREATE TABLE tasks (id INTEGER, title TEXT, priority INTEGER, status TEXT);
-            CREATE TABLE task_dependencies (task_id INTEGER, depends_on_task_id INTEGER);
-            CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT, status TEXT);
-            INSERT INTO tasks VALUES (0, 'Zero', 0, 'pending'), (1, 'One', 2, 'pending');
-            INSERT INTO task_dependencies VALUES (1, 0);
-            INSERT INTO subtasks VALUES (0, 0, 'a', 'pending'), (1, 0, 'b', 'pending');
-            """
+            """UPDATE tasks SET priority = 'critical' WHERE id = 0; UPDATE tasks SET dependencies = '[0]' WHERE id = 1;
+               CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT, status TEXT);
+               INSERT INTO subtasks VALUES (0, 0, 'a', 'pending'), (1, 0, 'b', 'pending');"""
         )
     return path
-
-
-@pytest.mark.parametrize("make", [tasks_json, database])
-def test_tasks_and_steps_0_are_read(read: Reader, tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    found = read(make(tmp_path))
-    assert found.refused == []
-    assert found.raw("0")["task_id"] == 0
-    assert found.raw("0")["priority"] == "critical"
-    assert found.needs("1") == ["0"]
-    assert [step["title"] for step in found.raw("0")["subtasks"]] == ["a", "b"]
 
 
 def test_task_0_is_worked_on_and_kept_in_step(project: Project, tmp_path: Path) -> None:
@@ -78,8 +48,7 @@ def test_task_0_is_worked_on_and_kept_in_step(project: Project, tmp_path: Path) 
     assert project("report", "--status", "done")[0] == 0
     assert project.data("request")["finished"] is True
     assert project("sync")[0] == 0
-    with closing(sqlite3.connect(path)) as there:
-        assert there.execute("SELECT status FROM tasks ORDER BY id").fetchall() == [("done",), ("done",)]
+    assert query(path, "SELECT status FROM tasks ORDER BY id") == [("done",), ("done",)]
 
 
 def test_a_hand_edited_priority_of_0_is_shown(project: Project) -> None:

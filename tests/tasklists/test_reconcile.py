@@ -184,6 +184,23 @@ def test_after_a_rebuild_a_missing_word_is_still_left() -> None:
     assert not found
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "alike"),
+    [
+        ("One", "One, edited", True),
+        ("Fix  LOGIN", "fix login", True),
+        ("Set up the project", "Set up the whole project structure", True),
+        ("Authentication", "Authentification", True),
+        ("", "", True),
+        ("Login page", "Payment API", False),
+        ("Implement user login", "Implement payments", False),
+        ("", "something", False),
+    ],
+)
+def test_which_texts_are_alike(one: str, two: str, alike: bool) -> None:
+    assert reconcile.is_alike(one, two) is reconcile.is_alike(two, one) is alike
+
+
 def test_too_many_missing_rows_are_a_wrong_list() -> None:
     assert not reconcile.too_many_gone(3, 3)
     assert not reconcile.too_many_gone(25, 100)
