@@ -18,8 +18,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from peercoord.errors import LostError, UsageError
 from peercoord.foreign import shown
@@ -87,12 +88,15 @@ class SyncState:
     project: str
     shown: str
     word: str
+    _seen: WeakSet[Connection] = field(default_factory=WeakSet, compare=False, repr=False)
 
     def exists(self, connection: Connection) -> bool:
-        """Check whether the tables are there."""
+        """Check whether the tables are there; each connection, which is one transaction, is asked once."""
         from sqlalchemy import inspect
 
-        return inspect(connection).has_table("peercoord_store")
+        if connection not in self._seen and inspect(connection).has_table("peercoord_store"):
+            self._seen.add(connection)
+        return connection in self._seen
 
     def missing(self, connection: Connection) -> list[str]:
         """Return those of the tables that have yet to be made."""

@@ -41,6 +41,7 @@ def test_nothing_to_do_costs_looks_alone(settled: Lists) -> None:
     ]
     assert len(reading) <= 5, reading
     assert not [s for s in asked if s.split()[0] not in ("BEGIN", "SELECT", "PRAGMA")]
+    assert sum('"peercoord_store"' in statement for statement in asked) == 1, "are our tables there?"
 
 
 def test_one_change_reads_one_definition(settled: Lists) -> None:
