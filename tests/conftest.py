@@ -20,7 +20,7 @@ from hypothesis import settings
 from support.task_master import task_master  # noqa: F401 - a fixture for all tests
 
 INSTALLED = ("java", "postgres", "psycopg", "PostgreSQL", "tla", "faketime", "tmux", "git-lfs", "mfusepy", "FUSE")
-INSTALLED += ("strace", "mkfs")
+INSTALLED += ("strace", "mkfs", "PEERCOORD_AGENTS", "bubblewrap", "network namespace")
 
 MEMORY = "/dev/shm"
 MEMORY_BYTES = 4 << 30  # free there, for files that are flushed thousands of times and kept for seconds

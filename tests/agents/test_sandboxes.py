@@ -1,0 +1,44 @@
+"""The agents' own sandboxes, for real: coordinate.sh works in them, and nothing beside the worktree can be written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from agents import programs
+from agents.offline import PATIENCE, Offline, offline
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not shutil.which("bwrap") or not shutil.which("socat"), reason="bubblewrap or socat is missing"),
+]
+PROMPT = "Do one task of this project: ./.claude-instance/coordinate.sh request-task"
+SANDBOX = {"enabled": True, "autoAllowBashIfSandboxed": True, "allowUnsandboxedCommands": False}
+CODEX = ["-s", "workspace-write", "-c", "sandbox_workspace_write.exclude_slash_tmp=true"]
+CODEX += ["-c", "sandbox_workspace_write.exclude_tmpdir_env_var=true"]
+
+
+def claude(world: Offline) -> subprocess.Popen[bytes]:
+    return world.claude(1, PROMPT, settings={"sandbox": SANDBOX})
+
+
+def codex(world: Offline) -> subprocess.Popen[bytes]:
+    return world.codex(1, PROMPT, *CODEX)
+
+
+@pytest.mark.parametrize("start", [claude, codex])
+def test_a_task_is_done_from_inside(tmp_path: Path, start: Callable[[Offline], subprocess.Popen[bytes]]) -> None:
+    programs.find(start.__name__)
+    with offline(tmp_path) as world:
+        world.make(1)
+        text = "Write parts/p1.py. Run `touch ../beside`. Run `touch inside`."
+        world.run("peercoord", "task", "add", "Part 1", "--description", text)
+        assert start(world).wait(PATIENCE) == 0
+        assert world.done() == {"1": ["instance-1"]}
+        assert (world.worktree(1) / "inside").exists()
+        assert not (tmp_path / "beside").exists()
+        assert any("Read-only file system" in text for told in world.told for _, text in told.get("entries", []))
