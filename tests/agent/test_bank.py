@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from agent.crew import Crew, killed, until
+from agent.crew import Crew, until
 from support.faults import Counting
 
 from peercoord.memory import runner
@@ -91,21 +91,6 @@ def test_a_decision_brings_on_at_once_what_waits_behind_it(team: Team) -> None:
     bank.approve(waits.candidate.id, waits.candidate.takes["right"], Decider("ann"))
     document = crew.project / paths.BANK / "techContext.md"
     until(lambda: "- behind" in document.read_text(), what="what waited behind the candidate")
-
-
-@pytest.mark.slow
-def test_the_next_leader_merges_when_one_is_killed(team: Team) -> None:
-    crew = team(merge_seconds=1, heartbeat_seconds=1)
-    bank_of(crew)
-    for name in ("one", "two"):
-        crew.agent(name)
-    leader = until(crew.leader, what="a leader")
-    other = "two" if leader == "one" else "one"
-    put(crew, other, "learnings.md", "- outlives its leader\n")
-    killed(crew.agent_pid(leader))
-    document = crew.project / paths.BANK / "activeContext.md"
-    until(lambda: document.exists() and "- outlives" in document.read_text(), what="merged by the next one")
-    assert document.read_text().count("- outlives") == 1
 
 
 def test_without_a_memory_bank_the_agent_has_nothing_to_say(team: Team) -> None:

@@ -16,7 +16,7 @@ from agent.crew import LINUX, ROOT, Crew, Session, stays, until
 from peercoord.agent import control
 from peercoord.errors import LostError
 from peercoord.membership import signals
-from peercoord.system import child, process
+from peercoord.system import process
 from protocol import document
 
 Team = Callable[..., Crew]
@@ -67,33 +67,6 @@ class TestKilled:
         assert crew.sessions[0].verb("report-progress", "1", "--progress", "0.5")[0] == 0
         assert not crew.events("evicted")
 
-    @pytest.mark.slow
-    def test_agents_without_a_session_killed_at_once_are_all_found(self, team: Team) -> None:
-        """The ring closes over the dead: a peer that only they watched is watched too."""
-        crew = team(**NEVER)
-        names = [f"w{number}" for number in range(5)]
-        for name in names:
-            crew.agent(name)
-        until(lambda: crew.leader())
-        last = next(name for name in names if name != crew.leader())
-        for pid in [crew.agent_pid(name) for name in names if name != last]:
-            kill(pid)
-        until(lambda: [n for n in names if crew.home(n)] == [last], what="all the others are evicted")
-        until(lambda: crew.leader() == last)
-        assert "is gone" in why_evicted(crew)
-
-    def test_a_pid_used_again_is_another_process(self, team: Team) -> None:
-        crew = team(**NEVER)
-        crew.agent("one")
-        kill(crew.agent_pid("one"), signal.SIGSTOP)
-        home = crew.home("one")
-        assert home is not None
-        record = crew.record("one")
-        record["agent"]["start"] -= 1  # what it would say had the pid belonged to another process before
-        (home / "peer.json").write_text(json.dumps(record))
-        crew.agent("two")
-        until(lambda: crew.home("one") is None, what="the eviction")
-
 
 class TestSession:
     def test_a_session_that_ended_gives_its_tasks_back_after_a_grace(self, team: Team) -> None:
@@ -107,16 +80,6 @@ class TestSession:
         assert crew.queue.result("1")[1] == "released"  # type: ignore[index]
 
     @pytest.mark.slow
-    def test_a_session_that_comes_back_within_the_grace_keeps_them(self, team: Team) -> None:
-        crew = team(session_grace_seconds=2, **NEVER)
-        claimed(crew, "one")
-        crew.sessions[0].kill()
-        until(lambda: "the coding session has ended" in crew.log("one"))
-        assert crew.session("one").verb("check-status")[0] == 0
-        until(lambda: [s["pid"] for s in crew.record("one")["sessions"]] == [crew.sessions[1].process.pid])
-        stays(lambda: crew.holder("1") == "one", 2.5)
-
-    @pytest.mark.slow
     def test_one_of_two_sessions_is_enough(self, team: Team) -> None:
         crew = team(session_grace_seconds=1, **NEVER)
         claimed(crew, "one")
@@ -125,31 +88,6 @@ class TestSession:
         until(lambda: len(crew.record("one").get("sessions") or ()) == 2)
         other.kill()
         stays(lambda: crew.holder("1") == "one", 1.5)
-
-    @pytest.mark.slow
-    def test_a_silent_session_is_suspect_and_never_evicted(self, team: Team) -> None:
-        crew = team(**QUICK)
-        claimed(crew, "one")
-        crew.agent("two")
-        kill(crew.agent_pid("one"), signal.SIGSTOP)
-        os.killpg(crew.sessions[0].process.pid, signal.SIGSTOP)
-        stays(lambda: crew.holder("1") == "one", 6)
-        state = json.loads((crew.state / "state.json").read_text())
-        one = next(i for i in state["active_instances"] if i["id"] == "one")
-        assert one["status"] == "suspect"
-        assert "is stopped: kill -CONT" in one["because"]
-        os.killpg(crew.sessions[0].process.pid, signal.SIGCONT)
-
-    @pytest.mark.slow
-    def test_an_agent_that_hangs_without_a_session_dies_of_silence_and_a_challenge(self, team: Team) -> None:
-        crew = team(**QUICK)
-        crew.agent("one")
-        assert crew.queue.files.scan("peers")
-        kill(crew.agent_pid("one"), signal.SIGSTOP)
-        crew.agent("two")
-        until(lambda: crew.home("one") is None, what="the eviction")
-        assert crew.events("challenged")
-        assert "did not answer a challenge" in why_evicted(crew)
 
 
 class TestCallers:
@@ -198,15 +136,6 @@ class TestCallers:
         session.kill()
         until(lambda: crew.where("1") == "ready")
 
-    @pytest.mark.slow
-    def test_a_session_started_again_keeps_the_task_before_it_calls(self, team: Team) -> None:
-        crew = team(session_grace_seconds=1, **NEVER)
-        claimed(crew, "one")
-        again = crew.session("one")
-        crew.sessions[0].kill()
-        until(lambda: [s["pid"] for s in crew.record("one").get("sessions", [])] == [again.process.pid])
-        assert crew.holder("1") == "one"
-
     @ISOLATES
     @pytest.mark.parametrize("whole", [False, True], ids=["each command", "the whole session"])
     @pytest.mark.slow
@@ -242,32 +171,6 @@ class TestCallers:
         assert home is not None
         assert "session" not in json.loads((home / "assignments" / "1~1.json").read_text())
 
-    @pytest.mark.slow
-    def test_a_session_that_an_earlier_version_took_a_shell_for_counts_no_more(self, team: Team) -> None:
-        crew = team(**NEVER)
-        crew.agent("one")
-        control.stop(str(crew.tree("one")))
-        home, claude = crew.home("one"), crew.session("one").process.pid
-        assert home is not None
-        shell, known = process.identify(os.getpid()), {**(process.identify(claude) or {}), "program": "claude"}
-        record = {**crew.record("one"), "session": shell, "sessions": [known, shell]}
-        (home / "peer.json").write_text(json.dumps(record))
-        crew.agent("one")
-        assert (crew.record("one")["session"], crew.record("one")["sessions"]) == (known, [known])
-
-    @pytest.mark.slow
-    def test_since_when_an_unknown_caller_is_silent_is_shown(self, team: Team) -> None:
-        crew = team(**QUICK)
-        crew.agent("one")
-        other = crew.session("one", "orchestrator")
-        assert other.verb("request-task")[0] == 0
-        until(lambda: crew.record("one").get("silent_since"), what="the note that nothing is heard")
-        assert crew.record("one")["silent_since"] == crew.record("one")["last_call"]["at"]
-        document.valid("peer", crew.record("one"))
-        assert other.verb("report-progress", "1", "--progress", "0.5")[0] == 0
-        assert crew.record("one")["silent_since"] is None
-        assert crew.holder("1") == "one"
-
 
 @pytest.mark.slow
 class TestTime:
@@ -295,29 +198,11 @@ class TestTime:
             agent.terminate()
             agent.wait()
 
-    def test_an_observer_that_was_stopped_takes_its_own_absence_for_nobodys_death(self, team: Team) -> None:
-        crew = team(**QUICK)
-        crew.agent("one")
-        claimed(crew, "two")  # so nobody takes it for hung meanwhile
-        foreign(crew, "one")
-        kill(crew.agent_pid("two"), signal.SIGSTOP)
-        stays(lambda: crew.home("one") is not None, 4)
-        kill(crew.agent_pid("two"), signal.SIGCONT)
-        stays(lambda: crew.home("one") is not None, 2.5)
-        assert not crew.events("evicted")
-
 
 def beat(crew: Crew, name: str) -> int:
     home = crew.home(name)
     assert home is not None
     return max(int(p.name.split("~")[1]) for p in home.glob("beat~*"))
-
-
-def foreign(crew: Crew, name: str) -> None:
-    """Make a peer look as if it ran in another container: only its heartbeat can be seen."""
-    home = crew.home(name)
-    assert home is not None
-    (home / "peer.json").write_text(json.dumps({**crew.record(name), "pid_ns": "pid:[1]"}))
 
 
 @pytest.mark.slow
@@ -335,15 +220,6 @@ class TestNamespaces:
         until(lambda: crew.home("one") is None, what="the eviction of what is silent")
         assert "another container" in why_evicted(crew)
 
-    def test_the_one_inside_does_not_take_those_outside_for_dead(self, team: Team) -> None:
-        crew = team(**QUICK)
-        crew.agent("two")
-        inside = crew.spawn("one", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-        stays(lambda: crew.home("two") is not None, 6)
-        assert not crew.events("evicted")
-        inside.kill()
-        inside.wait()
-
     def test_another_time_namespace_counts_starts_otherwise(self, team: Team) -> None:
         """There, the start of every process reads a day later: none of them is another process for that."""
         crew = team(**QUICK)
@@ -355,21 +231,6 @@ class TestNamespaces:
         kill(crew.record("one")["agent"]["pid"])
         inside.wait()
         until(lambda: crew.home("one") is None)
-
-    def test_a_restarted_host_leaves_its_dead_behind(self, team: Team, tmp_path: Path) -> None:
-        crew = team(**NEVER)
-        other = tmp_path / "boot_id"
-        other.write_text("00000000-0000-4000-8000-000000000000\n")
-        script = f'mount --bind "{other}" /proc/sys/kernel/random/boot_id && exec "$@"'
-        before = crew.spawn("one", "unshare", "--mount", "sh", "-c", script, "sh")
-        assert crew.record("one")["boot_id"] == other.read_text().strip()
-        before.kill()
-        before.wait()
-        crew.agent("two")
-        until(lambda: crew.home("one") is None, what="the eviction")
-        assert "restarted" in why_evicted(crew)
-        crew.agent("one")
-        assert crew.home("one") is not None, "and the worktree itself comes back"
 
 
 RENAMED = ("unshare", "--uts", "sh", "-c", 'hostname renamed && exec "$@"', "sh")
@@ -391,17 +252,6 @@ class TestNames:
         assert "is gone" in why_evicted(crew)
         assert control.stop(str(crew.tree("two")))
         assert two.wait() == 0
-
-    def test_a_command_under_the_new_name_stops_what_began_under_the_old_one(self, team: Team) -> None:
-        crew = team(**NEVER)
-        pid = crew.agent("one")
-        words = [*RENAMED, *child.command(), "-C", str(crew.tree("one")), "agent"]
-        told = subprocess.run([*words, "status"], capture_output=True, text=True)
-        assert told.returncode == 0
-        assert f"agent {pid} runs" in told.stdout
-        done = subprocess.run([*words, "stop", "--give-back"], capture_output=True, text=True)
-        assert (done.returncode, done.stdout) == (0, "the agent of one stopped\n")
-        assert crew.home("one") is None
 
     def test_no_agent_is_replaced_or_joined_twice_by_a_new_name(self, team: Team) -> None:
         crew = team(**NEVER)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from agent.crew import Crew, stays, until
+from agent.crew import Crew, until
 
 from peercoord.agent import control
 from peercoord.store import paths
@@ -64,37 +64,6 @@ def test_a_leader_whose_session_lives_loses_the_leadership_and_nothing_else(team
     until(lambda: crew.leader() == other)
     assert crew.home(leader) == home
     assert crew.holder("1") == leader
-
-
-@pytest.mark.slow
-def test_a_stopped_leader_that_wakes_finds_its_term_over(team: Team) -> None:
-    crew = team(state_seconds=1, **NEVER)
-    leader, other = two(crew)
-    crew.session(leader).verb("request-task")
-    pid = crew.agent_pid(leader)
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: crew.leader() == other, what="someone else leads")
-    until(lambda: state(crew).get("leader") == other)
-    os.kill(pid, signal.SIGCONT)
-    stays(lambda: state(crew)["leader"] == other, 3)
-    assert len(tickets(crew)) == 1
-    assert crew.home(leader) is not None
-
-
-@pytest.mark.slow
-def test_whoever_lost_the_ticket_does_not_run_its_duties(team: Team) -> None:
-    crew = team(**NEVER)
-    crew.agent("one")
-    until(lambda: crew.leader() == "one")
-    until(lambda: (crew.state / "state.json").exists())
-    before = (crew.state / "state.json").stat().st_ino
-    ticket = next(crew.state.glob("peers/*/leader~*"))
-    ticket.rename(crew.state / "held-by-the-test")  # nobody can lead now
-    for _ in range(3):
-        crew.root.files.ring()
-        (crew.state / "peers" / "x").mkdir()
-        (crew.state / "peers" / "x").rmdir()
-    stays(lambda: (crew.state / "state.json").stat().st_ino == before, 1.5)
 
 
 @pytest.mark.slow

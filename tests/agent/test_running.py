@@ -220,51 +220,6 @@ def beat(crew: Crew) -> int:
     return next((told[0] for told in found if told), 0)
 
 
-@pytest.mark.slow
-def test_what_says_the_same_starts_nothing_again(team: Team) -> None:
-    crew = team(state_seconds=1)
-    crew.agent("one")
-    path = crew.state / "protocol.json"
-    whole = json.loads(path.read_text())
-    path.write_text(json.dumps(whole))
-    whole["settings"]["heartbeat_seconds"] = 77
-    looked = crew.root.clock.monotonic() + 2.5
-    until(lambda: crew.root.clock.monotonic() > looked, what="two looks at the settings")
-    assert "starting again" not in crew.log("one")
-    path.write_text(json.dumps(whole))
-    until(lambda: crew.record("one").get("heartbeat_seconds") == 77, what="the new setting on record")
-
-
-@pytest.mark.slow
-def test_an_upgrade_starts_the_agent_again_as_the_new_program(team: Team, tmp_path: Path) -> None:
-    crew = team(state_seconds=1)
-    package = tmp_path / "site" / "peercoord"
-    shutil.copytree(Path(host.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__"))
-    first = package / "__init__.py"
-    first.write_text(f'{first.read_text()}\n__version__ = "0.0.old"\n')
-    read, write = os.pipe()
-    words = [sys.executable, "-P", "-m", "peercoord", "-C", str(crew.tree("one"))]
-    agent = subprocess.Popen(
-        [*words, "agent", "run", "--ready-fd", str(write)],
-        pass_fds=[write],
-        env={**os.environ, "PYTHONPATH": str(package.parent)},
-        start_new_session=True,
-    )
-    os.close(write)
-    assert os.read(read, 6) == b"ready\n", crew.log("one")
-    os.close(read)
-    crew.call("one", "request-task")
-    before = crew.home("one")
-    assert control.status(str(crew.tree("one")))["version"] == "0.0.old"
-    first.write_text(first.read_text().replace("0.0.old", "0.0.new"))
-    until(lambda: control.status(str(crew.tree("one")))["version"] not in (None, "0.0.old"), what="the new one")
-    assert "a newer program is installed" in crew.log("one")
-    assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (agent.pid, before, "one")
-    assert crew.call("one", "report-progress", "1", "--progress", "0.5")[0] == 0
-    agent.terminate()
-    agent.wait()
-
-
 def test_a_replaced_program_is_noticed_once_it_works(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,16 +322,3 @@ def test_a_stopped_agent_is_called_stopped_with_what_makes_it_go_on(team: Team) 
     os.kill(pid, signal.SIGSTOP)
     until(lambda: control.status(str(crew.tree("one")))["stopped"])
     assert control.stop(str(crew.tree("one"))), "a stopped agent is ended as well"
-
-
-def test_the_command_line_says_how_it_stands(team: Team) -> None:
-    crew = team()
-    words = [*child.command(), "-C", str(crew.tree("one")), "agent"]
-    told = subprocess.run([*words, "status"], capture_output=True, text=True)
-    assert told.returncode == 3
-    assert "peercoord agent start" in told.stdout
-    assert subprocess.run([*words, "start"], capture_output=True).returncode == 0
-    status = json.loads(subprocess.run([*words, "status", "--json"], capture_output=True).stdout)["data"]
-    assert status["running"]
-    assert subprocess.run([*words, "stop", "--give-back"], capture_output=True).returncode == 0
-    assert crew.home("one") is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from agent.crew import LINUX, ROOT, Crew, stays, until
 from peercoord.queue.peer import Peer
 from peercoord.queue.reassign import reassign
 from peercoord.system import process
-from peercoord.system.disk import Disk, filesystem_type, is_local
+from peercoord.system.disk import Disk
 
 Team = Callable[..., Crew]
 QUICK = {"heartbeat_seconds": 1, "state_seconds": 1}
@@ -77,22 +76,6 @@ def test_a_full_disk_is_told_once_and_claims_go_on(team: Team, small: Path, unbi
     until(lambda: (crew.state / "state.json").exists())
 
 
-@MOUNTS
-@pytest.mark.slow
-def test_a_disk_that_becomes_read_only_is_told_once_and_used_again(team: Team, small: Path, unbind: list[Path]) -> None:
-    crew = on(team, small)
-    unbind.append(crew.state)
-    crew.agent("one")
-    home = crew.home("one")
-    subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-    until(lambda: "heartbeat failed: " in crew.log("one"))
-    assert "read-only" in crew.log("one")
-    stays(lambda: crew.log("one").count("heartbeat failed") == 1, 2.5)
-    subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
-    until(lambda: "heartbeat works again" in crew.log("one"))
-    assert crew.home("one") == home
-
-
 @pytest.mark.slow
 def test_a_directory_that_was_moved_away_and_comes_back(team: Team) -> None:
     crew = team(**QUICK)
@@ -126,16 +109,6 @@ def test_a_worktree_that_is_removed_takes_its_agent_with_it(team: Team) -> None:
     assert told["because"] == f"its worktree {crew.base}/one is gone"
 
 
-@pytest.mark.slow
-def test_an_agent_ends_with_its_project_and_says_so(team: Team) -> None:
-    crew = team()
-    pid = crew.agent("one")
-    crew.project.rename(crew.base / "gone")
-    until(lambda: process.identify(pid) is None, what="the agent's end")
-    assert f"ending: its project {crew.project} is gone" in crew.log("one")
-    assert not crew.project.exists()
-
-
 def clean(crew: Crew) -> dict[str, bytes]:
     """Do what ``git clean -fdx`` does in the worktree of one; what its ``.claude-instance/`` held."""
     home = crew.tree("one") / ".claude-instance"
@@ -156,22 +129,6 @@ def test_a_cleaned_worktree_that_nobody_mends_ends_its_agent_and_its_tasks_go_ba
     assert crew.where("1") == "ready"
     assert crew.leader() == ""
     assert not (crew.tree("one") / ".claude-instance").exists(), "it creates nothing again"
-
-
-@pytest.mark.slow
-def test_a_cleaned_worktree_in_which_a_session_lives_keeps_its_tasks_until_that_ends(team: Team) -> None:
-    crew = team(session_grace_seconds=1, **QUICK)
-    pid = crew.agent("one")
-    crew.agent("two")
-    session = crew.session("one")
-    assert session.verb("request-task")[0] == 0
-    until(lambda: crew.record("one").get("sessions"), what="the agent knows the session")
-    clean(crew)
-    until(lambda: process.identify(pid) is None, what="the agent's end")
-    assert crew.holder("1") == "one"
-    until(lambda: crew.leader() == "two")
-    session.kill()
-    until(lambda: crew.where("1") == "ready", what="nothing of one is left")
 
 
 @pytest.mark.slow
@@ -234,12 +191,3 @@ def test_inotify_used_up_means_polling(team: Team, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(watch.Changes, "_schedule", none_left)
     assert not watch.events_come(Disk(str(crew.base)), "", "probe")
     assert not watch.Changes(print).watch("x", str(crew.base))
-
-
-def test_events_come_on_a_local_disk(tmp_path: Path) -> None:
-    from peercoord.system import watch
-
-    if not is_local(filesystem_type(str(tmp_path))):
-        pytest.skip("temporary files lie on a shared filesystem here")
-    assert watch.events_come(Disk(str(tmp_path)), "", "probe")
-    assert os.listdir(tmp_path) == []

@@ -1,6 +1,6 @@
 """Crowds of real processes on a real directory: what the race tests let loose.
 
-Each job runs in a process of its own, the nursery, which loads everything once and forks its children from there; a
+A crowd runs in a process of its own, the nursery, which loads everything once and forks its children from there; a
 barrier lets them start together. It prints what happened as JSON. Chance is seeded, the interleaving is the kernel's.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peercoord.errors import LostError, NotFoundError
+from peercoord.errors import LostError
 from peercoord.membership import membership as members
 from peercoord.membership.membership import judge
 from peercoord.queue.peer import Peer
@@ -26,7 +26,6 @@ from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
 from peercoord.store import paths, records
 from peercoord.store import root as roots
-from peercoord.store.paths import Ticket
 from peercoord.system.disk import Disk
 
 FORK = multiprocessing.get_context("fork")
@@ -42,9 +41,9 @@ class Hasty(Disk):
         return
 
 
-def run(job: str, project: Path, **arguments: Any) -> Any:
-    """Run a job in a nursery of its own and give what it says."""
-    words = [sys.executable, "-c", "from races.crowd import main; main()", job, str(project), json.dumps(arguments)]
+def run(project: Path, **arguments: int) -> Any:
+    """Let a crowd claim in a nursery of its own and give what it says."""
+    words = [sys.executable, "-c", "from races.crowd import main; main()", str(project), json.dumps(arguments)]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     done = subprocess.run(words, capture_output=True, text=True, env=here, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -52,9 +51,9 @@ def run(job: str, project: Path, **arguments: Any) -> Any:
 
 
 def main() -> None:
-    job, project, arguments = sys.argv[1:]
+    project, arguments = sys.argv[1:]
     roots.Disk = Hasty  # type: ignore[misc, assignment]
-    sys.stdout.write(json.dumps(JOBS[job](project, **json.loads(arguments))))
+    sys.stdout.write(json.dumps(claim(project, **json.loads(arguments))))
 
 
 # -- what the processes do -----------------------------------------------------------------------------------------
@@ -174,97 +173,6 @@ def _bury(boss: Peer | None, name: str) -> None:
             Janitor(boss.queue, "boss").evict(who, boss.membership.me, verdict.because)
 
 
-def sweep(project: str, janitors: int, rounds: int, tasks: int) -> dict[str, Any]:
-    """Let several janitors sweep one departed peer at once, round after round."""
-    root = roots.create(f"{project}/{paths.ROOT}", "race")
-    queue = Queue(root)
-    for number in range(tasks):
-        queue.create(records.define(str(number), "x"), number, durable=False)
-    boss = Peer.join(project, "boss")
-    failed = 0
-    for _ in range(rounds):
-        victim = members.join(root, "victim", {}, lambda who: judge(root, who), lambda *_: None)
-        for seen in list(queue.survey().values()):
-            root.files.move(seen.path, paths.claim(victim.home, Ticket(seen.task, seen.epoch + 1)))
-        root.files.move(paths.leader(paths.LEADER, 0), paths.leader(victim.home, 0))
-        root.files.move(victim.home, paths.departed_dir(victim.me, boss.membership.me))
-        barrier = FORK.Barrier(janitors)
-
-        def tidy(barrier: Any = barrier) -> None:
-            queue = Queue(_opened(project), "janitor")
-            queue.root.protocol["settings"] = {"max_attempts": 10**9}
-            barrier.wait()
-            Janitor(queue, "janitor").tidy()
-
-        pids = [_child(tidy) for _ in range(janitors)]
-        failed += sum(os.waitpid(pid, 0)[1] != 0 for pid in pids)
-        states = queue.survey()
-        failed += sum(seen.state != "ready" for seen in states.values()) + (len(states) != tasks)
-    boss.leave()
-    return {"failed": failed}
-
-
-def place(project: str, rounds: int) -> dict[str, Any]:
-    """Complete a task while another that depends on it is being added, round after round."""
-    queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race"))
-    for number in range(rounds):
-        queue.create(records.define(f"a{number}", "x"), number, durable=False)
-    together = FORK.Barrier(2)
-
-    def completer() -> None:
-        peer = Peer.join(project, "w")
-        for number in range(rounds):
-            peer.root.files.move(
-                queue.find(f"a{number}").path, paths.claim(peer.membership.home, Ticket(f"a{number}", 1))
-            )
-            together.wait()
-            peer.complete(f"a{number}")
-        peer.leave()
-
-    def adder() -> None:
-        mine = Queue(_opened(project), "adder")
-        for number in range(rounds):
-            definition = records.define(f"b{number}", "x", dependencies=[f"a{number}"])
-            together.wait()
-            mine.create(definition, rounds + number, durable=False)
-
-    pids = [_child(completer), _child(adder)]
-    failed = [os.waitpid(pid, 0)[1] for pid in pids]
-    states = queue.survey()
-    return {"failed": failed, "states": {task: [seen.state, seen.detail] for task, seen in states.items()}}
-
-
-def motion(project: str, moves: int) -> dict[str, Any]:
-    """Look for a task, again and again, while its ticket travels as fast as renames go."""
-    queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race"))
-    for number in range(50):
-        queue.create(records.define(str(number), "x"), number, durable=False)
-    peer = Peer.join(project, "w")
-    over = FORK.Event()
-
-    def mover() -> None:
-        claims = paths.claims_dir(peer.membership.home)
-        for epoch in range(moves):
-            assert peer.root.files.move(paths.ready(2, 7, Ticket("7", epoch)), f"{claims}/7~{epoch + 1}")
-            assert peer.root.files.move(f"{claims}/7~{epoch + 1}", paths.ready(2, 7, Ticket("7", epoch + 1)))
-        over.set()
-
-    pid = _child(mover)
-    looks = missed = surveys = short = 0
-    while not over.is_set():
-        looks += 1
-        try:
-            queue.find("7")
-        except NotFoundError:
-            missed += 1
-        if looks % 10 == 0:
-            surveys += 1
-            short += len(queue.survey()) != 50
-    failed = os.waitpid(pid, 0)[1]
-    peer.leave()
-    return {"failed": failed, "looks": looks, "missed": missed, "surveys": surveys, "short": short}
-
-
 def stopped(project: str) -> None:
     """A peer that holds a task and reports on it without a pause, until it is told that it no longer does."""
     peer = Peer.join(project, "zombie")
@@ -294,6 +202,3 @@ def stopped(project: str) -> None:
     again = Peer.join(project, "zombie")
     sys.stdout.write(json.dumps({"said": said, "reports": count, "again": str(again.membership.me)}))
     again.leave()
-
-
-JOBS: dict[str, Callable[..., Any]] = {"claim": claim, "sweep": sweep, "place": place, "motion": motion}

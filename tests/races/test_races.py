@@ -50,7 +50,7 @@ def check_all_done(disk: MemoryDisk, tasks: int) -> dict[str, int]:
 
 @pytest.mark.parametrize(("workers", "tasks", "seed"), CROWDS)
 def test_every_task_is_claimed_once_and_none_is_lost(tmp_path: Path, workers: int, tasks: int, seed: int) -> None:
-    answer = crowd.run("claim", tmp_path, workers=workers, tasks=tasks, seed=seed)
+    answer = crowd.run(tmp_path, workers=workers, tasks=tasks, seed=seed)
     assert answer["failed"] == []
     check_all_done(tree.snapshot(tmp_path), tasks)
     everything = {(str(number), 1): 1 for number in range(tasks)}
@@ -60,7 +60,7 @@ def test_every_task_is_claimed_once_and_none_is_lost(tmp_path: Path, workers: in
 
 @pytest.mark.parametrize(("workers", "tasks", "seed"), KILLED)
 def test_with_killed_peers_every_task_is_done_once(tmp_path: Path, workers: int, tasks: int, seed: int) -> None:
-    answer = crowd.run("claim", tmp_path, workers=workers, tasks=tasks, seed=seed, kills=tasks // 15)
+    answer = crowd.run(tmp_path, workers=workers, tasks=tasks, seed=seed, kills=tasks // 15)
     assert answer["failed"] == []
     epochs = check_all_done(tree.snapshot(tmp_path), tasks)
     claimed, done = told(answer["said"], "claimed"), told(answer["said"], "done")
@@ -69,31 +69,6 @@ def test_with_killed_peers_every_task_is_done_once(tmp_path: Path, workers: int,
     assert len({task for task, _ in done}) == len(done), "a task was done twice"
     assert all(epochs[task] == epoch for task, epoch in done)
     assert all(epoch <= epochs[task] for task, epoch in claimed)
-
-
-@pytest.mark.parametrize("rounds", [6, pytest.param(60, marks=pytest.mark.slow)])
-def test_concurrent_sweeps_return_every_task_once(tmp_path: Path, rounds: int) -> None:
-    answer = crowd.run("sweep", tmp_path, janitors=3, rounds=rounds, tasks=30)
-    assert answer["failed"] == 0
-    disk = tree.snapshot(tmp_path)
-    tree.check_at_rest(disk)
-    assert len(tree.tickets(disk)) == 30
-
-
-@pytest.mark.parametrize("rounds", [150, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_task_added_during_the_completion_of_its_dependency_is_ready(tmp_path: Path, rounds: int) -> None:
-    answer = crowd.run("place", tmp_path, rounds=rounds)
-    assert answer["failed"] == [0, 0]
-    stuck = {task: state for task, state in answer["states"].items() if task[0] == "b" and state[0] != "ready"}
-    assert stuck == {}
-    assert len(answer["states"]) == 2 * rounds
-
-
-@pytest.mark.parametrize("moves", [2000, pytest.param(50_000, marks=pytest.mark.slow)])
-def test_a_ticket_that_moves_all_the_time_is_found(tmp_path: Path, moves: int) -> None:
-    answer = crowd.run("motion", tmp_path, moves=moves)
-    assert answer["failed"] == 0
-    assert (answer["missed"], answer["short"]) == (0, 0), answer
 
 
 def test_a_peer_evicted_while_stopped_is_told_so_and_rejoins(tmp_path: Path) -> None:
