@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from peercoord.foreign import Json
     from peercoord.mailbox.verbs import Verb
+    from peercoord.store.paths import Ticket
     from peercoord.worktree.context import Place
 
 WAIT_SECONDS = 30.0
@@ -194,19 +195,12 @@ def _request(place: Place, words: list[str], number: str) -> Request:
     files = place.files()
     number = number or f"0-{os.getpid()}-{clocks.token(6)}"
     data = files.peek(protocol.CURRENT) or b""
-    incarnation, *tickets = data.decode("ascii", "replace").split() or [""]
+    incarnation, _, names = data.decode("ascii", "replace").strip().partition(" ")
+    tickets: Sequence[Ticket] = protocol.parse_tickets(names)
     if not incarnation:  # what the caller saw is not known: take what is true now
-        incarnation, held = _Here(place).standing()
-        tickets = [str(ticket) for ticket in held]
-    return Request(
-        number,
-        words,
-        incarnation=incarnation,
-        tickets=tickets,
-        pid=os.getpid(),
-        parent=os.getppid(),
-        cwd=_cwd(),
-    )
+        incarnation, tickets = _Here(place).standing()
+    where: Json = {"pid": os.getpid(), "parent": os.getppid(), "cwd": _cwd()}
+    return Request(number, words, incarnation=incarnation, tickets=tickets, **where)
 
 
 def _cwd() -> str:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 START_SECONDS = 15.0
 PROBE_SECONDS = 0.5  # calls that check the lock hold it for a moment
 PAUSE_SECONDS, POLL_SECONDS = 0.02, 0.05
+SWITCH_SECONDS = 0.001  # after which one thread of an agent yields to another; Python's own is 5 ms
+LOG_TAIL = 4000  # bytes of the log in which the reason of an end is looked for
 STOP_SECONDS = 15.0
 LOG, LOCK = "agent.log", "agent.lock"
 NAMED = "PEERCOORD_AGENT_NAMED"  # set in an agent that was started again with its worktree in its command line
@@ -79,7 +81,7 @@ def run(worktree: str, ready: int = -1, aloud: bool = False, project: str = "") 
 
     place = place_of(worktree, project)
     files = place.files()
-    sys.setswitchinterval(0.001)  # a caller should not wait for a thread with a duty
+    sys.setswitchinterval(SWITCH_SECONDS)  # a caller should not wait for a thread with a duty
     again = True
     while again:
         with _alone(place):
@@ -398,7 +400,7 @@ def locked(worktree: str, checkout: str = "") -> bool:
 
 def _last_line(place: Place) -> str:
     try:
-        said = place.files().read_tail(LOG)[-4000:].decode("utf-8", "replace")
+        said = place.files().read_tail(LOG)[-LOG_TAIL:].decode("utf-8", "replace")
     except PeercoordError:
         return "it wrote no log"
     lines = [line for line in said.splitlines() if line.strip() and line[:5] != "hint:"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from peercoord.membership.leadership import Leadership
 
 LONGEST_WAIT = 60.0
+END_SECONDS = 10.0  # for which an agent that ends waits for its running duties
 SETTLE_SECONDS = 0.2  # changes come together, and a caller may be about to call again
 
 
@@ -74,7 +75,7 @@ class Duties:
         for line in self._lines:
             line.changed()
 
-    def end(self, seconds: float = 10.0) -> None:
+    def end(self, seconds: float = END_SECONDS) -> None:
         """Wait for the running duties, at most this many seconds in all, and begin no other."""
         latest = time.monotonic() + seconds
         for line in self._lines:

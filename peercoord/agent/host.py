@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
     _Fingerprint = tuple[int, int, int]
 
-LEAST_VIEWS_SECONDS = 1.0
+LEAST_VIEWS_SECONDS = 0.5  # between two publications that changes bring forward
+LITTER_SECONDS, ARCHIVE_SECONDS = 15.0, 3600.0  # between two removals of litter, and of what has expired
+_ABSENT = (0, 0, 0)  # the fingerprint of a file that is not there
 _LAZY = (  # imported by calls and duties where they need it
     *("ctypes", "difflib", "encodings.utf_16_be", "re", "select", "shlex", "shutil", "subprocess", "tempfile"),
     *("threading", "orjson", "portalocker", "psutil", "watchdog.observers"),
@@ -75,7 +77,7 @@ class Worktree:
         self._place = place
         self._files = place.files()
         self._noted = self._fingerprint_of("info.json")
-        self._seen: _Fingerprint = (0, 0, 0)
+        self._seen: _Fingerprint = _ABSENT
         self._git_dir = ""
         self._collector = CollectionJob(self.tree, self.place, log)
 
@@ -98,11 +100,7 @@ class Worktree:
 
     def _fingerprint_of(self, name: str) -> _Fingerprint:
         """Return a fingerprint of a file of this worktree, without reading it."""
-        try:
-            seen = self._files.beneath.lstat(name)
-        except OSError:
-            return 0, 0, 0
-        return seen.st_mtime_ns, seen.st_size, seen.st_ino
+        return _fingerprint(self._files.beneath.lstat, name)
 
     # -- joining ---------------------------------------------------------------------------------------------
 
@@ -300,10 +298,10 @@ class Worktree:
         merge = merge_runner.MergeJob(root, self.tree, child.command())
         copy = bank_copy.CopyJob(root)
         return [
-            Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS / 2, publisher.rest),
+            Duty("views", root.number("state_seconds"), publisher.run, LEAST_VIEWS_SECONDS, publisher.rest),
             Duty("bank copy", bank_copy.EVERY_SECONDS, copy.run, bank_copy.LEAST_SECONDS, copy.rest),
-            Duty("clearing up", 15, archivist.litter),
-            Duty("archive", 3600, archivist.run),
+            Duty("clearing up", LITTER_SECONDS, archivist.litter),
+            Duty("archive", ARCHIVE_SECONDS, archivist.run),
             Duty("database", root.number("database_seconds"), sync.run, sync_runner.LEAST_SECONDS, apart=True),
             Duty("memory", root.number("merge_seconds"), merge.run, merge_runner.LEAST_SECONDS, merge.rest, apart=True),
         ]
@@ -333,8 +331,12 @@ def preload() -> None:
 
 def _installed() -> _Fingerprint:
     """Return a fingerprint of the program on disk, without reading it."""
+    return _fingerprint(os.lstat, sys.modules["peercoord"].__file__ or "")
+
+
+def _fingerprint(lstat: Callable[[str], os.stat_result], path: str) -> _Fingerprint:
     try:
-        seen = os.lstat(sys.modules["peercoord"].__file__ or "")
+        seen = lstat(path)
     except OSError:
-        return 0, 0, 0
+        return _ABSENT
     return seen.st_mtime_ns, seen.st_size, seen.st_ino

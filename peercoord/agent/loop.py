@@ -67,6 +67,8 @@ RESCAN_SECONDS = 30.0  # between full looks, also where events come
 POLL_SECONDS = 2.0  # between looks where no events come
 WAITERS, WAITERS_LEAST = "callers that wait", 0.25  # a step, and its least seconds between two runs
 SETTLE_SECONDS = 0.05  # an edit is several writes
+CLEAR_LEAST = 1.0  # seconds between two looks at assignment records
+SLEPT_SECONDS = 1.0  # a shorter suspension is not worth a new look at everything
 
 
 class Agent:
@@ -126,7 +128,7 @@ class Agent:
         self.schedule.add(Step("hand edits", often, self.host.pick_up, SETTLE_SECONDS))
         self.schedule.add(Step("session", RESCAN_SECONDS, self.check_sessions))
         self.schedule.add(Step("tidying", beat, self.janitor.tidy))
-        self.schedule.add(Step("assignment records", beat, self.clear, 1.0))
+        self.schedule.add(Step("assignment records", beat, self.clear, CLEAR_LEAST))
         self.schedule.add(Step("home", min(homes.LOOK_SECONDS, self.root.number("state_seconds")), self.stay))
         pace = min(RESCAN_SECONDS, self.root.number("state_seconds"))
         self.schedule.add(Step("settings", pace, self.refresh))
@@ -215,7 +217,7 @@ class Agent:
 
     def _look_at_sleep(self, now: float) -> None:
         slept = self.clock.asleep()
-        if slept - self._slept > 1.0:
+        if slept - self._slept > SLEPT_SECONDS:
             self.host.log(f"this machine slept for {slept - self._slept:.0f} s: looking at everything again")
             self.observer.reset_observations()
             self.schedule.hasten(now)

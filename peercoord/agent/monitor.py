@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peercoord.queue.recovery import Janitor
     from peercoord.store.paths import Incarnation
 
+SAID_MOST = 86_400  # seconds between heartbeats; a peer's record that says more is not believed
 REVIVE_SECONDS = 20.0  # between two attempts to start the same agent again
 LEADER_SILENT = 3  # times ``state_seconds`` without a new view: the holder of the leader ticket does not lead
 
@@ -143,7 +144,7 @@ class Observer:
         """Return the seconds between a peer's heartbeats: its own setting, if slower than the team's."""
         own = self.root.number("heartbeat_seconds")
         said = whole((record or {}).get("heartbeat_seconds"))
-        return max(own, said) if said is not None and 0 < said < 86400 else own
+        return max(own, said) if said is not None and 0 < said < SAID_MOST else own
 
     def _session_runs(self, record: Json | None) -> bool:
         if record is None or liveness.elsewhere(record, self.here) is not None:

@@ -21,13 +21,13 @@ Files, below ``.claude-instance/``::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peercoord.store import ids, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from peercoord.foreign import Json
@@ -63,37 +63,29 @@ def parse_name(name: str, suffix: str = "") -> str | None:
     return number if ids.is_id(number) and name == number + suffix else None
 
 
+@dataclass(slots=True, kw_only=True)
 class Request:
     """A request as it lies in the outbox.
 
     Attributes:
         number: The request's id.
+        words: The verb and its arguments.
         incarnation: The incarnation that its caller saw.
         tickets: The tickets that its caller saw held by that incarnation.
         pid: The caller's pid in its own pid namespace; 0 if it gave none.
         parent: Its parent's.
         cwd: Its working directory.
-        words: The verb and its arguments.
         meaning: What the words ask for, once ``verbs.of`` has read them.
     """
 
-    __slots__ = ("cwd", "incarnation", "meaning", "number", "parent", "pid", "tickets", "words")
-
-    def __init__(
-        self,
-        number: str,
-        words: Sequence[str],
-        *,
-        incarnation: str = "",
-        tickets: Iterable[str] = (),
-        pid: int = 0,
-        parent: int = 0,
-        cwd: str = "",
-    ) -> None:
-        self.number, self.words, self.incarnation, self.pid, self.parent = number, list(words), incarnation, pid, parent
-        self.tickets: list[Ticket] = [t for t in map(paths.parse_ticket, tickets) if t]
-        self.cwd = cwd
-        self.meaning: Any = None
+    number: str = field(kw_only=False)
+    words: list[str] = field(kw_only=False)
+    incarnation: str = ""
+    tickets: Sequence[Ticket] = ()
+    pid: int = 0
+    parent: int = 0
+    cwd: str = ""
+    meaning: Any = None
 
     @property
     def verb(self) -> str:
@@ -106,6 +98,11 @@ class Request:
         head = [VERSION, self.number, self.incarnation, tickets, str(self.pid), str(self.parent), self.cwd]
         fields = [*head, str(len(self.words)), *self.words]
         return "\0".join([*fields, ""]).encode("utf-8", "surrogateescape")
+
+
+def parse_tickets(names: str) -> list[Ticket]:
+    """Read the tickets in a text that names them, with spaces between."""
+    return [ticket for ticket in map(paths.parse_ticket, names.split()) if ticket]
 
 
 def parse_request(data: bytes, number: str) -> Request | None:
@@ -121,7 +118,7 @@ def parse_request(data: bytes, number: str) -> Request | None:
         number,
         fields[_HEAD:],
         incarnation=fields[2],
-        tickets=fields[3].split(),
+        tickets=parse_tickets(fields[3]),
         pid=pid,
         parent=parent,
         cwd=fields[6],

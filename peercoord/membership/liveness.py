@@ -14,6 +14,7 @@ A coding session seen running on this machine is never dead, however silent it i
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from peercoord.store import paths
@@ -144,20 +145,21 @@ def by_process(
 # -- the activity ------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
 class Stillness:
     """How long a value has not changed, on the observer's own monotonic clock.
 
     Attributes:
         value: What was seen last.
         looks: Successful looks since it last changed, including the first.
+        since: Time of the first of them, seconds.
         last: Time of the last look, seconds.
     """
 
-    __slots__ = ("last", "looks", "since", "value")
-
-    def __init__(self) -> None:
-        self.value: object = None
-        self.forget()
+    value: object = None
+    looks: int = 0
+    since: float = float("-inf")
+    last: float = float("-inf")
 
     def forget(self) -> None:
         """Start again: what was seen until now proves nothing."""
@@ -191,6 +193,7 @@ class Stillness:
         return self.looks >= MIN_LISTINGS and self.seconds() >= seconds
 
 
+@dataclass(slots=True)
 class Silence:
     """The observed heartbeat of one peer.
 
@@ -200,13 +203,10 @@ class Silence:
         challenged_at: When that challenge was first seen, on the observer's clock; ``None`` without one.
     """
 
-    __slots__ = ("challenged_at", "challenger", "number", "still")
-
-    def __init__(self) -> None:
-        self.still = Stillness()
-        self.number: int | None = None
-        self.challenger: Incarnation | None = None
-        self.challenged_at: float | None = None
+    still: Stillness = field(default_factory=Stillness)
+    number: int | None = None
+    challenger: Incarnation | None = None
+    challenged_at: float | None = None
 
     def forget(self) -> None:
         """Start again."""

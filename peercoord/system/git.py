@@ -15,6 +15,7 @@ Needs git 2.36: ``worktree list --porcelain -z``, ``hook run``, and sparse patte
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -87,13 +88,12 @@ class GitError(PeercoordError):
         self.said = said
 
 
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What git answered: exit status and standard output, undecodable bytes kept as surrogates."""
 
-    __slots__ = ("out", "status")
-
-    def __init__(self, status: int, out: str) -> None:
-        self.status, self.out = status, out
+    status: int
+    out: str
 
 
 def ask(

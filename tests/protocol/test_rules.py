@@ -136,7 +136,7 @@ class Box:
 
     def drop(self, number: str, *words: str, data: bytes = b"") -> None:
         (self.place / "outbox").mkdir(exist_ok=True)
-        request = Request(number, words, incarnation="amber~1.k3", tickets=["5~2"])
+        request = Request(number, list(words), incarnation="amber~1.k3", tickets=[Ticket("5", 2)])
         (self.place / "outbox" / number).write_bytes(data or request.encode())
 
 

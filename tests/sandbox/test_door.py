@@ -174,7 +174,7 @@ class Box:
     def drop(self, number: str, *words: str) -> Path:
         incarnation, held = self.mine.standing()
         path = self.home / protocol.request(number)
-        path.write_bytes(protocol.Request(number, words, incarnation=incarnation, tickets=map(str, held)).encode())
+        path.write_bytes(protocol.Request(number, words, incarnation=incarnation, tickets=held).encode())
         return path
 
     def told(self, number: str) -> dict[str, object]:
