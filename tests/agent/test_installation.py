@@ -38,7 +38,7 @@ calls = [
 ]
 for at, words in enumerate(calls):
     incarnation, held = mine.standing()
-    request = Request(f"r{at}", words, incarnation=incarnation, tickets=map(str, held))
+    request = Request(f"r{at}", words, incarnation=incarnation, tickets=held)
     answer = mine.serve(request)
     assert answer.code == 0, (words, answer.err)
 answer = mine.serve(Request("x", ["check-status", "--nonsense"]))

@@ -202,7 +202,8 @@ def test_a_call_without_an_agent_serves_what_was_said_before(box: Box) -> None:
     box.drop("2-b", "report-progress", "5")
     box.drop("1-a", "update-memory", "--content", "x")
     box.drop("0-q", "request-task")
-    answer = box.outbox.serve_directly(Request("3-c", ["check-status"], incarnation="amber~1.k3", tickets=["5~2"]))
+    request = Request("3-c", ["check-status"], incarnation="amber~1.k3", tickets=[Ticket("5", 2)])
+    answer = box.outbox.serve_directly(request)
     assert box.served == ["1-a", "2-b", "3-c"]
     assert answer.out == b"served check-status"
 

@@ -188,7 +188,8 @@ def _request(given: Given) -> Given:
 
 
 def _fits(given: Given) -> Given:
-    asked = protocol.Request("1", given["words"], incarnation=given["incarnation"], tickets=given["tickets"])
+    tickets = protocol.parse_tickets(" ".join(given["tickets"]))
+    asked = protocol.Request("1", given["words"], incarnation=given["incarnation"], tickets=tickets)
     now = given["now"]
     return {
         "fits": not protocol.outdated(

@@ -324,8 +324,9 @@ class Life:
         words = ["release", ticket.task]
         if self.chance.random() < 0.3:
             words = ["report-progress", ticket.task, "--status", "done"]
-        mine = [str(held) for held in self.me.held()]
-        request = protocol.Request(f"{len(self.requests):08d}-x", words, incarnation=str(self.me.me), tickets=mine)
+        request = protocol.Request(
+            f"{len(self.requests):08d}-x", words, incarnation=str(self.me.me), tickets=self.me.held()
+        )
         self.requests.append(request)
         self.outbox._execute(request)
 
