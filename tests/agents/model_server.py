@@ -28,7 +28,9 @@ from agents.brain import think
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 NEAR_THE_WINDOW = 990_000  # input tokens: the session compacts its conversation
 SUMMARY = re.compile(r"create a detailed summary of|CONTEXT CHECKPOINT COMPACTION")
-AT_WORK = re.compile(r"(?:working directory(?: is)?: |<cwd>)[^\s\"\\<>]*-(instance-\d+)", re.IGNORECASE)
+AT_WORK = re.compile(
+    r"(?:working directory(?: is)?: |<cwd>|Workspace Directories:\*\*\\n *- )[^\s\"\\<>]*-(instance-\d+)", re.IGNORECASE
+)
 LIMIT = {"type": "error", "error": {"type": "rate_limit_error", "message": "This request would exceed the rate limit."}}
 
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Offline:
     def __init__(self, home: Path, accidents: dict[str, dict[str, str]], mode: str) -> None:
         self.home, self.project = home, home / "proj"
         self.told: list[Told] = []
+        self.sockets = Path(tempfile.mkdtemp(prefix="peercoord-", dir="/tmp"))  # a socket's path has little room
         (home / "accidents.json").write_text(json.dumps(accidents))
         for place in ("user", "tmp"):
             (home / place).mkdir()
@@ -77,6 +79,7 @@ class Offline:
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
             "GIT_MERGE_AUTOEDIT": "no",
+            "TMUX_TMPDIR": str(self.sockets),
             **more,
         }
 
@@ -146,9 +149,15 @@ class Offline:
         return self.start(words, self.worktree(number), self.home / f"claude-{number}.out", **self.of_claude())
 
     def of_claude(self) -> dict[str, str]:
-        """Return the variables that lead Claude Code to the model."""
+        """Return the variables that lead Claude Code to the model, once it is told that its person knows it."""
+        place = self.home / "user" / ".claude"
+        place.mkdir(exist_ok=True)
+        trusted = {str(place): {"hasTrustDialogAccepted": True} for place in (self.project, *self.home.glob("proj-*"))}
+        known = {"hasCompletedOnboarding": True, "theme": "dark", "projects": trusted}
+        known["customApiKeyResponses"] = {"approved": [KEY[-20:]], "rejected": []}
+        (place / ".claude.json").write_text(json.dumps(known))
         return {
-            "CLAUDE_CONFIG_DIR": str(self.home / "user" / ".claude"),
+            "CLAUDE_CONFIG_DIR": str(place),
             "ANTHROPIC_BASE_URL": self.url,
             "ANTHROPIC_API_KEY": KEY,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -173,6 +182,38 @@ class Offline:
         )
         return {"CODEX_HOME": str(place), "SCRIPTED_KEY": KEY}
 
+    def gemini(self, number: int, prompt: str, settings: Told) -> subprocess.Popen[bytes]:
+        """Start Gemini CLI in a worktree, without a screen."""
+        words = [programs.find("gemini"), "-m", "gemini-2.5-flash", "-p", prompt, "--approval-mode", "yolo"]
+        words += ["--skip-trust", "-o", "stream-json"]
+        return self.start(words, self.worktree(number), self.home / f"gemini-{number}.out", **self.of_gemini(settings))
+
+    def of_gemini(self, settings: Told) -> dict[str, str]:
+        """Return the variables that lead Gemini CLI to the model, once its settings are written."""
+        place = self.home / "user" / ".gemini"
+        place.mkdir(exist_ok=True)
+        quiet = {"telemetry": {"enabled": False}, "privacy": {"usageStatisticsEnabled": False}}
+        chosen = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"enableAutoUpdate": False}}
+        (place / "settings.json").write_text(json.dumps(quiet | chosen | settings))
+        return {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": self.url}
+
+    def copilot(self, number: int, prompt: str, hooks: Told) -> subprocess.Popen[bytes]:
+        """Start Copilot CLI in a worktree, without a screen, with another service's model."""
+        place = self.home / "user" / ".copilot"
+        (place / "hooks").mkdir(parents=True)
+        (place / "hooks" / "peercoord.json").write_text(json.dumps(hooks))
+        variables = {
+            "COPILOT_HOME": str(place),
+            "COPILOT_PROVIDER_BASE_URL": f"{self.url}/v1",
+            "COPILOT_PROVIDER_TYPE": "openai",
+            "COPILOT_PROVIDER_API_KEY": KEY,
+            "COPILOT_MODEL": "gpt-5.4",
+            "COPILOT_OFFLINE": "true",
+            "COPILOT_AUTO_UPDATE": "false",
+        }
+        words = [programs.find("copilot"), "-p", prompt, "--allow-all-tools", "--no-color"]
+        return self.start(words, self.worktree(number), self.home / f"copilot-{number}.out", **variables)
+
 
 @contextmanager
 def offline(home: Path, accidents: dict[str, dict[str, str]] | None = None, mode: str = "") -> Iterator[Offline]:
@@ -183,6 +224,9 @@ def offline(home: Path, accidents: dict[str, dict[str, str]] | None = None, mode
     try:
         yield made
     finally:
+        if shutil.which("tmux"):
+            subprocess.run(["tmux", "kill-server"], env=made.environment(), capture_output=True, check=False)
+        shutil.rmtree(made.sockets)
         if made.project.exists():
             subprocess.run([BIN / "peercoord", "-C", made.project, "down"], env=made.environment(), check=False)
         made.server.communicate(timeout=PATIENCE)

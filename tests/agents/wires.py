@@ -134,7 +134,8 @@ def answer(asked: Asked, step: Step) -> tuple[str, bytes]:
     events = WRITERS[asked.wire](asked, step)
     if not asked.streamed:
         return "application/json", json.dumps(_whole(asked, list(events))).encode()
-    lines = [f"event: {event.get('type', 'message')}\ndata: {json.dumps(event)}\n\n" for event in events]
+    named = asked.wire in ("messages", "responses")
+    lines = [(f"event: {event['type']}\n" if named else "") + f"data: {json.dumps(event)}\n\n" for event in events]
     return "text/event-stream", ("".join(lines) + "data: [DONE]\n\n" * (asked.wire == "chat")).encode()
 
 
