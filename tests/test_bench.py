@@ -49,8 +49,6 @@ def test_merges_are_measured(tmp_path: Path) -> None:
     _, data = measured(tmp_path, "merge", "--kib", "30", "--count", "40", "--rounds", "3")
     assert {name: (one["git_calls"], one["settled"]) for name, one in data["shapes"].items()} == {
         "of everything": (4, 40),
-        "all to one section": (0, 40),
-        "each a new section": (0, 40),
         "all contested": (20, 40),
     }
 

@@ -19,17 +19,7 @@ WARM_UP = 3  # rounds that are not counted
 
 
 def measure(rounds: int, tasks: int, where: str = "") -> dict[str, Any]:
-    """Measure the verbs with an agent running.
-
-    Args:
-        rounds: How often each command is run.
-        tasks: Tasks in the queue; more are added if there are more rounds.
-        where: The directory to work in.
-
-    Returns:
-        For each command the median in milliseconds and in B, one ``python -c pass``; for those with a bar, whether
-        it holds.
-    """
+    """Measure the verbs with an agent running, each in milliseconds and in B: one ``python -c pass``."""
     with scene(1, max(tasks, rounds + WARM_UP + 1), where) as made:
         shell = made.shell(made.worktrees[0])
         taken: dict[str, list[float]] = {}

@@ -14,17 +14,7 @@ MANY = 50
 
 
 def measure(agents: int, seconds: float, tasks: int = 15, where: str = "") -> dict[str, Any]:
-    """Measure idle agents of one project.
-
-    Args:
-        agents: How many.
-        seconds: How long to watch.
-        tasks: Tasks that lie in the queue.
-        where: The directory to work in.
-
-    Returns:
-        Per cent of one core (each, mean and most, and all together), and memory in MiB; whether the bars hold.
-    """
+    """Measure idle agents of one project: per cent of a core, and memory in MiB."""
     import psutil
 
     with scene(agents, tasks, where) as made:

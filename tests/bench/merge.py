@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from peercoord.memory import contribution
 from peercoord.memory.contribution import Author, Contribution
-from peercoord.memory.document import Document, Section, split_document
+from peercoord.memory.document import Section, split_document
 from peercoord.memory.merge import merge
 from peercoord.memory.textmerge import merger
 
@@ -33,22 +33,10 @@ _WORDS = ("quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "while
 
 
 def measure(size: int, count: int, rounds: int, where: str = "") -> dict[str, Any]:
-    """Measure merges of several shapes.
-
-    Args:
-        size: Bytes of the document, at least.
-        count: Contributions to it.
-        rounds: How often each is measured.
-        where: The directory for the texts that git merges.
-
-    Returns:
-        For each shape medians in milliseconds, how often git was called, what the rest of the merge costs in readings,
-        and whether the bars hold.
-    """
+    """Measure merges into a document of this size, at least; texts that git merges are written in ``where``."""
     import markdown_it
 
     shapes = {name: _shape(make(size, count), rounds, where) for name, make in SHAPES.items()}
-    whole = all(one["settled"] == one["contributions"] for one in shapes.values())
     return {
         "bytes": size,
         "contributions": count,
@@ -61,22 +49,17 @@ def measure(size: int, count: int, rounds: int, where: str = "") -> dict[str, An
             "git is called once for each contested section": all(
                 one["git_calls"] == one["contested"] for one in shapes.values()
             ),
-            "every contribution is merged": whole,
+            "every contribution is merged": all(one["settled"] == one["contributions"] for one in shapes.values()),
         },
     }
 
 
-class Shape:
-    """A document and what is contributed to it.
+class Shape(NamedTuple):
+    """A document, what is contributed to it, and how many sections are changed from two sides."""
 
-    Attributes:
-        document: Its bytes.
-        given: The contributions.
-        contested: How many sections are changed from two sides.
-    """
-
-    def __init__(self, document: bytes, given: Sequence[Contribution], contested: int = 0) -> None:
-        self.document, self.given, self.contested = document, given, contested
+    document: bytes
+    given: Sequence[Contribution]
+    contested: int
 
 
 # -- shapes ------------------------------------------------------------------------------------------------------
@@ -95,19 +78,6 @@ def mixed(size: int, count: int) -> Shape:
     return Shape(document, made, tenth)
 
 
-def one_section(size: int, count: int) -> Shape:
-    """Make additions to one long section."""
-    chance = random.Random(1)
-    text = "\n\n".join(_prose(chance) for _ in range(size // 230 + 1))
-    document = f"# Title\n\n## Section 1\n\n{text}".encode()
-    return Shape(document, [_note(f"- addition {n}", ("Title", "Section 1"), n) for n in range(count)])
-
-
-def new_sections(size: int, count: int) -> Shape:
-    """Make additions each to a section that is not there yet."""
-    return Shape(of_sections(size), [_note(f"- addition {n}", ("Title", f"New {n}"), n) for n in range(count)])
-
-
 def contested(size: int, count: int) -> Shape:
     """Make two updates of each section, in different lines."""
     document = of_sections(size)
@@ -117,8 +87,6 @@ def contested(size: int, count: int) -> Shape:
 
 SHAPES: dict[str, Callable[[int, int], Shape]] = {
     "of everything": mixed,
-    "all to one section": one_section,
-    "each a new section": new_sections,
     "all contested": contested,
 }
 
@@ -176,7 +144,7 @@ def _measured(shape: Shape, rounds: int, home: Path, merge3: Merge3) -> dict[str
     from markdown_it import MarkdownIt
 
     text, parser = shape.document.decode(), MarkdownIt()
-    known = _texts(split_document(shape.document))
+    known = {one.hash: one.core for one in split_document(shape.document).sections}
     asked: list[tuple[str, str, str]] = []
 
     def counted(ours: str, base: str, theirs: str) -> Merged:
@@ -201,10 +169,6 @@ def _measured(shape: Shape, rounds: int, home: Path, merge3: Merge3) -> dict[str
         "merge_ms": round(whole * 1000, 1),
         "ratio": round(median((whole - bare) / parse for parse, bare, whole in taken), 2),
     }
-
-
-def _texts(document: Document) -> dict[str, bytes]:
-    return {one.hash: one.core for one in document.sections}
 
 
 def _written(asked: Sequence[tuple[str, str, str]], home: Path) -> list[Path]:

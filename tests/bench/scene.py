@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from peercoord.agent import control
 from peercoord.queue.queue import Queue
@@ -15,16 +16,11 @@ from peercoord.system.disk import remove_tree
 from peercoord.worktree import context
 
 
-class Scene:
-    """A project to measure on.
+class Scene(NamedTuple):
+    """A project, and its worktrees: plain directories, for git plays no part in what is measured."""
 
-    Attributes:
-        project: Its directory.
-        worktrees: Directories of its instances; plain directories, for git plays no part in what is measured.
-    """
-
-    def __init__(self, project: str, worktrees: list[str]) -> None:
-        self.project, self.worktrees = project, worktrees
+    project: str
+    worktrees: list[str]
 
     def shell(self, worktree: str) -> str:
         """Path of a worktree's ``coordinate.sh``."""
@@ -32,18 +28,11 @@ class Scene:
 
 
 @contextmanager
-def scene(count: int, tasks: int, where: str = "", settings: dict[str, object] | None = None) -> Iterator[Scene]:
-    """Make a project, start an agent in each worktree, and take everything away in the end.
-
-    Args:
-        count: How many worktrees.
-        tasks: How many tasks, none depending on another.
-        where: The directory to make it in; the system's own for temporary files if empty.
-        settings: Shared settings that differ from the defaults.
-    """
+def scene(count: int, tasks: int, where: str = "") -> Iterator[Scene]:
+    """Make a project, start an agent in each worktree, and take everything away in the end."""
     base = os.path.realpath(tempfile.mkdtemp(prefix="peercoord-bench-", dir=where or None))
     try:
-        made = _make(base, count, tasks, settings or {})
+        made = _make(base, count, tasks)
         try:
             for worktree in made.worktrees:
                 control.start(worktree, made.project)
@@ -56,12 +45,12 @@ def scene(count: int, tasks: int, where: str = "", settings: dict[str, object] |
             remove_tree(base)
 
 
-def _make(base: str, count: int, tasks: int, settings: dict[str, object]) -> Scene:
+def _make(base: str, count: int, tasks: int) -> Scene:
     from peercoord.team.up import coordinate_sh
 
     project = f"{base}/project"
     os.mkdir(project)
-    root = roots.create(f"{project}/{paths.ROOT}", "bench", settings)
+    root = roots.create(f"{project}/{paths.ROOT}", "bench")
     queue = Queue(root)
     with root.intake():
         for order in range(tasks):

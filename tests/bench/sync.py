@@ -51,16 +51,7 @@ class Counting(Disk):
 
 
 def measure(tasks: int, rounds: int, where: str = "") -> dict[str, Any]:
-    """Measure the first import, and syncs that find nothing to do.
-
-    Args:
-        tasks: How many, a third of them waiting for another, a quarter of them done, two of them held.
-        rounds: How often the idle sync is run.
-        where: The directory to work in; the system's own for temporary files if empty.
-
-    Returns:
-        Medians in milliseconds, their ratios, and whether the bars hold.
-    """
+    """Measure the first import, and syncs that find nothing to do."""
     base = Path(os.path.realpath(tempfile.mkdtemp(prefix="peercoord-bench-", dir=where or None)))
     try:
         first = _first(base, tasks)

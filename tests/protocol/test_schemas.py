@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +15,9 @@ import click
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support import answers
 from support.project import Project, git, project, second
 from support.worlds import unknown
 
-from peercoord.cli import main
 from peercoord.cli.main import COMMANDS, cli
 from peercoord.errors import PeercoordError
 from peercoord.membership.leadership import Leadership
@@ -128,20 +126,8 @@ def test_every_record_has_examples_of_both_kinds() -> None:
     assert found == {(name, kind) for name in RECORDS for kind in ("valid", "invalid")}
 
 
-TEXTS = (
-    "",
-    " ",
-    "\u3000",
-    "\x1f",
-    "\x85",
-    "a",
-    " a\u2028b",
-    "two\nlines",
-    "two\rlines",
-    "x" * 500,
-    "x" * 501,
-    "😀" * 500,
-)
+TEXTS = ("", " ", "\u3000", "\x1f", "\x85", "a", " a\u2028b", "two\nlines", "two\rlines")
+TEXTS += ("x" * 500, "x" * 501, "😀" * 500)
 IDS = (0, 1, 1.0, -0.0, -1, 1.5, "7", "a", "a/b", "", "~", "x" * 64, "x" * 65, True, None, [], 10**15 - 1)
 ODD = (None, True, False, 0, 1, 1.0, -1, "", "text", [], ["text"], {}, {"why": "held"}, {"why": "no reason"}, {"by": 5})
 LEVELS = (
@@ -154,7 +140,13 @@ LEVELS = (
     "000",
     "5",
     "²",
-    *(0, 4, 5, 1.0, 1.5, -0.0, True),
+    0,
+    4,
+    5,
+    1.0,
+    1.5,
+    -0.0,
+    True,
 )
 DEFINITIONS = st.fixed_dictionaries(
     {},
@@ -309,73 +301,43 @@ def check_files(root: Path, paths: Iterable[Path], places: dict[str, str]) -> se
     return met
 
 
-def lively(project: Project, second: Path) -> Iterator[tuple[str, Any]]:
-    """A scenario that calls every command there is for people at work; gives each answer with its command."""
+AT_WORK = """
+one task add First --step a --step b --priority critical
+one task add Second --depends-on 1 -d Two
+one task add Third
+one task add Fourth
+one task add Fifth
+one task add Sixth
+one request
+one report --step 1 --achievement reached --blocker hard --time-spent 60
+one memory add --file techContext.md --content '- one fact'
+one memory add --file techContext.md --content '- handle with care' --critical
+one memory merge
+one memory add --file techContext.md --content '- another fact'
+one report 1 --status done --estimate none
+two request
+two report --status review --reason look
+two request
+two release --reason tired
+two request
+two report --status failed --reason luck
+one request
+two request
+one reassign 3 two
+one task cancel 4
+one task reopen 1
+one config max_attempts 2
+"""
+"""Commands of two worktrees that leave files of every kind; what each answers is held against its schema."""
 
-    def call(*words: str, at: Path | None = None) -> tuple[str, Any]:
-        group = words[0] in ("task", "memory", "agent", "review")
-        _, out, _ = project(*words, "--json", at=at)
-        return "-".join(words[: 1 + group]), json.loads(out)
 
-    yield call("task", "add", "First", "--step", "a", "--step", "b", "--priority", "critical")
-    yield call("task", "add", "Second", "--depends-on", "1", "-d", "Two\nlines")
-    for title in ("Third", "Fourth", "Fifth", "Sixth"):
-        yield call("task", "add", title)
-    yield call("task", "add", "no such dependency", "--depends-on", "99")
-    yield call("request")
-    yield call("request")
-    yield call("report", "--step", "1", "--achievement", "a is done", "--blocker", "b is hard", "--time-spent", "60")
-    yield call("check")
-    yield call("memory", "add", "--file", "techContext.md", "--content", "- one fact")
-    yield call("memory", "add", "--file", "techContext.md", "--content", "- handle with care", "--critical")
+def test_every_file_is_claimed_by_one_schema(project: Project, second: Path) -> None:
+    """LAY-1, FMT-1, FMT-2, FMT-5, FMT-8: after real commands, an eviction, a broken file and a leader's views."""
     (project.main / "memory-bank").mkdir()
     (project.main / "memory-bank" / "techContext.md").write_text("# Tech context")
-    yield call("memory", "merge")
-    yield call("memory", "add", "--file", "techContext.md", "--content", "- another fact")
-    yield call("memory", "list")
-    yield call("status")
-    yield call("instance", "one")
-    yield call("report", "--file", str(project.worktree / ".claude-instance" / "progress.json"))
-    yield call("report", "1", "--status", "done", "--estimate", "none")
-    yield call("request", at=second)
-    yield call("report", "--status", "review", "--reason", "look at it", at=second)
-    yield call("request", at=second)
-    yield call("release", "--reason", "tired", at=second)
-    yield call("request", at=second)
-    yield call("report", "--status", "failed", "--reason", "no luck", at=second)
-    yield call("request")
-    yield call("request", at=second)
-    yield call("reassign", "3", "two")
-    yield call("task", "edit", "4", "--priority", "low")
-    yield call("task", "cancel", "4")
-    yield call("task", "rename", "4", "44")
-    yield call("task", "reopen", "1")
-    yield call("task", "show", "1")
-    yield call("task", "show", "2")
-    yield call("task", "list")
-    source = project.main / "tasks.json"
-    source.write_text('{"tasks": [{"id": 1, "title": "known"}, {"id": 50, "title": "ring", "dependencies": [50]}]}')
-    yield call("task", "import", str(source))
-    yield call("config")
-    yield call("completion", "bash")
-    yield call("config", "max_attempts", "2")
-    yield call("events")
-    yield call("agent", "status")
-    yield call("agent", "stop")
-    yield call("up", str(project.main), "2", "--dry-run", at=project.main)
-    yield call("down", "--dry-run")
-    yield call("request", "--no-such-option")
-    yield call("task", "show", "nobody")
-
-
-def test_every_file_is_claimed_by_one_schema_and_every_answer_is_valid(project: Project, second: Path) -> None:
-    """LAY-1, FMT-1, FMT-2, FMT-5, FMT-8: after real commands, an eviction, a broken file and a leader's views."""
-    answered = set()
-    for name, answer in lively(project, second):
-        document.valid("envelope", answer)
-        if "data" in answer:
-            document.valid(f"cli/{name}", answer["data"])
-            answered.add(f"cli/{name}")
+    for line in AT_WORK.strip().splitlines():
+        who, *words = shlex.split(line)
+        assert project(*words, "--json", at=second if who == "two" else None)[0] == 0, line
     library = Peer.join(project.main, "library")
     Leadership(library.membership).take()
     victim = context.find(str(second)).incarnation
@@ -392,7 +354,6 @@ def test_every_file_is_claimed_by_one_schema_and_every_answer_is_valid(project: 
     assert {"event", "state", "task_queue", "ticket", "text", "empty", "any"} <= met
     inside = check_tree(project.worktree / ".claude-instance", layout(OWN))
     assert {"info", "report"} <= inside
-    assert len(answered) > 15
 
 
 @pytest.mark.slow
@@ -417,30 +378,6 @@ def test_a_team_with_agents_leaves_only_files_that_the_layout_knows(tmp_path: Pa
         assert noted(home / ".git") >= {"team", "worktree"}
     finally:
         subprocess.run([*program, "down", "--remove"], check=True, capture_output=True)
-
-
-@pytest.mark.slow
-def test_the_teams_records_in_the_git_directory_have_schemas(tmp_path: Path) -> None:
-    """FMT-2, FMT-5: set up with a bank of its own making, files to copy and a command; a worktree that joins."""
-    home = Path(os.path.realpath(tmp_path)) / "p"
-    home.mkdir()
-    git(home, "init", "-q", "-b", "main")
-    (home / ".worktreeinclude").write_text(".env\n")
-    (home / ".gitignore").write_text(".env\n")
-    (home / ".env").write_text("KEY=1\n")
-    git(home, "add", "-A")
-    git(home, "commit", "-q", "-m", "first")
-    git(home, "worktree", "add", "-q", str(home.parent / "extra"), "-b", "extra")
-    words = ["up", str(home), "1", "--setup", "true", "--json"]
-    try:
-        answers.read(main.serve(words)[1], *words)
-        answers.read(main.serve(["join", str(home.parent / "extra"), "--json"])[1], "join")
-        assert noted(home / ".git") >= {"team", "worktree"}
-        assert answers.check_team(home / ".git") == 3
-        team = json.loads((home / ".git" / "peercoord" / "team.json").read_text())
-        assert {"bank_made", "branches", "store_id"} <= set(team["projects"][""])
-    finally:
-        main.serve(["-C", str(home), "down", "--remove"])
 
 
 def test_the_classification_tells_what_is_foreign() -> None:

@@ -1,6 +1,7 @@
-"""What a disk promises, tried on the real one, the one in memory, and through a wrapper.
+"""What a disk promises: the real one, the one in memory and the one below a worktree answer the same.
 
-The doubles that the crash tests and the simulation stand on are believed because they pass what the real disk passes.
+The doubles that the crash tests and the simulator stand on are believed because no sequence of calls tells them from
+the real disk.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.faults import Counting, Failing, Wrapper
@@ -21,202 +23,79 @@ from peercoord.system.disk import Disk
 if TYPE_CHECKING:
     from peercoord.system.disk import DiskLike
 
+NAMES = ("a", "b", "d", "d/a", "d/e", "d/e/a", "c/a")
+LONG = ("é" * 127, "é" * 128)
+ONE_NAME = ("read", "append", "touch")  # below a worktree, of a file with one name alone
+CALLS = ("mkdir", "create", "link", "rename", "rename", "unlink", "rmdir", "stat", "listdir", "irregular", "sync")
 
-@pytest.fixture(params=["real", "memory", "wrapped", "wrapped-real", "beneath", "beneath-inside"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path) -> DiskLike:
-    made: dict[str, DiskLike] = {
-        "real": Disk(str(tmp_path)),
-        "memory": MemoryDisk(),
-        "wrapped": Counting(Failing(MemoryDisk(), lambda call: None)),
-        "wrapped-real": Wrapper(Disk(str(tmp_path))),
-        "beneath": Beneath(str(tmp_path)),
-        "beneath-inside": Beneath(str(tmp_path.parent), tmp_path.name),
+
+def answered(disk: DiskLike, call: str, args: list[Any]) -> Any:
+    """What a caller can tell of a call: its answer without times, or its error number."""
+    try:
+        answer = getattr(disk, call)(*args)
+    except OSError as error:
+        either = {errno.EEXIST: errno.ENOTEMPTY} if call in ("rename", "rmdir") else {}  # not empty
+        if call in ("rename", "link"):
+            either[errno.ENOTDIR] = errno.ENOENT  # where both paths are wrong
+        return either.get(error.errno or 0, error.errno)
+    if call == "stat":
+        return answer.is_dir, answer.is_file, answer.is_file and (answer.size, answer.links)
+    return sorted(answer) if call in ("listdir", "irregular") else answer
+
+
+def any_call(chance: Random) -> tuple[str, list[Any]]:
+    call = chance.choice((*CALLS, *ONE_NAME))
+    more: dict[str, list[Any]] = {
+        "create": [b"data", chance.random() < 0.5],
+        "append": [b"more"],
+        "read": [chance.choice((3, 99))],
+        "rename": [chance.choice(NAMES)],
+        "link": [chance.choice(NAMES)],
     }
-    return made[request.param]
+    names = (*NAMES, *LONG) if call == "create" else (*NAMES, "") if call in ("listdir", "stat", "sync") else NAMES
+    return call, [chance.choice(names), *more.get(call, [])]
 
 
-def refused(*numbers: int) -> object:
-    return pytest.raises(OSError, check=lambda error: error.errno in numbers)
+@pytest.mark.parametrize("kind", ["memory", "beneath", "beneath-inside"])
+def test_no_sequence_of_calls_tells_it_from_the_real_disk(tmp_path: Path, kind: str) -> None:
+    chance, met = Random(7), set()
+    for number in range(60):
+        real, other = tmp_path / f"real{number}", tmp_path / f"other{number}"
+        real.mkdir()
+        other.mkdir()
+        truth: DiskLike = Wrapper(Disk(str(real)))
+        doubles: dict[str, DiskLike] = {
+            "memory": Counting(Failing(MemoryDisk(), lambda call: None)),
+            "beneath": Beneath(str(other)),
+            "beneath-inside": Beneath(str(tmp_path), other.name),
+        }
+        for _ in range(80):
+            call, args = any_call(chance)
+            if kind != "memory" and call in ONE_NAME and (real / args[0]).is_file() and truth.stat(args[0]).links > 1:
+                assert answered(doubles[kind], call, args) == errno.EMLINK
+                continue
+            seen = answered(truth, call, args)
+            assert answered(doubles[kind], call, args) == seen, (number, call, args)
+            for name in NAMES:
+                assert answered(doubles[kind], "stat", [name]) == answered(truth, "stat", [name]), (number, call, args)
+            met.add((call, seen if isinstance(seen, int) else "done"))
+    assert len(met) > 40, "they met errors of every kind"
 
 
-class TestFiles:
-    def test_a_created_file_is_read_back_and_never_replaced(self, disk: DiskLike) -> None:
-        disk.create("a", b"content", True)
-        disk.mkdir("d")
-        for taken in ("a", "d"):
-            with refused(errno.EEXIST):
-                disk.create(taken, b"second", False)
-        assert (disk.read("a", 100), disk.read("a", 3)) == (b"content", b"con")
-        assert sorted(disk.listdir("")) == ["a", "d"]
-
-    def test_appending_makes_the_file_and_adds_at_its_end(self, disk: DiskLike) -> None:
-        disk.append("log", b"one\n")
-        disk.append("log", b"two\n")
-        assert disk.read("log", 100) == b"one\ntwo\n"
-
-    def test_touching_makes_the_file_and_keeps_its_content(self, disk: DiskLike) -> None:
-        disk.touch("a")
-        assert disk.read("a", 1) == b""
-        disk.append("a", b"x")
-        before = disk.stat("a").modified_ns
-        disk.touch("a")
-        assert disk.read("a", 2) == b"x"
-        assert disk.stat("a").modified_ns >= before
-
-    def test_a_look_tells_files_from_directories(self, disk: DiskLike) -> None:
-        disk.mkdir("d")
-        disk.mkdir("d/inner")
-        disk.create("d/file", b"four", False)
-        disk.create("d/inner/other", b"x", False)
-        assert disk.irregular("d") == ["inner"]
-        seen, inner = disk.stat("d/file"), disk.stat("d/inner")
-        assert (seen.is_file, seen.is_dir, seen.size, seen.links) == (True, False, 4, 1)
-        assert (inner.is_file, inner.is_dir, disk.stat("").is_dir) == (False, True, True)
-
-    def test_a_name_has_at_most_255_bytes(self, disk: DiskLike) -> None:
-        disk.create("x" * 255, b"", False)
-        for name in ("x" * 256, "é" * 128):
-            with refused(errno.ENAMETOOLONG):
-                disk.create(name, b"", False)
-
-
-ARGUMENTS: dict[str, tuple[object, ...]] = {
-    "read": (10,),
-    "append": (b"x",),
-    "create": (b"", False),
-    "rename": ("b",),
-    "link": ("b",),
-}
-
-
-class TestRefused:
-    def test_a_missing_path_is_an_error(self, disk: DiskLike) -> None:
-        disk.create("file", b"", False)
-        for call in ("listdir", "read", "stat", "unlink", "rmdir", "sync", "rename", "link"):
-            for path, number in (("no", errno.ENOENT), ("no/way", errno.ENOENT), ("file/below", errno.ENOTDIR)):
-                with refused(number):
-                    getattr(disk, call)(path, *ARGUMENTS.get(call, ()))
-        assert disk.listdir("") == ["file"]
-
-    def test_nothing_is_made_where_there_is_no_directory(self, disk: DiskLike) -> None:
-        disk.create("file", b"", False)
-        for home, number in (("no", errno.ENOENT), ("file", errno.ENOTDIR)):
-            for call in ("create", "append", "mkdir", "touch"):
-                with refused(number):
-                    getattr(disk, call)(f"{home}/new", *ARGUMENTS.get(call, ()))
-            for call in ("rename", "link"):
-                with refused(number):
-                    getattr(disk, call)("file", f"{home}/new")
-        assert disk.listdir("") == ["file"]
-
-    def test_a_directory_is_no_file_and_a_file_no_directory(self, disk: DiskLike) -> None:
-        disk.mkdir("d")
-        disk.create("file", b"", False)
-        for call in ("read", "append", "touch", "unlink"):
-            with refused(errno.EISDIR):
-                getattr(disk, call)("d", *ARGUMENTS.get(call, ()))
-        for call in ("listdir", "rmdir", "sync"):
-            with refused(errno.ENOTDIR):
-                getattr(disk, call)("file")
-        assert sorted(disk.listdir("")) == ["d", "file"]
-
-
-class TestNames:
-    def test_a_link_is_a_second_name_and_never_replaces(self, disk: DiskLike) -> None:
-        disk.create("a", b"x", False)
-        disk.create("other", b"y", False)
-        disk.mkdir("d")
-        disk.link("a", "b")
-        assert disk.stat("a").links == disk.stat("b").links == 2
-        for taken in ("a", "other", "d"):
-            with refused(errno.EEXIST):
-                disk.link("a", taken)
-        with refused(errno.EPERM):
-            disk.link("d", "e")
-        if not isinstance(disk, Beneath):  # which opens no file of two names
-            disk.append("b", b"y")
-            assert disk.read("a", 10) == b"xy"
-        disk.unlink("a")
-        assert disk.stat("b").links == 1
-        with refused(errno.ENOENT):
-            disk.unlink("a")
-        assert sorted(disk.listdir("")) == ["b", "d", "other"]
-
-    def test_of_two_movers_the_second_finds_nothing(self, disk: DiskLike) -> None:
-        disk.create("a", b"x", False)
-        disk.mkdir("d")
-        disk.rename("a", "d/one")
-        with refused(errno.ENOENT):
-            disk.rename("a", "two")
-        assert disk.listdir("") == ["d"]
-        assert disk.read("d/one", 10) == b"x"
-
-    def test_a_rename_replaces_a_file(self, disk: DiskLike) -> None:
-        disk.create("a", b"new", False)
-        disk.create("b", b"old", False)
-        disk.link("b", "other")
-        disk.rename("a", "b")
-        assert disk.read("b", 10) == b"new"
-        assert disk.stat("other").links == 1
-        assert disk.read("other", 10) == b"old"
-
-    def test_a_rename_between_two_names_of_one_file_keeps_both(self, disk: DiskLike) -> None:
-        disk.create("a", b"x", False)
-        disk.link("a", "b")
-        disk.rename("a", "b")
-        disk.rename("a", "a")
-        assert sorted(disk.listdir("")) == ["a", "b"]
-        assert disk.stat("a").links == 2
-
-    def test_a_rename_changes_no_content(self, disk: DiskLike) -> None:
-        disk.create("a", b"four", False)
-        before = disk.stat("a")
-        disk.rename("a", "b")
-        after = disk.stat("b")
-        assert after.modified_ns == before.modified_ns <= before.changed_ns <= after.changed_ns
-        disk.append("b", b"!")
-        assert disk.stat("b").modified_ns >= before.modified_ns
-
-    def test_a_directory_moves_with_all_it_holds(self, disk: DiskLike) -> None:
-        for name in ("d", "d/claims", "empty", "full", "full/x"):
-            disk.mkdir(name)
-        disk.create("d/claims/t", b"", False)
-        with refused(errno.ENOTEMPTY, errno.EEXIST):
-            disk.rename("d", "full")
-        disk.rename("d", "empty")
-        assert disk.listdir("empty/claims") == ["t"]
-        with refused(errno.ENOENT):
-            disk.rename("d/claims/t", "t")
-        assert sorted(disk.listdir("")) == ["empty", "full"]
-
-    def test_files_and_directories_do_not_replace_each_other(self, disk: DiskLike) -> None:
-        disk.create("a", b"", False)
-        disk.mkdir("d")
-        disk.mkdir("d/e")
-        for source, target, number in (
-            ("a", "d", errno.EISDIR),
-            ("d", "a", errno.ENOTDIR),
-            ("d", "d/e/f", errno.EINVAL),
-            ("d/e", "d", errno.ENOTEMPTY),
-        ):
-            with refused(number):
-                disk.rename(source, target)
-        assert sorted(disk.listdir("")) == ["a", "d"]
-        assert disk.listdir("d") == ["e"]
-
-    def test_a_directory_is_made_once_and_removed_when_empty(self, disk: DiskLike) -> None:
-        disk.mkdir("d")
-        disk.create("d/a", b"", False)
-        for name in ("d", "d/a"):
-            with refused(errno.EEXIST):
-                disk.mkdir(name)
-        with refused(errno.ENOTEMPTY, errno.EEXIST):
-            disk.rmdir("d")
-        disk.sync("d")
-        assert disk.listdir("d") == ["a"]
-        disk.unlink("d/a")
-        disk.rmdir("d")
-        assert disk.listdir("") == []
+@pytest.mark.parametrize("real", [True, False])
+def test_times_show_what_changed(tmp_path: Path, real: bool) -> None:
+    """A rename changes no content, and what changes content shows."""
+    disk: DiskLike = Disk(str(tmp_path)) if real else MemoryDisk()
+    disk.create("a", b"four", False)
+    before = disk.stat("a")
+    disk.rename("a", "b")
+    after = disk.stat("b")
+    assert after.modified_ns == before.modified_ns <= before.changed_ns <= after.changed_ns
+    disk.append("b", b"!")
+    assert disk.stat("b").modified_ns >= before.modified_ns
+    before = disk.stat("b")
+    disk.touch("b")
+    assert (disk.stat("b").modified_ns >= before.modified_ns, disk.stat("b").size) == (True, 5)
 
 
 @pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -226,6 +105,10 @@ def test_a_flush_loses_nothing(tmp_path: Path, real: bool) -> None:
     disk.create("a", b"x", False)
     disk.flush()
     assert disk.read("a", 1) == b"x"
+
+
+def refused(*numbers: int) -> object:
+    return pytest.raises(OSError, check=lambda error: error.errno in numbers)
 
 
 class TestOnlyOnARealDisk:
