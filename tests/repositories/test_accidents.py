@@ -16,12 +16,12 @@ from agent.crew import until
 from peercoord.doctor import checks, repair
 from peercoord.errors import PeercoordError
 from peercoord.mailbox import protocol
-from peercoord.team import repository
 from peercoord.worktree import context
 
 from .conftest import BIN, Shell, instances, snapshot
 
 STATE = ".claude-coordination"
+Act = Callable[["Team"], None]
 
 
 @dataclass
@@ -124,40 +124,53 @@ def lose_protocol(team: Team) -> None:
     (team.main / STATE / "protocol.json").unlink()
 
 
-@pytest.mark.parametrize("accident", [clean, delete, delete_half])
-@pytest.mark.slow
-def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Callable[[Team], None]) -> None:
-    store = json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"]
-    accident(team)
-    for at in (team.main, team.one):
-        told = team.sh.peercoord(at, "status")
-        assert told["exit"] == 3, told
-        assert "claude-team-coordinated" in told["hint"]
-    said = " ".join(team.fix())
-    assert "4 tasks are back, 1 of them done" in said
-    assert "lost: settings" in said
-    assert json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"] == store
-    assert (team.main / STATE / "quarantine" / "before-rebuild").exists() == (accident is delete_half)
-    shown = team.sh.peercoord(team.main, "task", "show", "2")
-    assert "all about 2" in json.dumps(shown)
-    again = team.sh.verb(team.one, "request-task")
-    assert again["task_id"] == 2, "its last holder is preferred"
-    assert again["epoch"] > 1, "the epoch goes on"
-    assert again["hand_over"]["achievements"] == ["half of it"]
-    assert (again["hand_over"]["progress"], again["hand_over"]["peer"]) == (0.4, "instance-1")
-    team.goes_on()
+def by_hand(team: Team) -> str:
+    return " ".join(team.fix())
 
 
-@pytest.mark.slow
-def test_set_up_run_again_rebuilds_too(team: Team) -> None:
-    delete(team)
+def by_set_up(team: Team) -> str:
     planned = team.sh.data(team.main, "claude-team-coordinated", team.main, "--dry-run")
     made = team.sh.up(team.main)
     assert made["actions"] == planned["actions"]
     assert any(f"rebuild {STATE}/" in text for text in made["actions"])
-    assert "4 tasks are back, 1 of them done" in " ".join(made["notes"])
+    return " ".join(made["notes"])
+
+
+def by_the_doctor(team: Team, at: Path) -> str:
+    told = team.sh.run(at, "peercoord", "doctor", ok=False)
+    assert (told.returncode, f"{STATE} is gone" in told.stdout) == (1, True)
+    assert "fix: peercoord doctor --fix" in told.stdout
+    cleaned(team.sh, team.two)
+    return " ".join(team.sh.peercoord(at, "doctor", "--fix")["mended"])
+
+
+@pytest.mark.parametrize(
+    ("accident", "mend"),
+    [
+        (clean, by_hand),
+        (delete_half, by_hand),
+        (delete, by_set_up),
+        (delete, lambda team: by_the_doctor(team, team.main)),
+        (delete, lambda team: by_the_doctor(team, team.one)),
+    ],
+    ids=["clean", "half", "set-up", "doctor in the main checkout", "doctor in a worktree"],
+)
+@pytest.mark.slow
+def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Act, mend: Callable[[Team], str]) -> None:
+    store = json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"]
+    accident(team)
+    for at in (team.main, team.one):
+        told = team.sh.peercoord(at, "status")
+        assert (told["exit"], "claude-team-coordinated" in told["hint"]) == (3, True), told
+    assert "4 tasks are back, 1 of them done" in mend(team)
+    assert json.loads((team.main / STATE / "protocol.json").read_bytes())["store_id"] == store
+    assert (team.main / STATE / "quarantine" / "before-rebuild").exists() == (accident is delete_half)
+    assert "all about 2" in json.dumps(team.sh.peercoord(team.main, "task", "show", "2"))
+    again = team.sh.verb(team.one, "request-task")
+    assert (again["task_id"], again["epoch"] > 1) == (2, True), "its last holder is preferred, the epoch goes on"
+    assert again["hand_over"]["achievements"] == ["half of it"]
+    assert (again["hand_over"]["progress"], again["hand_over"]["peer"]) == (0.4, "instance-1")
     team.goes_on()
-    assert team.sh.up(team.main)["actions"][-1].startswith("take in the tasks")
 
 
 @pytest.mark.slow
@@ -168,22 +181,6 @@ def test_without_its_protocol_file_nothing_else_is_lost(team: Team) -> None:
     again = team.sh.verb(team.one, "request-task")
     assert (again["task_id"], again["epoch"], again["held_before"]) == (2, 1, True)
     team.goes_on(epoch=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("at", ["main", "one"])
-def test_the_doctor_tells_and_mends(team: Team, at: str) -> None:
-    place = getattr(team, at)
-    delete(team)
-    told = team.sh.run(place, "peercoord", "doctor", ok=False)
-    assert told.returncode == 1
-    assert f"{STATE} is gone" in told.stdout
-    assert "fix: peercoord doctor --fix" in told.stdout
-    cleaned(team.sh, team.two)
-    mended = team.sh.peercoord(place, "doctor", "--fix")["mended"]
-    assert any("4 tasks are back, 1 of them done" in line for line in mended), mended
-    assert team.look() == []
-    team.goes_on()
 
 
 @pytest.mark.slow
@@ -199,38 +196,6 @@ def test_agents_live_through_the_loss_and_never_make_a_directory_of_their_own(te
     assert team.sh.verb(team.one, "report-progress", "2", "--progress", "0.6")["progress"] == 0.6
     assert {process.pid for process in team.sh.agents()} == pids
     team.goes_on(epoch=1)
-
-
-@pytest.mark.slow
-def test_tasks_that_no_list_has_come_back_by_their_titles_and_that_is_said(team: Team) -> None:
-    team.sh.verb(team.one, "report-progress", "2", "--status", "done")
-    own = team.sh.task(team.main, "only here", "--priority", "critical", "--description", "lost")["task_id"]
-    assert team.sh.verb(team.one, "request-task")["task_id"] == own
-    delete(team)
-    for part in (team.main / ".git" / "peercoord").glob("taskmaster.db*"):  # a sync may have been quick
-        part.unlink()
-    said = " ".join(team.fix())
-    assert f"of 1 tasks only the title is known ({own})" in said
-    again = team.sh.verb(team.one, "request-task")
-    assert (again["task_id"], again["title"]) == (own, "only here")
-    assert again["epoch"] > 1
-
-
-@pytest.mark.slow
-def test_the_database_in_the_git_directory_knows_what_no_worktree_does(team: Team) -> None:
-    team.sh.verb(team.one, "release", "2")
-    assert team.sh.verb(team.one, "request-task")["epoch"] == 2
-    own = team.sh.task(team.main, "only here", "--priority", "low", "--description", "not lost")["task_id"]
-    assert "exit" not in team.sh.peercoord(team.main, "sync")
-    for tree in (team.one, team.two):
-        shutil.rmtree(tree / ".claude-instance")
-    delete(team)
-    team.fix()
-    assert team.sh.tasks(team.main) == {"1": "done", "2": "ready", "3": "waiting", "4": "ready", str(own): "ready"}
-    assert "not lost" in json.dumps(team.sh.peercoord(team.main, "task", "show", str(own)))
-    again = team.sh.verb(team.two, "request-task")
-    assert again["task_id"] == 2
-    assert again["epoch"] > 2, "the row has the epoch of the last claim"
 
 
 # -- an older copy -----------------------------------------------------------------------------------------------
@@ -257,16 +222,10 @@ def test_a_restored_backup_is_brought_up_to_what_the_worktrees_know(team: Team) 
 
 
 @pytest.mark.slow
-def test_a_task_that_was_reopened_stays_open(team: Team) -> None:
-    team.sh.peercoord(team.main, "task", "reopen", "1")
-    assert team.look() == []
-    assert team.sh.tasks(team.main)["1"] == "ready"
-
-
-@pytest.mark.slow
 def test_a_task_that_was_reopened_and_is_held_again_stays_with_its_holder(team: Team) -> None:
     """The worktree that once completed it still says "done", at an epoch below that of the new claim."""
     team.sh.peercoord(team.main, "task", "reopen", "1")
+    assert (team.look(), team.sh.tasks(team.main)["1"]) == ([], "ready")
     team.sh.run(team.main, BIN / "claude-reassign-task", "1", "instance-2")
     current = team.two / ".claude-instance" / protocol.CURRENT
     until(lambda: b"1~2" in current.read_bytes(), what="its agent hears of the claim")
@@ -312,52 +271,36 @@ def test_a_cleaned_worktree_gets_its_files_back_and_keeps_its_task(team: Team) -
 
 
 @pytest.mark.slow
-def test_both_cleaned_at_once(team: Team) -> None:
+@pytest.mark.parametrize("words", [("clean", "-qfdx"), ("stash", "-q", "-a")], ids=" ".join)
+def test_all_checkouts_lose_their_files_at_once(team: Team, words: tuple[str, ...]) -> None:
     team.sh.peercoord(team.main, "sync")
     with team.sh.held():  # an agent that writes meanwhile leaves git a directory that it cannot remove
         for tree in (team.main, team.one, team.two):
-            team.sh.git(tree, "clean", "-qfdx")
-    said = " ".join(team.fix())
-    assert "4 tasks are back, 1 of them done" in said, "the database, which lies elsewhere, knows"
+            (tree / "new.txt").write_text("new")
+            team.sh.git(tree, *words)
+    assert "4 tasks are back, 1 of them done" in " ".join(team.fix()), "the database, which lies elsewhere, knows"
     assert team.sh.verb(team.one, "request-task")["task_id"] == 2
     until(lambda: len(team.sh.agents()) == 2, "each worktree has one agent")
 
 
 @pytest.mark.slow
-def test_a_stash_takes_nothing_of_ours(team: Team) -> None:
+def test_a_stash_and_garbage_collection_take_nothing_of_ours(team: Team) -> None:
     (team.one / "new.txt").write_text("new")
     for tree in (team.main, team.one):
         team.sh.git(tree, "stash", "-q", "-u")
+    team.sh.git(team.main, "gc", "-q", "--prune=now")
+    team.sh.git(team.main, "worktree", "prune", "--expire=now")
     assert team.look() == []
     team.sh.git(team.one, "stash", "pop", "-q")
     (team.one / "new.txt").unlink()
     team.goes_on(epoch=1)
 
 
-@pytest.mark.slow
-def test_a_stash_of_everything_is_mended(team: Team) -> None:
-    with team.sh.held():  # an agent that writes meanwhile leaves git a directory that it cannot remove
-        for tree in (team.main, team.one):
-            (tree / "new.txt").write_text("new")
-            team.sh.git(tree, "stash", "-q", "-a")
-        assert not (team.main / STATE).exists()
-    team.fix()
-    team.sh.git(team.main, "status")
-    assert team.sh.verb(team.one, "request-task")["task_id"] in (1, 2)
-
-
-@pytest.mark.slow
-def test_garbage_collection_takes_nothing(team: Team) -> None:
-    team.sh.git(team.main, "gc", "-q", "--prune=now")
-    team.sh.git(team.main, "worktree", "prune", "--expire=now")
-    assert team.look() == []
-    team.goes_on(epoch=1)
-
-
 @pytest.mark.parametrize("way", ["git worktree remove", "rm -rf"])
 @pytest.mark.slow
 def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
-    if way == "rm -rf":
+    deleted = way == "rm -rf"
+    if deleted:
         shutil.rmtree(team.one)
     else:
         team.sh.git(team.main, "worktree", "remove", team.one)
@@ -365,19 +308,16 @@ def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
         told = team.sh.run(team.main, BIN / "peercoord", *words).stdout
         assert f"! instance-1 its worktree is gone: {team.one}" in told
         assert "peercoord doctor --fix\n" in told
-    assert "is gone" not in team.sh.run(team.main, BIN / "peercoord", "instance", "instance-2").stdout
     others = {process.pid for process in team.sh.agents() if str(team.two) in process.cmdline()}
     assert any("instance-1" in finding.text for finding in team.look())
     said = " ".join(team.fix())
     back = f"the worktree of instance-1 is gone; claude-team-coordinated {team.main} 2 brings it back on its branch"
-    assert (back in said) == (way != "rm -rf"), said
-    assert others <= {process.pid for process in team.sh.agents()}, "nobody else's agent is started again"
+    assert (back in said) != deleted, said
+    assert others <= {process.pid for process in team.sh.agents()}, "no other agent is started again"
     tasks = team.sh.tasks(team.main)
-    assert (tasks["1"], tasks["2"]) == ("done", "ready" if way != "rm -rf" else tasks["2"])
-    made = team.sh.up(team.main, 2)
-    assert not made["warnings"]
-    again = team.sh.verb(team.one, "request-task")
-    assert again["task_id"] == 2
+    assert (tasks["1"], tasks["2"]) == ("done", tasks["2"] if deleted else "ready")
+    assert not team.sh.up(team.main, 2)["warnings"]
+    assert team.sh.verb(team.one, "request-task")["task_id"] == 2
     assert len(team.sh.agents()) == 2
 
 
@@ -430,7 +370,7 @@ def test_a_deleted_main_checkout_is_explained_and_nothing_else_is_touched(team: 
 
 
 @pytest.mark.slow
-def test_a_bank_that_went_into_a_stash_is_not_made_anew(sh: Shell) -> None:
+def test_a_bank_that_went_into_a_stash_is_not_made_again(sh: Shell) -> None:
     repo = sh.repository()
     (repo / "memory-bank").mkdir()
     (repo / "memory-bank" / "techContext.md").write_text("# Tech\n")
@@ -456,12 +396,3 @@ def test_down_works_where_nothing_is_as_it_was(team: Team) -> None:
     assert "actions" in done, done
     assert team.sh.agents() == []
     assert not (team.main / ".git" / "peercoord").exists()
-
-
-@pytest.mark.slow
-def test_a_project_is_found_by_its_record_alone(team: Team) -> None:
-    delete(team)
-    assert repair.find_project(str(team.one)).project == str(team.main)
-    assert repair.find_project(str(team.main)).project == str(team.main)
-    assert repository.is_known(repository.discover(team.main))
-    assert (BIN / "peercoord").exists()

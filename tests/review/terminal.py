@@ -105,14 +105,7 @@ class Screen:
 
 
 class Terminal(Screen):
-    """A shell in a terminal.
-
-    Args:
-        at: Its working directory.
-        program: The name under which the shell runs.
-        columns: Width of the window.
-        env: Variables for it, beside the few that it has.
-    """
+    """A shell in a terminal, under the name of a program."""
 
     def __init__(self, at: Path, program: str = "sh", *, columns: int = 100, env: dict[str, str] | None = None) -> None:
         master, slave = pty.openpty()
@@ -139,14 +132,7 @@ class Terminal(Screen):
 
 
 class Program(Screen):
-    """One call of ``peercoord`` in a terminal of its own, which no coding agent seems to have made.
-
-    Args:
-        at: Its working directory.
-        words: The command with its arguments.
-        columns: Width of the window.
-        env: Variables for it, beside the few that it has.
-    """
+    """One call of ``peercoord`` in a terminal of its own, which no coding agent seems to have made."""
 
     def __init__(self, at: Path, *words: str, columns: int = 100, env: dict[str, str] | None = None) -> None:
         ready, go = os.pipe()

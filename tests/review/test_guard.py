@@ -10,7 +10,9 @@ import pytest
 from review.conftest import Scene
 from review.terminal import Terminal
 
+from peercoord.agent import control, host
 from peercoord.errors import UsageError
+from peercoord.mailbox.protocol import Request
 from peercoord.review import actions
 from peercoord.system import process, sessions
 
@@ -22,9 +24,7 @@ def test_a_call_below_a_coding_session_is_refused(scene: Scene, terminal: Callab
     ident = scene.clash()
     session = terminal("claude", columns=2000)
     code, said = session(f"peercoord review approve {ident} --take left")
-    assert code == 1
-    assert "this is a person's decision, and the call comes from within a coding session (claude" in said
-    assert "It is a guard against accidents" in said
+    assert (code, "the call comes from within a coding session (claude" in said) == (1, True)
     assert f"peercoord -C '{scene.main}' review approve" in said
     code, said = session("peercoord review")
     assert (code, ident in said, "q leave pending" in said) == (0, True, False)
@@ -57,23 +57,16 @@ def test_without_a_terminal_a_decision_needs_a_name(
     ident = scene.clash()
     monkeypatch.setattr(process, "terminal", lambda: "")
     code, error = person("approve", ident, "--take", "left")
-    assert code == 1
-    assert "there is no terminal here" in error["message"]
-    assert "--as NAME" in error["hint"]
+    assert (code, "there is no terminal here" in error["message"], "--as NAME" in error["hint"]) == (1, True, True)
     assert person("approve", ident, "--take", "left", "--as", "Ada")[0] == 0
     assert scene.bank.store.decision(scene.bank.entries()[-1].id)["source"]["tty"] == ""
 
 
 def test_the_background_agent_decides_nothing_for_a_caller(scene: Scene) -> None:
-    """The mailbox takes the verbs of an instance, and no decision."""
-    from peercoord.agent import control, host
-    from peercoord.mailbox.protocol import Request
-
     ident = scene.clash()
     agent = host.Worktree(control.place_of(str(scene.project.worktree)), print, print)
     answer = agent.serve(Request("r1", ["review", "approve", ident, "--take", "left", "--as", "me"]))
-    assert answer.code == 2
-    assert len(scene.bank.waiting()) == 1
+    assert (answer.code, len(scene.bank.waiting())) == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 81, "\x1b[31mred", "\u202eadA"])
@@ -82,7 +75,8 @@ def test_a_name_is_one_printable_line(name: str) -> None:
         actions._checked(name)
 
 
-def test_the_calling_program_is_named_by_its_file() -> None:
-    assert actions.program_of(["-zsh"]) == "zsh"
-    assert actions.program_of(["/usr/bin/tmux\x1b", "new"]) == "tmux"
-    assert actions.program_of([]) == ""
+@pytest.mark.parametrize(
+    ("words", "name"), [(["-zsh"], "zsh"), (["/usr/bin/tmux\x1b", "new"], "tmux"), ([], "")], ids=str
+)
+def test_the_calling_program_is_named_by_its_file(words: list[str], name: str) -> None:
+    assert actions.program_of(words) == name

@@ -7,7 +7,7 @@ import multiprocessing
 import pytest
 from review.conftest import Scene
 
-from peercoord.errors import NotFoundError, UsageError
+from peercoord.errors import NotFoundError, PeercoordError, UsageError
 from peercoord.memory.bank import Decider
 from peercoord.review.items import ReviewQueue, give_numbers, pick
 from peercoord.store import paths
@@ -19,26 +19,19 @@ def queue(scene: Scene) -> ReviewQueue:
 
 
 def test_a_number_is_never_given_to_anything_else(scene: Scene) -> None:
-    """A is decided and B has another number now: what was typed for A hits nothing."""
     first = scene.clash()
     assert scene.numbers() == {first: 1}
+    critical = scene.critical()
+    assert scene.numbers() == {first: 1, critical: 2}
     scene.bank.reject(first, "no", Decider("Ada"))
     second = scene.clash((40, 50))
-    assert scene.numbers() == {second: 2}
+    assert scene.numbers() == {critical: 2, second: 3}
     for word in ("1", "#1"):
         with pytest.raises(NotFoundError, match=f"{first}.*no longer waits"):
             queue(scene).find(word)
-    assert queue(scene).find("#2").ident == second
+    assert queue(scene).find("#3").ident == second
     with pytest.raises(NotFoundError, match="ever listed"):
-        queue(scene).find("3")
-
-
-def test_numbers_of_one_list_hold_for_the_next(scene: Scene) -> None:
-    later = scene.critical()
-    assert scene.numbers() == {later: 1}
-    earlier = scene.clash()
-    assert scene.numbers() == {later: 1, earlier: 2}
-    assert queue(scene).find("1").ident == later
+        queue(scene).find("4")
 
 
 def test_many_that_list_at_once_give_each_thing_one_number(scene: Scene) -> None:
@@ -68,18 +61,20 @@ def test_an_unwritable_disk_gives_no_numbers_but_all_else(scene: Scene) -> None:
     assert queue(scene).find(ident[:8]).called == ident
 
 
-def test_a_prefix_names_one_or_none(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [("k-01234", None), ("k-0123", UsageError), ("e-", UsageError), ("k-9999", NotFoundError)],
+)
+def test_a_prefix_names_one_or_none(word: str, error: type[PeercoordError] | None) -> None:
     known = ["k-0123456789abcdef", "k-0123ffffffffffff", "e-0123456789abcdef"]
-    assert pick("k-01234", known, "waits") == known[0]
-    with pytest.raises(UsageError, match="too short"):
-        pick("k-0123", known, "waits")
-    with pytest.raises(UsageError, match="too short"):
-        pick("e-", known, "waits")
-    with pytest.raises(NotFoundError):
-        pick("k-9999", known, "waits")
+    if error is None:
+        assert pick(word, known, "waits") == known[0]
+    else:
+        with pytest.raises(error):
+            pick(word, known, "waits")
 
 
 def test_broken_lines_in_the_file_are_passed_over(scene: Scene) -> None:
-    (scene.project.state / paths.NUMBERS).write_bytes(b"7 k-aaaa\n\xff\xfe\nx y z\n-1 k-b\n8 ../../etc\n")
     ident = scene.clash()
-    assert scene.numbers()[ident] == 8
+    (scene.project.state / paths.NUMBERS).write_bytes(b"7 k-aaaa\n\xff\xfe\nx y z\n-1 k-b\n8 ../../etc\n")
+    assert scene.numbers() == {ident: 8}

@@ -17,6 +17,7 @@ from rich.console import Console
 from peercoord.memory import merge, outcome
 from peercoord.memory.bank import Waiting
 from peercoord.memory.contribution import Contribution
+from peercoord.memory.document import split_document
 from peercoord.memory.textmerge import merger
 from peercoord.review import diff, items, screen
 from peercoord.review.items import Item, ItemSide
@@ -25,12 +26,13 @@ NOW = "2026-01-01T09:00:00Z"
 OLD = "Sessions expire after 20 minutes.\nUploads are at most 5 MB.\nNames are unique."
 
 
-def view(*given: Contribution, number: int = 4) -> Item:
+def view(*given: Contribution, of: bytes = TECH) -> Item:
     """What is shown of the first candidate that a merge of these gives."""
+    bases = {section.hash: section.core for section in split_document(of).sections}
     with merger() as merge3:
-        found = merge.merge("techContext.md", TECH, given, {given[0].base: OLD.encode()}, merge3)
+        found = merge.merge("techContext.md", of, given, bases, merge3)
     known = {one.id: one for one in given}
-    return items.item_of(Waiting(found.candidates[0], NOW, "candidates"), number, known.get, NOW, 30)
+    return items.item_of(Waiting(found.candidates[0], NOW, "candidates"), 4, known.get, NOW, 30)
 
 
 @cache
@@ -69,11 +71,11 @@ def test_nothing_is_wider_than_the_window_and_every_frame_closes(width: int, hei
             assert "q leave pending" in text
 
 
-@pytest.mark.parametrize("width", [79, 80])
-def test_two_sides_stand_beside_each_other_or_one_after_the_other(width: int) -> None:
-    drawn = "\n".join(lines(clash(OLD.replace("20", "30"), OLD.replace("20", "60")), width))
-    beside = any("30 minutes" in line and "60 minutes" in line for line in drawn.split("\n"))
-    assert (beside, drawn.count("┌")) == ((True, 2) if width == 80 else (False, 3))
+@pytest.mark.parametrize(("width", "beside", "frames"), [(79, False, 3), (80, True, 2)])
+def test_two_sides_stand_beside_each_other_or_one_after_the_other(width: int, beside: bool, frames: int) -> None:
+    drawn = lines(clash(OLD.replace("20", "30"), OLD.replace("20", "60")), width)
+    assert any("30 minutes" in line and "60 minutes" in line for line in drawn) == beside
+    assert "\n".join(drawn).count("┌") == frames
 
 
 @pytest.mark.parametrize("width", [40, 79, 80, 200])
@@ -95,39 +97,21 @@ def test_a_long_item_is_cut_to_the_window_and_says_so(width: int) -> None:
 
 def test_untouched_lines_are_folded_away_and_counted() -> None:
     many = "\n".join(f"- fact {number}" for number in range(30))
-    left, right = (many.replace("fact 15", text) for text in ("fact A", "fact B"))
     document = b"# Tech context\n\n## Limits\n\n" + many.encode() + b"\n"
-    given = [change(left, of=document, peer="instance-1"), change(right, of=document, peer="instance-2", time=1)]
-    with merger() as merge3:
-        found = merge.merge("techContext.md", document, given, {given[0].base: many.encode()}, merge3)
-    shown = items.item_of(Waiting(found.candidates[0], NOW, "candidates"), 1, {}.get, NOW, 30)
-    text = "\n".join(lines(shown, 100, 40))
-    assert "⋯ 13 lines unchanged" in text
-    assert "- fact 12" not in text
-    assert "- fact 14" in text
+    left, right = (change(many.replace("fact 15", f"fact {n}"), of=document, peer=f"p{n}", time=n) for n in (1, 2))
+    text = "\n".join(lines(view(left, right, of=document), 100, 40))
+    assert [fact in text for fact in ("⋯ 13 lines unchanged", "- fact 12", "- fact 14")] == [True, False, True]
 
 
 def test_no_control_character_of_an_author_reaches_the_screen() -> None:
     evil = "\x1b[2J\x1b]0;title\x07\u202egnp.exe\u2066\x9b31m\u200b\x00 done"
     shown = clash(OLD.replace("20", "30"), OLD.replace("20", "60"))
     left, right = shown.sides
-    forged = Item(
-        shown.ident,
-        1,
-        f"techContext.md › {evil}",
-        evil,
-        f"{shown.base}\n{evil}",
-        evil,
-        (ItemSide(evil, evil, f"{left.text}\n{evil}"), ItemSide("b", "", right.text)),
-        f"{shown.proposed}\n{evil}",
-        shown.marker,
-        shown.takes,
-        30,
-    )
+    sides = (ItemSide(evil, evil, f"{left.text}\n{evil}"), ItemSide("b", "", right.text))
+    whole = {name: f"{getattr(shown, name)}\n{evil}" for name in ("base", "proposed")}
+    forged = replace(shown, place=f"techContext.md › {evil}", why=evil, base_about=evil, sides=sides, **whole)
     drawn = [*lines(forged, 100, 60, "1 of 1"), *lines(forged, 40), *(line.plain for line in screen.full(forged))]
-    assert drawn
-    for line in drawn:
-        assert line.isprintable(), ascii(line)
+    assert [ascii(line) for line in drawn if not line.isprintable()] == []
     assert "done" in "".join(drawn)
 
 
@@ -159,34 +143,30 @@ def test_a_change_that_merges_cleanly_is_one_text() -> None:
 # -- words -------------------------------------------------------------------------------------------------------
 
 
-def texts(old: str, new: str) -> tuple[list[str], list[str]] | None:
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("Uploads are at most 5 MB.", "Uploads are at most 8 MB.", (["5"], ["8"])),
+        ("a fast cache", "a very fast cache", ([], [" very"])),
+        ("Uploads are at most 5 MB.", "Completely other words here now", None),
+    ],
+)
+def test_changed_words_are_found_in_similar_lines(old: str, new: str, changed: object) -> None:
     found = diff.changed_words(old, new)
-    return found and ([old[a:b] for a, b in found[0]], [new[a:b] for a, b in found[1]])  # type: ignore[return-value]
-
-
-def test_changed_words_are_found_in_similar_lines() -> None:
-    assert texts("Uploads are at most 5 MB.", "Uploads are at most 8 MB.") == (["5"], ["8"])
-    assert texts("a fast cache", "a very fast cache") == ([], [" very"])
-    assert texts("Uploads are at most 5 MB.", "Completely other words here now") is None
+    assert (found and ([old[a:b] for a, b in found[0]], [new[a:b] for a, b in found[1]])) == changed
 
 
 def test_both_sides_are_laid_along_their_base() -> None:
-    base, left, right = "a\nb\nc", "a\nnew\nb\nc", "a\nc"
-    marks = [[(line.mark, line.text) if line else None for line in row.sides] for row in diff.rows(base, left, right)]
-    assert marks == [
-        [(" ", "a"), (" ", "a")],
-        [("+", "new"), None],
-        [(" ", "b"), ("-", "b")],
-        [(" ", "c"), (" ", "c")],
-    ]
+    rows = diff.rows("a\nb\nc", "a\nnew\nb\nc", "a\nc")
+    marks = [[f"{line.mark}{line.text}" if line else None for line in row.sides] for row in rows]
+    assert marks == [[" a", " a"], ["+new", None], [" b", "-b"], [" c", " c"]]
 
 
 def test_additions_of_two_sides_in_one_place_are_compared() -> None:
     left, right = "a\n- Sessions expire after 30 min", "a\n- Sessions expire after 60 min"
     added = diff.rows("a", left, right)[-1]
     assert [[line.text[a:b] for a, b in line.changed] for line in added.sides if line] == [["30"], ["60"]]
-    alone = diff.rows("a", left, "a")[-1]
-    assert [line and line.changed for line in alone.sides] == [(), None]
+    assert [line and line.changed for line in diff.rows("a", left, "a")[-1].sides] == [(), None]
 
 
 def calls_in(what: Callable[[], object]) -> int:
