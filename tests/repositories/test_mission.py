@@ -27,8 +27,8 @@ NOTES = {
 }
 
 
-@pytest.mark.slow
-def test_every_line_of_the_example(sh: Shell) -> None:
+def example(sh: Shell) -> tuple[Path, Path]:
+    """Make the example's database of 15 tasks, and its project with a memory bank."""
     database, main = sh.home / "claude_memory.db", sh.home / "Workspace" / "enhanced-iterm-mcp"
     with closing(sqlite3.connect(database)) as made, made:
         made.execute(
@@ -43,6 +43,12 @@ def test_every_line_of_the_example(sh: Shell) -> None:
         (main / "memory-bank" / f"{name}.md").write_text(f"# {name}\n")
     for words in ("init -q", "add -A", "commit -q -m first"):
         sh.git(main, *words.split())
+    return database, main
+
+
+@pytest.mark.slow
+def test_every_line_of_the_example(sh: Shell) -> None:
+    database, main = example(sh)
     sh.run(sh.home, "claude-team-coordinated", main, "3", "--database", database)
     trees = [main.with_name(f"enhanced-iterm-mcp-instance-{number}") for number in (1, 2, 3)]
     state = main / ".claude-coordination"

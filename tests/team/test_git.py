@@ -1,7 +1,8 @@
-"""The door to git: its errors, and what of its surroundings it must not feel."""
+"""Calls of git: their errors, and what of their surroundings they must not feel."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,73 +12,24 @@ from peercoord.store import inspection
 from peercoord.system import git
 
 
-def test_an_error_has_the_line_in_which_git_says_why_and_where(repo):
-    with pytest.raises(git.GitError) as caught:
-        git.ask(repo.path, "rev-parse", "--verify", "nowhere")
-    assert "fatal: Needed a single revision" in caught.value.message
-    assert str(repo.path) in caught.value.message
-    assert caught.value.status == 128
-    assert caught.value.hint
-
-
-def test_what_git_says_cannot_drive_a_terminal(repo):
-    with pytest.raises(PeercoordError) as caught:
-        git.ask(repo.path, "rev-parse", "--verify", "\x1b[31mred\x07")
-    assert "\x1b" not in caught.value.message
-
-
-def test_a_directory_outside_any_repository_is_not_found(tmp_path):
-    with pytest.raises(NotFoundError, match="is not inside a git repository"):
-        git.ask(tmp_path, "ls-files")
-
-
-def test_variables_of_a_calling_hook_do_not_lead_elsewhere(repo, tmp_path, monkeypatch):
-    other = tmp_path / "other"
-    git.set_up(tmp_path, "init", "-q", str(other))
-    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
-    monkeypatch.setenv("GIT_WORK_TREE", str(other))
-    assert Path(git.text(repo.path, "rev-parse", "--show-toplevel")) == repo.path
-    assert "src/main.py" in git.text(repo.path, "ls-files")
-
-
-def test_messages_are_english_whatever_the_locale(repo, monkeypatch):
+def test_an_error_is_english_harmless_and_says_why_and_where(repo, monkeypatch):
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("LANGUAGE", "de")
-    with pytest.raises(PeercoordError, match="fatal: "):
-        git.set_up(repo.path, "checkout", "nowhere-at-all", "--")
+    with pytest.raises(git.GitError) as caught:
+        git.ask(repo.path, "rev-parse", "--verify", "\x1b[31mred\x07")
+    error = caught.value
+    assert "fatal: Needed a single revision" in error.message
+    assert (str(repo.path) in error.message, "\x1b" in error.message, error.status) == (True, False, 128)
+    assert error.hint
+    repo.write(".git/index.lock", "")
+    with pytest.raises(git.GitError) as caught:
+        git.set_up(repo.path, "reset", "-q", "--hard")
+    assert "another git command" in caught.value.hint
 
 
-def test_no_hook_of_the_repository_runs_in_a_call(repo):
-    for name in ("post-checkout", "pre-commit", "reference-transaction", "post-index-change"):
-        hook = repo.write(f".git/hooks/{name}", f"#!/bin/sh\necho {name} >> ran\nexit 1\n")
-        hook.chmod(0o755)
-    git.set_up(repo.path, "checkout", "-q", "-b", "other")
-    assert not (repo.path / "ran").exists()
-    assert git.has_hook(repo.path, "post-checkout")
-    with pytest.raises(git.GitError):
-        git.hook(repo.path, "post-checkout", "0", "1", "1")
-    assert (repo.path / "ran").read_text() == "post-checkout\n"
-
-
-def test_undecodable_names_come_back_as_they_are(repo):
-    name = b"caf\xe9.txt"
-    Path(repo.path, name.decode("utf-8", "surrogateescape")).write_text("x")
-    listed = git.fields(repo.path, "ls-files", "--others", "-z")
-    assert listed == [name.decode("utf-8", "surrogateescape")]
-    assert git.shown_path(listed[0]) == "caf\\udce9.txt"
-
-
-def test_pathspec_magic_is_not_magic(repo):
-    repo.commit(":(top)*")
-    assert git.fields(repo.path, "ls-files", "-z", "--", ":(top)*") == [":(top)*"]
-
-
-def test_paths_with_a_leading_colon_are_asked_about_as_they_are(repo):
-    assert git.ignored(repo.path, [":x.log", "a b.log", "x.txt", "build/"]) == [":x.log", "a b.log", "build/"]
-
-
-def test_a_missing_git_says_so(repo, monkeypatch, tmp_path):
+def test_a_directory_outside_any_repository_and_a_missing_git_are_named(repo, tmp_path, monkeypatch):
+    with pytest.raises(NotFoundError, match="is not inside a git repository"):
+        git.ask(tmp_path, "ls-files")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotFoundError, match="there is no git"):
         git.ask(repo.path, "ls-files")
@@ -95,6 +47,37 @@ def test_an_old_git_is_refused(tmp_path, monkeypatch):
     git.check_version.cache_clear()
 
 
+def test_variables_of_a_calling_hook_do_not_lead_elsewhere(repo, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    git.set_up(tmp_path, "init", "-q", str(other))
+    for name, value in (("GIT_DIR", ".git"), ("GIT_INDEX_FILE", "index"), ("GIT_WORK_TREE", "")):
+        monkeypatch.setenv(name, str(other / value))
+    assert Path(git.text(repo.path, "rev-parse", "--show-toplevel")) == repo.path
+    assert "src/main.py" in git.text(repo.path, "ls-files")
+
+
+def test_no_hook_of_the_repository_runs_in_a_call(repo):
+    for name in ("post-checkout", "pre-commit", "reference-transaction", "post-index-change"):
+        hook = repo.write(f".git/hooks/{name}", f"#!/bin/sh\necho {name} >> ran\nexit 1\n")
+        hook.chmod(0o755)
+    git.set_up(repo.path, "checkout", "-q", "-b", "other")
+    assert not (repo.path / "ran").exists()
+    assert git.has_hook(repo.path, "post-checkout")
+    with pytest.raises(git.GitError):
+        git.hook(repo.path, "post-checkout", "0", "1", "1")
+    assert (repo.path / "ran").read_text() == "post-checkout\n"
+
+
+def test_paths_are_taken_and_given_as_they_are(repo):
+    name = os.fsdecode(b"caf\xe9.txt")
+    repo.write(name)
+    assert git.fields(repo.path, "ls-files", "--others", "-z") == [name]
+    assert git.shown_path(name) == "caf\\udce9.txt"
+    repo.commit(":(top)*")
+    assert git.fields(repo.path, "ls-files", "-z", "--", ":(top)*") == [":(top)*"], "no magic"
+    assert git.ignored(repo.path, [":x.log", "a b.log", "x.txt", "build/"]) == [":x.log", "a b.log", "build/"]
+
+
 def test_status_takes_no_lock_from_a_person(repo):
     repo.write(".git/index.lock", "")
     with inspection.of_main(repo.project()) as found:
@@ -105,10 +88,3 @@ def test_status_takes_no_lock_from_a_person(repo):
 def test_what_may_run_a_configured_program_is_not_asked(repo, words):
     with pytest.raises(ValueError, match="may run"):
         git.ask(repo.path, *words)
-
-
-def test_a_lock_in_the_way_is_explained(repo):
-    repo.write(".git/index.lock", "")
-    with pytest.raises(git.GitError) as caught:
-        git.set_up(repo.path, "reset", "-q", "--hard")
-    assert "another git command" in caught.value.hint

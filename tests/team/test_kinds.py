@@ -1,10 +1,10 @@
-"""Every kind of repository people have: what each command changes in it, and that nothing stays in the end."""
+"""Every kind of repository: what each command changes in it, and that nothing stays in the end."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,180 +33,67 @@ OURS = (
 LISTED = {"config", "refs", "worktrees", "beside", "status"}
 
 
-def with_bank(repo: Repo, tmp_path: Path) -> Repo:
-    repo.commit("memory-bank/progress.md", "# Progress\n")
-    return repo
+SHELL = """set -e
+commit() { mkdir -p "$(dirname "$1")"; printf '%s\\n' "$2" >"$1"; git add -f -- "$1"; git commit -qm work; }
+bank() { commit memory-bank/progress.md '# Progress'; }
+loose() { mkdir -p memory-bank .git/info; echo '# Progress' >memory-bank/progress.md; }
+sub() {
+  git init -q "$OUT/lib"; (cd "$OUT/lib"; commit progress.md x)
+  git $ALLOW submodule --quiet add "$OUT/lib" "$1"; git commit -qm submodule
+}
+ALLOW="-c protocol.file.allow=always"
+LFS='version https://git-lfs.github.com/spec/v1'
+"""
+KINDS = {  # what is done in a repository with one commit; the path of its main checkout, if that is another
+    "a bank": "bank",
+    "is a submodule": """bank; git init -q "$OUT/outer"
+        git -C "$OUT/outer" $ALLOW submodule --quiet add "$PWD" app; echo "$OUT/outer/app" """,
+    "a subdirectory": "commit packages/web/memory-bank/progress.md '# Progress'",
+    "path prøjekt 文\t'$(x)": 'bank; mv "$PWD" "$OUT/$NAME"; echo "$OUT/$NAME"',
+}
+SLOW_KINDS = {
+    "no bank": "",
+    "an ignored bank": "commit .gitignore memory-bank/; loose",
+    "an untracked bank": "loose; echo x >scratch.txt",
+    "a bank excluded by a person": "loose; printf memory-bank/ >.git/info/exclude",  # without an end of its line
+    "a bank excluded everywhere": """loose; mkdir -p "$XDG_CONFIG_HOME/git"
+        printf 'memory-bank/\\n*.swp\\n' >"$XDG_CONFIG_HOME/git/ignore" """,
+    "a bank in a submodule": "sub memory-bank",
+    "a submodule": "bank; sub lib",
+    "a bare repository": """bank; git clone -q --bare . "$OUT/proj/.bare"
+        git -C "$OUT/proj/.bare" worktree add -q ../main main; echo "$OUT/proj/main" """,
+    "bare repositories only by name": """printf '[safe]\\n  bareRepository = explicit\\n' >>"$HOME/.gitconfig"; bank""",
+    "sparse": "commit big/data.txt x; bank; git sparse-checkout set --cone src memory-bank",
+    "sparse as an older git wrote it": """commit big/data.txt x; bank
+        git sparse-checkout set --no-cone '/*' '!/big/'
+        for key in core.sparseCheckout core.sparseCheckoutCone; do
+          value=$(git config --worktree $key)
+          git config --worktree --unset $key; git config --local $key "$value"
+        done
+        git config --local --unset extensions.worktreeConfig; rm -f .git/config.worktree""",
+    "own worktree settings": """git config extensions.worktreeConfig true
+        git config --worktree user.email me@example.invalid; bank""",
+    "a separate git directory": 'bank; git init -q --separate-git-dir "$OUT/store"',
+    "shallow": 'bank; git clone -q --depth=1 "file://$PWD" "$OUT/clone/app"; echo "$OUT/clone/app"',
+    "a detached head": "bank; git checkout -q --detach",
+    "an odd branch": 'bank; git branch -q -m "ünï/côde-文\'\\$x"',
+    "packed refs": "bank; git pack-refs --all",
+    "copies": "echo SECRET=1 >.env; commit .worktreeinclude .env; bank",
+    "large files without their program": """bank; commit big.bin "$LFS"
+        commit .gitattributes '*.bin filter=lfs diff=lfs merge=lfs -text'""",
+    "worktrees elsewhere": """bank; git worktree add -q "$OUT/stick" -b stick
+        git worktree add -q .claude/worktrees/fox -b fox; mkdir -p .git/info; echo .claude/ >.git/info/exclude""",
+    "path a'b\"c": KINDS["path prøjekt 文\t'$(x)"],
+    "path -dash": KINDS["path prøjekt 文\t'$(x)"],
+}
 
 
-def without_bank(repo: Repo, tmp_path: Path) -> Repo:
-    return repo
-
-
-def ignored_bank(repo: Repo, tmp_path: Path) -> Repo:
-    repo.commit(".gitignore", "memory-bank/\n*.log\n")
-    repo.write("memory-bank/progress.md", "# Progress\n")
-    return repo
-
-
-def untracked_bank(repo: Repo, tmp_path: Path) -> Repo:
-    repo.write("memory-bank/progress.md", "# Progress\n")
-    repo.write("scratch.txt")
-    return repo
-
-
-def bank_excluded_by_a_person(repo: Repo, tmp_path: Path) -> Repo:
-    repo.write("memory-bank/progress.md")
-    repo.write(".git/info/exclude", "memory-bank/")  # without a newline at its end
-    return repo
-
-
-def bank_excluded_everywhere(repo: Repo, tmp_path: Path) -> Repo:
-    repo.write("memory-bank/progress.md")
-    ignore = tmp_path / "home/.config/git/ignore"
-    ignore.parent.mkdir(parents=True)
-    ignore.write_text("memory-bank/\n*.swp\n")
-    return repo
-
-
-def bank_in_a_submodule(repo: Repo, tmp_path: Path) -> Repo:
-    return submodule(repo, tmp_path, at="memory-bank")
-
-
-def submodule(repo: Repo, tmp_path: Path, at: str = "lib") -> Repo:
-    if at == "lib":
-        with_bank(repo, tmp_path)
-    repo.git("init", "-q", str(tmp_path / "lib"))
-    Repo(tmp_path / "lib").commit("progress.md")
-    repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "lib"), at)
-    repo.git("commit", "-q", "-m", "submodule")
-    return repo
-
-
-def is_a_submodule(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path)
-    outer = tmp_path / "outer"
-    repo.git("init", "-q", str(outer))
-    add = ("submodule", "--quiet", "add", str(repo.path), "app")
-    repo.git("-C", str(outer), "-c", "protocol.file.allow=always", *add)
-    return Repo(outer / "app")
-
-
-def sparse(repo: Repo, tmp_path: Path) -> Repo:
-    repo.commit("big/data.txt")
-    with_bank(repo, tmp_path).git("sparse-checkout", "set", "--cone", "src", "memory-bank")
-    return repo
-
-
-def sparse_as_an_older_git_wrote_it(repo: Repo, tmp_path: Path) -> Repo:
-    repo.commit("big/data.txt")
-    with_bank(repo, tmp_path).git("sparse-checkout", "set", "--no-cone", "/*", "!/big/")
-    for key in ("core.sparseCheckout", "core.sparseCheckoutCone"):
-        value = repo.git("config", "--worktree", key).strip()
-        repo.git("config", "--worktree", "--unset", key)
-        repo.git("config", "--local", key, value)
-    repo.git("config", "--local", "--unset", "extensions.worktreeConfig")
-    (repo.path / ".git/config.worktree").unlink(missing_ok=True)
-    return repo
-
-
-def own_worktree_settings(repo: Repo, tmp_path: Path) -> Repo:
-    repo.git("config", "extensions.worktreeConfig", "true")
-    repo.git("config", "--worktree", "user.email", "me@example.invalid")
-    return with_bank(repo, tmp_path)
-
-
-def bare(repo: Repo, tmp_path: Path) -> Repo:
-    store = tmp_path / "proj/.bare"
-    with_bank(repo, tmp_path).git("clone", "-q", "--bare", ".", str(store))
-    repo.git("-C", str(store), "worktree", "add", "-q", "../main", "main")
-    return Repo(tmp_path / "proj/main")
-
-
-def separate_git_directory(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path).git("init", "-q", "--separate-git-dir", str(tmp_path / "store"))
-    return repo
-
-
-def bare_repositories_only_by_name(repo: Repo, tmp_path: Path) -> Repo:
-    with (tmp_path / "home/.gitconfig").open("a") as settings:
-        settings.write("[safe]\n  bareRepository = explicit\n")
-    return with_bank(repo, tmp_path)
-
-
-def shallow(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path).git("clone", "-q", "--depth=1", f"file://{repo.path}", str(tmp_path / "clone/app"))
-    return Repo(tmp_path / "clone/app")
-
-
-def detached(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path).git("checkout", "-q", "--detach")
-    return repo
-
-
-def odd_branch(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path).git("branch", "-q", "-m", "ünï/côde-文'$x")
-    return repo
-
-
-def packed_refs(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path).git("pack-refs", "--all")
-    return repo
-
-
-def large_files(repo: Repo, tmp_path: Path) -> Repo:
-    """Pointers of git-lfs, on a machine without that program."""
-    with_bank(repo, tmp_path).commit(
-        "big.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 5\n"
-    )
-    repo.commit(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
-    return repo
-
-
-def copies(repo: Repo, tmp_path: Path) -> Repo:
-    repo.write(".env", "SECRET=1\n")
-    repo.commit(".worktreeinclude", ".env\n")
-    return with_bank(repo, tmp_path)
-
-
-def worktrees_elsewhere(repo: Repo, tmp_path: Path) -> Repo:
-    with_bank(repo, tmp_path).git("worktree", "add", "-q", str(tmp_path / "stick"), "-b", "stick")
-    repo.git("worktree", "add", "-q", ".claude/worktrees/fox", "-b", "fox")
-    repo.write(".git/info/exclude", ".claude/\n")
-    return repo
-
-
-def odd_path(name: str) -> Callable[[Repo, Path], Repo]:
-    def made(repo: Repo, tmp_path: Path) -> Repo:
-        os.rename(repo.path, repo.beside(name).path)
-        return with_bank(repo.beside(name), tmp_path)
-
-    made.__name__ = f"path {name!r}"
-    return made
-
-
-def subdirectory(repo: Repo, tmp_path: Path) -> Repo:
-    repo.commit("packages/web/memory-bank/progress.md", "# Progress\n")
-    return repo
-
-
-KINDS = (
-    *(with_bank, is_a_submodule, subdirectory),
-    odd_path("prøjekt 文\t'$(x)"),
-)
-SLOW_KINDS = (
-    *(without_bank, ignored_bank, untracked_bank, bank_excluded_by_a_person, bank_excluded_everywhere, submodule, bare),
-    *(sparse, sparse_as_an_older_git_wrote_it, separate_git_directory, shallow, copies, large_files),
-    *(
-        bank_in_a_submodule,
-        own_worktree_settings,
-        bare_repositories_only_by_name,
-        detached,
-        odd_branch,
-        packed_refs,
-        worktrees_elsewhere,
-    ),
-    *map(odd_path, ("a'b\"c", "-dash")),
-)
+def make(repo: Repo, tmp_path: Path, kind: str) -> Repo:
+    """Make a repository of a kind; return its main checkout."""
+    env = {**os.environ, "OUT": str(tmp_path), "NAME": kind.removeprefix("path ")}
+    words = ["sh", "-c", SHELL + (KINDS | SLOW_KINDS)[kind]]
+    done = subprocess.run(words, cwd=repo.path, env=env, stdout=subprocess.PIPE, check=True, text=True)
+    return Repo(Path(done.stdout.removesuffix("\n"))) if done.stdout else repo
 
 
 def changed(before: dict[str, object], after: dict[str, object]) -> set[str]:
@@ -222,16 +109,10 @@ def is_ours(name: str, repo: Repo) -> bool:
     return name in LISTED or inside.startswith(OURS) or inside.startswith(tuple(f"/.git{part}" for part in OURS))
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW_KINDS)],
-    ids=lambda kind: kind.__name__,
-)
-def test_each_command_changes_what_it_says_and_a_purge_leaves_nothing(
-    repo: Repo, tmp_path: Path, kind: Callable[[Repo, Path], Repo]
-) -> None:
-    main = kind(repo, tmp_path)
-    sub = "packages/web" if kind is subdirectory else "."
+@pytest.mark.parametrize("kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW_KINDS)])
+def test_each_command_changes_what_it_says_and_a_purge_leaves_nothing(repo: Repo, tmp_path: Path, kind: str) -> None:
+    main = make(repo, tmp_path, kind)
+    sub = "packages/web" if kind == "a subdirectory" else "."
     home, before, status = main.path / sub, picture(main), main.status()
 
     def planned(count: int | None = 2) -> plans.Plan:
@@ -252,7 +133,7 @@ def test_each_command_changes_what_it_says_and_a_purge_leaves_nothing(
         assert tree.path.parent == main.path.parent
     assert main.status() == status
     new = changed(before, picture(main))
-    if kind is without_bank:
+    if kind == "no bank":
         new = {name for name in new if "/memory-bank" not in name}
     assert [name for name in sorted(new) if not is_ours(name, main)] == []
     # what agents write there is seen by no git status
@@ -349,7 +230,7 @@ def test_a_purge_stopped_after_any_step_goes_on(team: Repo) -> None:
     assert team.git("branch", "--format=%(refname:short)").split() == ["main"]
 
 
-def test_a_checkout_inside_another_one_is_told_where_its_worktrees_show(repo: Repo, tmp_path: Path) -> None:
+def test_a_checkout_inside_another_one_names_where_its_worktrees_show(repo: Repo, tmp_path: Path) -> None:
     repo.git("init", "-q", str(tmp_path / "work"))
     outer = Repo(tmp_path / "work")
     note = next(note for note in repo.plan(1).notes if "lie in the checkout" in note)

@@ -12,15 +12,15 @@ from peercoord.store import manifest
 from peercoord.team.repository import commit, discover, worktrees
 
 
-def test_every_directory_of_every_checkout_leads_to_the_main_one(repo):
+def test_every_directory_of_every_checkout_leads_to_the_main_one(repo, tmp_path):
     repo.git("worktree", "add", "-q", "../other", "-b", "other")
     other = repo.beside("other").path
-    for start in (repo.path, repo.path / "src", other, other / "src"):
+    (tmp_path / "link").symlink_to(repo.path)
+    for start in (repo.path, repo.path / "src", other, other / "src", tmp_path / "link" / "src"):
         found = discover(start)
         assert (found.main, found.sub, found.directory) == (repo.path, "", repo.path)
         assert found.common == repo.path / ".git"
-    assert discover(other / "src").here == other
-    assert discover(repo.path).name == "app"
+    assert (discover(other / "src").here, discover(repo.path).name) == (other, "app")
 
 
 def test_a_project_may_be_a_directory_of_its_repository(repo):
@@ -39,116 +39,86 @@ def test_worktrees_are_listed_the_main_one_first(repo):
     repo.git("worktree", "add", "-q", "../a b", "-b", "one")
     repo.git("worktree", "add", "-q", "--detach", "../zwei-ü")
     repo.git("worktree", "lock", "--reason", "on a\nstick", "../a b")
+    os.rename(repo.beside("zwei-ü").path, repo.beside("elsewhere").path)
     listed = worktrees(repo.project())
-    assert [tree.path.name for tree in listed] == ["app", "a b", "zwei-ü"]
-    assert [tree.branch for tree in listed] == ["main", "one", ""]
-    assert [tree.locked for tree in listed] == [None, "on a\nstick", None]
+    assert [(tree.path.name, tree.branch, tree.locked, tree.missing) for tree in listed] == [
+        ("app", "main", None, False),
+        ("a b", "one", "on a\nstick", False),
+        ("zwei-ü", "", None, True),
+    ]
     assert [tree.git_dir.parent for tree in listed[1:]] == [repo.path / ".git/worktrees"] * 2
     assert {tree.head for tree in listed} == {commit(repo.project())}
 
 
-def test_a_worktree_whose_directory_is_gone_is_listed_with_its_own_git_directory(repo):
-    repo.git("worktree", "add", "-q", "../other", "-b", "other")
-    os.rename(repo.beside("other").path, repo.beside("elsewhere").path)
-    tree = worktrees(repo.project())[1]
-    assert tree.missing
-    assert tree.git_dir == repo.path / ".git/worktrees/other"
-
-
-def test_paths_with_spaces_newlines_and_letters_of_all_kinds(repo, tmp_path):
-    odd = tmp_path / "wörk\nspace 文"
-    odd.mkdir()
-    os.rename(repo.path, odd / "äpp\nx")
-    found = discover(odd / "äpp\nx" / "src")
-    assert found.main == odd / "äpp\nx"
-    assert worktrees(found)[0].path == odd / "äpp\nx"
-    assert "\n" not in found.short(odd / "äpp\nx")
-
-
-def test_a_path_that_is_no_text_is_refused(repo, tmp_path):
-    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+def test_paths_of_all_kinds_of_letters_are_understood_and_one_that_is_no_text_is_refused(repo, tmp_path):
+    odd = tmp_path / "wörk\nspace 文" / "äpp\nx"
+    odd.parent.mkdir()
     os.rename(repo.path, odd)
+    found = discover(odd / "src")
+    assert (found.main, worktrees(found)[0].path, "\n" in found.short(odd)) == (odd, odd, False)
+    no_text = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    os.rename(odd, no_text)
     with pytest.raises(PeercoordError, match="not UTF-8"):
-        discover(odd)
+        discover(no_text)
 
 
 def test_no_commit_yet_is_a_clear_error(repo, tmp_path):
     repo.git("init", "-q", str(tmp_path / "empty"))
-    found = discover(tmp_path / "empty")
     with pytest.raises(PeercoordError, match="has no commit yet") as caught:
-        commit(found)
+        commit(discover(tmp_path / "empty"))
     assert "git commit --allow-empty" in caught.value.hint
-    with pytest.raises(NotFoundError, match="'v9' is no commit, branch or tag"):
-        commit(repo.project(), "v9")
-    with pytest.raises(NotFoundError):
-        commit(repo.project(), "--all")
+    for word in ("v9", "--all"):
+        with pytest.raises(NotFoundError, match=f"'{word}' is no commit, branch or tag"):
+            commit(repo.project(), word)
 
 
-def test_outside_a_checkout(repo, tmp_path):
-    with pytest.raises(NotFoundError, match="not inside a git repository"):
-        discover(tmp_path)
-    with pytest.raises(NotFoundError, match="is not a directory"):
-        discover(tmp_path / "nowhere")
-    with pytest.raises(NotFoundError, match="lies in a git directory") as caught:
-        discover(repo.path / ".git")
+def test_outside_a_checkout_the_error_says_where_it_is(repo, tmp_path):
+    for place, text in (
+        (tmp_path, "not inside a git repository"),
+        (tmp_path / "nowhere", "is not a directory"),
+        (repo.path / ".git", "lies in a git directory"),
+    ):
+        with pytest.raises(NotFoundError, match=text) as caught:
+            discover(place)
     assert str(repo.path) in caught.value.hint
 
 
 def test_a_bare_repository_with_worktrees(repo, tmp_path):
-    bare = tmp_path / "proj" / ".bare"
+    home = tmp_path / "proj"
+    bare, main, other = home / ".bare", home / "main", home / "other"
     repo.git("clone", "-q", "--bare", ".", str(bare))
-    (tmp_path / "proj" / ".git").write_text("gitdir: ./.bare\n")
+    (home / ".git").write_text("gitdir: ./.bare\n")
     with pytest.raises(NotFoundError, match="is a bare repository") as caught:
-        discover(tmp_path / "proj")
+        discover(home)
     assert "worktree add" in caught.value.hint
-    repo.git("-C", str(bare), "worktree", "add", "-q", str(tmp_path / "proj" / "main"))
-    repo.git("-C", str(bare), "worktree", "add", "-q", str(tmp_path / "proj" / "other"))
-    found = discover(tmp_path / "proj" / "main")
-    assert (found.main, found.common) == (tmp_path / "proj" / "main", bare)
-    assert [tree.path.name for tree in worktrees(found)] == ["main", "other"]
-    manifest.note_team(bare, main=str(found.main))
-    assert discover(tmp_path / "proj" / "other").main == found.main
-    assert discover(tmp_path / "proj").main == found.main
-    assert discover(bare).main == found.main
-
-
-def test_a_recorded_main_checkout_that_moved_away_is_not_believed(repo, tmp_path):
-    bare = tmp_path / "proj.git"
-    repo.git("clone", "-q", "--bare", ".", str(bare))
-    repo.git("-C", str(bare), "worktree", "add", "-q", str(tmp_path / "one"), "main")
+    for tree in (main, other):
+        repo.git("-C", str(bare), "worktree", "add", "-q", str(tree))
+    found = discover(main)
+    assert (found.main, found.common) == (main, bare)
+    assert [tree.path for tree in worktrees(found)] == [main, other]
+    manifest.note_team(bare, main=str(main))
+    assert {discover(place).main for place in (other, home, bare)} == {main}
     manifest.note_team(bare, main=str(repo.path))
-    assert discover(tmp_path / "one").main == tmp_path / "one"
+    assert discover(main).main == main, "one of another repository is not believed"
 
 
-def test_a_separate_git_directory(repo, tmp_path):
-    repo.git("init", "-q", "--separate-git-dir", str(tmp_path / "store"))
-    repo.git("worktree", "add", "-q", "../other", "-b", "other")
-    found = discover(repo.path)
-    assert (found.main, found.common) == (repo.path, tmp_path / "store")
-    assert [tree.path for tree in worktrees(found)] == [repo.path, repo.beside("other").path]
-    manifest.note_team(found.common, main=str(repo.path))
-    assert discover(repo.beside("other").path).main == repo.path
-
-
-def test_a_project_that_is_a_submodule(repo, tmp_path):
-    sup = tmp_path / "super"
-    repo.git("init", "-q", str(sup))
-    repo.git("-C", str(sup), "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repo.path), "lib")
-    found = discover(sup / "lib" / "src")
-    assert (found.main, found.common) == (sup / "lib", sup / ".git/modules/lib")
-    repo.git("-C", str(sup / "lib"), "worktree", "add", "-q", str(tmp_path / "lib-2"), "-b", "two")
-    there = discover(tmp_path / "lib-2")
-    assert there.main == sup / "lib"
-    assert [tree.path for tree in worktrees(there)] == [sup / "lib", tmp_path / "lib-2"]
-
-
-def test_a_shallow_clone_says_so(repo, tmp_path):
-    repo.commit("a")
-    repo.git("clone", "-q", "--depth=1", f"file://{repo.path}", str(tmp_path / "shallow"))
-    assert discover(tmp_path / "shallow").shallow
-    assert not repo.project().shallow
-
-
-def test_a_directory_reached_through_a_link(repo, tmp_path):
-    (tmp_path / "link").symlink_to(repo.path)
-    assert discover(tmp_path / "link" / "src").main == repo.path
+@pytest.mark.parametrize("kind", ["separate git directory", "submodule", "shallow"])
+def test_a_checkout_whose_git_directory_is_elsewhere(repo, tmp_path, kind):
+    main, common = repo.path, tmp_path / "store"
+    if kind == "separate git directory":
+        repo.git("init", "-q", "--separate-git-dir", str(common))
+    elif kind == "submodule":
+        main, common = tmp_path / "super/lib", tmp_path / "super/.git/modules/lib"
+        allowed = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+        repo.git("init", "-q", str(main.parent))
+        repo.git("-C", str(main.parent), *allowed, "add", str(repo.path), "lib")
+    else:
+        repo.commit("a")
+        main, common = tmp_path / "shallow", tmp_path / "shallow/.git"
+        repo.git("clone", "-q", "--depth=1", f"file://{repo.path}", str(main))
+    repo.git("-C", str(main), "worktree", "add", "-q", str(tmp_path / "two"), "-b", "two")
+    found = discover(main / "src")
+    assert (found.main, found.common, found.shallow) == (main, common, kind == "shallow")
+    assert [tree.path for tree in worktrees(found)] == [main, tmp_path / "two"]
+    manifest.note_team(found.common, main=str(main))
+    assert discover(tmp_path / "two").main == main

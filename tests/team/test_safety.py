@@ -73,8 +73,11 @@ def made_again_by_programs(team: Repo, there: Repo) -> None:
 
 
 def written_by_the_team(team: Repo, there: Repo) -> None:
-    there.write(".claude-instance/info.json", "{}")
-    there.write(".claude-instance/outbox/1", "")
+    there.commit(".gitignore", "!.claude-instance/\n.env\n")
+    team.git("merge", "-q", "team/instance-1")
+    for name in ("info.json", "agent.lock", "outbox/1"):
+        there.write(f".claude-instance/{name}", "{}")
+    assert "info.json" in there.status(), "a .gitignore shows it"
     git_dir = team.path / ".git/worktrees/app-instance-1"
     manifest.note_worktree(git_dir, copied="not a list")  # a record of copies may be damaged
 
@@ -307,20 +310,13 @@ def test_an_operation_under_way(team: Repo) -> None:
 
 
 def test_a_process_that_works_there_with_its_number_and_command(team: Repo) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; print('here', flush=True); sys.stdin.read()"],
-        cwd=team.instance(1).path / "src",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
+    words = [sys.executable, "-c", "print('here', flush=True); input()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, cwd=team.instance(1).path / "src", **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"here\n"
-        assert kinds(team) == ["process"]
+        assert (kinds(team), kinds(team, ignore_pids=[process.pid]), kinds(team, 2)) == (["process"], [], [])
         assert f"process {process.pid} works there: {sys.executable} -c" in texts(team)
-        assert kinds(team, ignore_pids=[process.pid]) == []
-        assert kinds(team, 2) == []
-    finally:
         process.communicate()
     assert kinds(team) == []
 

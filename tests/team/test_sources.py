@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from peercoord.agent import control
+from peercoord.doctor import checks
 from peercoord.errors import PeercoordError
 from peercoord.queue.queue import Queue
 from peercoord.store import manifest, paths
@@ -20,6 +21,8 @@ from peercoord.tasklists import runner, selection
 from peercoord.tasklists.selection import Choice
 from peercoord.team import plan as plans
 from peercoord.team import up
+from peercoord.team.removal import plan_leave
+from peercoord.team.repository import team_instances
 
 FILE = ".taskmaster/tasks/tasks.json"
 
@@ -27,18 +30,16 @@ FILE = ".taskmaster/tasks/tasks.json"
 class Listed:
     """A project with a ``tasks.json``, and set-up without agents in it."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, fresh: bool = True) -> None:
         self.project, self.file = project, project.directory / FILE
-        self.write(master=[(1, "Alpha")], other=[(9, "Only here")])
-        self.switch("master")
+        if fresh:
+            self.write(master=[(1, "Alpha")], other=[(9, "Only here")])
+            self.switch("master")
 
     def write(self, **tags: list[tuple[int, str]]) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        made = {
-            tag: {"tasks": [{"id": n, "title": t, "status": "pending", "dependencies": []} for n, t in tasks]}
-            for tag, tasks in tags.items()
-        }
-        self.file.write_text(json.dumps(made, indent=2))
+        rows = {tag: [{"id": n, "title": title, "status": "pending"} for n, title in of] for tag, of in tags.items()}
+        self.file.write_text(json.dumps({tag: {"tasks": tasks} for tag, tasks in rows.items()}, indent=2))
 
     def switch(self, tag: str) -> None:
         (self.file.parent.parent / "state.json").write_text(json.dumps({"currentTag": tag}))
@@ -88,34 +89,22 @@ def listed(repo: Any, monkeypatch: pytest.MonkeyPatch) -> Listed:
     return Listed(repo.project(exact=True))
 
 
-def test_a_list_that_is_named_is_kept_in_step(listed: Listed) -> None:
-    before = listed.file.read_bytes()
-    said = listed.up(tasks=str(listed.file))
-    assert "kept in step from now on, both ways" in said
+def test_a_list_that_is_named_is_kept_in_step_or_only_read_as_a_person_says(listed: Listed, tmp_path: Path) -> None:
+    before, named = listed.file.read_bytes(), str(listed.file)
+    assert "kept in step from now on, both ways" in listed.up(tasks=named)
     assert (listed.choice.tasks_file, listed.choice.tag) == (FILE, "master")
     assert listed.file.read_bytes() == before, "set-up alone changes nothing there"
     listed.queue.cancel("1")
     listed.sync()
     assert json.loads(listed.file.read_text())["master"]["tasks"][0]["status"] == "cancelled"
-
-
-def test_a_list_that_is_named_is_read_once_with_import_only(listed: Listed) -> None:
-    said = listed.up(tasks=str(listed.file), import_only=True)
-    assert "kept in step" not in said
+    assert "kept in step" not in listed.up(tasks=named, import_only=True)
     assert (listed.tasks, listed.choice.tasks_file) == (["1"], "")
-    listed.up(tasks=str(listed.file))
-    assert listed.choice.tasks_file == FILE, "a person says otherwise"
-    listed.up(tasks=str(listed.file), import_only=True)
-    assert listed.choice.tasks_file == "", "and otherwise again"
-
-
-def test_a_database_that_was_kept_in_step_is_only_read_from_now_on(listed: Listed, tmp_path: Path) -> None:
-    path = tmp_path / "plan.db"
-    with closing(sqlite3.connect(path)) as made, made:
+    database = tmp_path / "plan.db"
+    with closing(sqlite3.connect(database)) as made, made:
         made.execute("CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, status TEXT, dependencies TEXT)")
-    listed.up(tasks=str(path))
-    assert listed.choice.database == str(path)
-    listed.up(tasks=str(path), import_only=True)
+    listed.up(tasks=str(database))
+    assert listed.choice.database == str(database)
+    listed.up(tasks=str(database), import_only=True)
     assert "plan.db" not in listed.choice.database
 
 
@@ -130,20 +119,30 @@ def test_a_list_that_is_found_is_only_read_and_set_up_says_so(listed: Listed) ->
     assert "is only read" not in listed.up()
 
 
-def test_set_up_again_keeps_to_the_tag_that_was_current(listed: Listed) -> None:
-    listed.up()
+def test_set_up_and_sync_keep_to_the_tag_that_was_current(listed: Listed) -> None:
+    listed.up(tasks=str(listed.file))
     listed.switch("other")
-    said = listed.up()
-    assert listed.tasks == ["1"]
-    assert "is 'other' now; the team stays with 'master'" in said
-    listed.up(tag="other")
-    assert listed.tasks == ["1", "9"], "a person asked for it"
-    listed.switch("master")
-    assert "the team stays with 'other'" in listed.up()
+    assert "is 'other' now; the team stays with 'master'" in listed.up()
+    listed.queue.cancel("1")
+    listed.sync()
+    data = json.loads(listed.file.read_text())
+    assert [data[tag]["tasks"][0]["status"] for tag in ("master", "other")] == ["cancelled", "pending"]
+    told = selection.switched(listed.root)
+    assert told is not None
+    assert "is 'other' now; the team stays with 'master'" in told[0]
+    assert f"peercoord sync --tasks-file {listed.file} --tag other" in told[1]
+    listed.up(tasks=str(listed.file), tag="other")
+    assert listed.file.read_text() == json.dumps(data, indent=2), "it is given none of the first tag's tasks"
+    listed.queue.cancel("9")
+    listed.sync()
+    assert (listed.choice.tag, listed.tasks) == ("other", ["1", "9"]), "a person asked for it"
+    tasks = {tag: rows["tasks"] for tag, rows in json.loads(listed.file.read_text()).items()}
+    assert [[one["id"] for one in tasks[tag]] for tag in ("master", "other")] == [[1], [9]]
+    assert tasks["other"][0]["status"] == "cancelled"
 
 
 @pytest.mark.parametrize("wished", [{}, {"sync": True}])
-def test_a_tag_that_is_gone_is_told_and_nothing_is_taken_in(listed: Listed, wished: Any) -> None:
+def test_a_tag_that_is_gone_is_named_and_nothing_is_taken_in(listed: Listed, wished: Any) -> None:
     listed.up(**wished)
     listed.write(other=[(9, "Only here"), (1, "Not Alpha")])
     if not wished:
@@ -157,19 +156,6 @@ def test_a_tag_that_is_gone_is_told_and_nothing_is_taken_in(listed: Listed, wish
         assert "has no tag 'master'" in str(runner.troubles(listed.root))
     assert listed.tasks == ["1"]
     assert listed.queue.find("1").state == "ready"
-
-
-def test_a_sync_keeps_to_the_tag_that_was_current(listed: Listed) -> None:
-    listed.up(tasks=str(listed.file))
-    listed.switch("other")
-    listed.queue.cancel("1")
-    listed.sync()
-    data = json.loads(listed.file.read_text())
-    assert [data[tag]["tasks"][0]["status"] for tag in ("master", "other")] == ["cancelled", "pending"]
-    told = selection.switched(listed.root)
-    assert told is not None
-    assert "is 'other' now; the team stays with 'master'" in told[0]
-    assert f"peercoord sync --tasks-file {listed.file} --tag other" in told[1]
 
 
 @pytest.mark.parametrize("wished", [{}, {"named": True}])
@@ -192,8 +178,7 @@ def test_a_tag_that_the_first_release_did_not_choose_is_pinned_with_what_was_agr
     choice = listed.choice
     lists = runner.Lists(listed.root, "leader", choice)
     assert lists.file is not None
-    lists.file.key = lists.file.tag = ""  # what 0.1.0 remembers it by
-    lists.file.tag = None
+    lists.file.key, lists.file.tag = "", None  # what 0.1.0 remembers it by
     runner.run(lists)
     listed.switch("other")
     listed.write(master=[(1, "Alpha"), (3, "Gamma")], other=[(9, "Only here")])
@@ -240,22 +225,45 @@ def test_wishes_that_contradict_each_other_are_refused(listed: Listed, wished: A
     assert not (listed.project.directory / paths.ROOT).exists()
 
 
-def test_another_tag_is_followed_if_a_person_says_so_and_is_given_none_of_the_first(listed: Listed) -> None:
-    listed.write(master=[(1, "Alpha")], other=[(9, "Only here")])
-    listed.up(tasks=str(listed.file))
-    before = listed.file.read_text()
-    listed.up(tasks=str(listed.file), tag="other")
-    listed.sync()
-    assert (listed.choice.tag, listed.tasks) == ("other", ["1", "9"])
-    assert listed.file.read_text() == before
-    listed.queue.cancel("9")
-    listed.sync()
-    data = json.loads(listed.file.read_text())
-    assert [[one["id"] for one in data[tag]["tasks"]] for tag in ("master", "other")] == [[1], [9]]
-    assert data["other"]["tasks"][0]["status"] == "cancelled"
+# -- copies of a tracked list in the worktrees -------------------------------------------------------------------
 
 
-def test_naming_a_list_of_the_first_release_again_keeps_what_was_agreed(listed: Listed) -> None:
-    listed.made_by_the_first_release(sync=True)
-    listed.up(tasks=str(listed.file))
-    assert (listed.choice.tag, listed.choice.late) == ("master", True)
+@pytest.fixture
+def tracked_list(tracked: Any, monkeypatch: pytest.MonkeyPatch) -> Listed:
+    monkeypatch.setattr(control, "start", lambda *_: None)
+    task = {"id": 1, "title": "One", "status": "pending"}
+    tracked.commit(FILE, json.dumps({"master": {"tasks": [task]}}))
+    return Listed(tracked.project(exact=True), fresh=False)
+
+
+def has_a_copy(listed: Listed) -> bool:
+    return any("instance-1 has a copy of the list in step" in one.text for one in checks.examine_lists(listed.root))
+
+
+def test_a_tracked_list_in_step_is_left_out_of_the_worktrees(tracked_list: Listed, tracked: Any) -> None:
+    listed, tree = tracked_list, tracked.instance(1)
+    said = listed.up(tasks=str(listed.file))
+    assert f"'{FILE}' is tracked, so each worktree would have a stale copy of it" in said
+    assert not (tree.path / FILE).exists()
+    assert (tree.path / "memory-bank").is_symlink(), "the link is as it was"
+    assert (tree.status(), tracked.status()) == ("", "")
+    tree.commit("work.txt")
+    assert tree.git("diff", "--name-only", "HEAD~1").split() == ["work.txt"], "no commit removes it"
+    assert ("is tracked" in listed.up(), has_a_copy(listed)) == (False, False)
+    tree.write(FILE, '{"tasks": [1]}')  # it comes back
+    assert has_a_copy(listed)
+    assert "was changed there, which no other worktree sees" in listed.up()
+    (tree.path / FILE).unlink()
+    plans.run(plan_leave(listed.project, team_instances(listed.project)[0]))
+    assert ((tree.path / FILE).exists(), tree.status()) == (True, ""), "a worktree that leaves has it again"
+
+
+def test_a_copy_that_was_changed_stays_and_is_named(tracked_list: Listed, tracked: Any) -> None:
+    listed, tree = tracked_list, tracked.instance(1)
+    assert "is tracked" not in listed.up(), "a list that is only read stays"
+    (tree.path / FILE).write_text('{"tasks": []}')
+    assert f"'{FILE}' in ../app-instance-1 was changed there" in listed.up(tasks=str(listed.file))
+    assert ((tree.path / FILE).read_text(), has_a_copy(listed)) == ('{"tasks": []}', True)
+    tree.git("checkout", "--", FILE)
+    listed.up()
+    assert not (tree.path / FILE).exists()
