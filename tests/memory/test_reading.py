@@ -37,52 +37,18 @@ def brief(found: Reading) -> list[tuple[str, str, str]]:
 # -- calls -------------------------------------------------------------------------------------------------------
 
 
-def test_a_call_names_a_section_as_people_do() -> None:
+def test_a_call_keeps_the_text_that_its_author_saw() -> None:
     found = call("- a", "limits")
-    assert brief(found) == [("addition", "Tech context › Limits", "- a")]
     base = found.contributions[0].base
     assert found.texts[base] == split_document(TECH).sections[3].core
-
-
-def test_a_call_with_headings_gives_one_contribution_for_each() -> None:
-    found = call("own\n\n### Sizes\n\nbig\n\n### Times\n\nlong", "Limits", kind="update")
-    assert brief(found) == [
-        ("update", "Tech context › Limits", "own"),
-        ("update", "Tech context › Limits › Sizes", "big"),
-        ("update", "Tech context › Limits › Times", "long"),
-    ]
-    assert [one.base == "" for one in found.contributions] == [False, True, True]
-
-
-def test_a_call_that_repeats_the_heading_means_the_section() -> None:
-    assert brief(call("## Limits\n\nnew", "Limits", kind="update")) == [("update", "Tech context › Limits", "new")]
-
-
-def test_an_update_that_names_no_section_adds() -> None:
-    found = call("Added TypeScript configuration details", kind="update")
-    assert brief(found) == [("addition", "Tech context", "Added TypeScript configuration details")]
-
-
-def test_an_update_may_empty_a_section() -> None:
-    assert brief(call("", "Limits", kind="update")) == [("update", "Tech context › Limits", "")]
-
-
-def test_a_new_section_is_placed_below_the_one_that_is_named() -> None:
-    assert brief(call("- a", "Limits › Sizes")) == [("addition", "Tech context › Limits › Sizes", "- a")]
     assert brief(call("- a", "Sizes", briefed=None)) == [("addition", "Sizes", "- a")]
-
-
-def test_a_rule_at_the_beginning_of_a_call_is_text() -> None:
-    assert brief(call("---\nkey: value\n\n***\nmore", "Limits"))[0][2].startswith("---\nkey: value")
+    assert brief(call("\ufeff- b"))[0][2] == "- b"
 
 
 @pytest.mark.parametrize(
     ("content", "more", "code"),
     [
-        ("", {}, "usage"),
-        ("  \n", {"kind": "update"}, "usage"),
         ("- a", {"kind": "replace"}, "usage"),
-        ("```\nopen", {"section": "Limits"}, "open-block"),
         ("a\x1b[0m", {}, "binary"),
         ("half \ud800", {}, "binary"),
         ("- a", {"section": "x" * 600}, "bad-section"),
@@ -92,32 +58,6 @@ def test_a_call_is_refused_whole(content: str, more: dict[str, str], code: str) 
     with pytest.raises(UsageError) as caught:
         call(content, **more)
     assert caught.value.code == code
-
-
-def test_a_call_without_text_is_refused_by_its_headings() -> None:
-    for content, section in (("## Lonely heading", ""), ("### One\n\n### Two\n", "Limits")):
-        with pytest.raises(UsageError, match="no text stands under") as caught:
-            call(content, section)
-        assert caught.value.code == "no-text"
-        assert content.partition("\n")[0].strip("# ") in caught.value.message
-    with pytest.raises(UsageError, match="nothing to contribute"):
-        call("## Limits\n", "Limits")
-
-
-def test_a_call_is_told_which_of_its_headings_hold_nothing() -> None:
-    found = call("## Full\n\n- a\n\n## Empty\n\n## Above\n\n### Below\n\n- b\n")
-    assert [one.section[1:] for one in found.contributions] == [("Full",), ("Above", "Below")]
-    assert found.notes == ["left out: no text stands under 'Empty', contributed to techContext.md"]
-    assert call("- a\n\n## More\n\n- b").notes == []
-
-
-@pytest.mark.parametrize("content", ["---\nfoo: bar\n---", "---\nfoo: bar\n---\n\n- text", "+++\na = 1\n+++\n- b"])
-def test_front_matter_of_a_call_is_refused_whole(content: str) -> None:
-    with pytest.raises(UsageError, match="front matter") as caught:
-        call(content)
-    assert caught.value.code == "front-matter"
-    assert brief(call("---\n\nfoo: bar\n\n---"))[0][2] == "---\n\nfoo: bar\n\n---"
-    assert brief(call("\ufeff- b"))[0][2] == "- b"
 
 
 # -- what a file is for ------------------------------------------------------------------------------------------
@@ -138,36 +78,26 @@ def test_front_matter_of_a_call_is_refused_whole(content: str) -> None:
 def test_a_file_says_by_its_name_what_it_is_for(file: str, document: str, kind: str, prefix: tuple[str, ...]) -> None:
     aim = purpose(file, "instance-1", BANK)
     assert (aim.document, aim.kind, aim.prefix) == (document, kind, prefix)
+    own = purpose("learnings.md", "i", {"learnings.md": b""})
+    assert (own.document, own.prefix) == ("learnings.md", ()), "a document of that name comes first"
 
 
-def test_learnings_go_into_the_document_of_that_name_if_any() -> None:
-    aim = purpose("learnings.md", "i", {"learnings.md": b""})
-    assert (aim.document, aim.prefix) == ("learnings.md", ())
-
-
-@pytest.mark.parametrize("file", ["notes.md", "x.txt", "systemPatterns.md"])
-def test_a_file_that_is_for_nothing_is_refused(file: str) -> None:
-    with pytest.raises(UsageError, match="is not a contribution"):
-        read(file, "text")
-
-
-@pytest.mark.parametrize("file", ["../x-additions.md", "a/b-updates.md", "-additions.md", ".x-additions.md"])
-def test_a_file_name_never_becomes_a_path(file: str) -> None:
-    with pytest.raises(UsageError, match="document name"):
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        *((file, "is not a contribution") for file in ("notes.md", "x.txt", "systemPatterns.md")),
+        *(
+            (file, "document name")
+            for file in ("../x-additions.md", "a/b-updates.md", "-additions.md", ".x-updates.md")
+        ),
+    ],
+)
+def test_a_file_that_is_for_nothing_is_refused_and_no_name_becomes_a_path(file: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
         read(file, "text")
 
 
 # -- additions and updates ---------------------------------------------------------------------------------------
-
-
-def test_a_file_read_again_gives_the_same_ids() -> None:
-    text = "## Limits\n\n- a\n\n## Tools\n\n- b\n"
-    first = read("techContext-additions.md", text).contributions
-    assert read("techContext-additions.md", text, 5, earlier=first).contributions == []
-    rest = read("techContext-additions.md", text, 5, earlier=first[:1]).contributions
-    assert [one.id for one in rest] == [first[1].id]
-    merged = {one.id for one in first}
-    assert read("techContext-additions.md", text, 5, earlier=first, merged=merged).contributions == []
 
 
 def test_an_edited_update_keeps_its_first_base() -> None:
@@ -213,12 +143,6 @@ def test_a_file_may_be_marked_critical(front: str, critical: bool) -> None:
     assert found.refused == []
     assert [one.critical for one in found.contributions] == [critical, critical]
     assert [one.content for one in found.contributions] == ["- a", "- b"]
-
-
-def test_the_front_matter_of_a_document_does_not_mark_its_copy() -> None:
-    document = "---\ncritical: true\n---\n" + TECH.decode()
-    found = read("techContext.md", document + "\n- more\n", bank={"techContext.md": document.encode()})
-    assert [one.critical for one in found.contributions] == [False]
 
 
 SYSTEM = {"systemPatterns.md": b"# System patterns\n\nHow it is built.\n", "activeContext.md": b"# Active context\n"}

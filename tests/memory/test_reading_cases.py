@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from memory.helpers import at, texts
 
+from peercoord.errors import UsageError
 from peercoord.memory.contribution import Author
 from peercoord.memory.document import path_text
 from peercoord.memory.merge import merge
-from peercoord.memory.reader import from_file
+from peercoord.memory.reader import from_call, from_file
 
 if TYPE_CHECKING:
     from peercoord.memory.contribution import Contribution
@@ -27,8 +28,9 @@ CASES = sorted((Path(__file__).parent / "readings").glob("*.txt"))
 class Story:
     """One worktree and the bank.
 
-    ``>>> bank progress.md`` is a document, ``>>> saves learnings.md`` a file that the author saves, and ``>>> merged``
-    merges what was given and not withdrawn. The other parts are what each step gives.
+    ``>>> bank progress.md`` is a document, ``>>> saves learnings.md`` a file that the author saves, ``>>> adds to
+    Limits`` and ``>>> updates Limits`` are calls for ``techContext.md``, and ``>>> merged`` merges what was given and
+    not withdrawn. The other parts are what each step gives.
     """
 
     def __init__(self, merge3: Merge3) -> None:
@@ -52,6 +54,8 @@ class Story:
                 written += f">>> {head}\n{body}"
             elif word == "saves":
                 written += f">>> {head}\n{body}" + self.told(self.read(name, body.encode()))
+            elif word in ("adds", "updates"):
+                written += f">>> {head}\n{body}" + self.called(body.removesuffix("\n"), word, name.removeprefix("to "))
             elif word == "merged":
                 written += f">>> merged\n{self.merge()}"
         return written
@@ -67,6 +71,18 @@ class Story:
         self.withdrawn |= set(found.withdrawn)
         self.kept |= found.texts
         return found
+
+    def called(self, text: str, verb: str, section: str) -> str:
+        self.time += 1
+        author, kind = Author("instance-1", "7", at(self.time)), "update" if verb == "updates" else "addition"
+        briefed, nonce = self.bank.get("techContext.md"), str(self.time)
+        try:
+            found = from_call(author, "techContext.md", text, nonce, briefed=briefed, section=section, kind=kind)
+        except UsageError as error:
+            return f">>> refuses ({error.code}): {error.message}\n"
+        self.given += found.contributions
+        self.kept |= found.texts
+        return self.told(found)
 
     def number(self, ident: str) -> str:
         return str([one.id for one in self.given].index(ident) + 1)

@@ -62,15 +62,13 @@ def protocol(home: Path) -> Any:
     return json.loads((home / ".claude-coordination" / "protocol.json").read_text())
 
 
-def own(home: Path) -> Path:
-    return home / ".git" / "peercoord" / "taskmaster.db"
+OWN = ".git/peercoord/taskmaster.db"
 
 
 def test_a_team_gets_its_own_database_once(fresh: Path, set_up: SetUp) -> None:
-    said = set_up()
-    assert "keep the tasks in step with '.git/peercoord/taskmaster.db'" in said
-    assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
-    assert own(fresh).exists()
+    assert f"keep the tasks in step with '{OWN}'" in set_up()
+    assert protocol(fresh)["database"] == OWN
+    assert (fresh / OWN).exists()
     assert git(fresh, "status", "--porcelain") == ""
     assert not [line for line in set_up() if "in step" in line]
 
@@ -80,8 +78,8 @@ def test_a_named_database_is_kept_in_step_or_only_read(fresh: Path, tmp_path: Pa
     before = path.read_bytes()
     set_up(tasks=str(path), import_only=True)
     assert path.read_bytes() == before
-    assert protocol(fresh)["database"] == ".git/peercoord/taskmaster.db"
-    assert query(own(fresh)) == [(1, "One", "done")]
+    assert protocol(fresh)["database"] == OWN
+    assert query(fresh / OWN) == [(1, "One", "done")]
     set_up(tasks=str(path))
     assert protocol(fresh)["database"] == str(path)
     assert query(path, "SELECT count(*) FROM peercoord_sync") == [(1,)]
@@ -95,17 +93,13 @@ def test_a_database_named_at_first_brings_its_tasks(fresh: Path, tmp_path: Path,
 
 
 def test_no_database_is_a_choice(fresh: Path, set_up: SetUp) -> None:
-    assert "keep no database in step" in set_up(database="none")
-    assert protocol(fresh)["database"] == "none"
-    assert not own(fresh).exists()
-
-
-def test_a_tasks_json_is_written_only_when_asked_for(fresh: Path, set_up: SetUp) -> None:
     path = fresh / ".taskmaster" / "tasks" / "tasks.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"tasks": [{"id": 1, "title": "One", "description": "d", "status": "pending"}]}))
-    set_up()
-    assert "tasks_file" not in protocol(fresh)
+    assert "keep no database in step" in set_up(database="none")
+    assert protocol(fresh)["database"] == "none"
+    assert not (fresh / OWN).exists()
+    assert "tasks_file" not in protocol(fresh), "a tasks.json is written only when asked for"
     set_up(sync=True)
     assert protocol(fresh)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json", "tag": "master"}
 
@@ -152,9 +146,8 @@ def test_one_project_of_a_shared_database_is_kept_in_step(fresh: Path, set_up: S
 
 def test_tasks_are_read_from_one_project_of_a_database(fresh: Path, tmp_path: Path, set_up: SetUp) -> None:
     path = make_shared_database(tmp_path / "shared.db")
-    for _ in range(2):
-        set_up(tasks=str(path), key="beta", import_only=True)
-        assert query(own(fresh)) == [(1, "Theirs", "pending")]
+    set_up(tasks=str(path), key="beta", import_only=True)
+    assert query(fresh / OWN) == [(1, "Theirs", "pending")]
     assert "database_project" not in protocol(fresh), "its own database has no other project"
 
 

@@ -52,7 +52,7 @@ class Story:
 
     def play(self, text: str) -> str:
         """The file as it is with the results of these steps."""
-        written, *parts = text.split(">>> ")
+        written, *parts = re.split("(?m)^>>> ", text)
         for head, body in (part.partition("\n")[::2] for part in parts):
             word, _, more = head.partition(" ")
             step: Callable[[str, str], str] = getattr(self, word)
