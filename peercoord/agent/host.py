@@ -270,9 +270,10 @@ class Worktree:
         self._seen = state
 
     def signs_of_work(self) -> object:
-        """Return a fingerprint of work without a call: edits by hand, git's index, commits."""
+        """Return a fingerprint of work without a call: edits by hand, git's index, commits, calls of tools."""
         seen = []
-        for path in (f"{self._git_dir}/index", f"{self._git_dir}/logs/HEAD") if self._git_dir else ():
+        beat = f"{self._place.coordination}/{paths.quiet(self.tree)}/{paths.QUIET_BEAT}"
+        for path in (beat, *((f"{self._git_dir}/index", f"{self._git_dir}/logs/HEAD") if self._git_dir else ())):
             with suppress(OSError):
                 seen.append(os.lstat(path).st_mtime_ns)
         return self._fingerprint_of("progress.json"), self._fingerprint_of("memory-contributions"), seen

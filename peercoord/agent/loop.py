@@ -197,6 +197,8 @@ class Agent:
         now = self.clock.monotonic()
         if "door" in happened and not self._shielded("the door", self.outbox.serve_callers):
             self.outbox.disconnect_callers()
+        if "door" in happened:
+            self.schedule.soon("session", now)  # a hook rings when a session begins
         if happened & {"exit", "peers", "leader"}:
             self.schedule.soon("watching", now)
             self.schedule.soon("session", now)

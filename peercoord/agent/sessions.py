@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
 from peercoord.membership import liveness
-from peercoord.store import ids
+from peercoord.store import ids, session_records
 from peercoord.system import process
+from peercoord.system.sessions import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,12 +69,17 @@ class SessionWatch:
         if living or not known:
             self.ended = None
             return self._check_silence(record, living)
-        grace = float(self.root.number("session_grace_seconds"))
+        grace = 0.0 if self._said_its_end(known) else float(self.root.number("session_grace_seconds"))
         if self.ended is None:
             self.ended = self.clock.monotonic(), self.clock.now()
             self.log(f"the coding session has ended; its tasks go back in {grace:.0f} s unless another one comes")
         left = self.ended[0] + grace - self.clock.monotonic()
         return left if left > 0 else self._replace_or_end(known, self.ended[1])
+
+    def _said_its_end(self, known: list[Json]) -> bool:
+        """Check whether the last session said by its hooks that it ends: then nothing is waited for."""
+        said = session_records.read(self.root.files, self.peer.name)
+        return said.get("state") == ENDED and session_records.is_of(said, known[-1])
 
     def _replace_or_end(self, known: list[Json], at: str) -> float | None:
         successors = process.coding_agents_in(os.path.dirname(str(getattr(self.instance.disk, "root", ""))))
@@ -82,10 +88,10 @@ class SessionWatch:
                 self.log(f"{successors[-1]['program']} was started again here: the tasks stay")
                 self.ended = None
             return 0.0
-        program = known[-1].get("program", "")
+        last: Json = {key: known[-1][key] for key in ("pid", "start", "program") if key in known[-1]}
 
         def end() -> Json:
-            facts = {"at": at, "program": program, "gave_back": self._give_back()}
+            facts = {"at": at, "program": "", **last, "gave_back": self._give_back()}
             return {"sessions": [], "session": None, "session_ended": facts}
 
         if not self._note_if_unchanged(known, end):

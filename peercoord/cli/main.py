@@ -46,6 +46,8 @@ COMMANDS = {
     "memory": "memory:memory",
     "review": "review:review",
     "agent": "agent:agent",
+    "hook": "hook:hook",
+    "prime": "hook:prime",
     "sync": "sync:sync_",
     "doctor": "doctor:doctor",
     "events": "status:events",
@@ -72,7 +74,7 @@ VERBS = {
 }
 """The mission's words in ``coordinate.sh``, and the commands they stand for."""
 
-ASKS = ("status", "instance", "events", "check", "check-status", "config", "list", "show", "doctor")
+ASKS = ("status", "instance", "events", "check", "check-status", "config", "list", "show", "doctor", "prime")
 """Commands that only show something."""
 
 VERBS_HINT = f"in a worktree: coordinate.sh {' | '.join([*VERBS, 'release'])}; all commands: peercoord --help"

@@ -155,6 +155,7 @@ def _peer(board: Board, peer: PeerView) -> Json:
         "branch": peer.branch,
         "last_heartbeat": peer.heartbeat,
         "leads": peer.leads,
+        **({"session": views.session(peer)} if peer.said else {}),
     }
 
 

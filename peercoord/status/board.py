@@ -15,7 +15,7 @@ from peercoord.foreign import whole
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.status import needs, views
-from peercoord.store import ids, paths, records
+from peercoord.store import ids, paths, records, session_records
 from peercoord.system import process
 
 if TYPE_CHECKING:
@@ -234,7 +234,14 @@ class Reader:
             last=next((r for r in rows if r.task == newest[0] and r.finished_by == who.peer), None)
             if done and newest
             else None,
+            said=self._said(who.peer, record),
         )
+
+    def _said(self, peer: str, record: Json) -> Json:
+        """Return what the coding session on record said of itself; empty if that was another one, or nothing."""
+        said = session_records.read(self.files, peer)
+        known = [*liveness.sessions(record), record.get("session_ended")]
+        return said if any(isinstance(one, dict) and session_records.is_of(said, one) for one in known) else {}
 
     def _evicted(self, living: list[Incarnation]) -> list[tuple[Incarnation, Incarnation]]:
         """List the last incarnation of each peer that was evicted and has not come back, and who evicted it."""

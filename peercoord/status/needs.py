@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from peercoord.membership import liveness
 from peercoord.status import views
 from peercoord.store import ids
-from peercoord.system.sessions import PROGRAMS
+from peercoord.system.sessions import ASKS, ENDED, FAILED, IDLE, LIMITED, PERMISSION, PROGRAMS, WAITING, WORKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +34,8 @@ class Need:
 
     Attributes:
         kind: A word for programs: ``blocked``, ``review``, ``failed``, ``dependency``, ``unreadable``, ``missing``,
-            ``gone``, ``silent``, ``stopped``, ``worktree``, ``conflict``, ``approval``, ``refused``, ``sync`` or
-            ``quarantined``.
+            ``gone``, ``silent``, ``permission``, ``asks``, ``turn``, ``limit``, ``stopped``, ``worktree``,
+            ``conflict``, ``approval``, ``refused``, ``sync`` or ``quarantined``.
         about: What it is about, for people: ``#14 "Pricing rules"``.
         what: What is the matter, in a word or two: ``blocked``.
         commands: What settles it, as words; the first is the usual one. ``TEXT`` and ``THEN`` may be among them.
@@ -64,8 +64,8 @@ class Doing:
 
     Attributes:
         sign: Its sign.
-        state: A word for programs: ``working``, ``waiting``, ``idle``, ``silent``, ``stuck``, ``no-session`` or
-            ``gone``.
+        state: A word for programs: ``working``, ``permission``, ``asks``, ``limited``, ``turn-failed``, ``waiting``,
+            ``idle``, ``silent``, ``stuck``, ``no-session`` or ``gone``.
         word: The words on the screen.
         since: The moment whose age follows; empty if none does.
         why: What follows the age; may be empty.
@@ -93,17 +93,48 @@ def doing(board: Board, peer: PeerView) -> Doing:
     if peer.waits:
         return Doing("◌", "waiting", "waits for a task")
     if peer.session == views.ENDED:
-        return Doing("✕", "gone", "session gone", peer.active, _left(board, peer))
+        return Doing("✕", "gone", _end(peer), peer.active, _left(board, peer))
+    told = _told(peer) if peer.session == views.RUNS else None
+    if told is not None:
+        return told
     if silent and (held or peer.session == views.RUNS):
         return Doing("!", "silent", "silent", silent, "its session runs" if peer.session == views.RUNS else "")
-    if held:
-        return Doing("●", "working", "working,", peer.active or _claimed(held[0]))
+    if held or peer.said.get("state") == WORKING:
+        return Doing("●", "working", "working,", peer.active or _text(peer.said.get("since")) or _claimed(held[0]))
     ended = _ended(peer) or next((row.last for row in _dropped(board, peer)), {})
     if ended and peer.session in (views.NONE, views.UNSEEN):
-        return Doing("✕", "gone", "session gone", moment(ended.get("at")), _left(board, peer))
+        return Doing("✕", "gone", _end(peer), moment(ended.get("at")), _left(board, peer))
     if peer.session == views.NONE:
         return Doing("–", "no-session", "no session")
     return Doing("○", "idle", "idle", peer.active)
+
+
+_TOLD = {
+    PERMISSION: ("!", "permission"),
+    ASKS: ("?", "asks"),
+    LIMITED: ("⏸", "limited"),
+    FAILED: ("!", "turn-failed"),
+    WAITING: ("◌", "waiting"),
+    IDLE: ("○", "idle"),
+}
+"""Sign and word for programs of what a session says by its hooks."""
+
+
+def _told(peer: PeerView) -> Doing | None:
+    """What a running session said that it does; ``None`` if it works, or said nothing."""
+    said = _text(peer.said.get("state"))
+    if said not in _TOLD:
+        return None
+    sign, state = _TOLD[said]
+    until = moment(peer.said.get("until"))
+    if said == LIMITED and until:
+        return Doing(sign, state, f"{LIMITED} until {until[11:16]} UTC")
+    return Doing(sign, state, said, moment(peer.said.get("since")), _text(peer.said.get("why")))
+
+
+def _end(peer: PeerView) -> str:
+    """How a session went, as far as it said so itself."""
+    return FAILED if peer.said.get("state") == ENDED and peer.said.get("failed") is True else "session gone"
 
 
 def called(record: Json) -> str:
@@ -126,6 +157,15 @@ def _instances(board: Board) -> Iterator[Need]:
             yield Need("stopped", peer.name, "is stopped", [go_on], who=peer.name, since=peer.active)
         elif now.state == "silent":
             yield _silent(board, peer, place)
+        elif now.state in _ATTENTION:
+            kind = _ATTENTION[now.state]
+            go = [("cd", place)]
+            yield Need(kind, peer.name, now.word, go, sign=now.sign, who=peer.name, why=now.why, since=now.since)
+        elif now.state == "limited" and moment(peer.said.get("until")) < board.now:
+            since = moment(peer.said.get("until"))
+            yield Need(
+                "limit", peer.name, "may go on, its rate limit has reset", [("cd", place)], who=peer.name, since=since
+            )
         elif now.state == "gone" and not board.finished:
             commands: list[Words] = []
             if place:
@@ -140,6 +180,10 @@ def _instances(board: Board) -> Iterator[Need]:
                 why=now.why or (peer.verdict.because if peer.verdict.state == liveness.DEAD else ""),
                 since=now.since,
             )
+
+
+_ATTENTION = {"permission": "permission", "asks": "asks", "turn-failed": "turn"}
+"""The kind of need for what a session does, where a person has to look at it."""
 
 
 def _silent(board: Board, peer: PeerView, place: str) -> Need:

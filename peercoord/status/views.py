@@ -114,6 +114,7 @@ class PeerView:
         active: When it last showed work, RFC 3339; empty if it never did.
         gone: When it was evicted, RFC 3339; empty while it is a peer.
         last: The task that it finished last, if it has claimed none since.
+        said: What its coding session said of itself; empty if none did, or another one runs by now.
     """
 
     name: str
@@ -130,6 +131,7 @@ class PeerView:
     active: str = ""
     gone: str = ""
     last: Row | None = None
+    said: Json = field(default_factory=dict)
 
     @property
     def branch(self) -> str:
@@ -239,6 +241,7 @@ def state(board: Board) -> Json:
                 "incarnation": peer.incarnation,
                 "branch": str(peer.record.get("branch", "")),
                 "because": peer.verdict.because,
+                **({"session": session(peer)} if peer.said else {}),
             }
             for peer in board.peers
         ],
@@ -256,6 +259,11 @@ def state(board: Board) -> Json:
         "memory": board.memory,
         "quarantined": board.quarantined,
     }
+
+
+def session(peer: PeerView) -> Json:
+    """What the coding session of a peer said of itself, for programs."""
+    return {key: peer.said[key] for key in ("agent", "state", "since", "why", "until") if key in peer.said}
 
 
 def task_queue(board: Board) -> Json:

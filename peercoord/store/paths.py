@@ -41,6 +41,10 @@ README = "README.md"  # explains the rest to people; no program reads it
 SCHEMAS = "schemas"  # of the files that people edit, for their editors
 EDITED = ("protocol", "definition")
 INSTANCES = "instances"  # the team's worktrees: made with the first record, an older root has none
+SESSIONS = "sessions"  # what each coding session last said of itself; likewise
+HOOKS = "hooks"  # the script that hooks of coding agents run, and its marks; likewise
+HOOK_SCRIPT = "hooks/hook.sh"
+QUIET_HEARD, QUIET_DUE, QUIET_BEAT = "heard", "due", "beat"  # the marks of one worktree: see ``integrations.quiet``
 BELL_FILE = "bell/ring"
 INTAKE_LOCK = "locks/intake"
 ORDER = "locks/order"  # the next number in the order of adding: counted again if lost
@@ -381,6 +385,16 @@ def schema(record: str) -> str:
 def instance(peer: str) -> str:
     """Path of the record of an instance's worktree."""
     return f"{INSTANCES}/{peer}.json"
+
+
+def session(peer: str) -> str:
+    """Path of what the coding session of an instance last said of itself."""
+    return f"{SESSIONS}/{peer}.json"
+
+
+def quiet(worktree: str) -> str:
+    """Path of the marks by which the script of the hooks answers for a worktree by itself."""
+    return f"{HOOKS}/quiet/{worktree.replace('/', ',')}"
 
 
 def may_be_bank(name: str) -> bool:

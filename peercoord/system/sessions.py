@@ -40,6 +40,11 @@ MARKS = (
 """Environment variables that coding agents set in the processes they start."""
 GENERIC_MARK = "AGENT"  # set by some of them to their own name; by other programs to anything
 
+WORKING, PERMISSION, ASKS, LIMITED = "working", "needs permission", "asks a question", "rate limited"
+FAILED, WAITING, IDLE, ENDED = "turn failed", "waiting for work", "idle", "ended"
+STATES = (WORKING, PERMISSION, ASKS, LIMITED, FAILED, WAITING, IDLE, ENDED)
+"""What a coding session does, as its hooks tell. That there is none is seen by its process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -75,7 +75,7 @@ def request(call: WorktreeCall) -> Reply:
     """Claim the next task, or say why there is none. A claim that cannot be shown is given back."""
     try:
         with call.peer("request-task") as peer:
-            before = _held_before(call)
+            before = held_before(call)
             claim = peer.worker.request()
             call.claimed = None if claim is None or claim.again else claim.ticket
             _note_cancelled(call, peer, before, claim.task if claim else "")
@@ -87,14 +87,14 @@ def request(call: WorktreeCall) -> Reply:
                     call.claimed = claim.ticket
                 call.note_task(claim.task, edited="this is what it is now")
             call.tasks.handed_out(claim.task)
-            data = _claimed(call, peer, claim)
+            data = handed(call, peer, claim)
         return Reply(data, claim_lines(data, peer.name), call.notes)
     except BaseException:
         call.withdraw()
         raise
 
 
-def _held_before(call: WorktreeCall) -> list[str]:
+def held_before(call: WorktreeCall) -> list[str]:
     """List what this worktree held after its last call."""
     known = call.place.info.get("assigned_tasks")
     return [task for task in map(str, known if isinstance(known, list) else []) if ids.is_id(task)]
@@ -123,7 +123,8 @@ def _note_other_session(call: WorktreeCall, peer: Peer, claim: Claim) -> None:
         call.notes.append(f"task {claim.task} was claimed by {who} of this worktree, which still runs")
 
 
-def _claimed(call: WorktreeCall, peer: Peer, claim: Claim) -> Json:
+def handed(call: WorktreeCall, peer: Peer, claim: Claim) -> Json:
+    """Return all that the holder of a task is told of it."""
     entry, raw = claim.entry, claim.definition.raw
     steps, done = claim.definition.steps, set(entry.get("steps_done", []))
     return {

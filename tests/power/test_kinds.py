@@ -42,6 +42,7 @@ class Kind(NamedTuple):
 KINDS = {
     "protocol": Kind(r"protocol\.json", TOLD),
     "instance": Kind(rf"instances/{ID}\.json", TOLD),
+    "session": Kind(rf"sessions/{ID}\.json", NOTE),
     "birth": Kind(rf"births/{SHARD}/{ID}\.json", TOLD),
     "definition": Kind(rf"tasks/{SHARD}/{ID}\.json", REBUILT),
     "peer": Kind(rf"peers/{PEER}/peer\.json", REBUILT),
