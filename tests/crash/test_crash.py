@@ -19,7 +19,7 @@ from peercoord.store import paths
 
 CHECKED: set[tuple[object, ...]] = set()
 LIES = [*((number, done) for number in (errno.EIO, errno.ENOENT) for done in (True, False))]
-LIES += [(errno.EEXIST, True), (errno.ENOSPC, False)]
+LIES += [(errno.EEXIST, True)]
 LIES += [pytest.param(errno.ESTALE, done, marks=pytest.mark.slow) for done in (True, False)]  # read like ENOENT
 
 
@@ -75,8 +75,8 @@ def test_an_undisturbed_call_keeps_its_promise(scene: Scene) -> None:
     assert not [path for path in world.memory.files() if path.startswith("tmp/")]
 
 
-def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, Call, bool]]:
-    """Play a scene with one call answered wrongly: its first, its second, and so on."""
+def faulty(scene: Scene, fault: Fault, *, reads: bool, lasting: bool = False) -> Iterator[tuple[World, Call, bool]]:
+    """Play a scene with one call answered wrongly: the first, the second, and so on; or all that write from there on."""
     at, met = 0, True
     while met:
         at += 1
@@ -85,8 +85,9 @@ def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, 
 
         def rule(call: Call, at: int = at) -> Fault | None:
             nonlocal count
-            count += reads or call.name in CHANGES
-            return fault if count == at and (reads or call.name in CHANGES) else None
+            counts = reads or call.name in CHANGES
+            count += counts
+            return fault if counts and (count == at or (lasting and count > at and call.writes)) else None
 
         failing = Failing(world.disk, rule)
         error = crashes.attempt(scene, world.on(failing))
@@ -100,6 +101,13 @@ def faulty(scene: Scene, fault: Fault, *, reads: bool) -> Iterator[tuple[World, 
 def test_a_wrong_answer_to_a_change_loses_nothing(scene: Scene, number: int, done: bool) -> None:
     for world, call, answered in faulty(scene, Fault(number, done), reads=False):
         assert not answered or scene.holds(world), f"after {call} it was answered, and it does not hold"
+        check_repaired(world, scene, call)
+
+
+@pytest.mark.parametrize("scene", PLAYED, ids=repr)
+def test_a_disk_that_is_full_from_any_change_on_loses_nothing(scene: Scene) -> None:
+    for world, call, answered in faulty(scene, Fault(errno.ENOSPC), reads=False, lasting=True):
+        assert not answered or scene.holds(world), f"from {call} on it was answered, and it does not hold"
         check_repaired(world, scene, call)
 
 

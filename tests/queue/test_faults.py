@@ -7,10 +7,9 @@ import re
 
 import pytest
 from support.faults import Call, Failing, Fault, full, unreadable
-from support.tree import check_at_rest
 from support.worlds import World
 
-from peercoord.errors import BrokenFileError, LostError, StorageError
+from peercoord.errors import BrokenFileError, LostError
 from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 
@@ -159,32 +158,3 @@ class TestFullDisk:
         assert world.state("2") == ("claimed", str(worker.me))
         worker.held()
         assert world.state("2")[0] == "done"
-
-    @pytest.mark.parametrize("step", ["add", "complete"])
-    def test_a_disk_that_fills_up_at_any_call_loses_no_task(self, step: str) -> None:
-        """The call is refused, or it holds."""
-        at, count = 0, 0
-
-        def filling(call: Call) -> Fault | None:
-            nonlocal count
-            count += 1
-            return full(call) if count >= at else None
-
-        while count >= at:
-            at, count = at + 1, 0
-            world = World.new()
-            worker = world.working("w")
-            world.add("3", needs=("1",))
-            late = world.on(Failing(world.disk, filling))
-            held = True
-            try:
-                late.add("2") if step == "add" else late.resume(worker.me).complete("1")
-            except StorageError:
-                held = False
-            born = world.queue.birth("2") is not None
-            done = world.queue.is_done("1") or world.files.listed(paths.claim(worker.home, Ticket("1", 1, True)))
-            assert held == (born if step == "add" else done), at
-            world.janitor().tidy()
-            worker.held()
-            check_at_rest(world.memory)
-        assert at > 10
