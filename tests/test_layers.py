@@ -21,13 +21,7 @@ ORDER = (  # each may import itself and those before it
 OUTSIDE = ("__init__.py", "__main__.py", "edges/cli/main.py")  # the last is for scripts of version 0.1.0
 PURE = {  # these touch nothing of the world
     *("errors", "foreign", "system/cksum", "system/schedule", "system/sessions", "store/ids"),
-    *(
-        "store/paths",
-        "store/records",
-        "store/settings",
-        "membership/liveness",
-        "mailbox/protocol",
-    ),
+    *("store/paths", "store/records", "store/settings", "membership/liveness", "mailbox/protocol"),
     *("queue/placement", "status/needs", "status/views", "tasklists/normalize", "tasklists/reconcile"),
     *("memory/additions", "memory/contribution", "memory/document", "memory/draft", "memory/journal"),
     *("memory/markdown", "memory/merge", "memory/outcome", "memory/progress_section", "memory/reader"),

@@ -37,7 +37,7 @@ def text(call: WorktreeCall, peer: Peer) -> str:
     lines = [HEAD, _who(call, peer)]
     held = peer.worker.held()
     lines += task_lines(call, peer) if held else _no_task(call)
-    lines += ["", "Commands, to be typed exactly like this in this worktree:", *_commands(peer)]
+    lines += ["", "Commands, typed exactly like this in this worktree:", *_commands(peer)]
     lines += _others(call, peer)
     notes = [note for note in call.notes if note]
     lines += ["", "What is new:", *(f"  {note}" for note in notes)] if notes else []
@@ -89,15 +89,16 @@ def _no_task(call: WorktreeCall) -> list[str]:
 
 def _commands(peer: Peer) -> list[str]:
     held = [ticket.task for ticket in peer.worker.held()]
-    task = held[0] if held else "TASK"
-    return [
-        f"  {SHELL} request-task                 the next task; with --wait until one is ready",
-        f'  {SHELL} report-progress {task} --progress 0.5 --achievement "what was done"',
-        f"  {SHELL} report-progress {task} --status done     after the work is committed on this branch",
-        f'  {SHELL} report-progress {task} --status blocked --reason "what a person has to say"',
-        f'  {SHELL} update-memory --file techContext.md --section "SECTION" --content "what others should know"',
-        f"  {SHELL} check-status",
-    ]
+    lines = [f"  the next task, or this one again: {SHELL} request-task"]
+    lines += [f"  the same, but wait until one is ready: {SHELL} request-task --wait"]
+    for task in held[:1]:
+        about = f"{SHELL} report-progress {task}"
+        lines += [f'  progress: {about} --progress 0.5 --achievement "what was achieved"']
+        lines += [f"  finished, once the work is committed on this branch: {about} --status done"]
+        lines += [f'  a person has to say something first: {about} --status blocked --reason "the question"']
+    note = '--file techContext.md --section "SECTION" --content "TEXT"'
+    lines += [f"  what others should know: {SHELL} update-memory {note}"]
+    return [*lines, f"  how things stand: {SHELL} check-status"]
 
 
 def _others(call: WorktreeCall, peer: Peer) -> list[str]:

@@ -101,7 +101,7 @@ class TestStart:
         one = coder()
         told = one.told("start", source="startup")
         assert "This worktree is one" in told
-        assert "./.claude-instance/coordinate.sh request-task" in told
+        assert told.splitlines()[-1].endswith(": ./.claude-instance/coordinate.sh check-status"), "nothing follows it"
         assert "$" not in told
         assert one.state == "idle"
 
@@ -143,7 +143,7 @@ class TestStart:
         told = one.told("start")
         assert len(told) <= one.agent.context_chars
         assert "report-progress 1 --status done" in told
-        assert "check-status" in told.splitlines()[-1]
+        assert told.splitlines()[-1].endswith("check-status")
 
     def test_text_of_a_task_cannot_forge_a_line(self, coder: Make) -> None:
         one = coder(tasks=0)

@@ -14,7 +14,7 @@ from agent.crew import until
 from integrations.coder import Coder
 
 from peercoord.integrations import script
-from peercoord.store import down, paths
+from peercoord.store import down, paths, records
 
 Make = Callable[..., Coder]
 
@@ -253,3 +253,45 @@ class TestAgent:
         until(lambda: one.crew.where("1") == "ready", what="the task is back")
         ended = until(lambda: one.crew.record("one").get("session_ended"))
         assert ended["pid"] == one.identity["pid"]
+
+
+class TestPlugin:
+    """The plugin for opencode, run by Node.js as opencode runs it."""
+
+    DRIVER = """
+    const { Peercoord } = await import(process.argv[2])
+    const prompts = []
+    const client = { session: { prompt: async (it) => prompts.push(it) } }
+    const hooks = await Peercoord({ client, directory: process.argv[3] })
+    const event = (type, properties) => hooks.event({ event: { type, properties } })
+    const said = { system: [], context: [], output: "it ran" }
+    await event("session.created", { sessionID: "s", info: { id: "s" } })
+    await hooks["experimental.chat.system.transform"]({ sessionID: "s" }, said)
+    await hooks["chat.message"]({ sessionID: "s" })
+    await hooks["tool.execute.after"]({ sessionID: "s" }, said)
+    await hooks["experimental.session.compacting"]({ sessionID: "s" }, said)
+    await event("session.idle", { sessionID: "s" })
+    await event("no.such.event", null)
+    console.log(JSON.stringify({ ...said, prompts }))
+    """
+
+    def test_a_session_is_told_its_context_and_goes_on_when_it_is_idle(self, coder: Make, tmp_path: Path) -> None:
+        from shutil import which
+
+        node = which("node")
+        if node is None:
+            pytest.skip("no Node.js here")
+        one = coder(agent="opencode")
+        plugin, driver = tmp_path / "peercoord.mjs", tmp_path / "driver.mjs"
+        plugin.write_text(script.plugin(script.install(one.crew.root), ""))
+        driver.write_text(self.DRIVER)
+        one.verb("request-task")
+        one.crew.queue.add(records.define("9", "last"))
+        env = {**os.environ, **one.environ, "PEERCOORD_WORKTREE": str(one.tree)}
+        done = subprocess.run([node, driver, plugin, one.tree], env=env, capture_output=True, check=True, text=True)
+        said = json.loads(done.stdout)
+        assert "This worktree is one" in said["system"][0]
+        assert "task 1" in said["context"][0]
+        assert said["output"].startswith("it ran")
+        assert "report-progress 1 --status done" in said["prompts"][0]["body"]["parts"][0]["text"]
+        assert one.record()["state"] == "ended", "its process told its end"
