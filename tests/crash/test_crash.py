@@ -76,7 +76,7 @@ def test_an_undisturbed_call_keeps_its_promise(scene: Scene) -> None:
 
 
 def faulty(scene: Scene, fault: Fault, *, reads: bool, lasting: bool = False) -> Iterator[tuple[World, Call, bool]]:
-    """Play a scene with one call answered wrongly: the first, the second, and so on; or all that write from there on."""
+    """Play a scene with one call answered wrongly: the first, the second …; or all that write from there on."""
     at, met = 0, True
     while met:
         at += 1

@@ -127,6 +127,13 @@ class TestHeartbeat:
         assert self.beats(world, me) == ["beat~3"]
         assert {call.name for call in counting.changes} == {"rename"}
 
+    def test_a_lost_heartbeat_is_made_again_and_of_two_the_higher_moves(self, world: World) -> None:
+        me = world.join("w").membership
+        world.files.remove(paths.beat(me.home, 0))
+        assert me.beat() == 1
+        world.files.ticket(paths.beat(me.home, 7))
+        assert me.beat() == 8
+
     def test_a_heartbeat_that_cannot_be_moved_is_an_error(self, world: World) -> None:
         me = world.join("w")
         stuck = Failing(world.disk, lambda call: Fault(errno.ENOENT) if call.name in ("rename", "stat") else None)
