@@ -146,11 +146,7 @@ def queued_while_down(place: Place, verb: Verb) -> DownError | None:
 
 
 def _queue(place: Place, words: list[str]) -> Request:
-    """Queue a statement in this worktree's mailbox, for the agent to come.
-
-    Raises:
-        StorageError: It cannot be written; nothing is queued.
-    """
+    """Queue a statement in this worktree's mailbox; a ``StorageError`` means that nothing is queued."""
     request = _request(place, words, "")
     return Outbox(place.files(), _unserved, lambda: ("", []), time.monotonic).queue(request)
 

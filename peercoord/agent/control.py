@@ -122,13 +122,10 @@ def name_process(worktree: str, ready: int = -1, aloud: bool = False, project: s
 
 @contextmanager
 def _alone(place: Place) -> Iterator[None]:
-    """Hold the worktree's agent lock. A lock held by anything but an agent of the worktree is replaced.
+    """Hold the worktree's agent lock; ``LostError`` while another agent runs or starts there.
 
-    A call that checks the lock holds it for a moment, so a busy lock is tried again.
-
-    Raises:
-        LostError: Another agent runs there, or starts.
-        StorageError: The lock's file can be neither locked nor removed.
+    A lock held by anything but an agent of the worktree is replaced. A call that checks the lock holds it for a moment,
+    so a busy lock is tried again.
     """
     import time
 
@@ -306,13 +303,7 @@ def opened(place: Place) -> Root | None:
 
 
 def records_of(root: Root | None, worktree: str, peer: str = "") -> list[Json]:
-    """Return the ``peer.json`` records of a worktree's agents.
-
-    Args:
-        root: The coordination directory; ``None`` if it cannot be read.
-        worktree: Absolute path.
-        peer: The worktree's peer; its agent counts also if it recorded another path, before a move.
-    """
+    """Return the ``peer.json`` records of a worktree's agents; of ``peer``, also with the path from before a move."""
     found: list[Json] = []
     if root is None:
         return found

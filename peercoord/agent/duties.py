@@ -57,13 +57,7 @@ def led(leadership: Leadership, duty: Duty) -> Callable[[], object]:
 
 
 class Duties:
-    """The leader's duties on their schedules: one thread, and one more for each duty that waits for a process.
-
-    Args:
-        leadership: Tells whether this peer leads.
-        duties: The duties.
-        log: Writes a line for people.
-    """
+    """The leader's duties on their schedules: one thread, and one more for each duty that waits for a process."""
 
     def __init__(self, leadership: Leadership, duties: Sequence[Duty], log: Callable[[str], None]) -> None:
         shared = [duty for duty in duties if not duty.apart]

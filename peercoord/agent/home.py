@@ -45,11 +45,6 @@ LOOK_SECONDS = 15.0  # between two looks otherwise
 class Home:
     """The worktree of one agent, and the project that it belongs to.
 
-    Args:
-        instance: Its ``.claude-instance/``.
-        root: The coordination directory of its project.
-        peer: The name of its peer.
-
     Attributes:
         because: Why the agent has to end, once ``look`` says so.
     """
@@ -143,11 +138,7 @@ def _absent(path: str) -> bool:
 
 
 class Rules:
-    """The team's settings, in ``protocol.json``, which people may edit.
-
-    Args:
-        root: The coordination directory as the agent opened it.
-    """
+    """The team's settings, in ``protocol.json``, which people may edit."""
 
     def __init__(self, root: Root) -> None:
         self.root = root

@@ -60,13 +60,7 @@ _NOTES = ("assigned_tasks", "memory_told", "definitions_told")  # keys of info.j
 
 
 class Worktree:
-    """The agent's own worktree.
-
-    Args:
-        place: The worktree.
-        log: Writes a line for people.
-        start: Starts the agent of another worktree of a project, without waiting for it.
-    """
+    """The agent's own worktree; ``start`` starts the agent of another one, without waiting for it."""
 
     def __init__(self, place: Place, log: Callable[[str], None], start: Callable[[str, str], None]) -> None:
         self.tree = place.worktree
@@ -249,11 +243,7 @@ class Worktree:
     # -- edits by hand ---------------------------------------------------------------------------------------
 
     def pick_up(self) -> float | None:
-        """Take in edits of ``progress.json``, and collect from ``memory-contributions/``.
-
-        Returns:
-            Seconds until the next look; ``None`` if there is no hurry.
-        """
+        """Take in edits of ``progress.json``, and collect contributions; return the seconds until the next look."""
         try:
             self._take_edits()
         finally:  # an unreadable report must not stop contributions

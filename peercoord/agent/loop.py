@@ -72,13 +72,7 @@ SLEPT_SECONDS = 1.0  # a shorter suspension is not worth a new look at everythin
 
 
 class Agent:
-    """The background process of one worktree.
-
-    Args:
-        host: The worktree, its requests and duties.
-        instance: The worktree's ``.claude-instance/``.
-        wake: Signals, process exits and requests to wait for.
-    """
+    """The background process of one worktree."""
 
     def __init__(self, host: Host, instance: InstanceFiles, wake: Wakeups) -> None:
         self.host, self.instance, self.wake = host, instance, wake
@@ -341,11 +335,7 @@ class Agent:
         return self.sessions.check(self._watch_exits)
 
     def serve_waiting(self) -> float | None:
-        """Serve again the callers that wait for a task, and record that a caller waits.
-
-        Returns:
-            Seconds until the next look; ``None`` if no caller waits.
-        """
+        """Serve again the callers that wait for a task, and record that a caller waits; return when to look again."""
         if self.outbox.waiting:
             self.changes.watch("bell", f"{_path(self.root.files)}/{paths.BELL}")  # before looking
         left = self.outbox.serve_waiting(self._prospect.is_there)
@@ -357,12 +347,9 @@ class Agent:
         return None if left is None else max(0.0, min(left, self._prospect.pause(self.events)))
 
     def stay(self) -> float | None:
-        """End if the worktree or project is gone, or another agent serves the worktree.
+        """End if the worktree or project is gone, or another agent serves the worktree; return when to look again.
 
         The reason is recorded in the events too: the agent's log is gone with the worktree.
-
-        Returns:
-            Seconds until the next look; ``None`` if there is no hurry.
         """
         if self.root.files.stat(paths.DOWN) is not None:
             self.host.log("the team was taken down")

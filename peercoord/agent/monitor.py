@@ -60,15 +60,7 @@ class Observation:
 
 
 class Observer:
-    """Watches the other peers on behalf of one.
-
-    Args:
-        membership: The observer's own membership.
-        janitor: Evicts peers.
-        leadership: Takes the leader ticket.
-        log: Writes a line for people.
-        revive: Starts the agent of a worktree again, without waiting for it.
-    """
+    """Watches the other peers on behalf of one; ``revive`` starts the agent of a worktree, without waiting for it."""
 
     def __init__(
         self,
@@ -93,14 +85,7 @@ class Observer:
     # -- looking ---------------------------------------------------------------------------------------------
 
     def check_peers(self, everyone: bool = False) -> list[Json]:
-        """Judge the peers that the observer watches, and act on the verdicts.
-
-        Args:
-            everyone: Judge all peers: once on arrival, and regularly by the leader.
-
-        Returns:
-            The processes whose end should wake the observer.
-        """
+        """Judge the watched peers, or everyone, and act; return the processes whose end should wake the observer."""
         seen = dict.fromkeys(members.living(self.root))
         if self.me not in seen:
             raise self.membership.evicted()

@@ -25,11 +25,6 @@ LOCK_SECONDS = 5.0  # the longest wait for a running call of the worktree
 class SessionWatch:
     """Keeps count of the coding sessions of a worktree, for its agent.
 
-    Args:
-        instance: The worktree's ``.claude-instance/``.
-        log: Writes a line for people.
-        signs_of_work: Returns a fingerprint that changes with work in the worktree, also without a call.
-
     Attributes:
         living: The sessions that ran at the last look.
         ended: When the last session ended, by the monotonic clock and by wall time; ``None`` while one runs.
@@ -107,15 +102,7 @@ class SessionWatch:
             self.peer.membership.update(**facts)
 
     def _note_if_unchanged(self, known: list[Json], facts: Callable[[], Json]) -> bool:
-        """Note what follows from the sessions on record.
-
-        Args:
-            known: The sessions that were on record.
-            facts: Acts on the change while no call runs, and returns what to note.
-
-        Returns:
-            ``False`` if a call has changed the sessions meanwhile: nothing is done.
-        """
+        """Note what ``facts`` returns while no call runs; ``False`` if a call has changed the sessions meanwhile."""
         with self.instance.held("call.lock", wait=LOCK_SECONDS):
             if liveness.sessions(self.peer.membership.record()) != known:
                 return False
@@ -142,13 +129,11 @@ class SessionWatch:
     # -- silence ---------------------------------------------------------------------------------------------
 
     def _check_silence(self, record: Json, living: list[Json]) -> float | None:
-        """Note since when nothing was heard of who works here, for people. No task is lost by it.
+        """Note for people since when nothing was heard of who works here; return when to look again.
 
-        A coding session that runs may be silent for ``silent_minutes``. An unknown caller that holds a task has no
-        process to watch, so it is doubted after the time in which a peer's heartbeat would be missed.
-
-        Returns:
-            Seconds until the next look; ``None`` if there is no hurry.
+        No task is lost by it. A coding session that runs may be silent for ``silent_minutes``. An unknown caller that
+        holds a task has no process to watch, so it is doubted after the time in which a peer's heartbeat would be
+        missed.
         """
         limit = 60.0 * self.root.number("silent_minutes")
         if not living and not limit:

@@ -133,11 +133,7 @@ class Call:
         return Queue(self.root, self.actor)
 
     def stand(self, command: Sequence[str], peer: str, task: str = "") -> list[str]:
-        """Outside of every project, stand in the one running team that fits; return a note that names it.
-
-        Raises:
-            NotFoundError: No running team fits, or several do.
-        """
+        """Outside of every project, stand in the one running team that fits; return a note that names it."""
         try:
             self.place  # noqa: B018 - finding it is what may fail
         except NotFoundError as error:

@@ -185,11 +185,7 @@ def _choice(root: Root, options: SyncOptions, notes: list[str]) -> selection.Cho
 
 
 def tag_of(path: str, tag: str | None) -> str:
-    """Return the tag to pin: the named one, or the one that is current now.
-
-    Raises:
-        PeercoordError: It is not there, or the file is not understood.
-    """
+    """Return the tag to pin: the named one, or the one that is current now."""
     from peercoord.tasklists import files, tasks_json
 
     full = Path(os.path.abspath(os.path.expanduser(path)))

@@ -91,16 +91,7 @@ def _listed(queue: Queue, call: Call) -> int:
 
 
 def _numbered(queue: Queue, define: Callable[[str], Definition], number: int) -> tuple[str, str]:
-    """Add a task under the next free number.
-
-    Args:
-        queue: The tasks.
-        define: Makes the definition for an id.
-        number: Numbers up to this one are kept for the project's lists.
-
-    Returns:
-        The task's id, and where its ticket lies.
-    """
+    """Add a task under the next free number above ``number``; return its id and where its ticket lies."""
     for _ in range(NUMBERS_MOST):
         number = max(number, *map(ids.number, queue.all_tasks()), 0) + 1
         try:
@@ -276,11 +267,7 @@ def rename(call: Call, old: str, new: str, as_json: bool) -> Reply:  # noqa: ARG
 
 
 def _refuse_listed(queue: Queue, task: str) -> None:
-    """Refuse to rename a task that a list which is kept in step has under its id: the id is changed there.
-
-    Raises:
-        UsageError: One has it.
-    """
+    """Refuse to rename a task that a list which is kept in step has under its id: the id is changed there."""
     from peercoord.tasklists import runner, selection
 
     choice, birth = selection.Choice.of(queue.root.protocol), queue.birth(task)

@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 
 class Door:
-    """The write end of a FIFO that one caller reads its answer from.
-
-    Args:
-        beneath: The directory of the worktree that holds the door.
-        path: Its path there, from the moment at which it can be read.
-
-    Raises:
-        OSError: This filesystem has no FIFOs, or ``path`` is taken.
-    """
+    """The write end of a FIFO that one caller reads its answer from; ``OSError`` on a filesystem without FIFOs."""
 
     def __init__(self, beneath: Beneath, path: str) -> None:
         self.beneath, self.path = beneath, path
@@ -96,15 +88,7 @@ def _pour(handle: int, data: bytes) -> None:
 
 
 class Wake:
-    """The read end of the FIFO that callers wake the agent by.
-
-    Args:
-        beneath: The directory of the worktree that holds it.
-        path: Its path there; an existing file is replaced.
-
-    Raises:
-        OSError: This filesystem has no FIFOs.
-    """
+    """The read end of the FIFO that callers wake the agent by; ``OSError`` on a filesystem without FIFOs."""
 
     def __init__(self, beneath: Beneath, path: str) -> None:
         self.beneath, self.path = beneath, path

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 class Assignments:
     """The assignment records of one incarnation.
 
-    Args:
-        tasks: The tasks.
-        me: The incarnation.
-        home: Its directory.
-
     Attributes:
         caller: Who asks for a task, if a caller did.
     """

@@ -61,12 +61,7 @@ class Claim(NamedTuple):
 
 
 class Worker:
-    """One incarnation at work.
-
-    Args:
-        queue: The tasks.
-        membership: The incarnation's membership in the team.
-    """
+    """One incarnation at work."""
 
     def __init__(self, queue: Queue, membership: Membership) -> None:
         self.queue = queue
@@ -389,11 +384,7 @@ class Worker:
         return last[2] if last and last[1] == "done" and last[2].get("incarnation") == str(self.me) else None
 
     def _finish_marked(self, task: str) -> Json | None:
-        """Finish a task that is marked as done and whose result a crash lost.
-
-        Raises:
-            StorageError: A result cannot be written; nothing has changed.
-        """
+        """Finish a task that is marked as done and whose result a crash lost."""
         for ticket in self._claims():
             if ticket.done and ticket.task == task:
                 self.janitor.finish(paths.claim(self.home, ticket), ticket, self.me)

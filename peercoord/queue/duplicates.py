@@ -22,17 +22,10 @@ if TYPE_CHECKING:
 
 
 def is_unique(tasks: Tasks, path: str, task: str, *, if_unseen: bool = False) -> bool:
-    """Check whether a ticket has only this name. If it has two, remove the lower one first.
+    """Check whether a ticket has only this name, after removing the lower one of two.
 
-    Args:
-        tasks: The tasks.
-        path: A name under which the ticket was seen.
-        task: The task's id.
-        if_unseen: The answer for a ticket that a listing shows and a look does not, because the look may be old. A
-            claimant must be certain; a peer that only carries the ticket on need not be.
-
-    Returns:
-        ``False`` if it still has another name, if this one is gone, or if it was not a regular file and was set aside.
+    A look may be old: ``if_unseen`` is the answer for a ticket that a listing shows and a look does not. A claimant
+    must be certain; a peer that only carries the ticket on need not be. What is not a regular file is set aside.
     """
     seen = tasks.files.stat(path)
     if seen is None:

@@ -326,15 +326,7 @@ class Intake(Tasks):
             )
 
     def refuse_case_twin(self, task: str, listed: Iterable[str] | None = None) -> None:
-        """Refuse an id that differs only in case from another task's.
-
-        Args:
-            task: The id.
-            listed: The names beside its birth record, if the caller has just listed them.
-
-        Raises:
-            UsageError: It does.
-        """
+        """Refuse an id that differs only in case from another task's, of those listed beside its birth record."""
         for name in self.files.scan(f"{paths.BIRTHS}/{paths.shard(task)}") if listed is None else listed:
             other = paths.parse_record(name)
             if other and other != task and other.lower() == task.lower():

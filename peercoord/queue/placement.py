@@ -120,10 +120,6 @@ def attempt_order(tickets: Sequence[Ticket], seed: int) -> Iterable[Ticket]:
 
     A single claimant gets the first in order. In a crowd, all but one lose the first and spread over the rest instead
     of meeting again at the second.
-
-    Args:
-        tickets: The shard's tickets, in order.
-        seed: Any whole number of the claimant's own.
     """
     if not tickets:
         return
@@ -186,15 +182,7 @@ def _leader_order(path: str) -> tuple[int, bool, str, int, str] | None:
 
 
 def cycle_through(start: str, dependencies: Callable[[str], Iterable[str]]) -> list[str] | None:
-    """Find a path of dependencies from ``start`` back to itself.
-
-    Args:
-        start: The task being added, edited or put back.
-        dependencies: The dependencies of a task. Called once per task reached.
-
-    Returns:
-        The tasks along the cycle, first and last being ``start``; ``None`` if there is none.
-    """
+    """Find a path of dependencies from ``start`` back to itself, first and last; ``None`` if there is none."""
     needed_by = {start: ""}
     stack = [start]
     while stack:

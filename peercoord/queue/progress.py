@@ -221,12 +221,7 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
 
 
 def measured(entry: Json, now: str) -> Json:
-    """Return an entry with the time since its claim as time spent, unless its peer reported one.
-
-    Args:
-        entry: Of a claim of this very peer: both times are by its own clock.
-        now: RFC 3339.
-    """
+    """Return an entry with the time since its claim, by this peer's own clock, unless the peer reported one."""
     from datetime import datetime
 
     if entry.get(MEASURED) is False or (entry.get("time_spent") and not entry.get(MEASURED)):

@@ -150,11 +150,7 @@ class Queue(Intake):
         return placed
 
     def _with_answer(self, location: Location, definition: Definition, answer: str) -> list[Json]:
-        """The answers of a task with one more: to the reason for which it waits for a person.
-
-        Raises:
-            UsageError: It does not wait for an answer.
-        """
+        """The answers of a task with one more: to the reason for which it waits for a person."""
         task, note = location.task, definition.raw.get("parked")
         note = note if isinstance(note, dict) and definition.set_aside and note.get("kind") != "cycle" else {}
         known = records.answers(definition.raw.get("answers"))
@@ -181,12 +177,7 @@ class Queue(Intake):
         return records.answers(known if repeated else [*known, new])
 
     def is_answered(self, definition: Definition, epoch: int) -> bool:
-        """Check whether a person answered a parked task and only its ticket has not moved yet.
-
-        Args:
-            definition: The task.
-            epoch: Its ticket's epoch.
-        """
+        """Check whether a person answered a parked task and only its ticket has not moved yet."""
         if definition.set_aside is not None:
             return False
         last = records.answers(definition.raw.get("answers"))[-1:]

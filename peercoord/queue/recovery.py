@@ -147,14 +147,7 @@ class Janitor:
         return placed
 
     def write_result(self, ticket: Ticket, who: Incarnation, outcome: str, reason: str) -> None:
-        """Write the result of an attempt for its holder, unless there is one, with what is known for the next holder.
-
-        Args:
-            ticket: The claim.
-            who: Its holder.
-            outcome: ``done``, ``failed``, ``evicted`` or ``released``.
-            reason: Why, for people.
-        """
+        """Write the result of an attempt for its holder, unless there is one, with what the next holder should know."""
         entry = Reports(self.queue).entry(who.peer, ticket) or {}
         departed = (paths.departed_dir(who, by) for one, by in members.departed(self.root) if one == who)
         homes = [paths.peer_dir(who), *departed]

@@ -140,12 +140,10 @@ def _require_free(queue: Queue, birth: Birth, definition: Definition, moved: Def
 
 
 def _set_aside(queue: Queue, definition: Definition, seen: Location | None, moved: Definition) -> tuple[int, bool]:
-    """Park the ticket, so that no peer claims it meanwhile. The definition says why before it moves.
+    """Park the ticket, so that no peer claims it meanwhile; return its highest epoch, and whether the task is done.
 
-    The ticket of a done task stays where it is: no peer claims it there, and the tasks that need it stay ready.
-
-    Returns:
-        Its highest epoch, and whether the task is done.
+    The definition says why before the ticket moves. That of a done task stays: no peer claims it there, and the tasks
+    that need it stay ready.
     """
     old, new, known = definition.task, moved.task, _note(definition)
     epoch = max(seen.epoch if seen else 0, placement.highest_epoch(old, queue.results(old)))

@@ -21,16 +21,7 @@ _LOOK_BACK = 8  # newest results that are searched for work to hand over
 
 
 def result_record(tasks: Tasks, ticket: Ticket, who: Incarnation, outcome: str, by: str, **more: object) -> Json:
-    """The record of an attempt that ended now.
-
-    Args:
-        tasks: The tasks.
-        ticket: The claim.
-        who: Its holder.
-        outcome: ``done``, ``failed``, ``evicted`` or ``released``.
-        by: Who ended it.
-        more: Further keys.
-    """
+    """The record of an attempt that ended now."""
     return {
         "schema_version": records.SCHEMA_VERSION,
         "task_id": ids.public(ticket.task),

@@ -86,11 +86,7 @@ class Tasks:
         return self.restored_definition(task)
 
     def restored_definition(self, task: str) -> Definition:
-        """Return the definition with which a task was added, and write it if its file is missing.
-
-        Raises:
-            NotFoundError: There is no such task.
-        """
+        """Return the definition with which a task was added, and write it if its file is missing."""
         birth = self.birth(task)
         if birth is None:
             raise no_task(task)
@@ -351,16 +347,7 @@ class Tasks:
     # -- repair steps ----------------------------------------------------------------------------------------
 
     def attempt(self, step: Callable[..., object], *args: object, **facts: object) -> bool:
-        """Run one repair step. A failure is logged once and does not stop the other steps.
-
-        Args:
-            step: What to do. It may be done twice.
-            args: Its arguments.
-            facts: What to log beside the reason.
-
-        Returns:
-            Whether it succeeded; if not, the next repair tries again.
-        """
+        """Run one repair step, which may be done twice; a failure is logged once and stops no other step."""
         try:
             step(*args)
         except (BrokenFileError, LostError, StorageError) as error:

@@ -63,12 +63,7 @@ def rows(base: str, *sides: str) -> list[Row]:
 
 
 def marked(text: str, size: int) -> list[Row]:
-    """Return the lines of a text with conflict markers, and which of them stand within a conflict.
-
-    Args:
-        text: The text.
-        size: The length of its markers.
-    """
+    """Return the lines of a text with conflict markers, and which of them stand within a conflict."""
     found, inside = [], False
     for line in _lines(text):
         marker = line.startswith(("<" * size, ">" * size)) or (inside and line.startswith(("|" * size, "=" * size)))

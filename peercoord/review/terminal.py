@@ -173,14 +173,10 @@ def size() -> tuple[int, int]:
 
 
 def key(known: Collection[str] | None, show: Callable[[], object]) -> str:
-    """Show something and wait for one of the known keys; ``QUIT`` at the end of the input.
+    """Show something and wait for one of the known keys (``None``: any); ``QUIT`` at the end of the input.
 
-    What was typed before it was shown is dropped: a key pressed twice must not decide on an item not yet
-    seen. The terminal is restored, however the wait ends.
-
-    Args:
-        known: The keys, in lower case; ``None`` for any key.
-        show: Shows what the keys are for; called again when the window changes its size or the program goes on.
+    What was typed before it was shown is dropped: a key pressed twice must not decide on an item not yet seen. It is
+    shown again when the window changes its size or the program goes on.
     """
     show()
     while True:

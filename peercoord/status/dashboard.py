@@ -99,12 +99,7 @@ def data(found: Sequence[Need], at: str = "") -> list[Json]:
 
 
 def typed(words: Sequence[str], at: str = "") -> str:
-    """Write a command as it is typed in a shell.
-
-    Args:
-        words: The command.
-        at: The project's directory, for a command that is typed elsewhere.
-    """
+    """Write a command as it is typed in a shell, elsewhere than ``at`` with that directory."""
     if at and words[0] == "peercoord" and words[1] != "-C":
         words = ("peercoord", "-C", at, *words[1:])
     return " ".join({TEXT: '"…"', THEN: THEN}.get(word) or shlex.quote(word) for word in words)
@@ -129,12 +124,7 @@ def age(then: str, now: str) -> str:
 
 
 def ago(then: str, now: str) -> str:
-    """Write how long ago a moment was, as people say it: ``5 minutes ago``.
-
-    Args:
-        then: The moment, RFC 3339; other text is returned as it is, made safe.
-        now: The present moment, RFC 3339.
-    """
+    """Write how long ago a moment was, as people say it: ``5 minutes ago``; other text as it is, made safe."""
     try:
         seconds = _seconds(now) - _seconds(then)
     except ValueError:

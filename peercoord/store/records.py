@@ -54,11 +54,7 @@ def encode(record: Json) -> bytes:
 
 
 def encode_line(record: Json) -> bytes:
-    """Encode a record as one line, for events.
-
-    Raises:
-        UsageError: It holds something that JSON cannot.
-    """
+    """Encode a record as one line, for events."""
     import orjson
 
     try:

@@ -166,14 +166,9 @@ def set_up(files: Files, staged: str, name: str, protocol: Json) -> bool:
 
 
 def staged_before(files: Files, name: str, now: int) -> list[str]:
-    """The directories that crashed set-ups left beside a place, untouched for an hour.
+    """The directories that crashed set-ups left beside a place, untouched for an hour of the filesystem's own time.
 
     A directory that has ever had a peer or task is a copy that a person made, and is left alone.
-
-    Args:
-        files: The files of the directory that holds the place.
-        name: The place.
-        now: The filesystem's own time in nanoseconds, so that no wrong clock makes anything old.
     """
     return [
         entry

@@ -165,11 +165,7 @@ class Disk:
 
 
 def flush(handle: int) -> None:
-    """Write out everything that is buffered for the filesystem of an open file or directory.
-
-    Raises:
-        OSError: Some of it could not be written.
-    """
+    """Write out everything that is buffered for the filesystem of an open file or directory."""
     import ctypes
 
     try:

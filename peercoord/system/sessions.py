@@ -69,11 +69,7 @@ def mark_in(environ: Mapping[str, str]) -> str:
 
 
 def coding_agent(words: Sequence[str]) -> str:
-    """Return the name of the known coding agent that a command line runs; else empty.
-
-    Args:
-        words: The command line, the program first.
-    """
+    """Return the name of the known coding agent that a command line runs; else empty."""
     for word in _programs(words):
         *folders, name = word.replace("\\", "/").split("/")
         if _stem(name) in PROGRAMS:

@@ -198,12 +198,7 @@ class WorktreeCall:
         self.notes += [note] if note else []
 
     def only_task(self, peer: Peer) -> str:
-        """Return the one task that the peer holds.
-
-        Raises:
-            LostError: It holds none.
-            UsageError: It holds several.
-        """
+        """Return the one task that the peer holds; an error names them if it holds several."""
         held = peer.worker.held()
         if len(held) == 1:
             return held[0].task

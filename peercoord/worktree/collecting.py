@@ -24,11 +24,7 @@ TOLD_MOST = 20  # contributions of one look that the peer's own report names
 
 
 def collector_of(place: Place) -> Collector:
-    """Return the collector of a worktree.
-
-    Raises:
-        NotFoundError: The project has no memory bank.
-    """
+    """Return the collector of a worktree."""
     from peercoord.memory.collector import Collector
     from peercoord.memory.runner import bank_of
     from peercoord.store.root import open_root

@@ -315,13 +315,7 @@ def _beside(directory: str) -> tuple[str, Json]:
 
 
 def _recorded_in(above: str, home: str, *wanted: tuple[str, str]) -> tuple[str, Json] | None:
-    """Find a project in a directory that has recorded a worktree.
-
-    Args:
-        above: The directory.
-        home: What lies in it and is no such project, nor holds one.
-        wanted: Worktrees; each with where in an entry of the directory its project is.
-    """
+    """Find a project, in a directory other than ``home``, that has recorded one of the wanted worktrees."""
     try:
         entries = sorted(os.listdir(above))
     except OSError:
@@ -387,11 +381,7 @@ def _within(path: str, directory: str) -> bool:
 
 
 def _refuse_inside(directory: str) -> None:
-    """Refuse a coordination directory in the worktree of an instance: its coding agent could have made it.
-
-    Raises:
-        NotFoundError: It lies in one.
-    """
+    """Refuse a coordination directory in the worktree of an instance: its coding agent could have made it."""
     for home in _upward(directory):
         wanted = {"": home, os.path.relpath(directory, home): directory} if home != directory else {"": home}
         found = _recorded_in(os.path.dirname(home), home, *wanted.items())

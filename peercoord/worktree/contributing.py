@@ -75,11 +75,7 @@ def bank_document(call: WorktreeCall, document: str) -> bytes | None:
 
 
 def hand_in(call: WorktreeCall) -> Reply:
-    """Queue what lies in ``memory-contributions/`` at once; the agent would wait until it is left alone.
-
-    Returns:
-        What was queued, by file. Exit code 1 if something there can never be taken as it is.
-    """
+    """Queue what lies in ``memory-contributions/`` at once; exit code 1 if some of it can never be taken."""
     collector = collecting.collector_of(call.place)
     with call.peer("update-memory") as peer:
         scan = collector.look(finished=True)

@@ -31,19 +31,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def take(call: WorktreeCall, peer: Peer, file: ProgressFile) -> list[str]:
-    """Take in what a person typed.
-
-    Args:
-        call: The call.
-        peer: The worktree's peer.
-        file: The file, edited since it was written.
-
-    Returns:
-        Notes for the next answer: what was taken in besides reports, and what was refused.
-
-    Raises:
-        EvictedError: The peer was evicted; the next call takes in the edits.
-    """
+    """Take in what a person typed; return notes for the next answer: what was taken in besides reports, or refused."""
     try:
         said = file.content()
     except BrokenFileError as error:

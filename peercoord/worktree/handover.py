@@ -36,12 +36,7 @@ WAIT_FOR_PEOPLE = "waiting does not help: what is left needs a person, see: clau
 
 
 class TaskNotices:
-    """What a worktree was told about its tasks, and what is new.
-
-    Args:
-        peer: The worktree's peer.
-        known: What it was told so far, as ``kept`` returned it.
-    """
+    """What a worktree was told about its tasks, as ``kept`` returned it, and what is new."""
 
     def __init__(self, peer: Peer, known: object) -> None:
         self.peer = peer

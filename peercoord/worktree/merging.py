@@ -111,12 +111,7 @@ def _work(queue: Queue, task: str) -> _Work | None:
 
 
 class _Search:
-    """Looks for the work of dependencies in one worktree; answers of git are cached.
-
-    Args:
-        queue: The tasks.
-        git: Asked about the worktree.
-    """
+    """Looks for the work of dependencies in one worktree; answers of git are cached."""
 
     def __init__(self, queue: Queue, git: Inspection) -> None:
         self.queue, self.git = queue, git
@@ -172,12 +167,7 @@ class _Search:
     # -- the branch now ------------------------------------------------------------------------------------------
 
     def _branch_now(self, work: _Work, commit: str) -> tuple[str, str, bool]:
-        """Return the branch that holds a dependency's work now.
-
-        Returns:
-            Its name (empty for a detached head), its commit, and whether it certainly holds the work: it contains the
-            commit, or a rewritten one. Empty and ``False`` if there is no such branch.
-        """
+        """Return the branch that holds a dependency's work now, its commit, and whether that is certain."""
         found = [(work.branch, self.tips[work.branch])] if work.branch in self.tips else []
         found += [one for one in self._stands_on(work) if one not in found]
         if not commit:

@@ -51,11 +51,7 @@ class ProgressFile:
         self.held_back = False
 
     def edited(self, published: Callable[[], bytes | None]) -> bool:
-        """Check whether the file was edited since a call wrote it.
-
-        Args:
-            published: Reads the peer's report; version 0.1.0 wrote that into the file.
-        """
+        """Check whether the file was edited since a call wrote it; version 0.1.0 wrote the published report into it."""
         data = self.data
         if data is None or records.is_blank(data) or _mark(data) in _list(self.known.get("marks")):
             return False
@@ -188,10 +184,7 @@ def entry_of(typed: Json, report: Json | None) -> Json | None:
 def difference(typed: Json, base: Json | None, published: Json) -> tuple[Json, str]:
     """Return what is new in an entry, as ``queue.progress.updated`` takes it, and how the task ends, if it does.
 
-    Args:
-        typed: The entry in the file.
-        base: The entry as a call wrote it; ``None`` if that is not known: then only additions count.
-        published: The entry that is published now.
+    Without a known ``base``, the entry as a call wrote it, only additions to the published entry count.
     """
     said: Json = {}
     for key in ("achievements", "blockers"):

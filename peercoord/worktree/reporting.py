@@ -50,16 +50,7 @@ def report(call: WorktreeCall, verb: ReportProgress) -> Reply:
 
 
 def end_task(call: WorktreeCall, peer: Peer, task: str, said: Json, status: str, reason: str = "") -> str:
-    """End a task, and say how.
-
-    Args:
-        call: The call.
-        peer: Its peer.
-        task: Which.
-        said: See ``queue.progress.updated``.
-        status: ``done``, ``blocked``, ``review`` or ``failed``.
-        reason: For a task that ends undone; the last blocker if not given.
-    """
+    """End a task with this status, and say how; its last blocker is the reason if none is given."""
     return _ended(call, peer, task, said, status, reason).lines[0]
 
 
@@ -122,13 +113,7 @@ def _check_committed(call: WorktreeCall, facts: Json) -> None:
 
 
 def report_file(call: WorktreeCall, path: str = "", content: str | None = None) -> Reply:
-    """Report what a progress file in the mission's schema says of each task that this peer holds.
-
-    Args:
-        call: The call.
-        path: The file that a person named; empty for the worktree's own.
-        content: What the file holds, if the caller read it.
-    """
+    """Report what a progress file in the mission's schema says of each task that this peer holds."""
     said = entries_of(call.place, path, content)
     own = content is None and path in ("", WHERE)
     path = "the progress file" if content is not None else path or WHERE
