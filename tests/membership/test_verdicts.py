@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from peercoord.membership import liveness
-from peercoord.membership.liveness import ALIVE, DEAD, SUSPECT, UNKNOWN, Silence, Verdict
+from peercoord.membership.liveness import ALIVE, DEAD, UNKNOWN, Verdict
 from peercoord.store import paths
 
 HERE = {"host": "h", "machine": "m", "boot_id": "b", "pid_ns": "p", "time_ns": "t"}
@@ -25,18 +25,6 @@ def by_process(known: dict[str, Any] | None, *up: dict[str, int], stopped: tuple
     return liveness.by_process(known, HERE, lambda p: p in up, lambda p: p in stopped)
 
 
-def test_a_verdict_names_the_processes_it_is_about() -> None:
-    gone = by_process(record())
-    assert gone.state == DEAD
-    assert "20" in gone.because
-    assert "10" in gone.because
-    stopped = by_process(record(agent=None), SESSION, stopped=(SESSION,))
-    assert stopped.state == SUSPECT
-    assert "kill -CONT 20" in stopped.because
-    quiet = liveness.combined(record(), Verdict(ALIVE, "its session runs"), Verdict(DEAD, "silent"), True)
-    assert quiet == Verdict(SUSPECT, "its session runs, but silent")
-
-
 def test_any_of_several_sessions_keeps_a_peer_alive() -> None:
     assert by_process(record(sessions=[OTHER]), OTHER).state == ALIVE
     assert by_process(record(sessions=[OTHER])).state == DEAD
@@ -47,18 +35,6 @@ def test_any_of_several_sessions_keeps_a_peer_alive() -> None:
 def test_junk_in_a_record_raises_nothing(junk: Any) -> None:
     found = by_process(record(agent=junk, session=junk, sessions=junk))
     assert found.state in (UNKNOWN, DEAD)
-
-
-def test_a_failed_look_makes_the_looks_before_it_count_for_nothing() -> None:
-    silence = Silence()
-    for at in (0, 10, 20):
-        silence.look(at, [], 10)  # a peer that never had a heartbeat is silent as well
-    silence.forget()
-    for at in (30, 40, 50):
-        silence.look(at, [], 10)
-        assert liveness.by_activity(silence, 30, 2.5).state == ALIVE
-    silence.look(60, [], 10)
-    assert liveness.by_activity(silence, 30, 2.5).state == SUSPECT
 
 
 def test_every_peer_is_watched_by_two_and_the_leader_by_all() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.faults import CHANGES, Call, Counting, Crash, Crashing, Failing, Fault, at_call, full
+from support.faults import CHANGES, Call, Counting, Failing, Fault, full
 from support.memory import MemoryDisk
 
 from peercoord.errors import BrokenFileError, StorageError
@@ -41,11 +41,6 @@ def failing(rule: Callable[[Call], Fault | None]) -> tuple[Files, MemoryDisk]:
     disk = MemoryDisk()
     made(disk)
     return Files(Failing(disk, rule), token), disk
-
-
-def once(name: str, fault: Fault) -> Callable[[Call], Fault | None]:
-    rule = at_call(1, fault)
-    return lambda call: rule(call) if call.name == name else None
 
 
 class TestLooking:
@@ -126,38 +121,11 @@ class TestErrnos:
 
 
 class TestWriting:
-    def test_put_replaces_and_publish_does_not(self, files: Files) -> None:
-        files.put("queue/a", b"1")
-        files.put("queue/a", b"2")
-        assert not files.publish("queue/a", b"3")
-        assert files.publish("queue/b", b"3")
-        assert (files.read("queue/a"), files.read("queue/b")) == (b"2", b"3")
-        assert files.scan("tmp") == []
-
     @pytest.mark.parametrize("make", ["put", "publish"])
     def test_missing_directories_are_made(self, files: Files, make: str) -> None:
         files.remove_dir("tmp")
         getattr(files, make)("queue/one/two/three/a", b"x")
         assert files.read("queue/one/two/three/a") == b"x"
-
-    @pytest.mark.parametrize("make", ["put", "publish"])
-    @pytest.mark.parametrize("mode", ["before", "after", "torn"])
-    def test_a_crash_leaves_the_old_file_or_the_whole_new_one(self, make: str, mode: str) -> None:
-        path = "queue/a" if make == "put" else "queue/deep/er/a"
-        seen, at, crashed = set(), 0, True
-        while crashed:
-            at, crashed = at + 1, False
-            disk = MemoryDisk()
-            files = made(disk)
-            if make == "put":
-                files.put(path, b"old content")
-            try:
-                getattr(Files(Crashing(disk, at, mode), token), make)(path, b"new content", True)
-            except Crash:
-                crashed = True
-            seen.add(disk.files().get(path))
-            assert all(name == path or name.startswith("tmp/") for name in disk.files())
-        assert seen == {b"old content" if make == "put" else None, b"new content"}
 
     @pytest.mark.parametrize("make", ["put", "publish"])
     @pytest.mark.parametrize("durable", [False, True])
@@ -191,13 +159,6 @@ class TestMoving:
         assert files.move("queue/a", "queue/mine"), "to one place: both find that the ticket lies there"
         assert files.scan("queue") == ["mine"]
 
-    def test_a_directory_is_made_only_on_request(self, files: Files) -> None:
-        files.ticket("queue/a")
-        assert not files.move("queue/a", "queue/waiting/7/a")
-        assert files.listed("queue/a")
-        assert files.move("queue/a", "queue/waiting/7/a", make_home=True)
-        assert files.listed("queue/waiting/7/a")
-
     def test_no_directory_is_made_behind_a_link(self, tmp_path: Path) -> None:
         files = made(Disk(str(tmp_path)))
         outside = tmp_path / "outside"
@@ -229,20 +190,6 @@ class TestMoving:
         assert files.scan(home) == []
         files.put(f"{home}/assignments/a.json", b"x")
         assert files.scan(home) == ["assignments"], "its other directories are made where it is there itself"
-
-    def test_a_directory_that_is_removed_again_and_again_is_made_again(self) -> None:
-        disk, removed = MemoryDisk(), 0
-
-        def sweep_away(call: Call) -> Fault | None:
-            nonlocal removed
-            if call.name == "rename" and removed < 5 and "queue/waiting/7" in disk.folders():
-                disk.rmdir("queue/waiting/7")
-                removed += 1
-            return None
-
-        made(disk).ticket("queue/a")
-        assert Files(Failing(disk, sweep_away), token).move("queue/a", "queue/waiting/7/a", make_home=True)
-        assert removed == 5
 
     @pytest.mark.parametrize("make_home", [True, False])
     def test_trying_again_ends(self, make_home: bool) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.faults import Counting, Crash, Crashing, Failing, full
+from support.faults import Failing, full
 from support.worlds import PROTOCOL, World
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
@@ -48,30 +47,6 @@ class TestMaking:
         monkeypatch.setattr(roots, "Disk", Beaten)
         assert roots.create(f"{tmp_path}/root", "mine").store_id == "winner"
         assert os.listdir(tmp_path) == ["root"]
-
-    @pytest.mark.parametrize("mode", ["before", "after", "torn"])
-    def test_a_crash_leaves_a_whole_root_or_none(
-        self, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        disks: list[Counting] = []
-
-        def counting(root: str) -> Counting:
-            disks.append(Counting(Disk(root)))
-            return disks[-1]
-
-        monkeypatch.setattr(roots, "Disk", counting)
-        roots.create(f"{tmp_path}/root", "x")
-        seen, count = set(), len(disks[0].calls)
-        for at in (1, 2, 5, 30, *range(count - 8, count + 1)):
-            home = tmp_path / f"{at}"
-            home.mkdir()
-            monkeypatch.setattr(roots, "Disk", lambda root, at=at: Crashing(Disk(root), at, mode))
-            with suppress(Crash):
-                roots.create(f"{home}/root", "x")
-            seen.add((home / "root").exists())
-            monkeypatch.setattr(roots, "Disk", Disk)
-            assert roots.create(f"{home}/root", "x").files.scan(paths.LEADER) == ["leader~0"]
-        assert seen == {True, False}
 
     def test_a_full_disk_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def tight(root: str) -> Failing:

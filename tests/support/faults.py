@@ -231,18 +231,6 @@ class Failing(Wrapper):
         raise refuse(fault.number, call.path)
 
 
-def at_call(number: int, fault: Fault) -> Callable[[Call], Fault | None]:
-    """Rule: the ``number``-th call, counted from 1, meets the fault; all others are well."""
-    left = number
-
-    def rule(_call: Call) -> Fault | None:
-        nonlocal left
-        left -= 1
-        return fault if left == 0 else None
-
-    return rule
-
-
 def full(call: Call) -> Fault | None:
     """Rule: a disk without a free block. Names still fit into the directories there are; data does not."""
     return Fault(errno.ENOSPC) if call.writes else None
