@@ -29,6 +29,7 @@ class Event:
         matcher: What the settings match it by; empty for all.
         rewakes: It runs in the background, and wakes an idle session when it exits with 2.
         injects: A context in the answer reaches the model.
+        also: Further events that call the same hook.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Event:
     matcher: str = ""
     rewakes: bool = False
     injects: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ CLAUDE = CodingAgent(
         COMPACT: Event("PreCompact", 10),
         STOP: Event("Stop", 30, injects=True),
         STOP_FAILURE: Event("StopFailure", 10),
-        WAIT: Event("Stop", WAITER_SECONDS, rewakes=True),
+        # a turn that fails has no stop, so the waiter begins with the turn; a second one ends at once
+        WAIT: Event("Stop", WAITER_SECONDS, rewakes=True, also=("UserPromptSubmit",)),
         END: Event("SessionEnd", 10),
     },
     blocks_most=8,

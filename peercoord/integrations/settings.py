@@ -35,12 +35,13 @@ def hooks(agent: CodingAgent, script: str, worktree: str = "") -> Json:
             handler = {"name": f"peercoord-{word}", **handler}
         if event.rewakes:
             handler["asyncRewake"] = True
-        groups = entries.setdefault(event.name, [])
         matcher = {"matcher": event.matcher} if event.matcher else {}
-        if groups and groups[-1].get("matcher", "") == event.matcher:
-            groups[-1]["hooks"].append(handler)
-        else:
-            groups.append({**matcher, "hooks": [handler]})
+        for name in (event.name, *event.also):
+            groups = entries.setdefault(name, [])
+            if groups and groups[-1].get("matcher", "") == event.matcher:
+                groups[-1]["hooks"].append(handler)
+            else:
+                groups.append({**matcher, "hooks": [handler]})
     return {"version": 1, "hooks": entries} if agent is COPILOT else {"hooks": entries}
 
 
