@@ -75,14 +75,6 @@ def test_what_depends_on_a_refused_task_is_not_linked_to_its_namesake(project: P
     assert project.data("task", "reopen", "50")["ticket"].startswith("queue/ready/"), "a person has decided"
 
 
-def test_what_was_done_there_is_done_here_whatever_it_depended_on(project: Project, plan: str) -> None:
-    project("task", "import", plan)
-    other = write(project.main / "other.json", master=[row(1, "X"), row(8, "Y", 1, status="done")])
-    assert project.data("task", "import", other)["done"] == ["8"]
-    assert states(project)[8] == "done"
-    assert project.queue.definition("8").set_aside is None
-
-
 @pytest.mark.parametrize("linked", [False, True])
 def test_the_same_list_is_known_again_whoever_changed_a_title_and_under_another_path(
     project: Project, plan: str, linked: bool

@@ -114,14 +114,3 @@ def test_set_up_again_repairs_and_takes_in_and_taking_down_keeps_work(repo: Path
     assert (tree / "work.txt").read_text() == "hours of it"
     assert team.data("down", "--remove", "--discard", "instance-1")["kept"] == []
     assert not tree.exists()
-
-
-@pytest.mark.parametrize("count", ["0", "x", "1000"])
-def test_a_count_that_makes_no_sense_is_refused(repo: Path, count: str) -> None:
-    assert cli.serve(["up", str(repo), count])[0] == 2
-    assert not (repo / ".claude-coordination").exists()
-
-
-def test_without_a_repository_there_is_no_team(tmp_path: Path) -> None:
-    code, _, err = cli.serve(["up", str(tmp_path)])
-    assert (code, b"not inside a git repository" in err) == (3, True)

@@ -4,35 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 
-import click
 import pytest
 from support.project import Project
 
 from peercoord.cli import main
-
-
-def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    """Return the help of a command and its subcommands, as click writes it on 80 columns."""
-    context = click.Context(command, info_name=name, terminal_width=78)
-    yield name, command.get_help(context)
-    if isinstance(command, click.Group):
-        for word in command.list_commands(context):
-            below = command.get_command(context, word)
-            assert below
-            yield from commands(below, f"{name} {word}")
-
-
-def test_every_one_line_help_fits_its_line() -> None:
-    cut = [
-        f"{name}: {line}"
-        for top, name in ((main.cli, "peercoord"), (main.coordinate_sh, "coordinate.sh"))
-        for name, text in commands(top, name)
-        for line in text.splitlines()
-        if line.endswith("...") and not line.startswith("Usage:")
-    ]
-    assert cut == []
 
 
 @pytest.mark.parametrize("words", [[], ["-q"], ["task"], ["memory"], ["-C", "/tmp", "agent"]])
@@ -122,18 +98,6 @@ def test_a_status_may_be_said_in_other_words(held: Project, word: str, status: s
         code, _, err = held("report", "--status", unknown)
         assert (code, hint in err) == (2, True)
     assert held.data("report", "--status", word)["status"] == status
-
-
-def test_the_progress_file_takes_the_same_words(held: Project) -> None:
-    path = held.worktree / ".claude-instance" / "progress.json"
-    said = json.loads(path.read_text())
-    said["assigned_tasks"][0] |= {"progress": "40%", "status": "in_progress"}
-    path.write_text(json.dumps(said))
-    assert held.data("check")["assigned_tasks"][0]["progress"] == 0.4
-    said["assigned_tasks"][0]["status"] = "Completed"
-    path.write_text(json.dumps(said))
-    held("check")
-    assert held.data("task", "show", "1")["state"] == "done"
 
 
 @pytest.mark.parametrize(

@@ -194,14 +194,6 @@ class TestTeam:
         subprocess.run(["sh", "-c", again["fix"]], check=True)
         assert check(crew, "quarantine")["text"] == "empty"
 
-    def test_a_directory_in_quarantine_is_no_file_to_print(self, team: Team) -> None:
-        crew = team()
-        path = next(crew.state.glob("tasks/*/1.json"))
-        path.unlink()
-        path.mkdir()
-        Peer.join(crew.project, "one").request()
-        assert check(crew, "quarantine")["fix"] == "peercoord task reopen 1"
-
     def test_sizes_are_shown(self, team: Team) -> None:
         crew = team(2)
         with Peer.join(crew.project, "one") as peer:
@@ -284,9 +276,7 @@ class TestSettings:
     )
     def test_related_limits_are_checked_together(self, changed: dict[str, object], words: str) -> None:
         assert any(words in problem.text for problem in settings.problems(changed))
-
-    def test_the_defaults_fit_together(self) -> None:
-        assert settings.problems({}) == []
+        assert settings.problems({}) == [], "the defaults fit"
 
     @examples(max_examples=25)
     @given(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from pathlib import Path
 
 from support.project import Project
 
@@ -38,11 +36,3 @@ def test_a_sticky_parent_and_the_teams_group_are_well(project: Project) -> None:
     above.chmod(0o777)
     assert [one[0] for one in told(project)] == ["bad"]
     above.chmod(0o755)
-
-
-def test_the_doctor_reports_it(project: Project, tmp_path: Path) -> None:
-    project.state.chmod(0o777)
-    code, out, _ = project("doctor")
-    assert code == 1
-    assert "every user of this machine may write" in out
-    assert f"chmod -R o-w '{os.path.realpath(project.state)}'" in out

@@ -1,4 +1,4 @@
-"""The copy of the memory bank that worktrees see: whole, without any right to write, and never far behind."""
+"""The copy of the memory bank that worktrees see: whole, without any right to write, and never far behind (MEM-19)."""
 
 from __future__ import annotations
 
@@ -12,136 +12,121 @@ from pathlib import Path
 import pytest
 from support.project import Project, project
 
-from peercoord.memory import copy
-from peercoord.memory.copy import CopyJob, look, publish, target
+from peercoord.memory.copy import SETTLE_SECONDS, CopyJob, look, publish, publish_merged, target
 from peercoord.store import paths
 from peercoord.system.disk import remove_tree
 
 __all__ = ["project"]
 
 
+class Bank:
+    """A memory bank, and its copy."""
+
+    def __init__(self, project: Project) -> None:
+        self.path, self.state = project.main / paths.BANK, project.state
+        self.copy = Path(target(str(project.state)))
+        for name, text in (("techContext.md", "# Tech\n"), ("projectbrief.md", "# Brief\n"), ("sub/more.md", "# M\n")):
+            self.write(name, text)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def publish(self, *unsettled: str) -> bool:
+        return publish(str(self.path), str(self.state), set(unsettled))
+
+    def texts(self) -> dict[str, str]:
+        """What the copy has."""
+        return {path: (self.copy / path).read_text() for path in look(str(self.copy))}
+
+    def mode(self, name: str = ".") -> int:
+        return stat.S_IMODE((self.copy / name).stat().st_mode)
+
+
 @pytest.fixture
-def bank(project: Project) -> Path:
-    made = project.main / paths.BANK
-    (made / "sub").mkdir(parents=True)
-    (made / "techContext.md").write_text("# Tech\n")
-    (made / "projectbrief.md").write_text("# Brief\n")
-    (made / "sub" / "more.md").write_text("# More\n")
-    return made
+def bank(project: Project) -> Bank:
+    return Bank(project)
 
 
-def copy_of(project: Project) -> Path:
-    return Path(target(str(project.state)))
-
-
-def texts(at: Path) -> dict[str, str]:
-    return {path: (at / path).read_text() for path in look(str(at))}
-
-
-def test_a_copy_is_the_bank_without_any_right_to_write(project: Project, bank: Path) -> None:
-    """MEM-19."""
-    (bank / "private.md").write_text("x")
-    (bank / "private.md").chmod(0o600)
-    (bank / ".hidden.md").write_text("x")
-    (bank / "link.md").symlink_to("/etc/passwd")
-    os.mkfifo(bank / "pipe.md")
-    assert publish(str(bank), str(project.state))
-    assert not publish(str(bank), str(project.state)), "it is the same"
-    copy = copy_of(project)
-    assert texts(copy) == {
-        "techContext.md": "# Tech\n",
-        "projectbrief.md": "# Brief\n",
-        "sub/more.md": "# More\n",
-        "private.md": "x",
+def test_a_copy_is_the_bank_without_any_right_to_write(bank: Bank) -> None:
+    bank.write("private.md", "x").chmod(0o600)
+    bank.write(".hidden.md", "x")
+    (bank.path / "link.md").symlink_to("/etc/passwd")
+    os.mkfifo(bank.path / "pipe.md")
+    assert bank.publish()
+    assert not bank.publish(), "it is the same"
+    whole = {"techContext.md": "# Tech\n", "projectbrief.md": "# Brief\n", "sub/more.md": "# M\n", "private.md": "x"}
+    assert bank.texts() == whole
+    assert {name: bank.mode(name) for name in (".", "sub", "private.md")} == {
+        ".": 0o555,
+        "sub": 0o555,
+        "private.md": 0o400,
     }
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (copy, *copy.rglob("*"))}
-    assert modes.pop("private.md") == 0o400
-    assert {modes.pop(name) for name in ("current", "sub")} == {0o555}
-    assert set(modes.values()) == {0o444}
-    assert list(project.state.glob("memory-bank/.*")) == []
+    assert {bank.mode(name) for name in whole if name != "private.md"} == {0o444}
+    assert list(bank.state.glob("memory-bank/.*")) == []
 
 
-def test_a_new_copy_replaces_the_last_one_whole_and_shares_what_did_not_change(project: Project, bank: Path) -> None:
-    publish(str(bank), str(project.state))
-    first = copy_of(project).resolve()
+def test_a_new_copy_replaces_the_last_one_whole_and_shares_what_did_not_change(bank: Bank) -> None:
+    bank.publish()
+    first = bank.copy.resolve()
     reader = os.open(first / "techContext.md", os.O_RDONLY)
-    (bank / "techContext.md").write_text("# New\n")
-    (bank / "sub" / "more.md").unlink()
-    publish(str(bank), str(project.state))
-    second = copy_of(project).resolve()
-    assert second != first
-    assert texts(second) == {"techContext.md": "# New\n", "projectbrief.md": "# Brief\n"}
+    bank.write("techContext.md", "# New\n")
+    (bank.path / "sub" / "more.md").unlink()
+    bank.publish()
+    second = bank.copy.resolve()
+    assert (second != first, bank.texts()) == (True, {"techContext.md": "# New\n", "projectbrief.md": "# Brief\n"})
     assert (second / "projectbrief.md").samefile(first / "projectbrief.md")
     assert os.read(reader, 100) == b"# Tech\n", "a reader goes on in what it opened"
     os.close(reader)
-    (bank / "techContext.md").write_text("# Newer\n")
-    publish(str(bank), str(project.state))
-    assert not first.exists(), "of those before, one stays"
-    assert second.exists()
+    bank.write("techContext.md", "# Newer\n")
+    bank.publish()
+    assert (first.exists(), second.exists()) == (False, True), "of those before, one stays"
 
 
-def test_what_is_being_written_stays_as_it_was_and_holds_up_no_other(project: Project, bank: Path) -> None:
-    publish(str(bank), str(project.state))
-    (bank / "techContext.md").write_text("# Te")
-    (bank / "new.md").write_text("# N")
-    (bank / "projectbrief.md").write_text("# Ours\n")
-    assert publish(str(bank), str(project.state), {"techContext.md", "new.md"})
-    assert texts(copy_of(project)) == {
-        "techContext.md": "# Tech\n",
-        "projectbrief.md": "# Ours\n",
-        "sub/more.md": "# More\n",
-    }
-
-
-@pytest.mark.parametrize("kind", ["no links", "writable"])
-def test_what_is_being_written_stays_where_it_cannot_be_linked(
-    project: Project, bank: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["", "no links", "writable"])
+def test_what_is_being_written_stays_as_it_was_and_holds_up_no_other(
+    bank: Bank, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*given: object, **more: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "no links")
 
-    publish(str(bank), str(project.state))
+    bank.publish()
     if kind == "no links":
         monkeypatch.setattr(os, "link", refuse)
-    else:
-        (copy_of(project) / "techContext.md").chmod(0o644)
-    (bank / "techContext.md").write_text("# Te")
-    (bank / "projectbrief.md").write_text("# Ours\n")
-    assert publish(str(bank), str(project.state), {"techContext.md"})
-    assert (copy_of(project) / "projectbrief.md").read_text() == "# Ours\n"
-    assert (copy_of(project) / "techContext.md").read_text() == "# Tech\n"
-    assert stat.S_IMODE((copy_of(project) / "techContext.md").stat().st_mode) == 0o444
+    elif kind == "writable":
+        (bank.copy / "techContext.md").chmod(0o644)
+    for name, text in (("techContext.md", "# Te"), ("new.md", "# N"), ("projectbrief.md", "# Ours\n")):
+        bank.write(name, text)
+    assert bank.publish("techContext.md", "new.md")
+    assert bank.texts() == {"techContext.md": "# Tech\n", "projectbrief.md": "# Ours\n", "sub/more.md": "# M\n"}
+    assert bank.mode("techContext.md") == 0o444
 
 
-def test_a_private_bank_has_a_private_copy(project: Project, bank: Path) -> None:
-    """MEM-19."""
-    bank.chmod(0o700)
-    publish(str(bank), str(project.state))
-    assert stat.S_IMODE(copy_of(project).stat().st_mode) == 0o500
-    assert stat.S_IMODE((copy_of(project) / "sub").stat().st_mode) == 0o555
-    bank.chmod(0o755)
-    (bank / "sub").chmod(0o750)
-    (bank / "techContext.md").chmod(0o600)
-    assert publish(str(bank), str(project.state)), "modes alone changed"
-    modes = [copy_of(project) / path for path in (".", "sub", "techContext.md")]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in modes] == [0o555, 0o550, 0o400]
-    assert not publish(str(bank), str(project.state)), "it is the same"
+def test_a_private_bank_has_a_private_copy(bank: Bank) -> None:
+    bank.path.chmod(0o700)
+    bank.publish()
+    assert (bank.mode(), bank.mode("sub")) == (0o500, 0o555)
+    for name, mode in ((".", 0o755), ("sub", 0o750), ("techContext.md", 0o600)):
+        (bank.path / name).chmod(mode)
+    assert bank.publish(), "modes alone changed"
+    assert [bank.mode(name) for name in (".", "sub", "techContext.md")] == [0o555, 0o550, 0o400]
+    assert not bank.publish(), "it is the same"
 
 
-def test_an_edit_that_puts_the_time_back_is_published(project: Project, bank: Path) -> None:
-    publish(str(bank), str(project.state))
-    before = (bank / "techContext.md").stat()
-    (bank / "techContext.md").write_text("# Hcet\n")
-    os.utime(bank / "techContext.md", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert publish(str(bank), str(project.state))
-    assert texts(copy_of(project)) == texts(bank)
+def test_an_edit_that_puts_the_time_back_is_published(bank: Bank) -> None:
+    bank.publish()
+    before = (bank.path / "techContext.md").stat()
+    os.utime(bank.write("techContext.md", "# Hcet\n"), ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert bank.publish()
+    assert bank.texts()["techContext.md"] == "# Hcet\n"
 
 
 @pytest.mark.parametrize("kind", ["changed", "removed", "writable"])
-def test_what_somebody_did_to_a_copy_is_undone(project: Project, bank: Path, kind: str) -> None:
-    """MEM-19: root may; and it reaches no bank."""
-    publish(str(bank), str(project.state))
-    victim = copy_of(project) / "techContext.md"
+def test_a_change_of_the_copy_is_undone_and_reaches_no_bank(bank: Bank, kind: str) -> None:
+    bank.publish()
+    victim = bank.copy / "techContext.md"
     victim.parent.chmod(0o755)
     victim.chmod(0o644)
     if kind == "changed":
@@ -149,10 +134,10 @@ def test_what_somebody_did_to_a_copy_is_undone(project: Project, bank: Path, kin
     elif kind == "removed":
         victim.unlink()
     else:
-        (bank / "projectbrief.md").write_text("# Ours\n")
-    assert publish(str(bank), str(project.state))
-    assert (copy_of(project) / "techContext.md").read_text() == (bank / "techContext.md").read_text() == "# Tech\n"
-    assert stat.S_IMODE((copy_of(project) / "techContext.md").stat().st_mode) == 0o444
+        bank.write("projectbrief.md", "# Ours\n")
+    assert bank.publish()
+    assert bank.texts()["techContext.md"] == (bank.path / "techContext.md").read_text() == "# Tech\n"
+    assert bank.mode("techContext.md") == 0o444
 
 
 SETPRIV = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
@@ -166,10 +151,10 @@ def shell(at: Path, line: str) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="modes do not hold for root")
-def test_a_plain_shell_in_a_worktree_is_refused(project: Project, bank: Path) -> None:
-    publish(str(bank), str(project.state))
-    (project.worktree / paths.BANK).symlink_to(copy_of(project))
-    before = texts(copy_of(project))
+def test_a_plain_shell_in_a_worktree_is_refused(project: Project, bank: Bank) -> None:
+    bank.publish()
+    (project.worktree / paths.BANK).symlink_to(bank.copy)
+    before = bank.texts()
     for line in (
         "echo x >> memory-bank/techContext.md",
         "rm -f memory-bank/techContext.md",
@@ -179,81 +164,74 @@ def test_a_plain_shell_in_a_worktree_is_refused(project: Project, bank: Path) ->
         "echo x >> memory-bank/sub/more.md",
     ):
         code, said = shell(project.worktree, line)
-        assert code != 0, line
-        assert "ermission denied" in said or "annot" in said
-        assert texts(copy_of(project)) == before == texts(bank)
+        assert (code != 0, "ermission denied" in said or "annot" in said) == (True, True), line
+        assert bank.texts() == before
     assert shell(project.worktree, "cat memory-bank/techContext.md") == (0, "")
-    remove_tree(str(project.state))
-    assert not project.state.exists(), "who made it can remove it"
+    remove_tree(str(bank.state))
+    assert not bank.state.exists(), "who made it can remove it"
 
 
 @pytest.mark.slow
-def test_a_merge_is_published_at_once_and_what_else_changed_is_not(project: Project, bank: Path) -> None:
-    copy.publish_merged(str(bank), str(project.state), ["techContext.md"])
-    assert not copy_of(project).exists(), "no worktree looks there"
-    publish(str(bank), str(project.state))
-    (bank / "projectbrief.md").write_text("# Half")
+def test_a_merge_is_published_at_once_and_what_else_changed_is_not(project: Project, bank: Bank) -> None:
+    publish_merged(str(bank.path), str(bank.state), ["techContext.md"])
+    assert not bank.copy.exists(), "no worktree looks there"
+    bank.publish()
+    bank.write("projectbrief.md", "# Half")
     project("memory", "add", "--file", "techContext.md", "--content", "- a fact")
     project("memory", "merge")
-    assert "- a fact" in (copy_of(project) / "techContext.md").read_text()
-    assert (copy_of(project) / "projectbrief.md").read_text() == "# Brief\n"
+    assert "- a fact" in bank.texts()["techContext.md"]
+    assert bank.texts()["projectbrief.md"] == "# Brief\n"
 
 
 # -- the leader's duty -------------------------------------------------------------------------------------------
 
 
+class Duty:
+    """The leader's job, on a clock that the test moves."""
+
+    def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(project.queue.root.clock, "monotonic", lambda: self.now)
+        self.job = CopyJob(project.queue.root)
+
+    def at(self, now: float) -> float | None:
+        """Run the job; return in how many seconds it wants to run again."""
+        self.now = now
+        return self.job.run(1)
+
+
 @pytest.fixture
-def keeper(project: Project, bank: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[CopyJob, list[float]]:
-    root = project.queue.root
-    now = [0.0]
-    monkeypatch.setattr(root.clock, "monotonic", lambda: now[0])
-    return CopyJob(root), now
+def duty(project: Project, monkeypatch: pytest.MonkeyPatch) -> Duty:
+    return Duty(project, monkeypatch)
 
 
-def test_the_leader_publishes_what_kept_still(
-    project: Project, bank: Path, keeper: tuple[CopyJob, list[float]]
-) -> None:
-    duty, now = keeper
-    assert duty.run(1) == copy.SETTLE_SECONDS
-    assert not copy_of(project).exists()
-    now[0] = 2.0
-    assert duty.run(1) is None
-    first = copy_of(project).resolve()
-    assert texts(first) == texts(bank)
-    assert duty.run(1) is None
-    assert copy_of(project).resolve() == first, "nothing changed"
-    (bank / "techContext.md").write_text("# Ne")
-    assert duty.run(1) == 2.0
-    now[0] = 3.9
-    (bank / "techContext.md").write_text("# New\n")
-    assert duty.run(1) == 2.0
-    now[0] = 5.9
-    assert duty.run(1) is None
-    assert (copy_of(project) / "techContext.md").read_text() == "# New\n"
-    before = copy_of(project).resolve()
+def test_the_leader_publishes_what_kept_still(bank: Bank, duty: Duty) -> None:
+    assert (duty.at(0.0), bank.copy.exists()) == (SETTLE_SECONDS, False)
+    assert (duty.at(2.0), bank.texts()["techContext.md"]) == (None, "# Tech\n")
+    first = bank.copy.resolve()
+    assert (duty.at(2.0), bank.copy.resolve()) == (None, first), "nothing changed"
+    bank.write("techContext.md", "# Ne")
+    assert duty.at(2.0) == 2.0
+    bank.write("techContext.md", "# New\n")
+    assert [duty.at(3.9), duty.at(5.9)] == [2.0, None]
+    assert bank.texts()["techContext.md"] == "# New\n"
+    before = bank.copy.resolve()
     for second in range(50):  # a document that is written all the time makes no copies
-        now[0] = 10.0 + second
-        (bank / "techContext.md").write_text(f"# {'x' * (second + 5)}\n")
-        assert duty.run(1) == copy.SETTLE_SECONDS
-    assert copy_of(project).resolve() == before
-    now[0] += copy.SETTLE_SECONDS
-    assert duty.run(1) is None
-    last = texts(copy_of(project))
-    assert last == texts(bank)
-    shutil.rmtree(bank)
-    assert duty.run(1) is None
-    assert texts(copy_of(project)) == last, "a bank that is gone leaves the copy"
+        bank.write("techContext.md", f"# {'x' * (second + 5)}\n")
+        assert duty.at(10.0 + second) == SETTLE_SECONDS
+    assert bank.copy.resolve() == before
+    assert duty.at(59.0 + SETTLE_SECONDS) is None
+    last = bank.texts()
+    assert last["techContext.md"] == (bank.path / "techContext.md").read_text()
+    shutil.rmtree(bank.path)
+    assert (duty.at(80.0), bank.texts()) == (None, last), "a bank that is gone leaves the copy"
 
 
-def test_a_document_that_is_written_all_the_time_holds_up_the_others_for_a_while(
-    project: Project, bank: Path, keeper: tuple[CopyJob, list[float]]
-) -> None:
-    duty, now = keeper
-    publish(str(bank), str(project.state))
-    (bank / "projectbrief.md").write_text("# Ours\n")
-    for now[0] in range(12):
-        (bank / "techContext.md").write_text(f"# {'x' * (int(now[0]) + 5)}\n")
-        again = duty.run(1)
+def test_a_document_that_is_written_all_the_time_holds_up_the_others_for_a_while(bank: Bank, duty: Duty) -> None:
+    bank.publish()
+    bank.write("projectbrief.md", "# Ours\n")
+    for second in range(12):
+        bank.write("techContext.md", f"# {'x' * (second + 5)}\n")
+        again = duty.at(float(second))
     assert again == 2.0
-    assert (copy_of(project) / "projectbrief.md").read_text() == "# Ours\n"
-    assert (copy_of(project) / "techContext.md").read_text() == "# Tech\n"
+    assert (bank.texts()["projectbrief.md"], bank.texts()["techContext.md"]) == ("# Ours\n", "# Tech\n")

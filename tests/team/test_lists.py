@@ -13,11 +13,8 @@ from typing import Any
 
 import pytest
 
-from peercoord.cli import main as cli
-from peercoord.doctor import repair
-from peercoord.errors import PeercoordError, StorageError
+from peercoord.errors import PeercoordError
 from peercoord.mailbox import protocol
-from peercoord.memory import copy
 from peercoord.queue.queue import Queue
 from peercoord.store import manifest, paths, records
 from peercoord.store.project import Project
@@ -28,7 +25,6 @@ from peercoord.team import evidence, excludes, rebuild, safety, tasklist
 from peercoord.team import plan as plans
 from peercoord.team.removal import plan_purge, refuse_waiting
 from peercoord.team.repository import discover
-from peercoord.worktree.context import Place
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
     status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]'{});"""
@@ -85,13 +81,13 @@ class Kept:
     def rows(self) -> list[Any]:
         return self.sql(f"SELECT {COLUMNS} FROM tasks ORDER BY id")
 
-    def reported(self, task: int, status: str, title: str) -> None:
-        """Leave what a worktree's peer remembers of a task: its title, and how it ended."""
+    def reported(self, *tasks: tuple[int, str, str], **odd: Any) -> None:
+        """Leave what a worktree's peer remembers of tasks: how each ended, and its title."""
         home = self.project.directory.parent / "app-instance-1" / paths.INSTANCE
         home.mkdir(exist_ok=True)
         excludes.hide(home)
-        entry = {"task_id": task, "title": title, "status": status, "epoch": 1}
-        (home / "progress.json").write_text(json.dumps({"instance_id": "instance-1", "assigned_tasks": [entry]}))
+        entries = [{"task_id": task, "title": title, "status": end, "epoch": 1, **odd} for task, end, title in tasks]
+        (home / "progress.json").write_text(json.dumps({"instance_id": "instance-1", "assigned_tasks": entries}))
 
 
 @pytest.fixture
@@ -114,7 +110,7 @@ def test_rows_lose_nothing_when_the_directory_is_lost(kept: Kept, reach: str, st
     """Also where the database could not be read for the rebuild, so that of a task only the title is known."""
     kept.set_up()
     before = kept.rows()
-    kept.reported(1, status, "A")
+    kept.reported((1, status, "A"))
     kept.lose()
     away = kept.path.rename(kept.path.with_name("away.db")) if reach == "away" else kept.path
     said = " ".join(kept.rebuild())
@@ -133,32 +129,22 @@ def test_rows_lose_nothing_when_the_directory_is_lost(kept: Kept, reach: str, st
     }
 
 
-def test_what_is_written_after_the_rebuild_is_an_edit_as_ever(kept: Kept) -> None:
+def test_an_open_task_of_the_rebuild_takes_edits_and_a_done_one_stays_done(kept: Kept) -> None:
+    """Of both, only the title was known."""
     kept.set_up()
-    kept.reported(1, "returned", "A")
+    before = kept.rows()
+    kept.reported((1, "returned", "A"), (2, "returned", "B"))
     kept.lose()
     away = kept.path.rename(kept.path.with_name("away.db"))
     kept.rebuild()
     queue = Queue(kept.root)
+    assert queue.find("2").state == "ready"
     raw = {**queue.definition("1").raw, "description": "written again"}
     kept.root.files.put(paths.definition("1"), records.encode_stored(raw))
     away.rename(kept.path)
     kept.sync()
-    assert kept.rows()[0] == (1, "A", "written again", "pending", "high", "[]")
-
-
-def test_a_done_task_that_a_rebuilt_directory_takes_for_open_stays_done(kept: Kept) -> None:
-    kept.set_up()
-    kept.reported(2, "returned", "B")
-    kept.lose()
-    away = kept.path.rename(kept.path.with_name("away.db"))
-    kept.rebuild()
-    assert Queue(kept.root).find("2").state == "ready"
-    away.rename(kept.path)
-    before = kept.rows()
-    kept.sync()
-    assert kept.rows() == before
-    assert Queue(kept.root).find("2").state == "done"
+    assert kept.rows() == [(1, "A", "written again", *before[0][3:]), *before[1:]]
+    assert queue.find("2").state == "done"
 
 
 def test_a_tasks_json_keeps_a_task_done_without_the_database(kept: Kept, tmp_path: Path) -> None:
@@ -169,7 +155,7 @@ def test_a_tasks_json_keeps_a_task_done_without_the_database(kept: Kept, tmp_pat
     task = next(one for one in data["master"]["tasks"] if one["id"] == 7)
     task |= {"status": "done", "metadata": {"peercoord": {"task": 7, "store": kept.root.store_id, "epoch": 2}}}
     kept.file.write_text(json.dumps(data))
-    kept.reported(7, "in-progress", "S")  # at epoch 1: another peer was given it since
+    kept.reported((7, "in-progress", "S"))  # at epoch 1: another peer was given it since
     kept.lose()
     kept.path.rename(kept.path.with_name("away.db"))
     kept.rebuild()
@@ -187,7 +173,7 @@ def test_an_epoch_that_no_claim_can_have_loses_no_task(kept: Kept) -> None:
 
 def test_a_claim_above_a_done_report_says_that_the_task_was_reopened(kept: Kept) -> None:
     kept.set_up()
-    kept.reported(3, "done", "C")
+    kept.reported((3, "done", "C"))
     assert evidence.gather(kept.project).tasks["3"].state == "done"
     current = kept.project.directory.parent / "app-instance-2" / paths.INSTANCE / protocol.CURRENT
     current.parent.mkdir(parents=True)
@@ -199,32 +185,14 @@ def test_a_claim_above_a_done_report_says_that_the_task_was_reopened(kept: Kept)
 
 def test_a_report_of_odd_values_breaks_no_later_claim(kept: Kept) -> None:
     kept.set_up()
-    kept.reported(1, "returned", "A")
-    path = kept.project.directory.parent / "app-instance-1" / paths.INSTANCE / "progress.json"
-    report = json.loads(path.read_text())
     odd = {"blockers": 5, "achievements": {"a": 1}, "steps_done": 7, "progress": "much", "branch": ["x"]}
-    long = {"task_id": 99, "title": "x\n" * 1000, "status": "done", "epoch": 1}
-    report["assigned_tasks"] = [{**report["assigned_tasks"][0], **odd}, long, {**long, "task_id": 98}]
-    path.write_text(json.dumps(report))
+    kept.reported((1, "returned", "A"), (98, "done", "x\n" * 1000), (99, "done", "x\n" * 1000), **odd)
     kept.lose()
     kept.rebuild()
     queue = Queue(kept.root)
     left = records.decode(queue.files.read(paths.result("1", 1, "released")) or b"", "result")
     assert not left.keys() & {"blockers", "achievements", "steps_done", "progress"}
     assert {task: queue.find(task).state for task in ("98", "99")} == {"98": "done", "99": "done"}
-
-
-def test_a_repair_that_fails_keeps_the_notes_of_the_rebuild(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: str) -> None:
-        raise StorageError("the copy cannot be written", "free some space")
-
-    kept.set_up()
-    manifest.note_project(kept.project.common, kept.project.sub, store_id=kept.root.store_id)
-    kept.lose()
-    monkeypatch.setattr(copy, "publish_now", fail)
-    said = repair.repair_all(Place(str(kept.project.directory)))
-    assert any(line.startswith("not mended") and "the copy cannot be written" in line for line in said), said
-    assert any(line.startswith("lost: settings edited by hand") for line in said), said
 
 
 def test_an_interrupted_rebuild_keeps_what_was_left(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,10 +220,11 @@ def test_a_tasks_json_loses_nothing_either(kept: Kept, tmp_path: Path) -> None:
     kept.file = tmp_path / "tasks.json"
     step = {"id": 1, "title": "first step", "status": "done"}
     task = {"id": 7, "title": "S", "description": "about S", "status": "pending", "priority": "high"}
-    kept.file.write_text(json.dumps({"master": {"tasks": [{**task, "details": "how", "subtasks": [step]}]}}))
+    task |= {"details": "how", "subtasks": [step]}
+    kept.file.write_text(json.dumps({"master": {"tasks": [task]}}))
     kept.set_up()
-    before, rows = json.loads(kept.file.read_text()), kept.rows()
-    kept.reported(7, "returned", "S")
+    rows = kept.rows()
+    kept.reported((7, "returned", "S"))
     kept.lose()
     away = [path.rename(path.with_name(f"away-{path.name}")) for path in (kept.path, kept.file)]
     assert "of 1 tasks only the title is known (7)" in " ".join(kept.rebuild())
@@ -263,11 +232,8 @@ def test_a_tasks_json_loses_nothing_either(kept: Kept, tmp_path: Path) -> None:
         path.rename(back)
     for _ in range(2):
         kept.sync()
-    after = json.loads(kept.file.read_text())
-    tasks = {one["id"]: one for one in after["master"]["tasks"]}
-    for key, value in before["master"]["tasks"][0].items():
-        if key not in ("metadata", "updatedAt"):
-            assert tasks[7][key] == value, key
+    [after] = [one for one in json.loads(kept.file.read_text())["master"]["tasks"] if one["id"] == 7]
+    assert {key: after[key] for key in task} == task
     assert kept.rows() == rows
 
 
@@ -330,17 +296,6 @@ def test_a_purge_goes_on_without_the_database_only_if_a_person_says_so_and_warns
     assert not kept.state.exists()
 
 
-def test_the_teams_own_database_needs_no_word(kept: Kept) -> None:
-    root = create(str(kept.state), kept.project.name)
-    excludes.hide(kept.state)
-    manifest.note_project(kept.project.common, kept.project.sub, store_id=root.store_id)
-    plans.run(tasklist.plan(kept.project, "", tasklist.Source(), []))
-    made = plan_purge(kept.project)
-    assert not [action for action in made.actions if "database" in action.text]
-    plans.run(made.actions)
-    assert not (kept.project.common / manifest.HOME).exists()
-
-
 def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
     made = []
     for name in ("web", "api"):
@@ -364,21 +319,6 @@ def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
     assert [path.exists() for path in files] == [False, True]
     assert manifest.forget_project(api.project.common, "api") is True
     assert not home.exists()
-
-
-# -- a database that cannot be this team's -----------------------------------------------------------------------
-
-
-def test_a_database_of_another_team_is_refused_before_anything_is_made(
-    kept: Kept, templates: Path, tmp_path: Path
-) -> None:
-    kept.set_up()
-    fresh = tmp_path / "lone" / "other"
-    shutil.copytree(templates / "plain" / "app", fresh)
-    code, _, err = cli.serve(["up", str(fresh), "1", "--database", str(kept.path)])
-    assert (code, b"is kept in step with another team" in err) == (2, True), err
-    assert sorted(path.name for path in fresh.parent.iterdir()) == ["other"]
-    assert not [path for path in (fresh / paths.ROOT, fresh / ".git" / manifest.HOME) if path.exists()]
 
 
 # -- contributions that wait -------------------------------------------------------------------------------------
