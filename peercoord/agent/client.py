@@ -44,13 +44,7 @@ NO_AGENT = "PEERCOORD_NO_AGENT"  # set: no call starts an agent
 
 
 def call(place: Place, words: list[str], number: str = "") -> Answer:
-    """Carry out a request of a caller in this worktree.
-
-    Args:
-        place: The worktree.
-        words: The verb and its arguments; none if the request in the mailbox holds them.
-        number: The id of the request in the mailbox; empty if it is not there.
-    """
+    """Carry out a request of a caller in this worktree: these words, or those that the mailbox has under its id."""
     stored, age = _stored(place, number), _age(place, number)
     if not words and stored is None:
         return _kept(place, number) or _unknown(number)
@@ -106,13 +100,7 @@ def _age(place: Place, number: str) -> float:
 
 
 def overdue(place: Place, words: list[str], number: str) -> Answer:
-    """Return the answer for a request that the agent did not answer in time.
-
-    Args:
-        place: The worktree.
-        words: The verb and its arguments; none if the request in the mailbox holds them.
-        number: The id of the request in the mailbox.
-    """
+    """Return the answer for a request that the agent did not answer in time; ``words`` as for ``call``."""
     kept, stored = _kept(place, number), _stored(place, number)
     if kept is not None or stored is None:
         return kept or _unknown(number, words)
@@ -128,9 +116,6 @@ def queued_while_down(place: Place, verb: Verb) -> DownError | None:
 
     Returns:
         The error that says so; ``None`` for a question, or if the team is up again.
-
-    Raises:
-        StorageError: The request cannot be written; nothing is queued.
     """
     mark = down.read(place.shared_files())
     if mark is None or not isinstance(verb, verbs.STATEMENTS):

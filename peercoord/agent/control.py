@@ -272,14 +272,7 @@ def _spawn(words: list[str], place: Place, ready: int = -1) -> int:
 
 
 def stop(worktree: str, give_back: bool = False) -> bool:
-    """Stop the agent of a worktree and wait until it is gone.
-
-    Args:
-        worktree: The worktree.
-        give_back: The agent gives its claims back and leaves the team.
-
-    Returns:
-        Whether one ran.
+    """Stop the agent of a worktree and wait until it is gone; ``False`` if none ran.
 
     Raises:
         NotOursError: The process on record is not proven to be this worktree's agent, or runs elsewhere.
@@ -374,12 +367,7 @@ def running_agent(place: Place) -> Json:
 
 
 def locked(worktree: str, checkout: str = "") -> bool:
-    """Check whether any process holds the worktree's agent lock.
-
-    Args:
-        worktree: Absolute path of the directory that holds ``.claude-instance/``.
-        checkout: Absolute path of the worktree's root, if that is above.
-    """
+    """Check whether any process holds the agent lock of a worktree, whose root may be a ``checkout`` above."""
     try:
         with context.instance_files(worktree, checkout).held(LOCK, wait=0):
             return False

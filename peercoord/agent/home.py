@@ -43,11 +43,7 @@ LOOK_SECONDS = 15.0  # between two looks otherwise
 
 
 class Home:
-    """The worktree of one agent, and the project that it belongs to.
-
-    Attributes:
-        because: Why the agent has to end, once ``look`` says so.
-    """
+    """The worktree of one agent, and the project that it belongs to; ``because`` says why the agent has to end."""
 
     def __init__(self, instance: Files, root: Root, peer: str) -> None:
         self.instance, self.root, self.peer = instance, root, peer
@@ -146,11 +142,7 @@ class Rules:
         self._known: tuple[int, int] | None = None  # the state of the file that was read last
 
     def changed(self) -> bool:
-        """Check whether the file says something else now, or needs a newer program.
-
-        Raises:
-            PeercoordError: It cannot be understood; the settings that were read before hold.
-        """
+        """Check whether the file says something else now, or needs a newer program."""
         seen = self.root.files.stat(paths.PROTOCOL)
         state = (seen.modified_ns, seen.size) if seen else None
         if state in (None, self._known):

@@ -99,11 +99,7 @@ class Worktree:
     # -- joining ---------------------------------------------------------------------------------------------
 
     def connect(self, sessions: Sequence[Json]) -> Peer:
-        """Resume the worktree's peer, or join; from now on the peer is alive while this process runs.
-
-        Args:
-            sessions: Coding sessions known to run in the worktree.
-        """
+        """Resume the worktree's peer, or join; from now on the peer is alive while this process runs."""
         with self._files.held("call.lock", busy="another call of this worktree is at work"):
             place = self.place()
             root = roots.open_root(place.coordination, place.store_id)

@@ -173,11 +173,7 @@ class Agent:
     # -- the loop --------------------------------------------------------------------------------------------
 
     def run(self) -> bool:
-        """Work until told to stop.
-
-        Returns:
-            Whether to start again, as the program that is installed now.
-        """
+        """Work until told to stop; return whether to start again, as the program that is installed now."""
         while not self.ending:
             self.steps()
             if self.ending:
@@ -366,11 +362,7 @@ class Agent:
         return again
 
     def refresh(self) -> None:
-        """Start again if the settings changed or another version of the program is installed.
-
-        Raises:
-            PeercoordError: ``protocol.json`` cannot be understood; the settings read before hold.
-        """
+        """Start again if the settings changed or another version of the program is installed."""
         if self.ending or self.instance.stat(homes.INFO) is None:
             return  # without its worktree it could not start again
         if self.rules.changed():

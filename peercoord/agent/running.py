@@ -28,16 +28,10 @@ if TYPE_CHECKING:
 
 
 def project_of(error: NotFoundError, command: Sequence[str], peer: str, task: str = "") -> str:
-    """Return the project of the one running team of this user that fits.
-
-    Args:
-        error: Says that the call stands in no project.
-        command: The words of the call, as ``instance instance-1``, for the message.
-        peer: The instance that must be in the team.
-        task: A task that must be on its list; empty: any.
+    """Return the project of the one running team of this user that has this peer and task, if they are named.
 
     Raises:
-        NotFoundError: No running team fits, or several do; the message lists them.
+        NotFoundError: No running team fits, or several do; the message lists them for the call's words.
     """
     teams = _teams()
     fitting = [project for project, root in teams.items() if _fits(root, peer, task)]

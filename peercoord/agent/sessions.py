@@ -43,14 +43,7 @@ class SessionWatch:
         self.peer, self.root, self.clock = peer, peer.root, peer.root.clock
 
     def check(self, watch_exits: Callable[[], object]) -> float | None:
-        """Note which sessions run; when the last one has ended, wait, then give its claims back.
-
-        Args:
-            watch_exits: Watches for the end of the sessions that run now.
-
-        Returns:
-            Seconds until the next look; ``None`` if there is no hurry.
-        """
+        """Note which sessions run; after the last one, wait, then give its claims back. Return when to look again."""
         record = self.peer.membership.record()
         known = liveness.sessions(record)
         living = self.living = [one for one in known if process.running(one)]

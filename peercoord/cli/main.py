@@ -252,17 +252,7 @@ coordinate_sh = Verbs(
 def serve(
     args: list[str], call: Call | None = None, name: str = "peercoord", command: click.Command = cli
 ) -> tuple[int, bytes, bytes]:
-    """Carry out one command line.
-
-    Args:
-        args: The words after the command's name.
-        call: The call, if its place is known.
-        name: The command's name, for usage messages.
-        command: The command of that name: the whole group, or one command.
-
-    Returns:
-        Exit code, standard output, standard error.
-    """
+    """Carry out one command line; return exit code, standard output and standard error."""
     call = call or Call()
     try:
         return _served(args, call, name, command)
@@ -327,14 +317,7 @@ def deliver(call: Call, code: int, answer: bytes, messages: bytes, *, asks: bool
     """Write an answer and its messages; return the exit code.
 
     If the answer cannot be written, the action stays done and the exit code says so. Only a claim is given back, since
-    its caller does not know of it; and a question without an answer has failed.
-
-    Args:
-        call: The call that is answered.
-        code: The exit code of the action.
-        answer: For standard output.
-        messages: For standard error.
-        asks: The command only shows something.
+    its caller does not know of it; and a question (``asks``) without an answer has failed.
     """
     streams.say(messages)
     error = streams.deliver(answer)

@@ -81,11 +81,7 @@ def bad(about: str, text: str, fix: str = "") -> Finding:
 
 
 def examine_team(queue: Queue) -> list[Finding]:
-    """Check a team.
-
-    Args:
-        queue: Its tasks.
-    """
+    """Check a team."""
     root = queue.root
     return [
         *_settings(root),

@@ -30,11 +30,7 @@ ELSEWHERE = "keep the project on a local disk, NFSv4, CephFS or a GlusterFS repl
 
 
 def probe(root: str) -> list[Finding]:
-    """Try out the filesystem below a coordination directory.
-
-    Args:
-        root: Its absolute path.
-    """
+    """Try out the filesystem below a coordination directory."""
     kind = filesystem_type(root) or "of unknown type"
     where = "this machine's alone" if is_local(kind) else "may be reached from other machines"
     home = f"{root}/{paths.TMP}/doctor-{clock.token()}"

@@ -31,15 +31,7 @@ LOOKS, PAUSE = 20, 0.05  # looks for a ticket before a new one is created, and s
 
 
 def fix_team(queue: Queue, by: Incarnation | None) -> list[str]:
-    """Finish what crashes left, and start missing agents of this host.
-
-    Args:
-        queue: The tasks.
-        by: The peer that evicts; ``None``: no peer is evicted.
-
-    Returns:
-        What was done, in words.
-    """
+    """Finish what crashes left, and start missing agents of this host; return what was done, in words."""
     root = queue.root
     janitor = Janitor(queue, "doctor")
     parted = _duplicates(queue)

@@ -50,15 +50,7 @@ def find_project(directory: str = "") -> Place:
 
 
 def place_of(found: Callable[[], Place], directory: str) -> Place:
-    """Return where a call stands, if need be by the git directory's record.
-
-    Args:
-        found: Finds it the ordinary way.
-        directory: The directory that was named; the working directory if empty.
-
-    Raises:
-        NotFoundError: There is no such project.
-    """
+    """Return where a call stands: found the ordinary way, or else by the git directory's record."""
     try:
         return found()
     except (NotFoundError, BrokenFileError):

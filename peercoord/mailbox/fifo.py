@@ -45,11 +45,7 @@ class Door:
         return not any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
 
     def send(self, data: bytes) -> bool:
-        """Send an answer; a thread sends the part that does not fit into the pipe.
-
-        Returns:
-            ``False`` if the caller has gone.
-        """
+        """Send an answer, by a thread what does not fit into the pipe; ``False`` if the caller has gone."""
         try:
             sent = os.write(self._handle, data)
         except BrokenPipeError:

@@ -126,14 +126,7 @@ def parse_request(data: bytes, number: str) -> Request | None:
 
 
 def outdated(asked: Request, task: str, incarnation: str, held: Sequence[Ticket]) -> str:
-    """Return why a statement about a task is outdated; empty if it is not.
-
-    Args:
-        asked: The request.
-        task: The task that it names; empty if it names none.
-        incarnation: The worktree's incarnation now.
-        held: The tickets that it holds now.
-    """
+    """Return why a statement about a task is outdated, given what the worktree is and holds now; empty if it is not."""
     if asked.verb not in ("report-progress", "release"):
         return ""
     if asked.incarnation != incarnation:

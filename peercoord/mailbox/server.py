@@ -76,11 +76,7 @@ class Outbox:
     # -- opening ---------------------------------------------------------------------------------------------
 
     def open(self) -> Wake | None:
-        """Make doors for callers.
-
-        Returns:
-            The FIFO to listen on; ``None`` on a filesystem without FIFOs, where the outbox must be polled.
-        """
+        """Make doors for callers; return the FIFO to listen on, ``None`` on a filesystem without FIFOs: poll there."""
         self._folders()
         for name in self.files.scan(protocol.INBOX):
             if name.endswith((".door", ".new")):
@@ -169,9 +165,6 @@ class Outbox:
     def serve_waiting(self, worth_asking: Callable[[], bool]) -> float | None:
         """Serve again each caller that waits for a task, if the answer may differ; forget those that have gone.
 
-        Args:
-            worth_asking: Checks whether the answer may differ.
-
         Returns:
             Seconds until the first caller has waited long enough; ``None`` if no caller waits.
         """
@@ -189,11 +182,7 @@ class Outbox:
         return min(end for end, _ in self._waiting.values()) - self._now() if self._waiting else None
 
     def rescan(self) -> list[Request]:
-        """Serve every new request in the outbox, and remove old requests and answers.
-
-        Returns:
-            The requests served now.
-        """
+        """Serve every new request in the outbox, and remove old requests and answers; return the requests served."""
         self._folders()
         if self.wake is not None and not self.wake.intact():
             raise StorageError(
@@ -224,11 +213,7 @@ class Outbox:
             self._ready()
 
     def answer(self, number: str) -> Request | None:
-        """Serve one request, if it is complete and not answered yet, and tell its caller.
-
-        Returns:
-            The request, if it was served now.
-        """
+        """Serve one request, if it is complete and not answered yet, and tell its caller; return it if served."""
         try:
             with self.files.held("outbox.lock", wait=LOCK_SECONDS):
                 return self._answer(number)
@@ -384,15 +369,7 @@ class Outbox:
                 self._keep(other, reply, _digest(data))
 
     def queue(self, request: Request) -> Request:
-        """Put a statement into the outbox, after all others there, for the next agent.
-
-        Returns:
-            The request with its number.
-
-        Raises:
-            StorageError: It cannot be written; nothing is queued.
-            UsageError: It holds a NUL byte, which ends a field of a request.
-        """
+        """Put a statement into the outbox, after all others there, for the next agent; return it with its number."""
         self._folders()
         if any("\0" in word for word in request.words):
             raise UsageError("a request cannot hold a NUL byte: it was not queued", "give plain text")

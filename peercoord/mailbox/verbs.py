@@ -362,14 +362,7 @@ def file_option(verb: Verb) -> str:
 
 
 def usage_error(error: click.ClickException, name: str, given: Sequence[str], hint: str = "") -> UsageError:
-    """Return the error that says how a command line was misused.
-
-    Args:
-        error: What click found.
-        name: The command's name.
-        given: The words after it.
-        hint: What to type instead, if that is known.
-    """
+    """Return the error that says how a command line was misused."""
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     found = UsageError(error.format_message(), hint or _dash_hint(error, ctx, name, given))
     found.usage = ctx.get_usage() if ctx else ""

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 class Leadership:
-    """The leadership as one incarnation sees it.
-
-    Args:
-        membership: The incarnation's membership in the team.
-    """
+    """The leadership as one incarnation sees it."""
 
     def __init__(self, membership: Membership) -> None:
         self.root = membership.root
@@ -45,22 +41,11 @@ class Leadership:
         return None if seen is not None and (seen.links > 1 or not seen.is_file) else term
 
     def take(self, above: int = 0) -> int | None:
-        """Take the leadership if no peer has it.
-
-        Args:
-            above: The new term is higher than this, too (what the database has seen).
-
-        Returns:
-            The new term; ``None`` if another peer has it.
-        """
+        """Take the leadership if no peer has it, at a term above all; ``None`` if another peer has it."""
         return self._take(paths.LEADER, above, "it lay free")
 
     def take_from(self, who: Incarnation, because: str, above: int = 0) -> int | None:
-        """Take the leadership from a peer that has it and does not lead.
-
-        Returns:
-            The new term; ``None`` if that peer no longer has it.
-        """
+        """Take the leadership from a peer that has it and does not lead; return the term, ``None`` if it lost it."""
         return self._take(paths.peer_dir(who), above, because)
 
     def _take(self, home: str, above: int, because: str) -> int | None:
@@ -83,11 +68,7 @@ class Leadership:
 
 
 def current_term(root: Root) -> int:
-    """The highest term of the leader's ticket, whether a peer holds it or not.
-
-    Raises:
-        LostError: The leader's ticket is moving between two peers.
-    """
+    """The highest term of the leader's ticket, whether a peer holds it or not; ``LostError`` while it moves."""
     files = root.files
     terms = paths.terms(files.scan(paths.LEADER))
     for base in (paths.PEERS, paths.DEPARTED):
@@ -100,18 +81,9 @@ def current_term(root: Root) -> int:
 
 
 def raise_term(root: Root, home: str, term: int, above: int) -> int:
-    """Raise the term of a leader whose ticket is behind what a database has seen: the directory was replaced.
+    """Raise the term of a leader above what a database has seen of a directory since replaced; return it.
 
     One rename of the ticket in place; if it is not there any more, another peer leads and nothing happens.
-
-    Args:
-        root: The coordination directory.
-        home: The directory in which the leader's ticket lies.
-        term: The leader's term.
-        above: The new term is higher than this.
-
-    Returns:
-        The term now.
     """
     new = max(term, above) + 1
     return new if root.files.move(paths.leader(home, term), paths.leader(home, new)) else term

@@ -95,10 +95,6 @@ def same_host(record: Json, here: Json) -> bool:
     """Check whether a record was written on this machine: by its identity and boot, not by its name.
 
     The name can change while the machine runs. It is asked only where neither side has an identity.
-
-    Args:
-        record: A ``peer.json``.
-        here: As for ``elsewhere``.
     """
     theirs, ours = record.get("machine") or "", here.get("machine") or ""
     if here["boot_id"] and record.get("boot_id") == here["boot_id"]:
@@ -195,13 +191,7 @@ class Stillness:
 
 @dataclass(slots=True)
 class Silence:
-    """The observed heartbeat of one peer.
-
-    Attributes:
-        still: How long its number has not changed.
-        challenger: Who challenged it, as last seen.
-        challenged_at: When that challenge was first seen, on the observer's clock; ``None`` without one.
-    """
+    """The observed heartbeat of one peer, and who challenged it since when, on the observer's own clock."""
 
     still: Stillness = field(default_factory=Stillness)
     number: int | None = None
@@ -255,14 +245,7 @@ def by_activity(silence: Silence, ttl: float, patience: float) -> Verdict:
 
 
 def combined(record: Json | None, process: Verdict, activity: Verdict, session_runs: bool) -> Verdict:
-    """Combine both signals into one verdict.
-
-    Args:
-        record: Its ``peer.json``; ``None`` if that cannot be read.
-        process: What ``by_process`` says.
-        activity: What ``by_activity`` says.
-        session_runs: A coding session of it is seen running on this machine.
-    """
+    """Combine what ``by_process`` and ``by_activity`` say into one verdict."""
     if process.state == DEAD:
         return process
     if session_runs:  # never dead for silence: it may wait for a person, a limit or a long build
@@ -284,11 +267,6 @@ def watched(me: Incarnation, peers: Sequence[Incarnation], leader: Incarnation |
     """The peers that a peer watches: the leader and its next neighbours in ring order.
 
     The cost of watching grows with the number of peers, not its square, and any one watcher may fail.
-
-    Args:
-        me: The watcher.
-        peers: All peers now, in any order.
-        leader: The leader, if one was seen.
     """
     ring = sorted({*peers, me})
     at = ring.index(me)

@@ -28,12 +28,7 @@ TRIES = 16  # of a rename that other peers may win
 
 
 class Membership:
-    """One incarnation's membership in the team.
-
-    Args:
-        root: The coordination directory.
-        me: The incarnation.
-    """
+    """One incarnation's membership in the team."""
 
     def __init__(self, root: Root, me: Incarnation) -> None:
         self.root = root
@@ -45,11 +40,7 @@ class Membership:
         return str(self.me) in self.root.files.scan(paths.PEERS)
 
     def require(self) -> None:
-        """Raise an error unless this incarnation is a peer.
-
-        Raises:
-            EvictedError: This incarnation was evicted or has left; the message says by whom.
-        """
+        """Raise an error that says by whom, if this incarnation was evicted or has left."""
         if not self.present():
             raise self.evicted()
 
@@ -60,15 +51,7 @@ class Membership:
         return EvictedError(f"{self.me} {cause}", hint="rejoin: the next request-task does")
 
     def beat(self) -> int:
-        """Rename the heartbeat to its next number, also from under a challenge.
-
-        Returns:
-            The new number.
-
-        Raises:
-            EvictedError: This incarnation is no longer a peer.
-            StorageError: The filesystem shows a heartbeat and will not let us move it.
-        """
+        """Rename the heartbeat to its next number, also from under a challenge; return the number."""
         files = self.root.files
         self.require()
         for _ in range(TRIES):
@@ -89,15 +72,7 @@ class Membership:
         return read_record(self.root.files, self.home) or {}
 
     def update(self, known: Json | None = None, /, **facts: object) -> None:
-        """Write facts into this peer's own record, keeping the others.
-
-        Args:
-            known: The record, if the caller has just read it and seen that this is a peer.
-            facts: The new facts.
-
-        Raises:
-            EvictedError: This incarnation is no longer a peer.
-        """
+        """Write facts into this peer's own record, keeping the others, of which ``known`` were just read."""
         if known is None:
             self.require()
         known = known or self.record() or _about(self.me, self.root.clock.now())

@@ -26,12 +26,6 @@ class PeriodicChild:
     """Runs a command every so often if anything changed, and early if something urgent did.
 
     Subclasses say what is urgent, what is watched, and which command it is.
-
-    Args:
-        root: The coordination directory, as the agent opened it.
-        worktree: The agent's worktree.
-        command: The words that call this installation.
-        every: Seconds between two looks.
     """
 
     FULL_RESCAN_S = float("inf")
@@ -62,14 +56,7 @@ class PeriodicChild:
         raise NotImplementedError
 
     def run(self, term: int) -> float:
-        """Run the command, if there may be something to do.
-
-        Returns:
-            Seconds after which to run again in any case.
-
-        Raises:
-            PeercoordError: The command failed; it is tried again.
-        """
+        """Run the command, if there may be something to do; return the seconds after which to run in any case."""
         now, urgent = self.root.clock.monotonic(), self.urgent()
         is_new = urgent != self._urgent
         if now - self._looked < self.every and not (is_new and self._may_run_early(now)):
@@ -88,16 +75,7 @@ class PeriodicChild:
         return credit >= 1
 
     def ask(self, words: Sequence[str], what: str, hint: str) -> Json:
-        """Run a command as a process of its own and return what it answers.
-
-        Args:
-            words: The command and its arguments.
-            what: What it is, in messages: ``a sync``.
-            hint: What a person may try if it fails.
-
-        Raises:
-            PeercoordError: It failed.
-        """
+        """Run a command as a process of its own and return what it answers."""
         return child.ask(self.command, str(self.root.project), self.worktree, words, what, hint)
 
 

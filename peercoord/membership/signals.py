@@ -168,9 +168,6 @@ def end(records: Collection[Json], seconds: float = 10.0) -> None:
     """End agents and wait for their end; kill those that do not end in time.
 
     They resign the leadership if they can. They keep their claims: the worktree's next agent goes on with them.
-
-    Raises:
-        PeercoordError: One could not be ended; the others were.
     """
     failed: list[PeercoordError] = []
     for record in records:

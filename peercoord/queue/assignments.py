@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 class Assignments:
-    """The assignment records of one incarnation.
-
-    Attributes:
-        caller: Who asks for a task, if a caller did.
-    """
+    """The assignment records of one incarnation, and the caller who asks for a task, if one does."""
 
     def __init__(self, tasks: Tasks, me: Incarnation, home: str) -> None:
         self.tasks = tasks
@@ -57,8 +53,7 @@ class Assignments:
     def bind(self, ticket: Ticket) -> bool:
         """Record that the calling coding session works on a task, unless another session that still runs does.
 
-        Returns:
-            Whether an answer put the task here for a waiting caller, which is told of it now.
+        Return whether an answer put the task here for a waiting caller, which is told of it now.
         """
         path = paths.assignment(self.home, ticket)
         record = self._read(ticket)

@@ -100,15 +100,7 @@ class Worker:
         return seen.changed_ns if seen else 0, ticket.epoch
 
     def request(self) -> Claim | None:
-        """Claim the next task. If this peer holds one already, return that one, newest first.
-
-        Returns:
-            The claim; ``None`` if nothing is ready now.
-
-        Raises:
-            EvictedError: This incarnation is no longer a peer.
-            DownError: A person took the team down.
-        """
+        """Claim the next task; ``None`` if none is ready. If this peer holds some, return the newest of them."""
         down.require_up(self.files)
         self.membership.require()
         for ticket in self.held():
@@ -179,12 +171,7 @@ class Worker:
         return None
 
     def _check(self, mine: Ticket, report: Json | None = None) -> Claim | None:
-        """Look again at a task just claimed; place its ticket elsewhere if it is not ready any more.
-
-        Args:
-            mine: The claim.
-            report: This peer's report, if the caller has just read it.
-        """
+        """Look again at a task just claimed; place its ticket elsewhere if it is not ready any more."""
         location, definition = self.queue.look_up(mine.task)
         if location.state != "ready" or definition is None:
             self.queue.place(paths.claim(self.home, mine), mine)
@@ -216,13 +203,7 @@ class Worker:
     # -- reporting -------------------------------------------------------------------------------------------
 
     def require(self, task: str) -> Ticket:
-        """Return this peer's ticket for a task.
-
-        Raises:
-            EvictedError: This incarnation is no longer a peer; the message says who holds the task.
-            LostError: Another peer holds the task, or none does.
-            NotFoundError: There is no such task.
-        """
+        """Return this peer's ticket for a task; an error says who holds it, or that this incarnation is no peer."""
         if self.membership.present():
             for ticket in self.held():
                 if ticket.task == task:
@@ -261,19 +242,7 @@ class Worker:
         return f"task {task} is {location.state}{detail} now"
 
     def report(self, task: str, said: Json) -> Json:
-        """Report progress on a task this peer holds.
-
-        Args:
-            task: Which.
-            said: As for ``progress.updated``.
-
-        Returns:
-            The report's entry as it is now.
-
-        Raises:
-            LostError: This peer does not hold the task, or no longer; EvictedError among them.
-            UsageError: A value is not allowed.
-        """
+        """Report progress on a task this peer holds, as ``progress.updated`` takes it; return the report's entry."""
         ticket = self.require(task)
         definition = self.queue.definition(task)
         report = self.report_of([ticket])
@@ -299,11 +268,7 @@ class Worker:
         return self.queue.released_result(ticket).get("peer") == self.me.peer
 
     def reclaim(self, ticket: Ticket) -> bool:
-        """Claim a task again that this peer released, with what it had reported; ``False`` if it is not free.
-
-        Args:
-            ticket: The claim that was released.
-        """
+        """Claim a task again that this peer released, with what it had reported; ``False`` if it is not free."""
         path = self.queue.ready_path(ticket)
         mine = self._take(path, ticket) if path and self.files.stat(path) is not None else None
         claim = self._check(mine) if mine else None
@@ -315,16 +280,7 @@ class Worker:
         return True
 
     def report_late(self, ticket: Ticket, said: Json, status: str) -> Json:
-        """Add a late report of a released claim to its result, for the task's next holder.
-
-        Args:
-            ticket: The claim that was released.
-            said: As for ``progress.updated``.
-            status: The task's status by that report.
-
-        Returns:
-            The result.
-        """
+        """Add a late report of a released claim, with its status, to its result, for the task's next holder."""
         path = paths.result(ticket.task, ticket.epoch, "released")
         record = self.queue.read_record(path) or {}
         entry = {key: record[key] for key in WORK if key in record}
@@ -340,14 +296,6 @@ class Worker:
 
     def complete(self, task: str, said: Json | None = None, facts: Json | None = None) -> Json:
         """Complete a task this peer holds. A repeated call returns the same result, with what is new added to it.
-
-        Args:
-            task: Which.
-            said: What the peer reports of its work, as for ``progress.updated``.
-            facts: What is known of it: ``branch``, ``commit``, ``worktree``.
-
-        Returns:
-            The result.
 
         Raises:
             LostError: This peer does not hold the task, or no longer; EvictedError among them.
@@ -419,21 +367,13 @@ class Worker:
     # -- ending without completing ---------------------------------------------------------------------------
 
     def fail(self, task: str, reason: str, said: Json | None = None, facts: Json | None = None) -> str:
-        """End an attempt that failed. The task goes back to the queue, or aside once ``max_attempts`` is reached.
-
-        Returns:
-            Where the ticket lies now.
-        """
+        """End an attempt that failed: the task is queued again, or parked after ``max_attempts``. Return where."""
         ticket, entry = self._last_report(task, said, "failed")
         self._write_result(ticket, "failed", entry, facts, reason=reason)
         return self._close(ticket, entry, "failed", reason)
 
     def release(self, task: str, reason: str = "released", facts: Json | None = None) -> str:
-        """Give a task back, which is not a failure. The next holder is told how far it came.
-
-        Returns:
-            Where the ticket lies now.
-        """
+        """Give a task back, which is not a failure; the next holder is told how far it came. Return where it lies."""
         ticket, entry = self._last_report(task, None, "released")
         with suppress(StorageError):  # on a full disk the hand-over is lost, the release is not
             self._write_result(ticket, "released", entry, facts, reason=reason)

@@ -38,13 +38,8 @@ class Intake(Tasks):
     def place(self, path: str, ticket: Ticket, made: Birth | None = None) -> str:
         """Move a ticket to where it belongs: ready, waiting for one unmet dependency, or parked.
 
-        Args:
-            path: Where it lies.
-            ticket: The ticket.
-            made: The task's birth, if its definition was written a moment ago; neither is read again.
-
-        Returns:
-            Where it lies now; empty if it was gone from ``path`` because another peer moved it.
+        The birth ``made`` a moment ago is not read again. Return where the ticket lies now; empty if another peer moved
+        it.
         """
         while True:
             if made is None:
@@ -152,14 +147,7 @@ class Intake(Tasks):
     # -- adding ----------------------------------------------------------------------------------------------
 
     def add(self, definition: Definition, *, done: bool = False) -> str:
-        """Add one task; refuse it if it depends on an unknown task or on itself.
-
-        Args:
-            definition: The task, checked.
-            done: It was finished elsewhere before.
-
-        Returns:
-            Where its ticket lies.
+        """Add one task, perhaps finished elsewhere before; return where its ticket lies.
 
         Raises:
             UsageError: The id is taken, a dependency is unknown, or a cycle would close (with its path).
@@ -204,13 +192,8 @@ class Intake(Tasks):
     ) -> Iterator[tuple[Definition, str | UsageError]]:
         """Create many tasks as ``create`` does, but flush a thousand births at once, before any of them counts.
 
-        The caller flushes again, for the names.
-
-        Args:
-            coming: Each task with its place in the order of adding, and whether it was finished before.
-
-        Yields:
-            Each task, and what ``create`` would return or raise.
+        The caller flushes again, for the names. Each task comes with its place in the order of adding, and whether it
+        was finished before; yielded with it is what ``create`` would return or raise.
         """
         left = iter(coming)
         while batch := list(islice(left, BATCH)):
@@ -312,11 +295,7 @@ class Intake(Tasks):
                 )
 
     def refuse_cycle(self, definition: Definition) -> None:
-        """Refuse a definition whose dependencies lead back to it.
-
-        Raises:
-            UsageError: They do; the message shows the path.
-        """
+        """Refuse a definition whose dependencies lead back to it; the message shows the path."""
         path = placement.cycle_through(definition.task, self.dependencies_with(definition))
         if path:
             raise UsageError(

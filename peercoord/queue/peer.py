@@ -110,11 +110,7 @@ class Peer:
 
     @classmethod
     def resume(cls, root: Root, me: Incarnation) -> Peer:
-        """Continue as an incarnation that joined before, from another process of the same worktree.
-
-        Raises:
-            EvictedError: It is no longer a peer.
-        """
+        """Continue as an incarnation that joined before, from another process of the same worktree."""
         membership = members.Membership(root, me)
         membership.require()
         return cls(root, membership)

@@ -30,11 +30,7 @@ KEPT = 20  # newest entries of finished tasks, and of contributions, that stay i
 
 
 class Reports:
-    """The progress reports of a coordination directory.
-
-    Args:
-        tasks: Its tasks.
-    """
+    """The progress reports of a coordination directory."""
 
     def __init__(self, tasks: Tasks) -> None:
         self.tasks = tasks
@@ -76,13 +72,7 @@ class Reports:
         }
 
     def write(self, me: Incarnation, entry: Json, report: Json | None = None) -> None:
-        """Put one entry into a peer's report, replacing that task's entry, also of an earlier claim.
-
-        Args:
-            me: The peer.
-            entry: The entry.
-            report: The report, if the caller has just read it.
-        """
+        """Put one entry into a peer's report, replacing that task's entry, also of an earlier claim."""
         report = self.read(me.peer) if report is None else report
         entry = {**entry, "updated_at": self.root.clock.now()}
         task = ids.read(entry["task_id"])
@@ -105,14 +95,7 @@ class Reports:
     def contributed(
         self, me: Incarnation, contribution: Json, more: Json | None = None, replaces: Collection[str] = ()
     ) -> None:
-        """Add a memory contribution to a peer's report, as the mission's schema shows it.
-
-        Args:
-            me: The peer.
-            contribution: The contribution.
-            more: Further keys for the note.
-            replaces: Ids of contributions whose notes are removed.
-        """
+        """Add a memory contribution to a peer's report, as the mission's schema shows it."""
         report = self.read(me.peer)
         note = {key: contribution[key] for key in ("file", "type", "content", "timestamp", "id") if key in contribution}
         known = report.get("memory_contributions")

@@ -16,12 +16,7 @@ DEAF_SECONDS = 2.0  # if it is not
 
 
 class Prospect:
-    """The prospect of a task, for a caller that asked and got none.
-
-    Args:
-        queue: The tasks.
-        home: The directory of the peer that waits; empty if there is none.
-    """
+    """The prospect of a task, for a caller that asked and got none."""
 
     def __init__(self, queue: Queue, home: str) -> None:
         self.queue, self.home = queue, home
@@ -44,11 +39,7 @@ class Prospect:
         return found
 
     def pause(self, hears: bool) -> float:
-        """Return the seconds until the next look is due.
-
-        Args:
-            hears: The caller notices the bell.
-        """
+        """Return the seconds until the next look is due, for a caller that notices the bell or does not."""
         rest = self._rests - self._now()
         return rest if rest > 0 else POLL_SECONDS if hears else DEAF_SECONDS
 

@@ -68,15 +68,7 @@ class Queue(Intake):
         return new if mine and other and other.definition.raw.get("renamed_from") == mine.mark else ""
 
     def refuse_renamed(self, definition: Definition, to: str = "") -> None:
-        """Refuse to change a task that has two ids: it could be claimed under both.
-
-        Args:
-            definition: The task.
-            to: A second id that it may have.
-
-        Raises:
-            UsageError: It has another one.
-        """
+        """Refuse to change a task that has another id than ``to`` beside its own: it could be claimed under both."""
         new = self.renamed_to(definition)
         if new not in ("", to):
             raise UsageError(
@@ -86,13 +78,9 @@ class Queue(Intake):
             )
 
     def cancel(self, task: str, reason: str = "") -> Location:
-        """Cancel a task; tasks that wait for it are parked as blocked.
+        """Cancel a task, unless it is done; tasks that wait for it are parked as blocked. Return where its ticket lay.
 
-        Returns:
-            Where its ticket lay. A peer that holds it goes on until it asks or reports; then the task is parked.
-
-        Raises:
-            UsageError: The task is done.
+        A peer that holds it goes on until it asks or reports; then the task is parked.
         """
         if self.find(task).state == "done":
             raise UsageError(f"task {task} is done", hint=f"peercoord task reopen {task}", code="done")
@@ -184,12 +172,7 @@ class Queue(Intake):
         return bool(last) and last[0].get("epoch") == self.highest_epoch(definition.task, epoch)
 
     def accept(self, task: str) -> None:
-        """Finish a task in review, for a person who has looked at it.
-
-        Raises:
-            LostError: It moved meanwhile.
-            UsageError: It is not in review.
-        """
+        """Finish a task in review, for a person who has looked at it."""
         with self.root.intake():
             location = self.find(task)
             if (location.state, location.detail) != ("parked", "review"):
@@ -219,13 +202,10 @@ class Queue(Intake):
         self.files.ring()
 
     def park(self, path: str, ticket: Ticket, why: str, reason: str) -> bool:
-        """Set a ticket aside for people, with the reason in its definition.
+        """Set a ticket aside for people, with the reason in its definition; ``False`` if it was gone from ``path``.
 
         The ticket moves first, so that a zombie that no longer holds it does not leave its reason behind. A crash
         before the reason is written leaves a task parked without one, or sends a blocked one back to the queue.
-
-        Returns:
-            ``False`` if the ticket was gone from ``path``.
         """
         if why not in paths.PARKED_WHY:
             raise PeercoordError(f"tasks are not parked as {foreign.shown(why)}")

@@ -25,17 +25,8 @@ if TYPE_CHECKING:
 def answer(queue: Queue, task: str, text: str) -> tuple[str, str]:
     """Answer a parked task. The peer that asked gets it at once if it waits for a task right now.
 
-    Args:
-        queue: The tasks.
-        task: Which.
-        text: The person's answer.
-
     Returns:
         Where its ticket lies now, and the peer that holds it; empty if it is back in the queue.
-
-    Raises:
-        NotFoundError: There is no such task.
-        UsageError: It does not wait for an answer.
     """
     waiting = _waiting_asker(queue, task)
     home = paths.peer_dir(waiting) if waiting else ""

@@ -34,12 +34,7 @@ SWEEPS_MOST = 64  # listings of one departed peer in one sweep: each finds only 
 
 
 class Janitor:
-    """Repairs one coordination directory.
-
-    Args:
-        queue: Its tasks.
-        by: Who repairs, for results and events.
-    """
+    """Repairs one coordination directory, on behalf of ``by``."""
 
     def __init__(self, queue: Queue, by: str) -> None:
         self.queue = queue
@@ -52,16 +47,7 @@ class Janitor:
     # -- eviction --------------------------------------------------------------------------------------------
 
     def evict(self, who: Incarnation, by: Incarnation, because: str) -> bool:
-        """Evict a peer by one rename that revokes all it holds, and sweep what it held.
-
-        Args:
-            who: The incarnation to evict.
-            by: The incarnation that evicts.
-            because: The verdict's reason.
-
-        Returns:
-            Whether this call evicted it; ``False`` if it was gone.
-        """
+        """Evict a peer by one rename that revokes all it holds, and sweep what it held; ``False`` if it was gone."""
         if not self.files.move(paths.peer_dir(who), paths.departed_dir(who, by), make_home=True):
             return False
         self.root.event(by.peer, "evicted", who=str(who), because=because)
@@ -104,13 +90,7 @@ class Janitor:
             self.close(path, ticket, who, outcome, f"{who} left" if who == by else f"{who} was evicted by {by}")
 
     def finish(self, path: str, ticket: Ticket, who: Incarnation) -> None:
-        """Carry a ticket marked as done to ``done/``, and place what waited for it. Repeatable.
-
-        Args:
-            path: Where the ``~done`` ticket lies.
-            ticket: The ticket.
-            who: Who completed the task.
-        """
+        """Carry a ``~done`` ticket, completed by ``who``, to ``done/``, and place what waited for it. Repeatable."""
         if not self.files.listed(paths.result(ticket.task, ticket.epoch, "done")):
             self.write_result(ticket, who, "done", "its result was lost in a crash")
         if self.files.move(path, paths.done(ticket.task), make_home=True):
@@ -120,13 +100,6 @@ class Janitor:
 
     def close(self, path: str, ticket: Ticket, who: Incarnation, outcome: str, reason: str) -> str:
         """End an attempt that did not complete the task: write its result, then place the ticket or park it as failed.
-
-        Args:
-            path: Where the ticket lies.
-            ticket: The ticket.
-            who: Its holder.
-            outcome: ``failed``, ``evicted`` or ``released``.
-            reason: Why, for people.
 
         Returns:
             Where the ticket lies now; empty if another peer moved it.

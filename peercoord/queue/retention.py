@@ -22,12 +22,7 @@ DAY_SECONDS = 86400
 
 
 class Archivist:
-    """Keeps one coordination directory small.
-
-    Args:
-        root: The directory.
-        also: Deletes what other capabilities keep there; called with the filesystem's time and the expiry time, ns.
-    """
+    """Keeps one coordination directory small; ``also`` deletes what other capabilities keep there."""
 
     def __init__(self, root: Root, also: Callable[[int, int], None] | None = None) -> None:
         self.root = root

@@ -282,20 +282,13 @@ class Tasks:
         """Go once over all tickets. A ticket that moves meanwhile may be missed or seen twice.
 
         Directories are listed in the order in which tickets travel, so a moving ticket is more often seen twice.
-
-        Args:
-            scan: As for ``ticket_directories``.
         """
         scan = scan or self.files.scan
         for directory, state, detail in self.ticket_directories(scan):
             yield from self.tickets_in(directory, state, detail, scan)
 
     def survey(self, tasks: Collection[str] | None = None) -> dict[str, Location]:
-        """Find every task's ticket. Lists again for those that were missed because they moved.
-
-        Args:
-            tasks: The tasks, if the caller has just listed them.
-        """
+        """Find the ticket of every task, or of those just listed. Lists again for those that moved meanwhile."""
         born = set(self.all_tasks() if tasks is None else tasks)
         states = placement.fold(self.locations(), born)
         for _ in range(LOOKS):
@@ -321,11 +314,7 @@ class Tasks:
         return None
 
     def find(self, task: str) -> Location:
-        """Find one task's ticket.
-
-        Raises:
-            NotFoundError: There is no such task, or its ticket is nowhere.
-        """
+        """Find one task's ticket."""
         location = self.locate(task)
         if location is None:
             if self.birth(task) is None:

@@ -91,11 +91,7 @@ def take(bank: Bank, item: Item, choice: str, by: Decider) -> Result:
 
 
 def reject(bank: Bank, item: Item, reason: str, by: Decider) -> Result:
-    """Reject an item.
-
-    Raises:
-        UsageError: No reason is given.
-    """
+    """Reject an item, for a reason."""
     if not reason.strip():
         raise UsageError("say why: the authors are told", f"peercoord review reject {item.ident} --reason TEXT")
     bank.reject(item.ident, reason, by)

@@ -38,13 +38,7 @@ _LIST = "see what waits with: peercoord review list"
 
 @dataclass(frozen=True, slots=True)
 class ItemSide:
-    """One side of an item.
-
-    Attributes:
-        label: Whose text it is.
-        about: Its task, time and length, for people.
-        text: The section's text on this side.
-    """
+    """One side of an item: whose text it is, its task, time and length for people, and the section's text."""
 
     label: str
     about: str
@@ -93,13 +87,7 @@ class Item:
 
 
 class ReviewQueue:
-    """What waits for a person, as it is now.
-
-    Args:
-        bank: The memory bank.
-        root: The coordination directory.
-        path: Absolute path of the coordination directory.
-    """
+    """What waits for a person, as it is now."""
 
     def __init__(self, bank: Bank, root: Root, path: str) -> None:
         self.bank, self.root = bank, root
@@ -118,12 +106,7 @@ class ReviewQueue:
         return item_of(self.waiting[ident], self.numbers.get(ident, 0), self.bank.contribution, self.now, self.days)
 
     def find(self, word: str) -> Item:
-        """Find the item that a person names: ``4``, ``#4``, an id, or the unique beginning of an id.
-
-        Raises:
-            NotFoundError: No item that waits is called so.
-            UsageError: Several are.
-        """
+        """Find the item that a person names: ``4``, ``#4``, an id, or the unique beginning of an id."""
         number = paths.number(word.removeprefix("#"))
         if number is None:
             return self.item(pick(word, self.waiting, "waits"))
@@ -214,17 +197,7 @@ def _edited(entry: Entry) -> str:
 
 
 def pick(word: str, known: Iterable[str], what: str) -> str:
-    """Find the one id that begins like a word.
-
-    Args:
-        word: An id, or its beginning.
-        known: The ids to choose from.
-        what: The verb of the message: nothing ``waits`` under the id.
-
-    Raises:
-        NotFoundError: No id begins so.
-        UsageError: Several do, or the word is too short.
-    """
+    """Find the one id that begins like a word; ``what`` is the verb of the message: nothing ``waits`` under it."""
     found = [ident for ident in known if ident.startswith(word)]
     if word in found:
         return word

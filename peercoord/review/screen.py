@@ -36,12 +36,8 @@ STYLES = {ADDED: "green", TAKEN: "red", MARKER: "bold yellow"}
 def draw(item: Item, width: int, height: int | None = None, place: str = "", ascii_only: bool = False) -> Group:
     """Draw an item: a heading, one table for each text or pair of texts, and the keys.
 
-    Args:
-        item: The item.
-        width: Columns of the window.
-        height: Lines of the window, to which the tables are cut; ``None`` for whole tables without keys.
-        place: Where the item stands among others, as ``1 of 2``.
-        ascii_only: The terminal cannot draw lines.
+    The tables are cut to ``height`` lines; with ``None`` they are whole, without keys. ``place`` is where the item
+    stands among others, as ``1 of 2``.
     """
     labels, texts = [plain(side.label) for side in item.sides], [side.text for side in item.sides]
     tables: list[tuple[list[str], list[Row]]]

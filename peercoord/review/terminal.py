@@ -40,12 +40,7 @@ _ESCAPE_SECONDS = 0.2  # in which the rest of an arrow key arrives over a slow l
 
 
 class Review:
-    """A person going through what waits.
-
-    Args:
-        read: Reads what waits.
-        by: Who decides.
-    """
+    """A person going through what waits."""
 
     def __init__(self, read: Callable[[], ReviewQueue], by: Decider) -> None:
         self.read, self.by = read, by
@@ -72,11 +67,7 @@ class Review:
                 self._say(done.told, "green")
 
     def summary(self, left: int) -> str:
-        """Show in one line what was done.
-
-        Args:
-            left: How many items still wait.
-        """
+        """Show in one line what was done, and how many items still wait."""
         counted = Counter(done.action for done in self.done if done.action != PENDING)
         parts = [f"{count} {action}" for action, count in counted.items()]
         return ", ".join([*parts, f"{left} left pending" if left else "nothing waits any more"])

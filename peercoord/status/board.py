@@ -36,12 +36,7 @@ LOST = ("its coding session", " was evicted by ")  # in the reason of an attempt
 
 
 class Reader:
-    """Reads the board of one coordination directory.
-
-    Args:
-        queue: The tasks.
-        judge: Judges an incarnation.
-    """
+    """Reads the board of one coordination directory."""
 
     def __init__(self, queue: Queue, judge: Callable[[Incarnation], Verdict]) -> None:
         self.queue = queue

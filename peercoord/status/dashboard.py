@@ -26,15 +26,10 @@ NEEDS_MOST = 30  # needs that a screen shows; `--json` has all
 
 
 def lines(board: Board, *, above: Sequence[str] = (), at: str = "") -> list[str]:
-    """Draw the board.
+    """Draw the board; text from tasks is made safe.
 
-    Args:
-        board: As it was read.
-        above: Lines right below the needs; by default, the state of the team.
-        at: The project's directory, for commands typed outside it; empty if they are typed inside.
-
-    Returns:
-        The lines, without newlines; text from tasks is made safe.
+    Right below the needs stands the state of the team, or what is given as ``above``. Commands are for a shell in the
+    project, or elsewhere if ``at`` names it.
     """
     figures = views.summary(board.rows)
     share = figures["overall_progress"]
@@ -66,14 +61,7 @@ def lines(board: Board, *, above: Sequence[str] = (), at: str = "") -> list[str]
 
 
 def needed(found: Sequence[Need], now: str, at: str = "", title: str = "NEEDS YOU") -> list[str]:
-    """Draw the needs, each with the command that settles it; no line if there is no need.
-
-    Args:
-        found: The needs.
-        now: The present moment, RFC 3339.
-        at: As for ``typed``.
-        title: The heading above them.
-    """
+    """Draw the needs, each with the command that settles it; no line if there is no need."""
     if not found:
         return []
     shown = [line for need in found[:NEEDS_MOST] for line in _need(need, now, at)]

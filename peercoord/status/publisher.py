@@ -22,12 +22,7 @@ FULL_RESCAN_S = 300.0  # seconds between two full readings, even if no directory
 
 
 class Publisher:
-    """Keeps the two views fresh. Between two readings it keeps only the text of ``state.json``.
-
-    Args:
-        reader: Reads the board.
-        leads: Whether this peer still leads; asked before anything is written.
-    """
+    """Keeps the two views fresh, while this peer leads. Between readings it keeps only the text of ``state.json``."""
 
     def __init__(self, reader: Reader, leads: Callable[[], bool]) -> None:
         self.reader, self.leads = reader, leads

@@ -264,12 +264,7 @@ def _rights(root: str) -> tuple[int, int]:
 
 
 class InstanceFiles(Files):
-    """The files of one worktree, with the calls of ``Files``.
-
-    Args:
-        beneath: The directory they lie in.
-        token: Returns a new random word at each call, for temporary names.
-    """
+    """The files of one worktree, with the calls of ``Files``."""
 
     def __init__(self, beneath: Beneath, token: Callable[[], str] = clock.token) -> None:
         super().__init__(beneath, token)
@@ -300,11 +295,7 @@ class InstanceFiles(Files):
             raise refused(error, f"{self.beneath.root}/{path}") from None
 
     def restrict(self, root: str) -> None:
-        """Close the directories to users who may not write into the coordination directory.
-
-        Args:
-            root: Absolute path of the coordination directory.
-        """
+        """Close the directories to users who may not write into the coordination directory."""
         mode, group = _rights(root)
         inside = [f"{name}/{inner}" for name in self.scan("") for inner in self._inner(name)]
         for path in ("", *self.scan(""), *inside):
@@ -351,11 +342,7 @@ class InstanceFiles(Files):
             return {}
 
     def claim_directory(self, path: str) -> None:
-        """Create a directory if missing; anything else in its place is set aside.
-
-        Raises:
-            StorageError: The filesystem refused.
-        """
+        """Create a directory if missing; anything else in its place is set aside."""
         seen = self.stat(path)
         if seen is not None and not seen.is_dir:
             self._set_apart(path)

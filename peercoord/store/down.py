@@ -49,11 +49,7 @@ def remove(root: Root) -> bool:
 
 
 def require_up(files: Files) -> None:
-    """Raise an error if the team is down.
-
-    Raises:
-        DownError: A person took it down.
-    """
+    """Raise a ``DownError`` if a person took the team down."""
     if files.stat(paths.DOWN) is None:
         return
     mark = read(files)

@@ -70,12 +70,7 @@ def _aside(path: str) -> str:
 
 
 class Files:
-    """The coordination directory.
-
-    Args:
-        disk: The system calls, on one root.
-        token: Returns a new random word at each call, for names under ``tmp/`` and ``quarantine/``.
-    """
+    """The coordination directory; ``token`` returns a new random word for each name in ``tmp/`` and ``quarantine/``."""
 
     def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
         self.disk = disk
@@ -116,12 +111,7 @@ class Files:
         return name in self.scan(home)
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file; ``None`` if it does not exist.
-
-        Raises:
-            BrokenFileError: It is not a regular file, or too large for a record.
-            StorageError: The filesystem refuses to read it.
-        """
+        """The content of a file; ``None`` if it does not exist; ``BrokenFileError`` if it can be no record."""
         try:
             data = self.disk.read(path, RECORD_BYTES + 1)
         except OSError as error:
@@ -336,11 +326,7 @@ class Files:
         return True
 
     def quarantine(self, path: str, reason: str) -> str:
-        """Move what could not be read to quarantine, with the reason beside it.
-
-        Returns:
-            Where it lies now; empty if it was gone.
-        """
+        """Move what could not be read to quarantine, the reason beside it; return where, empty if it was gone."""
         aside = f"{_aside(path)}{self.token()}"
         if not self.move(path, aside, make_home=True):
             return ""
@@ -351,13 +337,10 @@ class Files:
         return aside
 
     def set_irregular_aside(self, path: str) -> str:
-        """Quarantine what has a ticket's name and is not a regular file.
+        """Quarantine what has a ticket's name and is not a regular file; return where it lies, empty if nothing did.
 
         Two peers may do so at once, and a ticket may come to this path between their looks. So what was moved is
         checked again and goes back if it is a regular file.
-
-        Returns:
-            Where it lies now; empty if there is no such thing at ``path``.
         """
         seen = self.stat(path)
         if seen is None or seen.is_file:

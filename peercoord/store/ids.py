@@ -45,11 +45,7 @@ def check(text: object, what: str = "task id") -> str:
 
 
 def typed(text: str, what: str = "task id") -> str:
-    """Return an id as people type it: ``#8`` stands for ``8``, as the dashboard shows it.
-
-    Raises:
-        UsageError: ``text`` is not an id.
-    """
+    """Return an id as people type it: ``#8`` stands for ``8``, as the dashboard shows it."""
     return check(text.removeprefix("#") if is_id(text.removeprefix("#")) else text, what)
 
 

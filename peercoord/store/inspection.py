@@ -35,11 +35,7 @@ def of_main(project: Project) -> Iterator[Inspection]:
 
 @contextmanager
 def of_directory(directory: str) -> Iterator[Inspection]:
-    """Inspect the checkout that a directory lies in. Its ``.git`` is believed: it is not an instance's worktree.
-
-    Raises:
-        NotFoundError: It lies in none.
-    """
+    """Inspect the checkout that a directory lies in. Its ``.git`` is believed: it is not an instance's worktree."""
     tree, git_dir, common = gitdirs.repository(directory)
     if not tree:
         raise NotFoundError(
@@ -53,16 +49,7 @@ def of_directory(directory: str) -> Iterator[Inspection]:
 
 @contextmanager
 def of_worktree(project: Project, tree: Path, git_dir: Path) -> Iterator[Inspection]:
-    """Inspect a worktree of a project.
-
-    Args:
-        project: The project.
-        tree: The worktree's root.
-        git_dir: Its git directory, as the main repository has it.
-
-    Raises:
-        PeercoordError: Worktree, git directory and coordination directory contradict each other.
-    """
+    """Inspect a worktree of a project, unless it, its git directory and the main repository contradict each other."""
     checkout = Checkout(str(tree), str(git_dir), str(project.common))
     _check_record(project, checkout)
     checkout.check()
@@ -144,11 +131,7 @@ def submodule_changes(found: Inspection) -> Changes:
 
 @contextmanager
 def of_submodule(found: Inspection, path: str) -> Iterator[Inspection]:
-    """Inspect a submodule of a checkout that is inspected.
-
-    Raises:
-        PeercoordError: Its ``.git`` does not lead into the ``modules`` of that checkout, so nothing is known of it.
-    """
+    """Inspect a submodule of a checkout that is inspected, unless its ``.git`` leads out of that checkout's modules."""
     tree = os.path.join(found.checkout.tree, path)
     inside = os.path.realpath(tree) == os.path.join(os.path.realpath(found.checkout.tree), path)
     git_dir = gitdirs.target(os.path.join(tree, ".git")) if inside else ""

@@ -22,13 +22,7 @@ def read(root: Root, peer: str) -> Json:
 
 
 def write(root: Root, peer: str, **facts: object) -> None:
-    """Write facts into the record of an instance, keeping the others; it survives a power cut.
-
-    Args:
-        root: The coordination directory.
-        peer: The instance.
-        facts: ``worktree`` and ``git_dir``, where the record has none yet; see ``instance.schema.json``.
-    """
+    """Write facts into the record of an instance, keeping the others; it survives a power cut."""
     known = read(root, peer)
     record = {"schema_version": records.SCHEMA_VERSION, "instance_id": peer, **known, **facts}
     if record != known:

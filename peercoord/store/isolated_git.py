@@ -79,11 +79,7 @@ class Checkout:
     common: str
 
     def check(self) -> None:
-        """Refuse a worktree and a git directory that do not lead to each other.
-
-        Raises:
-            PeercoordError: They do not, so what git says of one is not true of the other.
-        """
+        """Refuse a worktree and a git directory that do not lead to each other: git would speak of another one."""
         if self.git_dir == self.common:
             return
         pointer = os.path.join(self.tree, ".git")
@@ -165,11 +161,7 @@ class Inspection:
         return self.ask(*words, ok=ok).out.split("\0")[:-1]
 
     def changes(self, *words: str) -> Changes:
-        """Compare commit, index and files; what lies in a submodule is not looked at.
-
-        Args:
-            words: Further arguments of ``git status``.
-        """
+        """Compare commit, index and files; what lies in a submodule is not looked at."""
         modes = ("--untracked-files=normal", "--ignored=no", "--ignore-submodules=dirty", "--no-renames")
         listed = self.fields("status", "--porcelain", "-z", *modes, *words)
         found = Changes([(line[:2], line[3:]) for line in listed])
@@ -208,11 +200,7 @@ class Inspection:
         self.write_index("sparse-checkout", "reapply", env=git.settings({**self._values, **sparse, **expect}))
 
     def write_index(self, *words: str, env: Mapping[str, str] | None = None) -> None:
-        """Run a git command that writes the index, on a copy: git would follow a link in the index's place.
-
-        Raises:
-            StorageError: Another git command is at work there, or the filesystem refused; the index is as it was.
-        """
+        """Run a git command that writes the index, on a copy: git would follow a link in the index's place."""
         lock, copy = "index.lock", f"{self.home}/written"
         files = manifest.beneath(Path(self.checkout.git_dir)).beneath
         try:

@@ -34,11 +34,7 @@ _TEAM, _WORKTREE, _LOCK = "team.json", "peercoord.json", "lock"
 
 
 def read_team(common: Path) -> Json:
-    """Read the team's record; empty if there is none, or a power cut left nothing whole.
-
-    Raises:
-        BrokenFileError: It cannot be understood.
-    """
+    """Read the team's record; empty if there is none, or a power cut left nothing whole."""
     return _read(common / HOME / _TEAM)
 
 
@@ -67,12 +63,7 @@ def note_project(common: Path, sub: str, **facts: object) -> None:
 
 
 def database(common: Path, sub: str) -> Path:
-    """Return the database of a project that named none: its own, or the first that no other project has.
-
-    Args:
-        common: The shared git directory.
-        sub: Which project.
-    """
+    """Return the database of a project that named none: its own, or the first that no other project has."""
     projects = table(read_team(common), "projects")
     used = {key: _own(table(table(projects, key), "lists").get("database")) for key in projects}
     mine = used.pop(sub, "")
@@ -104,16 +95,7 @@ def take_up(common: Path, sub: str) -> None:
 
 
 def forget_project(common: Path, sub: str, left: Mapping[str, str] | None = None) -> bool:
-    """Take a project out of the team's record, but for what it leaves behind.
-
-    Args:
-        common: The shared git directory.
-        sub: Which project.
-        left: Branches of its team that stay, and the commits they began at.
-
-    Returns:
-        Whether nothing is on record any more: then everything made there has been removed.
-    """
+    """Take a project out of the team's record, but for branches that stay; return whether nothing is left on it."""
     own = database(common, sub)
     for suffix in ("", "-wal", "-shm", "-journal"):
         own.with_name(f"{own.name}{suffix}").unlink(missing_ok=True)
@@ -141,11 +123,7 @@ def _remove(home: Path) -> None:
 
 
 def read_worktree(git_dir: Path) -> Json:
-    """Read a worktree's record; empty if it is not of the team, or a power cut left nothing whole.
-
-    Raises:
-        BrokenFileError: It cannot be understood.
-    """
+    """Read a worktree's record; empty if it is not of the team, or a power cut left nothing whole."""
     data = beneath(git_dir).read(_WORKTREE)
     return {} if data is None else _understood(data, str(git_dir / _WORKTREE))
 
@@ -206,11 +184,7 @@ def held(common: Path, wait: float = 0.0) -> Iterator[None]:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file whole and durable, with the mode it had: beside its place, then renamed into it.
-
-    Raises:
-        StorageError: The filesystem refused; the old file is as it was.
-    """
+    """Write a file whole and durable, with the mode it had: beside its place, then renamed into it."""
     disk, staged = Disk(str(path.parent)), f".{path.name}.{clock.token()}"
     try:
         disk.create(staged, data, True)
@@ -225,11 +199,7 @@ def put(path: Path, data: bytes) -> None:
 
 
 def settle(*paths: Path) -> None:
-    """Make files that another program wrote survive a power cut, where they are there.
-
-    Raises:
-        StorageError: The filesystem refused.
-    """
+    """Make files that another program wrote survive a power cut, where they are there."""
     for path in paths:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

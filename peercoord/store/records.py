@@ -40,10 +40,7 @@ _BOM = b"\xef\xbb\xbf"  # many editors write one before the text
 def encode(record: Json) -> bytes:
     """Encode a record for people: UTF-8, two spaces, a final newline, keys in their order.
 
-    Characters that steer a terminal are written as JSON escapes.
-
-    Raises:
-        UsageError: It holds something that JSON cannot: broken text, a number too large.
+    Characters that steer a terminal are written as JSON escapes. A ``UsageError`` refuses what JSON cannot hold.
     """
     import orjson
 
@@ -64,20 +61,12 @@ def encode_line(record: Json) -> bytes:
 
 
 def encode_stored(record: Json) -> bytes:
-    """Encode a record that must be readable again: as ``encode``, within the size that ``decode`` accepts.
-
-    Raises:
-        UsageError: It is too large, or holds something that JSON cannot.
-    """
+    """Encode a record that must be readable again: as ``encode``, within the size that ``decode`` accepts."""
     return within_limit(encode(record))
 
 
 def within_limit(data: bytes) -> bytes:
-    """Return an encoded record, unless it is larger than ``decode`` accepts.
-
-    Raises:
-        UsageError: It is too large.
-    """
+    """Return an encoded record, or refuse one that is larger than ``decode`` accepts."""
     if len(data) > RECORD_BYTES:
         raise UsageError(
             f"this would be a record of {len(data)} bytes; one has at most {RECORD_BYTES}",
@@ -92,15 +81,7 @@ def _unwritable(error: TypeError) -> UsageError:
 
 
 def decode(data: bytes, where: str) -> Json:
-    """Read a JSON object.
-
-    Args:
-        data: The whole file.
-        where: Its path, for the message.
-
-    Raises:
-        BrokenFileError: It is not a JSON object, or it is too large.
-    """
+    """Read a JSON object; a ``BrokenFileError`` names ``where`` it is, if it is none or too large."""
     import orjson
 
     if len(data) > RECORD_BYTES:
@@ -243,11 +224,7 @@ def define(
 
 
 def checked(raw: Json) -> Definition:
-    """Check a definition.
-
-    Raises:
-        UsageError: A key is missing or of the wrong kind; the message says which.
-    """
+    """Check a definition; a ``UsageError`` says which key is missing or of the wrong kind."""
     task = ids.check(raw.get("task_id"))
     title = raw.get("title")
     if not isinstance(title, str) or not title.strip():
@@ -286,11 +263,7 @@ def step_id(text: object, task: str) -> str:
 
 
 def priority_level(priority: object) -> int:
-    """Return the level 0 … 4 of a priority word or level.
-
-    Raises:
-        UsageError: It is neither; the message lists the words.
-    """
+    """Return the level 0 … 4 of a priority word or level."""
     levels = range(len(paths.PRIORITIES))
     if isinstance(priority, str):
         word = priority.strip().lower()
@@ -383,11 +356,7 @@ def answers(found: object) -> list[Json]:
 
 
 def fraction(value: object) -> float:
-    """Read a progress, 0 … 1.
-
-    Raises:
-        UsageError: It is no number in that range.
-    """
+    """Read a progress, 0 … 1."""
     try:
         share = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

@@ -101,16 +101,7 @@ class Root:
 
 
 def create(path: str, project: str, settings: Json | None = None) -> Root:
-    """Create the coordination directory as a whole, or open it if it exists.
-
-    Args:
-        path: Absolute path of the directory to make; its parent must exist.
-        project: The project's name, for people.
-        settings: Shared settings that differ from the defaults.
-
-    Raises:
-        StorageError: It cannot be written there.
-    """
+    """Create the coordination directory as a whole, or open it if it exists; ``settings`` are those not at default."""
     parent, _, name = path.rpartition("/")
     files = Files(Disk(parent), clocks.token)
     if files.stat(f"{name}/{paths.PROTOCOL}") is not None:
@@ -138,17 +129,7 @@ def create(path: str, project: str, settings: Json | None = None) -> Root:
 def set_up(files: Files, staged: str, name: str, protocol: Json) -> bool:
     """Build a coordination directory aside, rename it into place, and remove what earlier set-ups left.
 
-    Args:
-        files: The files of the directory that is to hold it.
-        staged: Where it is built.
-        name: Its place.
-        protocol: The content of ``protocol.json``.
-
-    Returns:
-        ``False`` if no directory can be at that place; the staged one remains.
-
-    Raises:
-        StorageError: It cannot be written, or the place is taken; the staged one remains.
+    ``False`` if no directory can be at that place. Then, and after an error, the staged one remains.
     """
     build(files, staged, protocol)
     for record in paths.EDITED:
@@ -180,11 +161,7 @@ def staged_before(files: Files, name: str, now: int) -> list[str]:
 
 
 def explain(files: Files) -> bool:
-    """Write the page that explains the directory to people, if missing; return whether it was written.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
+    """Write the page that explains the directory to people, if missing; return whether it was written."""
     seen = files.stat(paths.README)
     if seen is not None and (seen.size or not seen.is_file):
         return False

@@ -72,14 +72,7 @@ class Problem(NamedTuple):
 
 
 def problems(settings: object) -> list[Problem]:
-    """List what is wrong with shared settings.
-
-    Args:
-        settings: As in ``protocol.json``; a missing key has its default.
-
-    Returns:
-        The problems. Correcting one may show another.
-    """
+    """List what is wrong with shared settings. Correcting one problem may show another."""
     said = settings if isinstance(settings, dict) else {}
     found = [Problem(key, f"{shown(key)} is no setting", None) for key in said if key not in DEFAULT_SETTINGS]
     wrong = [key for key in DEFAULT_SETTINGS if not _usable(key, said.get(key, DEFAULT_SETTINGS[key]))]

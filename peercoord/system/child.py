@@ -41,19 +41,10 @@ def starts() -> bool:
 
 
 def ask(command: Sequence[str], project: str, worktree: str, words: Sequence[str], what: str, hint: str) -> Json:
-    """Run a command and return the data of its answer.
-
-    Args:
-        command: The words that call this installation.
-        project: The project that the agent serves: the command must not ask the worktree for it.
-        worktree: Where the command acts.
-        words: The command and its arguments.
-        what: What it is, in messages: ``a sync``.
-        hint: What a person may try if it fails.
+    """Run a command of the installation, for a worktree of the project, and return the data of its answer.
 
     Raises:
         StorageError: It could not be started, did not end, or answered nothing that can be read.
-        PeercoordError: It failed; message, hint and code are its own.
     """
     import subprocess
 

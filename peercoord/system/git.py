@@ -161,14 +161,7 @@ def set_up(
 ) -> None:
     """Run one git command of set-up: without hooks, but with the person's own filters and transports.
 
-    Args:
-        at: The main checkout, or a worktree that no coding agent has had yet.
-        words: The command and its arguments.
-        data: Text for its standard input.
-        env: Variables to add to its environment.
-
-    Raises:
-        GitError: Git failed; the message has the line in which it says why.
+    ``at`` is the main checkout, or a worktree that no coding agent has had yet.
     """
     variables = {**_surroundings(), **_PLAIN, **(env or {})}
     _run(at, (*_NO_HOOKS, *_QUIET, *_DURABLE, *words), _name(words), (0,), data, variables)
@@ -215,11 +208,7 @@ def has_hook(at: Path | str, name: str) -> bool:
 
 
 def hook(at: Path | str, name: str, *words: str) -> None:
-    """Run one of the repository's own hooks, if it has it, in the caller's own language.
-
-    Raises:
-        GitError: The hook failed.
-    """
+    """Run one of the repository's own hooks, if it has it, in the caller's own language."""
     _run(at, ("hook", "run", "--ignore-missing", name, "--", *words), f"hook {name}", (0,), "", _surroundings())
 
 
@@ -293,11 +282,7 @@ def pasted(path: PurePath | str) -> str:
 
 @cache
 def check_version() -> None:
-    """Refuse a git that is too old.
-
-    Raises:
-        PeercoordError: It is older than ``MINIMUM``.
-    """
+    """Refuse a git that is older than ``MINIMUM``."""
     words = text("/", "version").split()
     numbers = words[2].split(".") if len(words) > 2 else []
     found = tuple(int(number) for number in numbers[:2] if number.isdigit())

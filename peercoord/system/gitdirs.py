@@ -25,15 +25,7 @@ def git_dir_of(project: str, worktree: str) -> str:
 
 
 def find(project: str, worktree: str) -> tuple[str, str]:
-    """Find a worktree in the main repository's list.
-
-    Args:
-        project: Absolute path of the project in the main checkout.
-        worktree: Absolute path of the same directory in the worktree.
-
-    Returns:
-        Its git directory and its root; both empty if the main repository has no such worktree.
-    """
+    """Find a worktree in the main repository's list; return its git directory and its root, or empty texts."""
     main, _, common = repository(project)
     if not common:
         return "", ""

@@ -19,14 +19,7 @@ class Directory(Protocol):
 
 
 class Log:
-    """A log file: lines with their time, rotated once.
-
-    Args:
-        directory: The directory that holds it.
-        name: Its name there.
-        aloud: Write it to stderr as well.
-        most: Bytes at which it is rotated.
-    """
+    """A log file: lines with their time, rotated once at ``most`` bytes; ``aloud`` on stderr as well."""
 
     def __init__(self, directory: Directory, name: str, aloud: bool = False, most: int = 1 << 20) -> None:
         self.directory, self.name, self.aloud, self.most = directory, name, aloud, most

@@ -97,11 +97,7 @@ def command_line(pid: int) -> list[str]:
 
 
 def caller_of(pid: int) -> Caller:
-    """Find the caller: the nearest ancestor that is a known coding agent, else the calling process.
-
-    Args:
-        pid: The process that calls.
-    """
+    """Find the caller: the nearest ancestor that is a known coding agent, else the calling process."""
     name = ""
     for ancestor in _above(pid):
         words = words_of(ancestor)
@@ -175,14 +171,7 @@ def _has_open(pid: int, name: str, file: tuple[int, int]) -> bool:
 
 
 def coding_agents_in(directory: str) -> list[Json]:
-    """Find the known coding agents that run in a directory or below, by their working directory.
-
-    Args:
-        directory: Its real path.
-
-    Returns:
-        For each process its identity and ``program``; empty where that cannot be seen.
-    """
+    """Find the known coding agents that run in a directory or below, where their working directory can be seen."""
     found = []
     for pid in _all_pids():
         known = coding_agent(words_of(pid))

@@ -80,32 +80,14 @@ class Schedule:
         step.asked = False
 
     def ran(self, step: Step, now: float, sooner: float | None = None) -> bool:
-        """Record that a step succeeded.
-
-        Args:
-            step: Which.
-            now: When it ended.
-            sooner: Seconds after which it is due again, if that is before its interval is over.
-
-        Returns:
-            Whether it had failed before.
-        """
+        """Record that a step succeeded, and is due again ``sooner``; return whether it had failed before."""
         recovered, step.failures, step.said = step.failures > 0, 0, ""
         pause = step.least if step.asked else step.every
         step.ended, step.at = now, now + min(pause, sooner if sooner is not None else pause)
         return recovered
 
     def failed(self, step: Step, now: float, kind: str) -> bool:
-        """Record that a step failed; it is retried after a growing pause.
-
-        Args:
-            step: Which.
-            now: When.
-            kind: The kind of failure.
-
-        Returns:
-            Whether it did not fail in this way the last time.
-        """
+        """Record that a step failed, to be retried after a growing pause; ``False`` if it failed so before."""
         news, step.said = kind != step.said, kind
         step.at = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(step.failures, 10))
         step.failures += 1

@@ -39,11 +39,7 @@ def say(messages: bytes) -> None:
 
 
 def deliver(answer: bytes) -> OSError | None:
-    """Write to standard output.
-
-    Returns:
-        The error; ``None`` if it was written.
-    """
+    """Write to standard output; return the error, if it could not be written."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(answer)

@@ -104,11 +104,7 @@ class Wakeups:
         self._selector.unregister(source)
 
     def watch_exits(self, processes: Iterable[Json]) -> bool:
-        """Wake at the end of these processes, and of no others any more.
-
-        Returns:
-            Whether all of them were still running.
-        """
+        """Wake at the end of these processes, and of no others any more; return whether all were still running."""
         wanted = {(int(p["pid"]), p["start"]): p for p in processes}
         for key in [key for key in self._exits if key not in wanted]:
             self._forget(key)
@@ -167,11 +163,7 @@ class Wakeups:
 
 
 class Changes:
-    """Directories watched for changes by the system's events. Hints only.
-
-    Args:
-        notice: Called, from another thread, with the name of the watch and of the entry that changed.
-    """
+    """Directories watched for changes by the system's events, told to ``notice`` from another thread. Hints only."""
 
     def __init__(self, notice: Callable[[str, str], None]) -> None:
         self._notice = notice
@@ -238,14 +230,7 @@ class Changes:
 
 
 def events_come(disk: DiskLike, folder: str, token: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Test whether a change in a directory brings an event and only this machine can reach it.
-
-    Args:
-        disk: Makes and removes a file there, on a real directory.
-        folder: The directory's path below its root.
-        token: The file's name.
-        seconds: How long to wait for the event.
-    """
+    """Test whether a change in a directory brings an event and only this machine can reach it."""
     path = f"{getattr(disk, 'root', '')}/{folder}".rstrip("/")
     if not path or not is_local(filesystem_type(os.path.realpath(path))):
         return False

@@ -119,16 +119,7 @@ def _note(root: Root) -> str:
 
 
 def refuse_loss(project: Project, named: Collection[str], dry_run: bool = False) -> None:
-    """Save what can be saved before a purge; refuse if something would still be lost.
-
-    Args:
-        project: The project.
-        named: What a person typed that may be lost.
-        dry_run: Save nothing.
-
-    Raises:
-        PeercoordError: Contributions wait, or the lists cannot be synced, and they were not named.
-    """
+    """Save what can be saved before a purge; refuse if something would still be lost that was not ``named``."""
     root = agents.opened(project.directory / paths.ROOT)
     if not dry_run:
         final_sync.require_sync(project, named)
@@ -164,14 +155,7 @@ def plan_leave(project: Project, instance: Instance) -> Plan:
 
 
 def plan_clear(project: Project, named: Collection[str], purge: bool, dry_run: bool = False) -> Plan:
-    """Plan to remove what may go after sessions and agents have stopped.
-
-    Args:
-        project: The project.
-        named: Instances whose worktrees are removed with all that is in them.
-        purge: Remove every trace of the team from the repository.
-        dry_run: The plan will not be carried out.
-    """
+    """Plan to remove what may go after sessions and agents have stopped: named worktrees, or every trace."""
     if purge:
         return removal.plan_purge(project, named, dry_run=dry_run)
     return removal.plan_remove(project, [*team_instances(project), *left_behind(project)], named)

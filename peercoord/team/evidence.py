@@ -83,12 +83,7 @@ class Evidence:
 
 
 def gather(project: Project, lists: bool = True) -> Evidence:
-    """Gather what is known of a project's tasks outside its coordination directory.
-
-    Args:
-        project: The project.
-        lists: Read the task lists too, not the worktrees' own records alone.
-    """
+    """Gather what is known of a project's tasks outside its coordination directory, with or without its lists."""
     known = manifest.read_project(project.common, project.sub)
     found = Evidence(store_id=_text(known.get("store_id")))
     if lists:

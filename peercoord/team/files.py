@@ -219,16 +219,7 @@ def plan_leave_out_list(project: Project, made: Plan, kept: str) -> None:
 
 
 def stale_copies(records: dict[str, Json], project: Path, kept: str) -> Iterator[tuple[str, str]]:
-    """List the instances that have a copy of the list in step.
-
-    Args:
-        records: Where each instance is, by name.
-        project: The project.
-        kept: The ``tasks.json`` in step, as it is written down.
-
-    Yields:
-        The instance, and its copy.
-    """
+    """List the instances that have a copy of the list in step, each with its copy."""
     if not kept or os.path.isabs(kept) or kept.startswith(("~", "..")):
         return
     for peer, known in records.items():

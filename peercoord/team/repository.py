@@ -112,11 +112,7 @@ def git_dirs(project: Project) -> dict[Path, Path]:
 
 
 def commit(project: Project, name: str = "HEAD") -> str:
-    """Return the commit that a name stands for in the main checkout.
-
-    Raises:
-        PeercoordError: The repository has no commit yet, or none of that name.
-    """
+    """Return the commit that a name stands for in the main checkout."""
     words = ("rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}")
     found = git.ask(project.main, *words, ok=(0, 1, 128)).out.strip()
     if found:
@@ -237,11 +233,7 @@ def irregular(common: Path) -> list[Path]:
 
 
 def refuse_irregular(common: Path) -> None:
-    """Refuse to let git read a worktree's git directory that would make it wait.
-
-    Raises:
-        PeercoordError: There is one.
-    """
+    """Refuse to let git read a worktree's git directory that would make it wait."""
     found = irregular(common)
     if found:
         raise PeercoordError(

@@ -36,17 +36,7 @@ END_SECONDS = 5.0  # for what runs in a session to end once it is closed
 
 
 def command_words(command: str) -> list[str]:
-    """Split a command line into words.
-
-    Args:
-        command: What people gave; empty: the default command where it is installed.
-
-    Returns:
-        The words; none if nothing was given and the default is not installed.
-
-    Raises:
-        UsageError: A quote is not closed.
-    """
+    """Split a command line into words; without one, the default command where it is installed."""
     if not command:
         return [DEFAULT_COMMAND] if shutil.which(DEFAULT_COMMAND) else []
     try:
@@ -56,12 +46,7 @@ def command_words(command: str) -> list[str]:
 
 
 def lines_to_type(instances: Iterable[Instance], command: Sequence[str]) -> list[str]:
-    """Return the line that starts a session in each worktree.
-
-    Args:
-        instances: The worktrees.
-        command: The command; empty: the default one, installed or not.
-    """
+    """Return the line that starts a session in each worktree, by default of the default command."""
     words = shlex.join(command or [DEFAULT_COMMAND])
     return [f"cd {shlex.quote(str(instance.directory))} && {INDEX}={instance.index} {words}" for instance in instances]
 
@@ -69,16 +54,7 @@ def lines_to_type(instances: Iterable[Instance], command: Sequence[str]) -> list
 def plan_open(
     instances: Iterable[Instance], command: Sequence[str], env: Mapping[str, str] | None = None
 ) -> list[Action]:
-    """Plan a tmux session for each worktree that has none.
-
-    Args:
-        instances: The worktrees, there or about to be.
-        command: What runs there, as a list of words.
-        env: Further variables for it.
-
-    Raises:
-        NotFoundError: There is no tmux, or no such command.
-    """
+    """Plan a tmux session for each worktree that has none."""
     if not command:
         text = f"there is nothing to run in the sessions: {DEFAULT_COMMAND} is not installed"
         raise NotFoundError(text, "name a program: --command CMD; or start by hand: --launch none", code="no-command")

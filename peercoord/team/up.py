@@ -76,15 +76,7 @@ class SetupOptions:
 
 
 def plan(project: Project, options: SetupOptions) -> Plan:
-    """Plan a team, or what is missing of it.
-
-    Args:
-        project: The project.
-        options: What the user asked for.
-
-    Raises:
-        PeercoordError: Something stands in the way; nothing was done.
-    """
+    """Plan a team, or what is missing of it; an error says what stands in the way, and nothing was done."""
     repository.commit(project)
     made = worktrees.plan(project, options.count, options.worktrees)
     state = project.directory / paths.ROOT
@@ -118,11 +110,7 @@ def plan(project: Project, options: SetupOptions) -> Plan:
 
 
 def flush(project: Project, made: Plan) -> None:
-    """Flush what set-up and git wrote on each filesystem that holds it.
-
-    Raises:
-        StorageError: Some of it could not be written.
-    """
+    """Flush what set-up and git wrote on each filesystem that holds it."""
     held = [project.directory, project.common, *(instance.worktree for instance in made.instances)]
     for place in {os.stat(path).st_dev: path for path in held if path.is_dir()}.values():
         try:
@@ -132,14 +120,7 @@ def flush(project: Project, made: Plan) -> None:
 
 
 def plan_repair(project: Project) -> Plan:
-    """Plan to repair what set-up made, without adding worktrees, tasks or stopped agents.
-
-    Args:
-        project: The project.
-
-    Raises:
-        PeercoordError: Something stands in the way; nothing was done.
-    """
+    """Plan to repair what set-up made, without adding worktrees, tasks or stopped agents."""
     team = team_instances(project)
     made = worktrees.plan(project) if team else Plan()
     again = rebuild.plan(project, made)
@@ -158,17 +139,7 @@ def plan_repair(project: Project) -> Plan:
 
 
 def plan_join(project: Project, path: Path, peer: str = "") -> Plan:
-    """Plan to add an existing worktree to the team.
-
-    Args:
-        project: The project.
-        path: A directory in the worktree.
-        peer: Name of its peer; empty: the next free ``instance-<k>``.
-
-    Raises:
-        NotFoundError: The project has no team.
-        PeercoordError: It is no worktree of this repository, or the name is taken.
-    """
+    """Plan to add the existing worktree of a path to the team; its peer is by default the next ``instance-<k>``."""
     roots.open_root(str(project.directory / paths.ROOT))
     made = worktrees.plan_join(project, path, peer)
     _plan_instances(project, made)

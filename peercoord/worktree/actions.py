@@ -29,15 +29,7 @@ if TYPE_CHECKING:
 
 
 def run(call: WorktreeCall, verb: Verb) -> Reply:
-    """Carry out a verb in a worktree.
-
-    Args:
-        call: The call.
-        verb: What is asked for.
-
-    Raises:
-        PeercoordError: It was refused; or the words of the request could not be understood.
-    """
+    """Carry out a verb in a worktree; an error says why it was refused or could not be understood."""
     if isinstance(verb, RequestTask):
         return request(call)
     if isinstance(verb, ReportProgress):

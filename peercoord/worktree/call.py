@@ -72,14 +72,7 @@ class WorktreeCall:
 
     @contextmanager
     def peer(self, verb: str = "") -> Iterator[Peer]:
-        """Act as the worktree's peer, one call at a time; join if there is no such peer, or no longer.
-
-        Args:
-            verb: What the caller asked for; empty if there was no caller.
-
-        Raises:
-            DownError: A person took the team down.
-        """
+        """Act as the worktree's peer, one call at a time; join if there is no such peer, or no longer."""
         down.require_up(self.root.files)
         with self._exclusive():
             peer = self._member(verb)
@@ -97,11 +90,7 @@ class WorktreeCall:
                 self._mirror(peer)
 
     def pick_up(self) -> list[str]:
-        """Take in edits of ``progress.json`` without a call; return what there is to tell.
-
-        Raises:
-            BrokenFileError: The file cannot be understood; perhaps it is being written.
-        """
+        """Take in edits of ``progress.json`` without a call; return what there is to tell."""
         file = ProgressFile(self.place.files())
         if not file.edited(lambda: self.root.files.read(paths.report(self.place.instance))):
             return []

@@ -43,13 +43,7 @@ def take(call: WorktreeCall, peer: Peer, collector: Collector, scan: FolderScan)
 
 
 class CollectionJob:
-    """Collects from one worktree, for its agent.
-
-    Args:
-        worktree: Its absolute path.
-        place: Returns where the worktree is now.
-        log: Writes a line to the agent's log.
-    """
+    """Collects from one worktree, for its agent."""
 
     def __init__(self, worktree: str, place: Callable[[], Place], log: Callable[[str], None]) -> None:
         self.worktree, self.place, self.log = worktree, place, log
@@ -57,14 +51,7 @@ class CollectionJob:
         self._store = ""
 
     def run(self) -> float | None:
-        """Collect what is there.
-
-        Returns:
-            Seconds after which to look again; ``None`` if nothing is pending.
-
-        Raises:
-            PeercoordError: It could not be done; it is tried again.
-        """
+        """Collect what is there; return the seconds until the next look, ``None`` if nothing is pending."""
         if self._collector is None and not self._anything():
             return None
         collector = self._open()

@@ -97,11 +97,7 @@ class Place:
         return _shared(self.project)
 
     def require_worktree(self) -> None:
-        """Refuse a call outside of a joined worktree.
-
-        Raises:
-            NotFoundError: The call stands in another worktree, or in the main checkout.
-        """
+        """Refuse a call outside of a joined worktree."""
         if self.stray:
             raise NotFoundError(
                 f"{shown(self.stray, 200)} is no instance's worktree: it never joined, or its {paths.INSTANCE}/ "
@@ -157,15 +153,7 @@ def find(start: str = "", given: str = "") -> Place:
 
 
 def at(project: str, worktree: str) -> Place:
-    """Return the place of a worktree whose project is known.
-
-    Args:
-        project: Absolute path of the project.
-        worktree: Absolute path of the directory in the worktree that holds ``.claude-instance/``.
-
-    Raises:
-        NotFoundError: The project does not know this worktree.
-    """
+    """Return the place of a worktree whose project is known, if the project knows it."""
     facts = _known(project, worktree)
     if not facts or _within(project, worktree) or _within(project, facts.get("checkout", worktree)):
         raise NotFoundError(
@@ -182,12 +170,7 @@ def instance_path(worktree: str, name: str) -> str:
 
 
 def instance_files(worktree: str, checkout: str = "") -> InstanceFiles:
-    """Return the files of a worktree's ``.claude-instance/``.
-
-    Args:
-        worktree: Absolute path of the directory that holds it.
-        checkout: Absolute path of the worktree's root, if that is above.
-    """
+    """Return the files of a worktree's ``.claude-instance/``; the worktree's root may be a ``checkout`` above."""
     top = checkout or worktree
     inside = os.path.relpath(worktree, top)
     return InstanceFiles(Beneath(top, paths.INSTANCE if inside == "." else f"{inside}/{paths.INSTANCE}"))
@@ -265,12 +248,6 @@ def _placed(project: str, worktree: str, facts: Json) -> Place:
 
 def joined(files: Files, peer: str, worktree: str, last: str) -> Json:
     """Find the incarnation under which a worktree is a peer, if it differs from the last one it knows.
-
-    Args:
-        files: The coordination directory.
-        peer: The peer's name.
-        worktree: Absolute path of its worktree.
-        last: The incarnation that the worktree knows; empty if none.
 
     Returns:
         The incarnation, as a fact of ``info.json``; empty if there is none, or ``last`` is still a peer.

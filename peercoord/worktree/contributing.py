@@ -53,11 +53,7 @@ def contribute(call: WorktreeCall, verb: UpdateMemory) -> Reply:
 
 
 def text_of(path: str) -> str:
-    """Read a text file that a person named.
-
-    Raises:
-        StorageError: It cannot be read.
-    """
+    """Read a text file that a person named."""
     try:
         data = read_named(path, contribution.FILE_BYTES + 1)
     except OSError as error:

@@ -53,14 +53,9 @@ class TaskNotices:
         return {task: self.known[task] for task in tasks if self.known.get(task)}
 
     def note(self, task: str, stop: str = "", edited: str = "") -> str:
-        """Return a note if a task was cancelled or edited since its holder was told; else empty.
+        """Return a note if a task was cancelled or edited since its holder was told, with what to do; else empty.
 
         An edit is reported once, a cancellation by each call while the task is held.
-
-        Args:
-            task: The task.
-            stop: What to do if it was cancelled; by default, stop and give it back.
-            edited: What to do if it was edited; by default, read it again.
         """
         with suppress(PeercoordError):  # a note that fails must not stop a report
             now = self._changed(task)

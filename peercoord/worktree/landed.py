@@ -37,16 +37,7 @@ _DIFF = (
 
 
 def kept_in(project: Project, tip: str, but: Collection[str] = ()) -> str:
-    """Return where the commits up to ``tip`` are kept.
-
-    Args:
-        project: The project.
-        tip: A commit.
-        but: Local branches that do not count, as the branch in question.
-
-    Returns:
-        A branch or tag, with a word on how; empty if the commits are nowhere else.
-    """
+    """Return a branch or tag, but not one of ``but``, that keeps the commits up to ``tip``; empty if there is none."""
     refs = ("refs/heads", "refs/remotes", "refs/tags")
     not_these = {f"refs/heads/{branch}" for branch in but}
     with inspection.of_main(project) as git:
@@ -61,15 +52,7 @@ def kept_in(project: Project, tip: str, but: Collection[str] = ()) -> str:
 
 
 def not_landed(project: Project, branches: Iterable[str]) -> list[str]:
-    """List the branches whose commits are in no target branch.
-
-    Args:
-        project: The project.
-        branches: Names; names of no local branch are ignored.
-
-    Raises:
-        PeercoordError: Git cannot tell.
-    """
+    """List the branches whose commits are in no target branch; names of no local branch are ignored."""
     with inspection.of_main(project) as git:
         tips = local_branches(git.text("for-each-ref", TIPS, "refs/heads"))
         targets = [target for _, target in _targets(git, ())]

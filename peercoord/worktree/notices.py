@@ -41,10 +41,6 @@ def told(place: Place, files: Files) -> list[str]:
     """Return what is new to a worktree's peer, and note that it was told.
 
     A worktree that asks for the first time reads the current bank, so there is nothing to tell.
-
-    Args:
-        place: The worktree; its calls are kept apart by their caller.
-        files: The coordination directory.
     """
     since = mark(place)
     if since is None:

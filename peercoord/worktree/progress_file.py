@@ -58,11 +58,7 @@ class ProgressFile:
         return data != published()
 
     def content(self) -> Json:
-        """Read the content.
-
-        Raises:
-            BrokenFileError: The content is broken; perhaps it is being written.
-        """
+        """Read the content."""
         found = records.decode(self.data or b"", WHERE)
         if not isinstance(found.get(TASKS, []), list) or not isinstance(found.get(MEMORY, []), list):
             raise BrokenFileError(f"{WHERE}: {TASKS} and {MEMORY} must be lists")
@@ -107,9 +103,6 @@ class ProgressFile:
         """Write the published report, with the edits that stay in the file.
 
         An edit made during this call stays: the next call takes it in.
-
-        Raises:
-            StorageError: The filesystem refused; the file is unchanged.
         """
         if self.held_back:
             return

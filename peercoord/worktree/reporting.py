@@ -141,12 +141,7 @@ def report_file(call: WorktreeCall, path: str = "", content: str | None = None) 
 
 
 def entries_of(place: Place, path: str = "", content: str | None = None) -> list[Json]:
-    """Read the entries of a progress file. Arguments as for ``report_file``.
-
-    Raises:
-        StorageError: It cannot be read.
-        BrokenFileError: It cannot be understood.
-    """
+    """Read the entries of a progress file. Arguments as for ``report_file``."""
     shown = "the progress file" if content is not None else path or WHERE
     try:
         if content is not None:

@@ -27,16 +27,7 @@ if TYPE_CHECKING:
 
 
 def until_ready(place: Place, seconds: float, ask: Callable[[], tuple[T, bool]]) -> T:
-    """Ask for a task until one is ready, or the time is over.
-
-    Args:
-        place: The worktree.
-        seconds: The time to wait.
-        ask: Asks once; returns the answer, and whether no task was ready.
-
-    Returns:
-        The last answer.
-    """
+    """Ask until a task is ready, or the time is over; return the last answer."""
     end = time.monotonic() + seconds
     answer, unready = ask()
     if not unready or time.monotonic() >= end:
