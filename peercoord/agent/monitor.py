@@ -35,23 +35,14 @@ LEADER_SILENT = 3  # times ``state_seconds`` without a new view: the holder of t
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one look at a peer showed.
+    """What one look at a peer showed."""
 
-    Attributes:
-        who: The peer's incarnation.
-        record: Its ``peer.json``; ``None`` if it cannot be read.
-        entries: The names in its directory.
-        silence: What its heartbeat was seen to do until now.
-        verdict: The verdict on it.
-        gone: Its processes are proven gone; otherwise a verdict of death rests on its silence.
-    """
-
-    who: Incarnation
-    record: Json | None
-    entries: list[str]
-    silence: Silence
-    verdict: Verdict
-    gone: bool
+    who: Incarnation  # the peer's incarnation
+    record: Json | None  # its ``peer.json``; ``None`` if it cannot be read
+    entries: list[str]  # the names in its directory
+    silence: Silence  # what its heartbeat was seen to do until now
+    verdict: Verdict  # the verdict on it
+    gone: bool  # its processes are proven gone; otherwise a verdict of death rests on its silence
 
     @property
     def term(self) -> int | None:

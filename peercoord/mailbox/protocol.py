@@ -65,27 +65,16 @@ def parse_name(name: str, suffix: str = "") -> str | None:
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """A request as it lies in the outbox.
+    """A request as it lies in the outbox."""
 
-    Attributes:
-        number: The request's id.
-        words: The verb and its arguments.
-        incarnation: The incarnation that its caller saw.
-        tickets: The tickets that its caller saw held by that incarnation.
-        pid: The caller's pid in its own pid namespace; 0 if it gave none.
-        parent: Its parent's.
-        cwd: Its working directory.
-        meaning: What the words ask for, once ``verbs.of`` has read them.
-    """
-
-    number: str = field(kw_only=False)
-    words: list[str] = field(kw_only=False)
-    incarnation: str = ""
-    tickets: Sequence[Ticket] = ()
-    pid: int = 0
-    parent: int = 0
-    cwd: str = ""
-    meaning: Any = None
+    number: str = field(kw_only=False)  # the request's id
+    words: list[str] = field(kw_only=False)  # the verb and its arguments
+    incarnation: str = ""  # the incarnation that its caller saw
+    tickets: Sequence[Ticket] = ()  # the tickets that its caller saw held by that incarnation
+    pid: int = 0  # the caller's pid in its own pid namespace; 0 if it gave none
+    parent: int = 0  # its parent's
+    cwd: str = ""  # its working directory
+    meaning: Any = None  # what the words ask for, once ``verbs.of`` has read them
 
     @property
     def verb(self) -> str:

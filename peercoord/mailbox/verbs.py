@@ -45,19 +45,12 @@ _STATUS_OF = {word: status for status, words in _OTHER_WORDS.items() for word in
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """What a caller asks for.
+    """What a caller asks for."""
 
-    Attributes:
-        task: The task that it names; empty if it names none.
-        wait: Seconds that the caller waits for a task.
-        path: A file that it names; in a request from the mailbox there must be none.
-        as_json: The caller wants JSON.
-    """
-
-    task: str = ""
-    wait: int = 0
-    path: str = ""
-    as_json: bool = False
+    task: str = ""  # the task that it names; empty if it names none
+    wait: int = 0  # seconds that the caller waits for a task
+    path: str = ""  # a file that it names; in a request from the mailbox there must be none
+    as_json: bool = False  # the caller wants JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,23 +60,17 @@ class RequestTask(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportProgress(Verb):
-    """Report on a task: progress, or how it ended.
+    """Report on a task: progress, or how it ended."""
 
-    Attributes:
-        status: One of ``STATUSES``.
-        reason: Why it ended undone.
-        content: What the named progress file holds.
-    """
-
-    status: str = "in-progress"
-    reason: str = ""
+    status: str = "in-progress"  # one of ``STATUSES``
+    reason: str = ""  # why it ended undone
     progress: float | None = None
     steps: tuple[str, ...] = ()
     achievements: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
     time_spent: int | None = None
     estimate: str | None = None
-    content: str | None = None
+    content: str | None = None  # what the named progress file holds
 
     @property
     def facts(self) -> Json:
@@ -100,21 +87,13 @@ class ReportProgress(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateMemory(Verb):
-    """Contribute to the memory bank.
+    """Contribute to the memory bank."""
 
-    Attributes:
-        document: The bank's document, as ``techContext.md``.
-        section: Its heading; empty for the document as a whole.
-        kind: ``addition`` or ``update``.
-        critical: A person must approve it.
-        content: The text.
-    """
-
-    document: str = ""
-    section: str = ""
-    kind: str = "addition"
-    critical: bool = False
-    content: str | None = None
+    document: str = ""  # the bank's document, as ``techContext.md``
+    section: str = ""  # its heading; empty for the document as a whole
+    kind: str = "addition"  # ``addition`` or ``update``
+    critical: bool = False  # a person must approve it
+    content: str | None = None  # the text
 
     @property
     def of_folder(self) -> bool:

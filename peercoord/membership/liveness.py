@@ -143,19 +143,12 @@ def by_process(
 
 @dataclass(slots=True)
 class Stillness:
-    """How long a value has not changed, on the observer's own monotonic clock.
+    """How long a value has not changed, on the observer's own monotonic clock."""
 
-    Attributes:
-        value: What was seen last.
-        looks: Successful looks since it last changed, including the first.
-        since: Time of the first of them, seconds.
-        last: Time of the last look, seconds.
-    """
-
-    value: object = None
-    looks: int = 0
-    since: float = float("-inf")
-    last: float = float("-inf")
+    value: object = None  # what was seen last
+    looks: int = 0  # successful looks since it last changed, including the first
+    since: float = float("-inf")  # time of the first of them, seconds
+    last: float = float("-inf")  # time of the last look, seconds
 
     def forget(self) -> None:
         """Start again: what was seen until now proves nothing."""

@@ -38,21 +38,13 @@ PASSES_MOST = 64  # a network filesystem may go on listing tickets that are long
 
 
 class Claim(NamedTuple):
-    """A task that this peer holds.
+    """A task that this peer holds."""
 
-    Attributes:
-        ticket: Its id and epoch.
-        definition: What it is.
-        hand_over: What its last holder left, if there was one: progress, achievements, branch, commit …
-        entry: The entry of its holder's report.
-        again: It was held already and is returned again.
-    """
-
-    ticket: Ticket
-    definition: Definition
-    hand_over: Json
-    entry: Json
-    again: bool = False
+    ticket: Ticket  # its id and epoch
+    definition: Definition  # what it is
+    hand_over: Json  # what its last holder left, if there was one: progress, achievements, branch, commit …
+    entry: Json  # the entry of its holder's report
+    again: bool = False  # it was held already and is returned again
 
     @property
     def task(self) -> str:

@@ -18,23 +18,14 @@ if TYPE_CHECKING:
 
 
 class Location(NamedTuple):
-    """Where a ticket was seen, or where it belongs.
+    """Where a ticket was seen, or where it belongs."""
 
-    Attributes:
-        task: Task id.
-        state: ``new``, ``waiting``, ``ready``, ``parked``, ``claimed``, ``departed`` or ``done``.
-        detail: What it waits for, why it is parked, or the directory name of the peer that holds it.
-        epoch: The ticket's epoch; 0 for ``done`` and for where it belongs.
-        path: Where it was seen; empty for where it belongs.
-        reason: Why it belongs there, in words.
-    """
-
-    task: str
-    state: str
-    detail: str = ""
-    epoch: int = 0
-    path: str = ""
-    reason: str = ""
+    task: str  # task id
+    state: str  # ``new``, ``waiting``, ``ready``, ``parked``, ``claimed``, ``departed`` or ``done``
+    detail: str = ""  # what it waits for, why it is parked, or the directory name of the peer that holds it
+    epoch: int = 0  # the ticket's epoch; 0 for ``done`` and for where it belongs
+    path: str = ""  # where it was seen; empty for where it belongs
+    reason: str = ""  # why it belongs there, in words
 
     @property
     def rank(self) -> tuple[bool, int, bool]:

@@ -32,19 +32,12 @@ NAME_MOST = 80  # characters
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an item.
+    """What became of an item."""
 
-    Attributes:
-        item: The item.
-        action: ``approved``, ``rejected`` or ``PENDING``.
-        detail: Which side, or why; for people.
-        entry: The journal entry of the change; ``None`` if the document did not change.
-    """
-
-    item: Item
-    action: str
-    detail: str = ""
-    entry: Entry | None = None
+    item: Item  # the item
+    action: str  # ``approved``, ``rejected`` or ``PENDING``
+    detail: str = ""  # which side, or why; for people
+    entry: Entry | None = None  # the journal entry of the change; ``None`` if the document did not change
 
     def as_json(self, by: str) -> Json:
         """Return it for programs."""

@@ -47,33 +47,19 @@ class ItemSide:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A change that waits for a person. Its texts are as their authors wrote them: not yet safe to print.
+    """A change that waits for a person. Its texts are as their authors wrote them: not yet safe to print."""
 
-    Attributes:
-        ident: Id of the candidate.
-        number: Its number in the list; 0 if none could be written down.
-        place: Document and section.
-        why: Why it waits.
-        base: The text both sides started from.
-        base_about: The hash of that text and since when the item waits, for people.
-        sides: Two sides that differ, or one that merges cleanly.
-        proposed: The text with conflict markers; empty if it merges cleanly.
-        marker: Length of the conflict markers.
-        takes: The section's text for each choice.
-        days: How many days the decision can be undone.
-    """
-
-    ident: str
-    number: int
-    place: str
-    why: str
-    base: str
-    base_about: str
-    sides: tuple[ItemSide, ...]
-    proposed: str
-    marker: int
-    takes: dict[str, str]
-    days: int
+    ident: str  # id of the candidate
+    number: int  # its number in the list; 0 if none could be written down
+    place: str  # document and section
+    why: str  # why it waits
+    base: str  # the text both sides started from
+    base_about: str  # the hash of that text and since when the item waits, for people
+    sides: tuple[ItemSide, ...]  # two sides that differ, or one that merges cleanly
+    proposed: str  # the text with conflict markers; empty if it merges cleanly
+    marker: int  # length of the conflict markers
+    takes: dict[str, str]  # the section's text for each choice
+    days: int  # how many days the decision can be undone
 
     @property
     def conflict(self) -> bool:

@@ -66,17 +66,11 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Where the parts of a checkout are; its own ``.git`` is not believed.
+    """Where the parts of a checkout are; its own ``.git`` is not believed."""
 
-    Attributes:
-        tree: Its root; empty if its directory is gone.
-        git_dir: Its own git directory.
-        common: The git directory that it shares with the others.
-    """
-
-    tree: str
-    git_dir: str
-    common: str
+    tree: str  # its root; empty if its directory is gone
+    git_dir: str  # its own git directory
+    common: str  # the git directory that it shares with the others
 
     def check(self) -> None:
         """Refuse a worktree and a git directory that do not lead to each other: git would speak of another one."""
@@ -98,15 +92,10 @@ class Checkout:
 
 @dataclass(slots=True)
 class Changes:
-    """What ``git status`` says of a checkout.
+    """What ``git status`` says of a checkout."""
 
-    Attributes:
-        entries: Two letters and a path for each file that differs.
-        unsure: Files of which git cannot tell without running a filter.
-    """
-
-    entries: list[tuple[str, str]] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
+    entries: list[tuple[str, str]] = field(default_factory=list)  # two letters and a path for each file that differs
+    unsure: list[str] = field(default_factory=list)  # files of which git cannot tell without running a filter
 
     def paths(self) -> list[str]:
         """List the files that differ."""

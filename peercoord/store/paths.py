@@ -139,17 +139,11 @@ def parse_block(name: str) -> int | None:
 
 
 class Ticket(NamedTuple):
-    """A ticket's name as a value.
+    """A ticket's name as a value."""
 
-    Attributes:
-        task: Task id.
-        epoch: The number of times the task was claimed.
-        done: The holder has decided that it is complete (``~done``).
-    """
-
-    task: str
-    epoch: int
-    done: bool = False
+    task: str  # task id
+    epoch: int  # the number of times the task was claimed
+    done: bool = False  # the holder has decided that it is complete (``~done``)
 
     def __str__(self) -> str:
         return f"{self.task}~{self.epoch}~done" if self.done else f"{self.task}~{self.epoch}"

@@ -11,42 +11,25 @@ from peercoord.system.git import shown_path
 
 @dataclass(frozen=True, slots=True)
 class Worktree:
-    """One checkout of the repository, as git's list has it.
+    """One checkout of the repository, as git's list has it."""
 
-    Attributes:
-        path: Its root.
-        git_dir: Its own git directory.
-        head: The commit it stands on; empty before the first one.
-        branch: Its branch without ``refs/heads/``; empty when detached.
-        locked: Why it is locked; ``None`` if it is not.
-        missing: Its directory is gone.
-    """
-
-    path: Path
-    git_dir: Path
-    head: str
-    branch: str
-    locked: str | None
-    missing: bool
+    path: Path  # its root
+    git_dir: Path  # its own git directory
+    head: str  # the commit it stands on; empty before the first one
+    branch: str  # its branch without ``refs/heads/``; empty when detached
+    locked: str | None  # why it is locked; ``None`` if it is not
+    missing: bool  # its directory is gone
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project in a repository.
+    """A project in a repository."""
 
-    Attributes:
-        main: Root of the main checkout.
-        sub: The project's directory below the root of every checkout, with ``/``; empty if it is the root.
-        common: The git directory that all checkouts share.
-        here: Root of the checkout that was asked about.
-        shallow: The history is cut off (a shallow clone).
-    """
-
-    main: Path
-    sub: str
-    common: Path
-    here: Path
-    shallow: bool
+    main: Path  # root of the main checkout
+    sub: str  # the project's directory below the root of every checkout, with ``/``; empty if it is the root
+    common: Path  # the git directory that all checkouts share
+    here: Path  # root of the checkout that was asked about
+    shallow: bool  # the history is cut off (a shallow clone)
 
     @property
     def directory(self) -> Path:

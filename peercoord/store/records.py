@@ -114,37 +114,22 @@ def is_remnant(data: bytes, whole: bytes) -> bool:
 
 
 class Step(NamedTuple):
-    """A subtask: a step of its task, reported and counted, never claimed alone.
+    """A subtask: a step of its task, reported and counted, never claimed alone."""
 
-    Attributes:
-        step: Its id, dotted: ``2.1``.
-        title: What is to be done.
-        done: It is done here or was done where the task came from.
-        raw: The whole record, including unknown keys.
-    """
-
-    step: str
-    title: str
-    done: bool
-    raw: Json
+    step: str  # its id, dotted: ``2.1``
+    title: str  # what is to be done
+    done: bool  # it is done here or was done where the task came from
+    raw: Json  # the whole record, including unknown keys
 
 
 class Definition(NamedTuple):
-    """What a task is. Made by ``Definition.read`` from a file or ``define`` from a person's input.
+    """What a task is. Made by ``Definition.read`` from a file or ``define`` from a person's input."""
 
-    Attributes:
-        task: Task id.
-        level: Priority level, 0 (critical) … 4 (lowest).
-        dependencies: Ids of the tasks that must be done first, in order, without repeats.
-        steps: Its subtasks.
-        raw: The whole record, including unknown keys.
-    """
-
-    task: str
-    level: int
-    dependencies: list[str]
-    steps: list[Step]
-    raw: Json
+    task: str  # task id
+    level: int  # priority level, 0 (critical) … 4 (lowest)
+    dependencies: list[str]  # ids of the tasks that must be done first, in order, without repeats
+    steps: list[Step]  # its subtasks
+    raw: Json  # the whole record, including unknown keys
 
     @property
     def title(self) -> str:
@@ -284,19 +269,12 @@ def priority_level(priority: object) -> int:
 
 
 class Birth(NamedTuple):
-    """A task's birth record; made once, never edited.
+    """A task's birth record; made once, never edited."""
 
-    Attributes:
-        task: Task id.
-        nonce: The nonce of the one ticket this task has.
-        order: Its place in the order of adding, from 0.
-        definition: The task as it was added.
-    """
-
-    task: str
-    nonce: str
-    order: int
-    definition: Definition
+    task: str  # task id
+    nonce: str  # the nonce of the one ticket this task has
+    order: int  # its place in the order of adding, from 0
+    definition: Definition  # the task as it was added
 
     def record(self, by: str, at: str) -> Json:
         """The record to write: who added the task, and when (RFC 3339, UTC)."""

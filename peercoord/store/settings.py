@@ -53,17 +53,11 @@ WORDS = {"uncommitted": ("warn", "refuse"), "memory.commit": ("off", "on")}
 
 
 class Problem(NamedTuple):
-    """A wrong setting.
+    """A wrong setting."""
 
-    Attributes:
-        key: Its name.
-        text: What is wrong, one sentence without a full stop.
-        value: A value that fits the others; ``None`` for an unknown key.
-    """
-
-    key: str
-    text: str
-    value: int | str | None
+    key: str  # its name
+    text: str  # what is wrong, one sentence without a full stop
+    value: int | str | None  # a value that fits the others; ``None`` for an unknown key
 
     @property
     def fix(self) -> str:

@@ -39,23 +39,14 @@ if TYPE_CHECKING:
 
 
 class Stat(NamedTuple):
-    """The state of a path.
+    """The state of a path."""
 
-    Attributes:
-        is_dir: It is a directory; links are not followed.
-        size: Bytes.
-        modified_ns: Last change of the content, in nanoseconds of the filesystem's own clock.
-        links: The number of its names.
-        changed_ns: Last change of anything, a rename among it.
-        is_special: It is a link, FIFO, socket or device.
-    """
-
-    is_dir: bool
-    size: int
-    modified_ns: int
-    links: int
-    changed_ns: int = 0
-    is_special: bool = False
+    is_dir: bool  # it is a directory; links are not followed
+    size: int  # bytes
+    modified_ns: int  # last change of the content, in nanoseconds of the filesystem's own clock
+    links: int  # the number of its names
+    changed_ns: int = 0  # last change of anything, a rename among it
+    is_special: bool = False  # it is a link, FIFO, socket or device
 
     @property
     def is_file(self) -> bool:

@@ -20,29 +20,17 @@ FAULTS = (Exception,)
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """A step that runs at intervals.
+    """A step that runs at intervals."""
 
-    Attributes:
-        name: Its name, for messages.
-        every: Seconds between two runs, unless the next one is brought forward.
-        run: The function to call.
-        least: Minimum seconds between two runs, however often it is asked for.
-        at: When it is due.
-        ended: When it last succeeded.
-        failures: The number of its failures in a row.
-        said: The kind of its last failure.
-        asked: It was asked for since it last began, so it has to run again.
-    """
-
-    name: str
-    every: float
-    run: Callable[[], object]
-    least: float = 0.0
-    at: float = float("-inf")
-    ended: float = float("-inf")
-    failures: int = 0
-    said: str = ""
-    asked: bool = False
+    name: str  # its name, for messages
+    every: float  # seconds between two runs, unless the next one is brought forward
+    run: Callable[[], object]  # the function to call
+    least: float = 0.0  # minimum seconds between two runs, however often it is asked for
+    at: float = float("-inf")  # when it is due
+    ended: float = float("-inf")  # when it last succeeded
+    failures: int = 0  # the number of its failures in a row
+    said: str = ""  # the kind of its last failure
+    asked: bool = False  # it was asked for since it last began, so it has to run again
 
 
 class Schedule:

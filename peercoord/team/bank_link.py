@@ -48,23 +48,14 @@ _LINK = "120000"
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """The memory bank of a project as it was found.
+    """The memory bank of a project as it was found."""
 
-    Attributes:
-        path: Its path from the root of every checkout.
-        tracked: The repository tracks files in it.
-        shared: Worktrees are to see it through a link.
-        missing: It does not exist yet, and has to be created.
-        hidden: It has to be hidden in the main checkout too; ``None``: as the user had it.
-        note: What people should know about it; empty if nothing.
-    """
-
-    path: str
-    tracked: bool = False
-    shared: bool = True
-    missing: bool = False
-    hidden: bool | None = None
-    note: str = ""
+    path: str  # its path from the root of every checkout
+    tracked: bool = False  # the repository tracks files in it
+    shared: bool = True  # worktrees are to see it through a link
+    missing: bool = False  # it does not exist yet, and has to be created
+    hidden: bool | None = None  # it has to be hidden in the main checkout too; ``None``: as the user had it
+    note: str = ""  # what people should know about it; empty if nothing
 
 
 def look(project: Project, name: str, starts: Iterable[str]) -> Bank:

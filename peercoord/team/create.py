@@ -132,19 +132,12 @@ _PART_BYTES = 250  # of a branch name between slashes: a file name has 255, git 
 
 @dataclass(frozen=True, slots=True)
 class Branches:
-    """The branches of a repository when a plan is made.
+    """The branches of a repository when a plan is made."""
 
-    Attributes:
-        existing: Each local branch and the commit at its tip.
-        checked_out: Each branch that some worktree stands on, and the worktree's root.
-        base: The commit that new branches start from.
-        base_name: How people call it.
-    """
-
-    existing: dict[str, str]
-    checked_out: dict[str, Path]
-    base: str
-    base_name: str
+    existing: dict[str, str]  # each local branch and the commit at its tip
+    checked_out: dict[str, Path]  # each branch that some worktree stands on, and the worktree's root
+    base: str  # the commit that new branches start from
+    base_name: str  # how people call it
 
 
 def survey(project: Project, base: str) -> Branches:

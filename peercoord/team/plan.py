@@ -20,40 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One step.
+    """One step."""
 
-    Attributes:
-        text: What it does, one line without a full stop, in the imperative.
-        do: Does it, and may return a warning.
-        peer: The one instance that it concerns; empty if it concerns the team. See ``run``.
-    """
-
-    text: str
-    do: Callable[[], str | None]
-    peer: str = ""
+    text: str  # what it does, one line without a full stop, in the imperative
+    do: Callable[[], str | None]  # does it, and may return a warning
+    peer: str = ""  # the one instance that it concerns; empty if it concerns the team. See ``run``
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One worktree of the team, existing or planned.
+    """One worktree of the team, existing or planned."""
 
-    Attributes:
-        index: Its number, from 1.
-        peer: Name of the peer that works there.
-        worktree: Root of the worktree.
-        directory: The project in it.
-        branch: Its branch; empty when detached.
-        made: The team made it; otherwise it existed before and joined.
-        git_dir: Its own git directory; ``None`` until the worktree is made.
-    """
-
-    index: int
-    peer: str
-    worktree: Path
-    directory: Path
-    branch: str
-    made: bool
-    git_dir: Path | None = None
+    index: int  # its number, from 1
+    peer: str  # name of the peer that works there
+    worktree: Path  # root of the worktree
+    directory: Path  # the project in it
+    branch: str  # its branch; empty when detached
+    made: bool  # the team made it; otherwise it existed before and joined
+    git_dir: Path | None = None  # its own git directory; ``None`` until the worktree is made
 
 
 @dataclass(slots=True)

@@ -265,13 +265,9 @@ _ANY_TIME = "1970-01-01T00:00:00Z"  # of contributions that are only counted
 
 @dataclass(frozen=True, slots=True)
 class Left(Reason):
-    """A reason of kind ``requests``, ``memory`` or ``typed``.
+    """A reason of kind ``requests``, ``memory`` or ``typed``."""
 
-    Attributes:
-        place: The entry of ``.claude-instance/`` that holds it.
-    """
-
-    place: str
+    place: str  # the entry of ``.claude-instance/`` that holds it
 
 
 def undelivered(project: Project, instance: Instance) -> list[Left]:

@@ -40,21 +40,13 @@ FOUND, ONCE, KEPT = "found", "once", "kept"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the tasks of a team come from.
+    """Where the tasks of a team come from."""
 
-    Attributes:
-        where: A path or URL; empty if from nowhere.
-        use: ``FOUND``, ``ONCE`` or ``KEPT``; empty for a team of package 0.1.0, which stays as it is.
-        tag: The tag of a ``tasks.json``, named or pinned; ``None``: the current one.
-        read: Tasks are imported from it now.
-        stop: It was kept in step and is not any more.
-    """
-
-    where: str = ""
-    use: str = FOUND
-    tag: str | None = None
-    read: bool = True
-    stop: bool = False
+    where: str = ""  # a path or URL; empty if from nowhere
+    use: str = FOUND  # ``FOUND``, ``ONCE`` or ``KEPT``; empty for a team of package 0.1.0, which stays as it is
+    tag: str | None = None  # the tag of a ``tasks.json``, named or pinned; ``None``: the current one
+    read: bool = True  # tasks are imported from it now
+    stop: bool = False  # it was kept in step and is not any more
 
 
 def source_of(

@@ -39,19 +39,12 @@ _ENDS = {"done": "done", "failed": "failed", "released": "was given back", "evic
 
 @dataclass(slots=True)
 class _Work:
-    """The work of one dependency.
+    """The work of one dependency."""
 
-    Attributes:
-        task: Its id.
-        record: Its result.
-        commit: The commit noted when it was done; empty if none was.
-        branch: The branch noted then.
-    """
-
-    task: str
-    record: Json
-    commit: str
-    branch: str
+    task: str  # its id
+    record: Json  # its result
+    commit: str  # the commit noted when it was done; empty if none was
+    branch: str  # the branch noted then
 
     def entry(self, commit: str, command: str, *notes: str) -> Json:
         said = "; ".join(filter(None, notes))

@@ -26,21 +26,13 @@ SCHEMA_VERSION = 1
 
 @dataclass(slots=True)
 class Reply:
-    """The answer of a command.
+    """The answer of a command."""
 
-    Attributes:
-        data: For programs.
-        lines: For people.
-        notes: Messages for stderr.
-        code: The exit code.
-        error: The error that the command failed with.
-    """
-
-    data: Json
-    lines: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    code: int = 0
-    error: PeercoordError | None = None
+    data: Json  # for programs
+    lines: list[str] = field(default_factory=list)  # for people
+    notes: list[str] = field(default_factory=list)  # messages for stderr
+    code: int = 0  # the exit code
+    error: PeercoordError | None = None  # the error that the command failed with
 
     @classmethod
     def of(cls, error: PeercoordError, notes: Iterable[str] = ()) -> Reply:
