@@ -173,39 +173,6 @@ class TestCallers:
 
 
 @pytest.mark.slow
-class TestTime:
-    @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
-    @pytest.mark.parametrize("jump", ["+1d", "-1d"])
-    def test_a_clock_that_jumps_kills_nobody(self, team: Team, tmp_path: Path, jump: str) -> None:
-        crew = team(**{**QUICK, "heartbeat_seconds": 3})  # a disk that stalls for seconds is no death either
-        dial = tmp_path / "dial"
-        dial.write_text("+0")
-        env = {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(dial),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        agents = [crew.spawn(name, env=env) for name in ("one", "two")]
-        crew.agent("three")
-        before = {name: crew.home(name) for name in ("one", "two", "three")}
-        dial.write_text(jump)
-        beats = {name: beat(crew, name) for name in before}
-        until(lambda: all(beat(crew, name) >= beats[name] + 3 for name in before), what="everyone goes on beating")
-        assert {name: crew.home(name) for name in before} == before
-        assert not crew.events("evicted")
-        for agent in agents:
-            agent.terminate()
-            agent.wait()
-
-
-def beat(crew: Crew, name: str) -> int:
-    home = crew.home(name)
-    assert home is not None
-    return max(int(p.name.split("~")[1]) for p in home.glob("beat~*"))
-
-
-@pytest.mark.slow
 @ISOLATES
 class TestNamespaces:
     def test_another_pid_namespace_is_judged_by_its_heartbeat_alone(self, team: Team) -> None:
@@ -231,38 +198,6 @@ class TestNamespaces:
         kill(crew.record("one")["agent"]["pid"])
         inside.wait()
         until(lambda: crew.home("one") is None)
-
-
-RENAMED = ("unshare", "--uts", "sh", "-c", 'hostname renamed && exec "$@"', "sh")
-
-
-@pytest.mark.distributed
-@ISOLATES
-class TestNames:
-    """A host may be renamed while it runs: it stays the host that it is."""
-
-    def test_agents_under_both_names_are_of_one_host(self, team: Team) -> None:
-        crew = team(**NEVER)
-        crew.agent("one")
-        two = crew.spawn("two", *RENAMED)
-        assert crew.record("one")["host"] != crew.record("two")["host"] == "renamed"
-        assert control.status(str(crew.tree("two")))["pid"] == two.pid
-        kill(crew.agent_pid("one"))
-        until(lambda: crew.home("one") is None, what="the eviction, at once: its process is proven gone")
-        assert "is gone" in why_evicted(crew)
-        assert control.stop(str(crew.tree("two")))
-        assert two.wait() == 0
-
-    def test_no_agent_is_replaced_or_joined_twice_by_a_new_name(self, team: Team) -> None:
-        crew = team(**NEVER)
-        crew.agent("one")
-        home = crew.home("one")
-        control.stop(str(crew.tree("one")))
-        again = crew.spawn("one", *RENAMED)
-        assert crew.home("one") == home
-        assert not crew.events("evicted")
-        assert control.stop(str(crew.tree("one")))
-        again.wait()
 
 
 @pytest.mark.distributed

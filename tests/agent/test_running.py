@@ -175,25 +175,6 @@ def test_an_evicted_agent_joins_again_and_says_so(team: Team) -> None:
 
 
 @pytest.mark.slow
-def test_changed_settings_are_taken_in_by_starting_again(team: Team) -> None:
-    crew = team(state_seconds=1)
-    pid = crew.agent("one")
-    start = process.identify(pid)
-    crew.call("one", "request-task")
-    before, path = crew.home("one"), crew.state / "protocol.json"
-    until(lambda: "at work" in crew.log("one"))
-    os.kill(pid, signal.SIGUSR1)
-    until(lambda: crew.log("one").count("at work") == 2, what="the second start")
-    assert process.identify(pid) == start, "the same process, so nobody takes it for dead"
-    whole = json.loads(path.read_text())
-    whole["settings"]["heartbeat_seconds"] = 77
-    path.write_text(json.dumps(whole))
-    until(lambda: crew.record("one").get("heartbeat_seconds") == 77, what="the new setting on record")
-    assert "protocol.json has changed" in crew.log("one")
-    assert (crew.agent_pid("one"), crew.home("one"), crew.holder("1")) == (pid, before, "one")
-
-
-@pytest.mark.slow
 def test_a_broken_protocol_json_kills_no_agent(team: Team) -> None:
     crew = team(heartbeat_seconds=1, state_seconds=1)
     pid = crew.agent("one")

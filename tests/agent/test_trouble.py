@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from io import RawIOBase
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from agent.crew import LINUX, ROOT, Crew, stays, until
+from agent.crew import Crew, stays, until
 
 from peercoord.queue.peer import Peer
 from peercoord.queue.reassign import reassign
@@ -18,62 +15,6 @@ from peercoord.system.disk import Disk
 
 Team = Callable[..., Crew]
 QUICK = {"heartbeat_seconds": 1, "state_seconds": 1}
-MOUNTS = pytest.mark.skipif(not (LINUX and ROOT and shutil.which("mount")), reason="needs root and mount")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 200 KiB, mounted where a project's coordination directory will be."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)], check=True)
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def on(team: Team, disk: Path) -> Crew:
-    """A crew whose coordination directory lies on another disk than its worktrees."""
-    crew = team(1, **QUICK)
-    for entry in crew.state.iterdir():
-        shutil.move(entry, disk)
-    crew.state.rmdir()
-    subprocess.run(["mount", "--bind", str(disk), str(made(crew.state))], check=True)
-    return crew
-
-
-def made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def unbind(team: Team) -> Iterator[list[Path]]:
-    bound: list[Path] = []
-    yield bound
-    for path in bound:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-@MOUNTS
-@pytest.mark.slow
-def test_a_full_disk_is_told_once_and_claims_go_on(team: Team, small: Path, unbind: list[Path]) -> None:
-    crew = on(team, small)
-    unbind.append(crew.state)
-    crew.agent("one")
-    until(lambda: (crew.state / "state.json").exists())
-    filler = small / "filler"
-    fill(filler)
-    (small / "state.json").unlink(missing_ok=True)
-    fill(filler)
-    until(lambda: "views failed: " in crew.log("one"))
-    before = beat(crew)
-    until(lambda: beat(crew) >= before + 3, what="the heart beats on a full disk")
-    assert crew.log("one").count("views failed") == 1
-    assert crew.log("one").count("the disk is full") == 1
-    assert crew.call("one", "request-task")[0] == 0, "a claim is a rename"
-    filler.unlink()
-    until(lambda: "views works again" in crew.log("one"))
-    until(lambda: (crew.state / "state.json").exists())
 
 
 @pytest.mark.slow
@@ -161,23 +102,6 @@ def test_the_record_of_a_claim_that_was_reassigned_goes(team: Team) -> None:
     assert reassign(crew.queue, "1", two.name) == ("one", 2)
     until(lambda: not list((home / "assignments").iterdir()), what="one's record is gone")
     assert [path.name for path in crew.state.glob("peers/two~*/assignments/*")] == ["1~2.json"]
-
-
-def fill(path: Path) -> None:
-    """Write until nothing fits any more."""
-    with path.open("ab", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        write_for_ever(file)
-
-
-def write_for_ever(file: RawIOBase) -> None:
-    while True:
-        file.write(b"x" * 4096)
-
-
-def beat(crew: Crew) -> int:
-    home = crew.home("one")
-    assert home is not None
-    return max(int(p.name.split("~")[1]) for p in home.glob("beat~*"))
 
 
 def test_inotify_used_up_means_polling(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,14 +18,12 @@ from typing import Any
 import pytest
 from agent.crew import until
 from power.mounts import LOGFLUSH, NOLOGFLUSH, Mount
-from power.test_kinds import bad
+from power.test_kinds import BANK, ask, bad, repository, without_git_variables
 from power.workload import DOCUMENT, GUARDED
 
-from peercoord.cli import main as cli
 from peercoord.queue.queue import Queue
 from peercoord.store import paths, records
 from peercoord.store.root import open_root
-from peercoord.worktree import context
 
 pytestmark = [
     pytest.mark.distributed,
@@ -33,11 +31,6 @@ pytestmark = [
 ]
 
 KINDS = [("ext4", ""), ("ext4", "noauto_da_alloc"), ("xfs", "")]
-BANK = {
-    DOCUMENT: "# Tech context\n\n## Limits\n\nOne.\n",
-    GUARDED: "# Brief\n\nWhat it is for.\n",
-    "progress.md": "# Progress\n",
-}
 COUNT = 2
 CUTS = int(os.environ.get("PEERCOORD_CUTS", "3"))
 FLAGS = (NOLOGFLUSH, LOGFLUSH)
@@ -45,9 +38,7 @@ FLAGS = (NOLOGFLUSH, LOGFLUSH)
 
 @pytest.fixture(params=KINDS, ids=["-".join(filter(None, kind)) for kind in KINDS])
 def mount(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
-    for key in [key for key in os.environ if key.startswith("GIT_")]:
-        monkeypatch.delenv(key)
-    monkeypatch.delenv("PEERCOORD_PROJECT", raising=False)
+    without_git_variables(monkeypatch)
     made = Mount(tmp_path, *request.param)
     try:
         yield made
@@ -59,12 +50,7 @@ def mount(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def project(mount: Mount) -> Path:
     """A repository with a memory bank, flushed."""
     home = mount.home / "p"
-    (home / "memory-bank").mkdir(parents=True)
-    for name, text in BANK.items():
-        (home / "memory-bank" / name).write_text(text)
-    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false")
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "first")):
-        subprocess.run(["git", "-C", str(home), *identity, *words], check=True)
+    repository(home)
     mount.flush()
     return home
 
@@ -78,13 +64,6 @@ def run(*words: str) -> Any:
     done = subprocess.run(command(*words, "--json"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout)["data"]
-
-
-def ask(at: Path, *words: str) -> Any:
-    """The same in this process."""
-    code, out, err = cli.serve([*words, "--json"], cli.Call(context.find(str(at))))
-    assert code == 0, f"{words}: {code} {out.decode()} {err.decode()}"
-    return json.loads(out)["data"]
 
 
 def trees(project: Path) -> list[Path]:

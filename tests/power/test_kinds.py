@@ -99,28 +99,42 @@ BANK = {
 }
 
 
+def ask(at: Path, *words: str) -> Any:
+    """Call the command line in this process; what it answers."""
+    code, out, err = cli.serve([*words, "--json"], cli.Call(context.find(str(at))))
+    assert code == 0, f"{words}: {code}\n{out.decode()}\n{err.decode()}"
+    return json.loads(out)["data"]
+
+
+def repository(main: Path) -> None:
+    """Make a repository with a memory bank."""
+    (main / "memory-bank").mkdir(parents=True)
+    for name, text in BANK.items():
+        (main / "memory-bank" / name).write_text(text)
+    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "first")):
+        subprocess.run(["git", "-C", str(main), *identity, *words], check=True)
+
+
+def without_git_variables(patch: pytest.MonkeyPatch) -> None:
+    for key in (*(key for key in os.environ if key.startswith("GIT_")), "PEERCOORD_PROJECT"):
+        patch.delenv(key, raising=False)
+
+
 class Team:
     """A project with two instances that have worked."""
 
     def __init__(self, base: Path) -> None:
         self.main = base / "p"
         self.trees = [base / f"p-instance-{number}" for number in (1, 2)]
-        (self.main / "memory-bank").mkdir(parents=True)
-        for name, text in BANK.items():
-            (self.main / "memory-bank" / name).write_text(text)
-        identity = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false")
-        for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "first")):
-            subprocess.run(["git", "-C", str(self.main), *identity, *words], check=True)
+        repository(self.main)
 
     @property
     def state(self) -> Path:
         return self.main / paths.ROOT
 
     def __call__(self, at: Path, *words: str) -> Any:
-        """Call the command line; what it answers."""
-        code, out, err = cli.serve([*words, "--json"], cli.Call(context.find(str(at))))
-        assert code == 0, f"{words}: {code}\n{out.decode()}\n{err.decode()}"
-        return json.loads(out)["data"]
+        return ask(at, *words)
 
     def up(self) -> None:
         code, out, err = cli.serve(["up", str(self.main), "2", "--json"])
@@ -194,9 +208,7 @@ def bad(project: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with pytest.MonkeyPatch.context() as patch:
-        for key in [key for key in os.environ if key.startswith("GIT_")]:
-            patch.delenv(key)
-        patch.delenv("PEERCOORD_PROJECT", raising=False)
+        without_git_variables(patch)
         made = Team(tmp_path_factory.mktemp("team"))
         made.up()
         try:

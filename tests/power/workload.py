@@ -20,10 +20,6 @@ DOCUMENT, GUARDED = "techContext.md", "projectbrief.md"
 SECTION = "Tech context › Limits"
 
 
-class Refused(Exception):  # noqa: N818 - an answer
-    """A command was refused: by the state of things, or because the disk is gone."""
-
-
 class Workload:
     """One person and two coding agents, by turns."""
 
@@ -34,23 +30,6 @@ class Workload:
         self.count = 0
         self.tasks: list[str] = []
 
-    def call(self, at: Path, *words: str) -> Any:
-        code, out, err = cli.serve([*words, "--json"], cli.Call(context.find(str(at))))
-        if code:
-            raise Refused(f"{words}: {code} {out.decode()} {err.decode()}")
-        return json.loads(out)["data"]
-
-    def act(self, kind: str, do: Callable[[], dict[str, object] | None], **about: object) -> None:
-        """Do something, and write down that it was begun, and that it was acknowledged."""
-        self.count += 1
-        self.log.write(json.dumps({"act": self.count, "kind": kind, **about}) + "\n")
-        try:
-            known = do() or {}
-        except Refused as error:
-            self.log.write(json.dumps({"act": self.count, "refused": str(error)[:500]}) + "\n")
-            return
-        self.log.write(json.dumps({"act": self.count, "done": True, **known}) + "\n")
-
     def run(self) -> None:
         acts = [self.add, self.add, self.add, self.edit, self.cancel, self.complete, self.complete, self.give_back]
         acts += [self.hand_over, self.reopen, self.contribute, self.contribute, self.guarded, self.decide, self.merge]
@@ -59,98 +38,98 @@ class Workload:
         while True:
             self.chance.choice(acts)()
 
+    def call(self, at: Path, *words: str) -> tuple[int, Any]:
+        code, out, err = cli.serve([*words, "--json"], cli.Call(context.find(str(at))))
+        return code, f"{words}: {code} {out.decode()} {err.decode()}" if code else json.loads(out)["data"]
+
+    def act(
+        self,
+        kind: str,
+        at: Path,
+        *words: str,
+        known: Callable[[Any], dict[str, object]] = lambda _: {},
+        **about: object,
+    ) -> Any:
+        """Do something, and write down that it was begun, and that it was acknowledged; what it answered."""
+        self.count += 1
+        self._note(kind=kind, **about)
+        code, found = self.call(at, *words)
+        self._note(**({"refused": found[:500]} if code else {"done": True, **known(found)}))
+        return None if code else found
+
+    def _note(self, **said: object) -> None:
+        self.log.write(json.dumps({"act": self.count, **said}) + "\n")
+
     # -- a person --------------------------------------------------------------------------------------------
 
     def add(self) -> None:
-        title = f"Task {self.count}"
-
-        def do() -> dict[str, object]:
-            task = str(
-                self.call(self.project, "task", "add", title, "-d", "x" * self.chance.choice((1, 9000)))["task_id"]
-            )
-            self.tasks.append(task)
-            return {"task": task}
-
-        self.act("add", do, title=title)
+        title, text = f"Task {self.count}", "x" * self.chance.choice((1, 9000))
+        words = ("task", "add", title, "-d", text)
+        found = self.act("add", self.project, *words, known=lambda found: {"task": str(found["task_id"])}, title=title)
+        if found:
+            self.tasks.append(str(found["task_id"]))
 
     def edit(self) -> None:
         task, title = self.chance.choice(self.tasks), f"Edited {self.count}"
-        self.act(
-            "edit",
-            lambda: self.call(self.project, "task", "edit", task, "--title", title) and None,
-            task=task,
-            title=title,
-        )
+        self.act("edit", self.project, "task", "edit", task, "--title", title, task=task, title=title)
 
     def cancel(self) -> None:
         task = self.chance.choice(self.tasks)
-        self.act("cancel", lambda: self.call(self.project, "task", "cancel", task) and None, task=task)
+        self.act("cancel", self.project, "task", "cancel", task, task=task)
 
     def reopen(self) -> None:
         task = self.chance.choice(self.tasks)
-        self.act("reopen", lambda: self.call(self.project, "task", "reopen", task) and None, task=task)
+        self.act("reopen", self.project, "task", "reopen", task, task=task)
 
     def decide(self) -> None:
-        waiting = self.call(self.project, "review", "list")["waiting"]
-        if waiting:
-            one = self.chance.choice(waiting)
-            words = self.chance.choice((["approve", "--as", "ann"], ["reject", "--reason", "no", "--as", "ann"]))
-            do = lambda: self.call(self.project, "review", words[0], one["id"], *words[1:]) and None  # noqa: E731
-            self.act(words[0], do, contributions=one["contributions"])
+        code, found = self.call(self.project, "review", "list")
+        if not code and found["waiting"]:
+            one = self.chance.choice(found["waiting"])
+            verb, *more = self.chance.choice((["approve"], ["reject", "--reason", "no"]))
+            words = ("review", verb, one["id"], *more, "--as", "ann")
+            self.act(verb, self.project, *words, contributions=one["contributions"])
 
     def merge(self) -> None:
-        self.act("merge", lambda: self.call(self.project, "memory", "merge") and None)
+        self.act("merge", self.project, "memory", "merge")
 
     # -- a coding agent --------------------------------------------------------------------------------------
 
-    def with_task(self, do: Callable[[Path, str, int], None]) -> None:
+    def claim(self) -> tuple[Path, str, int]:
+        """Claim a task in one of the worktrees; no task if there is none."""
         tree = self.chance.choice(self.trees)
-        held: list[tuple[str, int]] = []
-
-        def claim() -> dict[str, object]:
-            found = self.call(tree, "request")
-            held.extend([(str(found["task_id"]), found["epoch"])] if "task_id" in found else [])
-            return {"tasks": [task for task, _ in held]}
-
-        self.act("claim", claim)
-        if held:
-            do(tree, *held[0])
+        known = lambda found: {"tasks": [str(found["task_id"])] if "task_id" in found else []}  # noqa: E731
+        found = self.act("claim", tree, "request", known=known) or {}
+        return tree, str(found.get("task_id", "")), found.get("epoch", 0)
 
     def complete(self) -> None:
-        def do(tree: Path, task: str, _epoch: int) -> None:
-            words = ("report", task, "--status", "done", "--achievement", f"reached {self.count}")
-            self.act("complete", lambda: self.call(tree, *words) and None, task=task, achievement=words[-1])
-
-        self.with_task(do)
+        tree, task, _ = self.claim()
+        said = f"reached {self.count}"
+        if task:
+            words = ("report", task, "--status", "done", "--achievement", said)
+            self.act("complete", tree, *words, task=task, achievement=said)
 
     def give_back(self) -> None:
-        def do(tree: Path, task: str, epoch: int) -> None:
-            self.act("release", lambda: self.call(tree, "release", task) and None, task=task, epoch=epoch)
-
-        self.with_task(do)
+        tree, task, epoch = self.claim()
+        if task:
+            self.act("release", tree, "release", task, task=task, epoch=epoch)
 
     def hand_over(self) -> None:
-        def do(tree: Path, task: str, _epoch: int) -> None:
-            other = next(one for one in self.trees if one != tree).name.removeprefix(f"{self.project.name}-")
-            self.act("reassign", lambda: self.call(self.project, "reassign", task, other) and None, task=task, to=other)
-
-        self.with_task(do)
+        tree, task, _ = self.claim()
+        other = next(one for one in self.trees if one != tree).name.removeprefix(f"{self.project.name}-")
+        if task:
+            self.act("reassign", self.project, "reassign", task, other, task=task, to=other)
 
     def contribute(self) -> None:
         text = f"- fact {self.count}."
         words = ("memory", "add", "--file", DOCUMENT, "--section", SECTION, "--content", text)
-        self.act("contribute", lambda: self.call(self.chance.choice(self.trees), *words) and None, text=text)
+        self.act("contribute", self.chance.choice(self.trees), *words, text=text)
 
     def guarded(self) -> None:
         """A contribution that waits for a person."""
         text = f"- aim {self.count}."
         words = ("memory", "add", "--file", GUARDED, "--section", "Brief", "--content", text)
-
-        def do() -> dict[str, object]:
-            found = self.call(self.chance.choice(self.trees), *words)
-            return {"ids": [one["id"] for one in found["queued"]]}
-
-        self.act("guarded", do, text=text)
+        known = lambda found: {"ids": [one["id"] for one in found["queued"]]}  # noqa: E731
+        self.act("guarded", self.chance.choice(self.trees), *words, known=known, text=text)
 
 
 if __name__ == "__main__":

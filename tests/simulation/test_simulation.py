@@ -6,7 +6,6 @@ One seed, with its file operations:  PEERCOORD_SEED=936 pytest tests/simulation 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from simulation import sweep
-from simulation.baton import Actor, Baton
 from simulation.world import KINDS, THEMES, World, tell
 
 HERE = Path(__file__).parent
@@ -58,11 +56,6 @@ def test_ten_thousand_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert [process.returncode for process in running] == [0] * JOBS, "".join(said)
 
 
-def test_a_sweep_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweep.main(["0", "2"]) == 0
-    assert re.fullmatch(r"0 of the seeds 0 … 1 do not hold; \d+ s of processor time\n", capsys.readouterr().out)
-
-
 def test_the_same_seed_is_the_same_run() -> None:
     """Also in another process, whose strings hash otherwise."""
     program = "from simulation.world import tell; print([(t.mark, t.steps) for t in map(tell, range(10))])"
@@ -94,26 +87,3 @@ def test_a_seed_that_fails_tells_its_story() -> None:
     assert "(INV-1)" in story
     assert "rename " in story
     assert story.endswith("again: PEERCOORD_SEED=0 pytest tests/simulation -k one_seed")
-
-
-def test_what_fails_in_one_thread_ends_the_run() -> None:
-    from random import Random
-
-    baton = Baton(Random(1), sticky=0.0, ranked=False)
-    lived: list[str] = []
-
-    def live(name: str, actor: Actor) -> None:
-        for _ in range(5):
-            baton.step(actor)
-        if name == "b":
-            raise KeyError(name)
-        for _ in range(1000):
-            baton.step(actor)
-        lived.append(name)
-
-    for name in ("a", "b", "c"):
-        actor = baton.add(name, lambda: None)
-        actor.life = lambda name=name, actor=actor: live(name, actor)  # type: ignore[misc]
-    with pytest.raises(KeyError):
-        baton.run()
-    assert not lived
