@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peercoord.errors import LostError
 from peercoord.membership import membership as members
 from peercoord.membership.membership import judge
 from peercoord.queue.peer import Peer
@@ -41,9 +40,9 @@ class Hasty(Disk):
         return
 
 
-def run(project: Path, **arguments: int) -> Any:
+def run(project: Path, *numbers: int) -> Any:
     """Let a crowd claim in a nursery of its own and give what it says."""
-    words = [sys.executable, "-c", "from races.crowd import main; main()", str(project), json.dumps(arguments)]
+    words = [sys.executable, "-c", "from races.crowd import main; main()", str(project), *map(str, numbers)]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     done = subprocess.run(words, capture_output=True, text=True, env=here, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -51,19 +50,11 @@ def run(project: Path, **arguments: int) -> Any:
 
 
 def main() -> None:
-    project, arguments = sys.argv[1:]
     roots.Disk = Hasty  # type: ignore[misc, assignment]
-    sys.stdout.write(json.dumps(claim(project, **json.loads(arguments))))
+    sys.stdout.write(json.dumps(claim(sys.argv[1], *map(int, sys.argv[2:]))))
 
 
 # -- what the processes do -----------------------------------------------------------------------------------------
-
-
-def _opened(project: str, chance: random.Random | None = None) -> roots.Root:
-    root = roots.open_root(f"{project}/{paths.ROOT}")
-    if chance:
-        root.chance = lambda: chance.getrandbits(32)
-    return root
 
 
 def _fill(project: str, tasks: int, seed: int) -> None:
@@ -81,8 +72,10 @@ def _fill(project: str, tasks: int, seed: int) -> None:
 
 def _worker(project: str, name: str, seed: int, told: int, start: Callable[[], object]) -> None:
     """Join, wait for the others, then claim and complete until nothing is ready, telling of each claim and end."""
-    peer = Peer.join(project, name)
-    peer = Peer.resume(_opened(project, random.Random(f"{seed} {name}")), peer.membership.me)
+    root = roots.open_root(f"{project}/{paths.ROOT}")
+    chance = random.Random(f"{seed} {name}")
+    root.chance = lambda: chance.getrandbits(32)
+    peer = Peer.resume(root, Peer.join(project, name).membership.me)
     start()
     while task := peer.request():
         os.write(told, f"claimed {task.id} {task.epoch} {os.getpid()}\n".encode())
@@ -104,7 +97,7 @@ def _child(act: Callable[[], object]) -> int:
     return pid
 
 
-def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> dict[str, Any]:
+def claim(project: str, workers: int, tasks: int, seed: int) -> dict[str, Any]:
     """Let a crowd work off a list; kill some at random instants, evict the dead and let others take their names."""
     _fill(project, tasks, seed)
     chance = random.Random(seed)
@@ -114,11 +107,11 @@ def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> 
     for number in range(workers):
         name = f"w{number}"
         crowd[_child(lambda name=name: _worker(project, name, seed, writing, barrier.wait))] = name
-    said, killed, failed = "", 0, []
-    due = sorted(chance.sample(range(1, tasks), kills)) if kills else []
+    said, failed = "", []
+    due = sorted(chance.sample(range(1, tasks), tasks // 15))
     pending: set[int] = set()
     late: set[int] = set()
-    boss = Peer.join(project, "boss") if kills else None
+    boss = Peer.join(project, "boss")
     while crowd:
         select.select([reading], [], [], 0.05)  # or else someone may have died without a word
         said += _heard(reading)
@@ -135,7 +128,6 @@ def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> 
         name = crowd.pop(pid)
         if os.WIFSIGNALED(status):
             pending.discard(pid)
-            killed += 1
             _bury(boss, name)
             again = _child(lambda name=name: _worker(project, name, seed, writing, lambda: None))
             crowd[again] = name
@@ -143,14 +135,13 @@ def claim(project: str, workers: int, tasks: int, seed: int, kills: int = 0) -> 
         elif status:
             failed.append(name)
     said += _heard(reading)
-    if boss:
-        Janitor(boss.queue, "boss").tidy()
-        while task := boss.request():
-            said += f"claimed {task.id} {task.epoch} 0\n"
-            boss.complete(task)
-            said += f"done {task.id} {task.epoch} 0\n"
-        boss.leave()
-    return {"said": said.splitlines(), "killed": killed, "failed": failed}
+    Janitor(boss.queue, "boss").tidy()
+    while task := boss.request():
+        said += f"claimed {task.id} {task.epoch} 0\n"
+        boss.complete(task)
+        said += f"done {task.id} {task.epoch} 0\n"
+    boss.leave()
+    return {"said": said.splitlines(), "failed": failed}
 
 
 def _heard(reading: int) -> str:
@@ -165,40 +156,8 @@ def _heard(reading: int) -> str:
         heard += part
 
 
-def _bury(boss: Peer | None, name: str) -> None:
-    assert boss is not None
+def _bury(boss: Peer, name: str) -> None:
     for who in members.living(boss.root):
         verdict = judge(boss.root, who)
         if who.peer == name and verdict.state == "dead":
             Janitor(boss.queue, "boss").evict(who, boss.membership.me, verdict.because)
-
-
-def stopped(project: str) -> None:
-    """A peer that holds a task and reports on it without a pause, until it is told that it no longer does."""
-    peer = Peer.join(project, "zombie")
-    task = peer.request()
-    assert task is not None
-    sys.stdout.write(f"{peer.membership.me} {task.id}\n")
-    sys.stdout.flush()
-    count = 0
-    try:
-        while True:
-            count += 1
-            peer.report(task, (count % 100) / 100)
-    except LostError as error:
-        said = {"report": [error.code, error.message]}
-    for name, step in (
-        ("complete", lambda: peer.complete(task)),
-        ("release", lambda: peer.release(task)),
-        ("beat", peer.membership.beat),
-        ("request", peer.request),
-        ("report", lambda: peer.report(task, 0.5)),
-    ):
-        try:
-            step()
-            said[name] = ["done", ""]
-        except LostError as error:
-            said[name] = [error.code, error.message]
-    again = Peer.join(project, "zombie")
-    sys.stdout.write(json.dumps({"said": said, "reports": count, "again": str(again.membership.me)}))
-    again.leave()
