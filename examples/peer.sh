@@ -49,7 +49,7 @@ result() { # TASK EPOCH OUTCOME INCARNATION REASON
   record task_id "$(public "$1")" epoch "$2" outcome "\"$3\"" peer "\"${4%%'~'*}\"" incarnation "\"$4\"" \
     by "\"$peer\"" at "$(now)" reason "\"$5\"" | put "$r/results/$(shard "$1")/$1~$2.$3.json" new
 }
-spot() { # TASK: where its ticket belongs if nobody holds it, below queue/
+spot() { # TASK: where its ticket belongs if no peer holds it, below queue/
   ! readable "$1" && echo parked/unreadable && return; cancelled "$1" && echo parked/cancelled && return
   file=$r/tasks/$(shard "$1")/$1.json; why=$(sed -n '/^  "parked": {/,/^  }/s/^    "why": "\([a-z]*\)".*/\1/p' "$file")
   case $why in blocked | review | deferred | cancelled | failed | held | unreadable) echo "parked/$why"; return ;; esac
@@ -176,7 +176,7 @@ park() { # TASK WHY: the ticket first, then why; what that will be is written be
   result "$1" "$epoch" released "$me" "$2" || refused "$new"
   move "$mine" "$r/queue/parked/$2/$1~$epoch" || { rm -f "$new"; lost "$1"; }; defined; say parked "$1"
 }
-seek() { # TASK: sets at and epoch: where its ticket lies if nobody holds it; else it ends here
+seek() { # TASK: sets at and epoch: where its ticket lies if no peer holds it; else it ends here
   for at in "$r"/queue/ready/[0-4]/*/"$1~"* "$r"/queue/waiting/*/"$1~"* "$r"/queue/parked/*/"$1~"*; do
     [ -e "$at" ] && ticket "${at##*/}" && return; done
   listed "$r/births/$(shard "$1")/$1.json" || fail 3 'no such task'; at=

@@ -1,7 +1,7 @@
 """Calls that are made while the team is down.
 
 A question is refused. A statement is queued in the worktree's mailbox and served after the next start, in order. By
-then its claim was given back, so it is served as *late*: a task that nobody took since is taken again and ended as the
+then its claim was given back, so it is served as *late*: a task that no peer took since is taken again and ended as the
 statement says; otherwise the statement is kept with the record of the claim, for the task's next holder and for people.
 A late statement never touches another holder's claim.
 """

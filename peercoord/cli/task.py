@@ -121,7 +121,7 @@ def edit(
     no_dependencies: bool,
     as_json: bool,  # noqa: ARG001 - read by the frame
 ) -> Reply:
-    """Change TASK. Its ticket moves if nobody holds it; a holder is told when it asks or reports."""
+    """Change TASK. Its ticket moves if no instance holds it; a holder sees the change when it asks or reports."""
     changes: Json = {}
     if title is not None:
         changes["title"] = clean(title)
@@ -255,7 +255,7 @@ def reopen(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - 
 @json_option
 @click.pass_obj
 def rename(call: Call, old: str, new: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Give task OLD the id NEW, where another list has a task of that id. Nobody may hold it."""
+    """Give task OLD the id NEW, where another list has a task of that id. No instance may hold it."""
     from peercoord.queue.renaming import rename as renamed
 
     was, now, queue = ids.typed(old), ids.typed(new), call.queue

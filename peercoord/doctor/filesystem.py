@@ -200,7 +200,7 @@ def _one_device(root: str) -> Finding:
 
 def _events(root: str) -> Finding:
     if events_come(Disk(root), paths.TMP, f"probe{clock.token()}"):
-        return good("events", "changes are told by the system")
+        return good("events", "the system reports changes")
     return warning("events", "no events come, or not of other machines' changes: agents look every 2 s instead")
 
 

@@ -155,7 +155,7 @@ def _set_aside(queue: Queue, definition: Definition, seen: Location | None, move
     if seen.state in ("claimed", "departed", "new"):
         holder = paths.parse_incarnation(seen.detail)
         who = f"held by {holder.peer}" if holder else "on its way"
-        raise LostError(f"task {old} is {who}", hint="rename it once nobody holds it", code="held")
+        raise LostError(f"task {old} is {who}", hint="rename it when no instance holds it", code="held")
     note = {
         "why": "held",
         "kind": RENAMING,

@@ -66,7 +66,7 @@ def plan_stop(project: Project) -> Plan:
 
 
 def _bring_up_to_date(project: Project, root: Root) -> Action:
-    text = "bring lists, memory bank and views up to date: nobody works any more"
+    text = "bring lists, memory bank and views up to date: all work has stopped"
     return Action(text, partial(final_sync.bring_up_to_date, project, root), "lists, memory bank and views")
 
 

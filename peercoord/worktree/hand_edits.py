@@ -1,6 +1,6 @@
 """Edits by hand of ``progress.json``: reported for the worktree's peer before a call writes the file again.
 
-Each edit is taken in by itself. One that is refused is told with the reason, and does not stop the others.
+Each edit is taken in by itself. A refusal is reported with the reason, and does not stop the others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def take(call: WorktreeCall, peer: Peer, file: ProgressFile) -> list[str]:
     for word, entry in progress_file.typed_contributions(said, base, published):
         typed = entry.get("") if not word else entry
         if typed in before:
-            file.refused.append(typed)  # the reason was told before
+            file.refused.append(typed)  # the reason was reported before
         else:
             notes += _take_contribution(call, peer, file, word, entry)
     return notes
@@ -102,7 +102,7 @@ def _piece_by_piece(call: WorktreeCall, peer: Peer, task: str, epoch: int | None
         except EvictedError:
             raise
         except PeercoordError:
-            continue  # the reason was told for the whole entry
+            continue  # the reason was reported for the whole entry
 
 
 def _report(call: WorktreeCall, peer: Peer, task: str, epoch: int | None, said: Json, ended: str) -> Iterator[str]:
