@@ -264,6 +264,14 @@ class Worktree:
                 seen.append(os.lstat(path).st_mtime_ns)
         return self._fingerprint_of("progress.json"), self._fingerprint_of("memory-contributions"), seen
 
+    def work_left(self, ticket: Ticket) -> Json:
+        """Return what a session left that is gone, and keep in git what it did not commit."""
+        call = WorktreeCall(self.place(), Caller(), heard=False)
+        left = call.work_left(ticket)
+        for note in call.notes:
+            self.log(note)
+        return left
+
     # -- leading, and other programs -------------------------------------------------------------------------
 
     def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]:

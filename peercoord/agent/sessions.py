@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from peercoord.errors import LostError
+from peercoord.errors import LostError, PeercoordError
 from peercoord.membership import liveness
 from peercoord.store import ids, session_records
 from peercoord.system import process
@@ -31,9 +31,13 @@ class SessionWatch:
     """
 
     def __init__(
-        self, instance: InstanceFiles, log: Callable[[str], None], signs_of_work: Callable[[], object]
+        self,
+        instance: InstanceFiles,
+        log: Callable[[str], None],
+        signs_of_work: Callable[[], object],
+        work_left: Callable[[Ticket], Json],
     ) -> None:
-        self.instance, self.log, self.signs_of_work = instance, log, signs_of_work
+        self.instance, self.log, self.signs_of_work, self.work_left = instance, log, signs_of_work, work_left
         self.living: list[Json] = []
         self.ended: tuple[float, str] | None = None
         self._signs: tuple[object, float, str] | None = None  # of work; unchanged since when, on both clocks
@@ -107,12 +111,20 @@ class SessionWatch:
         known = [
             ticket for ticket in self.peer.worker.held() if not self.peer.worker.assignments.of_unknown_caller(ticket)
         ]
-        return [ids.public(ticket.task) for ticket in known if self.release(ticket, "its coding session ended")]
+        return [ids.public(ticket.task) for ticket in known if self._give_up(ticket)]
 
-    def release(self, ticket: Ticket, why: str) -> bool:
+    def _give_up(self, ticket: Ticket) -> bool:
+        facts: Json = {}
+        try:
+            facts = self.work_left(ticket)
+        except PeercoordError as error:
+            self.log(f"what was not committed of task {ticket.task} is not kept: {error.message}")
+        return self.release(ticket, "its coding session ended", facts)
+
+    def release(self, ticket: Ticket, why: str, facts: Json | None = None) -> bool:
         """Give one task back; ``False`` if the peer does not hold it any more."""
         try:
-            self.peer.worker.release(ticket.task, why)
+            self.peer.worker.release(ticket.task, why, facts)
         except LostError as error:
             self.log(error.message)
             return False

@@ -38,7 +38,8 @@ def note(files: Files, place: Place, peer: Peer, held: Iterable[str]) -> None:
         paths.BANK_COPY,
         f"{paths.MEMORY}/rejected",
     ]
-    lines = [place.worktree, *(f"{place.coordination}/{path}" for path in watched)]
+    there = [path for path in watched if files.stat(path) is not None]
+    lines = [place.worktree, *(f"{place.coordination}/{path}" for path in there)]
     if any("\n" in line for line in lines):
         return
     with suppress(StorageError, OSError):

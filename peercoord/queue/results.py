@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WORK = ("progress", "steps_done", "achievements", "blockers", "completion_estimate", "time_spent")
 """What a holder reports of its work."""
-HAND_OVER = (*WORK, "worktree", "branch", "commit", "dirty_files")
+HAND_OVER = (*WORK, "worktree", "branch", "commit", "dirty_files", "kept")
 """What a task's next holder learns of its last one, where known."""
 _SHOWS_WORK = ("progress", "steps_done", "achievements", "blockers", "dirty_files")
 _LOOK_BACK = 8  # newest results that are searched for work to hand over

@@ -142,7 +142,9 @@ def _hand_over(call: WorktreeCall, claim: Claim) -> Json:
     tree = left.get("worktree")
     if not isinstance(tree, str) or not os.path.lexists(tree) or not instance_records.of_worktree(call.root, tree):
         return left
-    return {**left, **{key: value for key, value in call.git_facts(tree).items() if key not in left}}
+    ended = paths.Ticket(claim.task, left.get("epoch", 0))
+    facts = call.work_left(ended, tree) if left.get("outcome") == "evicted" else call.git_facts(tree)
+    return {**left, **{key: value for key, value in facts.items() if key not in left}}
 
 
 def _missing_commits(call: WorktreeCall, peer: Peer, claim: Claim) -> list[Json]:

@@ -218,6 +218,27 @@ class WorktreeCall:
             self._note_unknown(f"git cannot tell whether {len(unsure)} file(s) changed, {some} among them")
         return facts
 
+    def work_left(self, ticket: Ticket, tree: str = "") -> Json:
+        """Return what git knows of a worktree whose session is gone, and keep there what it did not commit.
+
+        Args:
+            ticket: The claim that the session held.
+            tree: The worktree; this one by default.
+        """
+        from peercoord.store import inspection, kept_work
+
+        facts = self.git_facts(tree)
+        own = self.place.instance if facts["worktree"] == self.place.worktree else ""
+        if facts.get("dirty_files"):
+            ref = kept_work.reference(ticket.task, ticket.epoch)
+            try:
+                with inspection.of_instance(self.root, self.place.project, facts["worktree"], own) as git:
+                    if kept_work.keep(git, ref, f"task {ticket.task}, claim {ticket.epoch}: what was not committed"):
+                        facts["kept"] = ref
+            except PeercoordError as error:
+                self._note_unknown(f"what is not committed could not be kept: {error.message}")
+        return facts
+
     def _note_unknown(self, why: str) -> None:
         self.unknown = why
         self.notes.append(why)

@@ -147,6 +147,9 @@ def _hand_over_lines(left: Json, peer: str) -> list[str]:
     lines += [f"    {', '.join(where)}"] if where else []
     dirty = left.get("dirty_files") or []
     lines += [f"    not committed there: {', '.join(map(plain, dirty[:10]))}"] if dirty else []
+    if left.get("kept"):
+        lines += [f"    what was not committed is kept: git show {plain(left['kept'])}"]
+        lines += [f"    it is brought here by: git cherry-pick --no-commit {plain(left['kept'])}"]
     for one in left.get("answers") or []:
         asked = f" ({plain(one['asked_by'])})" if one.get("asked_by") else ""
         lines += [f"  asked{asked}: {plain(one['question'])}"] if one.get("question") else []
