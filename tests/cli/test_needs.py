@@ -194,10 +194,14 @@ def test_an_answer_reaches_the_one_who_asked_or_another_if_it_is_busy(asked: Pro
     assert "  asked (one): needs the API key\n  answer: it is in .env\n" in again
 
 
-def test_one_that_asked_and_waits_has_its_task_again_at_once(asked: Project) -> None:
+def waits(asked: Project, fact: object) -> None:
+    """Record who waits for a task in worktree "one"."""
     (path,) = (asked.state / "peers").glob("one~*/peer.json")
-    waiting = {"since": NOW, **(process.identify(os.getpid()) or {})}
-    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": waiting}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": fact}))
+
+
+def test_one_that_asked_and_waits_has_its_task_again_at_once(asked: Project) -> None:
+    waits(asked, {"since": NOW, **(process.identify(os.getpid()) or {})})
     assert "   One: ◌ waits for a task\n" in asked("status")[1]
     assert asked.data("task", "answer", "1", "yes")["assigned_to"] == "one"
     assert {row["task_id"]: row["assigned_to"] for row in asked.data("task", "list")["tasks"]} == {1: "one", 2: None}
@@ -210,8 +214,7 @@ def test_one_that_asked_and_waits_has_its_task_again_at_once(asked: Project) -> 
 
 def test_a_task_given_by_an_answer_goes_back_if_its_caller_is_not_told(asked: Project) -> None:
     """BOX-4 holds for CHG-4 too: the call that would have told of it is not delivered."""
-    (path,) = (asked.state / "peers").glob("one~*/peer.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": process.identify(os.getpid())}))
+    waits(asked, process.identify(os.getpid()))
     assert asked.data("task", "answer", "1", "yes")["assigned_to"] == "one"
     call = cli.Call(context.find(str(asked.worktree)))
     assert cli.serve(["request"], call)[0] == 0
@@ -224,8 +227,7 @@ def test_a_task_given_by_an_answer_goes_back_if_its_caller_is_not_told(asked: Pr
 
 @pytest.mark.parametrize("fact", ["garbage", {"pid": "1", "start": None}, {"pid": os.getpid(), "start": 1}])
 def test_one_that_is_not_seen_to_wait_is_given_nothing(asked: Project, fact: object) -> None:
-    (path,) = (asked.state / "peers").glob("one~*/peer.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "waiting": fact}))
+    waits(asked, fact)
     assert asked.data("task", "answer", "1", "yes")["assigned_to"] is None
 
 
@@ -295,19 +297,6 @@ def test_what_is_accepted_in_review_is_done_by_who_did_it(project: Project) -> N
 
 
 # -- what an instance does ---------------------------------------------------------------------------------------
-
-
-def test_the_last_finished_task_is_shown_until_the_next_claim(project: Project) -> None:
-    for title in ("Research", "Next"):
-        project("task", "add", title)
-    project("request")
-    project("report", "1", "--status", "done")
-    line = '   One: Task #1 "Research" ██████████ 100% ✅'
-    assert line in project("status")[1]
-    project("request")
-    assert line not in project("status")[1]
-    project("release", "2")
-    assert line not in project("status")[1]
 
 
 RECORDED = ("silent_since", "session_ended", "last_call", "session")
@@ -394,18 +383,12 @@ def test_how_long_ago_is_said_in_words(then: str, said: str) -> None:
     assert dashboard.ago(then, NOW) == said
 
 
-@pytest.mark.parametrize("share", [0.9, 0.95, 0.99, 0.99999])
+@pytest.mark.parametrize("share", [0.9, 0.95, 0.99, 0.99999, 1.0])
 def test_no_bar_is_full_before_all_is_done(share: float) -> None:
-    assert bar(share).count("█") == 9
-    assert percent(share) != "100%"
-    assert bar(1.0) == "█" * 10
-
-
-def test_the_whole_is_not_done_while_a_task_is_not() -> None:
+    assert (bar(share).count("█"), percent(share) == "100%") == ((10, True) if share == 1.0 else (9, False))
     done = [Row(str(at), None, Location(str(at), "done", "", 0, "")) for at in range(30_000)]
-    left = Row("x", None, Location("x", "ready", "2", 0, ""), entry={})
-    assert views.summary([*done, left])["overall_progress"] == 0.9999
-    assert views.summary(done)["overall_progress"] == 1.0
+    left = [] if share == 1.0 else [Row("x", None, Location("x", "ready", "2", 0, ""), entry={})]
+    assert (views.summary([*done, *left])["overall_progress"] == 1.0) == (share == 1.0)
 
 
 def test_cancelled_tasks_count_alike_everywhere(project: Project) -> None:

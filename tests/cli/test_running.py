@@ -13,7 +13,6 @@ import pytest
 from support.project import Project, add_worktree, git, project
 
 from peercoord.cli import main
-from peercoord.cli.main import COMMANDS
 from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
 from peercoord.store import paths
@@ -31,13 +30,12 @@ def agents(tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "peercoord"
     program.write_text("print('up', flush=True)\ninput()\n")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with ExitStack() as stack:
 
         def start(tree: Path, recorded: bool = True) -> None:
             words = [sys.executable, str(program), "-C", str(tree), "agent", "run"]
-            child = stack.enter_context(
-                subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-            )
+            child = stack.enter_context(subprocess.Popen(words, **pipes))
             stack.callback(child.kill)
             assert child.stdout is not None
             assert child.stdout.readline() == b"up\n"
@@ -58,19 +56,17 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def call(*words: str) -> tuple[int, str, str]:
-    command = main._called(words[0])
-    assert words[0] in COMMANDS
-    code, out, err = main.serve(list(words[1:]), command=command)
-    return code, out.decode(), err.decode()
-
-
 @pytest.fixture
-def lone(project: Project, agents: Run) -> str:
+def lone(project: Project, agents: Run, outside: Path) -> str:
     """The name of an instance that one team has, which runs."""
     name = f"lone-{project.queue.root.store_id[:8]}"
     agents(add_worktree(project, name))
     return name
+
+
+def call(*words: str) -> tuple[int, str, str]:
+    code, out, err = main.serve(list(words[1:]), command=main._called(words[0]))
+    return code, out.decode(), err.decode()
 
 
 def second_project(base: Path) -> Project:
@@ -78,53 +74,41 @@ def second_project(base: Path) -> Project:
     other.mkdir(parents=True)
     git(other, "init", "-q", "-b", "main")
     git(other, "commit", "-q", "--allow-empty", "-m", "first")
-    root = roots.create(str(other / paths.ROOT), "other")
-    return Project(other, other, Queue(root))
+    return Project(other, other, Queue(roots.create(str(other / paths.ROOT), "other")))
 
 
-def test_an_instance_is_found_in_the_running_team_that_has_it(lone: str, project: Project, outside: Path) -> None:
+def test_the_running_team_that_has_the_instance_is_meant(
+    lone: str, project: Project, tmp_path: Path, agents: Run
+) -> None:
+    """A coding agent may start a process that looks like an agent, in a project of its own: no peer names it."""
+    agents(add_worktree(second_project(tmp_path), lone), recorded=False)
     code, out, err = call("instance", lone)
-    assert code == 0, err
-    assert out.startswith(f"{lone}: ")
+    assert (code, out.startswith(f"{lone}: ")) == (0, True), err
     assert err == f"peercoord: for the running team of {project.main}\n"
-
-
-def test_a_task_is_reassigned_in_the_running_team_that_has_both(lone: str, project: Project, outside: Path) -> None:
     project("task", "add", "t")
     assert call("reassign", "1", lone)[:2] == (0, f"task 1: {lone} (epoch 1)\n")
     code, _, err = call("reassign", "77", lone)
-    assert code == 3
+    assert (code, str(project.main) in err) == (3, True)
     assert f"no running team has an instance '{lone}' and a task '77': " in err
-    assert str(project.main) in err
 
 
 def test_several_that_fit_are_listed_and_none_is_taken(
-    lone: str, project: Project, agents: Run, outside: Path, tmp_path: Path
+    lone: str, project: Project, agents: Run, tmp_path: Path
 ) -> None:
     other = second_project(tmp_path)
     agents(add_worktree(other, lone))
     code, _, err = call("instance", lone)
-    assert code == 3
-    assert f"2 running teams have an instance '{lone}': " in err
+    assert (code, f"2 running teams have an instance '{lone}': " in err) == (3, True)
     for place in (other.main, project.main):
         assert f"peercoord -C {shlex.quote(str(place))} instance {lone}" in err
 
 
-def test_a_process_that_no_peer_names_leads_nowhere(
-    lone: str, project: Project, agents: Run, outside: Path, tmp_path: Path
-) -> None:
-    """A coding agent may start one that looks like an agent, in a project of its own making."""
-    agents(add_worktree(second_project(tmp_path), lone), recorded=False)
-    assert call("instance", lone)[2] == f"peercoord: for the running team of {project.main}\n"
-
-
-def test_a_state_that_everyone_may_write_is_nobodys_team(lone: str, project: Project, outside: Path) -> None:
+def test_a_state_that_every_user_may_write_is_no_team(lone: str, project: Project) -> None:
     project.state.chmod(0o777)
     assert call("instance", lone)[0] == 3
 
 
-def test_who_names_a_project_means_that_one(lone: str, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_that_is_named_is_meant(lone: str, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEERCOORD_PROJECT", str(outside))
     code, _, err = call("instance", lone)
-    assert code == 3
-    assert "running team" not in err
+    assert (code, "running team" in err) == (3, False)

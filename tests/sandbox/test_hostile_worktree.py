@@ -1,4 +1,4 @@
-"""A coding agent owns its worktree and may have been talked into anything: what lies there decides nothing outside."""
+"""A coding agent owns its worktree and may do anything there: what lies there decides nothing outside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +25,7 @@ from peercoord.store import instance_records, manifest, paths, records
 from peercoord.store import root as roots
 from peercoord.store.settings import CLAIMED_MOST
 from peercoord.team import evidence
+from peercoord.team.repository import discover
 from peercoord.worktree import context, contributing
 from peercoord.worktree.call import WorktreeCall
 
@@ -63,6 +63,20 @@ def fake(at: Path, real: Path, peer: str, worktree: Path) -> Path:
     Queue(root).add(records.define("evil", "of the forged project"))
     instance_records.write(root, peer, worktree=str(worktree), git_dir=str(worktree / "git"))
     return at
+
+
+@pytest.fixture
+def away(project: Project) -> Path:
+    """A worktree of the project, which lies far from it."""
+    tree = project.main.parent / "far" / "away" / "tree"
+    git(project.main, "worktree", "add", "-q", str(tree), "-b", "far")
+    own(tree, "x").parent.mkdir()
+    return tree
+
+
+def says(tree: Path, peer: str, project: Path) -> None:
+    """Write an info.json that names a peer and a project."""
+    own(tree, "info.json").write_text(json.dumps({"instance_id": peer, "project": str(project)}))
 
 
 # -- which project, which peer -----------------------------------------------------------------------------------
@@ -113,43 +127,33 @@ def test_a_project_beside_is_found_for_a_directory_in_a_worktree(project: Projec
     assert place.files().beneath.top == str(project.worktree)
 
 
-def test_a_project_in_the_worktree_itself_is_refused(project: Project) -> None:
-    away = project.main.parent / "far" / "away" / "tree"
-    git(project.main, "worktree", "add", "-q", str(away), "-b", "far")
+def test_a_project_in_the_worktree_itself_is_refused(project: Project, away: Path) -> None:
     inside = fake(away / "fake", project.main, "one", away)
-    own(away, "x").parent.mkdir()
-    own(away, "info.json").write_text(json.dumps({"instance_id": "one", "project": str(inside)}))
-    with pytest.raises(NotFoundError, match="which knows no such worktree"):
-        context.find(str(away))
+    (away / "link").symlink_to(inside)
+    for place in (inside, away / "link"):
+        says(away, "one", place)
+        with pytest.raises(NotFoundError, match="which knows no such worktree"):
+            context.find(str(away))
     with pytest.raises(NotFoundError, match="knows no worktree"):
         context.at(str(inside), str(away))
-    (away / "link").symlink_to(inside)
-    own(away, "info.json").write_text(json.dumps({"instance_id": "one", "project": str(away / "link")}))
-    with pytest.raises(NotFoundError):
-        context.find(str(away))
 
 
-def test_what_an_agent_runs_for_its_project_does_not_ask_the_worktree_for_it(project: Project, tmp_path: Path) -> None:
+def test_what_an_agent_runs_for_its_project_does_not_ask_the_worktree_for_it(
+    project: Project, away: Path, tmp_path: Path
+) -> None:
     """As the merge and the sync of the leader, which are processes of their own."""
-    away = project.main.parent / "far" / "away" / "tree"
-    git(project.main, "worktree", "add", "-q", str(away), "-b", "far")
     instance_records.write(project.queue.root, "far", worktree=str(away), git_dir="/g")
-    other = fake(tmp_path / "forged", project.main, "far", away)
-    own(away, "x").parent.mkdir()
-    own(away, "info.json").write_text(json.dumps({"instance_id": "far", "project": str(other)}))
+    says(away, "far", fake(tmp_path / "forged", project.main, "far", away))
     words = ["-C", str(away), "--project", str(project.main), "task", "list", "--json"]
     assert json.loads(cli.serve(words)[1])["data"]["tasks"] == []
     assert "evil" in cli.serve(["-C", str(away), "task", "list"])[1].decode(), "as a person would be led"
 
 
 @pytest.mark.parametrize("evidence_of", ["record", "peer", "repository", "none"])
-def test_a_project_elsewhere_counts_if_it_knows_the_worktree(project: Project, evidence_of: str) -> None:
+def test_a_project_elsewhere_counts_if_it_knows_the_worktree(project: Project, away: Path, evidence_of: str) -> None:
     """Also one that version 0.1.0 set up: it has no records of instances."""
-    away = project.main.parent / "far" / "away" / "tree"
-    git(project.main, "worktree", "add", "-q", str(away), "-b", "far")
     git_dir = git(away, "rev-parse", "--absolute-git-dir").strip()
-    own(away, "x").parent.mkdir()
-    own(away, "info.json").write_text(json.dumps({"instance_id": "whoever", "project": str(project.main)}))
+    says(away, "unknown", project.main)
     if evidence_of == "record":
         instance_records.write(project.queue.root, "far", worktree=str(away), git_dir=git_dir)
     elif evidence_of == "peer":
@@ -197,25 +201,19 @@ def test_a_git_file_leads_only_to_a_repository_that_lists_the_worktree(project: 
         context.find(str(stray))
 
 
-def test_an_incarnation_that_would_use_up_the_numbers_is_not_believed(project: Project) -> None:
+def test_numbers_that_would_use_up_the_numbers_are_not_believed(project: Project) -> None:
     project.queue.add(records.define("1", "First"))
     forge(project.worktree, incarnation=f"one~{'9' * 15}.x")
     assert project("request")[0] == 0
     place = context.find(str(project.worktree))
     assert place.incarnation is not None
     assert place.incarnation.number < CLAIMED_MOST
-
-
-def test_epochs_that_would_use_up_the_numbers_are_no_evidence(project: Project, monkeypatch: Any) -> None:
-    project.queue.add(records.define("1", "First"))
     git_dir = git(project.worktree, "rev-parse", "--absolute-git-dir").strip()
     manifest.note_worktree(Path(git_dir), sub="", index=1, peer="one", made=True)
     entry = {"task_id": 1, "epoch": 10**15 - 1, "status": "done"}
     own(project.worktree, "progress.json").write_text(json.dumps({"assigned_tasks": [entry]}))
     own(project.worktree, "inbox").mkdir(exist_ok=True)
     own(project.worktree, "inbox/current").write_text(f"one~1.x 1~{10**15 - 1}\n")
-    from peercoord.team.repository import discover
-
     found = evidence.gather(discover(project.main, exact=True), lists=False)
     assert (found.tasks, found.claims) == ({}, {})
 

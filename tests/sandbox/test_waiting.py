@@ -1,4 +1,4 @@
-"""BOX-12: who asks for a task may wait for it. The agent goes on meanwhile, and claims nothing for who has gone."""
+"""BOX-12: a caller may wait for a task. The agent goes on meanwhile, and claims nothing for a caller that has gone."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Waiter:
 
 
 def waiting(crew: Crew, name: str = "one") -> dict[str, object]:
-    return until(lambda: crew.record(name).get("waiting"), what="somebody waits")  # type: ignore[no-any-return]
+    return until(lambda: crew.record(name).get("waiting"), what="a caller waits")  # type: ignore[no-any-return]
 
 
-def nobody_waits(crew: Crew) -> None:
-    until(lambda: crew.record("one")["waiting"] is None, what="nobody waits any more")
+def no_caller_waits(crew: Crew) -> None:
+    until(lambda: crew.record("one")["waiting"] is None, what="no caller waits any more")
 
 
 class Busy:
@@ -110,14 +110,14 @@ def asked(served: tuple[Crew, str]) -> tuple[Crew, str]:
 
 
 class TestAgent:
-    def test_a_task_that_becomes_ready_is_claimed_for_who_waits(self, busy: Busy) -> None:
+    def test_a_task_that_becomes_ready_is_claimed_for_the_caller(self, busy: Busy) -> None:
         waiter = busy.wait()
         assert waiting(busy.crew)["pid"] == busy.crew.agent_pid("one")
         assert busy.crew.call("one", "check-status")[0] == 0, "the agent answers others meanwhile"
         busy.release()
         code, answer = waiter.end()
         assert (code, answer["task_id"], busy.crew.holder(busy.task)) == (0, int(busy.task), "one")
-        nobody_waits(busy.crew)
+        no_caller_waits(busy.crew)
 
     def test_when_time_is_over_the_answer_is_that_of_a_caller_who_does_not_wait(self, busy: Busy) -> None:
         waited = busy.crew.call("one", "request-task", "--wait=1")
@@ -130,10 +130,10 @@ class TestAgent:
         code, answer = waiter.end()
         assert (code, answer["finished"]) == (0, True)
 
-    def test_for_who_has_gone_nothing_is_claimed(self, busy: Busy) -> None:
+    def test_nothing_is_claimed_for_a_caller_that_has_gone(self, busy: Busy) -> None:
         busy.wait().kill()
         busy.release()
-        nobody_waits(busy.crew)
+        no_caller_waits(busy.crew)
         assert busy.crew.where(busy.task) == "ready"
         assert busy.crew.queue.result(busy.task)[2]["peer"] == "two"  # type: ignore[index]
 
@@ -146,7 +146,7 @@ class TestAgent:
         told = {(code, answer["task_id"]) for code, answer in [waiter.end() for waiter in waiters]}
         assert told == {(0, int(busy.task))}
 
-    def test_who_waits_is_told_what_the_answers_not_sent_would_have_told(self, busy: Busy) -> None:
+    def test_a_waiting_caller_is_told_what_was_not_sent_before(self, busy: Busy) -> None:
         other = f"{busy.task}0"
         busy.crew.queue.add(records.define(other, "another"))
         assert busy.crew.call("one", "request-task")[0] == 0
@@ -157,19 +157,21 @@ class TestAgent:
         assert waiter.err.count(f"task {other} was cancelled by person") == 1, waiter.err
 
     @BOTH
-    def test_who_asked_and_waits_is_told_of_the_answer(self, asked: tuple[Crew, str], words: tuple[str, ...]) -> None:
+    def test_a_caller_that_asked_and_waits_is_told_of_the_answer(
+        self, asked: tuple[Crew, str], words: tuple[str, ...]
+    ) -> None:
         crew, task = asked
         waiter = Waiter(crew, "one", *words)
         waiting(crew)
         assert reassign.answer(crew.queue, task, "yes")[1] == "one"
         assert waiter.end()[1]["task_id"] == int(task)
-        nobody_waits(crew)
+        no_caller_waits(crew)
         assert crew.call("one", "check-status")[0] == 0
         assert crew.holder(task) == "one"
         (record,) = (crew.state / "peers").glob(f"one~*/assignments/{task}~*.json")
         assert "awaited" not in json.loads(record.read_text())
 
-    def test_who_has_gone_is_given_no_task_by_an_answer(self, asked: tuple[Crew, str]) -> None:
+    def test_a_caller_that_has_gone_is_given_no_task_by_an_answer(self, asked: tuple[Crew, str]) -> None:
         """CHG-4, BOX-4: a caller that has gone is seen to wait until the agent looks."""
         crew, task = asked
         waiter = Waiter(crew, "one")
@@ -195,7 +197,7 @@ class TestTheAgentEnds:
         crew.agent("one")
         return busy
 
-    def test_who_outlives_the_agent_goes_on_waiting(self, team: Team) -> None:
+    def test_a_caller_that_outlives_the_agent_goes_on_waiting(self, team: Team) -> None:
         busy = self.busy(team)
         waiter = busy.wait(env={NO_AGENT: "1"})
         killed(busy.crew.agent_pid("one"))
@@ -205,7 +207,7 @@ class TestTheAgentEnds:
         assert (code, answer["task_id"]) == (0, 1)
 
     @pytest.mark.slow
-    def test_who_waits_starts_no_agent_that_a_person_stopped(self, team: Team) -> None:
+    def test_a_waiting_caller_starts_no_agent_that_a_person_stopped(self, team: Team) -> None:
         busy = self.busy(team)
         waiter = busy.wait()
         control.stop(str(busy.crew.tree("one")))
@@ -214,7 +216,7 @@ class TestTheAgentEnds:
         assert waiter.end()[0] == 0
         assert not control.locked(str(busy.crew.tree("one")))
 
-    def test_who_waits_is_told_that_the_team_is_taken_down(self, team: Team) -> None:
+    def test_a_waiting_caller_is_told_that_the_team_is_taken_down(self, team: Team) -> None:
         busy = self.busy(team)
         waiter = busy.wait()
         down.write(busy.crew.root, "person")
