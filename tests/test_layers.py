@@ -16,13 +16,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "peercoord"
 ORDER = (  # each may import itself and those before it
     *("errors", "foreign", "system", "store", "membership", "mailbox", "queue", "status", "tasklists", "memory"),
-    *("worktree", "review", "agent", "integrations", "team", "doctor", "demo", "cli"),
+    *("worktree", "review", "agent", "integrations", "team", "landing", "doctor", "demo", "cli"),
 )
 OUTSIDE = ("__init__.py", "__main__.py", "edges/cli/main.py")  # the last is for scripts of version 0.1.0
 PURE = {  # these touch nothing of the world
     *("errors", "foreign", "system/cksum", "system/schedule", "system/sessions", "store/ids"),
     *("store/paths", "store/records", "store/settings", "membership/liveness", "mailbox/protocol"),
-    *("queue/placement", "status/needs", "status/views", "tasklists/normalize", "tasklists/reconcile"),
+    *("queue/placement", "landing/plan", "status/needs", "status/views", "tasklists/normalize", "tasklists/reconcile"),
     *("memory/additions", "memory/contribution", "memory/document", "memory/draft", "memory/journal"),
     *("memory/markdown", "memory/merge", "memory/outcome", "memory/progress_section", "memory/reader"),
     *("memory/targets", "memory/updates", "integrations/agents"),

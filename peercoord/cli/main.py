@@ -45,6 +45,7 @@ COMMANDS = {
     "check": "work:check",
     "memory": "memory:memory",
     "review": "review:review",
+    "land": "land:land",
     "agent": "agent:agent",
     "hook": "hook:hook",
     "prime": "hook:prime",

@@ -25,6 +25,7 @@ from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
+    from peercoord.landing.forecast import Forecast
 
 
 def reader_of(call: Call) -> Reader:
@@ -56,8 +57,35 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
         above.append(f"The team is down, taken down {down.since(mark)}; start it: {down.command(reader.files)}")
     if board.finished:
         data["not_landed"] = _not_landed(call, board)
-        above.append(_finished_line(board, data["not_landed"]))
-    return Reply(data, dashboard.lines(board, above=above, at=at), code=5 if check and found else 0)
+        above += _finished_line(board, data["not_landed"]).split("\n")
+    above += _landing_lines(call)
+    found_branches = _forecasts(call, board)
+    data["branches"] = [one.as_json() for one in found_branches]
+    told = {one.branch: one.told for one in found_branches}
+    return Reply(data, dashboard.lines(board, above=above, at=at, branches=told), code=5 if check and found else 0)
+
+
+def _forecasts(call: Call, board: Board) -> list[Forecast]:
+    """Look how the instances' branches stand to the project's; empty if git cannot tell."""
+    from peercoord.landing.forecast import forecasts
+
+    names = [peer.branch for peer in [*board.peers, *board.lost] if peer.branch]
+    try:
+        return forecasts(call.root, names) if names else []
+    except PeercoordError:
+        return []
+
+
+def _landing_lines(call: Call) -> list[str]:
+    """Return what a landing left that waits for a person."""
+    from peercoord.store import landings
+
+    landing = landings.newest(call.root)
+    if landing is None or landing.state in (landings.LANDED, landings.UNDONE):
+        return []
+    if landing.state == landings.BESIDE:
+        return [f"Merged work waits to come onto {plain(landing.branch)}: peercoord land"]
+    return [f"A landing on {plain(landing.branch)} is under way or was cut short: peercoord land finishes it"]
 
 
 def _elsewhere(call: Call) -> str:
@@ -95,6 +123,7 @@ def _finished_line(board: Board, branches: list[str] | None) -> str:
     one = len(branches) == 1
     return (
         f"{said} {len(branches)} {'branch is' if one else 'branches are'} not landed: {', '.join(map(plain, branches))}"
+        f"\nLand {'it' if one else 'them'}: peercoord land"
     )
 
 

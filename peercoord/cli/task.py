@@ -78,19 +78,19 @@ def add(
 
     queue = call.queue
     task_id = task_id and ids.typed(task_id)
-    new, where = (task_id, queue.add(define(task_id))) if task_id else _numbered(queue, define, _listed(queue, call))
+    new, where = (task_id, queue.add(define(task_id))) if task_id else numbered(queue, define, listed(queue, call))
     state = where.split("/")[1] if where.count("/") else ""
     return Reply({"task_id": ids.public(new), "ticket": where}, [f"task {new} added, {state}: {plain(title)}"])
 
 
-def _listed(queue: Queue, call: Call) -> int:
+def listed(queue: Queue, call: Call) -> int:
     """Return the highest number in the project's lists, also of tasks that are not imported."""
     from peercoord.tasklists import selection
 
     return selection.highest_number(queue.root, Path(call.place.project))
 
 
-def _numbered(queue: Queue, define: Callable[[str], Definition], number: int) -> tuple[str, str]:
+def numbered(queue: Queue, define: Callable[[str], Definition], number: int) -> tuple[str, str]:
     """Add a task under the next free number above ``number``; return its id and where its ticket lies."""
     for _ in range(NUMBERS_MOST):
         number = max(number, *map(ids.number, queue.all_tasks()), 0) + 1

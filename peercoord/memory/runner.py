@@ -318,7 +318,7 @@ def _obstacle(found: Inspection, staged: Sequence[str]) -> str:
 def _record(found: Inspection, paths: Sequence[str], words: str) -> str:
     """Make the commit of some files alone, and bring the index up to it."""
     names = "".join(f"{path}\0" for path in paths)
-    env = {**_identity(found), "GIT_INDEX_FILE": f"{found.home}/commit"}
+    env = {**found.identity(), "GIT_INDEX_FILE": f"{found.home}/commit"}
     before = found.text("rev-parse", "HEAD")
     found.ask("read-tree", "HEAD", env=env)
     found.ask("update-index", "--add", "--remove", "-z", "--stdin", data=names, env=env)
@@ -329,19 +329,8 @@ def _record(found: Inspection, paths: Sequence[str], words: str) -> str:
     )  # the index itself, under git's own lock
     try:
         at = f"--git-dir={found.checkout.git_dir}"
-        git.ask("/", at, "update-ref", "-m", f"commit: {words}", "HEAD", made, before, env=_identity(found))
+        git.ask("/", at, "update-ref", "-m", f"commit: {words}", "HEAD", made, before, env=found.identity())
     except PeercoordError:
         found.ask("reset", "--quiet", "--", *paths)
         raise
     return made
-
-
-def _identity(found: Inspection) -> dict[str, str]:
-    """Return the variables that name the committer: from the environment, else from the configuration."""
-    values = {}
-    for role in ("author", "committer"):
-        for what in ("name", "email"):
-            variable = f"GIT_{role.upper()}_{what.upper()}"
-            known = found.config.get(f"{role}.{what}") or found.config.get(f"user.{what}")
-            values[variable] = os.environ.get(variable) or known or ""
-    return {key: value for key, value in values.items() if value}

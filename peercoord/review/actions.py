@@ -179,13 +179,14 @@ class NotAPersonError(PeercoordError):
     code = "not-a-person"
 
 
-def person(project: str, named: str, words: Sequence[str]) -> tuple[str, Json]:
+def person(project: str, named: str, words: Sequence[str], command: str = "review") -> tuple[str, Json]:
     """Return who decides, and from where.
 
     Args:
         project: Absolute path of the project, for the command in the message.
         named: The name given with ``--as``; else git's ``user.name``, else the login name.
         words: The command to call again: ``approve``, ``k-…``.
+        command: The command that these words follow.
 
     Returns:
         The person's name; and host, user, terminal, pid and calling program.
@@ -199,13 +200,13 @@ def person(project: str, named: str, words: Sequence[str]) -> tuple[str, Json]:
         raise NotAPersonError(
             f"this is a person's decision, and the call comes from within a coding session ({session}). "
             "It is a guard against accidents: ask the person you work for to decide",
-            f"in a terminal of their own: {again(project, words)}",
+            f"in a terminal of their own: {again(project, words, command)}",
         )
     terminal = process.terminal()
     if not terminal and not named:
         raise NotAPersonError(
             "there is no terminal here, so it is not known who decides",
-            f"say who: {again(project, [*words, '--as', 'NAME'])}",
+            f"say who: {again(project, [*words, '--as', 'NAME'], command)}",
         )
     return _checked(named) if named else _usual_name(project), {
         "host": process.here()["host"],
@@ -224,9 +225,9 @@ def coding_session(environ: Mapping[str, str]) -> str:
     return f"{caller.mark} is set in the environment" if caller.mark else ""
 
 
-def again(project: str, words: Sequence[str]) -> str:
+def again(project: str, words: Sequence[str], command: str = "review") -> str:
     """Return the command line that asks for the same elsewhere."""
-    return shlex.join(["peercoord", "-C", project, "review", *words])
+    return shlex.join(["peercoord", "-C", project, command, *words])
 
 
 def program_of(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from peercoord.status.needs import TEXT, THEN
 from peercoord.store import ids, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from peercoord.foreign import Json
     from peercoord.status.needs import Need
@@ -25,11 +25,13 @@ WHY_CHARS = 160  # of a reason; all of it is in `task show`
 NEEDS_MOST = 30  # needs that a screen shows; `--json` has all
 
 
-def lines(board: Board, *, above: Sequence[str] = (), at: str = "") -> list[str]:
+def lines(
+    board: Board, *, above: Sequence[str] = (), at: str = "", branches: Mapping[str, str] | None = None
+) -> list[str]:
     """Draw the board; text from tasks is made safe.
 
     Right below the needs stands the state of the team, or what is given as ``above``. Commands are for a shell in the
-    project, or elsewhere if ``at`` names it.
+    project, or elsewhere if ``at`` names it. ``branches`` says of a branch how it stands to the project's own.
     """
     figures = views.summary(board.rows)
     share = figures["overall_progress"]
@@ -46,7 +48,7 @@ def lines(board: Board, *, above: Sequence[str] = (), at: str = "") -> list[str]
         f"📊 Overall Progress: {bar(share)} {percent(share)} ({figures['completed']}/{board.wanted} tasks)",
         "",
         "🎯 Active Instances:",
-        *([line for peer in peers for line in _peer(board, peer)] or ["   none"]),
+        *([line for peer in peers for line in _peer(board, peer, branches or {})] or ["   none"]),
         "",
         "📋 Task Pipeline:",
         f"   ✅ Completed: {tasks(board.count('done'))}",
@@ -176,7 +178,7 @@ def _cut(text: str) -> str:
     return plain(text if len(text) <= WHY_CHARS else f"{text[:WHY_CHARS]}…")
 
 
-def _peer(board: Board, peer: PeerView) -> list[str]:
+def _peer(board: Board, peer: PeerView, branches: Mapping[str, str]) -> list[str]:
     """Draw an instance: a line for each task it holds, with what it does to the right and its branch below."""
     rows = board.held_by(peer.incarnation) or ([peer.last] if peer.last else [])
     name, now = f"   {peer.name[:1].upper()}{peer.name[1:]}:", state(needs.doing(board, peer), board.now)
@@ -186,7 +188,8 @@ def _peer(board: Board, peer: PeerView) -> list[str]:
         for row in rows
     ]
     first = f"{drawn[0]:<{RIGHT}}  {now}" if drawn else f"{name} {now}"
-    branch = [f"{'':>{len(name) + 1}}{plain(peer.branch)}"] if peer.branch else []
+    stands = f" · {plain(branches[peer.branch])}" if branches.get(peer.branch) else ""
+    branch = [f"{'':>{len(name) + 1}}{plain(peer.branch)}{stands}"] if peer.branch else []
     return [first, *drawn[1:], *branch]
 
 

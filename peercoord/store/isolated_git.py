@@ -19,6 +19,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
@@ -26,11 +27,13 @@ from typing import TYPE_CHECKING
 from peercoord.errors import PeercoordError
 from peercoord.store import manifest
 from peercoord.store.files import refused
-from peercoord.system import git, gitdirs
+from peercoord.system import clock, git, gitdirs
 from peercoord.system.git import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from peercoord.store.beneath import Beneath
 
 CHANGED = "git-dir-changed"  # error code: a worktree and its git directory do not lead to each other
 
@@ -122,7 +125,8 @@ class Inspection:
         config: Mapping[str, str],
     ) -> None:
         self.checkout, self.home, self.filters, self.config = checkout, home, filters, config
-        self._values = values
+        self.values = values
+        self.objects = ""  # where new objects go; empty: into the repository
         self.ends: float | None = None  # monotonic time at which all questions together give up
         self._env = {
             "GIT_DIR": home,
@@ -181,43 +185,77 @@ class Inspection:
         answer = self.ask("check-ignore", "-z", "--stdin", data=named, ok=(0, 1), env=env)
         return [path.removeprefix("./") for path in answer.out.split("\0")[:-1]]
 
+    def write_objects_to(self, directory: str) -> None:
+        """Write new objects to a directory of its own, so that the repository stays as it is."""
+        self.objects, objects = directory, os.path.join(self.checkout.common, "objects")
+        self._env |= {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(objects)}
+
+    def identity(self) -> dict[str, str]:
+        """Return the variables that name author and committer: from the environment, else from the configuration."""
+        values = {}
+        for role in ("author", "committer"):
+            for what in ("name", "email"):
+                variable = f"GIT_{role.upper()}_{what.upper()}"
+                known = self.config.get(f"{role}.{what}") or self.config.get(f"user.{what}")
+                values[variable] = os.environ.get(variable) or known or ""
+        return {key: value for key, value in values.items() if value}
+
     def leave_out(self, patterns: Iterable[str], cone: bool = False) -> None:
         """Make index and files fit sparse patterns, without a filter for files that return."""
         _write(f"{self.home}/info/sparse-checkout", "".join(f"{line}\n" for line in patterns))
         sparse = {"core.sparseCheckout": "true", "core.sparseCheckoutCone": "true" if cone else "false"}
         expect = {"sparse.expectFilesOutsideOfPatterns": "false" if cone else "true"}
-        self.write_index("sparse-checkout", "reapply", env=git.settings({**self._values, **sparse, **expect}))
+        self.write_index("sparse-checkout", "reapply", env=git.settings({**self.values, **sparse, **expect}))
 
     def write_index(self, *words: str, env: Mapping[str, str] | None = None) -> None:
         """Run a git command that writes the index, on a copy: git would follow a link in the index's place."""
-        lock, copy = "index.lock", f"{self.home}/written"
+        with self.locked_index() as write:
+            write(*words, env=env)
+
+    @contextmanager
+    def locked_index(self, mark: bytes = b"") -> Iterator[Callable[..., None]]:
+        """Hold git's own lock of the index while the block runs, so that no other git command changes the checkout.
+
+        Yields what runs a git command on a copy of the index and puts that into its place. ``mark`` is what the lock
+        says, for a program that finds it after a crash.
+        """
+        lock = "index.lock"
         files = manifest.beneath(Path(self.checkout.git_dir)).beneath
         try:
             handle = files.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except OSError as error:
             raise refused(error, f"{self.checkout.git_dir}/{lock}") from None
         try:
-            with open(handle, "wb") as target:
-                if is_indexed(self.checkout.git_dir):
-                    with open(files.open("index", os.O_RDONLY), "rb") as source, open(copy, "wb") as file:
-                        shutil.copyfileobj(source, file)
-                        seen = os.fstat(source.fileno())
-                    os.utime(copy, ns=(seen.st_atime_ns, seen.st_mtime_ns))
-                self.ask(*words, env={**(env or {}), "GIT_INDEX_FILE": copy})
-                with open(copy, "rb") as file:
-                    shutil.copyfileobj(file, target)
-                target.flush()
-                os.fsync(handle)
-            written = os.stat(copy)  # git compares file times with the index's own
-            handle = files.open(lock, os.O_WRONLY)
-            os.utime(handle, ns=(written.st_atime_ns, written.st_mtime_ns))
+            os.write(handle, mark)
+            yield partial(self._replace_index, files)
+        except OSError as error:
+            raise refused(error, f"{self.checkout.git_dir}/index") from None
+        finally:
             os.close(handle)
-            files.rename(lock, "index")
-        except BaseException as error:
             with suppress(OSError):
                 files.unlink(lock)
-            if isinstance(error, OSError):
-                raise refused(error, f"{self.checkout.git_dir}/index") from None
+
+    def _replace_index(
+        self, files: Beneath, *words: str, env: Mapping[str, str] | None = None, ok: Collection[int] = (0,)
+    ) -> None:
+        new, copy = f"index.{clock.token()}", f"{self.home}/written"
+        if is_indexed(self.checkout.git_dir):
+            with open(files.open("index", os.O_RDONLY), "rb") as source, open(copy, "wb") as file:
+                shutil.copyfileobj(source, file)
+                seen = os.fstat(source.fileno())
+            os.utime(copy, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        self.ask(*words, ok=ok, env={**(env or {}), "GIT_INDEX_FILE": copy})
+        try:
+            with open(copy, "rb") as file, open(files.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as target:
+                shutil.copyfileobj(file, target)
+                target.flush()
+                os.fsync(target.fileno())
+                written = os.stat(copy)  # git compares file times with the index's own
+                os.utime(target.fileno(), ns=(written.st_atime_ns, written.st_mtime_ns))
+            files.rename(new, "index")
+        except BaseException:
+            with suppress(OSError):
+                files.unlink(new)
             raise
 
     def _judge(self, paths: Collection[str]) -> tuple[set[str], set[str]]:
@@ -247,6 +285,11 @@ class Inspection:
             if pointer:
                 found[one] = (pointer[1], int(pointer[2]))
         return found
+
+
+def quoted(path: str) -> str:
+    """Quote a path for a list separated by colons."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if os.pathsep in path or path[0] == '"' else path
 
 
 def is_indexed(git_dir: Path | str) -> bool:

@@ -45,6 +45,9 @@ SESSIONS = "sessions"  # what each coding session last said of itself; likewise
 HOOKS = "hooks"  # the script that hooks of coding agents run, and its marks; likewise
 HOOK_SCRIPT = "hooks/hook.sh"
 QUIET_HEARD, QUIET_DUE, QUIET_BEAT = "heard", "due", "beat"  # the marks of one worktree: see ``integrations.quiet``
+LANDINGS = "landings"  # made with the first landing
+FORECAST = "landings/forecast.json"  # what merges would meet, by commits: a note, made again if lost
+LANDING_LOCK = "locks/landing"
 BELL_FILE = "bell/ring"
 INTAKE_LOCK = "locks/intake"
 ORDER = "locks/order"  # the next number in the order of adding: counted again if lost
@@ -389,6 +392,17 @@ def session(peer: str) -> str:
 def quiet(worktree: str) -> str:
     """Path of the marks by which the script of the hooks answers for a worktree by itself."""
     return f"{HOOKS}/quiet/{worktree.replace('/', ',')}"
+
+
+def landing(count: int) -> str:
+    """Path of the record of a landing, by its number."""
+    return f"{LANDINGS}/{count}.json"
+
+
+def parse_landing(name: str) -> int | None:
+    """Read the number of a landing from the name of its record."""
+    stem = name.removesuffix(".json")
+    return number(stem) if stem != name else None
 
 
 def may_be_bank(name: str) -> bool:

@@ -281,11 +281,15 @@ def pasted(path: PurePath | str) -> str:
 
 
 @cache
-def check_version() -> None:
-    """Refuse a git that is older than ``MINIMUM``."""
+def version() -> tuple[int, ...]:
+    """Return the first two numbers of git's version."""
     words = text("/", "version").split()
     numbers = words[2].split(".") if len(words) > 2 else []
-    found = tuple(int(number) for number in numbers[:2] if number.isdigit())
-    if found < MINIMUM:
-        wanted = ".".join(map(str, MINIMUM))
-        raise PeercoordError(f"git {'.'.join(numbers)} is too old", f"install git {wanted} or later", code="old-git")
+    return tuple(int(number) for number in numbers[:2] if number.isdigit())
+
+
+def check_version() -> None:
+    """Refuse a git that is older than ``MINIMUM``."""
+    if version() < MINIMUM:
+        found, wanted = (".".join(map(str, numbers)) for numbers in (version(), MINIMUM))
+        raise PeercoordError(f"git {found} is too old", f"install git {wanted} or later", code="old-git")

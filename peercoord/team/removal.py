@@ -18,6 +18,7 @@ from peercoord.errors import PeercoordError
 from peercoord.store import inspection, instance_records, isolated_git, manifest, paths
 from peercoord.store import root as roots
 from peercoord.store.files import refused
+from peercoord.store.landings import PINNED
 from peercoord.system import git
 from peercoord.system.disk import remove_tree
 from peercoord.system.git import shown_path
@@ -263,8 +264,15 @@ def _plan_settings(project: Project, changed: bool) -> list[Action]:
     actions += excludes.plan_no_block(
         project, project.path(known) if isinstance(known, str) and known else "", not others
     )
+    if git.text(project.main, "for-each-ref", PINNED):
+        step = partial(_unpin, project)
+        actions.append(Action(f"delete {PINNED}, merged work that was not moved onto its branch", step))
     home = project.short(project.common / manifest.HOME)
     return [*actions, Action(f"delete the record of the team in {home}", partial(_forget, project))]
+
+
+def _unpin(project: Project) -> None:
+    git.ask(project.main, "update-ref", "-d", PINNED)
 
 
 def _forget(project: Project) -> None:

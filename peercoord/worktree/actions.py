@@ -118,6 +118,7 @@ def _note_other_session(call: WorktreeCall, peer: Peer, claim: Claim) -> None:
 def handed(call: WorktreeCall, peer: Peer, claim: Claim) -> Json:
     """Return all that the holder of a task is told of it."""
     entry, raw = claim.entry, claim.definition.raw
+    missing, base = _to_merge(call, peer, claim)
     steps, done = claim.definition.steps, set(entry.get("steps_done", []))
     return {
         "task_id": ids.public(claim.task),
@@ -131,7 +132,8 @@ def handed(call: WorktreeCall, peer: Peer, claim: Claim) -> Json:
         "steps": [{"id": s.step, "title": s.title, "done": s.done or s.step in done} for s in steps],
         "notes": records.notes(raw.get("notes")),
         "hand_over": _hand_over(call, claim),
-        "merge": _missing_commits(call, peer, claim),
+        "merge": missing,
+        "base": base,
         "definition": raw,
     }
 
@@ -147,13 +149,13 @@ def _hand_over(call: WorktreeCall, claim: Claim) -> Json:
     return {**left, **{key: value for key, value in facts.items() if key not in left}}
 
 
-def _missing_commits(call: WorktreeCall, peer: Peer, claim: Claim) -> list[Json]:
-    """List the dependencies whose work is not in this worktree yet, with the command that brings it."""
-    if not claim.definition.dependencies:
-        return []
+def _to_merge(call: WorktreeCall, peer: Peer, claim: Claim) -> tuple[list[Json], Json | None]:
+    """List what is to be merged into this worktree before the task: work of dependencies, and what has landed."""
+    dependencies, place = claim.definition.dependencies, call.place
+    if not dependencies and not call.root.files.scan(paths.LANDINGS):
+        return [], None
     from peercoord.worktree import merging
 
-    dependencies, place = claim.definition.dependencies, call.place
     return merging.missing(peer.queue, place.project, place.worktree, place.instance, dependencies)
 
 

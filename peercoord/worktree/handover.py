@@ -114,6 +114,8 @@ def claim_lines(data: Json, peer: str) -> list[str]:
         lines += [f"  {name}:", *_listed(data[key])] if data.get(key) else []
     lines += [f"  note: {plain(note)}" for note in data["notes"]]
     lines += _hand_over_lines(data["hand_over"], peer)
+    base = data["base"]
+    lines += [f"  first, {plain(base['note'])}: {base['command']}"] if base else []
     for missing in data["merge"]:
         where = f" on {plain(missing['branch'])}" if missing["branch"] else ""
         command = f": {missing['command']}" if missing["command"] else ""

@@ -13,6 +13,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from peercoord.store import inspection
+from peercoord.store.isolated_git import quoted
 from peercoord.system.git import TIPS, GitError, lines
 from peercoord.system.git import branches as local_branches
 from peercoord.system.git import tips as tips_of
@@ -109,7 +110,7 @@ def _brings_nothing(git: Inspection, target: str, tip: str) -> bool:
     """Check whether merging ``tip`` into ``target`` would change nothing."""
     objects = os.path.join(git.checkout.common, "objects")
     with tempfile.TemporaryDirectory(prefix="peercoord-") as scratch:
-        env = {"GIT_OBJECT_DIRECTORY": scratch, "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(objects)}
+        env = {"GIT_OBJECT_DIRECTORY": scratch, "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(objects)}
         words = ("merge-tree", "--write-tree", "--no-messages", target, tip)
         try:
             merged = git.ask(*words, ok=(0, 1), env=env)
@@ -117,11 +118,6 @@ def _brings_nothing(git: Inspection, target: str, tip: str) -> bool:
             return False  # a git before 2.38 has no trial merge
     tree = git.text("rev-parse", f"{target}^{{tree}}")
     return merged.status == 0 and merged.out.strip() == tree
-
-
-def _quoted(path: str) -> str:
-    """Quote a path for a list separated by colons."""
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if os.pathsep in path or path[0] == '"' else path
 
 
 def _is_squashed(git: Inspection, base: str, target: str, tip: str) -> bool:

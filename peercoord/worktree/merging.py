@@ -4,6 +4,8 @@ The commit was recorded when the dependency was reported done. Since then its br
 rebased, renamed, merged, squashed or deleted, and may hold work of other tasks. So git is asked when the task is handed
 out. If the work is not here, the branch as it is now brings it, or else the commit. A note says what else that would
 bring. If git cannot tell, the work counts as missing.
+
+After a landing (``peercoord land``) the branch with the landed work is named too, until it is merged.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.foreign import shown
-from peercoord.store import ids, inspection, instance_records, paths
+from peercoord.store import ids, inspection, instance_records, landings, paths
 from peercoord.system import gitdirs
 from peercoord.system.git import TIPS, branches
 from peercoord.worktree import landed
@@ -28,13 +30,14 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.queue.queue import Queue
     from peercoord.store.isolated_git import Inspection
+    from peercoord.store.landings import Landing
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PLAIN_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*[a-z0-9]")  # needs no quoting, in no shell
 _CLAIMS_MOST = 50  # newest claims of an instance that are checked for other work on its branch
 _ALIKE_MOST = 5  # commits of the same author and time that are compared by their files
 _SECONDS = 10.0  # for all calls to git when a task is handed out
-_ENDS = {"done": "done", "failed": "failed", "released": "was given back", "evicted": "was taken back"}
+ENDS = {"done": "done", "failed": "failed", "released": "was given back", "evicted": "was taken back"}
 
 
 @dataclass(slots=True)
@@ -58,15 +61,26 @@ class _Work:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class PastClaim:
+    """A claim of an instance, and how it ended.
+
+    Attributes:
+        task: The task.
+        began: When it was claimed.
+        outcome: How it ended; empty if it is held.
+        commit: The commit that was noted at its end; empty if none was.
+    """
+
     task: str
     began: str
-    outcome: str  # empty: it is held
+    outcome: str
     commit: str
 
 
-def missing(queue: Queue, project: str, worktree: str, peer: str, dependencies: Iterable[str]) -> list[Json]:
-    """List the finished dependencies whose work a worktree lacks.
+def missing(
+    queue: Queue, project: str, worktree: str, peer: str, dependencies: Iterable[str]
+) -> tuple[list[Json], Json | None]:
+    """List the finished dependencies whose work a worktree lacks, and the branch on which work has landed.
 
     Args:
         queue: The tasks.
@@ -77,19 +91,24 @@ def missing(queue: Queue, project: str, worktree: str, peer: str, dependencies: 
 
     Returns:
         For each missing dependency ``task_id``, ``branch``, ``commit``, ``command`` (empty if no command brings the
-        work) and perhaps ``note``.
+        work) and perhaps ``note``; and the same, without ``task_id``, for a branch with landed work that the worktree
+        lacks, ``None`` if there is none. What comes with that branch is not missing.
     """
     works = [work for task in dependencies if (work := _work(queue, task))]
-    if not works:
-        return []
+    landing = landings.newest(queue.root)
+    if not works and landing is None:
+        return [], None
     try:
         with inspection.of_instance(queue.root, project, worktree, peer) as git:
             git.ends = time.monotonic() + _SECONDS
-            search = _Search(queue, git)
-            return [entry for work in works if (entry := search.entry(work))]
+            search = Search(queue, git)
+            base = search.base(landing) if landing else None
+            there = base["commit"] if base else ""
+            brought = [work for work in works if there and work.commit and search.brings(there, work.commit)]
+            return [entry for work in works if work not in brought and (entry := search.entry(work))], base
     except PeercoordError as error:
         why = f"git could not be asked whether it is here: {error.message}"
-        return [work.entry(work.commit, f"git merge {work.commit[:12]}", why) for work in works if work.commit]
+        return [work.entry(work.commit, f"git merge {work.commit[:12]}", why) for work in works if work.commit], None
 
 
 def _work(queue: Queue, task: str) -> _Work | None:
@@ -103,7 +122,7 @@ def _work(queue: Queue, task: str) -> _Work | None:
     return _Work(task, record, commit, branch if isinstance(branch, str) else "")
 
 
-class _Search:
+class Search:
     """Looks for the work of dependencies in one worktree; answers of git are cached."""
 
     def __init__(self, queue: Queue, git: Inspection) -> None:
@@ -117,7 +136,8 @@ class _Search:
         self.is_here = cache(partial(landed.how_contained, git, self.head))
         self.is_known = cache(self._is_known)
         self.contains = cache(self._contains)
-        self.claims = cache(partial(_claims, queue))
+        self.has_rewritten = partial(has_rewritten, git)
+        self.claims = cache(partial(past_claims, queue))
         self.also = cache(self._also)
 
     def entry(self, work: _Work) -> Json | None:
@@ -149,6 +169,20 @@ class _Search:
         rewritten = "" if inside else f"rewritten since it was done as {commit[:12]}"
         return work.entry(tip, self._line(branch, tip), rewritten, *more)
 
+    def base(self, landing: Landing) -> Json | None:
+        """Return how the branch comes here on which work has landed; ``None`` if that is here, or was taken back."""
+        tip = self.tips.get(landing.branch, "")
+        if landing.state == landings.UNDONE or not tip or not self.brings(tip, landing.after):
+            return None
+        if self.brings(self.head, landing.after):
+            return None
+        note = f"work of {len(landing.tasks)} task{'' if len(landing.tasks) == 1 else 's'} has landed there"
+        return {"branch": landing.branch, "commit": tip, "command": self._line(landing.branch, tip), "note": note}
+
+    def brings(self, tip: str, commit: str) -> bool:
+        """Check whether a commit is there and another one contains it."""
+        return self.is_known(commit) and self.contains(tip, commit)
+
     def _line(self, branch: str, tip: str) -> str:
         """Return the command, with the branch's name if that is safe to type and unambiguous."""
         if branch and _PLAIN_BRANCH.fullmatch(branch) and not _COMMIT.fullmatch(branch):
@@ -165,7 +199,7 @@ class _Search:
         found += [one for one in self._stands_on(work) if one not in found]
         if not commit:
             return (*found[0], False) if found else ("", "", False)
-        for has in (self.contains, self._has_rewritten):
+        for has in (self.contains, self.has_rewritten):
             for name, tip in found:
                 if has(tip, commit):
                     return name, tip, True
@@ -186,23 +220,6 @@ class _Search:
     def _contains(self, tip: str, commit: str) -> bool:
         return self.git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
 
-    def _has_rewritten(self, tip: str, commit: str) -> bool:
-        """Check whether a branch has a rewritten version of a commit.
-
-        Amending and rebasing keep the author and the author's time, and touch at least one file of the old commit.
-        """
-        form = ("-z", "--format=%H %at %ae %an")
-        listed = [
-            line.partition(" ") for line in self.git.fields("log", "--no-merges", "-n500", *form, tip, f"^{commit}")
-        ]
-        wanted = self.git.fields("log", "-1", *form, commit)[0].partition(" ")[2]
-        paths = self._paths(commit)
-        same = [one for one, _, who in listed if who == wanted and _COMMIT.fullmatch(one)][:_ALIKE_MOST]
-        return any(paths & self._paths(one) for one in same) or bool(landed.how_contained(self.git, tip, commit))
-
-    def _paths(self, commit: str) -> set[str]:
-        return set(self.git.fields("diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", commit))
-
     # -- what else would come ------------------------------------------------------------------------------------
 
     def _also(self, tip: str, peer: str) -> list[str]:
@@ -218,17 +235,34 @@ class _Search:
                 held = [f"--since={claim.began}", *(f"--before={one.began}" for one in later[:1])]
                 made = [claim.commit] if claim.commit else [*held, tip]
                 if self.git.text("rev-list", "-n1", *made, *before):
-                    why = _ENDS.get(claim.outcome, "is not done")
+                    why = ENDS.get(claim.outcome, "is not done")
                     found.append(f"brings commits of task {claim.task} too, which {why}")
             if claim.commit and self.is_known(claim.commit):
                 before.append(f"^{claim.commit}")
         return list(dict.fromkeys(found))
 
     def _comes_with(self, tip: str, commit: str) -> bool:
-        return self.is_known(commit) and (self.contains(tip, commit) or self._has_rewritten(tip, commit))
+        return self.brings(tip, commit) or (self.is_known(commit) and self.has_rewritten(tip, commit))
 
 
-def _claims(queue: Queue, peer: str) -> list[_Claim]:
+def has_rewritten(git: Inspection, tip: str, commit: str) -> bool:
+    """Check whether a branch has a rewritten version of a commit.
+
+    Amending and rebasing keep the author and the author's time, and touch at least one file of the old commit.
+    """
+    form = ("-z", "--format=%H %at %ae %an")
+    listed = [line.partition(" ") for line in git.fields("log", "--no-merges", "-n500", *form, tip, f"^{commit}")]
+    wanted = git.fields("log", "-1", *form, commit)[0].partition(" ")[2]
+    paths = _paths(git, commit)
+    same = [one for one, _, who in listed if who == wanted and _COMMIT.fullmatch(one)][:_ALIKE_MOST]
+    return any(paths & _paths(git, one) for one in same) or bool(landed.how_contained(git, tip, commit))
+
+
+def _paths(git: Inspection, commit: str) -> set[str]:
+    return set(git.fields("diff-tree", "-r", "--root", "--no-commit-id", "--name-only", "-z", commit))
+
+
+def past_claims(queue: Queue, peer: str) -> list[PastClaim]:
     """List an instance's claims from its events, oldest first, and how each ended."""
     began: dict[tuple[str, int], str] = {}
     for event in queue.files.lines(paths.events(peer), '"claimed"') if ids.is_id(peer) else ():
@@ -238,8 +272,8 @@ def _claims(queue: Queue, peer: str) -> list[_Claim]:
     found = []
     for (task, epoch), at in list(began.items())[-_CLAIMS_MOST:]:
         ended = {r[2] for r in map(paths.parse_result, queue.results(task)) if r and r[:2] == (task, epoch)}
-        outcome = next((word for word in _ENDS if word in ended), "")
+        outcome = next((word for word in ENDS if word in ended), "")
         record = (queue.read_record(paths.result(task, epoch, outcome)) or {}) if outcome else {}
-        commit = record.get("commit")
-        found.append(_Claim(task, at, outcome, commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else ""))
+        commit = str(record.get("commit") or "")
+        found.append(PastClaim(task, at, outcome, commit if _COMMIT.fullmatch(commit) else ""))
     return found

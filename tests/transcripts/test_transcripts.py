@@ -47,6 +47,9 @@ review list
 review list --json
 review show 1
 review undo no-such-entry
+land --dry-run
+land --dry-run --json
+land --undo --onto main
 events
 events --json
 config
@@ -93,6 +96,7 @@ NORMAL = [
     (re.compile(r"\b\d+s\b"), "Ns"),
     (re.compile(r'("\w*(?:seconds|_ns|size|age)"): -?\d+(\.\d+)?'), r"\1: N"),
     (re.compile(r"\b[0-9a-f]{40}\b"), "COMMIT"),
+    (re.compile(r"(?<=stays at )[0-9a-f]{7}"), "COMMIT"),
     (re.compile(r"process \d+"), "process PID"),
     (re.compile(r'"(pid|start)": \d+(\.\d+)?'), r'"\1": N'),
 ]

@@ -1,0 +1,1 @@
+"""Bringing finished work onto the project's branch: ``land``, ``land --undo``, and what a merge would meet."""

@@ -1,0 +1,66 @@
+"""Offer a conflict as a task to the instance whose work it is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from peercoord.errors import PeercoordError
+from peercoord.foreign import line
+from peercoord.landing.trial import shown_files
+from peercoord.queue.reassign import reassign
+from peercoord.store import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peercoord.landing.plan import Step
+    from peercoord.queue.queue import Queue
+    from peercoord.store.records import Definition
+
+_FILES_MOST = 50
+
+
+def offer(
+    queue: Queue, step: Step, branch: str, head: str, add: Callable[[Callable[[str], Definition]], str]
+) -> tuple[str, str]:
+    """Add the task of settling a conflict, and put it into the hands of the instance whose work it is.
+
+    Args:
+        queue: The tasks.
+        step: The conflict.
+        branch: The branch on which the work is to land.
+        head: Its commit.
+        add: Adds a task under a free id, given what makes its definition for an id; returns that id.
+
+    Returns:
+        The task's id, and the instance that has it; empty if that is no peer now and any may claim it.
+    """
+    work = step.work
+    title = f"Settle the conflict of task {work.tasks[0]} with {line(branch)}"
+    description = (
+        f"The work of task {work.tasks[0]} (commit {work.commit}) cannot be merged into {line(branch)}: "
+        f"{step.detail or 'both changed the same lines'} ({shown_files(step.files, _FILES_MOST)}).\n"
+        f"In a worktree that has this commit, or after: git merge {work.commit[:12]}\n"
+        f"merge the branch as it was then, settle the conflict, test, and commit: git merge {head[:12]}\n"
+        f"Then report this task done: the merge is what lands."
+    )
+    task = _open_task(queue, title) or add(
+        lambda task: records.define(task, title, description=description, priority="critical")
+    )
+    if work.peer:
+        with suppress(PeercoordError):
+            reassign(queue, task, work.peer)
+    location = queue.find(task)
+    return task, location.detail.partition("~")[0] if location.state == "claimed" else ""
+
+
+def _open_task(queue: Queue, title: str) -> str:
+    """Return the task that was offered before; empty if there is none, or it is done."""
+    for task, location in queue.survey().items():
+        if location.state != "done":
+            with suppress(PeercoordError):
+                definition = queue.definition(task)
+                if definition.title == title and definition.cancelled is None:
+                    return task
+    return ""

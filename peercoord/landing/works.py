@@ -1,0 +1,230 @@
+"""What there is to land: the commits that were recorded when tasks were done, and the work that is left where it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
+from peercoord.landing.plan import Work, grouped, ordered
+from peercoord.landing.trial import shown_files
+from peercoord.store import ids, inspection
+from peercoord.system.git import TIPS, branches, lines
+from peercoord.team.repository import team_instances
+from peercoord.worktree import landed, merging
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from peercoord.foreign import Json
+    from peercoord.queue.queue import Queue
+    from peercoord.store.isolated_git import Inspection
+    from peercoord.store.project import Project
+    from peercoord.team.plan import Instance
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ENDS = {**merging.ENDS, "": "is in progress"}
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Work that does not land.
+
+    Attributes:
+        kind: ``uncommitted``, ``unfinished``, ``gone`` or ``unknown``.
+        peer: The instance whose work it is.
+        text: What it is, for people.
+        tasks: The tasks that it belongs to, where that is known.
+    """
+
+    kind: str
+    peer: str
+    text: str
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Found:
+    """What there is to land on a branch.
+
+    Attributes:
+        works: The recorded commits that are to land, in order.
+        here: By commit of those that are on the branch already, how.
+        left: What does not land.
+        open: Tasks that are not done.
+        unchosen: Works of instances that were not named.
+    """
+
+    works: list[Work] = field(default_factory=list)
+    here: dict[str, str] = field(default_factory=dict)
+    left: list[Left] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
+    unchosen: list[Work] = field(default_factory=list)
+
+
+def collect(project: Project, queue: Queue, git: Inspection, base: str, peers: Collection[str] = ()) -> Found:
+    """Find what there is to land.
+
+    Args:
+        project: The project.
+        queue: Its tasks.
+        git: Asked about the main checkout.
+        base: The branch's commit.
+        peers: The instances whose work is to land; all if empty.
+    """
+    found = Found()
+    recorded = _recorded(queue, found)
+    known = _existing(git, [work.commit for work in recorded if work.commit])
+    for work in recorded:
+        if work.commit not in known:
+            why = "its commit is gone" if work.commit else "no commit was noted when it was done"
+            found.left.append(Left("gone", work.peer, f"{named(work)}: {why}", work.tasks))
+    works = _with_history(git, grouped(work for work in recorded if work.commit in known), base, found)
+    tips = branches(git.text("for-each-ref", TIPS, "refs/heads"))
+    _recognise(git, works, base, tips, found)
+    wanted = [work for work in works if not peers or work.peer in peers]
+    found.unchosen = [work for work in works if work not in wanted and work.commit not in found.here]
+    found.works = ordered(wanted)
+    for instance in team_instances(project):
+        if not peers or instance.peer in peers:
+            found.left += _left_in(project, queue, git, instance, tips, [base, *known])
+    return found
+
+
+def named(work: Work) -> str:
+    """Name the tasks of a work for people: ``task 4 "Title" of instance-2``."""
+    tasks = f"task {work.tasks[0]}" if len(work.tasks) == 1 else f"tasks {', '.join(work.tasks)}"
+    title = f' "{work.title}"' if work.title and len(work.tasks) == 1 else ""
+    return f"{tasks}{title}{f' of {work.peer}' if work.peer else ''}"
+
+
+def _recorded(queue: Queue, found: Found) -> list[Work]:
+    """Read what was recorded of every done task, and note those that are not done."""
+    recorded = []
+    for task, location in queue.survey().items():
+        if location.state != "done":
+            cancelled = (location.state, location.detail) == ("parked", "cancelled")
+            found.open |= {} if cancelled else {task: location.state}
+            continue
+        record = (queue.result(task) or (0, "", {}))[2]
+        work = _work(queue, task, record)
+        recorded += [work] if work else []
+    return recorded
+
+
+def _work(queue: Queue, task: str, record: Json) -> Work | None:
+    """Make the work of a done task; ``None`` if it was not done in a worktree."""
+    commit, branch = record.get("commit"), record.get("branch")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        if not isinstance(record.get("worktree"), str):
+            return None
+        commit = ""
+    try:
+        definition = queue.definition(task)
+        title, needs = definition.title, frozenset(definition.dependencies) - {task}
+    except (BrokenFileError, NotFoundError):
+        title, needs = "", frozenset()
+    peer = str(record.get("peer") or "")
+    return Work((task,), title, peer, branch if isinstance(branch, str) else "", commit, needs, at=str(record["at"]))
+
+
+def _existing(git: Inspection, commits: Iterable[str]) -> list[str]:
+    """Return those commits that the repository has."""
+    wanted = list(dict.fromkeys(commits))
+    said = git.ask("cat-file", "--batch-check", data="".join(f"{one}^{{commit}}\n" for one in wanted)).out
+    return [one for one, line in zip(wanted, lines(said), strict=True) if line == f"{one} commit {line.split(' ')[-1]}"]
+
+
+def _with_history(git: Inspection, works: list[Work], base: str, found: Found) -> list[Work]:
+    """Fill in which works each contains; those that the base contains are there already."""
+    words = "".join(f"{one}\n" for one in (*(work.commit for work in works), f"^{base}"))
+    said = git.ask("rev-list", "--stdin", "--parents", "--topo-order", "--reverse", data=words).out
+    bit = {work.commit: 1 << number for number, work in enumerate(works)}
+    holds: dict[str, int] = {}
+    for line in lines(said):
+        commit, *parents = line.split(" ")
+        holds[commit] = bit.get(commit, 0)
+        for parent in parents:
+            holds[commit] |= holds.get(parent, 0)
+    found.here |= {work.commit: "merged" for work in works if work.commit not in holds}
+    return [
+        replace(
+            work,
+            inside=frozenset(
+                one.commit for one in works if one is not work and holds.get(work.commit, 0) & bit[one.commit]
+            ),
+        )
+        for work in works
+    ]
+
+
+def _recognise(git: Inspection, works: list[Work], base: str, tips: Mapping[str, str], found: Found) -> None:
+    """Find the works that are on the branch in another form, or come rewritten with a later one."""
+    for work in reversed(ordered(works)):
+        if work.commit in found.here:
+            continue
+        later = next((one for one in works if work.commit in one.inside and one.commit in found.here), None)
+        how = found.here[later.commit] if later else landed.how_contained(git, base, work.commit)
+        tip = tips.get(work.branch, "")
+        if not how and tip and tip != work.commit and _contains(git, tip, work.commit):
+            how = landed.how_contained(git, base, tip)
+        if not how and tip and not _contains(git, tip, work.commit):
+            how = _rewritten(git, works, work, tip)
+        if how:
+            found.here[work.commit] = how
+
+
+def _rewritten(git: Inspection, works: list[Work], work: Work, tip: str) -> str:
+    """Name the work of the same instance, still on its branch, that has a rewritten version of this one."""
+    for other in works:
+        on_it = other is not work and other.peer == work.peer and _contains(git, tip, other.commit)
+        if on_it and merging.has_rewritten(git, other.commit, work.commit):
+            return f"rewritten since, comes with task {other.tasks[0]}"
+    return ""
+
+
+def _contains(git: Inspection, tip: str, commit: str) -> bool:
+    return git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
+
+
+# -- what is left ------------------------------------------------------------------------------------------------
+
+
+def _left_in(
+    project: Project, queue: Queue, git: Inspection, instance: Instance, tips: Mapping[str, str], known: list[str]
+) -> list[Left]:
+    """List what an instance has that no finished task recorded."""
+    found = []
+    tip = tips.get(instance.branch, "")
+    if tip:
+        data = "".join(f"{one}\n" for one in (tip, *(f"^{one}" for one in known)))
+        count = int(git.ask("rev-list", "--stdin", "--count", data=data).out)
+        if count:
+            tasks = _unfinished(queue, instance.peer)
+            whose = "; ".join(f"task {task} {end}" for task, end in tasks.items()) or "they belong to no task"
+            many = "1 commit" if count == 1 else f"{count} commits"
+            text = f"{many} on {instance.branch} that no finished task recorded ({whose})"
+            found.append(Left("unfinished", instance.peer, text, tuple(tasks)))
+    if instance.git_dir is None or not instance.worktree.is_dir():
+        return found
+    try:
+        with inspection.of_worktree(project, instance.worktree, instance.git_dir) as inside:
+            seen = inside.changes()
+    except PeercoordError as error:
+        return [*found, Left("unknown", instance.peer, f"git cannot tell what is in its worktree: {error.message}")]
+    files = list(dict.fromkeys([*seen.paths(), *seen.unsure]))
+    if files:
+        many = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+        held = tuple(task for task, end in _unfinished(queue, instance.peer).items() if end == _ENDS[""])
+        found.append(Left("uncommitted", instance.peer, f"{many} not committed: {shown_files(files)}", held))
+    return found
+
+
+def _unfinished(queue: Queue, peer: str) -> dict[str, str]:
+    """Return the tasks that an instance held and did not finish, and how each ended."""
+    ends: dict[str, str] = {}
+    for claim in merging.past_claims(queue, peer):
+        ends[claim.task] = claim.outcome
+    open_ends = {task: _ENDS.get(end, end) for task, end in ends.items() if end != "done"}
+    return dict(sorted(open_ends.items(), key=lambda item: ids.natural(item[0])))
