@@ -50,6 +50,7 @@ COMMANDS = {
     "hook": "hook:hook",
     "prime": "hook:prime",
     "sync": "sync:sync_",
+    "setup": "setup:setup",
     "doctor": "doctor:doctor",
     "events": "status:events",
     "config": "config:config",

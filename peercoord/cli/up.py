@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.store.project import Project
     from peercoord.team.plan import Plan
+    from peercoord.team.sessions import Choice
     from peercoord.team.up import SetupOptions
 
 
@@ -43,8 +44,13 @@ if TYPE_CHECKING:
 @click.option("--branch-prefix", metavar="P", help="Before instance-<k> in a branch's name; team/ if never said.")
 @click.option("--bank", metavar="DIR", help="The memory bank's directory; memory-bank if never said.")
 @click.option("--setup", default="", metavar="CMD", help="A command to run in each new worktree.")
-@click.option("--launch", type=click.Choice(["none", "tmux"]), default="none", help="Open a session per worktree.")
-@click.option("--command", default="", metavar="CMD", help="What runs in each session; claude where installed.")
+@click.option("--launch", type=click.Choice(["none", "tmux"]), help="Start the sessions; asked on a terminal.")
+@click.option(
+    "--agent", default="", metavar="A[,B…]", help="The coding agents, repeated over the worktrees; claude if left out."
+)
+@click.option(
+    "--command", default="", metavar="CMD", help="Another program for each session, with no settings of ours."
+)
 @click.option("--nested", is_flag=True, help="Set up a second team, below a project that has one.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
@@ -54,7 +60,8 @@ def up(
     /,
     project: str,
     count: int | None,
-    launch: str,
+    launch: str | None,
+    agent: str,
     command: str,
     nested: bool,
     dry_run: bool,
@@ -64,8 +71,11 @@ def up(
     """Set up a coordinated team on PROJECT: N worktrees (3 if left out), each with its agent.
 
     Run again, it repairs what is missing; with a larger N it adds worktrees.
+
+    Agents are claude, codex, gemini, copilot, opencode. Sessions that are started work by themselves, which costs
+    money. They may call the verbs, edit their worktree and commit; they ask for the rest.
     """
-    from peercoord.team import repository, tmux
+    from peercoord.team import repository, sessions, tmux
     from peercoord.team.up import flush, plan
 
     if project.isdigit() and count is None and not os.path.isdir(project):
@@ -75,21 +85,24 @@ def up(
         found = repository.discover(project or call.directory or ".", exact=True)
         repository.commit(found)
         _check_not_below(found, nested, ask=ask)
-        words = tmux.command_words(command)
+        choice = sessions.Choice.read(agent, command)
         offered = _offer_shared(found, wished, ask=ask)
+        launches = launch == "tmux" or (launch is None and ask and _is_to_launch(found, choice))
     with one_at_a_time(found, dry_run):
         with _nothing_done():
             made = plan(found, _options(count, wished))
             made.notes += offered
-            if launch == "tmux":
-                made.actions += tmux.plan_open(made.instances, words)
+            if launches:
+                made.actions += tmux.plan_open(found.directory, sessions.windows(found, made.instances, choice))
+                made.notes += choice.notes()
         undo = f"take it away: peercoord -C {shlex.quote(str(found.directory))} down --remove"
         warnings = carry_out(call, made, dry_run, as_json, undo)
         if not dry_run:
             flush(found, made)
             made.notes += _no_tasks(found)
-    ready = [instance for instance in made.instances if instance.peer not in made.failed]
-    to_type = [] if launch == "tmux" else tmux.lines_to_type(ready, words)
+    opened = {} if dry_run else _opened(made, warnings)
+    ready = [instance for instance in made.instances if instance.peer not in {*made.failed, *opened}]
+    to_type = [] if launches else sessions.lines_to_type(found, ready, choice)
     data: Json = {
         "project": str(found.directory),
         "dry_run": dry_run,
@@ -97,7 +110,7 @@ def up(
         "notes": made.notes,
         "warnings": warnings,
         "instances": [instance_record(instance) for instance in made.instances],
-        "sessions": {} if dry_run else _opened(made, warnings),
+        "sessions": opened,
         "to_type": to_type,
         "failed": failures(made),
     }
@@ -149,11 +162,22 @@ def _check_not_below(found: Project, nested: bool, *, ask: bool) -> None:
         )
 
 
+def _is_to_launch(found: Project, choice: Choice) -> bool:
+    """Ask whether sessions are to be started, where they can be and the team has none."""
+    from peercoord.team import tmux
+
+    if not (sys.stdin.isatty() and choice.is_installed()) or tmux.session_of(found.directory):
+        return False
+    what = ", ".join(dict.fromkeys(plain(program) for program in choice.programs))
+    question = f"Start {what} in tmux, one window per worktree? They work unattended, which costs money."
+    return click.confirm(question, default=False, err=True)
+
+
 def _opened(made: Plan, warnings: list[str]) -> dict[str, str]:
     from peercoord.team import tmux
 
     try:
-        return tmux.open_sessions(made.instances)
+        return tmux.open_windows(made.instances)
     except PeercoordError as error:
         warnings.append(error.message)
         return {}
@@ -194,14 +218,25 @@ def _closing(data: Json, dry_run: bool) -> list[str]:
         return [*notes, "nothing was done (--dry-run)"]
     if not data["actions"] and not data["failed"]:
         notes.append("  nothing to do: the team is as it should be")
-    attach = [f"  tmux attach -t {name}" for name in data["sessions"].values()]
+    by_hand = ["", "Start a session in each worktree:", *[f"  {plain(line)}" for line in data["to_type"]]]
     return [
         *notes,
-        "",
-        "Start a session in each worktree:" if data["to_type"] else "Sessions:",
-        *[f"  {plain(line)}" for line in data["to_type"] or attach],
+        *(_attach(data["sessions"]) if data["sessions"] else []),
+        *(by_hand if data["to_type"] else []),
         "",
         f"Watch    claude-coordination-status {shlex.quote(data['project'])}",
         f"Work     in a worktree: {SHELL} request-task",
         f"Undo     peercoord -C {shlex.quote(data['project'])} down --remove",
+    ]
+
+
+def _attach(opened: dict[str, str]) -> list[str]:
+    """Write how to look at the sessions: one line for the team, as each window is one key away."""
+    names = dict.fromkeys(target.partition(":")[0] for target in opened.values())
+    verb = "switch-client" if os.environ.get("TMUX") else "attach"
+    windows = ", ".join(plain(target.partition(":")[2]) for target in opened.values())
+    return [
+        "",
+        f"Sessions: {windows} (next window: C-b n; leave them: C-b d)",
+        *[f"  tmux {verb} -t {name}" for name in names],
     ]

@@ -31,8 +31,13 @@ class PersonFile:
     by_hand: str
 
     @classmethod
-    def read(cls, named: Path, by_hand: str) -> PersonFile:
+    def read(cls, named: Path, by_hand: str, *, may_write: bool = True) -> PersonFile:
         """Read a file.
+
+        Args:
+            named: Its path.
+            by_hand: What to type instead, if it cannot be written.
+            may_write: It is to be replaced: refuse one that is read-only.
 
         Raises:
             PeercoordError: It is no file that peercoord may write; nothing was changed.
@@ -49,7 +54,7 @@ class PersonFile:
             os.close(handle)
             raise cls._refusal(path, "it is no regular file", by_hand)
         with os.fdopen(handle, "rb") as file:
-            if not seen.st_mode & stat.S_IWUSR:
+            if may_write and not seen.st_mode & stat.S_IWUSR:
                 to_type = f"make it writable (chmod u+w {shlex.quote(str(path))}) and type the same again, or {by_hand}"
                 raise cls._refusal(path, "it is read-only", to_type)
             data = file.read(MOST_BYTES + 1)

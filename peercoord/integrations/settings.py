@@ -52,13 +52,3 @@ def is_handler(entry: Json, script: str) -> bool:
         if isinstance(said, str) and (said == script or said.startswith((f"{script} ", f"{shlex.quote(script)} "))):
             return True
     return False
-
-
-def plugin(script: str, worktree: str = "") -> str:
-    """Return the plugin through which opencode calls the hook script."""
-    from importlib.resources import files
-
-    import orjson
-
-    text = files("peercoord.integrations").joinpath("opencode.js").read_text(encoding="utf-8")
-    return text.replace("@HOOK@", orjson.dumps(script).decode()).replace("@WORKTREE@", orjson.dumps(worktree).decode())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peercoord.foreign import plain
-from peercoord.integrations import jsonc, settings
+from peercoord.integrations import jsonc, script, settings
 from peercoord.integrations.agents import CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
 from peercoord.integrations.person_file import PersonFile
 from peercoord.store import records
@@ -75,7 +75,7 @@ class PersonalSetup:
     def content(self, agent: CodingAgent) -> str:
         """Return what a file of ours for an agent holds, or what goes into the person's file."""
         if agent is OPENCODE:
-            return settings.plugin(str(self.script))
+            return script.plugin(str(self.script), "")
         return jsonc.extend("", settings.hooks(agent, str(self.script))).text
 
     def known(self, agent: CodingAgent) -> Json | None:

@@ -389,6 +389,11 @@ def session(peer: str) -> str:
     return f"{SESSIONS}/{peer}.json"
 
 
+def hook_settings(name: str) -> str:
+    """Path of the settings with which a coding agent is started."""
+    return f"{HOOKS}/{name}"
+
+
 def quiet(worktree: str) -> str:
     """Path of the marks by which the script of the hooks answers for a worktree by itself."""
     return f"{HOOKS}/quiet/{worktree.replace('/', ',')}"

@@ -49,6 +49,11 @@ def wait_until(ask: Callable[[], T], seconds: float, pause: float = 0.02) -> T:
     return answer
 
 
+def wall() -> float:
+    """Wall time in seconds, to compare with the times of this machine's files."""
+    return time.time()
+
+
 def token(length: int = 12) -> str:
     """Return a random word of letters and digits; 12 of them make a clash less likely than a broken disk."""
     return os.urandom(length).translate(_LETTER_OF).decode("ascii")

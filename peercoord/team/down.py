@@ -53,7 +53,7 @@ def plan_stop(project: Project) -> Plan:
         _plan_serve(made, state)
         made.actions += _plan_note(root)
     unlisted = _unlisted(root, {instance.peer for instance in made.instances})
-    _plan_agents(made, root, state, [*made.instances, *unlisted])
+    _plan_agents(made, root, state, [*made.instances, *unlisted], project.directory)
     with apart(made, "peers whose worktree is gone"):
         made.actions += rebuild.plan_stale(project)
     places = [home(project, index) / project.sub for index in range(1, MOST + 1)]
@@ -80,10 +80,12 @@ def plan_stop_on_record(state: Path) -> Plan:
     return made
 
 
-def _plan_agents(made: Plan, root: Root | None, state: Path, instances: Collection[Instance]) -> None:
-    """Plan to close the sessions of worktrees and stop their agents."""
+def _plan_agents(
+    made: Plan, root: Root | None, state: Path, instances: Collection[Instance], project: Path | None = None
+) -> None:
+    """Plan to close the windows of worktrees, and that of a project's status, and stop their agents."""
     with apart(made, "tmux"):
-        made.actions += tmux.plan_close(instances)
+        made.actions += tmux.plan_close(instances, project)
     seen = {record["worktree"] for record in agents.at([instance.directory for instance in instances])}
     for instance in instances:
         with apart(made, instance.peer):

@@ -1,7 +1,8 @@
-"""One tmux session for each worktree: opened once, left alone afterwards, closed on request.
+"""One tmux session for each team: a window for each worktree, and one with the live status.
 
-A session rather than a window, since sessions can be attached to side by side. The user option ``@peercoord``, a mark
-of the worktree's path, says that a session is ours, so another session of that name is never taken or closed.
+Windows are opened once, left alone afterwards, and closed on request. The window option ``@peercoord``, a mark of the
+worktree's path, says which worktree a window is for; the session option ``@peercoord-team`` says whose team a session
+is. So a session or window of somebody else's is never taken or closed, whatever its name is.
 
 Commands are lists of words. They run through ``env``, since tmux would hand a single word to a shell.
 """
@@ -14,138 +15,222 @@ import re
 import shlex
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from peercoord.errors import NotFoundError, PeercoordError, UsageError
+from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.foreign import shown
+from peercoord.system import child
 from peercoord.system.git import shown_path
 from peercoord.team.hooks import INDEX
 from peercoord.team.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import psutil
 
     from peercoord.team.plan import Instance
 
-DEFAULT_COMMAND = "claude"
-_OPTION = "@peercoord"
+_WINDOW, _SESSION = "@peercoord", "@peercoord-team"
+STATUS = "status"
+STATUS_SECONDS = 5
 ANSWER_SECONDS = 10.0  # for a tmux server to answer
-END_SECONDS = 5.0  # for what runs in a session to end once it is closed
+END_SECONDS = 5.0  # for what runs in a window to end once it is closed
 
 
-def command_words(command: str) -> list[str]:
-    """Split a command line into words; without one, the default command where it is installed."""
-    if not command:
-        return [DEFAULT_COMMAND] if shutil.which(DEFAULT_COMMAND) else []
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise UsageError(f"{shown(command)} cannot be split into words: {error}", "close the quote") from None
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What runs in the window of one worktree.
+
+    Attributes:
+        instance: The worktree, there or about to be.
+        command: The words to run.
+        env: Further variables.
+    """
+
+    instance: Instance
+    command: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
-def lines_to_type(instances: Iterable[Instance], command: Sequence[str]) -> list[str]:
-    """Return the line that starts a session in each worktree, by default of the default command."""
-    words = shlex.join(command or [DEFAULT_COMMAND])
-    return [f"cd {shlex.quote(str(instance.directory))} && {INDEX}={instance.index} {words}" for instance in instances]
+def check(programs: Iterable[str]) -> None:
+    """Check whether tmux and the programs that are to run in it are there.
 
-
-def plan_open(
-    instances: Iterable[Instance], command: Sequence[str], env: Mapping[str, str] | None = None
-) -> list[Action]:
-    """Plan a tmux session for each worktree that has none."""
-    if not command:
-        text = f"there is nothing to run in the sessions: {DEFAULT_COMMAND} is not installed"
-        raise NotFoundError(text, "name a program: --command CMD; or start by hand: --launch none", code="no-command")
+    Raises:
+        NotFoundError: One of them is not.
+    """
     if not shutil.which("tmux"):
         raise NotFoundError(
             "there is no tmux on this machine", "install it, or start the sessions by hand: --launch none"
         )
-    if not shutil.which(command[0]) and not ("/" in command[0] and not os.path.isabs(command[0])):
-        raise NotFoundError(
-            f"there is no program {shown(command[0])}", "name another: --command CMD", code="no-command"
-        )
-    ours, taken = _sessions()
-    actions = []
-    for instance in instances:
-        if _mark(instance) not in ours:
-            name = session_name(instance, taken)
-            taken.add(name)
-            actions.append(_open_action(instance, name, list(command), dict(env or {})))
-    return actions
+    for program in programs:
+        if not shutil.which(program) and not ("/" in program and not os.path.isabs(program)):
+            raise NotFoundError(
+                f"there is no program {shown(program)}",
+                "name another: --agent AGENT or --command CMD; or start by hand: --launch none",
+                code="no-command",
+            )
 
 
-def open_sessions(instances: Iterable[Instance]) -> dict[str, str]:
-    """Map peers to the names of their open sessions."""
-    ours = _sessions()[0] if shutil.which("tmux") else {}
-    return {instance.peer: ours[_mark(instance)][1] for instance in instances if _mark(instance) in ours}
+def plan_open(project: Path, windows: Iterable[Window]) -> list[Action]:
+    """Plan a window for each worktree that has none, in the team's session.
+
+    Args:
+        project: The project in the main checkout.
+        windows: What is to run.
+
+    Raises:
+        NotFoundError: There is no tmux, or a program is missing.
+    """
+    windows = list(windows)
+    check(window.command[0] for window in windows)
+    known = _windows()
+    return [_open_action(project, window) for window in windows if _mark(window.instance.directory) not in known]
 
 
-def plan_close(instances: Iterable[Instance]) -> list[Action]:
-    """Plan to close the sessions of worktrees and all that runs in them."""
-    ours = _sessions()[0] if shutil.which("tmux") else {}
-    return [_close_action(*ours[_mark(instance)]) for instance in instances if _mark(instance) in ours]
+def open_windows(instances: Iterable[Instance]) -> dict[str, str]:
+    """Map peers to their open windows, as ``tmux attach -t`` takes them."""
+    known = _windows() if shutil.which("tmux") else {}
+    there = {instance.peer: known.get(_mark(instance.directory)) for instance in instances}
+    return {peer: f"{window.session}:{window.name}" for peer, window in there.items() if window is not None}
 
 
-def session_name(instance: Instance, taken: Iterable[str] = ()) -> str:
-    """Return a session name from the worktree's, in letters that need no quoting."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", instance.worktree.name).strip("_-") or instance.peer
-    return f"{name}-{_mark(instance)[:6]}" if name in set(taken) else name
+def session_of(project: Path) -> str:
+    """Return the name of the team's session; empty if it has none."""
+    return _sessions().get(_mark(project), "") if shutil.which("tmux") else ""
 
 
-def _mark(instance: Instance) -> str:
-    """Return a digest of the worktree's path; tmux cannot print every path."""
-    return hashlib.sha256(os.fsencode(instance.directory)).hexdigest()[:16]
+def plan_close(instances: Iterable[Instance], project: Path | None = None) -> list[Action]:
+    """Plan to close the windows of worktrees and all that runs in them.
+
+    Args:
+        instances: The worktrees.
+        project: The project, if its status window goes too.
+    """
+    known = _windows() if shutil.which("tmux") else {}
+    marks = [_mark(instance.directory) for instance in instances]
+    marks += [_mark(project)] if project is not None else []
+    return [_close_action(known[mark]) for mark in marks if mark in known]
 
 
-def _open_action(instance: Instance, name: str, command: list[str], env: dict[str, str]) -> Action:
-    def do() -> None:
-        settings = [f"{key}={value}" for key, value in {**env, INDEX: str(instance.index)}.items()]
-        # tmux expands "#" in a directory, and takes a ";" that ends a word for the end of its own command
-        words = [re.sub(r";$", r"\\;", word) for word in ("env", *settings, *command)]
-        where = ["-c", str(instance.directory).replace("#", "##"), "-s", name]
-        _tmux("new-session", "-d", *where, *words, ";", "set-option", "-t", f"={name}:", _OPTION, _mark(instance))
-
-    return Action(f"open tmux session {name}: {shown_path(shlex.join(command))} (tmux attach -t {name})", do)
+def session_name(project: Path, taken: Iterable[str] = ()) -> str:
+    """Return a session name from the project's, in letters that need no quoting."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", project.name).strip("_-") or "team"
+    return f"{name}-{_mark(project)[:6]}" if name in set(taken) else name
 
 
-def _close_action(session: str, name: str) -> Action:
-    import psutil
+def _mark(directory: Path) -> str:
+    """Return a digest of a path; tmux cannot print every path."""
+    return hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+
+
+# -- opening -------------------------------------------------------------------------------------------------------
+
+
+def _open_action(project: Path, window: Window) -> Action:
+    instance = window.instance
+    session = session_of(project) or session_name(project, _sessions().values())
 
     def do() -> str:
-        if session not in {known for known, _ in _sessions()[0].values()}:
+        home = _session(project)
+        settings = [f"{key}={value}" for key, value in {**window.env, INDEX: str(instance.index)}.items()]
+        program = shutil.which(window.command[0]) or window.command[0]  # the server may have another PATH
+        words = _literal(["env", *settings, program, *window.command[1:]])
+        where = ["-t", f"={home}:", "-n", instance.peer, "-c", str(instance.directory).replace("#", "##")]
+        made = _tmux("new-window", "-d", "-P", "-F", "#{window_id}", *where, *words).strip()
+        try:
+            _tmux("set-option", "-w", "-t", made, _WINDOW, _mark(instance.directory))
+        except PeercoordError:
+            return f"{shown(window.command[0])} ended at once in the window of {instance.peer}"
+        return ""
+
+    text = shown_path(shlex.join(window.command))
+    return Action(f"open tmux window {instance.peer}: {text} (tmux attach -t {session})", do)
+
+
+def _session(project: Path) -> str:
+    """Return the team's session, made with its status window if it is not there."""
+    sessions = _sessions()
+    mark = _mark(project)
+    if mark in sessions:
+        return sessions[mark]
+    name = session_name(project, _tmux_names())
+    loop = f'while clear; do "$@"; sleep {STATUS_SECONDS}; done'
+    status = _literal(["/bin/sh", "-c", loop, STATUS, *child.command(), "-C", str(project), "status"])
+    marks = [";", "set-option", "-t", f"={name}:", _SESSION, mark, ";", "set-option", "-w", "-t", f"={name}:"]
+    _tmux("new-session", "-d", "-c", "/", "-s", name, "-n", STATUS, *status, *marks, _WINDOW, mark)
+    return name
+
+
+def _literal(words: Iterable[str]) -> list[str]:
+    """Keep tmux from taking a ``;`` that ends a word for the end of its own command."""
+    return [re.sub(r";$", r"\\;", word) for word in words]
+
+
+# -- closing -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    ident: str
+    session: str
+    name: str
+
+
+def _close_action(window: _Open) -> Action:
+    import psutil
+
+    where = shown_path(f"{window.session}:{window.name}")
+
+    def do() -> str:
+        if window.ident not in {known.ident for known in _windows().values()}:
             return ""
-        running = _running_in(session)
-        _tmux("kill-session", "-t", session)
+        running = _running_in(window.ident)
+        _tmux("kill-window", "-t", window.ident)
         _, left = psutil.wait_procs(running, timeout=END_SECONDS)
-        return f"process {left[0].pid} of tmux session {shown_path(name)} has not ended" if left else ""
+        return f"process {left[0].pid} of tmux window {where} has not ended" if left else ""
 
-    return Action(f"close tmux session {shown_path(name)}", do)
+    return Action(f"close tmux window {where}", do)
 
 
-def _running_in(session: str) -> list[psutil.Process]:
-    """List the processes of a session's panes and their children."""
+def _running_in(window: str) -> list[psutil.Process]:
+    """List the processes of a window's panes and their children."""
     import psutil
 
     found = []
-    for pid in _tmux("list-panes", "-s", "-t", session, "-F", "#{pane_pid}").split():
+    for pid in _tmux("list-panes", "-t", window, "-F", "#{pane_pid}").split():
         with suppress(psutil.NoSuchProcess):
             pane = psutil.Process(int(pid))
             found += [pane, *pane.children(recursive=True)]
     return found
 
 
-def _sessions() -> tuple[dict[str, tuple[str, str]], set[str]]:
-    """Return our sessions by mark (id and name), and all session names."""
-    ours, taken = {}, set()
-    for line in _tmux("list-sessions", "-F", f"#{{session_id}} #{{{_OPTION}}} #{{session_name}}").splitlines():
-        session, _, rest = line.partition(" ")
-        mark, _, name = rest.partition(" ")
-        taken.add(name)
+# -- what is open --------------------------------------------------------------------------------------------------
+
+
+def _windows() -> dict[str, _Open]:
+    """Return the open windows by mark: a worktree's, or the project's for its status."""
+    found = {}
+    fields = f"#{{window_id}} #{{{_WINDOW}}} #{{session_name}}\t#{{window_name}}"
+    for line in _tmux("list-windows", "-a", "-F", fields).splitlines():
+        ident, _, rest = line.partition(" ")
+        mark, _, names = rest.partition(" ")
+        session, _, name = names.partition("\t")
         if mark:
-            ours[mark] = (session, name)
-    return ours, taken
+            found[mark] = _Open(ident, session, name)
+    return found
+
+
+def _sessions() -> dict[str, str]:
+    """Return the names of the teams' sessions by mark."""
+    lines = _tmux("list-sessions", "-F", f"#{{{_SESSION}}} #{{session_name}}").splitlines()
+    return {mark: name for mark, _, name in (line.partition(" ") for line in lines) if mark}
+
+
+def _tmux_names() -> list[str]:
+    return _tmux("list-sessions", "-F", "#{session_name}").splitlines()
 
 
 def _tmux(*words: str) -> str:
@@ -167,7 +252,8 @@ def _tmux(*words: str) -> str:
         raise PeercoordError(text, "is it stopped? look with: pgrep -a tmux", code="tmux") from None
     if done.returncode == 0:
         return done.stdout
-    if words[0] == "list-sessions" and ("no server running" in done.stderr or "error connecting" in done.stderr):
+    asks = words[0] in ("list-sessions", "list-windows")
+    if asks and ("no server running" in done.stderr or "error connecting" in done.stderr):
         return ""
     said = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
     raise PeercoordError(f"tmux {words[0]} failed: {shown(said[0])}", "look with: tmux list-sessions", code="tmux")

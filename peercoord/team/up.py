@@ -27,7 +27,7 @@ from peercoord.system.disk import Disk
 from peercoord.tasklists import selection
 from peercoord.tasklists.importer import take_in
 from peercoord.tasklists.source import read_source
-from peercoord.team import agents, excludes, files, rebuild, repository, tasklist, worktrees
+from peercoord.team import agents, excludes, files, rebuild, repository, sessions, tasklist, worktrees
 from peercoord.team.plan import Action, Instance, Plan, apart
 from peercoord.team.repository import instance_dir, instance_files, team_instances
 from peercoord.worktree import context
@@ -126,6 +126,7 @@ def plan_repair(project: Project) -> Plan:
     again = rebuild.plan(project, made)
     root = rebuild.opened(project)
     is_down = root is not None and down.read(root.files) is not None
+    made.actions += sessions.plan_settings(project) if team else []
     for instance in made.instances:
         with apart(made, instance.peer):
             made.actions += _fit(project, instance)
@@ -153,6 +154,7 @@ def _plan_instances(project: Project, made: Plan, again: Collection[str] = ()) -
     mark = down.read(root.files) if root else None
     if root and mark is not None:
         made.actions.append(Action(f"start the team again, taken down {down.since(mark)}", partial(_start_again, root)))
+    made.actions += sessions.plan_settings(project)
     for instance in made.instances:
         with apart(made, instance.peer):
             fitting = _fit(project, instance)

@@ -132,3 +132,44 @@ def test_what_the_doctor_prints_can_be_pasted(sh: Shell) -> None:
     left = fixes(sh, repo)
     assert not any("gone:" in text or "dead" in text for text in left), left
     assert two.is_dir()
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+@pytest.mark.slow
+def test_on_a_terminal_it_asks_whether_to_start_the_sessions(sh: Shell, repo: Path) -> None:
+    sockets = Path(f"/tmp/peercoord-ask-{os.getpid()}")  # a socket's path has little room
+    sockets.mkdir(mode=0o700)
+    sh.env["TMUX_TMPDIR"] = str(sockets)
+    programs = sh.base / "bin"
+    programs.mkdir()
+    os.mkfifo(sh.base / "started")
+    (programs / "claude").write_text(f'#!/bin/sh\necho "$PWD $2" >{sh.base}/started\nexec cat\n')
+    (programs / "claude").chmod(0o755)
+    sh.env["PATH"] = f"{programs}:{sh.env['PATH']}"
+
+    def answered(answer: bytes) -> tuple[str, str]:
+        master, terminal = os.openpty()
+        streams = {"stdin": terminal, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([BIN / "claude-team-coordinated", repo, "1"], env=sh.env, text=True, **streams) as asked:
+            os.write(master, answer)
+            said = asked.communicate()
+        os.close(master)
+        os.close(terminal)
+        assert asked.returncode == 0, said
+        return said
+
+    try:
+        out, err = answered(b"n\n")
+        assert "Start claude in tmux, one window per worktree? They work unattended, which costs money. [y/N]" in err
+        assert f"claude --settings {repo}/.claude-coordination/hooks/claude.json" in out
+        out, _ = answered(b"y\n")
+        one, settings = (sh.base / "started").read_text().split()
+        assert (one, settings) == (f"{repo}-instance-1", f"{repo}/.claude-coordination/hooks/claude.json")
+        assert f"tmux attach -t {repo.name}\n" in out
+        _, err = answered(b"")
+        assert "Start claude" not in err, "they run"
+        sh.peercoord(repo, "down")
+        assert sh.run(repo, "tmux", "list-windows", "-a", ok=False).stdout == ""
+    finally:
+        sh.run(repo, "tmux", "kill-server", ok=False)
+        shutil.rmtree(sockets)

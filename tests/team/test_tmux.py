@@ -1,4 +1,4 @@
-"""Sessions in a real tmux: one for each worktree, opened once, closed on request; others are not touched."""
+"""Windows in a real tmux: one for each worktree, opened once, closed on request; others are not touched."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
-from peercoord.errors import NotFoundError, PeercoordError, UsageError
+from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.team import plan as plans
 from peercoord.team import tmux
 from peercoord.team.plan import Instance
+from peercoord.team.tmux import Window
 
 needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 
@@ -23,13 +23,13 @@ needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not in
 SHOW = """\
 import json, os, sys
 with open(sys.argv[1], "w") as pipe:
-    json.dump([os.getcwd(), os.environ["PEERCOORD_INSTANCE_INDEX"], sys.argv[2:]], pipe)
+    json.dump([os.getcwd(), os.environ["PEERCOORD_INSTANCE_INDEX"], os.environ.get("MORE"), sys.argv[2:]], pipe)
 sys.stdin.read()
 """
 
 
 @pytest.fixture
-def server():
+def server(tmp_path):
     """A tmux server of this test's own."""
     home = Path(f"/tmp/peercoord-tmux-{os.getpid()}")  # a socket's path has little room
     home.mkdir(mode=0o700)
@@ -50,83 +50,119 @@ def instance(directory: Path, index: int = 1) -> Instance:
     return Instance(index, f"instance-{index}", directory, directory, f"team/instance-{index}", made=True)
 
 
+def pipe(tmp_path: Path, name: str = "pipe") -> Path:
+    os.mkfifo(tmp_path / name)
+    return tmp_path / name
+
+
 def names() -> list[str]:
-    return sorted(run_tmux("list-sessions", "-F", "#{session_name}").split("\n")[:-1])
+    return sorted(run_tmux("list-windows", "-a", "-F", "#{session_name}:#{window_name}").split("\n")[:-1])
+
+
+def opened(project: Path, *instances: Instance) -> None:
+    plans.run(tmux.plan_open(project, [Window(one, ["cat"]) for one in instances]))
 
 
 @needs_tmux
 @pytest.mark.parametrize("name", ["my app", "äpp 文", "a#{session_name}b", "x'$(touch pwned)\"", "a.b:c", "-x"])
-def test_each_worktree_has_one_session_in_its_directory_with_its_number(server, tmp_path, name):
+def test_each_worktree_has_a_window_in_its_directory_with_its_number(server, tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
-    here = instance(tmp_path / name, 7)
+    project, here = tmp_path / "app", instance(tmp_path / name, 7)
     words = ["a b", "$HOME", "c;"]
-    assert (tmux.open_sessions([here]), tmux.plan_close([here])) == ({}, []), "no server runs yet"
-    plans.run(tmux.plan_open([here], [sys.executable, "-c", SHOW, str(tmp_path / "pipe"), *words]))
-    assert json.loads((tmp_path / "pipe").read_text()) == [str(here.directory), "7", words]
-    assert list(tmux.open_sessions([here])) == ["instance-7"]
-    assert tmux.plan_open([here], [sys.executable]) == [], "it is open"
+    assert (tmux.open_windows([here]), tmux.plan_close([here])) == ({}, []), "no server runs yet"
+    command = [sys.executable, "-c", SHOW, str(tmp_path / "pipe"), *words]
+    plans.run(tmux.plan_open(project, [Window(here, command, {"MORE": "d;"})]))
+    assert json.loads((tmp_path / "pipe").read_text()) == [str(here.directory), "7", "d;", words]
+    assert (tmux.open_windows([here]), tmux.session_of(project)) == ({"instance-7": "app:instance-7"}, "app")
+    opened(project, instance(tmp_path / "two", 2))
+    assert names() == ["app:instance-2", "app:instance-7", "app:status"]
+    assert tmux.plan_open(project, [Window(here, [sys.executable])]) == [], "it is open"
     assert not (tmp_path / "pwned").exists()
 
 
 @needs_tmux
-def test_a_session_of_another_program_is_neither_taken_nor_closed(server, tmp_path):
-    run_tmux("new-session", "-d", "-s", "app-instance-1", "cat")
+def test_the_status_window_shows_the_team_again_and_again(server, tmp_path, monkeypatch):
+    out = pipe(tmp_path)
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\necho "$@" >{out}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(tmux.child, "command", lambda: [str(program)])
+    monkeypatch.setattr(tmux, "STATUS_SECONDS", 0)
+    opened(tmp_path / "it's", instance(tmp_path / "app-instance-1"))
+    for _ in range(2):
+        assert out.read_text() == f"-C {tmp_path}/it's status\n"
+
+
+@needs_tmux
+def test_what_is_somebody_elses_is_neither_taken_nor_closed(server, tmp_path):
+    run_tmux("new-session", "-d", "-s", "app", "-n", "instance-1", "cat")
     here, elsewhere = instance(tmp_path / "one/app-instance-1"), instance(tmp_path / "two/app-instance-1")
-    plans.run(tmux.plan_open([here], ["cat"]))
-    plans.run(tmux.plan_open([elsewhere], ["cat"]))
-    assert (len(names()), "app-instance-1" in names()) == (3, True)
-    close = tmux.plan_close([here])
+    opened(tmp_path / "one/app", here)
+    opened(tmp_path / "two/app", elsewhere)
+    assert len(set(run_tmux("list-sessions", "-F", "#{session_name}").split())) == 3
+    mine = tmux.session_of(tmp_path / "one/app")
+    run_tmux("new-window", "-d", "-t", f"={mine}:", "-n", "editor", "cat")
+    close = tmux.plan_close([here], tmp_path / "one/app")
+    assert [action.text for action in close] == [
+        f"close tmux window {mine}:{name}" for name in ("instance-1", "status")
+    ]
     for _ in range(2):  # twice is no error
         plans.run(close)
-    assert tmux.open_sessions([here, elsewhere]).keys() == {"instance-1"}
-    assert (len(names()), "app-instance-1" in names()) == (2, True)
-    assert tmux.plan_close([here]) == []
+    assert "app:instance-1" in names()
+    assert f"{mine}:editor" in names(), "a window that the person opened in the session stays"
+    assert tmux.open_windows([here]) == {}
+    assert tmux.open_windows([elsewhere]).keys() == {"instance-1"}
+
+
+@needs_tmux
+def test_a_session_that_lost_its_status_takes_new_windows(server, tmp_path):
+    project, one, two = tmp_path / "app", instance(tmp_path / "a"), instance(tmp_path / "b", 2)
+    opened(project, one)
+    run_tmux("kill-window", "-t", "=app:status")
+    opened(project, two)
+    assert names() == ["app:instance-1", "app:instance-2"]
 
 
 @needs_tmux
 def test_the_server_does_not_stand_in_a_worktree(server, tmp_path, monkeypatch):
+    import psutil
+
     there = instance(tmp_path / "app-instance-1")
     monkeypatch.chdir(there.directory)
-    plans.run(tmux.plan_open([there], ["cat"]))
+    opened(tmp_path / "app", there)
     assert psutil.Process(int(run_tmux("display-message", "-p", "#{pid}"))).cwd() == "/"
 
 
 @needs_tmux
-def test_what_cannot_be_opened_is_an_error_with_its_reason(server, tmp_path):
+def test_a_program_that_ends_at_once_is_a_warning(server, tmp_path, monkeypatch):
+    tell = tmux._tmux
+
+    def late(*words: str) -> str:
+        if words[:2] == ("set-option", "-w"):
+            run_tmux("kill-window", "-t", words[3])
+        return tell(*words)
+
+    monkeypatch.setattr(tmux, "_tmux", late)
+    warnings = plans.run(tmux.plan_open(tmp_path / "app", [Window(instance(tmp_path / "a"), ["cat"])]))
+    assert warnings == ["'cat' ended at once in the window of instance-1"]
+
+
+@needs_tmux
+def test_what_cannot_be_opened_is_an_error_with_its_reason(server, tmp_path, monkeypatch):
     there = instance(tmp_path / "app-instance-1")
-    for words, reason in ((["no-such-agent"], "no program 'no-such-agent'"), ([], "nothing to run")):
-        with pytest.raises(NotFoundError, match=reason):
-            tmux.plan_open([there], words)
-    actions = tmux.plan_open([there], ["cat"])
-    run_tmux("new-session", "-d", "-s", "app-instance-1", "cat")
+    with pytest.raises(NotFoundError, match="no program 'no-such-agent'"):
+        tmux.plan_open(tmp_path / "app", [Window(there, ["no-such-agent"])])
+    monkeypatch.setattr(tmux, "session_name", lambda *_: "app")
+    run_tmux("new-session", "-d", "-s", "app", "cat")
     with pytest.raises(PeercoordError, match="duplicate session"):
-        plans.run(actions)
+        opened(tmp_path / "app", there)
 
 
 def test_without_tmux_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     there = instance(tmp_path / "x")
     with pytest.raises(NotFoundError, match="no tmux") as caught:
-        tmux.plan_open([there], ["cat"])
+        tmux.plan_open(tmp_path, [Window(there, ["cat"])])
     assert "--launch none" in caught.value.hint
-    assert (tmux.open_sessions([there]), tmux.plan_close([there])) == ({}, [])
-
-
-def test_lines_to_run_by_hand_work_in_a_shell(tmp_path):
-    there = instance(tmp_path / "it's an app", 7)
-    show = "import os; print(os.getcwd(), os.environ['PEERCOORD_INSTANCE_INDEX'])"
-    (line,) = tmux.lines_to_type([there], [sys.executable, "-c", show])
-    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{there.directory} 7\n"
-    assert tmux.lines_to_type([there], [])[0].endswith("PEERCOORD_INSTANCE_INDEX=7 claude")
-
-
-def test_a_command_is_words_and_the_default_only_where_installed(tmp_path, monkeypatch):
-    assert tmux.command_words("codex --full-auto 'a b'") == ["codex", "--full-auto", "a b"]
-    with pytest.raises(UsageError, match="cannot be split into words"):
-        tmux.command_words("codex 'a")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert tmux.command_words("") == []
-    (tmp_path / "claude").write_text("#!/bin/sh\n")
-    (tmp_path / "claude").chmod(0o755)
-    assert tmux.command_words("") == ["claude"]
+    assert tmux.open_windows([there]) == {}
+    assert tmux.plan_close([there], tmp_path) == []

@@ -1,0 +1,84 @@
+"""``peercoord setup``: hooks for the coding agents that a person starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from peercoord.cli.main import Call
+from peercoord.errors import PeercoordError, UsageError
+from peercoord.foreign import plain
+from peercoord.integrations.agents import AGENTS, CODEX
+from peercoord.worktree.reply import Reply
+
+if TYPE_CHECKING:
+    from peercoord.foreign import Json
+    from peercoord.integrations.agents import CodingAgent
+    from peercoord.integrations.setup import PersonalSetup
+
+
+@click.command(short_help="Give a coding agent that you start hooks of peercoord's.")
+@click.argument("agent", type=click.Choice(list(AGENTS)))
+@click.option("--print", "only_print", is_flag=True, help="Show what would be put where, and change nothing.")
+@click.option("--check", is_flag=True, help="Fire a hook, and look for what silences hooks.")
+@click.option("--remove", is_flag=True, help="Take all of it out again, byte for byte.")
+@click.option(
+    "--block", default="", metavar="FILE", help="Add a block to this file too: AGENTS.md, CLAUDE.md, GEMINI.md."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+@click.pass_obj
+def setup(call: Call, agent: str, only_print: bool, check: bool, remove: bool, block: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+    """Tell AGENT to call peercoord at the start, the stop and the tools of every session that you start yourself.
+
+    The hooks are silent outside of a team's worktrees. Sessions that `up --launch` starts need no set-up.
+    """
+    from peercoord.integrations.setup import PersonalSetup
+
+    if only_print + check + remove > 1 or (block and (only_print or check or remove)):
+        raise UsageError("--print, --check, --remove and --block each stand alone", "give one of them")
+    person, one = PersonalSetup(), AGENTS[agent]
+    target = str(person.target(one))
+    data: Json = {"agent": agent, "file": target, "script": str(person.script)}
+    if only_print:
+        text = person.content(one)
+        return Reply({**data, "content": text}, [f"in {plain(target)}:", "", *text.splitlines()])
+    if check:
+        return _checked(call, person, one, data)
+    if remove:
+        done = person.remove(one)
+        return Reply({**data, "done": done}, done or [f"nothing of peercoord's is set up for {one.title}"])
+    at = Path(call.directory or ".")
+    done = person.set_up(one, at / block if block else None)
+    lines = done or [f"nothing to do: {one.title} has its hooks"]
+    return Reply({**data, "done": done}, [*lines, *_next(one, block, at)])
+
+
+def _next(agent: CodingAgent, block: str, at: Path) -> list[str]:
+    """Write what a person may type next."""
+    review = ["Codex skips new hooks without a word: start codex, type /hooks, and trust those of peercoord"]
+    lines = review if agent is CODEX else []
+    lines.append(f"Check    peercoord setup {agent.key} --check")
+    lines.append(f"Undo     peercoord setup {agent.key} --remove")
+    page = {"claude": "CLAUDE.md", "gemini": "GEMINI.md"}.get(agent.key, "AGENTS.md")
+    if not block and (at / page).is_file():
+        lines.append(f"If you like, a block about the team in {page}: peercoord setup {agent.key} --block {page}")
+    return lines
+
+
+def _checked(call: Call, person: PersonalSetup, agent: CodingAgent, data: Json) -> Reply:
+    from peercoord.integrations import check
+
+    try:
+        project: Path | None = Path(call.place.project)
+    except PeercoordError:
+        project = None
+    found = check.check(person, agent, project)
+    lines = []
+    for one in found:
+        lines.append(one.text if one.state == check.OK else f"{one.state}: {one.text}")
+        lines += [f"  fix: {plain(one.fix)}"] if one.fix else []
+    listed = [{"state": one.state, "text": one.text, "fix": one.fix} for one in found]
+    bad = any(one.state == check.BAD for one in found)
+    return Reply({**data, "checks": listed}, lines, code=1 if bad else 0)

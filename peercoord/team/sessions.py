@@ -1,0 +1,132 @@
+"""Which coding agent works in which worktree, and how its session is started."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from peercoord.errors import NotFoundError, UsageError
+from peercoord.foreign import shown
+from peercoord.integrations import launch
+from peercoord.integrations.agents import AGENTS, CLAUDE
+from peercoord.store import manifest, paths
+from peercoord.team import rebuild
+from peercoord.team.hooks import INDEX
+from peercoord.team.plan import Action
+from peercoord.team.tmux import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from peercoord.integrations.agents import CodingAgent
+    from peercoord.store.project import Project
+    from peercoord.team.plan import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person chose to run in the sessions.
+
+    Attributes:
+        agents: Coding agents, repeated over the instances; none if a command was named.
+        command: The words of another command.
+        named: The person named it.
+    """
+
+    agents: tuple[CodingAgent, ...]
+    command: tuple[str, ...] = ()
+    named: bool = True
+
+    @classmethod
+    def read(cls, agents: str, command: str) -> Choice:
+        """Read what people gave.
+
+        Args:
+            agents: Names of coding agents with commas between; empty: Claude Code.
+            command: A command line; empty if none was named.
+
+        Raises:
+            UsageError: There is no such agent, or a quote is not closed.
+        """
+        if command and agents:
+            raise UsageError("--agent and --command cannot both be given", "leave one of them out")
+        if command:
+            try:
+                return cls((), tuple(shlex.split(command)))
+            except ValueError as error:
+                raise UsageError(f"{shown(command)} cannot be split into words: {error}", "close the quote") from None
+        keys = [key.strip() for key in agents.split(",")] if agents else [CLAUDE.key]
+        for key in keys:
+            if key not in AGENTS:
+                raise UsageError(f"there is no coding agent {shown(key)}", f"those there are: {', '.join(AGENTS)}")
+        return cls(tuple(AGENTS[key] for key in keys), named=bool(agents))
+
+    @property
+    def programs(self) -> list[str]:
+        """The programs that must be installed."""
+        return [self.command[0]] if self.command else [agent.program for agent in self.agents]
+
+    def is_installed(self) -> bool:
+        """Check whether tmux and the programs are there."""
+        return all(map(shutil.which, ("tmux", *self.programs)))
+
+    def notes(self) -> list[str]:
+        """Return what a person has to do before the hooks run."""
+        return list(filter(None, dict.fromkeys(map(launch.note, self.agents))))
+
+    def agent_of(self, instance: Instance) -> CodingAgent:
+        """Return the coding agent of a worktree."""
+        return self.agents[(instance.index - 1) % len(self.agents)]
+
+
+def windows(project: Project, instances: Iterable[Instance], choice: Choice) -> list[Window]:
+    """Return what is to run in the window of each worktree.
+
+    Raises:
+        NotFoundError: The default coding agent is not installed.
+    """
+    if not choice.named and not shutil.which(CLAUDE.program):
+        text = f"there is nothing to run in the sessions: {CLAUDE.program} is not installed"
+        hint = "name a coding agent: --agent AGENT, or a program: --command CMD; or start by hand: --launch none"
+        raise NotFoundError(text, hint, code="no-command")
+    return [_window(project, instance, choice) for instance in instances]
+
+
+def lines_to_type(project: Project, instances: Iterable[Instance], choice: Choice) -> list[str]:
+    """Return the line that starts a session in each worktree."""
+    lines = []
+    for window in (_window(project, instance, choice, prompt="") for instance in instances):
+        env = {INDEX: str(window.instance.index), **window.env}
+        settings = " ".join(f"{key}={shlex.quote(value)}" for key, value in env.items())
+        lines.append(f"cd {shlex.quote(str(window.instance.directory))} && {settings} {shlex.join(window.command)}")
+    return lines
+
+
+def _window(project: Project, instance: Instance, choice: Choice, prompt: str = launch.PROMPT) -> Window:
+    if choice.command:
+        return Window(instance, choice.command)
+    agent, hooks = choice.agent_of(instance), str(project.directory / paths.ROOT / paths.HOOKS)
+    env = launch.environment(agent, hooks, str(instance.directory))
+    return Window(instance, launch.command(agent, hooks, prompt), env)
+
+
+def plan_settings(project: Project) -> list[Action]:
+    """Plan to write the hook script and the settings of coding agents, where they are missing."""
+    root = rebuild.opened(project)
+    if root is not None and not launch.missing(root, str(project.directory), _bank(project)):
+        return []
+    where = project.short(project.directory / paths.ROOT / paths.HOOKS)
+    return [Action(f"write the hooks and settings of coding agents in {where}/", partial(_install, project))]
+
+
+def _install(project: Project) -> None:
+    from peercoord.store.root import open_root
+
+    launch.install(open_root(str(project.directory / paths.ROOT)), str(project.directory), _bank(project))
+
+
+def _bank(project: Project) -> str:
+    return str(manifest.read_project(project.common, project.sub).get("bank") or "").strip("/")
