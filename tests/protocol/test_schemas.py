@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from support.project import Project, git, project, second
 from support.worlds import unknown
@@ -28,7 +28,7 @@ from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
 from peercoord.status.board import Reader
-from peercoord.store import paths, records
+from peercoord.store import paths, records, settings
 from peercoord.store import root as roots
 from peercoord.worktree import context
 from protocol import document
@@ -171,6 +171,11 @@ DEFINITIONS = st.fixed_dictionaries(
 
 
 @given(DEFINITIONS)
+@example({"description": "x" * (settings.TEXT_CHARS + 1)})
+@example({"details": "x" * settings.TEXT_CHARS})
+@example({"dependencies": [str(number) for number in range(settings.DEPENDENCIES_MOST + 1)]})
+@example({"subtasks": [{"id": number, "title": "x"} for number in range(settings.STEPS_MOST + 1)]})
+@example({"priority": "9" * 5000})
 def test_a_definition_is_broken_exactly_if_its_schema_refuses_it(raw: Any) -> None:
     """FMT-6: but for what no schema says: two steps of one id, and a step's full id above 64 characters."""
     raw = {"task_id": 5, "title": "a", **raw}
@@ -181,10 +186,11 @@ def test_a_definition_is_broken_exactly_if_its_schema_refuses_it(raw: Any) -> No
         assume(not long and raw["task_id"] != "x" * 64)
     try:
         records.checked(raw)
-        read = True
-    except PeercoordError:
-        read = False
-    assert document.validator("definition").is_valid(raw) == read
+        refused = ""
+    except PeercoordError as error:
+        refused = error.message
+    assert document.validator("definition").is_valid(raw) == (not refused)
+    assert not refused or (refused.isprintable() and len(refused) < 300)
 
 
 @pytest.mark.parametrize(

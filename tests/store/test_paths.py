@@ -6,7 +6,6 @@ Single names, good and bad, are in protocol/vectors/v1/names.json, for peers in 
 from __future__ import annotations
 
 import shutil
-import string
 import subprocess
 from collections.abc import Callable
 
@@ -19,10 +18,6 @@ from peercoord.store.paths import Incarnation, Ticket
 from peercoord.store.settings import READY_BLOCK
 from peercoord.system import cksum
 
-FIRST = string.ascii_letters + string.digits
-IDS = st.builds(str.__add__, st.sampled_from(FIRST), st.text(FIRST + "._-", max_size=63))
-NUMBERS = st.integers(0, 10**15 - 1)
-PEERS = st.builds(Incarnation, IDS, NUMBERS, st.text(FIRST, min_size=1, max_size=12))
 LONG = "9" * 16
 NAMES: list[tuple[Callable[[str], object], Callable[..., str]]] = [
     (paths.parse_ticket, lambda *parts: str(Ticket(*parts))),
@@ -41,31 +36,6 @@ NAMES: list[tuple[Callable[[str], object], Callable[..., str]]] = [
 
 def last(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-@given(IDS, IDS, NUMBERS, st.booleans(), st.sampled_from(paths.OUTCOMES), PEERS, PEERS)
-def test_every_name_is_read_back_and_fits_into_a_directory(
-    task: str, nonce: str, number: int, done: bool, outcome: str, who: Incarnation, by: Incarnation
-) -> None:
-    ticket = Ticket(task, number, done)
-    for parse, path, parts in (
-        (paths.parse_ticket, paths.waiting("7", ticket), ticket),
-        (paths.parse_ticket, paths.ready(2, 5, ticket), ticket),
-        (paths.parse_ticket, paths.parked("held", ticket), ticket),
-        (paths.parse_new, paths.new_ticket(task, nonce), (task, nonce)),
-        (paths.parse_record, paths.birth(task), task),
-        (paths.parse_record, paths.definition(task), task),
-        (paths.parse_record, paths.instance(task), task),
-        (paths.parse_result, paths.result(task, number, outcome), (task, number, outcome)),
-        (paths.parse_incarnation, paths.peer_dir(who), who),
-        (paths.parse_departed, paths.departed_dir(who, by), (who, by)),
-        (paths.parse_beat, paths.beat("peers/a~1.x", number, by), (number, by)),
-        (paths.parse_beat, paths.beat("peers/a~1.x", number), (number, None)),
-        (paths.parse_leader, paths.leader(paths.LEADER, number), number),
-        (paths.parse_block, paths.ready_shard(number // 10**3), number // 10**3 // READY_BLOCK),
-    ):
-        assert parse(last(path)) == parts
-        assert len(last(path)) <= 255
 
 
 @given(
