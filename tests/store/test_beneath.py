@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,24 @@ from peercoord.store.settings import RECORD_BYTES
 from peercoord.system.disk import Disk, read_named
 
 
+def everything(home: Path) -> dict[str, tuple[bytes | None, int]]:
+    found = {}
+    for path in sorted(home.rglob("*")):
+        seen = path.lstat()
+        found[str(path)] = (path.read_bytes() if path.is_file() else None, seen.st_mtime_ns)
+    return found
+
+
 @pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """A directory that is none of the worktree's, with a file and an empty directory."""
+def outside(tmp_path: Path) -> Iterator[Path]:
+    """A directory that is none of the worktree's, with files and an empty directory: nothing of it may change."""
     made = tmp_path / "outside"
     (made / "empty").mkdir(parents=True)
-    (made / "file").write_bytes(b"precious")
-    return made
+    for name in ("file", "mine", "other"):
+        (made / name).write_bytes(b"precious")
+    before = everything(made)
+    yield made
+    assert everything(made) == before
 
 
 @pytest.fixture
@@ -36,14 +47,6 @@ def tree(tmp_path: Path, outside: Path) -> Beneath:
     (tmp_path / "tree" / "link").symlink_to(outside)
     (tmp_path / "tree" / "leaf").symlink_to(outside / "file")
     return Beneath(str(tmp_path / "tree"))
-
-
-def everything(home: Path) -> dict[str, tuple[bytes | None, int]]:
-    found = {}
-    for path in sorted(home.rglob("*")):
-        seen = path.lstat()
-        found[str(path)] = (path.read_bytes() if path.is_file() else None, seen.st_mtime_ns)
-    return found
 
 
 CALLS: dict[str, Callable[[Beneath, str], object]] = {
@@ -75,11 +78,9 @@ CALLS: dict[str, Callable[[Beneath, str], object]] = {
 @pytest.mark.parametrize("inside", [False, True], ids=["below the top", "on the way to it"])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_link_in_place_of_a_directory_is_not_followed(tree: Beneath, outside: Path, call: str, inside: bool) -> None:
-    before = everything(outside)
     disk, home = (Beneath(tree.top, "link"), "") if inside else (tree, "link")
     with pytest.raises(NotADirectoryError):
         CALLS[call](disk, home)
-    assert everything(outside) == before
     assert (Path(tree.top) / "real" / "mine").read_bytes() == b"mine"
 
 
@@ -88,7 +89,6 @@ def refused(*numbers: int) -> object:
 
 
 def test_a_link_in_the_last_place_is_not_followed(tree: Beneath, outside: Path) -> None:
-    before = everything(outside)
     for call in (
         lambda: tree.read("leaf", 10),
         lambda: tree.append("leaf", b"x"),
@@ -98,18 +98,15 @@ def test_a_link_in_the_last_place_is_not_followed(tree: Beneath, outside: Path) 
     ):
         with refused(errno.ELOOP):
             call()
-    assert everything(outside) == before
 
 
 def test_a_link_itself_is_seen_replaced_and_removed(tree: Beneath, outside: Path) -> None:
-    before = everything(outside)
     assert not tree.stat("link").is_dir
     tree.rename("real/mine", "leaf")
     assert tree.read("leaf", 10) == b"mine"
     assert tree.read_link("link") == str(outside)
     tree.unlink("link")
     assert sorted(tree.listdir("")) == ["leaf", "real"]
-    assert everything(outside) == before
 
 
 def test_a_path_that_climbs_is_refused_but_the_worktree_itself_may_be_a_link(tree: Beneath, tmp_path: Path) -> None:
@@ -196,7 +193,6 @@ def test_a_file_with_a_second_name_is_left_alone(tree: Beneath, outside: Path) -
         with refused(errno.EMLINK):
             call()
     InstanceFiles(tree).replace("real/second", b"new")
-    assert (outside / "file").read_bytes() == b"precious"
 
 
 # -- the files of an instance ------------------------------------------------------------------------------------
@@ -233,7 +229,6 @@ def test_a_file_is_staged_under_a_name_that_nobody_can_guess(tree: Beneath) -> N
 
 
 def test_a_directory_is_claimed_whatever_stands_in_its_place(tree: Beneath, outside: Path) -> None:
-    before = everything(outside)
     files = InstanceFiles(tree)
     tree.make_fifo("fifo")
     for name in ("link", "leaf", "fifo", "real", "new"):
@@ -244,21 +239,17 @@ def test_a_directory_is_claimed_whatever_stands_in_its_place(tree: Beneath, outs
     files.claim_directory("file")
     kept = [name for name in tree.listdir("") if name.endswith(".aside")]
     assert [tree.read(name, 20) for name in kept] == [b"somebody's"]
-    assert everything(outside) == before
 
 
 def test_a_lock_below_a_worktree_is_held_once(tree: Beneath, outside: Path) -> None:
     files = InstanceFiles(tree)
     with files.held("lock"), pytest.raises(LostError), files.held("lock", wait=0):
         raise AssertionError("held twice")
-    before = everything(outside)
     with pytest.raises(StorageError), files.held("link/lock", wait=0):
         raise AssertionError("locked outside")
-    assert everything(outside) == before
 
 
 def test_fifos_are_made_and_opened_in_the_worktree_alone(tree: Beneath, outside: Path) -> None:
-    before = everything(outside)
     for make in (lambda: Door(tree, "link/x.door"), lambda: Wake(tree, "link/wake")):
         with pytest.raises(NotADirectoryError):
             make()
@@ -270,7 +261,6 @@ def test_fifos_are_made_and_opened_in_the_worktree_alone(tree: Beneath, outside:
     assert wake.read() == ["1"]
     wake.close()
     assert tree.read("real/mine", 10) == b"mine"
-    assert everything(outside) == before
 
 
 # -- a file that a person names ----------------------------------------------------------------------------------
@@ -339,9 +329,6 @@ def steps(files: InstanceFiles) -> list[Callable[[int], object]]:
 
 
 def test_nothing_outside_changes_while_a_directory_is_swapped_for_a_link(tree: Beneath, outside: Path) -> None:
-    for name in ("mine", "other"):
-        (outside / name).write_bytes(b"precious")
-    before = everything(outside)
     (Path(tree.top) / "turn").symlink_to(outside)
     failed: list[BaseException] = []
     over = threading.Event()
@@ -366,4 +353,3 @@ def test_nothing_outside_changes_while_a_directory_is_swapped_for_a_link(tree: B
     for thread in threads:
         thread.join()
     assert failed == []
-    assert everything(outside) == before
