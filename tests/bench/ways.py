@@ -46,15 +46,6 @@ def measure(where: str = "", cold: bool = False) -> dict[str, Any]:
     """Run each action on one project to warm up, and on a second one to count.
 
     This happens in a process without a parent: the product asks which of the caller's ancestors is a coding agent.
-
-    Args:
-        where: The directory to work in; the system's own for temporary files if empty. The product looks at its
-            neighbours: projects that come and go beside it, as those of tests do, change the figures.
-        cold: Count the first run, with empty caches.
-
-    Returns:
-        By action ``files``, ``calls`` and ``changes``. Each verb is there twice: as a person types it, and as the
-        mailbox server serves it, without what its caller does.
     """
     words = ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, __file__, where, "cold" if cold else ""]
     done = subprocess.run(words, stdout=subprocess.PIPE, check=False)
@@ -74,11 +65,7 @@ def _counted(where: str, cold: bool) -> dict[str, dict[str, int]]:
 
 
 class Counter:
-    """Counts what happens in the product.
-
-    Args:
-        beneath: Count only while a function of one of these files runs; everything if empty.
-    """
+    """Counts what happens in the product."""
 
     def __init__(self, beneath: Sequence[str] = ()) -> None:
         self.beneath = beneath
@@ -113,12 +100,7 @@ def _product_file(frame: FrameType) -> str:
 
 
 def _round(base: Path, label: str) -> dict[str, dict[str, int]]:
-    """Run each action once.
-
-    Args:
-        base: The directory to work in.
-        label: Makes names of projects unique: the product takes neighbours of the same name into account.
-    """
+    """Run each action once."""
     found = {}
     project, worktree = _project(base / "typed" / f"typed-{label}")
     for number in (1, 2, 3):

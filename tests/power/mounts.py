@@ -36,13 +36,7 @@ def _is_below(process: psutil.Process, home: Path) -> bool:
 
 
 class Mount:
-    """A filesystem in an image file.
-
-    Args:
-        base: Where the image and the mount point lie.
-        kind: ``ext4`` or ``xfs``.
-        options: Mount options.
-    """
+    """A filesystem in an image file."""
 
     def __init__(self, base: Path, kind: str, options: str) -> None:
         self.kind, self.options = kind, options

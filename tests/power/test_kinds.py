@@ -19,7 +19,9 @@ from peercoord.store import paths, records
 from peercoord.store.root import open_root
 from peercoord.worktree import context
 
-TOLD, REBUILT, NOTE = "told", "rebuilt", "note"
+TOLD = "told"  # flushed before anybody is told of it
+REBUILT = "rebuilt"  # not flushed, another file has it
+NOTE = "note"  # not flushed, and what it says may be lost
 ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 SHARD, TICKET, DOCUMENT = r"[0-9a-f]{2}", rf"{ID}~\d+", rf"{ID}\.md"
 PEER = rf"{ID}~\d+\.\w+"
@@ -27,15 +29,9 @@ MEMORY = paths.MEMORY
 
 
 class Kind(NamedTuple):
-    """A kind of file.
+    """A kind of file."""
 
-    Attributes:
-        where: A pattern of its path: in the coordination directory, or from ``git/`` or ``worktree/``.
-        sort: ``told``: flushed before anybody is told of it. ``rebuilt``: not flushed, another file has it. ``note``:
-            not flushed, and what it says may be lost.
-    """
-
-    where: str
+    where: str  # a pattern of its path: in the coordination directory, or from ``git/`` or ``worktree/``
     sort: str
 
 

@@ -28,11 +28,7 @@ PROMISED = ("add", "complete", "release", "fail", "park", "reassign", "reopen", 
 
 
 class Journal(Wrapper):
-    """A disk whose changes of names survive in their order: all up to the last flush of a directory, and some since.
-
-    Attributes:
-        states: What a power cut may leave: the directory after each change since the last flush.
-    """
+    """A disk whose changes of names survive in their order: all up to the last flush of a directory, and some since."""
 
     def __init__(self, disk: MemoryDisk) -> None:
         super().__init__(disk)

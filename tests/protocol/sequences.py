@@ -82,13 +82,7 @@ def steps(scene: Scene) -> list[str]:
 
 
 def end(scene: Scene, at: int, power: bool = False) -> str:
-    """What a crash just before a step comes to, once the others have repaired what it left.
-
-    Args:
-        scene: Which.
-        at: Which step, from 1.
-        power: The power failed, and every file that was not flushed is blank.
-    """
+    """What a crash just before a step comes to, once the others have repaired what it left."""
     world = scene.world.twin()
     try:
         scene.run(world.on(CrashingAtStep(world.memory, at)))

@@ -27,14 +27,7 @@ class ViolationError(Exception):
 
 
 class Actor:
-    """One who acts: a peer's process and its successors, or a person.
-
-    Attributes:
-        name: Who it is.
-        wake: Simulated time before which it does not run.
-        dead: Its process has crashed, and has not been replaced.
-        rank: Which of those who could run goes first, where ranks decide.
-    """
+    """One who acts: a peer's process and its successors, or a person."""
 
     def __init__(self, name: str, life: Callable[[], None], rank: float) -> None:
         self.name, self.life, self.rank = name, life, rank
@@ -45,13 +38,8 @@ class Actor:
 
 
 class Baton:
-    """The scheduler.
-
-    Args:
-        chance: The seeded generator; every choice of the run is drawn from it.
-        sticky: How likely an actor keeps the baton at a file operation.
-        ranked: Whoever has the highest rank goes on until its rank is drawn again (Burckhardt et al., A Randomized
-            Scheduler with Probabilistic Guarantees, 2010), instead of anyone at any time.
+    """The scheduler: an actor keeps the baton with the chance ``sticky``, or (``ranked``) the highest rank goes on until
+    it is drawn again (Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees, 2010).
     """
 
     def __init__(self, chance: Random, sticky: float, ranked: bool) -> None:
@@ -70,11 +58,7 @@ class Baton:
         return actor
 
     def run(self) -> None:
-        """Let all actors live to their end.
-
-        Raises:
-            BaseException: What the first of them that failed raised.
-        """
+        """Let all actors live to their end."""
         threading.stack_size(STACK_BYTES)
         threads = [threading.Thread(target=self._live, args=(actor,), daemon=True) for actor in self.actors]
         for thread in threads:

@@ -43,12 +43,7 @@ class Place:
 
 
 class Laws:
-    """The invariants, and what they need to remember.
-
-    Attributes:
-        sea: The filesystem.
-        reopening: People reopen tasks in this run: a task may be done more than once, one time after the other.
-    """
+    """The invariants, and what they need to remember."""
 
     def __init__(self, sea: Sea, reopening: bool) -> None:
         self.sea, self.reopening = sea, reopening

@@ -106,12 +106,7 @@ class Judge(Janitor):
 
 
 class Life:
-    """A peer's processes, one after the other, under one name.
-
-    Attributes:
-        worker: What the process remembers of being a peer; ``None`` if it is none.
-        last: The incarnation that the worktree remembers.
-    """
+    """A peer's processes, one after the other, under one name."""
 
     def __init__(self, world: World, name: str, actor: Actor) -> None:
         self.world, self.name, self.actor = world, name, actor

@@ -61,13 +61,7 @@ class Weather:
 
 
 class Sea:
-    """The truth, its past, and the weather.
-
-    Args:
-        baton: Who runs, and what time it is.
-        weather: What goes wrong.
-        changed: Told of every change, once it is made: who made it, the call, its paths.
-    """
+    """The truth, its past, and the weather."""
 
     def __init__(self, baton: Baton, weather: Weather, changed: Callable[[Client, str, tuple[str, ...]], None]) -> None:
         self.truth = MemoryDisk()
@@ -121,11 +115,7 @@ class Sea:
     # -- renames ---------------------------------------------------------------------------------------------
 
     def rename(self, client: Client, source: str, target: str) -> bool:
-        """Rename, with what clients have been seen to be told.
-
-        Returns:
-            Whether this call did it; ``False`` if someone else had, and the client is told the same.
-        """
+        """Rename, with what clients have been seen to be told."""
         before = self.won.get((source, target))
         try:
             self.truth.rename(source, target)
@@ -141,11 +131,7 @@ class Sea:
         return True
 
     def both(self, paths: tuple[str, ...]) -> bool:
-        """Leave a file under both names of a rename.
-
-        Returns:
-            Whether that came about; ``False`` if it was not there, is a directory, or the other name was taken.
-        """
+        """Leave a file under both names of a rename."""
         try:
             self.truth.link(*paths)
         except OSError:
@@ -154,12 +140,7 @@ class Sea:
 
 
 class Client:
-    """The disk of one actor.
-
-    Args:
-        sea: The filesystem.
-        actor: Who works on it.
-    """
+    """The disk of one actor."""
 
     def __init__(self, sea: Sea, actor: Actor) -> None:
         self.sea, self.actor = sea, actor

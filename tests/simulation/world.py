@@ -45,16 +45,7 @@ REPAIRS = 4  # rounds of tidying and working after which all must be at rest
 
 
 class Told:
-    """What came of one seed.
-
-    Attributes:
-        seed: The seed.
-        wrong: What does not hold; empty if all does.
-        steps: File operations.
-        mark: A number that is the same for the same run.
-        situation: The kind of run and its weather.
-        trace: The file operations, if they were asked for.
-    """
+    """What came of one seed."""
 
     def __init__(self, seed: int, wrong: str, world: World) -> None:
         self.seed, self.wrong, self.steps = seed, wrong, world.baton.steps
@@ -67,12 +58,7 @@ class Told:
 
 
 class World:
-    """One run.
-
-    Args:
-        seed: Makes all choices.
-        traced: Keep every file operation for reading.
-    """
+    """One run."""
 
     def __init__(self, seed: int, traced: bool = False) -> None:
         self.chance = chance = Random(seed)
@@ -227,11 +213,7 @@ class World:
     # -- running ---------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Build, let the storm rage, then let it be calm, repair, and judge.
-
-        Raises:
-            ViolationError: Something does not hold.
-        """
+        """Build, let the storm rage, then let it be calm, repair, and judge."""
         founder = Actor("founder", lambda: None, 0.0)
         self.baton.actors.append(founder)
         self._build(Host(self, "person", founder))

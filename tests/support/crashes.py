@@ -17,13 +17,7 @@ from support.worlds import World
 
 
 class Play(NamedTuple):
-    """A scene that was cut off.
-
-    Attributes:
-        scene: Which.
-        cut: Where: before its first change, after one, or in the middle of one.
-        world: What is left, through a disk that works.
-    """
+    """A scene that was cut off."""
 
     scene: Scene
     cut: str
@@ -82,11 +76,7 @@ def played(scene: Scene) -> tuple[World, Counting]:
 
 
 def finish(world: World, scene: Scene) -> None:
-    """Let the survivor bring every task that exists to its end, reopening what was set aside on the way.
-
-    Raises:
-        AssertionError: Some task cannot be reached or completed.
-    """
+    """Let the survivor bring every task that exists to its end, reopening what was set aside on the way."""
     worker = world.resume(scene.survivor)
     for ticket in worker.held():
         worker.complete(ticket.task)

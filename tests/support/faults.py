@@ -28,13 +28,7 @@ class Crash(BaseException):
 
 
 class Call:
-    """One call on its way to a disk.
-
-    Attributes:
-        name: The method.
-        args: Its arguments; the paths first.
-        run: Does it.
-    """
+    """One call on its way to a disk."""
 
     __slots__ = ("_disk", "args", "name")
 
@@ -138,15 +132,9 @@ class Counting(Wrapper):
 
 
 class Crashing(Wrapper):
-    """A disk whose process dies at one call.
+    """A disk whose process dies at one call."""
 
-    Args:
-        disk: The disk it works on, which stays.
-        at: Which call, counted from 1.
-        mode: ``before`` it, ``after`` it, or in the middle of it (``torn``).
-    """
-
-    def __init__(self, disk: DiskLike, at: int, mode: str = "before") -> None:
+    def __init__(self, disk: DiskLike, at: int, mode: str = "before") -> None:  # or "after", or "torn": in the middle
         super().__init__(disk)
         self.left, self.mode = at, mode
         self.last: Call | None = None
@@ -181,12 +169,7 @@ class Pausing(Wrapper):
 
 
 class Meanwhile(Wrapper):
-    """A disk on which something happens just before the first call that a rule picks; once for each rule.
-
-    Args:
-        disk: The disk it works on.
-        steps: Pairs of a rule and of what happens then, which may use another view of the same disk.
-    """
+    """A disk on which something happens just before the first call that a rule picks; once for each rule."""
 
     def __init__(self, disk: DiskLike, *steps: tuple[Callable[[Call], bool], Callable[[], object]]) -> None:
         super().__init__(disk)
@@ -234,11 +217,6 @@ class Failing(Wrapper):
 def full(call: Call) -> Fault | None:
     """Rule: a disk without a free block. Names still fit into the directories there are; data does not."""
     return Fault(errno.ENOSPC) if call.writes else None
-
-
-def read_only(call: Call) -> Fault | None:
-    """Rule: a filesystem mounted read-only."""
-    return Fault(errno.EROFS) if call.name in CHANGES else None
 
 
 def unreadable(*paths: str) -> Callable[[Call], Fault | None]:

@@ -17,11 +17,7 @@ NAME_MAX = 255  # bytes
 
 
 class Inode:
-    """What a file is apart from its names.
-
-    Attributes:
-        flushed: How much of the data a power cut leaves.
-    """
+    """What a file is apart from its names."""
 
     __slots__ = ("changed_ns", "data", "flushed", "links", "modified_ns")
 
@@ -187,11 +183,7 @@ class MemoryDisk:
         return twin
 
     def after_power_cut(self, left: Callable[[bytes], bytes] = lambda _: b"") -> MemoryDisk:
-        """Return a copy as a power cut leaves it: every name is there, what was not flushed is not.
-
-        Args:
-            left: What is left of data that was not flushed.
-        """
+        """Return a copy as a power cut leaves it: every name is there, what was not flushed is not."""
         twin = self.copy()
         for _, node in twin._walk():
             if isinstance(node, Inode):

@@ -45,25 +45,15 @@ RIVAL = 9  # the number of the incarnation that joins before another of its name
 
 @dataclass(frozen=True, repr=False)
 class Scene:
-    """One sequence, ready to be played.
-
-    Attributes:
-        name: What it is called in the crash table of the specification.
-        prepare: Makes the world in which it begins.
-        run: Does it, in a world like that one.
-        by: Who does it: a peer, which is evicted after its crash, or a person.
-        judged: What the crash table says of the end: of the task, of the peers, of the views or of the root.
-        holds: Whether the world is as a caller was promised once ``run`` has returned.
-        undoes: Tasks that are done and that it means to open again.
-    """
+    """One sequence, ready to be played."""
 
     name: str
     prepare: Callable[[World], object]
     run: Callable[[World], object]
-    by: str = ME
-    judged: str = "task"
-    holds: Callable[[World], bool] = lambda _: True
-    undoes: tuple[str, ...] = ()
+    by: str = ME  # a peer, which is evicted after its crash, or a person
+    judged: str = "task"  # what the crash table says of the end: of the task, of the peers, of the views or of the root
+    holds: Callable[[World], bool] = lambda _: True  # what a caller was promised once ``run`` has returned
+    undoes: tuple[str, ...] = ()  # tasks that are done and that it means to open again
 
     @cached_property
     def world(self) -> World:

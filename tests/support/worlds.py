@@ -85,12 +85,7 @@ def dead(_who: Incarnation) -> Verdict:
 
 
 class World:
-    """A coordination directory as one process sees it.
-
-    Args:
-        disk: What it stands on.
-        like: Another world, whose clock and chance this one shares.
-    """
+    """A coordination directory as one process sees it."""
 
     def __init__(self, disk: DiskLike, like: World | None = None) -> None:
         self.disk = disk
