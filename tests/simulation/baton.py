@@ -38,8 +38,8 @@ class Actor:
 
 
 class Baton:
-    """The scheduler: an actor keeps the baton with the chance ``sticky``, or (``ranked``) the highest rank goes on until
-    it is drawn again (Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees, 2010).
+    """The scheduler: an actor keeps the baton with the chance ``sticky``, or (``ranked``) the highest rank goes on
+    until it is drawn again (Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees, 2010).
     """
 
     def __init__(self, chance: Random, sticky: float, ranked: bool) -> None:
