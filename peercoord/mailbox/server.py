@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError, DownError, LostError, PeercoordError, StorageError, UsageError
 from peercoord.foreign import plain
 from peercoord.mailbox import protocol, verbs
-from peercoord.mailbox.fifo import Door, Wake
+from peercoord.mailbox.doors import LEAST_READY, READY, Doors, last_count
 from peercoord.mailbox.protocol import Answer, Request
 from peercoord.store import ids, records
 from peercoord.store.files import refused
@@ -26,12 +26,11 @@ from peercoord.store.files import refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from peercoord.mailbox.fifo import Wake
     from peercoord.store.beneath import InstanceFiles
     from peercoord.store.paths import Ticket
 
 FULL = ("enospc", "edquot")
-LEAST_DOORS = 3  # with fewer free doors, more are made
-DOORS = 8  # FIFOs kept ready: as many callers can come at once
 KEPT_SECONDS = 60.0  # how long a served request and its answer are kept
 LOCK_SECONDS = 10.0
 INCOMPLETE_SECONDS = 600.0  # how long an incomplete request is kept
@@ -63,31 +62,30 @@ class Outbox:
         self.root = str(getattr(files.disk, "root", ""))
         self._serve, self._standing, self._now = serve, standing, now
         self._closed, self._late = closed, late
-        self._doors: dict[str, Door] = {}
+        self._doors = Doors(files)
         self._seen: dict[str, float] = {}  # requests answered or incomplete, and when first seen
         self._told: set[str] = set()  # questions that were answered
         self._served: dict[str, int] = {}  # requests answered by this process, and their time of change
         self._waiting: dict[str, tuple[float, bytes]] = {}
         """Questions whose callers wait for a task: until when, and the messages of the answers not sent so far."""
-        self._last = 0
         self._current = b""
-        self.wake: Wake | None = None
+
+    @property
+    def wake(self) -> Wake | None:
+        """The FIFO to listen on; ``None`` on a filesystem without FIFOs, where the outbox must be polled."""
+        return self._doors.wake
 
     # -- opening ---------------------------------------------------------------------------------------------
 
     def open(self) -> Wake | None:
-        """Make doors for callers; return the FIFO to listen on, ``None`` on a filesystem without FIFOs: poll there."""
+        """Make doors for callers; return the FIFO to listen on."""
         self._folders()
-        for name in self.files.scan(protocol.INBOX):
-            if name.endswith((".door", ".new")):
-                self.files.remove(f"{protocol.INBOX}/{name}")  # left by an agent that died
-        self._last = max(map(_count, ["", *self.files.scan(protocol.OUTBOX), *self.files.scan(protocol.INBOX)]))
         try:
-            self.wake = Wake(self.files.beneath, protocol.WAKE)
+            self._doors.open()
             self.write_current()
-            self._ready()
+            self._doors.refill(self._waiting)
         except OSError:
-            self.wake = None
+            self._doors.wake = None
         return self.wake
 
     def _folders(self) -> None:
@@ -98,12 +96,6 @@ class Outbox:
                 seen = self.files.stat(folder)
             if seen is None or not seen.is_dir:
                 raise StorageError(f"{self.root}/{folder} is a link or a file, not a folder", "remove it")
-
-    def _ready(self) -> None:
-        while len(self._doors) - len(self._waiting) < DOORS:
-            self._last += 1
-            number = f"{self._last:08d}-{self.files.token()[:6]}"
-            self._doors[number] = Door(self.files.beneath, protocol.fifo(number))
 
     def write_current(self) -> None:
         """Write the incarnation and tickets that requests should name, if they changed."""
@@ -132,14 +124,8 @@ class Outbox:
 
     def close(self) -> None:
         """Remove the doors; a caller that waits at one reads the end of the file."""
-        for door in self._doors.values():
-            door.close()
-        self._doors.clear()
+        self._doors.close()
         self._waiting.clear()
-        if self.wake is not None:
-            self.wake.close()
-            self.files.remove(protocol.WAKE)
-            self.wake = None
 
     # -- serving ---------------------------------------------------------------------------------------------
 
@@ -151,11 +137,10 @@ class Outbox:
 
     def disconnect_callers(self) -> None:
         """Close the doors of the callers that wait, so that they try another way; make new doors for others."""
-        for number in [number for number, door in self._doors.items() if door.attended()]:
-            self._doors.pop(number).close()
+        for number in self._doors.attended_all():
+            self._doors.drop(number)
             self._waiting.pop(number, None)
-        with suppress(OSError):
-            self._ready()
+        self._refill(READY)
 
     @property
     def waiting(self) -> bool:
@@ -170,15 +155,13 @@ class Outbox:
         """
         worth = bool(self._waiting) and worth_asking()
         for number, (end, _) in [*self._waiting.items()]:
-            mine = self._doors.get(number)
-            if mine is None or not mine.attended() or not self.files.listed(protocol.request(number)):
+            if not self._doors.attended(number) or not self.files.listed(protocol.request(number)):
                 self._waiting.pop(number)
                 self.files.remove(protocol.request(number))
-                if mine is not None:
-                    self._doors.pop(number).close()
+                self._doors.drop(number)
             elif worth or self._now() >= end:
                 self.answer(number)
-        self._ready_again()
+        self._refill()
         return min(end for end, _ in self._waiting.values()) - self._now() if self._waiting else None
 
     def rescan(self) -> list[Request]:
@@ -192,7 +175,8 @@ class Outbox:
         new = [n for n in listed if n not in self._waiting and self._is_new(n)]
         served = [request for request in map(self.answer, new) if request]
         self._clear(listed)
-        self._mend()
+        self._doors.mend()
+        self._doors.refill(self._waiting)
         return served
 
     def _is_new(self, number: str) -> bool:
@@ -201,16 +185,6 @@ class Outbox:
     def _written(self, number: str) -> int:
         seen = self.files.stat(protocol.request(number))
         return seen.modified_ns if seen else 0
-
-    def _mend(self) -> None:
-        """Replace doors whose FIFO is gone, and remove files that only look like doors."""
-        there = {n for n in (protocol.parse_name(name, ".door") for name in self.files.scan(protocol.INBOX)) if n}
-        for number in [n for n, door in self._doors.items() if n not in there and not door.attended()]:
-            self._doors.pop(number).close()
-        for number in there - self._doors.keys():
-            self.files.remove(protocol.fifo(number))  # a plain file, made by a caller that came too late
-        if self.wake is not None:
-            self._ready()
 
     def answer(self, number: str) -> Request | None:
         """Serve one request, if it is complete and not answered yet, and tell its caller; return it if served."""
@@ -233,14 +207,14 @@ class Outbox:
             self._served[number] = self._written(number)
             self._tell(request, kept)
             return None
-        mine = self._doors.get(number)
-        if self.wake is not None and request.verb in protocol.QUESTIONS and (mine is None or not mine.attended()):
+        attended = self._doors.attended(number)
+        if self.wake is not None and request.verb in protocol.QUESTIONS and not attended:
             self.files.remove(protocol.request(number))
             return None
         reply, closed = self._execute_if_open(request)
         end, untold = self._waiting.get(number) or (self._now() + verbs.of(request).wait, b"")
         reply.tell_first(untold)
-        if reply.unready and mine is not None and self._now() < end:
+        if reply.unready and self._doors.is_open(number) and self._now() < end:
             self._waiting[number] = end, reply.err
             return None
         self._waiting.pop(number, None)
@@ -276,19 +250,14 @@ class Outbox:
 
     def _tell(self, request: Request, reply: Answer) -> bool:
         """Send an answer to its caller; ``False`` if the caller has gone."""
-        mine = self._doors.pop(request.number, None)
-        if mine is None:
-            return self.wake is None  # without FIFOs the caller reads the answer's file
-        told = mine.send(reply.stream(request.pid))
-        mine.close()
-        self._ready_again()
+        told = self._doors.send(request.number, reply.stream(request.pid))
+        self._refill()
         return told
 
-    def _ready_again(self) -> None:
+    def _refill(self, least: int = LEAST_READY) -> None:
         """Make more doors before none is free; those of callers that wait are taken."""
-        if self.wake is not None and len(self._doors) - len(self._waiting) < LEAST_DOORS:
-            with suppress(OSError):
-                self._ready()
+        with suppress(OSError):
+            self._doors.refill(self._waiting, least)
 
     def _keep(self, request: Request, reply: Answer, mark: str) -> None:
         """Keep the answer; if that fails, remove the request at once."""
@@ -374,8 +343,7 @@ class Outbox:
         if any("\0" in word for word in request.words):
             raise UsageError("a request cannot hold a NUL byte: it was not queued", "give plain text")
         while True:
-            last = max(map(_count, ["", *self.files.scan(protocol.OUTBOX), *self.files.scan(protocol.INBOX)]))
-            request.number = f"{last + 1:08d}-{self.files.token()[:6]}"
+            request.number = f"{last_count(self.files) + 1:08d}-{self.files.token()[:6]}"
             path = protocol.request(request.number)
             try:
                 self.files.disk.create(path, request.encode(), True)
@@ -422,8 +390,3 @@ def refusal(error: PeercoordError, as_json: bool = False) -> Answer:
 def _digest(data: bytes) -> str:
     """Return a digest of a request's content."""
     return f"{zlib.crc32(data):08x}{len(data)}"
-
-
-def _count(name: str) -> int:
-    digits = name.partition("-")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 12 else 0

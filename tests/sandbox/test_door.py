@@ -226,7 +226,7 @@ class TestOnce:
 
         outbox = box.open(serve)
         outbox.open()
-        number = min(outbox._doors)
+        number = min(outbox._doors._open)
         readers.append(os.open(box.home / protocol.fifo(number), os.O_RDONLY | os.O_NONBLOCK))
         box.drop(number, "request-task")
         outbox.answer(number)
