@@ -51,7 +51,7 @@ _LAZY = (  # imported by calls and duties where they need it
     *("threading", "orjson", "portalocker", "psutil", "watchdog.observers"),
     *(f"peercoord.memory.{name}" for name in ("cleanup", "copy", "reader", "store", "collector", "runner")),
     *(f"peercoord.status.{name}" for name in ("board", "dashboard", "needs", "publisher")),
-    *(f"peercoord.store.{name}" for name in ("lock", "manifest", "inspection")),
+    *(f"peercoord.store.{name}" for name in ("lock", "manifest", "inspection", "kept_work")),
     *(f"peercoord.worktree.{name}" for name in ("contributing", "hand_edits", "merging")),
     *(f"peercoord.{name}" for name in ("agent.while_down", "membership.leadership", "queue.counts", "queue.retention")),
     *(f"peercoord.{name}" for name in ("system.git", "tasklists.runner")),
