@@ -98,15 +98,18 @@ class CodingAgent:
         return {"hookSpecificOutput": {"hookEventName": told.name, **more, "additionalContext": said}}
 
     def go_on(self, reason: str) -> Json:
-        """Return the answer to a stop that makes the session go on."""
-        return {"decision": self.again, "reason": self._cut(reason)}
+        """Return the answer to a stop that makes the session go on.
+
+        It ends a line, because some agents put a mark of their own behind it.
+        """
+        return {"decision": self.again, "reason": f"{self._cut(reason, 1)}\n"}
 
     def ask(self, text: str) -> Json:
         """Return the answer to a stop that asks the model for something before it stops."""
         return self.context(STOP, text) if self.asks else self.go_on(text)
 
-    def _cut(self, text: str) -> str:
-        most = self.context_chars
+    def _cut(self, text: str, less: int = 0) -> str:
+        most = self.context_chars - less
         return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

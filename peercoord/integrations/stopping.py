@@ -6,7 +6,7 @@ In this order:
 2. Its provider's limit is used up: it may stop, keeps its task, and goes on when the limit resets.
 3. It holds a task without a report that ends it: it is asked, once for each claim; then it may stop, and a person is
    shown that it asks something.
-4. It never asked for a task: it is a person's own session, and may stop.
+4. It never asked for a task, so it is a person's own session, or ``session_continues`` is off: it may stop.
 5. It was kept from stopping so often that its agent would overrule the next time: it may stop, and is woken later.
 6. A task is ready: it is claimed and handed over in the answer.
 7. Tasks are left that others work on: a session that cannot be woken is told how to wait; any other may stop.
@@ -90,7 +90,7 @@ def decide(agent: CodingAgent, said: Json, session: Session, call: WorktreeCall)
         last = said.get("last_assistant_message") or said.get("prompt_response")
         said_last = plain(last.strip())[-LAST_CHARS:] if isinstance(last, str) else ""
         return Choice(ASKS, why=said_last or f"it stopped with task {ids.public(held[0].task)}")
-    if not session.record.get("worked"):
+    if not session.record.get("worked") or call.root.setting("session_continues") == "off":
         return Choice(IDLE)
     if session.blocks >= most:
         return Choice(WAITING if agent.wakes else IDLE, why="it was kept going as often as its program allows")

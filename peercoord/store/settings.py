@@ -40,6 +40,7 @@ DEFAULT_SETTINGS: dict[str, int | str] = {
     "merge_seconds": 600,
     "ttl_heartbeats": 3,
     "session_grace_seconds": 10,
+    "session_continues": "on",  # a hook hands the next task to a session whose task is done: off | on
     "silent_minutes": 0,  # off
     "max_attempts": 3,
     "uncommitted": "warn",  # completing with uncommitted work: warn | refuse
@@ -48,7 +49,7 @@ DEFAULT_SETTINGS: dict[str, int | str] = {
 }
 MAY_BE_OFF = ("silent_minutes",)  # settings that may be 0
 
-WORDS = {"uncommitted": ("warn", "refuse"), "memory.commit": ("off", "on")}
+WORDS = {"uncommitted": ("warn", "refuse"), "memory.commit": ("off", "on"), "session_continues": ("off", "on")}
 """The values of settings that are words."""
 
 

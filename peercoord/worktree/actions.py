@@ -12,7 +12,7 @@ from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.foreign import plain
 from peercoord.mailbox.verbs import COORDINATE, CheckStatus, Misuse, Release, ReportProgress, RequestTask, UpdateMemory
 from peercoord.status.dashboard import bar, percent
-from peercoord.store import ids, instance_records, paths, records
+from peercoord.store import ids, instance_records, paths, records, session_records
 from peercoord.store.files import refused
 from peercoord.system import process
 from peercoord.worktree import handover, reporting
@@ -188,7 +188,8 @@ def check(call: WorktreeCall) -> Reply:
         counts = count_tasks(call.root.files)
         leader = leader_name(call.root.files)
         board = Reader(peer.queue, lambda who: judge(call.root, who)).parked()
-    found = needs(board)
+    found, said = needs(board), session_records.read(call.root.files, peer.name)
+    told = {key: said[key] for key in ("agent", "state", "since", "why", "until") if key in said}
     data: Json = {
         "instance_id": peer.name,
         "incarnation": str(peer.membership.me),
@@ -196,11 +197,14 @@ def check(call: WorktreeCall) -> Reply:
         **counts,
         "leader": leader,
         "needs_you": dashboard.data(found),
+        **({"session": told} if told else {}),
     }
+    until = f" until {told['until']}" if told.get("until") else ""
     lines = [
         *dashboard.needed(found, board.now, title="NEEDS A PERSON"),
         f"{peer.name} ({plain(call.place.info.get('branch', ''))}) holds {len(mine)} task(s)",
         *(f"  task {m['task_id']} {plain(m['title'])}  {bar(m['progress'])} {percent(m['progress'])}" for m in mine),
+        *([f"  its session, as its hooks say: {told['state']}{until}"] if told else []),
         f"{data['done']} of {data['total_tasks'] - data['cancelled']} done, {data['in_progress']} in progress, "
         f"{data['ready']} ready, {data['waiting']} waiting, {data['parked'] - data['cancelled']} parked",
     ]

@@ -32,7 +32,7 @@ def test_copilot_is_given_a_context_at_the_top() -> None:
 
 @pytest.mark.parametrize(("key", "word"), [("claude", "block"), ("codex", "block"), ("gemini", "deny")])
 def test_a_stop_is_answered_in_the_word_of_the_agent(key: str, word: str) -> None:
-    assert AGENTS[key].go_on("the next task") == {"decision": word, "reason": "the next task"}
+    assert AGENTS[key].go_on("the next task") == {"decision": word, "reason": "the next task\n"}
 
 
 def test_only_claude_is_asked_without_an_error_and_woken() -> None:

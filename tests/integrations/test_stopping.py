@@ -84,6 +84,14 @@ class TestDecision:
         assert one.state == "idle"
         assert one.crew.where("1") == "ready"
 
+    def test_a_team_may_want_its_sessions_to_stop_after_each_task(self, coder: Make) -> None:
+        one = coder(session_continues="off")
+        one.tell("start")
+        one.verb("request-task")
+        one.verb("report-progress", "1", "--status", "done")
+        assert one.tell("stop") == {}
+        assert (one.state, one.crew.where("2")) == ("idle", "ready")
+
     def test_with_nothing_ready_it_waits_for_work(self, coder: Make) -> None:
         one, two = coder("one", tasks=2), coder("two")
         two.verb("request-task")
