@@ -17,14 +17,16 @@ from upgrade.installed import RELEASE
 
 from peercoord.cli import main as cli
 from peercoord.errors import StorageError
+from peercoord.foreign import plain
 from peercoord.membership import liveness
+from peercoord.membership import membership as members
 from peercoord.queue.peer import Peer
 from peercoord.queue.placement import Location
 from peercoord.queue.recovery import Janitor
 from peercoord.status import dashboard, needs, views
 from peercoord.status.dashboard import bar, percent
 from peercoord.status.views import Board, PeerView, Row
-from peercoord.store import paths
+from peercoord.store import paths, session_records
 from peercoord.store.settings import NOTE_CHARS
 from peercoord.system import process
 from peercoord.tasklists import runner
@@ -348,6 +350,57 @@ def test_an_instance_that_is_silent_is_named_with_what_ends_that(
     (need,) = needs.needs(Board("p", NOW, NOW, [held], [one], {}))
     assert (need.kind, need.who, need.since, need.why) == ("silent", "a", CALL["at"], f"it has #9; {why}")
     assert [dashboard.typed(words, "/p").replace('"', "'") for words in need.commands] == [command]
+
+
+SAID = {"state": "working", "since": "2026-05-26T15:34:00Z", "why": ""}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "kind", "about"),
+    [
+        ({}, "● working, 1m ago", "", ""),
+        (
+            {"state": "needs permission", "why": "Bash: make"},
+            "! needs permission 1m: Bash: make",
+            "permission",
+            "Bash: make",
+        ),
+        ({"state": "asks a question", "why": "Which?"}, "? asks a question 1m: Which?", "asks", "Which?"),
+        ({"state": "turn failed", "why": "500"}, "! turn failed 1m: 500", "turn", "500"),
+        ({"state": "rate limited", "until": "2026-05-26T18:00:00Z"}, "⏸ rate limited until 18:00 UTC", "", ""),
+        ({"state": "rate limited", "until": "2026-05-26T15:00:00Z"}, "⏸ rate limited until 15:00 UTC", "limit", ""),
+        ({"state": "waiting for work"}, "◌ waiting for work 1m", "", ""),
+        ({"state": "idle"}, "○ idle 1m", "", ""),
+        ({"state": "idle", "why": HOSTILE}, f"○ idle 1m: {plain(HOSTILE)}", "", ""),
+    ],
+)
+def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
+    said: dict[str, str], shown: str, kind: str, about: str
+) -> None:
+    one = peer(said={**SAID, **said}, silent_since="2026-05-26T15:17:00Z" if kind == "permission" else None)
+    board = Board("p", NOW, NOW, [], [one], {})
+    assert f"   A: {shown}" in dashboard.lines(board)
+    found = [(need.kind, need.who, need.why, need.commands) for need in needs.needs(board)]
+    assert found == ([(kind, "a", about, [("cd", "/w")])] if kind else [])
+
+
+def test_a_session_that_ended_in_the_middle_of_a_turn_is_a_failed_turn() -> None:
+    one = peer(session=views.ENDED, said={**SAID, "state": "ended", "failed": True})
+    assert needs.doing(Board("p", NOW, NOW, [], [one], {}), one).word == "turn failed"
+
+
+def test_what_another_session_said_is_not_shown(project: Project) -> None:
+    project("request")
+    me = {**(process.identify(os.getpid()) or {}), "program": "claude"}
+    peer_ = Peer.resume(project.queue.root, next(iter(members.living(project.queue.root))))
+    for named, shown in ((me, True), ({**me, "start": 1}, False)):
+        peer_.membership.update(session=me, sessions=[me])
+        record = {"agent": "claude", "process": named, "state": "asks a question", "since": NOW, "why": "Which?"}
+        session_records.write(project.queue.files, "one", record)
+        assert [need["kind"] for need in told(project, "status")] == (["asks"] if shown else [])
+        assert ("session" in project.data("status")["active_instances"][0]) == shown
+        assert ("session" in project.data("instance", "one")) == shown
+    assert project.data("check")["session"]["state"] == "asks a question"
 
 
 def test_a_session_that_died_is_named_with_how_to_start_it_until_all_is_done() -> None:
