@@ -86,7 +86,7 @@ class TestDisk:
             ("link if free", refused(OSError(95, "not supported")), "not supported"),
         ],
     )
-    def test_one_that_lets_two_win_or_nobody_is_refused(
+    def test_one_that_lets_two_win_or_none_is_refused(
         self, team: Team, monkeypatch: pytest.MonkeyPatch, race: str, happens: Callable[..., None], said: str
     ) -> None:
         monkeypatch.setitem(filesystem.RACES, race, happens)
@@ -94,15 +94,12 @@ class TestDisk:
         assert (findings[0].state, "not fit" in findings[0].text) == ("bad", True)
         assert any(said in one.text for one in (findings[0], *(one for one in findings if one.about == race)))
 
-    def test_one_whose_removal_ignores_what_is_inside_is_refused(
-        self, team: Team, monkeypatch: pytest.MonkeyPatch
+    def test_one_that_removes_what_is_not_empty_or_cannot_be_written_is_refused(
+        self, team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(os, "rmdir", lambda path, **_: None)
-        findings = filesystem.probe(str(team().state))
-        assert [one.state for one in findings if one.about == "seal"] == ["bad"]
-
-    def test_one_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
         assert filesystem.probe(str(tmp_path / "missing"))[0].state == "bad"
+        monkeypatch.setattr(os, "rmdir", lambda path, **_: None)
+        assert [one.state for one in filesystem.probe(str(team().state)) if one.about == "seal"] == ["bad"]
 
     def test_racers_meet(self, tmp_path: Path) -> None:
         """Were they to run one after the other, the first would win everything, every time."""
@@ -179,8 +176,7 @@ class TestTeam:
         home.rename(crew.state / "departed" / f"{home.name}~two~1.x")
         assert check(crew, "departed")["state"] == "bad"
         mended(crew)
-        assert of(told(crew)[1], "departed") == []
-        assert crew.where("1") == "ready"
+        assert (of(told(crew)[1], "departed"), crew.where("1")) == ([], "ready")
 
     def test_quarantine_is_listed_with_reasons(self, team: Team) -> None:
         crew = team()
@@ -239,23 +235,15 @@ class TestWorktree:
 
 @pytest.mark.usefixtures("no_probe")
 class TestGit:
-    def gone(self, project: Project) -> dict[str, str]:
-        """Delete a worktree by hand; what the doctor says of git then."""
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_a_worktree_that_is_gone_is_mended_if_it_was_the_teams(self, project: Project, ours: bool) -> None:
+        if ours:
+            git_dir = project.main / ".git" / "worktrees" / "one"
+            manifest.note_worktree(git_dir, sub="", index=1, peer="one", made=True)
         shutil.rmtree(project.worktree)
-        out = cli.serve(["doctor", "--json"], cli.Call(context.find(str(project.main))))[1]
-        return of(json.loads(out)["data"], "git")[0]
-
-    def test_a_worktree_of_the_team_that_is_gone_is_mended_not_forgotten(self, project: Project) -> None:
-        git_dir = project.main / ".git" / "worktrees" / "one"
-        manifest.note_worktree(git_dir, sub="", index=1, peer="one", made=True)
-        check = self.gone(project)
-        assert (check["text"], check["fix"]) == (
-            f"1 worktree(s) are registered and gone: {project.worktree}",
-            "peercoord doctor --fix",
-        )
-
-    def test_one_that_was_never_the_teams_is_gits_own_affair(self, project: Project) -> None:
-        assert self.gone(project)["fix"] == f"git -C '{project.main}' worktree prune"
+        found = of(project.data("doctor", at=project.main), "git")[0]
+        assert found["text"] == f"1 worktree(s) are registered and gone: {project.worktree}"
+        assert found["fix"] == ("peercoord doctor --fix" if ours else f"git -C '{project.main}' worktree prune")
 
 
 @pytest.mark.usefixtures("no_probe")

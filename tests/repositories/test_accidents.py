@@ -120,10 +120,6 @@ def delete_half(team: Team) -> None:
         shutil.rmtree(team.main / "gone") if (team.main / "gone").is_dir() else (team.main / "gone").unlink()
 
 
-def lose_protocol(team: Team) -> None:
-    (team.main / STATE / "protocol.json").unlink()
-
-
 def by_hand(team: Team) -> str:
     return " ".join(team.fix())
 
@@ -171,31 +167,6 @@ def test_a_lost_coordination_directory_is_rebuilt(team: Team, accident: Act, men
     assert again["hand_over"]["achievements"] == ["half of it"]
     assert (again["hand_over"]["progress"], again["hand_over"]["peer"]) == (0.4, "instance-1")
     team.goes_on()
-
-
-@pytest.mark.slow
-def test_without_its_protocol_file_nothing_else_is_lost(team: Team) -> None:
-    lose_protocol(team)
-    assert "is gone" in team.look()[0].text
-    team.fix()
-    again = team.sh.verb(team.one, "request-task")
-    assert (again["task_id"], again["epoch"], again["held_before"]) == (2, 1, True)
-    team.goes_on(epoch=1)
-
-
-@pytest.mark.slow
-def test_agents_live_through_the_loss_and_never_make_a_directory_of_their_own(team: Team) -> None:
-    pids = {process.pid for process in team.sh.agents()}
-    moved = team.main.parent / "elsewhere"
-    (team.main / STATE).rename(moved)
-    refused = team.sh.verb(team.one, "report-progress", "2", "--progress", "0.5")
-    assert refused.get("exit") == 3, refused
-    assert not (team.main / STATE).exists()
-    moved.rename(team.main / STATE)
-    assert team.sh.verb(team.one, "request-task")["held_before"]
-    assert team.sh.verb(team.one, "report-progress", "2", "--progress", "0.6")["progress"] == 0.6
-    assert {process.pid for process in team.sh.agents()} == pids
-    team.goes_on(epoch=1)
 
 
 # -- an older copy -----------------------------------------------------------------------------------------------

@@ -87,23 +87,6 @@ def test_uncollected_contributions_keep_a_worktree(sh: Shell, repo: Path) -> Non
 
 
 @pytest.mark.slow
-def test_contributions_that_are_not_merged_hold_up_a_purge(sh: Shell, repo: Path) -> None:
-    tree = instances(sh.up(repo, 1))[0]
-    sh.task(repo)
-    assert sh.verb(tree, "request-task")["task_id"] == 1
-    sh.verb(tree, "update-memory", "--file", "techContext.md", "--section", "T", "--critical", "--content", "- x")
-    agents = {process.pid for process in sh.agents()}
-    refused = sh.peercoord(repo, "down", "--purge")
-    assert refused["code"] == "memory-waits", refused
-    assert "a contribution to the memory bank would be lost" in refused["message"]
-    assert (repo / ".claude-coordination").exists()
-    assert {process.pid for process in sh.agents()} == agents, "a refusal stops nobody"
-    assert sh.tasks(repo) == {"1": "in-progress"}
-    assert "actions" in sh.peercoord(repo, "down", "--purge", "--discard", "memory")
-    assert not (repo / ".claude-coordination").exists()
-
-
-@pytest.mark.slow
 def test_a_queued_request_is_served_before_its_worktree_goes(sh: Shell, repo: Path) -> None:
     tree = instances(sh.up(repo, 1))[0]
     sh.task(repo)
