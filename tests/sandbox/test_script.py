@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,49 +48,41 @@ def test_an_empty_path_changes_nothing(served: tuple[Crew, str], shell: str, pat
     assert crew.holder(task) == "one"
 
 
-def through_link(target: Path, here: Path, kind: str) -> tuple[list[str | Path], dict[str, str]]:
-    """Make a link to the script; return the words that call it from here, and their environment."""
-    link = here / "co"
-    if kind == "relative":
-        link.symlink_to(os.path.relpath(target, here))
-    elif kind == "chain":
-        (here / "two").symlink_to(target)
-        (here / "sub").mkdir()
-        (here / "sub" / "three").symlink_to("../two")
-        link.symlink_to("sub/three")
-    elif kind == "directory":
-        (here / "home").symlink_to(target.parent)
-        return [here / "home" / "coordinate.sh", "request-task"], {}
-    else:
-        link.symlink_to(target)
-    if kind == "path":
-        return ["-c", "co request-task"], {"PATH": f"{here}:{os.environ['PATH']}"}
-    if kind == "cdpath":
-        return ["./co", "request-task"], {"CDPATH": f"{here.parent}:{here}"}
-    return ["co" if kind == "name" else link, "request-task"], {}
+LINKS = {  # how a person in a directory makes a link to the script, and calls it
+    "relative": ('ln -s "$RELATIVE" co', "./co"),
+    "absolute": ('ln -s "$SCRIPT" co', '"$PWD/co"'),
+    "chain": ('ln -s "$SCRIPT" two; mkdir sub; ln -s ../two sub/three; ln -s sub/three co', "./co"),
+    "directory": ('ln -s "${SCRIPT%/*}" home', "home/coordinate.sh"),
+    "path": ('ln -s "$SCRIPT" co', 'PATH="$PWD:$PATH"; co'),
+    "cdpath": ('ln -s "$SCRIPT" co', 'CDPATH="${PWD%/*}:$PWD" ./co'),
+    "name": ('ln -s "$SCRIPT" co', "sh co"),
+}
 
 
-@pytest.mark.parametrize("kind", ["relative", "absolute", "chain", "directory", "path", "cdpath", "name"])
+def call_through_link(crew: Crew, here: Path, kind: str, env: dict[str, str]) -> None:
+    here.mkdir()
+    script = crew.script("one")
+    make, run = LINKS[kind]
+    own = {"SCRIPT": str(script), "RELATIVE": os.path.relpath(script, here)}
+    done = call("-ec", f"{make}; {run} request-task", cwd=here, env={**env, **own})
+    assert (done.returncode, done.stderr) == (0, ""), kind
+
+
+@pytest.mark.parametrize("kind", LINKS)
 def test_the_script_is_called_through_a_link(served: tuple[Crew, str], tmp_path: Path, kind: str) -> None:
     crew, task = served
-    here = tmp_path / "-a b\n"
-    here.mkdir()
-    words, env = through_link(crew.script("one"), here, kind)
-    done = call(*words, cwd=here, env={**os.environ, **env})
-    assert (done.returncode, done.stderr, crew.holder(task)) == (0, "", "one")
+    call_through_link(crew, tmp_path / "-a b\n", kind, {**os.environ})
+    assert crew.holder(task) == "one"
 
 
 def test_the_command_line_is_called_through_a_link(team: Team, tmp_path: Path) -> None:
     crew = team(1)
     for kind in ("directory", "cdpath", "name"):
-        here = tmp_path / f"-{kind}\n"
-        here.mkdir()
-        words, env = through_link(crew.script("one"), here, kind)
-        done = call(*words, cwd=here, env={**ALONE, **env})
-        assert (done.returncode, done.stderr, crew.holder("1")) == (0, "", "one"), kind
+        call_through_link(crew, tmp_path / f"-{kind}\n", kind, ALONE)
+    assert crew.holder("1") == "one"
 
 
-def test_a_killed_agent_and_a_program_that_is_gone_are_told_at_once(team: Team) -> None:
+def test_a_killed_agent_and_a_program_that_is_gone_are_named_at_once(team: Team) -> None:
     crew = team()
     pid = crew.agent("one")
     crew.without_python("one")
@@ -162,7 +155,7 @@ def test_output_that_the_command_line_cannot_write_undoes_no_statement(team: Tea
 
 
 @pytest.mark.slow
-def test_a_late_answer_is_told_as_what_it_is(team: Team) -> None:
+def test_a_late_answer_is_called_late(team: Team) -> None:
     crew = team()
     env, pid = {**os.environ, "PEERCOORD_WAIT": "1"}, crew.agent("one")
     os.kill(pid, signal.SIGSTOP)
@@ -177,7 +170,7 @@ def test_a_late_answer_is_told_as_what_it_is(team: Team) -> None:
         assert (done.returncode, "stays queued" in done.stderr) == (3, True), shell
     queued = crew.state / "memory-updates" / "queued"
     until(lambda: len(list(queued.iterdir())) == len(SHELLS), what="the queued contributions")
-    assert crew.where("1") == "ready", "nobody was there who would work on it"
+    assert crew.where("1") == "ready", "no caller was there who would work on it"
 
 
 @pytest.mark.distributed
@@ -196,22 +189,17 @@ def test_on_a_full_disk_only_what_was_written_is_said_to_be_queued(tmp_path: Pat
                 team.agent("one")
             with (disk / "fill").open("wb", buffering=0) as fill:
                 for size in (1 << 20, 4096):
-                    try:
+                    with suppress(OSError):
                         while fill.write(b"x" * size) == size:
                             continue
-                    except OSError:
-                        continue
-            for words in (
-                ["update-memory", "--file", "techContext.md", "--content", "- x"],
-                ["report-progress", "1", "--status", "done"],
-            ):
-                done = call(script, *words, env=ALONE)
+            for words in ("update-memory --file techContext.md --content x", "report-progress 1 --status done"):
+                done = call(script, *words.split(), env=ALONE)
                 assert (done.returncode, "stays queued" in done.stderr) == (1, False)
                 assert "the disk is full" in done.stderr
             assert team.outbox("one") == []
             assert team.holder("1") == "one", "what needs a record fails before it changes anything"
-            assert call(script, "release", "1", env=ALONE).returncode == 0
-            assert call(script, "request-task", env=ALONE).returncode == 0
+            for words in ("release 1", "request-task"):
+                assert call(script, *words.split(), env=ALONE).returncode == 0
             assert team.holder("1") == "one"
             (disk / "fill").unlink()
             assert call(script, "report-progress", "1", "--status", "done", env=ALONE).returncode == 0
