@@ -1,8 +1,12 @@
-"""``peercoord sync``: which lists it keeps in step, what it shows, and that a look changes nothing."""
+"""Commands about lists of tasks: each file of ``commands/`` holds calls in one project, and all that they answer.
+
+After a change that is meant, write the answers again with ``pytest tests/tasklists/test_command.py --regenerate``.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sqlite3
 from contextlib import closing
@@ -10,85 +14,89 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lists import files_below, make_database, make_shared_database, query
-from support.project import Project, git, project
+from support.lists import files_below, make_database, query
+from support.project import Project, project
 
-from peercoord.store import manifest, records
+from peercoord.store import manifest
+from peercoord.tasklists.export import FORMATS, export, gather
+from peercoord.tasklists.source import read_source
 
 __all__ = ["project"]
 
-
-OWN = ".git/peercoord/taskmaster.db"
-
-
-def chosen(project: Project) -> Any:
-    return json.loads((project.state / "protocol.json").read_text())
-
-
-def script(path: Path, text: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(text)
+CASES = sorted((Path(__file__).parent / "commands").glob("*.txt"))
+CHANGING = [
+    (re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
+    (re.compile(r'"store": "\w+'), '"store": "STORE'),
+    (re.compile(r"\.json~\w+"), ".json~TOKEN"),
+]
+"""What is another in every run."""
+CHOICES = ("database", "database_project", "tasks_file", "schema_version")
 
 
-def squeezed(text: str) -> list[str]:
-    return [" ".join(line.split()) for line in text.splitlines()]
+class Calls:
+    """A file is a title and steps that begin with ``>>>``; ``PROJECT`` lies in ``HOME``, the rest is beside it.
+
+    ``sql FILE`` (a script for a database), ``file FILE`` (its content), ``remove FILE``, ``peercoord WORDS`` (exit
+    code, answer, messages), ``ask FILE QUERY`` (rows of a database), ``chosen`` (the lists that are kept in step).
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.home = project, project.main.parent
+
+    def play(self, text: str) -> str:
+        """The file as it is with the answers of these calls."""
+        written, *parts = re.split("(?m)^>>> ", text)
+        for head, body in (part.partition("\n")[::2] for part in parts):
+            words = [self.place(word) for word in shlex.split(head)]
+            written += f">>> {head}\n{self.step(words[0], words[1:], body)}"
+        return written
+
+    def place(self, word: str) -> str:
+        return word.replace("PROJECT", str(self.project.main)).replace("HOME", str(self.home))
+
+    def step(self, what: str, words: list[str], body: str) -> str:
+        if what in ("sql", "file"):
+            path = self.home / words[0]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if what == "file":
+                path.write_text(body)
+            else:
+                with closing(sqlite3.connect(path)) as connection, connection:
+                    connection.executescript(body)
+            return body
+        if what == "ask":
+            return "".join(f"{' | '.join(map(str, row))}\n" for row in query(self.home / words[0], words[1]))
+        if what == "chosen":
+            kept = json.loads((self.project.state / "protocol.json").read_text())
+            return self.shown(json.dumps({key: kept[key] for key in CHOICES if key in kept}) + "\n")
+        if what == "remove":
+            (self.home / words[0]).unlink()
+            return ""
+        code, out, err = self.project(*words)
+        if "--json" in words:
+            data = json.loads(out)["data"]
+            out = "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in data.items())
+        return self.shown(f"[{code}]\n{out}" + "".join(f"2> {line}\n" for line in err.splitlines()))
+
+    def shown(self, text: str) -> str:
+        text = text.replace(str(self.project.main), "PROJECT").replace(str(self.home), "HOME")
+        for pattern, word in CHANGING:
+            text = pattern.sub(word, text)
+        return "".join(f"{' '.join(line.split())}\n" for line in text.splitlines())
 
 
-# -- the choice --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_calls_of_a_file_answer_as_it_says(path: Path, project: Project, request: pytest.FixtureRequest) -> None:
+    written = Calls(project).play(path.read_text())
+    if request.config.getoption("--regenerate"):
+        path.write_text(written)
+    assert path.read_text() == written
 
 
-def test_without_a_choice_the_project_gets_its_own_database(project: Project) -> None:
-    project("task", "add", "First")
-    answer = project.data("sync", "--dry-run")
-    assert (answer["exit"], answer["code"]) == (3, "no-database")
-    assert not (project.main / OWN).exists()
-    assert "database" not in chosen(project)
-    assert project("sync")[::2] == (0, "")
-    assert query(project.main / OWN) == [(1, "First", "pending")]
-    assert chosen(project)["database"] == OWN
-    assert manifest.read_project(project.main / ".git", "")["lists"] == {"database": OWN}
-    assert git(project.main, "status", "--porcelain") == ""
-    assert "nothing to do" in project("sync")[1]
-    project("config", "database_seconds", "60")
-    assert chosen(project)["database"] == OWN, "the choice survives other settings"
-    assert chosen(project)["schema_version"] == records.SCHEMA_VERSION
-    assert project("sync", "--database", "none")[0] == 0
-    assert chosen(project)["database"] == "none"
-
-
-def test_a_named_database_is_kept_from_then_on(project: Project, tmp_path: Path) -> None:
-    path = make_database(tmp_path / "shared.db", (1, "There", "pending"))
-    code, out, err = project("sync", "--database", str(path))
-    assert (code, "There" in out, f"copied to {path}.before-peercoord" in err) == (0, True, True)
-    assert chosen(project)["database"] == str(path)
-    project("task", "edit", "1", "--title", "Here")
-    assert project("sync")[0] == 0
-    assert query(path) == [(1, "Here", "pending")]
-    new = tmp_path / "new" / "tasks.db"
-    assert project("sync", "--database", str(new))[0] == 0
-    new.unlink()
-    answer = project.data("sync")
-    assert (answer["exit"], answer["code"]) == (3, "no-database"), "only one that was just named is created"
-    assert not new.exists()
-
-
-def test_a_tasks_json_is_written_once_it_is_named(project: Project) -> None:
-    path = project.main / ".taskmaster" / "tasks" / "tasks.json"
-    path.parent.mkdir(parents=True)
-    task = {"id": 1, "title": "One", "description": "d", "status": "pending", "dependencies": []}
-    path.write_text(json.dumps({"master": {"tasks": [task]}}).replace('"One"', ' "One"'))
-    assert project("sync", "--tasks-file", str(path))[0] == 0
-    assert chosen(project)["tasks_file"] == {"path": ".taskmaster/tasks/tasks.json", "tag": "master"}
-    assert "reformats" in project("sync", "--dry-run")[2]
-    project("request")
-    project("report", "1", "--status", "done")
-    assert project("sync")[0] == 0
-    assert "reformats" not in project("sync", "--dry-run")[2]
-    assert json.loads(path.read_text())["master"]["tasks"][0]["status"] == "done"
-    assert query(project.main / OWN) == [(1, "One", "done")]
-    wrong = project.data("sync", "--tasks-file", "gone.json")
-    assert (wrong["exit"], wrong["code"]) == (3, "not-found")
-    assert project.data("sync", "--tag", "x")["exit"] == 2
+def test_the_choice_of_a_database_is_in_the_manifest_and_not_in_git(project: Project) -> None:
+    project("sync")
+    assert manifest.read_project(project.main / ".git", "")["lists"] == {"database": ".git/peercoord/taskmaster.db"}
+    assert not [path for path in files_below(project.main) if path.endswith(".db") and "/.git/" not in path]
 
 
 def test_a_password_is_used_and_not_written_down(project: Project) -> None:
@@ -97,59 +105,9 @@ def test_a_password_is_used_and_not_written_down(project: Project) -> None:
     assert answer["exit"] == 1
     assert "s3cret" not in json.dumps(answer)
     assert "s3cret" not in "".join(p.read_text() for p in project.state.rglob("*.json*"))
-    assert "database" not in chosen(project), "a database that cannot be reached is not chosen"
-
-
-def test_an_unknown_project_is_asked_for_with_the_whole_command(project: Project, tmp_path: Path) -> None:
-    alone = project.data("sync", "--project", "alpha")
-    assert (alone["exit"], "peercoord sync --database" in alone["hint"]) == (2, True)
-    path = make_shared_database(tmp_path / "several projects' é.db")
-    answer = project.data("sync", "--database", str(path))
-    assert answer["code"] == "no-project-row"
-    hinted = shlex.split(answer["hint"][answer["hint"].index("peercoord sync") :])
-    assert hinted == ["peercoord", "sync", "--database", str(path), "--project", "NAME"]
-    assert "database" not in chosen(project)
-    assert project(*[word.replace("NAME", "alpha") for word in hinted[1:]])[0] == 0
-    assert (chosen(project)["database"], chosen(project)["database_project"]) == (str(path), "alpha")
-    assert project.data("task", "show", "1")["definition"]["title"] == "First"
-    assert project("sync", "--database", str(make_database(tmp_path / "b.db")))[0] == 0
-    assert "database_project" not in chosen(project), "the name belongs to the other database"
-
-
-# -- looks -------------------------------------------------------------------------------------------------------
-
-
-def test_a_dry_run_shows_every_change_and_makes_none(project: Project, tmp_path: Path) -> None:
-    path = make_database(tmp_path / "shared.db", (1, "One", "pending"), (2, "Two", "pending"), (3, "Three", "pending"))
-    project("sync", "--database", str(path))
-    project("request")
-    project("task", "edit", "2", "--title", "Two here")
-    script(path, "UPDATE tasks SET title = 'Two there', status = 'deferred' WHERE id = 2;"
-                 "INSERT INTO tasks (id, title) VALUES (4, 'Four'), (6, 'There')")  # fmt: skip
-    project("task", "add", "Five", "--id", "5")
-    project("task", "add", "Here", "--id", "6")
-    before = path.read_bytes()
-    lines = squeezed(project("sync", "--dry-run")[1])
-    assert "1 assigned_instance → there null → one" in lines or "1 assigned_instance → there one" in lines
-    assert lines[-1] == "nothing was changed (--dry-run)"
-    assert set(lines) >= {
-        "1 state → there open → held",
-        "2 title → here Two here → Two there (over Two here)",
-        "2 state → here open → deferred",
-        "4 task → here Four",
-        "5 task → there Five",
-        "refused: task 6: it is 'Here' here and 'There' there: give one of them another id",
-    }
-    data = project.data("sync", "--dry-run")
-    assert (data["dry_run"], data["changed"]) == (True, False)
-    assert {change["task_id"] for change in data["lists"][0]["changes"]} == {1, 2, 4, 5}
-    assert path.read_bytes() == before
-    assert project.data("task", "show", "2")["definition"]["title"] == "Two here"
-    assert [project.data("sync")["changed"] for _ in range(2)] == [True, False]
-
-
-SIDE = """CREATE TABLE task_dependencies (project TEXT, task_id INTEGER, depends_on INTEGER);
-    CREATE TABLE subtasks (id INTEGER, task_id INTEGER, title TEXT);"""
+    assert '"database"' not in (project.state / "protocol.json").read_text(), (
+        "it cannot be reached, so it is not chosen"
+    )
 
 
 def test_a_look_changes_nothing(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,56 +127,50 @@ def test_a_look_changes_nothing(project: Project, tmp_path: Path, monkeypatch: p
         assert files_below(folder, project.state, project.main / ".git") == before, flags
 
 
-def test_explain_shows_what_columns_words_and_tables_mean(project: Project, tmp_path: Path) -> None:
-    path = make_database(tmp_path / "shared.db", (1, "One", "todo"), (2, "Two", "doing"))
-    script(path, SIDE)
-    for adopted in (False, True):
-        code, out, _ = project("sync", "--database", str(path), "--explain")
-        lines = squeezed(out)
-        assert code == 0
-        assert {"todo open", "held doing", "needs dependencies", "title theirs"} <= set(lines)
-        assert "dependencies table task_dependencies: task_id depends on depends_on" in lines
-        assert "steps table subtasks: of task_id" in lines
-        assert lines[-1] == "nothing was changed (--explain)"
-        assert ("a column is added tasks.assigned_instance" in lines) == (not adopted)
-        assert project("sync", "--database", str(path))[0] == 0
-    data = project.data("sync", "--explain")
-    assert data["explain"]["wins"]["assigned_instance"] == "ours"
-    assert data["explain"]["tables"] == [
-        {"table": "task_dependencies", "holds": "dependencies", "task": "task_id", "on": "depends_on", "project": None},
-        {"table": "subtasks", "holds": "steps", "task": "task_id", "project": None},
-    ]
-    several = tmp_path / "several.db"
-    script(several, SIDE.replace("(id INTEGER, task_id", "(id INTEGER, project TEXT, of")
-           + "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT, project TEXT);"
-           + "INSERT INTO tasks VALUES (1, 'A', 'proj');")  # fmt: skip
-    _, out, _ = project("sync", "--database", str(several), "--explain")
-    assert "table task_dependencies: task_id depends on depends_on, project in project" in out
-    assert "table subtasks, which is not understood" in out
+def test_a_hand_edited_priority_of_0_is_shown(project: Project) -> None:
+    project("task", "add", "t")
+    path = next((project.state / "tasks").rglob("1.json"))
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps({**raw, "priority": 0}))
+    assert "priority critical" in project("request")[1]
+    del raw["priority"]
+    path.write_text(json.dumps(raw))
+    assert "priority medium" in project("request")[1]
 
 
-def names(path: Path, found: str) -> set[str]:
-    return {name for (name,) in query(path, f"SELECT name FROM {found}")}
+# -- exports -----------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_shows_what_comes_before_the_first_change(project: Project, tmp_path: Path) -> None:
-    path = make_database(tmp_path / "shared.db", (1, "One", "pending"))
-    project("task", "import", str(path))
-    lines = squeezed(project("sync", "--database", str(path), "--dry-run")[1])
-    assert lines[0] == f"in step with '{path}': no row and no task changes"
-    assert f"it is copied to {path}.before-peercoord" in lines
-    assert {"a table is added instance_assignments", "a column is added tasks.coordination_data"} <= set(lines)
-    adoption = project.data("sync", "--database", str(path), "--dry-run")["adoption"]
-    of_tables, of_columns = "sqlite_master WHERE type = 'table'", "pragma_table_info('tasks')"
-    tables, columns = names(path, of_tables), names(path, of_columns)
-    assert project("sync", "--database", str(path))[0] == 0
-    assert Path(adoption["backup"]).is_file()
-    assert set(adoption["tables"]) == names(path, of_tables) - tables
-    assert {c["column"] for c in adoption["columns"] if c["table"] == "tasks"} == names(path, of_columns) - columns
-    assert "adoption" not in project.data("sync", "--dry-run")
-    empty = tmp_path / "empty.db"
-    empty.touch()
-    adoption = project.data("sync", "--database", str(empty), "--dry-run")["adoption"]
-    ours = ["peercoord_store", "peercoord_sync", "peercoord_base"]
-    assert adoption == {"backup": None, "tables": ["tasks", "instance_assignments", *ours], "columns": []}
-    assert empty.read_bytes() == b""
+@pytest.fixture
+def worked(project: Project) -> Project:
+    project("task", "add", "First é", "-d", "=SUM(A1)", "-p", "critical", "--step", "a", "--step", "b")
+    project("task", "add", "Second", "--depends-on", "1", "-p", "lowest")
+    project("task", "add", "Third")
+    project("task", "add", "Fourth", "--id", "four")
+    project("request")
+    project("report", "1", "--step", "1.1", "--achievement", "x")
+    project("task", "cancel", "3", "--reason", "no use")
+    return project
+
+
+@pytest.mark.parametrize(("form", "name"), [("tasks.json", "tasks.json"), ("beads", "issues.jsonl")])
+def test_an_export_is_imported_as_the_same_board(worked: Project, tmp_path: Path, form: str, name: str) -> None:
+    out = worked("task", "export", "--format", form)[1]
+    assert worked.data("task", "export", "--format", form)["content"] == out
+    (tmp_path / name).write_text(out)
+    reading = read_source(str(tmp_path / name))
+    found: dict[str, Any] = {task.definition.task: task for task in reading.tasks}
+    states = {"1": "held", "2": "open", "3": "cancelled", "four": "open"}
+    assert ({task: item.state for task, item in found.items()}, reading.refused) == (states, [])
+    first, second = found["1"].definition, found["2"].definition
+    assert (first.title, first.raw["description"], first.raw["priority"]) == ("First é", "=SUM(A1)", "critical")
+    assert [(step.step, step.title, step.done) for step in first.steps] == [("1.1", "a", True), ("1.2", "b", False)]
+    assert (first.dependencies, second.dependencies, second.raw["priority"]) == ([], ["1"], "lowest")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_unchanged_board_is_exported_the_same_at_any_time(worked: Project, form: str) -> None:
+    tasks, _ = gather(worked.queue)
+    today, tomorrow = (export(tasks, form, moment) for moment in ("2030-01-01T00:00:00Z", "2030-01-02T00:00:00Z"))
+    assert today == tomorrow
+    assert "2030-01-0" not in today

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from support.lists import Lists, statements
 from support.project import Project, project
 
 from peercoord.doctor.checks import examine_lists
-from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError, UsageError
+from peercoord.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, StorageError, UsageError
+from peercoord.membership.leadership import current_term
 from peercoord.store import paths
 from peercoord.tasklists import runner, selection
 from peercoord.tasklists.sql_engine import Address
@@ -27,14 +29,23 @@ from peercoord.tasklists.sql_engine import Address
 __all__ = ["project"]
 
 
-def busy(lists: Lists) -> None:
-    """Make changes on both sides."""
+@pytest.fixture
+def busy(lists: Lists) -> Lists:
+    """A list with changes on both sides."""
     lists.plain((1, "A"), (2, "B"))
     lists.settled()
     worker = lists.join()
     worker.request()
     worker.complete("1")
     lists.sql("UPDATE tasks SET title = 'B there' WHERE id = 2")
+    return lists
+
+
+@pytest.fixture
+def chosen(busy: Lists) -> runner.Lists:
+    """The lists that a sync keeps in step."""
+    busy.root.protocol["database"] = "memory.db"
+    return runner.Lists(busy.root, "w1", selection.Choice("memory.db"), wait=0.05)
 
 
 def in_step(lists: Lists) -> None:
@@ -119,71 +130,74 @@ FAULTS: dict[str, tuple[Callable[[Path], AbstractContextManager[None]], type[Pee
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_changes_nothing_and_is_recovered_from(lists: Lists, fault: str) -> None:
+def test_a_fault_changes_nothing_and_is_recovered_from(busy: Lists, chosen: runner.Lists, fault: str) -> None:
     """The sync fails with its reason, the doctor repeats it with a command to type, and the next sync catches up."""
     happen, kind, code, words = FAULTS[fault]
-    busy(lists)
     for number in range(3, 60 if fault == "full" else 3):
-        lists.add(str(number), "x" * 400)
-    lists.root.protocol["database"] = "memory.db"
-    chosen = runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
-    with happen(lists.path):
-        with pytest.raises(kind, match=words) as caught:
-            runner.run(chosen)
+        busy.add(str(number), "x" * 400)
+    assert [(one.state, one.fix) for one in examine_lists(busy.root)] == [("warning", "peercoord sync")]
+    assert runner.troubles(busy.root) == []
+    with happen(busy.path):
+        for _ in range(2):
+            with pytest.raises(kind, match=words) as caught:
+                runner.run(chosen)
         assert code in ("", caught.value.code)
-        found = list(examine_lists(lists.root))
+        found = list(examine_lists(busy.root))
     assert all(one.state == "bad" and one.fix for one in found)
     assert "no sync with" in found[0].text
     assert re.search(words, " ".join(one.text for one in found))
-    assert lists.row(1, "status") == "pending", "the transaction is whole or not at all"
+    assert busy.row(1, "status") == "pending", "the transaction is whole or not at all"
+    record = runner.health(busy.root)
+    assert (record["ok"], record["code"], record["last_ok"]) == (False, caught.value.code, None)
+    [(what, hint)] = runner.troubles(busy.root)
+    assert (bool(re.search(words, what)), record["since"] in what, bool(hint)) == (True, True, True)
     runner.run(chosen)
-    in_step(lists)
-    [one] = examine_lists(lists.root)
+    in_step(busy)
+    assert runner.troubles(busy.root) == []
+    assert runner.health(busy.root)["last_ok"] > record["since"]
+    [one] = examine_lists(busy.root)
     assert (one.state, "in step, as of 20" in one.text) == ("ok", True)
+    since = runner.health(busy.root)["last_ok"]
+    with locked(busy.path), pytest.raises(StorageError):
+        runner.run(chosen)
+    assert since in runner.troubles(busy.root)[0][0], "the last time when it was in step"
 
 
-def test_a_lock_between_taking_in_and_writing_loses_nothing(lists: Lists) -> None:
-    busy(lists)
+def test_a_lock_between_taking_in_and_writing_loses_nothing(busy: Lists) -> None:
     with ExitStack() as stack:
 
         def around(statement: str) -> None:
             if statement.startswith("BEGIN IMMEDIATE"):
-                stack.enter_context(locked(lists.path))
+                stack.enter_context(locked(busy.path))
 
         with statements(around), pytest.raises(StorageError, match="locked by another program"):
-            lists.sync(lists.store(wait=0.05))
-    assert lists.raw("2")["title"] == "B there"
-    assert lists.row(1, "status") == "pending"
-    in_step(lists)
+            busy.sync(busy.store(wait=0.05))
+    assert busy.raw("2")["title"] == "B there"
+    assert busy.row(1, "status") == "pending"
+    in_step(busy)
 
 
-def test_claims_and_reports_go_on_while_a_sync_waits(lists: Lists) -> None:
+def test_claims_and_reports_go_on_while_a_sync_waits(busy: Lists) -> None:
     """Inside the transaction of a sync: nothing that a peer does touches the database."""
-    busy(lists)
-    worker = lists.join("w2")
+    worker = busy.join("w2")
     done: list[str] = []
 
     def around(statement: str) -> None:
         if statement.startswith("UPDATE peercoord_store") and not done:
-            with locked_by_us():
+            with closing(sqlite3.connect(busy.path, timeout=0.0)) as other:
+                with pytest.raises(sqlite3.OperationalError, match="locked"):
+                    other.execute("BEGIN IMMEDIATE")
                 claim = worker.request()
                 assert claim is not None
                 worker.report(claim.task, {"progress": 0.5})
                 worker.complete(claim.task)
                 done.append(claim.task)
 
-    @contextmanager
-    def locked_by_us() -> Iterator[None]:
-        with closing(sqlite3.connect(lists.path, timeout=0.0)) as other:
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("BEGIN IMMEDIATE")
-            yield
-
     with statements(around):
-        lists.sync()
+        busy.sync()
     assert done == ["2"]
-    lists.settled()
-    assert lists.row(2) == ("done", "w2")
+    busy.settled()
+    assert busy.row(2) == ("done", "w2")
 
 
 def test_without_a_backup_a_database_is_not_changed(lists: Lists) -> None:
@@ -202,7 +216,7 @@ def test_a_directory_in_the_place_of_the_database(lists: Lists) -> None:
 
 
 def test_a_restored_backup_is_caught_up_with(lists: Lists) -> None:
-    """The database as it was an hour ago: what was agreed on is as old as the rows, so nothing is taken for an edit."""
+    """What was agreed on is as old as the rows, so nothing is taken for an edit."""
     lists.plain((1, "A"), (2, "B"))
     lists.settled()
     old = lists.path.read_bytes()
@@ -217,60 +231,61 @@ def test_a_restored_backup_is_caught_up_with(lists: Lists) -> None:
     assert lists.row(2, "title") == lists.raw("2")["title"] == "B here"
 
 
-def test_an_unreadable_definition_costs_that_task_alone(lists: Lists) -> None:
-    busy(lists)
-    path = lists.home / paths.ROOT / paths.definition("2")
+def test_an_unreadable_definition_costs_that_task_alone(busy: Lists) -> None:
+    path = busy.home / paths.ROOT / paths.definition("2")
     path.write_text("{ broken")
-    lists.sync()
-    assert lists.row(1) == ("done", "w1")
-    assert lists.row(2, "title") == "B there", "a row whose task cannot be read is left alone"
+    busy.sync()
+    assert busy.row(1) == ("done", "w1")
+    assert busy.row(2, "title") == "B there", "a row whose task cannot be read is left alone"
 
 
-# -- noted for doctor --------------------------------------------------------------------------------------------
+def vanish(state: Path) -> None:
+    state.rename(state.with_name("gone"))
 
 
-def test_the_outcome_of_a_sync_is_noted(lists: Lists) -> None:
-    busy(lists)
-    lists.root.protocol["database"] = "memory.db"
-    chosen = runner.Lists(lists.root, "w1", selection.Choice("memory.db"), wait=0.05)
-    assert runner.troubles(lists.root) == []
-    for _ in range(2):
-        with locked(lists.path), pytest.raises(StorageError):
-            runner.run(chosen)
-    record = runner.health(lists.root)
-    assert (record["ok"], record["code"], record["last_ok"]) == (False, "locked", None)
-    [(what, hint)] = runner.troubles(lists.root)
-    assert "locked by another program" in what
-    assert record["since"] in what
-    assert hint
+def lose_tasks(state: Path) -> None:
+    """A deletion (``rm -rf``, ``git clean``) that is half done: the leader's ticket is still there."""
+    for name in (paths.BIRTHS, paths.TASKS, paths.QUEUE, paths.RESULTS):
+        shutil.rmtree(state / name)
+
+
+@pytest.mark.parametrize("accident", [vanish, lose_tasks])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_directory_deleted_during_a_sync_cancels_no_row(
+    busy: Lists, accident: Callable[[Path], None], at: int
+) -> None:
+    term, calls = current_term(busy.root), 0
+
+    def leads() -> bool:
+        nonlocal calls
+        calls += 1
+        still = current_term(busy.root) == term
+        if calls == at:
+            accident(busy.home / paths.ROOT)
+        return still
+
+    with suppress(LostError):
+        busy.sync(leads=leads)
+    assert (busy.row(1, "status"), busy.row(2, "status")) == ("pending", "pending")
+
+
+# -- what the doctor shows ---------------------------------------------------------------------------------------
+
+
+def test_the_doctor_looks_at_the_lists_as_they_are_now(busy: Lists, chosen: runner.Lists) -> None:
+    del busy.root.protocol["database"]
+    assert [(one.state, one.text) for one in examine_lists(busy.root)] == [("ok", "none is kept in step")]
+    busy.root.protocol["database"] = "memory.db"
     runner.run(chosen)
-    assert runner.troubles(lists.root) == []
-    assert runner.health(lists.root)["last_ok"] > record["since"]
-    since = runner.health(lists.root)["last_ok"]
-    with locked(lists.path), pytest.raises(StorageError):
-        runner.run(chosen)
-    assert since in runner.troubles(lists.root)[0][0]
-
-
-def doctor(lists: Lists) -> list[tuple[str, str]]:
-    return [(one.state, one.text) for one in examine_lists(lists.root)]
-
-
-def test_the_doctor_looks_at_the_lists_as_they_are_now(lists: Lists) -> None:
-    assert doctor(lists) == [("ok", "none is kept in step")]
-    busy(lists)
-    lists.root.protocol["database"] = "memory.db"
-    assert [(one.state, one.fix) for one in examine_lists(lists.root)] == [("warning", "peercoord sync")]
-    runner.run(runner.Lists(lists.root, "w1", selection.Choice("memory.db")))
-    with locked(lists.path):
-        assert [state for state, _ in doctor(lists)] == ["warning"]
-    with as_somebody(lists.home, lists.path):
-        [one] = examine_lists(lists.root)
+    with locked(busy.path):
+        assert [one.state for one in examine_lists(busy.root)] == ["warning"]
+    with as_somebody(busy.home, busy.path):
+        [one] = examine_lists(busy.root)
     assert (one.state, "may not be written" in one.text) == ("bad", True)
-    assert one.fix == f"chmod u+w {shlex.quote(str(lists.path))}"
-    lists.root.protocol["tasks_file"] = {"path": "tasks.json"}
-    [(state, text)] = doctor(lists)
-    assert (state, "tasks.json" in text) == ("bad", True)
+    assert one.fix == f"chmod u+w {shlex.quote(str(busy.path))}"
+    busy.root.protocol["tasks_file"] = {"path": "tasks.json"}
+    [one] = examine_lists(busy.root)
+    assert (one.state, "tasks.json" in one.text) == ("bad", True)
 
 
 def test_doctor_shows_a_broken_database(project: Project) -> None:
@@ -278,8 +293,7 @@ def test_doctor_shows_a_broken_database(project: Project) -> None:
     (project.main / "other.db").write_bytes(b"not a database at all")
     code, out, _ = project("doctor", "--json")
     found = [one for one in json.loads(out)["data"]["checks"] if one["check"] == "database"]
-    assert code == 1
-    assert [one["state"] for one in found] == ["bad"]
+    assert (code, [one["state"] for one in found]) == (1, ["bad"])
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------
@@ -295,9 +309,7 @@ def test_doctor_shows_a_broken_database(project: Project) -> None:
 )
 def test_a_password_is_never_shown(where: str, shown: str) -> None:
     address = Address.read(where)
-    assert address.shown == shown
-    assert "s3cret" not in address.shown
-    assert address.kind == "postgresql"
+    assert (address.shown, address.kind) == (shown, "postgresql")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.faults import Call, Wrapper
+from support.faults import Call, Meanwhile, Wrapper
 from support.lists import Lists, statements
 
 from peercoord.errors import LostError
@@ -26,8 +27,9 @@ def everything(lists: Lists) -> Any:
     return files, lists.path.read_bytes()
 
 
-def busy(lists: Lists) -> None:
-    """Make changes on both sides."""
+@pytest.fixture
+def busy(lists: Lists) -> Lists:
+    """A list with changes on both sides."""
     lists.plain((1, "A"), (2, "B"), (3, "C"))
     lists.sync(term=5)
     worker = lists.join()
@@ -35,62 +37,35 @@ def busy(lists: Lists) -> None:
     worker.complete("1")
     lists.sql("UPDATE tasks SET title = 'B there', status = 'cancelled' WHERE id = 2")
     lists.sql("INSERT INTO tasks (id, title) VALUES (4, 'D')")
+    return lists
 
 
-def test_an_older_term_changes_nothing_on_either_side(lists: Lists) -> None:
-    busy(lists)
-    lists.store().update(9, lambda _sight: [])
-    before = everything(lists)
-    with pytest.raises(LostError, match="term 8 is over"):
-        lists.sync(term=8)
-    assert everything(lists) == before
-
-
-def test_a_deposed_leader_changes_nothing(lists: Lists) -> None:
-    busy(lists)
-    before = everything(lists)
+def test_a_leader_whose_term_is_over_changes_nothing_on_either_side(busy: Lists) -> None:
+    before = everything(busy)
     with pytest.raises(LostError, match="another peer leads now"):
-        lists.sync(term=5, leads=lambda: False)
-    assert everything(lists) == before
+        busy.sync(term=5, leads=lambda: False)
+    assert everything(busy) == before
+    busy.store().update(9, lambda _: [])
+    before = everything(busy)
+    with pytest.raises(LostError, match="term 8 is over"):
+        busy.sync(term=8)
+    assert everything(busy) == before
 
 
 @pytest.mark.parametrize("looks", range(1, 8))
-def test_a_leader_deposed_in_the_middle_stops_there(lists: Lists, looks: int) -> None:
+def test_a_leader_deposed_in_the_middle_stops_there(busy: Lists, looks: int) -> None:
     """What was taken in before stays; nothing is taken in or written after."""
-    busy(lists)
-    asked = 0
-
-    def leads() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked <= looks
-
+    asked = count(1)
     try:
-        lists.sync(term=5, leads=leads)
-        told = ""
+        busy.sync(term=5, leads=lambda: next(asked) <= looks)
+        said = ""
     except LostError as error:
-        told = error.message
-    assert ("another peer leads now" in told) == (asked > looks)
-    assert (lists.row(1) == ("done", "w1")) == (not told), "the rows are the last to change"
-    lists.settled(5)
-    assert lists.row(1) == ("done", "w1")
-    assert lists.state("2") == ("parked", "cancelled")
-
-
-class Woken(Wrapper):
-    """A disk whose process, having compared, sleeps before it looks at a definition once more."""
-
-    def __init__(self, disk: Any, task: str, meanwhile: Any) -> None:
-        super().__init__(disk)
-        self.root, self.path, self.meanwhile = disk.root, paths.definition(task), meanwhile
-        self.looks = 0
-
-    def around(self, call: Call) -> Any:
-        self.looks += call.name == "stat" and call.path == self.path
-        if self.looks == 2 and self.meanwhile:
-            happens, self.meanwhile = self.meanwhile, None
-            happens()
-        return call.run()
+        said = error.message
+    assert ("another peer leads now" in said) == (next(asked) > looks + 1)
+    assert (busy.row(1) == ("done", "w1")) == (not said), "the rows are the last to change"
+    busy.settled(5)
+    assert busy.row(1) == ("done", "w1")
+    assert busy.state("2") == ("parked", "cancelled")
 
 
 def test_a_leader_that_slept_undoes_no_edit(lists: Lists) -> None:
@@ -98,12 +73,16 @@ def test_a_leader_that_slept_undoes_no_edit(lists: Lists) -> None:
     lists.plain((1, "A"))
     lists.sync(term=1)
     lists.sql("UPDATE tasks SET title = 'from there'")
+    looks = count(1)
+
+    def second_look(call: Call) -> bool:
+        return call.name == "stat" and call.path == paths.definition("1") and next(looks) == 2
 
     def meanwhile() -> None:
         lists.sync(term=2)
         lists.queue.edit("1", title="edited since")
 
-    sleeper = Lists(lists.home, Woken(Disk(str(lists.home / paths.ROOT)), "1", meanwhile))
+    sleeper = Lists(lists.home, Meanwhile(Disk(str(lists.home / paths.ROOT)), (second_look, meanwhile)))
     with pytest.raises(LostError, match="term 1 is over"):
         sleeper.sync(term=1)
     assert lists.raw("1")["title"] == "edited since"
@@ -175,52 +154,51 @@ def race_two_leaders(lists: Lists, opened: Callable[[], Lists], rounds: int) -> 
     assert lists.sql("SELECT count(*) FROM instance_assignments") == [(1,)]
 
 
-def test_two_leaders_at_once(lists: Lists) -> None:
-    busy(lists)
-    race_two_leaders(lists, lambda: Lists(lists.home), rounds=15)
-    assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
+def test_two_leaders_at_once(busy: Lists) -> None:
+    race_two_leaders(busy, lambda: Lists(busy.home), rounds=15)
+    assert [busy.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
 
 
-def test_syncs_of_one_term_at_once_end_as_one_would(lists: Lists) -> None:
+def test_syncs_of_one_term_at_once_end_as_one_would(busy: Lists) -> None:
     """The leader's own sync and those by hand."""
-    busy(lists)
 
     def sync() -> None:
-        mine = Lists(lists.home)
+        mine = Lists(busy.home)
         for _ in range(5):
             mine.sync(mine.store(wait=10.0), term=5)
 
     assert not in_threads(sync, sync, sync)
-    lists.settled(5)
-    assert [lists.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
-    assert lists.sql("SELECT task_id, epoch FROM instance_assignments") == [(1, 1)]
-    assert lists.state("4")[0] == "ready"
+    busy.settled(5)
+    assert [busy.row(n, "status") for n in (1, 2, 3, 4)] == ["done", "cancelled", "pending", "pending"]
+    assert busy.sql("SELECT task_id, epoch FROM instance_assignments") == [(1, 1)]
+    assert busy.state("4")[0] == "ready"
 
 
 # -- a directory that was set up again ------------------------------------------------------------------------------
 
 
-def test_the_leader_raises_a_term_below_the_one_in_the_database(lists: Lists) -> None:
+@pytest.fixture
+def chosen(lists: Lists) -> runner.Lists:
+    """A list whose term is above that of the coordination directory."""
     lists.plain((1, "A"))
-    lists.store().update(12, lambda _sight: [])
-    lists.queue.root.protocol["database"] = str(lists.path)
-    worker = lists.join()
-    leadership = Leadership(worker.membership)
+    lists.store().update(12, lambda _: [])
+    lists.root.protocol["database"] = str(lists.path)
+    return runner.Lists(lists.root, "w1", selection.Choice(str(lists.path)))
+
+
+def test_the_leader_raises_a_term_below_the_one_in_the_database(lists: Lists, chosen: runner.Lists) -> None:
+    leadership = Leadership(lists.join().membership)
     assert leadership.take() == 1
-    chosen = runner.Lists(lists.root, "w1", selection.Choice(str(lists.path)))
     with pytest.raises(LostError, match="term 1 is over"):
         runner.run(chosen)  # by hand: the leader's ticket is not ours to touch
     assert leadership.term() == 1
     runner.run(chosen, term=1)
-    assert leadership.term() == 13
+    assert leadership.term() == current_term(lists.root) == 13
     assert lists.sql("SELECT term FROM peercoord_store") == [(13,)]
-    assert current_term(lists.root) == 13
 
 
-def test_without_a_leader_anyone_raises_the_term(lists: Lists) -> None:
-    lists.plain((1, "A"))
-    lists.store().update(12, lambda _sight: [])
-    runner.run(runner.Lists(lists.root, "person", selection.Choice(str(lists.path))))
+def test_without_a_leader_anyone_raises_the_term(lists: Lists, chosen: runner.Lists) -> None:
+    runner.run(chosen)
     assert current_term(lists.root) == 13
     assert Leadership(lists.join().membership).take() == 14
 
@@ -244,12 +222,12 @@ def test_a_term_cannot_be_read_while_the_leader_changes(lists: Lists) -> None:
 
 
 class Flushing(Wrapper):
-    """A disk that notes which directories were flushed."""
+    """A disk that notes which directories were flushed, and refuses to flush one of them."""
 
-    def __init__(self, disk: Any) -> None:
+    def __init__(self, disk: Any, gone: str = "") -> None:
         super().__init__(disk)
         self.flushed: list[str] = []
-        self.gone = ""
+        self.gone = gone
 
     def around(self, call: Call) -> Any:
         if call.name == "sync":
@@ -259,37 +237,35 @@ class Flushing(Wrapper):
         return call.run()
 
 
-def test_a_claim_is_flushed_before_its_epoch_is_written_there(place: Path) -> None:
-    """Lost with the power, the same epoch would be given out again, and the list would know both."""
-    lists = Lists(place)
+@pytest.fixture
+def claims(lists: Lists) -> str:
+    """The directory of a claim that the list does not know yet."""
     lists.plain((1, "A"), (2, "B"), (3, "C"))
     lists.sync()
     worker = lists.join()
     worker.request()
+    return paths.claims_dir(worker.home)
+
+
+def test_a_claim_is_flushed_before_its_epoch_is_written_there(lists: Lists, claims: str) -> None:
+    """Lost with the power, the same epoch would be given out again, and the list would know both."""
     disk = Flushing(lists.disk)
-    late = Lists(place, disk)
+    late = Lists(lists.home, disk)
     seen: list[tuple[str, list[str]]] = []
     with statements(lambda said: seen.append((said, list(disk.flushed)))):
         late.sync()
     writes = [flushed for said, flushed in seen if said.startswith("INSERT INTO instance_assignments")]
     assert writes
-    assert all(paths.claims_dir(worker.home) in flushed for flushed in writes)
+    assert all(claims in flushed for flushed in writes)
     assert lists.sql("SELECT epoch FROM instance_assignments WHERE task_id = 1") == [(1,)]
     disk.flushed.clear()
     lists.queue.edit("2", title="B here")
     late.sync()
-    assert disk.flushed.count(paths.claims_dir(worker.home)) == 0  # nobody had task 2
+    assert claims not in disk.flushed, "no peer had task 2"
 
 
-def test_a_claim_that_moved_on_waits_for_the_next_sync(place: Path) -> None:
-    lists = Lists(place)
-    lists.plain((1, "A"))
-    lists.sync()
-    worker = lists.join()
-    worker.request()
-    disk = Flushing(lists.disk)
-    disk.gone = paths.claims_dir(worker.home)
-    Lists(place, disk).sync()
+def test_a_claim_that_moved_on_waits_for_the_next_sync(lists: Lists, claims: str) -> None:
+    Lists(lists.home, Flushing(lists.disk, claims)).sync()
     assert lists.sql("SELECT epoch FROM instance_assignments") == []
     lists.sync()
     assert lists.sql("SELECT epoch FROM instance_assignments") == [(1,)]

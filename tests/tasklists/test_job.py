@@ -6,25 +6,22 @@ import json
 import sqlite3
 import stat
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.crew import Crew, crew, until
-from support.lists import TASKS, Lists
+from agent.crew import crew, until
+from support.lists import Lists, make_database, query
 
 from peercoord.errors import PeercoordError, StorageError
 from peercoord.membership import periodic
 from peercoord.tasklists import runner, selection
 
-# -- deciding ----------------------------------------------------------------------------------------------------
-
 
 class Program:
-    """A program in the place of ours: it notes that it was called, and answers what it is told to."""
+    """A program in the place of ours: it notes that it was called, and gives the answer that a test chose."""
 
     def __init__(self, home: Path) -> None:
         self.path, self.calls, self.answer = home / "program", home / "calls", home / "answer"
@@ -36,15 +33,10 @@ class Program:
         )
         self.path.write_text("\n".join(lines))
         self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
-        self.says(changed=False)
+        self.says(data={"changed": False})
 
-    def says(self, **data: Any) -> None:
-        self.answer.write_text(json.dumps({"schema_version": 1, "data": data}))
-
-    def fails(self, code: str, message: str) -> None:
-        self.answer.write_text(
-            json.dumps({"schema_version": 1, "error": {"code": code, "message": message, "hint": ""}})
-        )
+    def says(self, **answer: Any) -> None:
+        self.answer.write_text(json.dumps({"schema_version": 1, **answer}))
 
     @property
     def count(self) -> int:
@@ -64,6 +56,14 @@ def job(lists: Lists, program: Program) -> runner.SyncJob:
     return runner.SyncJob(lists.root, str(lists.home), [str(program.path)])
 
 
+@pytest.fixture
+def now(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A monotonic clock that goes on when a test says so."""
+    seconds = [0.0]
+    monkeypatch.setattr(lists.root.clock, "monotonic", lambda: seconds[0])
+    return seconds
+
+
 def later(lists: Lists, seconds: float = 121) -> None:
     lists.clock.seconds += int(seconds)
 
@@ -81,28 +81,18 @@ def test_between_intervals_only_claims_and_completions_start_it(
     job: runner.SyncJob, lists: Lists, program: Program
 ) -> None:
     worker = lists.join()
-    expected = 1
     job.run(1)
     deeds: list[tuple[Callable[[], object], int]] = [
-        (worker.request, 1),
-        (lambda: worker.report("1", {"progress": 0.5}), 0),
-        (lambda: worker.complete("1"), 1),
-        (lambda: lists.queue.edit("2", title="B2"), 0),
-        (lambda: later(lists), 1),
+        (worker.request, 2),
+        (lambda: worker.report("1", {"progress": 0.5}), 2),
+        (lambda: worker.complete("1"), 3),
+        (lambda: lists.queue.edit("2", title="B2"), 3),
+        (lambda: later(lists), 4),
     ]
-    for deed, more in deeds:
+    for deed, expected in deeds:
         deed()
         job.run(1)
-        expected += more
         assert program.count == expected
-
-
-@pytest.fixture
-def now(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A monotonic clock that goes on when a test says so."""
-    seconds = [0.0]
-    monkeypatch.setattr(lists.root.clock, "monotonic", lambda: seconds[0])
-    return seconds
 
 
 def test_woken_early_it_comes_back_when_its_time_is_over(job: runner.SyncJob, now: list[float]) -> None:
@@ -127,26 +117,20 @@ def test_many_claims_start_a_sync_now_and_then(
 
 
 def test_when_nothing_happened_nothing_is_started(job: runner.SyncJob, lists: Lists, program: Program) -> None:
-    job.run(1)
-    for _ in range(3):
-        later(lists)
+    def runs(seconds: float = 121) -> int:
+        later(lists, seconds)
         job.run(1)
-    assert program.count == 1
+        return program.count
+
+    job.run(1)
+    assert [runs(), runs()] == [1, 1]
     lists.sql("UPDATE tasks SET title = 'there' WHERE id = 2")
-    job.run(1)
-    assert program.count == 1, "a change there is found in time"
-    program.says(changed=True)
-    later(lists)
-    job.run(1)
-    assert program.count == 2
-    program.says(changed=False)
-    for _ in range(2):
-        later(lists)
-        job.run(1)
-    assert program.count == 3, "after a change it looks once more"
-    later(lists, runner.SyncJob.FULL_RESCAN_S + 1)
-    job.run(1)
-    assert program.count == 4, "an edit in place changes the time of no directory"
+    assert runs(0) == 1, "a change there is found in time"
+    program.says(data={"changed": True})
+    assert runs() == 2
+    program.says(data={"changed": False})
+    assert [runs(), runs()] == [3, 3], "after a change it looks once more"
+    assert runs(runner.SyncJob.FULL_RESCAN_S + 1) == 4, "an edit in place changes the time of no directory"
 
 
 def test_what_peers_do_is_noticed(job: runner.SyncJob, lists: Lists, program: Program) -> None:
@@ -172,12 +156,12 @@ def test_a_failure_is_reported_and_tried_again_at_once(job: runner.SyncJob, prog
     program.answer.write_text("Segmentation fault")
     with pytest.raises(StorageError, match="a sync failed"):
         job.run(1)
-    program.fails("locked", "it is locked")
+    program.says(error={"code": "locked", "message": "it is locked", "hint": ""})
     for _ in range(2):
         with pytest.raises(PeercoordError, match="it is locked") as caught:
             job.run(1)
         assert caught.value.code == "locked"
-    program.says(changed=False)
+    program.says(data={"changed": False})
     job.run(1)
     assert program.count == 4
 
@@ -188,70 +172,34 @@ def test_a_program_that_cannot_be_started_is_reported(job: runner.SyncJob, progr
         job.run(1)
 
 
-# -- real agents -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def team(place: Path) -> Iterator[Callable[..., Crew]]:
-    with ExitStack() as stack:
-        yield lambda tasks=3, **settings: stack.enter_context(crew(place, tasks, **settings))
-
-
-def with_database(made: Crew) -> Path:
-    path = made.project / "memory.db"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(TASKS)
-    selection.remember(made.root, selection.Choice("memory.db"))
-    return path
-
-
-def statuses(path: Path) -> dict[int, tuple[str, str]]:
-    with closing(sqlite3.connect(path)) as connection:
-        try:
-            return {row[0]: row[1:] for row in connection.execute("SELECT id, status, assigned_instance FROM tasks")}
-        except sqlite3.OperationalError:
-            return {}  # not adopted yet
-
-
-@pytest.mark.slow
-def test_a_completion_is_in_the_database_at_once(team: Callable[..., Crew]) -> None:
-    made = team(2)
-    path = with_database(made)
-    made.agent("one")
-    until(lambda: statuses(path).keys() == {1, 2}, what="the first sync")
-    session = made.session("one")
-    assert session.verb("request-task")[0] == 0
-    assert session.verb("report-progress", "1", "--status", "done")[0] == 0
-    until(lambda: statuses(path)[1] == ("done", "one"), what="long before two minutes are over")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_database_locked_for_thirty_seconds_slows_no_peer(team: Callable[..., Crew]) -> None:
-    """Claims and reports, with the background agent up and leading, while another program writes all the time.
-
-    No call waits for its lock: that is freed after all calls are answered.
-    """
-    made = team(6)
-    path = with_database(made)
-    made.agent("one")
-    until(lambda: statuses(path).keys() == set(range(1, 7)), what="the first sync")
-    session = made.session("one")
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        end = time.monotonic() + 30
-        done = 0
-        while done < 4 or time.monotonic() < end:
-            verbs = [("request-task",), ("check-status",)]
-            if done < 4:
-                done += 1
-                verbs += [("report-progress", str(done), "--progress", "0.5")]
-                verbs += [("report-progress", str(done), "--status", "done")]
-            for words in verbs:
-                assert session.verb(*words)[0] == 0, words
-        note = until(lambda: runner.health(made.root).get("ok") is False and runner.health(made.root))
-        assert note["code"] == "locked"
-        assert "locked by another program" in runner.troubles(made.root)[0][0]
-        other.execute("ROLLBACK")
-    until(lambda: [statuses(path)[n][0] for n in (1, 2, 3, 4)] == ["done"] * 4, what="the leader tried again")
-    until(lambda: runner.troubles(made.root) == [])
+def test_a_locked_database_slows_no_peer_and_is_caught_up_with(place: Path) -> None:
+    """With a real agent that leads, while another program writes all the time: no call waits for its lock."""
+    with crew(place, 6) as made:
+        path = make_database(made.project / "memory.db")
+        selection.remember(made.root, selection.Choice("memory.db"))
+        made.agent("one")
+        until(lambda: len(query(path)) == 6, what="the first sync")
+        session = made.session("one")
+        assert session.verb("request-task")[0] == 0
+        assert session.verb("report-progress", "1", "--status", "done")[0] == 0
+        done = lambda: [row[0] for row in query(path) if row[2] == "done"]  # noqa: E731
+        until(lambda: done() == [1], what="long before two minutes are over")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            for task in "234":
+                for words in (
+                    ("request-task",),
+                    ("check-status",),
+                    ("report-progress", task, "--progress", "0.5"),
+                    ("report-progress", task, "--status", "done"),
+                ):
+                    assert session.verb(*words)[0] == 0, words
+            note = until(lambda: runner.health(made.root).get("ok") is False and runner.health(made.root))
+            assert note["code"] == "locked"
+            assert "locked by another program" in runner.troubles(made.root)[0][0]
+            assert session.verb("check-status")[0] == 0
+            other.execute("ROLLBACK")
+        until(lambda: done() == [1, 2, 3, 4], what="the leader tried again")
+        until(lambda: runner.troubles(made.root) == [])

@@ -21,15 +21,10 @@ VALUES = st.recursive(
 DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=5)
 STYLES = st.sampled_from(
     [
-        {},
-        {"indent": 2},
-        {"indent": "\t"},
-        {"separators": (",", ":")},
-        {"separators": (",", ": ")},
-        {"indent": 4, "ensure_ascii": False},
-        {"indent": 1, "separators": (",", ":"), "ensure_ascii": False},
+        {}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")}, {"separators": (",", ": ")},
+        {"indent": 4, "ensure_ascii": False}, {"indent": 1, "separators": (",", ":"), "ensure_ascii": False},
     ]
-)
+)  # fmt: skip
 
 
 @settings(max_examples=50)
@@ -55,15 +50,10 @@ def test_what_is_added_is_there_and_all_else_stays(value: Any, style: Any, more:
 @pytest.mark.parametrize(
     "text",
     [
-        '{ "a": 1 }',
-        '{"a":1.50}',
-        '{\n  "a": [1, 2]\n}',
-        '{"a": 1,\n "b": [\n ]}',
-        '{"a": "\\/"}',
-        '{"a": "\\u00E9"}',
-        '{"a": 1, "b":2}',
+        '{ "a": 1 }', '{"a":1.50}', '{\n  "a": [1, 2]\n}', '{"a": 1,\n "b": [\n ]}', '{"a": "\\/"}',
+        '{"a": "\\u00E9"}', '{"a": 1, "b":2}',
     ],
-)
+)  # fmt: skip
 def test_another_text_is_reformatted_once(text: str) -> None:
     value = json.loads(text)
     found = JsonStyle.of(text, value)

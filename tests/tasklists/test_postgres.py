@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,27 @@ def lists(place: Path, running: Server) -> PgLists:
     return PgLists(place, running.database())
 
 
+@pytest.fixture
+def edited(lists: PgLists) -> PgLists:
+    """A list with a title that was edited here, and not yet there."""
+    lists.plain((1, "A"))
+    lists.settled()
+    lists.queue.edit("1", title="B")
+    return lists
+
+
+@pytest.fixture
+def worked(lists: PgLists) -> PgLists:
+    """A list with changes on both sides."""
+    lists.plain((1, "A"), (2, "B"))
+    lists.sync(term=5)
+    worker = lists.join()
+    worker.request()
+    worker.complete("1")
+    lists.sql("UPDATE tasks SET title = 'B there', status = 'cancelled' WHERE id = 2")
+    return lists
+
+
 def test_adopted_with_a_copy_of_the_table(lists: PgLists) -> None:
     lists.plain((1, "A"))
     store = lists.store()
@@ -29,18 +52,6 @@ def test_adopted_with_a_copy_of_the_table(lists: PgLists) -> None:
     assert lists.sql("SELECT count(*) FROM information_schema.columns WHERE table_name = 'peercoord_backup_tasks'") == [
         (6,)
     ]
-
-
-def test_an_empty_database_gets_the_table(lists: PgLists) -> None:
-    lists.add("1", "A", steps=[{"id": "1.1", "title": "a"}])
-    lists.add("2", "B", dependencies=["1"])
-    lists.settled()
-    assert lists.row(2, "title, dependencies") == ("B", "[1]")
-    worker = lists.join()
-    worker.request()
-    worker.report("1", {"steps": ["1.1"]})
-    lists.settled()
-    assert json.loads(lists.row(1, "subtasks"))[0]["status"] == "done"
 
 
 def test_types_of_its_own(lists: PgLists) -> None:
@@ -104,138 +115,105 @@ def test_a_table_that_names_no_project(lists: PgLists, key: str, more: str, uniq
             lists.sync()
 
 
-def test_two_leaders_at_once(lists: PgLists) -> None:
-    lists.plain((1, "A"), (2, "B"))
-    lists.sync(term=5)
-    worker = lists.join()
-    worker.request()
-    worker.complete("1")
-    lists.sql("UPDATE tasks SET status = 'cancelled' WHERE id = 2")
-    race_two_leaders(lists, lambda: PgLists(lists.home, lists.url), rounds=10)
-    assert [lists.row(n, "status") for n in (1, 2)] == ["done", "cancelled"]
+def test_two_leaders_at_once(worked: PgLists) -> None:
+    race_two_leaders(worked, lambda: PgLists(worked.home, worked.url), rounds=10)
+    assert [worked.row(n, "status") for n in (1, 2)] == ["done", "cancelled"]
 
 
-def test_a_person_who_edits_in_the_middle_is_not_overwritten(lists: PgLists) -> None:
-    """Between our reading of a row and our writing of it."""
-    lists.plain((1, "A"))
-    lists.settled()
-    lists.queue.edit("1", title="from here")
-    edited: list[str] = []
+def before_the_update(happens: Callable[[], object]) -> AbstractContextManager[None]:
+    """Let something happen between our reading of the rows and our first writing of one."""
+    left = [happens]
 
     def around(statement: str) -> None:
-        if statement.startswith("UPDATE tasks") and not edited:
-            edited.append(statement)
-            with lists.engine.begin() as connection:
-                connection.execute(text("UPDATE tasks SET title = 'from there'"))
+        if statement.startswith("UPDATE tasks") and left:
+            left.pop()()
 
-    with statements(around):
-        lists.sync()
-    lists.settled()
-    assert edited
-    assert lists.row(1, "title") == lists.raw("1")["title"] == "from there"
-    assert any("'from here'" in note for note in lists.raw("1")["notes"])
+    return statements(around)
 
 
-def test_killed_at_every_other_statement(lists: PgLists) -> None:
-    lists.plain((1, "A"), (2, "B"))
-    lists.settled()
-    worker = lists.join()
-    worker.request()
-    worker.complete("1")
-    lists.sql("UPDATE tasks SET title = 'B there' WHERE id = 2")
-    at = -1
-    while True:
-        at += 2
-        left = at
+def test_a_person_who_edits_in_the_middle_is_not_overwritten(edited: PgLists) -> None:
+    with before_the_update(lambda: edited.sql("UPDATE tasks SET title = 'from there'")):
+        edited.sync()
+    edited.settled()
+    assert edited.row(1, "title") == edited.raw("1")["title"] == "from there"
+    assert any("'B'" in note for note in edited.raw("1")["notes"])
+
+
+def test_a_connection_lost_in_the_middle_changes_nothing(edited: PgLists) -> None:
+    ours = "application_name = 'peercoord' AND datname = current_database()"
+    ends = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"
+    with before_the_update(lambda: edited.sql(ends)), pytest.raises(StorageError, match="cannot be used"):
+        edited.sync()
+    assert edited.row(1, "title") == "A"
+    edited.settled()
+    assert edited.row(1, "title") == "B"
+
+
+def test_killed_at_every_other_statement(worked: PgLists) -> None:
+    def killed(at: int) -> bool:
+        left = iter(range(at))
 
         def around(_statement: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
+            if next(left, None) is None:
                 raise Crash
 
         try:
             with statements(around):
-                lists.sync()
+                worked.sync(term=5)
         except Crash:
-            assert lists.row(1) == ("pending", None), f"nothing is half written, at statement {at}"
-            continue
-        break
-    assert at > 15
-    assert lists.row(1) == ("done", "w1")
-    assert lists.raw("2")["title"] == "B there"
-    assert lists.sync().comparisons == []
+            return True
+        return False
+
+    for at in count(0, 2):
+        if not killed(at):
+            break
+        assert worked.row(1) == ("pending", None), f"nothing is half written, at statement {at}"
+    assert at > 14
+    assert worked.row(1) == ("done", "w1")
+    assert worked.raw("2")["title"] == "B there"
+    assert worked.sync(term=5).comparisons == []
 
 
 # -- a server with troubles --------------------------------------------------------------------------------------
 
 
-def test_a_locked_table_is_reported_soon(lists: PgLists) -> None:
-    lists.plain((1, "A"))
-    lists.settled()
-    lists.queue.edit("1", title="B")
-    with lists.engine.begin() as connection:
+def test_a_locked_table_is_reported_soon(edited: PgLists) -> None:
+    with edited.engine.begin() as connection:
         connection.execute(text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StorageError) as caught:
-            lists.sync(lists.store(wait=0.05))
+            edited.sync(edited.store(wait=0.05))
     assert caught.value.code == "locked"
-    lists.settled()
-    assert lists.row(1, "title") == "B"
-
-
-def test_a_connection_lost_in_the_middle_changes_nothing(lists: PgLists) -> None:
-    lists.plain((1, "A"))
-    lists.settled()
-    lists.queue.edit("1", title="B")
-    cut: list[bool] = []
-
-    def around(statement: str) -> None:
-        if statement.startswith("UPDATE tasks") and not cut:
-            cut.append(True)
-            with lists.engine.begin() as connection:
-                connection.execute(
-                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                         " WHERE application_name = 'peercoord' AND datname = current_database()")
-                )  # fmt: skip
-
-    with statements(around), pytest.raises(StorageError, match="cannot be used"):
-        lists.sync()
-    assert lists.row(1, "title") == "A"
-    lists.settled()
-    assert lists.row(1, "title") == "B"
+    edited.settled()
+    assert edited.row(1, "title") == "B"
 
 
 def test_a_server_that_goes_and_comes_back(lists: PgLists, running: Server) -> None:
     lists.plain((1, "A"))
     lists.settled()
     worker = lists.join()
+    chosen = runner.Lists(lists.root, "w1", selection.Choice(lists.url))
     running.stop()
     try:
         worker.request()
         worker.report("1", {"progress": 0.5})
         worker.complete("1")
-        chosen = runner.Lists(lists.root, "w1", selection.Choice(lists.url))
         with pytest.raises(PeercoordError, match="cannot be used"):
             runner.run(chosen)
         assert runner.health(lists.root)["ok"] is False
     finally:
         running.start()
     runner.run(chosen)
-    assert lists.row(1) == ("done", "w1")
-    assert runner.health(lists.root)["ok"] is True
+    assert (lists.row(1), runner.health(lists.root)["ok"]) == (("done", "w1"), True)
 
 
-def test_a_read_only_server_is_reported(lists: PgLists) -> None:
-    lists.plain((1, "A"))
-    lists.settled()
-    lists.queue.edit("1", title="B")
-    name = lists.sql("SELECT current_database()")[0][0]
-    lists.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+def test_a_read_only_server_is_reported(edited: PgLists) -> None:
+    setting = f"ALTER DATABASE {edited.sql('SELECT current_database()')[0][0]} SET default_transaction_read_only"
+    edited.sql(f"{setting} = on")
     with pytest.raises(StorageError) as caught:
-        lists.sync()
+        edited.sync()
     assert caught.value.code == "read-only"
-    with lists.engine.begin() as connection:
+    with edited.engine.begin() as connection:
         connection.execute(text("SET TRANSACTION READ WRITE"))
-        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = off"))
-    lists.settled()
-    assert lists.row(1, "title") == "B"
+        connection.execute(text(f"{setting} = off"))
+    edited.settled()
+    assert edited.row(1, "title") == "B"

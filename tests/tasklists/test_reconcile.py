@@ -15,17 +15,9 @@ Json = dict[str, Any]
 
 
 def ours(**fields: Any) -> Json:
-    plain = {
-        **dict.fromkeys(reconcile.TEXTS, ""),
-        "priority": "medium",
-        "dependencies": [],
-        "steps": [],
-        "steps_done": [],
-        "state": "open",
-        "holder": "",
-        **dict.fromkeys(reconcile.OUTWARD),
-    }
-    return {**plain, **fields}
+    lists: Json = {key: [] for key in ("dependencies", "steps", "steps_done")}
+    texts, outward = dict.fromkeys(reconcile.TEXTS, ""), dict.fromkeys(reconcile.OUTWARD)
+    return {**texts, "priority": "medium", **lists, "state": "open", "holder": "", **outward, **fields}
 
 
 def theirs(**fields: Any) -> Json:
@@ -99,18 +91,13 @@ def test_a_state(was: str, was_there: str, here: str, holder: str, there: str, w
 @pytest.mark.parametrize(
     ("here", "there", "way"),
     [
-        ("open", "done", "in"),
-        ("done", "open", "out"),
-        ("done", "cancelled", "out"),
-        ("open", "held", "in"),
-        ("blocked", "open", "out"),
-        ("held", "review", "out"),
+        ("open", "done", "in"), ("done", "open", "out"), ("done", "cancelled", "out"), ("open", "held", "in"),
+        ("blocked", "open", "out"), ("held", "review", "out"),
     ],
-)
+)  # fmt: skip
 def test_a_state_at_the_first_meeting(here: str, there: str, way: str) -> None:
     found = reconcile.resolve(None, ours(state=here, holder="w" if here == "held" else ""), theirs(state=there))
-    assert bool(found.incoming) == (way == "in")
-    assert bool(found.outgoing) == (way == "out")
+    assert (bool(found.incoming), bool(found.outgoing)) == (way == "in", way == "out")
     assert not found.lost
 
 

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.faults import Call, Wrapper
+from support.faults import Call, Meanwhile
 from support.lists import FileLists
+from tasklists.test_fencing import in_threads
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError
 from peercoord.system import clock as clocks
@@ -19,23 +20,16 @@ from peercoord.system.disk import Disk
 from peercoord.tasklists.tasks_json_list import TasksJson
 from peercoord.tasklists.tasks_json_lock import locked
 
-DATA = Path(__file__).parent / "data"
+PLACE = ".taskmaster/tasks/tasks.json"
 
 
 @pytest.fixture
-def lists(place: Path) -> FileLists:
-    made = FileLists(place)
-    made.path.touch()
-    return made
-
-
-@pytest.fixture
-def finished(lists: FileLists) -> FileLists:
+def finished(file_lists: FileLists) -> FileLists:
     """A list with a task that is done here, and not yet there."""
-    lists.tasks({"id": 1, "title": "A"})
-    lists.both()
-    lists.finish("1")
-    return lists
+    file_lists.tasks({"id": 1, "title": "A"})
+    file_lists.both()
+    file_lists.finish("1")
+    return file_lists
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------
@@ -46,34 +40,28 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("shape", ["tagged", "standard", "legacy", "odd", "mixed"])
-def test_what_does_not_change_keeps_every_byte(lists: FileLists, shape: str) -> None:
-    sources = {
-        "tagged": DATA / "tagged/.taskmaster/tasks/tasks.json",
-        "standard": DATA / "standard/.taskmaster/tasks/tasks.json",
-        "legacy": DATA / "legacy.json",
-        "mixed": DATA / "mixed.json",
-    }
-    lists.write(sources[shape].read_bytes().decode() if shape in sources else ODD)
-    lists.tag = "master" if shape in ("tagged", "mixed") else None
-    before = lists.file.read_bytes()
-    lists.both()
-    assert lists.queue.all_tasks()
-    assert lists.file.read_bytes() == before
+@pytest.mark.parametrize("shape", [f"tagged/{PLACE}", f"standard/{PLACE}", "legacy.json", "mixed.json", "odd"])
+def test_what_does_not_change_keeps_every_byte(file_lists: FileLists, data: Path, shape: str) -> None:
+    file_lists.write((data / shape).read_bytes().decode() if "json" in shape else ODD)
+    file_lists.tag = "master" if shape.startswith(("tagged", "mixed")) else None
+    before = file_lists.file.read_bytes()
+    file_lists.both()
+    assert file_lists.queue.all_tasks()
+    assert file_lists.file.read_bytes() == before
 
 
-def test_one_completion_changes_the_status_and_adds_the_metadata(lists: FileLists) -> None:
+def test_one_completion_changes_the_status_and_adds_the_metadata(file_lists: FileLists) -> None:
     tasks = [
         {"id": n, "title": f"T{n}", "description": "é", "status": "pending", "x": {"deep": [1]}} for n in (1, 2, 3)
     ]
     data = {"other": {"tasks": [{"id": 1, "title": "F"}]}, "master": {"tasks": tasks, "metadata": {"k": 1}}, "z": 1}
     text = "\ufeff" + json.dumps(data, ensure_ascii=False, indent="\t").replace("\n", "\r\n")
-    lists.write(text)
-    lists.tag = "master"
-    lists.both()
-    lists.finish("1")
-    lists.both()
-    after = lists.file.read_bytes().decode()
+    file_lists.write(text)
+    file_lists.tag = "master"
+    file_lists.both()
+    file_lists.finish("1")
+    file_lists.both()
+    after = file_lists.file.read_bytes().decode()
     made = json.loads(after.removeprefix("\ufeff"))
     assert made["master"]["tasks"][0].pop("metadata")["peercoord"]["assigned_to"] == "w1"
     assert made["master"]["tasks"][0].pop("status") == "done"
@@ -85,16 +73,16 @@ def test_one_completion_changes_the_status_and_adds_the_metadata(lists: FileList
     assert after.count("\n") == after.count("\r\n")
 
 
-def test_the_mode_stays_and_a_link_stays_a_link(lists: FileLists, place: Path) -> None:
-    lists.tasks({"id": 1, "title": "A"})
+def test_the_mode_stays_and_a_link_stays_a_link(file_lists: FileLists, place: Path) -> None:
+    file_lists.tasks({"id": 1, "title": "A"})
     real = place / "elsewhere.json"
-    shutil.move(lists.file, real)
+    shutil.move(file_lists.file, real)
     real.chmod(0o640)
-    lists.file.symlink_to(real)
-    lists.both()
-    lists.finish("1")
-    lists.both()
-    assert lists.file.is_symlink()
+    file_lists.file.symlink_to(real)
+    file_lists.both()
+    file_lists.finish("1")
+    file_lists.both()
+    assert file_lists.file.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
     assert json.loads(real.read_text())["master"]["tasks"][0]["status"] == "done"
 
@@ -137,8 +125,8 @@ def test_a_broken_or_missing_file_is_reported_and_left(finished: FileLists) -> N
     assert finished.state("1")[0] == "done"
 
 
-def make_lock(lists: FileLists, kind: str) -> Path:
-    lock = lists.file.with_name("tasks.json.lock")
+def make_lock(file_lists: FileLists, kind: str) -> Path:
+    lock = file_lists.file.with_name("tasks.json.lock")
     if kind == "directory":
         lock.mkdir()
     else:
@@ -174,28 +162,22 @@ def test_what_a_crash_left_is_cleared_away(finished: FileLists, kind: str) -> No
     assert {path.read_text() for path in others} == {"unsaved edits"}
 
 
-class Meanwhile(Wrapper):
-    """A disk on which something happens just before the file is replaced."""
+def sync_meanwhile(file_lists: FileLists, happens: Callable[[], None]) -> None:
+    """Sync on a disk on which something happens just before the file is replaced."""
 
-    def __init__(self, disk: Disk, happens: Any) -> None:
-        super().__init__(disk)
-        self.root, self.happens = disk.root, happens
+    def replaces(call: Call) -> bool:
+        return call.name == "create" and b"peercoord" in call.args[1]
 
-    def around(self, call: Call) -> Any:
-        if call.name == "create" and self.happens and b"peercoord" in call.args[1]:
-            happens, self.happens = self.happens, None
-            happens()
-        return call.run()
+    disk = Meanwhile(Disk(str(file_lists.file.parent)), (replaces, happens))
+    file_lists.sync(file_lists.tasks_file(file_lists.file, disk=disk))
 
 
 def test_someone_who_writes_without_the_lock_is_not_overwritten(finished: FileLists) -> None:
-
     def edit() -> None:
         finished.file.write_text(finished.file.read_text().replace('"A"', '"A there"'))
 
-    disk = Meanwhile(Disk(str(finished.file.parent)), edit)
     with pytest.raises(LostError, match="written by someone who did not lock it"):
-        finished.sync(finished.tasks_file(finished.file, disk=disk))
+        sync_meanwhile(finished, edit)
     assert finished.task(1)["title"] == "A there"
     finished.both()
     assert (finished.task(1)["status"], finished.raw("1")["title"]) == ("done", "A there")
@@ -209,33 +191,22 @@ def test_a_writer_that_stood_still_too_long_does_not_write(finished: FileLists) 
         lock.rmdir()
         lock.write_text("another program's now")
 
-    disk = Meanwhile(Disk(str(finished.file.parent)), taken)
     with pytest.raises(LostError, match="was taken away meanwhile"):
-        finished.sync(finished.tasks_file(finished.file, disk=disk))
+        sync_meanwhile(finished, taken)
     assert finished.task(1)["status"] == "pending"
     assert lock.read_text() == "another program's now"
 
 
 def test_only_one_has_the_lock(place: Path) -> None:
-    disk = Disk(str(place))
-    inside = 0
-    most = 0
-    guard = threading.Lock()
+    disk, inside, most = Disk(str(place)), [], []
 
     def take() -> None:
-        nonlocal inside, most
         for _ in range(10):
             with locked(disk, "f", clocks.token, 20.0):
-                with guard:
-                    inside += 1
-                    most = max(most, inside)
-                with guard:
-                    inside -= 1
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
 
-    threads = [threading.Thread(target=take) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
+    assert not in_threads(take, take, take, take)
+    assert max(most) == 1
     assert list(place.iterdir()) == []
