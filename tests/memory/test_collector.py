@@ -10,6 +10,7 @@ from memory.banks import Cutting, Scene, places
 from memory.helpers import TECH
 from support.faults import Call, Wrapper
 
+from peercoord.memory.cleanup import BankCleanup
 from peercoord.memory.collector import FOLDER, SETTLE_SECONDS, Collected, Collector
 from peercoord.memory.contribution import FILE_BYTES
 from peercoord.store import paths
@@ -84,100 +85,80 @@ def tree() -> Worktree:
     return Worktree()
 
 
-class TestKinds:
-    def test_the_four_kinds_of_files_and_an_edited_copy(self, tree: Worktree) -> None:
-        """MEM-15."""
-        tree.put("techContext-additions.md", "## Limits\n\n- Names are long.\n")
-        tree.put("techContext-updates.md", "## Tools\n\nUse ruff and mypy.\n")
-        tree.put("progress-report.md", "The API is done.\n")
-        tree.put("learnings.md", "- Read before writing.\n")
-        tree.put("techContext.md", TECH.replace(b"- Python 3.11", b"- Python 3.12"))
-        done = tree.gather()
-        assert {one.document for one in done.contributions} == {"techContext.md", "progress.md", "activeContext.md"}
-        assert {one.task for one in done.contributions} == {"7"}
-        assert done.refused == []
-        tree.scene.merge()
-        text = tree.document()
-        assert "- Names are long." in text
-        assert "Use ruff and mypy." in text
-        assert "- Python 3.12" in text
-        assert "- Python 3.11" not in text
-        assert tree.scene.document("progress.md")
-        assert set(places(tree.scene).values()) == {"merged"}
-
-    def test_texts_are_kept_that_bases_name(self, tree: Worktree) -> None:
-        tree.put("techContext-updates.md", "## Limits\n\nUploads are at most 8 MB.\n")
-        (one,) = tree.gather().contributions
-        assert tree.scene.bank().store.texts[one.base]
-
-    def test_an_edited_copy_is_compared_with_what_it_was_copied_from(self, tree: Worktree) -> None:
-        """What others merged since is no wish to take it back, however late the copy is edited."""
-        tree.put("techContext.md", TECH)
-        gatherer = tree.gatherer()
-        assert tree.gather(gatherer).contributions == []
-        tree.put("techContext-additions.md", "## Limits\n\n- by another\n")
-        tree.gather(tree.gatherer(peer="instance-2"))
-        tree.scene.merge()
-        tree.put("techContext-additions.md", None)
-        tree.put("techContext.md", TECH.replace(b"Use ruff.", b"Use ruff and mypy."))
-        tree.gather()
-        tree.scene.merge()
-        assert "- by another" in tree.document()
-        assert "Use ruff and mypy." in tree.document()
-        assert tree.scene.bank().waiting() == []
+def test_the_kinds_of_files_are_merged_and_their_bases_kept(tree: Worktree) -> None:
+    """MEM-15."""
+    tree.put("techContext-additions.md", "## Limits\n\n- Names are long.\n")
+    tree.put("techContext-updates.md", "## Tools\n\nUse ruff and mypy.\n")
+    tree.put("progress-report.md", "The API is done.\n")
+    tree.put("learnings.md", "- Read before writing.\n")
+    tree.put("techContext.md", TECH.replace(b"- Python 3.11", b"- Python 3.12"))
+    done = tree.gather()
+    assert {one.document for one in done.contributions} == {"techContext.md", "progress.md", "activeContext.md"}
+    assert ({one.task for one in done.contributions}, done.refused) == ({"7"}, [])
+    kept = tree.scene.bank().store.texts
+    assert all(kept[one.base] for one in done.contributions if one.kind == "update")
+    tree.scene.merge()
+    for text in ("- Names are long.", "Use ruff and mypy.", "- Python 3.12"):
+        assert text in tree.document()
+    assert set(places(tree.scene).values()) == {"merged"}
 
 
-class TestOnce:
-    def test_however_often_it_is_seen(self, tree: Worktree) -> None:
-        tree.put("learnings.md", "- one\n")
-        gatherer = tree.gatherer()
-        assert len(tree.gather(gatherer).contributions) == 1
-        assert tree.gather(gatherer).contributions == []
-        assert tree.gather().contributions == []
-        tree.scene.merge()
-        assert tree.gather().contributions == []
-        assert tree.queued() == {}
+def test_an_edited_copy_is_compared_with_what_it_was_copied_from(tree: Worktree) -> None:
+    """What others merged since is no wish to take it back, however late the copy is edited."""
+    tree.put("techContext.md", TECH)
+    assert tree.gather().contributions == []
+    tree.put("techContext-additions.md", "## Limits\n\n- by another\n")
+    tree.gather(tree.gatherer(peer="instance-2"))
+    tree.scene.merge()
+    tree.put("techContext-additions.md", None)
+    tree.put("techContext.md", TECH.replace(b"Use ruff.", b"Use ruff and mypy."))
+    tree.gather()
+    tree.scene.merge()
+    assert "- by another" in tree.document()
+    assert "Use ruff and mypy." in tree.document()
+    assert tree.scene.bank().waiting() == []
 
-    def test_what_its_author_takes_out_is_withdrawn_and_may_come_back(self, tree: Worktree) -> None:
-        """MEM-15."""
-        tree.put("techContext-additions.md", "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n")
-        tree.gather()
-        tree.put("techContext-additions.md", "## Tools\n\nKept.\n")
-        (gone,) = tree.gather().withdrawn
-        assert tree.scene.bank().store.rejection(gone)["code"] == "withdrawn"
-        assert places(tree.scene)[gone] == "rejected"
-        tree.put("techContext-additions.md", "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n")
-        tree.gather()
-        tree.scene.merge()
-        assert tree.document().count("Hasty.") == 1
-        assert tree.document().count("Kept.") == 1
 
-    def test_a_withdrawn_member_of_a_candidate_frees_the_others(self, tree: Worktree) -> None:
-        tree.put("techContext-updates.md", "## Limits\n\n8 MB.\n")
-        tree.gather()
-        other = tree.gatherer(peer="instance-2")
-        tree.put("techContext-updates.md", "## Limits\n\n6 MB.\n")
-        tree.gather(other)
-        tree.scene.merge()
-        assert len(tree.scene.bank().waiting()) == 1
-        tree.put("techContext-updates.md", "")
-        tree.gather(other)
-        tree.scene.merge()
-        assert tree.scene.bank().waiting() == []
-        assert "8 MB." in tree.document()
+def test_a_file_is_taken_once_and_what_its_author_takes_out_is_withdrawn(tree: Worktree) -> None:
+    """MEM-15: it may come back."""
+    both = "## Limits\n\nHasty.\n\n## Tools\n\nKept.\n"
+    gatherer = tree.gatherer()
+    tree.put("techContext-additions.md", both)
+    assert [len(tree.gather(each).contributions) for each in (gatherer, gatherer, tree.gatherer())] == [2, 0, 0]
+    tree.put("techContext-additions.md", "## Tools\n\nKept.\n")
+    (gone,) = tree.gather().withdrawn
+    assert tree.scene.bank().store.rejection(gone)["code"] == "withdrawn"
+    assert places(tree.scene)[gone] == "rejected"
+    tree.put("techContext-additions.md", both)
+    tree.gather()
+    tree.scene.merge()
+    assert (tree.gather().contributions, tree.queued()) == ([], {})
+    assert (tree.document().count("Hasty."), tree.document().count("Kept.")) == (1, 1)
 
-    def test_a_file_read_again_after_its_call_records_were_cleared(self, tree: Worktree) -> None:
-        """MEM-15: what settles a file's contribution outlives every retention."""
-        from peercoord.memory.cleanup import BankCleanup
 
-        tree.put("techContext-additions.md", "## Limits\n\nOld wisdom.\n")
-        tree.gather()
-        tree.scene.merge()
-        far = 10**15
-        BankCleanup(tree.scene.world.root).run(far + 10**15, far)
-        tree.gather()
-        tree.scene.merge()
-        assert tree.document().count("Old wisdom.") == 1
+def test_a_withdrawn_member_of_a_candidate_frees_the_others(tree: Worktree) -> None:
+    other = tree.gatherer(peer="instance-2")
+    for gatherer, text in ((tree.gatherer(), "8 MB."), (other, "6 MB.")):
+        tree.put("techContext-updates.md", f"## Limits\n\n{text}\n")
+        tree.gather(gatherer)
+    tree.scene.merge()
+    assert len(tree.scene.bank().waiting()) == 1
+    tree.put("techContext-updates.md", "")
+    tree.gather(other)
+    tree.scene.merge()
+    assert tree.scene.bank().waiting() == []
+    assert "8 MB." in tree.document()
+
+
+def test_a_file_read_again_after_its_call_records_were_cleared(tree: Worktree) -> None:
+    """MEM-15: what settles a file's contribution outlives every retention."""
+    tree.put("techContext-additions.md", "## Limits\n\nOld wisdom.\n")
+    tree.gather()
+    tree.scene.merge()
+    BankCleanup(tree.scene.world.root).run(2 * 10**15, 10**15)
+    tree.gather()
+    tree.scene.merge()
+    assert tree.document().count("Old wisdom.") == 1
 
 
 def test_everything_is_queued_once_whatever_the_crash(tree: Worktree) -> None:

@@ -93,43 +93,22 @@ def test_the_largest_contribution_is_still_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "values"),
     [
-        ("id", "../x"),
-        ("instance_id", "a/b"),
-        ("task_id", "-"),
-        ("file", "../x.md"),
-        ("section", "Limits"),
-        ("section", [5]),
-        ("section", ["two\nlines"]),
-        ("section", ["closed #"]),
-        ("section", ["x"] * 7),
-        ("section", ["x" * 501]),
-        ("section", ["\x1b"]),
-        ("occurrence", 0),
-        ("occurrence", True),
-        ("type", "replace"),
-        ("criticality", "very"),
-        ("base", "abc"),
-        ("base", 5),
-        ("timestamp", "yesterday"),
-        ("timestamp", None),
-        ("supersedes", "c-1"),
-        ("supersedes", ["a/b"]),
-        ("content", 5),
+        ("id", ["../x"]), ("instance_id", ["a/b"]), ("task_id", ["-"]), ("file", ["../x.md"]),
+        ("section", ["Limits", [5], ["two\nlines"], ["closed #"], ["x"] * 7, ["x" * 501], ["\x1b"]]),
+        ("occurrence", [0, True]), ("type", ["replace"]), ("criticality", ["very"]), ("base", ["abc", 5]),
+        ("timestamp", ["yesterday", None]), ("supersedes", ["c-1", ["a/b"]]), ("content", [5]),
     ],
-)
-def test_a_record_that_is_wrong_says_where_and_what(key: str, value: object) -> None:
-    with pytest.raises(BrokenFileError, match=r"^queued/x\.json: "):
-        Contribution.read({**note("- a").raw, key: value}, "queued/x.json")
-
-
-@pytest.mark.parametrize("key", ["id", "instance_id", "file", "section", "type", "content", "timestamp"])
-def test_a_record_that_lacks_something_is_refused(key: str) -> None:
-    raw = dict(note("- a").raw)
-    del raw[key]
-    with pytest.raises(BrokenFileError):
-        Contribution.read(raw, "x.json")
+)  # fmt: skip
+def test_a_record_that_is_wrong_or_lacks_something_says_where(key: str, values: list[object]) -> None:
+    whole = note("- a").raw
+    for value in values:
+        with pytest.raises(BrokenFileError, match=r"^queued/x\.json: "):
+            Contribution.read({**whole, key: value}, "queued/x.json")
+    if key in ("id", "instance_id", "file", "section", "type", "content", "timestamp"):
+        with pytest.raises(BrokenFileError):
+            Contribution.read({name: value for name, value in whole.items() if name != key}, "x.json")
 
 
 @pytest.mark.parametrize(

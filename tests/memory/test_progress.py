@@ -65,20 +65,13 @@ def test_the_section_is_taken_out_again_where_it_was_added() -> None:
     assert without_progress(b"# Ours\n") == b"# Ours\n"
 
 
-def test_line_endings_are_those_of_the_document() -> None:
-    made = with_progress(DOCUMENTS["crlf"], FACTS)
-    assert b"\n" not in made.replace(b"\r\n", b"")
-
-
-def test_text_between_a_stray_marker_and_the_section_stays() -> None:
-    stray = with_progress(f"# P\n\n{BEGIN}\n\nby hand\n\n".encode(), FACTS)
-    assert b"by hand" in with_progress(stray, LATER)
-    assert with_progress(stray, LATER).count(b"of 23 tasks") == 1
-
-
-def test_markers_in_a_fence_are_text() -> None:
+def test_text_that_looks_like_the_section_stays() -> None:
     quoted = f"# How it works\n\n```\n{BEGIN}\nkeep me\n{END}\n```\n".encode()
-    assert with_progress(quoted, FACTS).startswith(quoted)
+    assert with_progress(quoted, FACTS).startswith(quoted), "markers in a fence"
+    stray = with_progress(f"# P\n\n{BEGIN}\n\nby hand\n\n".encode(), FACTS)
+    assert b"by hand" in with_progress(stray, LATER), "text between a stray marker and the section"
+    assert with_progress(stray, LATER).count(b"of 23 tasks") == 1
+    assert b"\n" not in with_progress(DOCUMENTS["crlf"], FACTS).replace(b"\r\n", b"")
 
 
 TEXTS = st.one_of(
@@ -114,19 +107,20 @@ def test_only_what_is_finished_is_a_hundred(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_an_estimate_is_marked_as_one() -> None:
-    made = with_progress(b"", ProgressFacts(1, 0, 1, 0, 0.5, [PeerLine("p", "working", "1", "t", 0.4, estimated=True)]))
-    assert b"| ~40 % |" in made
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        (ProgressFacts(1, 0, 1, 0, 0.5, [PeerLine("p", "working", "1", "t", 0.4, estimated=True)]), "| ~40 % |"),
+        (ProgressFacts(5, 1, 1, 1, 0.3, parked=2), "1 of 5 tasks done · 1 in progress · 1 blocked · 2 parked\n"),
+    ],
+)
+def test_estimates_and_parked_tasks_are_told_apart(facts: ProgressFacts, shown: str) -> None:
+    assert shown in with_progress(b"", facts).decode()
 
 
 def test_a_document_that_is_no_utf8_is_refused() -> None:
     with pytest.raises(UsageError, match="not valid UTF-8"):
         with_progress(b"\xff", FACTS)
-
-
-def test_parked_tasks_are_counted_apart_from_blocked_ones() -> None:
-    shown = with_progress(b"", ProgressFacts(5, 1, 1, 1, 0.3, parked=2)).decode()
-    assert "1 of 5 tasks done · 1 in progress · 1 blocked · 2 parked\n" in shown
 
 
 # -- the current focus -------------------------------------------------------------------------------------------

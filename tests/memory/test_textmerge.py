@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from peercoord.errors import NotFoundError, PeercoordError, StorageError
 from peercoord.memory import outcome
-from peercoord.memory.outcome import Conflict
 from peercoord.memory.textmerge import merger
 
 if TYPE_CHECKING:
@@ -25,39 +24,36 @@ def pieces(merged: outcome.Merged) -> list[object]:
     return [p if isinstance(p, str) else (p.ours, p.base, p.theirs) for p in merged.pieces]
 
 
-def test_changes_of_different_lines_merge_cleanly(merge3: Merge3) -> None:
-    merged = merge3(BASE.replace("one", "ONE"), BASE, BASE.replace("five", "FIVE"))
-    assert merged.clean
-    assert merged.take(ours=True, theirs=True) == "ONE\ntwo\nthree\nfour\nFIVE\n"
+MARKS = "<<<<<<< a\n||||||| b\n=======\n>>>>>>>>>> c\n"
 
 
-def test_a_conflict_is_given_in_pieces(merge3: Merge3) -> None:
+@pytest.mark.parametrize(
+    ("ours", "base", "theirs", "expected"),
+    [
+        (BASE.replace("one", "ONE"), BASE, BASE.replace("five", "FIVE"), ["ONE\ntwo\nthree\nfour\nFIVE\n"]),
+        ("same\nours\nend\n", "old\n", "same\ntheirs\nend\n", ["same\n", ("ours\n", "old\n", "theirs\n"), "end\n"]),
+        (f"{MARKS}ours\n", f"{MARKS}base\n", f"{MARKS}theirs\n", [MARKS, ("ours\n", "base\n", "theirs\n")]),
+        ("a\0\n", "b\n", "c\n", [("a\0\n", "b\n", "c\n")]),  # binary, for git
+    ],
+)
+def test_texts_are_merged_or_given_in_pieces(
+    merge3: Merge3, ours: str, base: str, theirs: str, expected: list[object]
+) -> None:
+    merged = merge3(ours, base, theirs)
+    assert pieces(merged) == expected
+    assert merged.clean == (len(expected) == 1 and isinstance(expected[0], str))
+
+
+def test_a_conflict_is_taken_from_one_side_or_marked(merge3: Merge3) -> None:
     merged = merge3(BASE.replace("three", "ours"), BASE, BASE.replace("three", "theirs"))
-    assert pieces(merged) == ["one\ntwo\n", ("ours\n", "three\n", "theirs\n"), "four\nfive\n"]
-    assert merged.take(ours=True, theirs=False) == BASE.replace("three", "ours")
-    assert merged.take(ours=False, theirs=True) == BASE.replace("three", "theirs")
-    assert merged.take(ours=True, theirs=True) == BASE.replace("three", "ours\ntheirs")
+    sides = {(True, False): "ours", (False, True): "theirs", (True, True): "ours\ntheirs"}
+    for (ours, theirs), text in sides.items():
+        assert merged.take(ours=ours, theirs=theirs) == BASE.replace("three", text)
     assert merged.marked("a", "b") == (
         "one\ntwo\n<<<<<<< a\nours\n||||||| base\nthree\n=======\ntheirs\n>>>>>>> b\nfour\nfive\n"
     )
-
-
-def test_what_both_sides_say_alike_is_no_part_of_the_conflict(merge3: Merge3) -> None:
-    merged = merge3("same\nours\nend\n", "old\n", "same\ntheirs\nend\n")
-    assert pieces(merged) == ["same\n", ("ours\n", "old\n", "theirs\n"), "end\n"]
-
-
-def test_texts_full_of_conflict_markers_are_texts(merge3: Merge3) -> None:
-    marks = "<<<<<<< a\n||||||| b\n=======\n>>>>>>>>>> c\n"
-    merged = merge3(f"{marks}ours\n", f"{marks}base\n", f"{marks}theirs\n")
-    assert pieces(merged) == [marks, ("ours\n", "base\n", "theirs\n")]
-    assert merged.marked("x", "y").endswith(
-        "<<<<<<<<<<< x\nours\n||||||||||| base\nbase\n===========\ntheirs\n>>>>>>>>>>> y\n"
-    )
-
-
-def test_a_text_that_git_would_take_for_binary_is_one_conflict(merge3: Merge3) -> None:
-    assert pieces(merge3("a\0\n", "b\n", "c\n")) == [("a\0\n", "b\n", "c\n")]
+    marked = merge3(f"{MARKS}ours\n", f"{MARKS}base\n", f"{MARKS}theirs\n").marked("x", "y")
+    assert marked.endswith("<<<<<<<<<<< x\nours\n||||||||||| base\nbase\n===========\ntheirs\n>>>>>>>>>>> y\n")
 
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "", "=======", "<<<<<<< x", "é\u2028", "\x0b"]), max_size=6)
@@ -105,16 +101,18 @@ def test_an_older_git_is_asked_in_its_own_words(tmp_path: Path) -> None:
         assert merge("a\n", "b\n", "b\n").clean
 
 
-def test_a_git_that_fails_is_named_with_what_it_said(tmp_path: Path) -> None:
-    with (
-        merger(program(tmp_path / "badgit", "#!/bin/sh\necho fatal: no luck >&2\nexit 255\n")) as merge,
-        pytest.raises(PeercoordError, match="status 255: fatal: no luck"),
-    ):
-        merge("a\n", "b\n", "c\n")
-
-
-def test_no_git_is_said(tmp_path: Path) -> None:
-    with merger(str(tmp_path / "absent")) as merge, pytest.raises(NotFoundError, match="absent was not found"):
+@pytest.mark.parametrize(
+    ("script", "kind", "why"),
+    [
+        ("#!/bin/sh\necho fatal: no luck >&2\nexit 255\n", PeercoordError, "status 255: fatal: no luck"),
+        ("", NotFoundError, "somegit was not found"),
+    ],
+)
+def test_a_git_that_fails_or_is_missing_is_named(
+    tmp_path: Path, script: str, kind: type[PeercoordError], why: str
+) -> None:
+    path = tmp_path / "somegit"
+    with merger(program(path, script) if script else str(path)) as merge, pytest.raises(kind, match=why):
         merge("a\n", "b\n", "c\n")
 
 
@@ -128,9 +126,3 @@ def test_the_directory_is_removed_and_its_loss_is_an_error(monkeypatch: pytest.M
             merge("a\n", "b\n", "c\n")
         home.mkdir()
     assert os.listdir(tmp_path) == []
-
-
-def test_a_whole_text_can_be_a_conflict() -> None:
-    merged = outcome.whole_conflict("a\n", "b\n", "c\n")
-    assert not merged.clean
-    assert isinstance(merged.pieces[0], Conflict)
