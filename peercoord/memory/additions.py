@@ -132,7 +132,7 @@ class _Body:
         """Add a text that is more than a list, whole, unless all of it stands there already."""
         if all(block.meaning in self._meanings for block in found):
             return False
-        self._insert(self._end, Block(content.split("\n"), found[-1].marker), found[0])
+        self._insert(self._end, Block(content, found[-1].marker), found[0])
         self._meanings.update(block.meaning for block in found)
         return True
 
@@ -153,7 +153,8 @@ class _Body:
     def add_rows(self, rows: Sequence[str]) -> bool:
         """Add rows to the table at the end."""
         if rows:
-            self._insert(self._end, Block(rows, "table"), Block(rows, ""))
+            text = "\n".join(rows)
+            self._insert(self._end, Block(text, "table"), Block(text, ""))
         return bool(rows)
 
     def add_item(self, item: Block) -> bool:
@@ -213,7 +214,7 @@ class _Body:
             found = markdown.ITEM.match(piece.block.text)
             if found and found["box"] == "[ ]" and piece.block.meaning == item.meaning:
                 text, at = piece.block.text, found.start("box")
-                piece.block = Block(f"{text[:at]}[x]{text[at + 3 :]}".split("\n"), piece.block.marker)
+                piece.block = Block(f"{text[:at]}[x]{text[at + 3 :]}", piece.block.marker)
                 return True
         return False
 
@@ -241,7 +242,7 @@ def _marked(item: Block, own: re.Match[str], mark: str, marker: str) -> Block:
     lines = item.text.split("\n")
     by = len(mark) - own.end("mark")
     rest = [" " * by + line if by > 0 and line.strip() else line[_less(line, by) :] for line in lines[1:]]
-    return Block([mark + lines[0][own.end("mark") :], *rest], marker)
+    return Block("\n".join([mark + lines[0][own.end("mark") :], *rest]), marker)
 
 
 def _less(line: str, by: int) -> int:

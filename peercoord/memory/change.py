@@ -43,12 +43,7 @@ class UnsettledError(LostError):
 
 
 class Changer:
-    """Changes documents of one memory bank.
-
-    Args:
-        store: What it keeps in the coordination directory.
-        files: Its documents.
-    """
+    """Changes documents of one memory bank."""
 
     def __init__(self, store: MemoryStore, files: Documents) -> None:
         self.root, self.store, self.files = store.root, store, files

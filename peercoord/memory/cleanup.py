@@ -22,11 +22,7 @@ PROGRESS_NS = 86400 * 10**9  # entries of progress.md are many, and nothing can 
 
 
 class BankCleanup:
-    """Removes expired files in one coordination directory.
-
-    Args:
-        root: The directory.
-    """
+    """Removes expired files in one coordination directory."""
 
     def __init__(self, root: Root) -> None:
         self.files = root.files

@@ -60,12 +60,7 @@ class FolderScan:
 
 
 class Folder:
-    """The contributions of one worktree.
-
-    Args:
-        disk: The system calls, on the worktree.
-        token: Returns a new random word at each call, for names of staged files.
-    """
+    """The contributions of one worktree."""
 
     def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
         self.disk, self.files = disk, Files(disk, token)

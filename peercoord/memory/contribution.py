@@ -35,6 +35,7 @@ HEADING_CHARS = 500
 _ALLOWED = frozenset("\t\n")
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Contribution:
     """One contribution, checked.
 
@@ -56,38 +57,40 @@ class Contribution:
         raw: The record, unknown keys included.
     """
 
-    __slots__ = (
-        "base",
-        "content",
-        "critical",
-        "document",
-        "id",
-        "kind",
-        "occurrence",
-        "peer",
-        "raw",
-        "section",
-        "source",
-        "supersedes",
-        "task",
-        "time",
-    )
+    id: str
+    peer: str
+    task: str
+    document: str
+    section: Path
+    occurrence: int
+    kind: str
+    critical: bool
+    base: str
+    content: str
+    time: str
+    supersedes: tuple[str, ...]
+    source: str
+    raw: Json
 
-    def __init__(self, raw: Json) -> None:
-        self.raw = raw
-        self.id = str(raw["id"])
-        self.peer = str(raw["instance_id"])
-        self.task = ids.read(raw.get("task_id"))
-        self.document = str(raw["file"])
-        self.section: Path = tuple(map(unmarked, raw["section"]))
-        self.occurrence = int(raw.get("occurrence", 1))
-        self.kind = str(raw["type"])
-        self.critical = raw.get("criticality") == "critical"
-        self.base = str(raw.get("base", ""))
-        self.content = unmarked(str(raw["content"]))  # a record may come from another program
-        self.time = str(raw["timestamp"])
-        self.supersedes = tuple(str(one) for one in raw.get("supersedes", ()))
-        self.source = str(raw.get("source", ""))
+    @classmethod
+    def of(cls, raw: Json) -> Contribution:
+        """Return the contribution that a checked record holds; the record may come from another program."""
+        return cls(
+            id=str(raw["id"]),
+            peer=str(raw["instance_id"]),
+            task=ids.read(raw.get("task_id")),
+            document=str(raw["file"]),
+            section=tuple(map(unmarked, raw["section"])),
+            occurrence=int(raw.get("occurrence", 1)),
+            kind=str(raw["type"]),
+            critical=raw.get("criticality") == "critical",
+            base=str(raw.get("base", "")),
+            content=unmarked(str(raw["content"])),
+            time=str(raw["timestamp"]),
+            supersedes=tuple(str(one) for one in raw.get("supersedes", ())),
+            source=str(raw.get("source", "")),
+            raw=raw,
+        )
 
     def __repr__(self) -> str:
         return f"Contribution({self.id!r}, {self.kind!r}, {self.document!r}, {path_text(self.section)!r})"
@@ -194,7 +197,7 @@ def check(raw: Json) -> Contribution:
     if not isinstance(old, list) or not all(ids.is_id(one) for one in old):
         raise UsageError("'supersedes' must be a list of contribution ids", code="bad-contribution")
     check_content(raw.get("content"))
-    return Contribution(raw)
+    return Contribution.of(raw)
 
 
 def check_document(name: object) -> str:

@@ -139,12 +139,7 @@ class Replacement:
 
 
 class Documents:
-    """The documents of one memory bank.
-
-    Args:
-        disk: The system calls, on its directory.
-        token: Returns a new random word at each call, for names of staged files.
-    """
+    """The documents of one memory bank."""
 
     def __init__(self, disk: BankDiskLike, token: Callable[[], str]) -> None:
         self.disk, self.token = disk, token
@@ -265,10 +260,7 @@ class Documents:
     def was_replaced(self, name: str, before: str, after: str) -> bool:
         """Check whether a staged file proves that a document was replaced: it holds the displaced text.
 
-        Args:
-            name: The document.
-            before: State that it was replaced in.
-            after: State that it was given. Nothing proves that a document was made or removed.
+        Nothing proves that a document was made or removed.
         """
         if not (before and after):
             return False

@@ -60,11 +60,7 @@ class Node:
 
 
 class Draft:
-    """A document under change.
-
-    Args:
-        document: The document as it is.
-    """
+    """A document under change."""
 
     def __init__(self, document: Document) -> None:
         self.document = document

@@ -7,7 +7,7 @@ stands in a code span.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class Heading:
     end: int
 
 
+@dataclass(slots=True, eq=False)
 class Block:
     """A piece of text that stands or falls as one: a paragraph, a fence, a table, one item of a list.
 
@@ -56,11 +57,10 @@ class Block:
         marker: What makes it an item (``-``, ``*``, ``+``, ``.``, ``)``), ``table``, or nothing.
     """
 
-    __slots__ = ("_meaning", "line", "marker", "text")
-
-    def __init__(self, lines: Sequence[str], marker: str, line: int = 0) -> None:
-        self.text, self.marker, self.line = "\n".join(lines), marker, line
-        self._meaning = ""
+    text: str
+    marker: str
+    line: int = 0
+    _meaning: str = field(default="", init=False, repr=False)
 
     @property
     def item(self) -> bool:
@@ -159,7 +159,7 @@ def blocks_at(text: str, spans: Iterable[Span]) -> list[Block]:
         while piece and not piece[-1].strip():
             piece.pop()
         if piece:
-            found.append(Block(piece, marker, start))
+            found.append(Block("\n".join(piece), marker, start))
         at = max(at, end)
     return found + _loose(lines[at:], at)
 
@@ -196,7 +196,7 @@ def _loose(lines: Sequence[str], first: int) -> list[Block]:
         if line.strip():
             run.append(line)
         elif run:
-            found.append(Block(run, "", first + at - len(run)))
+            found.append(Block("\n".join(run), "", first + at - len(run)))
             run = []
     return found
 

@@ -65,7 +65,7 @@ def without_merged(store: MemoryStore, one: Contribution) -> Contribution:
             left.append(block)
     if len(left) == len(blocks):
         return one
-    return Contribution({**one.raw, "content": markdown.together(left)})
+    return Contribution.of({**one.raw, "content": markdown.together(left)})
 
 
 _PASSES = 3
@@ -99,14 +99,7 @@ class MergeSummary:
 
 
 class Merging:
-    """Merges into the documents of one memory bank.
-
-    Args:
-        changer: Changes them.
-        merge3: The three-way text merge.
-        by: The leading peer.
-        leads: Returns whether it still leads.
-    """
+    """Merges into the documents of one memory bank."""
 
     def __init__(self, changer: Changer, merge3: Merge3, by: str, leads: Callable[[], bool]) -> None:
         self.changer, self.merge3, self.by, self.leads = changer, merge3, by, leads

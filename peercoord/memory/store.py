@@ -39,11 +39,7 @@ _FEW = 8  # texts that are flushed one by one; more are flushed together
 
 
 class Texts(Mapping[str, bytes]):
-    """Bytes by their hash, as they are kept: section texts that bases and journal entries name.
-
-    Args:
-        root: The coordination directory.
-    """
+    """Bytes by their hash, as they are kept: section texts that bases and journal entries name."""
 
     def __init__(self, root: Root) -> None:
         self.files = root.files

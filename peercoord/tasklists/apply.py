@@ -35,14 +35,7 @@ _MAX_MOVES = 3  # by others, of one ticket, while it is moved here; after that t
 
 
 class Applier:
-    """Applies changes to the tickets of one coordination directory.
-
-    Args:
-        queue: The tasks.
-        tickets: Our side of the comparison.
-        where: Name of the list that the changes come from, in records.
-        require: Raises ``LostError`` once the term is over.
-    """
+    """Applies changes to the tickets of one coordination directory."""
 
     def __init__(self, queue: Queue, tickets: Tickets, where: str, require: Callable[[], None]) -> None:
         self.queue, self.tickets, self.where, self.require = queue, tickets, where, require

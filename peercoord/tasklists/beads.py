@@ -90,9 +90,6 @@ def is_export(path: Path) -> bool:
     """Check whether a file holds one object a line: its first two lines hold one each.
 
     A ``tasks.json`` never looks like that, on one line or on many.
-
-    Raises:
-        PeercoordError: It cannot be read.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as lines:

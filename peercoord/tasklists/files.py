@@ -81,11 +81,7 @@ def json_object(path: Path) -> dict[str, Any]:
 
 
 def parse_object(text: str, path: Path) -> dict[str, Any]:
-    """Parse the text of a file that holds one JSON object.
-
-    Raises:
-        BrokenFileError: It holds none; with line and column if it is not JSON.
-    """
+    """Parse the text of a file that holds one JSON object."""
     import json
 
     try:

@@ -81,11 +81,7 @@ _NUMBERED = re.compile(r"[pP][0-9]")  # P0 … P4
 
 
 def status_of(word: object) -> TaskStatus | None:
-    """Return the status that a word means, in any case and with any separator between its parts.
-
-    Returns:
-        ``OPEN`` for no word at all; ``None`` for an unknown word.
-    """
+    """Return the status that a word means, however it is written: ``OPEN`` for no word, ``None`` for an unknown one."""
     said = re.sub(r"[\s_-]+", "-", one_line(word).lower())
     return TaskStatus.OPEN if said in _NOTHING else _STATUS_OF.get(said)
 
@@ -96,11 +92,7 @@ def status_or_blocked(word: object) -> TaskStatus:
 
 
 def priority_of(value: object) -> str | None:
-    """Return the priority that a word or a number means: one of ``paths.PRIORITIES``.
-
-    Returns:
-        ``medium`` for no value at all; ``None`` for an unknown word.
-    """
+    """Return the priority of ``paths.PRIORITIES`` that a word or a number means; ``None`` for an unknown word."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return priority_of_number(value)
     said = one_line(value).lower()
@@ -121,12 +113,7 @@ def priority_of_number(number: float) -> str:
 
 
 class ColumnWords:
-    """The words that one column of a list uses.
-
-    Args:
-        used: Its words, each as often as it occurs.
-        allowed: The only words that it may hold, if it is restricted.
-    """
+    """The words that one column of a list uses."""
 
     def __init__(self, used: Iterable[object], allowed: Collection[str] | None = None) -> None:
         self.counts = Counter(word for word in map(one_line, used) if word)

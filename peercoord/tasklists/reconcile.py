@@ -237,11 +237,6 @@ def of_former(base: Json, born: Json, ours: Json) -> Json:
 
     The list wins for every change that the rebuilt directory does not know, because no person undid it. What was
     written here since the rebuild is a change as usual.
-
-    Args:
-        base: As it was agreed on then.
-        born: The shared fields as the rebuilt directory began with them.
-        ours: Fields as the tickets say now.
     """
     mine, other = dict(base["ours"]), dict(base["theirs"])
     for field in SHARED:
@@ -261,12 +256,7 @@ def of_former(base: Json, born: Json, ours: Json) -> Json:
 
 
 def noted_task(theirs: Json, store: str) -> object:
-    """Return the task that an entry of another list belongs to, by what a team noted in it; ``None`` if none did.
-
-    Args:
-        theirs: Its values.
-        store: The team's coordination directory.
-    """
+    """Return the task that an entry of another list belongs to, by what a team noted in it; ``None`` if none did."""
     for field in ("summary", "coordination_data"):
         noted = theirs.get(field)
         if isinstance(noted, dict) and noted.get("store") == store:
@@ -275,13 +265,7 @@ def noted_task(theirs: Json, store: str) -> object:
 
 
 def is_replaced(base: Json, ours: Json, theirs: Json) -> bool:
-    """Check whether the other list now has another task under the id: title and all else are another one's.
-
-    Args:
-        base: As both last agreed.
-        ours: Fields as the tickets say.
-        theirs: Fields as the other list says.
-    """
+    """Check whether the other list now has another task under the id: title and all else are another one's."""
     was = base["theirs"]
     if "title" not in was or is_alike(was["title"], theirs["title"]) or is_alike(ours["title"], theirs["title"]):
         return False

@@ -85,9 +85,6 @@ class Lists:
         """Pin the tag of a ``tasks.json`` that package 0.1.0 chose, which looked the current one up at every sync.
 
         It is the tag that the tasks here came from, or the current one if none came from that file.
-
-        Returns:
-            Whether it is known now. The sync reports a file that cannot be read.
         """
         from peercoord.tasklists import files, tasks_json
 

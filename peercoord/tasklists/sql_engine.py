@@ -269,18 +269,7 @@ def _postgres(url: str, wait: float) -> Engine:
 
 
 def read_only(path: Path, work: Callable[[Connection], T], wait: float = READ_LOCK_SECONDS) -> T:
-    """Read a SQLite file and leave no other file beside it.
-
-    Args:
-        path: The file.
-        work: Reads it; called again if the file changed meanwhile.
-        wait: Seconds to wait for a program that has it locked.
-
-    Raises:
-        NotFoundError: The file is missing.
-        BrokenFileError: It is no database, or damaged.
-        StorageError: It is locked, or cannot be read.
-    """
+    """Read a SQLite file and leave no other file beside it."""
     from sqlalchemy.exc import DBAPIError
 
     def read(mode: str) -> T:

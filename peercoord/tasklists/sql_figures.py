@@ -46,14 +46,7 @@ _SPACED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")  # as SQLite's own funct
 def of_tasks(
     connection: Connection, projects: ProjectFilter, updates: Sequence[tuple[object, RowUpdate]], now: str
 ) -> None:
-    """Write progress and time of change of the tasks that a transaction has written.
-
-    Args:
-        connection: The transaction.
-        projects: The rows of the project.
-        updates: Each with its id as the database holds it.
-        now: RFC 3339.
-    """
+    """Write progress and time of change of the tasks that a transaction has written."""
     from sqlalchemy import bindparam
 
     table = projects.schema.tasks
@@ -85,13 +78,7 @@ def _share(ours: Json) -> float | None:
 
 
 class Scale:
-    """How a column writes a share: 0 to 1, or percent; as numbers or as text.
-
-    Args:
-        connection: The transaction.
-        table: Its table.
-        column: The column.
-    """
+    """How a column writes a share: 0 to 1, or percent; as numbers or as text."""
 
     def __init__(self, connection: Connection, table: Table, column: Column) -> None:
         known = _known(connection, table, column)
@@ -140,15 +127,7 @@ def moment(connection: Connection, table: Table, column: Column, now: str) -> ob
 def of_project(
     connection: Connection, projects: ProjectFilter, team: Team, summary: Callable[[], Json], now: str
 ) -> None:
-    """Write a project's status and overall progress into its row of each table that the schema has for them.
-
-    Args:
-        connection: The transaction.
-        projects: The rows of the project.
-        team: Whose project it is.
-        summary: Gives the summary figures; called only if there is such a table.
-        now: RFC 3339.
-    """
+    """Write a project's status and overall progress into its row of each table that the schema has for them."""
     tables = [projects.schema.tables[name] for name in SUMMARIES if name in projects.schema.tables]
     if not tables:
         return

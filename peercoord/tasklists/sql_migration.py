@@ -32,17 +32,7 @@ PG_BACKUP = "peercoord_backup_tasks"
 
 
 def adopt(database: Database, connection: Connection, schema: Schema, tasks: Callable[[], Iterable[str]]) -> str:
-    """Bring a database to the mission's schema.
-
-    Args:
-        database: The database.
-        connection: A transaction that may write, in which nothing was written yet.
-        schema: How it is now.
-        tasks: Returns the ids that a table of tasks, if there is none, must be able to hold.
-
-    Returns:
-        Where the backup is; empty if there was nothing to back up.
-    """
+    """Bring a database to the mission's schema; return where its backup is, empty if nothing had to be backed up."""
     where = backup(database, connection, schema)
     if not schema.has_tasks:
         whole = all(task.isdigit() and (task == "0" or task[0] != "0") for task in tasks())

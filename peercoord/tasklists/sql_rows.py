@@ -120,15 +120,7 @@ def _of_tag(tasks: Rows, tag: str, where: str) -> Rows:
 
 
 def rows_of(tables: Mapping[str, Rows], where: str) -> tuple[list[Row], Refused]:
-    """Return one row for each topmost task, with its edges and steps, and what was refused.
-
-    Args:
-        tables: The rows of ``tasks`` and of the tables beside it.
-        where: The database's name, as it is shown.
-
-    Raises:
-        BrokenFileError: A table of dependencies is not understood.
-    """
+    """Return one row for each topmost task, with its edges and steps, and what was refused."""
     refused: Refused = []
     edges, steps = _edge_tables(tables, where), _step_tables(tables, refused)
     found = [_Fields(record) for record in tables[TASKS].dicts]

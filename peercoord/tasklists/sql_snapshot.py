@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 
 
 class SqlSnapshot(ListSnapshot):
-    """What a database holds at one moment.
-
-    Args:
-        projects: Which rows of it are read.
-        tables: Those rows.
-        term: See ``ListSnapshot``, as for all that follow.
-    """
+    """What a database holds at one moment."""
 
     def __init__(
         self,

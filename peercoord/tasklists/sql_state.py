@@ -145,11 +145,7 @@ class SyncState:
         )
 
     def refuse_others(self, connection: Connection) -> None:
-        """Refuse a database that is another team's.
-
-        Raises:
-            UsageError: It is; the message names the team.
-        """
+        """Refuse a database that is another team's."""
         others = self.others(connection)
         if others:
             store, project = others[0]
@@ -271,15 +267,7 @@ def write_assignments(
     """Bring the rows of some tasks in ``instance_assignments`` up to date: one for each time a peer held one.
 
     A row is known by its task and epoch, so writing it again changes nothing. Rows without an epoch are not ours.
-
-    Args:
-        connection: A transaction that may write.
-        table: The table.
-        claims: The id of each task as the table of tasks holds it, with one claim of it.
-        project: What the column ``project`` says of these tasks, where the database tells projects apart.
-
-    Returns:
-        Why the database refused a row; empty if it refused none.
+    Returned is why the database refused a row, empty if it refused none.
     """
     if not claims:
         return ""

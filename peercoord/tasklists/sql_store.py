@@ -92,16 +92,7 @@ class SqlTaskList:
             return self._snapshot(connection, self._projects(connection))
 
     def bases_later(self, place: str, agreed: Agreed, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
-        """Read what was agreed on, some time after the snapshot.
-
-        Args:
-            place: Which list.
-            agreed: As the snapshot found it.
-            tasks: Which tasks.
-
-        Returns:
-            The bases, and the tasks that another leader has agreed on since.
-        """
+        """Return what was agreed on of some tasks, and those that another leader has agreed on since the snapshot."""
         with self.database.reading() as connection:
             now = self.state.agreed(connection, place)
             bases = self.state.bases(connection, place, tasks)
@@ -223,17 +214,7 @@ class SqlTaskList:
             return self.state.term(connection), self.state.agreed(connection, place)
 
     def remembering(self, place: str, term: int, do: Callable[[Agreements], Refused]) -> Refused:
-        """Change another list while this database holds off every other leader, and remember what was agreed on.
-
-        Args:
-            place: Which list.
-            term: The leader's term.
-            do: Changes it.
-
-        Raises:
-            LostError: The term is over; nothing was changed.
-            PeercoordError: The database cannot be written now.
-        """
+        """Change another list while this database holds off every other leader, and remember what was agreed on."""
 
         def inside(connection: Connection) -> Refused:
             self.prepare(connection, term)

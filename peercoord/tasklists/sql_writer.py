@@ -50,13 +50,6 @@ class _UnfitError(Exception):
 class Writer:
     """Writes the updates of one transaction.
 
-    Args:
-        connection: The transaction.
-        projects: The rows of the project.
-        tables: Those rows, as the transaction began.
-        found: What they say of each task.
-        now: The time, RFC 3339, for columns that need one.
-
     Attributes:
         refused: For each task whose row was refused, why.
     """
@@ -125,11 +118,7 @@ class Writer:
     # -- cells -----------------------------------------------------------------------------------------------
 
     def _new_row(self, task: str, cells: Json) -> Json:
-        """Return the cells of a new row.
-
-        Raises:
-            _UnfitError: The table cannot hold it.
-        """
+        """Return the cells of a new row."""
         key = self.key(task)
         if key is None:
             raise _UnfitError(f"its id {shown(task)} does not fit into a column of whole numbers")
@@ -212,11 +201,7 @@ class Writer:
         return None if said is None else (name, said, normalize.priority_of(said))
 
     def _needs(self, name: str, needs: list[str]) -> object:
-        """Return dependencies as this column writes them: a JSON list unless it holds lists with commas.
-
-        Raises:
-            _UnfitError: The column holds one task at most, and there are more.
-        """
+        """Return dependencies as this column writes them: a JSON list unless it holds lists with commas."""
         column, there = self.table.columns[name], self.rows.values(name)
         public = [ids.public(need) for need in needs]
         if column.is_array:

@@ -350,11 +350,7 @@ class Sync:
                 comparison.why = f"it has the id {moved[comparison.task]} in {self.list.name} now"
 
     def _mark_replaced(self, comparisons: Sequence[Comparison], known: int) -> None:
-        """Refuse other tasks under the ids of tasks that are held or done.
-
-        Raises:
-            UsageError: The list as a whole was made again; nothing is changed.
-        """
+        """Refuse other tasks under the ids of tasks that are held or done."""
         replaced = [c for c in comparisons if reconcile.is_replaced(c.base or {}, c.ours, c.theirs)]
         reset = [c for c in comparisons if c not in replaced and reconcile.is_reset(c.base or {}, c.theirs)]
         if reconcile.is_remade(len(replaced), len(reset), known):
@@ -397,12 +393,7 @@ def _refusals(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
 
 
 def _row_update(comparison: Comparison, life: str) -> RowUpdate | None:
-    """Return what to write for a comparison. What has yet to come in stays as it was agreed before.
-
-    Args:
-        comparison: The comparison.
-        life: The coordination directory's, to which everything agreed on now belongs.
-    """
+    """Return what to write for a comparison. What has yet to come in stays as it was agreed before."""
     if comparison.kind in (NEW_THERE, CLASH) or comparison.why:
         return None
     task, ours, base, found = comparison.task, comparison.ours, comparison.base, comparison.resolution

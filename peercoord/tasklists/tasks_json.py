@@ -135,11 +135,7 @@ def choose(lists: dict[str, list[Any]], path: Path, tag: str | None) -> str:
 
 
 def current_tag(path: Path) -> str | None:
-    """Return the tag that the project's ``state.json`` calls current, if there is such a file.
-
-    Raises:
-        BrokenFileError: That file is not understood.
-    """
+    """Return the tag that the project's ``state.json`` calls current, if there is such a file."""
     folder = path.resolve().parent.parent
     if folder.name != ".taskmaster":
         return None
@@ -277,15 +273,7 @@ def reformat_note(path: Path) -> str:
 
 
 def refuse_lossy(text: str, name: str) -> None:
-    """Refuse to reformat a text whose value would lose something.
-
-    Args:
-        text: The text, which no style reproduces.
-        name: The file's name in messages.
-
-    Raises:
-        BrokenFileError: An object has a key twice, or a number is not JSON or has too many digits.
-    """
+    """Refuse to reformat a text whose value would lose something."""
     from decimal import Decimal
 
     def unique(pairs: list[tuple[str, Any]]) -> Json:

@@ -11,7 +11,9 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -48,6 +50,10 @@ done
 """
 
 
+KILL, STOP, CONTINUE = signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT
+DEEDS = (("agent", KILL), ("session", KILL), ("both", KILL), ("agent", STOP), ("session", STOP), ("leader", KILL))
+
+
 class Worker:
     """A coding session that works on its own."""
 
@@ -62,10 +68,14 @@ class Worker:
             start_new_session=True,
         )
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int) -> bool:
+        """Send a signal to the session, if it lives."""
+        if self.process.poll() is not None:
+            return False
         os.killpg(self.process.pid, number)
-        if number == signal.SIGKILL:
+        if number == KILL:
             self.process.wait()
+        return True
 
 
 class Chaos:
@@ -74,88 +84,46 @@ class Chaos:
     def __init__(self, made: Crew, dice: random.Random) -> None:
         self.crew, self.dice = made, dice
         self.workers = {name: Worker(made.tree(name)) for name in TREES}
-        self.asleep: list[tuple[float, Callable[[], None]]] = []
-        self.gone: list[tuple[float, str]] = []
-        self.deeds: dict[str, int] = {}
+        self.due: list[tuple[float, Callable[[], object]]] = []
+        self.deeds = Counter[str]()
 
     def step(self) -> None:
-        deeds = [
-            self.kill_agent,
-            self.kill_session,
-            self.kill_both,
-            self.stop_agent,
-            self.stop_session,
-            self.kill_leader,
-        ]
-        deed = self.dice.choice(deeds)
-        deed()
-        self.deeds[deed.__name__] = self.deeds.get(deed.__name__, 0) + 1
+        """Kill or stop an agent, its session, or both; what is stopped or killed goes on some time later."""
+        who, number = self.dice.choice(DEEDS)
+        name = self.crew.leader() if who == "leader" else self.dice.choice(TREES)
+        self.deeds[f"{number.name} {who}"] += 1
+        if name and who != "session":
+            pid = self.crew.agent_pid(name)  # killed, it is started by the next call of its session
+            if pid and send(pid, number) and number == STOP:
+                self.later(12, lambda: send(pid, CONTINUE))
+        worker = self.workers[name] if name else None
+        if worker and who in ("session", "both") and worker.signal(number):
+            if number == STOP:
+                self.later(6, lambda: worker.signal(CONTINUE))
+            else:
+                self.later(5, lambda: self.workers.update({name: Worker(self.crew.tree(name))}))
+
+    def later(self, most: float, do: Callable[[], object]) -> None:
+        self.due.append((time.monotonic() + self.dice.uniform(0.2, most), do))
 
     def settle(self, now: float) -> None:
-        """Continue processes that were stopped, and restart sessions that were killed, long enough ago."""
-        for due in [due for due in self.asleep if due[0] <= now]:
-            self.asleep.remove(due)
+        """Continue what was stopped, and restart sessions that were killed, long enough ago."""
+        for due in [due for due in self.due if due[0] <= now]:
+            self.due.remove(due)
             due[1]()
-        for due in [due for due in self.gone if due[0] <= now]:
-            self.gone.remove(due)
-            self.workers[due[1]] = Worker(self.crew.tree(due[1]))
-
-    def kill_agent(self) -> None:
-        self.to_agent(self.dice.choice(TREES), signal.SIGKILL)
-
-    def kill_leader(self) -> None:
-        name = self.crew.leader()
-        if name:
-            self.to_agent(name, signal.SIGKILL)
-
-    def kill_session(self) -> None:
-        name = self.dice.choice(TREES)
-        if self.workers[name].process.poll() is None:
-            self.workers[name].signal(signal.SIGKILL)
-            self.gone.append((time.monotonic() + self.dice.uniform(0.5, 5), name))
-
-    def kill_both(self) -> None:
-        name = self.dice.choice(TREES)
-        self.to_agent(name, signal.SIGKILL)
-        if self.workers[name].process.poll() is None:
-            self.workers[name].signal(signal.SIGKILL)
-            self.gone.append((time.monotonic() + self.dice.uniform(0.5, 5), name))
-
-    def stop_agent(self) -> None:
-        pid = self.to_agent(self.dice.choice(TREES), signal.SIGSTOP)
-        if pid:
-            self.asleep.append((time.monotonic() + self.dice.uniform(0.2, 12), lambda: send(pid, signal.SIGCONT)))
-
-    def stop_session(self) -> None:
-        worker = self.workers[self.dice.choice(TREES)]
-        if worker.process.poll() is None:
-            worker.signal(signal.SIGSTOP)
-            self.asleep.append((time.monotonic() + self.dice.uniform(0.2, 6), lambda: wake(worker)))
-
-    def to_agent(self, name: str, number: int) -> int:
-        pid = self.crew.agent_pid(name)
-        if pid:
-            send(pid, number)
-        return pid
 
     def end(self) -> None:
-        for _, again in self.asleep:
-            again()
+        self.settle(float("inf"))
         for worker in self.workers.values():
-            if worker.process.poll() is None:
-                worker.signal(signal.SIGKILL)
+            worker.signal(KILL)
 
 
-def send(pid: int, number: int) -> None:
+def send(pid: int, number: int) -> bool:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return
-
-
-def wake(worker: Worker) -> None:
-    if worker.process.poll() is None:
-        worker.signal(signal.SIGCONT)
+        return False
+    return True
 
 
 class Memory:
@@ -166,11 +134,9 @@ class Memory:
 
     def look(self, made: Crew) -> None:
         for one in made.running():
-            try:
-                key, mib = (one.pid, one.create_time()), one.memory_info().rss / (1 << 20)
-            except psutil.NoSuchProcess:
-                continue
-            self.seen.setdefault(key, []).append(mib)
+            with suppress(psutil.NoSuchProcess):
+                mib = one.memory_info().rss / (1 << 20)
+                self.seen.setdefault((one.pid, one.create_time()), []).append(mib)
 
     def most(self) -> float:
         return max(max(values) for values in self.seen.values())
@@ -211,16 +177,13 @@ def test_no_task_is_lost_stuck_or_done_twice(tmp_path: Path) -> None:
                         supply(made, 20, count + 1)
                         count += 20
                 PACE.wait(dice.uniform(0.05, 0.6))
-            for _, again in chaos.asleep:
-                again()
-            chaos.asleep.clear()
             chaos.settle(float("inf"))
             until(lambda: done(made) == count, what="every task is done, once undisturbed")
         finally:
             chaos.end()
         check(made, count)
         print(
-            f"{count} tasks, {chaos.deeds}, {len(made.events('evicted'))} evictions, "
+            f"{count} tasks, {dict(chaos.deeds)}, {len(made.events('evicted'))} evictions, "
             f"{len(made.events('leads'))} terms, {memory.most():.1f} MiB at most, grown by {memory.growth():.1f} MiB"
         )
         list_mib = count * LEADER_KIB / 1024  # it grows by thousands here, and the leader reads all of it
@@ -241,7 +204,7 @@ def check(made: Crew, count: int) -> None:
     finished = [task for task, _ in completions(made.queue)]  # a result written before its commit point does not count
     assert sorted(finished) == sorted(everything), "each task was completed exactly once"
     acks = [task for tree in TREES for task in read(made.tree(tree) / "worker.acks")]
-    assert sorted(set(acks)) == sorted(acks), "no two workers were told that they completed one task"
+    assert sorted(set(acks)) == sorted(acks), "no two workers had the answer that they completed one task"
     tickets = [path for home in ("queue", "peers", "departed") for path in (made.state / home).rglob("[0-9]*~*[!n]")]
     assert tickets == [], "no ticket lies anywhere but in done/"
     assert not [
