@@ -24,7 +24,7 @@ from peercoord.memory import change as bank_change
 from peercoord.memory import documents, runner
 from peercoord.memory.change import Changer
 from peercoord.memory.documents import BankDisk, Documents
-from peercoord.store import paths
+from peercoord.store import manifest, paths
 from peercoord.store.lock import held
 from peercoord.system import clock
 
@@ -36,25 +36,21 @@ __all__ = ["project", "real", "second"]
 
 def test_what_git_took_out_does_not_come_back(real: Real) -> None:
     """MEM-12."""
-    one, two = note("- a fact"), change("Use ruff and mypy.", ("Tech context", "Tools"), time=1)
-    real.add(one, two)
+    real.add(note("- a fact"), change("Use ruff and mypy.", ("Tech context", "Tools"), time=1))
     real.merge()
     git(real.main, "reset", "-q", "--hard")
     assert real.file.read_bytes() == TECH
     real.add(note("- meanwhile", ("Tech context", "Language"), time=5))
     real.merge()
-    assert "a fact" not in real.text()
-    assert "meanwhile" in real.text()
-    assert "mypy" not in real.text()
+    assert [text in real.text() for text in ("a fact", "meanwhile", "mypy")] == [False, True, False]
 
 
 def test_a_stash_that_comes_back_is_merged_once(real: Real) -> None:
     real.add(note("- a fact"))
     real.merge()
-    git(real.main, "stash", "-q")
-    real.merge()
-    git(real.main, "stash", "pop", "-q")
-    real.merge()
+    for words in (("stash", "-q"), ("stash", "pop", "-q")):
+        git(real.main, *words)
+        real.merge()
     assert real.text().count("- a fact") == 1
     assert [entry.kind for entry in real.bank().entries()] == ["merge", "foreign", "foreign"]
 
@@ -66,15 +62,13 @@ def test_a_branch_without_the_bank_is_left_alone(real: Real) -> None:
     real.merge()
     real.commit("merged")
     git(real.main, "switch", "-q", "bare")
-    later = note("- later", time=5)
-    real.add(later)
+    real.add(note("- later", time=5))
     with pytest.raises(NotFoundError, match="not there"):
         real.merge()
     assert not real.file.exists()
     git(real.main, "switch", "-q", "main")
     real.merge()
-    assert real.text().count("- a fact") == 1
-    assert real.text().count("- later") == 1
+    assert (real.text().count("- a fact"), real.text().count("- later")) == (1, 1)
 
 
 # -- the document as a file --------------------------------------------------------------------------------------
@@ -101,13 +95,7 @@ def test_a_document_keeps_its_mode_and_no_link_is_followed(real: Real, tmp_path:
 
 
 class Meanwhile:
-    """A disk on which something happens just before one of its calls.
-
-    Args:
-        disk: The disk.
-        at: Before which call, counted from 1.
-        happens: What happens.
-    """
+    """A disk on which something happens just before one of its calls, counted from 1."""
 
     def __init__(self, disk: BankDisk, at: int, happens: Callable[[], object]) -> None:
         self.disk, self.left, self.happens = disk, at, happens
@@ -181,6 +169,14 @@ def test_the_disk_tells_who_writes_and_lets_files_change_places(tmp_path: Path) 
         disk.exchange("one", "missing")
 
 
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long a merge waited, without waiting."""
+    seconds: list[float] = []
+    monkeypatch.setattr(bank_change, "sleep", seconds.append)
+    return seconds
+
+
 def test_a_document_being_written_is_waited_for(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     """MEM-18: by a program that has it open, and by one that closed it a moment ago."""
     monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 2.0)
@@ -202,15 +198,12 @@ def test_a_document_being_written_is_waited_for(real: Real, monkeypatch: pytest.
         writer.flush()
         (summary,) = real.merge()
     assert summary.note == ""
-    assert "NEW WORDS" in real.text()
-    assert "- a fact" in real.text()
+    assert ("NEW WORDS" in real.text(), "- a fact" in real.text()) == (True, True)
     assert len(slept) >= 3
 
 
-def test_a_document_that_is_not_closed_is_left_alone_and_told(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_that_is_not_closed_is_left_alone_and_reported(real: Real, slept: list[float]) -> None:
     """MEM-18: also one that the ledger knows; the others go on, and so does this one when it is closed."""
-    slept: list[float] = []
-    monkeypatch.setattr(bank_change, "sleep", slept.append)
     real.add(note("- first"))
     real.merge()
     one = note("- a fact", time=1)
@@ -226,8 +219,7 @@ def test_a_document_that_is_not_closed_is_left_alone_and_told(real: Real, monkey
         assert sum(slept) <= 2 * (bank_change.SETTLE_TIMEOUT_SECONDS + 0.5)
         writer.write(b"\nLast words.\n")
     real.merge()
-    assert "Last words." in real.text()
-    assert "- a fact" in real.text()
+    assert ("Last words." in real.text(), "- a fact" in real.text()) == (True, True)
 
 
 def test_a_program_that_opens_a_document_late_loses_nothing(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,22 +241,20 @@ def test_a_program_that_opens_a_document_late_loses_nothing(real: Real, monkeypa
     real.add(note("- a fact"))
     real.merge()
     assert opened[0].closed
-    assert "Last words." in real.text()
-    assert real.text().count("- a fact") == 1
+    assert (real.text().count("Last words."), real.text().count("- a fact")) == (1, 1)
 
 
-def test_a_document_not_written_lately_is_merged_at_once(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MEM-18: nobody waits for a document that is old, for one that only we wrote, or where nothing is queued."""
+def test_a_document_not_written_lately_is_merged_at_once(
+    real: Real, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MEM-18: no wait for a document that is old, for one that only we wrote, or where nothing is queued."""
     monkeypatch.setattr(bank_change, "SETTLE_SECONDS", 2.0)
-    slept: list[float] = []
-    monkeypatch.setattr(bank_change, "sleep", slept.append)
     os.utime(real.file, (1, 1))
     for number in range(3):
         real.add(note(f"- fact {number}", time=number))
         real.merge()
     real.file.write_bytes(TECH)
     assert real.merge() == []
-    assert slept == []
     assert [entry.kind for entry in real.bank().entries()] == ["merge"] * 3
     future = real.file.stat().st_mtime + 1000
     os.utime(real.file, (future, future))
@@ -324,8 +314,6 @@ def test_a_stopped_lock_holder_does_not_block_a_merge(real: Real, monkeypatch: p
 
 
 def test_a_record_that_names_a_place_outside_names_no_bank(real: Real) -> None:
-    from peercoord.store import manifest
-
     for name in ("../elsewhere", "/elsewhere", ".git/hooks", "docs/../../x", ".claude-instance", 7, None):
         manifest.note_project(real.main / ".git", "", bank=name)
         assert runner.directory(real.main) == str(real.main / paths.BANK)
