@@ -264,6 +264,12 @@ class Worktree:
                 seen.append(os.lstat(path).st_mtime_ns)
         return self._fingerprint_of("progress.json"), self._fingerprint_of("memory-contributions"), seen
 
+    def type_into(self, text: str) -> bool:
+        """Type a line into the tmux window of the worktree's session; ``False`` if it has none."""
+        from peercoord.agent import windows
+
+        return windows.type_into(self.tree, text)
+
     def work_left(self, ticket: Ticket) -> Json:
         """Return what a session left that is gone, and keep in git what it did not commit."""
         call = WorktreeCall(self.place(), Caller(), heard=False)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         def closed(self, request: Request) -> Answer | None: ...  # noqa: D102 - the answer while the team is down
         def late(self, request: Request) -> Answer | None: ...  # noqa: D102 - serves a statement about a claim given back
         def signs_of_work(self) -> object: ...  # noqa: D102 - a fingerprint of work without a call
+        def type_into(self, text: str) -> bool: ...  # noqa: D102 - types a line into the window of the session
         def work_left(self, ticket: Ticket) -> Json: ...  # noqa: D102 - what a session left; keeps what is not committed
         def pick_up(self) -> float | None: ...  # noqa: D102 - takes in edits; seconds to the next look
         def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]: ...  # noqa: D102 - the duties of a leader
@@ -82,7 +83,7 @@ class Agent:
         self.changes = Changes(self._noticed)
         self.duties: Duties | None = None
         self._sealed: set[str] = set()
-        self.sessions = SessionWatch(instance, host.log, host.signs_of_work, host.work_left)
+        self.sessions = SessionWatch(instance, host.log, host.signs_of_work, host.work_left, host.type_into)
         self._ends: list[Json] = []
         self._join()
         self.outbox = Outbox(instance, self._serve, host.standing, self.clock.monotonic, host.closed, host.late)

@@ -9,7 +9,7 @@ from peercoord.errors import LostError, PeercoordError
 from peercoord.membership import liveness
 from peercoord.store import ids, session_records
 from peercoord.system import process
-from peercoord.system.sessions import ENDED
+from peercoord.system.sessions import ENDED, LIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from peercoord.store.beneath import InstanceFiles
     from peercoord.store.paths import Ticket
 
+RESET_SECONDS = 2.0  # after a reset, which providers round
+GO_ON = "The rate limit has reset. This shows how the work stands: ./.claude-instance/coordinate.sh check-status"
 LOCK_SECONDS = 5.0  # the longest wait for a running call of the worktree
 
 
@@ -36,8 +38,11 @@ class SessionWatch:
         log: Callable[[str], None],
         signs_of_work: Callable[[], object],
         work_left: Callable[[Ticket], Json],
+        type_into: Callable[[str], bool],
     ) -> None:
         self.instance, self.log, self.signs_of_work, self.work_left = instance, log, signs_of_work, work_left
+        self.type_into = type_into
+        self._typed = ""  # the reset for which the session was told to go on
         self.living: list[Json] = []
         self.ended: tuple[float, str] | None = None
         self._signs: tuple[object, float, str] | None = None  # of work; unchanged since when, on both clocks
@@ -60,7 +65,8 @@ class SessionWatch:
             return 0.0
         if living or not known:
             self.ended = None
-            return self._check_silence(record, living)
+            waits = [self._check_silence(record, living), self._check_limit(living)]
+            return min((seconds for seconds in waits if seconds is not None), default=None)
         grace = 0.0 if self._said_its_end(known) else float(self.root.number("session_grace_seconds"))
         if self.ended is None:
             self.ended = self.clock.monotonic(), self.clock.now()
@@ -158,6 +164,27 @@ class SessionWatch:
             return left
         self.note(silent_since=since)
         self.log(f"nothing was heard since {since} of who works here")
+        return None
+
+    def _check_limit(self, living: list[Json]) -> float | None:
+        """Type into the window of a session whose limit has reset, once, if no hook can wake it.
+
+        It is idle then: its last word was that it ran into the limit. Typing into a dialog could accept it.
+
+        Returns:
+            Seconds until the reset; ``None`` if there is nothing to wait for.
+        """
+        said = session_records.read(self.root.files, self.peer.name)
+        until = str(said.get("until") or "")
+        here = any(session_records.is_of(said, one) for one in living)
+        if said.get("state") != LIMITED or said.get("waiter") is not False or not here or until in ("", self._typed):
+            return None
+        left = session_records.seconds(until) + RESET_SECONDS - session_records.seconds(self.clock.now())
+        if left > 0:
+            return left
+        self._typed = until
+        if self.type_into(GO_ON):
+            self.log("the rate limit of the session has reset: typed into its window that it may go on")
         return None
 
     def ttl(self) -> float:

@@ -41,6 +41,7 @@ MESSAGE_CHARS = 2000
 ONGOING = ("clear", "resume")  # reasons of an end after which the same process goes on
 ASKING = ("agent_needs_input", "elicitation_dialog")
 RING = "-"  # rung at the agent's door: no request has this id
+UNATTENDED = "CLAUDE_CODE_SESSION_ATTENDED"  # 0 in a session without a terminal (`claude -p`)
 VERB = "check-status"  # what a hook counts as in the record of the peer
 
 
@@ -279,6 +280,8 @@ class Hook:
     def _wait(self) -> Answer:
         from peercoord.integrations import waiter
 
+        if self.environ.get(UNATTENDED) == "0":
+            return Answer()  # it ends with its turn, and would wait for its waiter before each tool
         woken = waiter.wait(self.agent, self.session, self.place, self.process)
         return Answer(err=woken, code=2) if woken else Answer()
 

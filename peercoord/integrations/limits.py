@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
 from contextlib import suppress
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from peercoord.foreign import whole
+from peercoord.store.session_records import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +34,6 @@ _WAIT = re.compile(r"(?:again|retry|resets?)(?: after| in)? (\d{1,6}) ?(s|m|h)",
 def moment(seconds: float) -> str:
     """Write a time since the epoch as records have it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def seconds(at: object) -> float:
-    """Read a time as records have it; 0 for anything else."""
-    with suppress(ValueError, TypeError):
-        return float(calendar.timegm(time.strptime(str(at)[:19], "%Y-%m-%dT%H:%M:%S")))
-    return 0.0
 
 
 def in_message(text: str, now: float) -> float:

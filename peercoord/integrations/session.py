@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from peercoord.foreign import plain, whole
-from peercoord.integrations import limits
 from peercoord.store import session_records
 from peercoord.system import process
 from peercoord.system.sessions import LIMITED, STATES
@@ -75,6 +74,7 @@ class Session:
             "session_id": self.ident,
             "process": self.process or {},
             "started": now,
+            "waiter": self.agent.wakes,
             "blocks": 0,
             **kept,
             **facts,
@@ -139,7 +139,7 @@ def limited_until(files: Files, peers: list[str], agent: str, now: float) -> flo
     """Return until when sessions of a kind of agent are limited, by what those of some instances said; 0 if none is."""
     found = [session_records.read(files, peer) for peer in peers]
     ends = [
-        limits.seconds(one.get("until"))
+        session_records.seconds(one.get("until"))
         for one in found
         if (one.get("agent"), one["state"] if one else "") == (agent, LIMITED)
     ]

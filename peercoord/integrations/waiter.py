@@ -20,7 +20,7 @@ from peercoord.integrations.session import limited_until
 from peercoord.membership import membership as members
 from peercoord.queue.prospect import Prospect
 from peercoord.queue.queue import Queue
-from peercoord.store import ids, lock, paths
+from peercoord.store import ids, lock, paths, session_records
 from peercoord.store.root import open_root
 from peercoord.system import process as processes
 from peercoord.system.sessions import ENDED, LIMITED, WAITING, WORKING, Caller
@@ -97,7 +97,7 @@ class _Waiter:
     def _look(self) -> str:
         now = time.time()
         if self.session.state == LIMITED:
-            until = limits.seconds(self.session.record.get("until"))
+            until = session_records.seconds(self.session.record.get("until"))
             return self._go_on() if now >= until + LATER_SECONDS else ""
         if self.session.state != WAITING or not self.prospect.is_there():
             return ""

@@ -128,7 +128,7 @@ class TestDecision:
         rollout = tmp_path / "rollout-1.jsonl"
         rollout.write_text(json.dumps({"payload": {"type": "token_count", "rate_limits": used}}) + "\n")
         assert one.tell("stop", transcript_path=str(rollout)) != {}, "no limit resets in a hundred years"
-        used["primary"]["resets_at"] = int(limits.seconds(one.crew.root.clock.now())) + 3600
+        used["primary"]["resets_at"] = int(session_records.seconds(one.crew.root.clock.now())) + 3600
         rollout.write_text(json.dumps({"payload": {"type": "token_count", "rate_limits": used}}) + "\n")
         assert one.tell("stop", transcript_path=str(rollout)) == {}
         assert one.state == "rate limited"
@@ -189,6 +189,12 @@ class TestWaiter:
         home.mkdir(parents=True, exist_ok=True)
         with lock.held(str(home / "waiter")):
             assert one.answer("wait").code == 0
+
+    def test_a_session_that_ends_with_its_turn_has_none(self, coder: Make) -> None:
+        one = coder()
+        one.tell("start")
+        one.environ["CLAUDE_CODE_SESSION_ATTENDED"] = "0"
+        assert one.answer("wait").code == 0
 
     def test_it_ends_with_its_session(self, coder: Make) -> None:
         one = coder(tasks=0)

@@ -1,0 +1,103 @@
+"""A session that no hook can wake goes on when its rate limit has reset: its agent types into its window."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from agent.crew import until
+from integrations.coder import Coder
+
+from peercoord.agent import sessions, windows
+from peercoord.store import session_records
+
+Make = Callable[..., Coder]
+pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+
+
+def tmux(*words: str) -> str:
+    return subprocess.run(["tmux", *words], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A tmux server of the test's own."""
+    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path_factory.mktemp("tmux")))
+    monkeypatch.delenv("TMUX", raising=False)
+    tmux("new-session", "-d", "-s", "other", "cat")
+    yield
+    subprocess.run(["tmux", "kill-server"], capture_output=True, check=False)
+
+
+def window(worktree: str) -> str:
+    """A window of a worktree's session: what is typed there is printed."""
+    found = tmux("new-window", "-d", "-P", "-F", "#{window_id}", "cat").strip()
+    tmux("set-option", "-w", "-t", found, windows.OPTION, windows.mark(worktree))
+    return found
+
+
+def shown(of: str) -> str:
+    return tmux("capture-pane", "-p", "-J", "-t", of)
+
+
+def test_a_line_is_typed_into_the_window_of_that_worktree_alone() -> None:
+    one, two = window("/w/one"), window("/w/two")
+    assert windows.type_into("/w/one", "-n Enter $HOME; go on")
+    until(lambda: shown(one).count("-n Enter $HOME; go on") == 2, what="the line, typed and entered")
+    assert "go on" not in shown(two)
+    assert not windows.type_into("/w/three", "go on")
+
+
+def test_without_a_server_nothing_is_typed() -> None:
+    tmux("kill-server")
+    assert not windows.type_into("/w/one", "go on")
+
+
+def limited(one: Coder) -> dict[str, Any]:
+    """Bring a session to where its rate limit has reset; its process is on record."""
+    one.tell("start")
+    assert one.verb("check-status").code == 0
+    said = {**one.record(), "process": one.identity, "state": "rate limited", "until": "2026-01-01T00:00:00Z"}
+    session_records.write(one.crew.root.files, "one", said)
+    return said
+
+
+@pytest.mark.parametrize(("agent", "times"), [("codex", 1), ("claude", 0)])
+def test_a_limit_that_has_reset_is_told_once(coder: Make, agent: str, times: int) -> None:
+    one = coder(agent=agent)
+    place = window(str(one.tree))
+    limited(one)
+    one.crew.agent("one")
+    shell = one.crew.session("one", "zsh")
+    for _ in range(3):
+        assert shell.verb("check-status")[0] == 0  # each has the agent look at its sessions
+    if times:
+        until(lambda: shown(place).count(sessions.GO_ON[:30]) == 2, what="the line, typed and entered")
+    assert one.crew.log("one").count("typed into its window") == times
+
+
+@pytest.mark.parametrize("state", ["needs permission", "working", "asks a question", "idle", "turn failed"])
+def test_nothing_is_typed_into_a_session_that_does_anything_else(coder: Make, state: str) -> None:
+    one = coder(agent="codex")
+    said = {**limited(one), "state": state}
+    session_records.write(one.crew.root.files, "one", said)
+    typed: list[str] = []
+    watch = sessions.SessionWatch(one.place.files(), str, object, lambda _: {}, lambda text: not typed.append(text))
+    with _peer(one) as peer:
+        watch.joined(peer)
+        assert watch._check_limit([one.identity]) is None
+        assert typed == []
+        session_records.write(one.crew.root.files, "one", {**said, "state": "rate limited"})
+        assert watch._check_limit([one.identity]) is None
+        assert len(typed) == 1
+        assert watch._check_limit([]) is None
+        assert len(typed) == 1
+
+
+def _peer(one: Coder):
+    from peercoord.worktree.call import WorktreeCall
+
+    return WorktreeCall(one.place).peer()
