@@ -13,6 +13,8 @@ event=${1-} agent=${2-} tree=$PWD
 if [ "$event" != check ]; then
   # a session that `up --launch` started has hooks of its own
   [ -z "${PEERCOORD_WORKTREE-}" ] || exec cat >/dev/null
+  # nobody can wake a session without a screen, which would wait for its waiter
+  [ "$event" != wait ] || [ "${CLAUDE_CODE_SESSION_ATTENDED-}" != 0 ] || exec cat >/dev/null
   until [ -d "$tree/.claude-instance" ]; do
     case $tree in
       */*) tree=${tree%/*} ;;

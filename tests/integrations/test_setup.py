@@ -264,6 +264,7 @@ def test_a_session_with_hooks_of_its_own_is_not_told_twice(person, spy, tmp_path
 def test_only_a_waiter_may_say_two(person, spy, tmp_path, event, code):
     (tmp_path / ".claude-instance").mkdir()
     assert run_script(person, event, tmp_path, STATUS="2").returncode == code
+    assert run_script(person, "wait", tmp_path, STATUS="2", CLAUDE_CODE_SESSION_ATTENDED="0").returncode == 0
 
 
 def test_an_installation_that_is_gone_disturbs_nobody(person, spy, tmp_path):
