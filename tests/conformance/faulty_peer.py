@@ -12,14 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent / "protocol" / "conformance"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "protocol" / "conformance"))
 
 import python_peer
+from simulation.mutants import planted
 
 from peercoord.agent.monitor import Observation, Observer
 from peercoord.membership import liveness, membership
-from peercoord.membership.liveness import DEAD, SUSPECT, Verdict
-from peercoord.queue import duplicates
+from peercoord.membership.liveness import DEAD, Verdict
 from peercoord.queue.progress import Reports
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
@@ -28,30 +29,6 @@ from peercoord.store.files import Files
 from peercoord.store.paths import Ticket
 from peercoord.system import process
 from peercoord.system.disk import Disk
-
-
-def looks_once_before_it_moves() -> None:
-    """PLC-4: *place* without its second look."""
-    place = Queue.place
-
-    def once(self: Queue, path: str, ticket: Ticket, *made: Any) -> str:
-        state, move = self.dependency_state, self._move
-        moves: list[str] = []
-        self.dependency_state = lambda task: "open" if moves else state(task)  # type: ignore[method-assign]
-        self._move = lambda *given: (moves.append(""), move(*given))[1]  # type: ignore[method-assign]
-        try:
-            return place(self, path, ticket, *made)
-        finally:
-            del self.dependency_state, self._move  # type: ignore[attr-defined]
-
-    Queue.place = once  # type: ignore[method-assign]
-
-
-def stays_beside_another_of_its_name() -> None:
-    """MBR-3: *join* without its second look."""
-    others = membership._others
-    looks: list[Any] = []
-    membership._others = lambda root, me: [] if looks else (looks.append(me), others(root, me))[1]
 
 
 def flushes_nothing() -> None:
@@ -63,11 +40,6 @@ def flushes_nothing() -> None:
 def flushes_no_directory() -> None:
     """ASM-6: the result may have no name after a power cut."""
     Disk.sync = lambda self, path: None  # type: ignore[method-assign]
-
-
-def counts_no_links() -> None:
-    """ASM-10: the other name of a claim can still be taken."""
-    duplicates.is_unique = lambda queue, path, task, if_unseen=False: queue.files.stat(path) is not None or if_unseen
 
 
 def makes_its_claims_again() -> None:
@@ -195,18 +167,6 @@ def parks_without_a_reason_on_a_full_disk() -> None:
 # -- leading and judging -----------------------------------------------------------------------------------------
 
 
-def evicts_without_a_challenge() -> None:
-    """LIV-7: silence alone is death."""
-    judge = liveness.by_activity
-
-    def deadly(silence: Any, ttl: float, patience: float) -> Verdict:
-        found = judge(silence, ttl, patience)
-        return Verdict(DEAD, found.because) if found.state == SUSPECT else found
-
-    liveness.by_activity = deadly
-    Observer._withdraw_challenge = lambda *_: True  # type: ignore[method-assign]
-
-
 def settles_no_challenge() -> None:
     """LIV-7: the answer may be on its way."""
     Observer._withdraw_challenge = lambda *_: True  # type: ignore[method-assign]
@@ -274,11 +234,8 @@ def overlooks_sessions() -> None:
 
 
 FAULTS = {
-    looks_once_before_it_moves: "looks_again_after_it_made_a_task_wait",
-    stays_beside_another_of_its_name: "sees_who_joined_after_its_look",
     flushes_nothing: "flushes_the_result_before_it_decides",
     flushes_no_directory: "flushes_the_result_before_it_decides",
-    counts_no_links: "claims_nothing_that_has_another_name",
     makes_its_claims_again: "makes_no_directory_of_a_peer_again",
     speaks_over_the_holder: "overwrites_no_word_of_the_holder",
     writes_the_result_of_what_has_one: "overwrites_no_word_of_the_holder",
@@ -293,7 +250,6 @@ FAULTS = {
     overlooks_edits: "places_again_what_a_person_edited",
     reopens_at_the_epoch_it_sees: "reopens_at_the_highest_epoch",
     parks_without_a_reason_on_a_full_disk: "keeps_what_it_cannot_park_on_a_full_disk",
-    evicts_without_a_challenge: "evicts_who_is_silent_and_answers_no_challenge",
     settles_no_challenge: "evicts_who_is_silent_and_answers_no_challenge",
     challenges_what_is_challenged: "settles_the_challenge_of_another_before_it_evicts",
     counts_from_the_first_look: "spares_who_beats",
@@ -304,7 +260,17 @@ FAULTS = {
     overlooks_sessions: "never_evicts_for_silence_who_is_seen_running",
 }
 """Each fault, and the check that must notice it."""
+MUTANTS = {
+    "placement_without_the_second_look": "looks_again_after_it_made_a_task_wait",
+    "two_under_one_name": "sees_who_joined_after_its_look",
+    "a_claim_counts_under_two_names": "claims_nothing_that_has_another_name",
+    "silence_without_a_challenge": "evicts_who_is_silent_and_answers_no_challenge",
+}
+"""Faults that the simulator knows too."""
 
 if __name__ == "__main__":
-    next(fault for fault in FAULTS if fault.__name__ == sys.argv[1])()
-    sys.exit(python_peer.main(sys.argv[2:]))
+    for fault in FAULTS:
+        if fault.__name__ == sys.argv[1]:
+            fault()
+    with planted(sys.argv[1] if sys.argv[1] in MUTANTS else ""):
+        sys.exit(python_peer.main(sys.argv[2:]))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import python_peer
-from faulty_peer import FAULTS
+from faulty_peer import FAULTS, MUTANTS
 from peersuite import between, flushing, intake, races, reading, trouble, watching  # noqa: F401 -- these register
 from peersuite.checks import CHECKS, CLAUSES, SMALL
 from peersuite.command import Answer, ConformanceError, NotTriedError, World
@@ -207,7 +207,9 @@ def test_a_peer_alone(command: list[str], check: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fault", "check"), [(fault.__name__, check) for fault, check in FAULTS.items()])
+@pytest.mark.parametrize(
+    ("fault", "check"), [*((fault.__name__, check) for fault, check in FAULTS.items()), *MUTANTS.items()]
+)
 def test_the_suite_notices_a_fault(fault: str, check: str, tmp_path: Path) -> None:
     with pytest.raises(ConformanceError):
         passes(check, World(tmp_path, [[*FAULTY, fault]]))
