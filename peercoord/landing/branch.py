@@ -85,8 +85,7 @@ def exclusive(root: Root, wait: float = 0.0) -> AbstractContextManager[int]:
 def obstacles(project: Project, root: Root, name: str, trial: Trial, old: str) -> list[Obstacle]:
     """List what keeps a branch from being moved to where a trial stands."""
     with ExitStack() as stack:
-        objects = trial.git.objects
-        return _moves(stack, project, root, Landing(0, name, old, trial.head), False, objects)[1]
+        return _moves(stack, project, root, Landing(0, name, old, trial.head), trial)[1]
 
 
 def move(project: Project, root: Root, landing: Landing, trial: Trial, again: bool = False) -> list[Obstacle]:
@@ -107,7 +106,7 @@ def move(project: Project, root: Root, landing: Landing, trial: Trial, again: bo
     """
     old, new = _ends(landing)
     with ExitStack() as stack:
-        moves, found = _moves(stack, project, root, landing, again)
+        moves, found = _moves(stack, project, root, landing, trial, again)
         if found:
             return found
         home = str(getattr(root.files.disk, "root", ""))
@@ -115,17 +114,18 @@ def move(project: Project, root: Root, landing: Landing, trial: Trial, again: bo
         stack.enter_context(_unbroken())
         landings.write(root, landing)
         try:
-            for one in moves:
-                stack.enter_context(one.prepared(trial))
-            if not again:
-                _swap(project, trial.git, landing, old, new)
+            with ExitStack() as moving:
+                for one in moves:
+                    moving.enter_context(one.prepared(trial))
+                if not again:
+                    _swap(project, trial.git, landing, old, new)
         except BaseException:
-            if not again:
+            if tip(project, landing.branch) != new:
                 _take_back(root, landing)
             raise
-    landing.state = LANDED if landing.state == MOVING else UNDONE
-    landings.write(root, landing)
-    unpin(project)
+        landing.state = LANDED if landing.state == MOVING else UNDONE
+        landings.write(root, landing)
+        unpin(project)
     return []
 
 
@@ -144,7 +144,7 @@ def _ends(landing: Landing) -> tuple[str, str]:
 
 
 def _moves(
-    stack: ExitStack, project: Project, root: Root, landing: Landing, again: bool, objects: str = ""
+    stack: ExitStack, project: Project, root: Root, landing: Landing, trial: Trial, again: bool = False
 ) -> tuple[list[Move], list[Obstacle]]:
     old, new = _ends(landing)
     moves, found = [], []
@@ -160,10 +160,10 @@ def _moves(
             command = f"git -C {git.pasted(tree.path)} reset --keep {new}"
         try:
             inspected = stack.enter_context(_inspected(project, tree))
-            if objects:
-                inspected.write_objects_to(objects)
+            if trial.git.objects:
+                inspected.write_objects_to(trial.git.objects)
             one = Move(inspected, old, new, _own(project, root, tree), again)
-            why = one.obstacle()
+            why = one.obstacle(trial)
         except PeercoordError as error:
             why = error.message
         if why:
@@ -253,6 +253,7 @@ def settle(project: Project, root: Root) -> str:
         with opened(project, new) as trial:
             found = move(project, root, landing, trial, again=True)
         if found:
+            _sweep(project, landing)
             raise PeercoordError(
                 f"an earlier landing moved {plain(landing.branch)} and was stopped before the files of {found[0].told}",
                 f"save what you need from there, then: git -C {git.pasted(found[0].where)} reset --hard",

@@ -95,8 +95,8 @@ class Move:
 
     # -- may it be moved -----------------------------------------------------------------------------------------
 
-    def obstacle(self) -> str:
-        """Return why the checkout is left alone, for people; empty if it can be moved."""
+    def obstacle(self, trial: Trial) -> str:
+        """Return why the checkout is left alone, for people; empty if it can be moved to what a trial's tree holds."""
         git_dir = self.git.checkout.git_dir
         busy = next((word for name, word in _UNDER_WAY.items() if os.path.lexists(f"{git_dir}/{name}")), "")
         if busy:
@@ -105,7 +105,8 @@ class Move:
             return "it is a sparse checkout, which only a person's own git moves"
         if any(_GITLINK in one.modes and not one.is_submodule for one in self.changes):
             return "a submodule takes the place of a file there, or a file that of a submodule"
-        filtered = sorted(self.git.filtered([change.path for change in self.changes]))
+        moved = [change.path for change in self.changes]
+        filtered = sorted({*self.git.filtered(moved), *trial.git.filtered(moved)})  # attributes may change as well
         if filtered:
             return f"{shown_path(filtered[0])} has a filter, which only a person's own git runs"
         return self._half_moved() if self.again else self._dirty()

@@ -124,10 +124,16 @@ def land(
     if dry_run:
         return _land(project, queue, by, peers, onto, "", True, say or (lambda _: None))
     with branches.exclusive(queue.root):
+        known = landings.numbers(queue.root)
         try:
             note = branches.settle(project, queue.root)
             made = _land(project, queue, by, peers, onto, check, False, say or (lambda _: None))
         except KeyboardInterrupt:
+            newest = landings.newest(queue.root)
+            if newest and newest.number not in known and newest.state == landings.LANDED:
+                raise StoppedError(
+                    "interrupted after the work had landed", "take it back: peercoord land --undo"
+                ) from None
             raise StoppedError("interrupted: nothing has landed", "start again: peercoord land") from None
         made.notes = [*filter(None, [note]), *made.notes]
         return made

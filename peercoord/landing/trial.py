@@ -23,7 +23,7 @@ from peercoord.system import git as plain_git
 from peercoord.system.git import GitError, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from peercoord.store.project import Project
 
@@ -55,7 +55,6 @@ class Trial:
 
     Args:
         git: An inspection with that tree.
-        main: The inspection of the main checkout, for its configuration.
         sub: The project's directory in the tree.
     """
 
@@ -188,11 +187,6 @@ def require_version() -> None:
             f"install git {wanted} or later",
             code="old-git",
         )
-
-
-def filtered(git: Inspection, paths: Iterable[str]) -> list[str]:
-    """List the files that a configured filter would convert: only a person's own git writes them."""
-    return sorted(git.filtered(list(paths)))
 
 
 def shown_files(files: Sequence[str], most: int = 5) -> str:

@@ -39,7 +39,9 @@ class Scene:
         """Add a task and let an instance claim it."""
         self.queue.add(records.define(task, title or f"Task {task}", dependencies=needs))
         if number not in self.peers:
-            self.peers[number] = Peer.join(str(self.repo.path), f"instance-{number}")
+            self.peers[number] = Peer.join(
+                str(self.repo.path), f"instance-{number}", record={"branch": f"team/instance-{number}"}
+            )
         peer = self.peers[number]
         claim = peer.worker.request()
         assert claim
