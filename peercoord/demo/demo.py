@@ -25,6 +25,7 @@ from peercoord.status.board import Reader
 from peercoord.store import inspection, paths
 from peercoord.store.root import open_root
 from peercoord.system import git
+from peercoord.system.clock import wait_until
 from peercoord.team import agents, repository, up
 from peercoord.team import plan as plans
 from peercoord.team.plan import Instance
@@ -100,7 +101,7 @@ class Demo:
                 if not self.victim and board.count("done") * 3 >= self.tasks:
                     self._strike(board)
             time.sleep(POLL_SECONDS)
-        self._await_views(end)
+        wait_until(lambda: views_agree(self.queue, self.tasks).holds, end - time.monotonic(), POLL_SECONDS)
         return self._verdict()
 
     def _hire(self, instance: Instance) -> subprocess.Popen[bytes]:
@@ -149,11 +150,6 @@ class Demo:
                 again, by = since, holder.peer
                 self.say(f"   task {task} is free {free:.2f} s after the kill; {by} has it after {again:.2f} s")
             self.handed[task] = Handed(task, free, again, by)
-
-    def _await_views(self, end: float) -> None:
-        """Wait until the published views have caught up with the last completion."""
-        while time.monotonic() < end and not views_agree(self.queue, self.tasks).holds:
-            time.sleep(POLL_SECONDS)
 
     def _verdict(self) -> list[Check]:
         alive = [instance for instance in self.instances if instance.peer != self.victim]

@@ -66,19 +66,17 @@ class Beneath:
 
     def listdir(self, path: str) -> list[str]:
         """Names in a directory, in no order."""
-        with self._at(path) as (at, name):
-            handle = os.open(name, _LISTED, dir_fd=at)
-        try:
-            return os.listdir(handle)
-        finally:
-            os.close(handle)
+        return self._listing(path, os.listdir)
 
     def irregular(self, path: str) -> list[str]:
         """Names in a directory that are not regular files."""
+        return self._listing(path, irregular)
+
+    def _listing(self, path: str, names: Callable[[int], list[str]]) -> list[str]:
         with self._at(path) as (at, name):
             handle = os.open(name, _LISTED, dir_fd=at)
         try:
-            return irregular(handle)
+            return names(handle)
         finally:
             os.close(handle)
 

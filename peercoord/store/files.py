@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from peercoord.errors import BrokenFileError, StorageError
 from peercoord.foreign import clean
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.system.disk import DiskLike, Stat
 
+T = TypeVar("T")
+A = TypeVar("A")
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _GONE = tuple(errno.errorcode[number].lower() for number in _ABSENT)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
@@ -80,29 +82,22 @@ class Files:
 
     def scan(self, path: str) -> list[str]:
         """Names in a directory, in no order; none if it does not exist."""
-        try:
-            return self.disk.listdir(path)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return []
-            raise refused(error, path) from None
+        return self._looked(self.disk.listdir, path, [])
 
     def stat(self, path: str) -> Stat | None:
         """Return the state of a path; ``None`` if it does not exist."""
-        try:
-            return self.disk.stat(path)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise refused(error, path) from None
+        return self._looked(self.disk.stat, path, None)
 
     def irregular(self, path: str) -> list[str]:
         """Names in a directory that are not regular files; none if it does not exist."""
+        return self._looked(self.disk.irregular, path, [])
+
+    def _looked(self, look: Callable[[str], T], path: str, absent: A) -> T | A:
         try:
-            return self.disk.irregular(path)
+            return look(path)
         except OSError as error:
             if error.errno in _ABSENT:
-                return []
+                return absent
             raise refused(error, path) from None
 
     def listed(self, path: str) -> bool:
@@ -142,13 +137,7 @@ class Files:
 
     def read_tail(self, path: str) -> bytes:
         """The end of a file that only grows, at most the size of a record; empty if it does not exist."""
-        try:
-            data = self.disk.read(path, EVENTS_BYTES)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return b""
-            raise refused(error, path) from None
-        return data[-RECORD_BYTES:]
+        return self._looked(lambda path: self.disk.read(path, EVENTS_BYTES), path, b"")[-RECORD_BYTES:]
 
     def now(self) -> int:
         """The filesystem's own time in nanoseconds: the time of a file made for this."""

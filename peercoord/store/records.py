@@ -44,20 +44,24 @@ def encode(record: Json) -> bytes:
     """
     import orjson
 
-    try:
-        return escaped(orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    except TypeError as error:
-        raise _unwritable(error) from None
+    return _encoded(record, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def encode_line(record: Json) -> bytes:
     """Encode a record as one line, for events."""
     import orjson
 
+    return _encoded(record, orjson.OPT_APPEND_NEWLINE)
+
+
+def _encoded(record: Json, option: int) -> bytes:
+    import orjson
+
     try:
-        return escaped(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        return escaped(orjson.dumps(record, option=option))
     except TypeError as error:
-        raise _unwritable(error) from None
+        message = f"this cannot be written as JSON: {error}"
+        raise UsageError(message, hint="give plain UTF-8 text", code="bad-text") from None
 
 
 def encode_stored(record: Json) -> bytes:
@@ -74,10 +78,6 @@ def within_limit(data: bytes) -> bytes:
             code="too-large",
         )
     return data
-
-
-def _unwritable(error: TypeError) -> UsageError:
-    return UsageError(f"this cannot be written as JSON: {error}", hint="give plain UTF-8 text", code="bad-text")
 
 
 def decode(data: bytes, where: str) -> Json:
