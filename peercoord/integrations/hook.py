@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from peercoord.errors import DownError, PeercoordError
+from peercoord.errors import DownError, PeercoordError, StorageError
 from peercoord.foreign import plain
 from peercoord.integrations import agents, context, limits, quiet, stopping
 from peercoord.integrations.session import Session, process_of
@@ -172,6 +172,10 @@ class Hook:
             for ticket in held:
                 call.note_task(ticket.task)
             gone = [task for task in before if task not in {ticket.task for ticket in held}]
+            given = [ids.public(ticket.task) for ticket in held if ticket.task not in before]
+            call.notes += [
+                f"task {task} was given to this worktree; it is shown by: {SHELL} request-task" for task in given
+            ]
             notes = [*self.session.pending(), *(self._lost(call, peer, task) for task in gone), *call.notes]
             quiet.note(self.files, self.place, peer, [ticket.task for ticket in held])
         new = self.session.untold([note for note in notes if note])
@@ -215,7 +219,8 @@ class Hook:
         if not self.session.is_known:
             self.session.begin(self.now)
         begins = not self.session.state
-        self.session.becomes(state, self.now, why, **facts)
+        with suppress(StorageError):  # a full disk: the agent is answered, and people see less
+            self.session.becomes(state, self.now, why, **facts)
         if state != WORKING:
             quiet.forget(self.files, self.place)  # the next call of a tool says that it works again
         if begins:

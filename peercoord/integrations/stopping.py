@@ -153,9 +153,11 @@ def _used_up(said: Json) -> float:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError):
         return 0.0
-    with open(handle, "rb") as file:
+    try:
         seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode):
             return 0.0
-        file.seek(max(0, seen.st_size - TAIL_BYTES))
-        return limits.in_rollout(file.read(TAIL_BYTES), time.time())
+        tail = os.pread(handle, TAIL_BYTES, max(0, seen.st_size - TAIL_BYTES))
+    finally:
+        os.close(handle)
+    return limits.in_rollout(tail, time.time())

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from integrations.coder import Coder
 
+from peercoord.errors import StorageError
 from peercoord.integrations import hook
 from peercoord.integrations.agents import AGENTS
 from peercoord.membership import liveness
 from peercoord.queue.reassign import reassign
-from peercoord.store import down, paths, records
+from peercoord.store import down, paths, records, session_records
 
 Make = Callable[..., Coder]
 RECORDED = Path(__file__).parent / "recorded"
@@ -204,6 +205,36 @@ class TestTools:
         reassign(one.crew.queue, "1", "two")
         assert "task 1 is two's now" in one.told("tools")
         assert one.tell("tools") == {}
+
+    def test_a_task_that_a_person_gave_to_it_is_told_once(self, coder: Make) -> None:
+        one = coder()
+        one.tell("start")
+        one.tell("prompt")
+        reassign(one.crew.queue, "2", "one")
+        assert "task 2 was given to this worktree" in one.told("tools")
+        assert one.tell("tools") == {}
+        assert one.told("stop"), "it is asked for a report like on any other"
+
+    def test_what_it_was_handed_by_a_stop_is_no_news(self, coder: Make) -> None:
+        one = coder()
+        one.tell("start")
+        one.verb("request-task")
+        one.verb("report-progress", "1", "--status", "done")
+        assert one.tell("stop")
+        assert one.tell("tools") == {}
+
+    def test_on_a_full_disk_the_agent_is_answered_all_the_same(
+        self, coder: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise StorageError("sessions/one.json: the disk is full", "free some space")
+
+        one = coder()
+        one.tell("start")
+        one.verb("request-task")
+        monkeypatch.setattr(session_records, "write", full)
+        assert "task 1" in one.told("start", source="compact")
+        assert one.told("stop")
 
     def test_a_subagent_is_told_nothing(self, coder: Make) -> None:
         one = coder()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +135,22 @@ class TestDecision:
         assert one.tell("stop", transcript_path=str(rollout)) == {}
         assert one.state == "rate limited"
         assert one.crew.holder("1") == "one"
+
+    @pytest.mark.parametrize("what", ["fifo", "link", "directory", "nothing", "null byte"])
+    def test_a_record_that_is_no_file_is_not_opened(self, coder: Make, tmp_path: Path, what: str) -> None:
+        one = coder(agent="codex")
+        one.tell("start")
+        place = tmp_path / "rollout-1.jsonl"
+        if what == "fifo":
+            os.mkfifo(place)
+        elif what == "link":
+            used = {"primary": {"used_percent": 100, "resets_at": int(time.time()) + 3600}}
+            (tmp_path / "it").write_text(json.dumps({"payload": {"rate_limits": used}}))
+            place.symlink_to(tmp_path / "it")
+        elif what == "directory":
+            place.mkdir()
+        assert one.tell("stop", transcript_path=f"{place}\0" if what == "null byte" else str(place)) == {}
+        assert one.state == "idle"
 
 
 class TestManyTasks:
