@@ -199,9 +199,10 @@ def test_a_worktree_that_no_instance_has_is_not_inspected(team, canary):
 
 
 def test_a_fifo_in_the_place_of_a_file_of_git_s_does_not_hold_an_inspection_up(team, monkeypatch):
-    monkeypatch.setattr(git, "_SECONDS", 1)
     os.mkfifo(team.instance(1).path / "src/.gitignore")
-    reasons = safety.removable(team.project(), team.instance(1).path)
+    with monkeypatch.context() as patch:
+        patch.setattr(git, "_SECONDS", 1)
+        reasons = safety.removable(team.project(), team.instance(1).path)
     assert [reason.kind for reason in reasons] == ["unknown"]
     assert "gave no answer" in reasons[0].text
     (team.instance(1).path / "src/.gitignore").unlink()
