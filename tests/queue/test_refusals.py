@@ -14,6 +14,7 @@ from peercoord.errors import LostError, NotFoundError, PeercoordError, UsageErro
 from peercoord.membership import membership as members
 from peercoord.queue.claims import Worker
 from peercoord.queue.reassign import reassign
+from peercoord.queue.renaming import rename
 from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 from peercoord.store.settings import RECORD_BYTES
@@ -23,7 +24,7 @@ Step = Callable[[World], object]
 
 @pytest.fixture
 def world() -> World:
-    """Task 1 is ready, 2 waits for it and 3 for 2; amber holds 4 and has done 5; 6 to 9 are in the way of a claim."""
+    """Task 1 is ready, 2 waits for it and 3 for 2; amber holds 4 and has done 5, cedar has marked 11; 6 to 9 wait."""
     made = World.new()
     amber = made.working("amber", "5")
     made.join("birch")
@@ -34,6 +35,8 @@ def world() -> World:
     for task in needs:
         made.add(task, needs[task])
     made.queue.cancel("6", "no")
+    made.add("11")
+    made.files.move(made.at("11"), paths.claim(made.join("cedar").home, Ticket("11", 1, done=True)))
     made.queue.create(records.define("7", "imported", dependencies=["98"]), 7)
     made.files.put(paths.definition("8"), b"{,")
     reopened = {**made.queue.definition("9").raw, "dependencies": [5, 10]}
@@ -84,14 +87,16 @@ REFUSED: list[tuple[Step, type[PeercoordError], str]] = [
     (lambda world: world.queue.cancel("5"), UsageError, "task 5 is done"),
     (lambda world: world.queue.reopen("4"), LostError, "task 4 is held by amber~"),
     (lambda world: world.queue.park(world.at("1"), Ticket("1", 0), "../x", ""), PeercoordError, "are not parked as"),
+    (lambda world: rename(world.queue, "4", "44"), LostError, "task 4 is held by amber"),
     (give("5"), LostError, "task 5 is done"),
+    (give("11"), LostError, "task 11 is completed, by cedar"),
     (give("4", "amber"), LostError, "holds task 4 already"),
     (give("2"), LostError, "task 2 waits for task 1"),
     (give("9"), LostError, "task 9 waits for task 10"),
     (give("6"), LostError, "task 6 is parked: cancelled"),
     (give("7"), LostError, "task 7 is parked: blocked"),
     (give("99"), NotFoundError, "there is no task 99"),
-    (give("1", "cedar"), NotFoundError, "there is no peer 'cedar'"),
+    (give("1", "dogwood"), NotFoundError, "there is no peer 'dogwood'"),
     (give("1", "\x1b[31m"), NotFoundError, r"there is no peer '\\x1b"),
     *(
         (lambda world, verb=verb: getattr(world.queue, verb)("99"), NotFoundError, "there is no task 99")
