@@ -10,7 +10,7 @@ import re
 
 from agents.wires import Step
 
-COMMAND = re.compile(r"(?:^|[\s`:])((?:\./|/)[\w./-]*\.sh\s[^`\n]*[^`\s.,;])", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|[\s`:])((?:\./|/)[\w./-]*\.sh(?: [^`\s<]*[^`\s<.,;])+)", re.MULTILINE)
 MERGE = re.compile(r"\bgit merge [\w./-]*\w")
 RUN = re.compile(r"Run `([^`]+)`")
 PART = re.compile(r"Write parts/p(\d+)\.py(?:, which imports ([p\d, ]*\d))?")

@@ -31,7 +31,10 @@ SUMMARY = re.compile(r"create a detailed summary of|CONTEXT CHECKPOINT COMPACTIO
 AT_WORK = re.compile(
     r"(?:working directory(?: is)?: |<cwd>|Workspace Directories:\*\*\\n *- )[^\s\"\\<>]*-(instance-\d+)", re.IGNORECASE
 )
-LIMIT = {"type": "error", "error": {"type": "rate_limit_error", "message": "This request would exceed the rate limit."}}
+LIMIT = {
+    "type": "error",
+    "error": {"type": "rate_limit_error", "message": "This request would exceed the rate limit. Try again in 5 s."},
+}
 
 
 class Model:

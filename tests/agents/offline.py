@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,16 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import programs
+from agents import sessions
 from support.project import git
 
 TESTS = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-KEY = "not-a-key-of-anyone"
-PATIENCE = 60  # seconds for what must come: agents that hang are a failure, slow ones are not
+PATIENCE = 240  # seconds for what must come: agents that hang are a failure, slow ones are not
 ALLOWED = ["Bash(git *)", "Bash(printf *)", "Bash(python3 -m parts.*)"]  # what this project lets its agents do
 PARTS = {1: [], 2: [], 3: [], 4: [1], 5: [1, 2], 6: [2], 7: [3], 8: [4, 5], 9: [6], 10: [7, 8], 11: [9], 12: [10, 11]}
-VALUE = 12 + 10 + 7 + 3 + 8 + 4 + 1 + 5 + 1 + 2 + 11 + 9 + 6 + 2  # of part 12, which builds on all others
 
 Told = dict[str, Any]
 
@@ -39,6 +38,7 @@ class Offline:
     def __init__(self, home: Path, accidents: dict[str, dict[str, str]], mode: str) -> None:
         self.home, self.project = home, home / "proj"
         self.told: list[Told] = []
+        self.started: list[subprocess.Popen[bytes]] = []
         self.sockets = Path(tempfile.mkdtemp(prefix="peercoord-", dir="/tmp"))  # a socket's path has little room
         (home / "accidents.json").write_text(json.dumps(accidents))
         for place in ("user", "tmp"):
@@ -63,7 +63,9 @@ class Offline:
         """Wait until the server has told something."""
         with self.news:
             found = self.news.wait_for(lambda: next(filter(holds, self.told), None), PATIENCE)
-            assert found, f"not told: {self.told[-3:]}"
+            assert found, (
+                f"not told; last: {[(told['who'], told['command']) for told in self.told if 'command' in told][-6:]}"
+            )
             return found
 
     def commands(self, who: str) -> list[str]:
@@ -86,11 +88,13 @@ class Offline:
     def start(self, command: list[str], at: Path, output: Path, **environment: str) -> subprocess.Popen[bytes]:
         """Start a program in the namespace."""
         with output.open("wb") as out:
-            return subprocess.Popen(
+            started = subprocess.Popen(
                 ["nsenter", "-t", str(self.server.pid), "-n", *command],
                 cwd=at, env=self.environment(**environment), stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        self.started.append(started)
+        return started
 
     def run(self, *command: str, at: Path | None = None, **environment: str) -> str:
         """Run a program in the namespace; return what it said."""
@@ -138,81 +142,17 @@ class Offline:
                 found.setdefault(event["task"], []).append(event["peer"])
         return found
 
-    # -- the agents ----------------------------------------------------------------------------------------------
+    def session(self, agent: str, number: int, prompt: str, *options: str) -> subprocess.Popen[bytes]:
+        """Start a coding agent in a worktree, without a screen."""
+        words = [*sessions.command(agent, prompt), *options]
+        output = self.home / f"{agent}-{number}.out"
+        return self.start(words, self.worktree(number), output, **sessions.variables(self, agent))
 
-    def claude(self, number: int, prompt: str, *options: str, settings: Told | None = None) -> subprocess.Popen[bytes]:
-        """Start Claude Code in a worktree, without a screen."""
-        told = self.home / f"settings-{number}.json"
-        told.write_text(json.dumps(settings or {}))
-        words = [programs.find("claude"), "-p", prompt, "--settings", str(told), "--output-format", "stream-json"]
-        words += ["--verbose", "--permission-mode", "acceptEdits", *options]
-        return self.start(words, self.worktree(number), self.home / f"claude-{number}.out", **self.of_claude())
-
-    def of_claude(self) -> dict[str, str]:
-        """Return the variables that lead Claude Code to the model, once it is told that its person knows it."""
-        place = self.home / "user" / ".claude"
-        place.mkdir(exist_ok=True)
-        trusted = {str(place): {"hasTrustDialogAccepted": True} for place in (self.project, *self.home.glob("proj-*"))}
-        known = {"hasCompletedOnboarding": True, "theme": "dark", "projects": trusted}
-        known["customApiKeyResponses"] = {"approved": [KEY[-20:]], "rejected": []}
-        (place / ".claude.json").write_text(json.dumps(known))
-        return {
-            "CLAUDE_CONFIG_DIR": str(place),
-            "ANTHROPIC_BASE_URL": self.url,
-            "ANTHROPIC_API_KEY": KEY,
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "CLAUDE_CODE_MAX_RETRIES": "1",
-            "DISABLE_AUTOUPDATER": "1",
-        }
-
-    def codex(self, number: int, prompt: str, *options: str) -> subprocess.Popen[bytes]:
-        """Start Codex in a worktree, without a screen."""
-        words = [programs.find("codex"), "exec", "--json", *options, prompt]
-        return self.start(words, self.worktree(number), self.home / f"codex-{number}.out", **self.of_codex())
-
-    def of_codex(self) -> dict[str, str]:
-        """Return the variables that lead Codex to the model, once its configuration is written."""
-        place = self.home / "user" / ".codex"
-        place.mkdir(exist_ok=True)
-        (place / "config.toml").write_text(
-            f'model = "gpt-5"\nmodel_provider = "scripted"\n'
-            f'[model_providers.scripted]\nname = "scripted"\nbase_url = "{self.url}/v1"\nenv_key = "SCRIPTED_KEY"\n'
-            f'wire_api = "responses"\nrequest_max_retries = 1\nstream_max_retries = 1\n'
-            f'[projects."{self.project}"]\ntrust_level = "trusted"\n'
-        )
-        return {"CODEX_HOME": str(place), "SCRIPTED_KEY": KEY}
-
-    def gemini(self, number: int, prompt: str, settings: Told) -> subprocess.Popen[bytes]:
-        """Start Gemini CLI in a worktree, without a screen."""
-        words = [programs.find("gemini"), "-m", "gemini-2.5-flash", "-p", prompt, "--approval-mode", "yolo"]
-        words += ["--skip-trust", "-o", "stream-json"]
-        return self.start(words, self.worktree(number), self.home / f"gemini-{number}.out", **self.of_gemini(settings))
-
-    def of_gemini(self, settings: Told) -> dict[str, str]:
-        """Return the variables that lead Gemini CLI to the model, once its settings are written."""
-        place = self.home / "user" / ".gemini"
-        place.mkdir(exist_ok=True)
-        quiet = {"telemetry": {"enabled": False}, "privacy": {"usageStatisticsEnabled": False}}
-        chosen = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"enableAutoUpdate": False}}
-        (place / "settings.json").write_text(json.dumps(quiet | chosen | settings))
-        return {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": self.url}
-
-    def copilot(self, number: int, prompt: str, hooks: Told) -> subprocess.Popen[bytes]:
-        """Start Copilot CLI in a worktree, without a screen, with another service's model."""
-        place = self.home / "user" / ".copilot"
-        (place / "hooks").mkdir(parents=True)
-        (place / "hooks" / "peercoord.json").write_text(json.dumps(hooks))
-        variables = {
-            "COPILOT_HOME": str(place),
-            "COPILOT_PROVIDER_BASE_URL": f"{self.url}/v1",
-            "COPILOT_PROVIDER_TYPE": "openai",
-            "COPILOT_PROVIDER_API_KEY": KEY,
-            "COPILOT_MODEL": "gpt-5.4",
-            "COPILOT_OFFLINE": "true",
-            "COPILOT_AUTO_UPDATE": "false",
-        }
-        words = [programs.find("copilot"), "-p", prompt, "--allow-all-tools", "--no-color"]
-        return self.start(words, self.worktree(number), self.home / f"copilot-{number}.out", **variables)
+    def settings(self, content: Told) -> list[str]:
+        """Write settings for Claude Code; return the options that name them."""
+        path = self.home / "settings.json"
+        path.write_text(json.dumps(content))
+        return ["--settings", str(path)]
 
 
 @contextmanager
@@ -224,6 +164,10 @@ def offline(home: Path, accidents: dict[str, dict[str, str]] | None = None, mode
     try:
         yield made
     finally:
+        for session in made.started:
+            if session.poll() is None:
+                os.killpg(session.pid, signal.SIGKILL)
+                session.wait()
         if shutil.which("tmux"):
             subprocess.run(["tmux", "kill-server"], env=made.environment(), capture_output=True, check=False)
         shutil.rmtree(made.sockets)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import programs
+from agents import programs, sessions
 from agents.offline import PATIENCE, Offline, offline
 
 from peercoord.integrations import settings
@@ -31,6 +29,7 @@ for answer in "$0.$1".*.json; do
 done
 exit 0
 """
+ALLOW = {"permissions": {"allow": ["Bash(./say.sh *)"]}}
 SAY = "#!/bin/sh\necho said $2\n"
 
 
@@ -48,31 +47,28 @@ def answers(world: Offline, agent: CodingAgent, given: dict[str, list[Json]]) ->
     return settings.hooks(agent, str(hook))
 
 
-def claude(world: Offline, hooks: Json) -> subprocess.Popen[bytes]:
-    return world.claude(1, "Work.", settings=hooks | {"permissions": {"allow": ["Bash(./say.sh *)"]}})
+def work(world: Offline, agent: str, hooks: Json) -> int:
+    """Let a session with these hooks work and end."""
+    user = world.home / "user"
+    options = []
+    if agent == "claude":
+        options = world.settings(hooks | ALLOW)
+    elif agent == "codex":
+        sessions.write(user / ".codex" / "hooks.json", hooks)
+        options = sessions.BYPASS
+    elif agent == "copilot":
+        sessions.write(user / ".copilot" / "hooks" / "peercoord.json", hooks)
+    else:
+        sessions.variables(world, agent)
+        settings_file = user / ".gemini" / "settings.json"
+        settings_file.write_text(json.dumps(json.loads(settings_file.read_text()) | hooks))
+    return world.session(agent, 1, "Work.", *options).wait(PATIENCE)
 
 
-def codex(world: Offline, hooks: Json) -> subprocess.Popen[bytes]:
-    (Path(world.of_codex()["CODEX_HOME"]) / "hooks.json").write_text(json.dumps(hooks))
-    options = ["--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust"]
-    return world.codex(1, "Work.", *options)
-
-
-def gemini(world: Offline, hooks: Json) -> subprocess.Popen[bytes]:
-    return world.gemini(1, "Work.", hooks)
-
-
-def copilot(world: Offline, hooks: Json) -> subprocess.Popen[bytes]:
-    return world.copilot(1, "Work.", hooks)
-
-
-Start = Callable[[Offline, Json], subprocess.Popen[bytes]]
-
-
-@pytest.mark.parametrize("start", [claude, codex, gemini, copilot])
-def test_a_model_is_told_at_start_after_tools_and_instead_of_a_stop(tmp_path: Path, start: Start) -> None:
-    programs.find(start.__name__)
-    agent = AGENTS[start.__name__]
+@pytest.mark.parametrize("key", ["claude", "codex", "gemini", "copilot"])
+def test_a_model_is_told_at_start_after_tools_and_instead_of_a_stop(tmp_path: Path, key: str) -> None:
+    programs.find(key)
+    agent = AGENTS[key]
     with offline(tmp_path) as world:
         world.make(1)
         given = {
@@ -83,7 +79,7 @@ def test_a_model_is_told_at_start_after_tools_and_instead_of_a_stop(tmp_path: Pa
                 agent.go_on("Next: `./say.sh request next`"),
             ],
         }
-        assert start(world, answers(world, agent, given)).wait(PATIENCE) == 0
+        assert work(world, key, answers(world, agent, given)) == 0
         said = [command for command in world.commands("instance-1") if command]
         assert said == ["./say.sh request start", "./say.sh request stop", "./say.sh request next"]
         asked = [told["entries"] for told in world.told if told.get("entries")]
@@ -92,14 +88,14 @@ def test_a_model_is_told_at_start_after_tools_and_instead_of_a_stop(tmp_path: Pa
         assert all(one["cwd"] == str(world.worktree(1)) for one in told.values())
 
 
-@pytest.mark.parametrize("start", [claude, codex])
-def test_a_model_is_told_again_after_a_compaction(tmp_path: Path, start: Start) -> None:
-    programs.find(start.__name__)
-    agent = AGENTS[start.__name__]
+@pytest.mark.parametrize("key", ["claude", "codex"])
+def test_a_model_is_told_again_after_a_compaction(tmp_path: Path, key: str) -> None:
+    programs.find(key)
+    agent = AGENTS[key]
     with offline(tmp_path, {"instance-1": {"1": "compact"}}) as world:
         world.make(1)
         told = [agent.context(START, f"Known: `./say.sh request {when}`") for when in ("first", "again")]
-        assert start(world, answers(world, agent, {START: told})).wait(PATIENCE) == 0
+        assert work(world, key, answers(world, agent, {START: told})) == 0
         assert [command for command in world.commands("instance-1") if command] == [
             "./say.sh request first",
             "./say.sh request again",
@@ -116,12 +112,10 @@ def test_an_idle_claude_is_woken_and_its_limit_is_told(tmp_path: Path) -> None:
         world.make(1)
         for pipe in ("events", "wakes"):
             os.mkfifo(tmp_path / f"hook.sh.{pipe}")
-        told = tmp_path / "settings.json"
-        allow = {"permissions": {"allow": ["Bash(./say.sh *)"]}}
-        told.write_text(json.dumps(answers(world, AGENTS["claude"], {}) | allow))
+        options = world.settings(answers(world, AGENTS["claude"], {}) | ALLOW)
         with os.fdopen(os.open(tmp_path / "hook.sh.events", os.O_RDWR)) as events:  # opened for both: it never ends
-            words = [program, "--permission-mode", "acceptEdits", "--settings", str(told), "Work."]
-            world.run("tmux", "new-session", "-d", *words, at=world.worktree(1), **world.of_claude())
+            words = [program, "--permission-mode", "acceptEdits", *options, "Work."]
+            world.run("tmux", "new-session", "-d", *words, at=world.worktree(1), **sessions.variables(world, "claude"))
             seen = list(iter(lambda: events.readline().strip(), "stop"))
             assert sorted(seen) == ["prompt", "start", "wait"], (
                 "a turn that fails has no stop: it is waited from its start"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from agents import wires
 from agents.brain import think
+from agents.history import idle_while_ready
 
 TASK = "Write parts/p3.py, which imports p1, p2.\nget it: git merge 0123abc\nfinish: ./x.sh say 3 done"
 GEMINI = "run_shell_command"
+VERBS = ("coordinate.sh", "request-task", "report-progress", "update-memory", "check-status", "--status", "--wait")
 SHELL = {"name": "Bash"}
 CHAT = {"model": "m", "tools": [{"type": "function", "function": {"name": "bash"}}], "stream": True}
 ASKED: list[tuple[str, dict[str, Any]]] = [
@@ -102,6 +105,24 @@ def _work() -> list[str]:
         ran.append(command)
         entries.append(("ran", command))
     return ran
+
+
+def test_it_contains_no_command_of_peercoord() -> None:
+    for module in ("brain", "wires", "model_server"):
+        source = Path(__file__).with_name(f"{module}.py").read_text()
+        assert not [verb for verb in VERBS if verb in source]
+
+
+def test_a_session_that_idles_while_a_task_is_ready_shows_in_the_events() -> None:
+    needs: dict[int, list[int]] = {1: [], 2: [], 3: [], 4: [], 5: [1]}
+
+    def events(text: str) -> list[dict[str, str]]:
+        return [dict(zip(("event", "peer", "task"), one.split(), strict=True)) for one in text.split(", ")]
+
+    begun = "claimed a 1, done a 1, claimed b 2, done b 2, claimed b 3, done b 3, "
+    assert idle_while_ready(events(f"{begun}claimed a 4, done a 4"), "a", needs) == ["2", "3"]
+    assert idle_while_ready(events(begun[:-2]), "b", needs) == []
+    assert idle_while_ready(events("claimed a 1, done a 1, claimed b 2, claimed a 3, done b 2"), "a", needs) == []
 
 
 def test_who_was_told_no_command_does_nothing() -> None:

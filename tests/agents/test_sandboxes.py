@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from agents import programs
-from agents.offline import PATIENCE, Offline, offline
+from agents.offline import PATIENCE, offline
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,22 +20,15 @@ CODEX = ["-s", "workspace-write", "-c", "sandbox_workspace_write.exclude_slash_t
 CODEX += ["-c", "sandbox_workspace_write.exclude_tmpdir_env_var=true"]
 
 
-def claude(world: Offline) -> subprocess.Popen[bytes]:
-    return world.claude(1, PROMPT, settings={"sandbox": SANDBOX})
-
-
-def codex(world: Offline) -> subprocess.Popen[bytes]:
-    return world.codex(1, PROMPT, *CODEX)
-
-
-@pytest.mark.parametrize("start", [claude, codex])
-def test_a_task_is_done_from_inside(tmp_path: Path, start: Callable[[Offline], subprocess.Popen[bytes]]) -> None:
-    programs.find(start.__name__)
+@pytest.mark.parametrize("agent", ["claude", "codex"])
+def test_a_task_is_done_from_inside(tmp_path: Path, agent: str) -> None:
+    programs.find(agent)
     with offline(tmp_path) as world:
         world.make(1)
         text = "Write parts/p1.py. Run `touch ../beside`. Run `touch inside`."
         world.run("peercoord", "task", "add", "Part 1", "--description", text)
-        assert start(world).wait(PATIENCE) == 0
+        options = CODEX if agent == "codex" else world.settings({"sandbox": SANDBOX})
+        assert world.session(agent, 1, PROMPT, *options).wait(PATIENCE) == 0
         assert world.done() == {"1": ["instance-1"]}
         assert (world.worktree(1) / "inside").exists()
         assert not (tmp_path / "beside").exists()

@@ -1,0 +1,90 @@
+"""A person types one line; real coding agents work the list to its end, through a kill, a compaction and a limit."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+from agents import programs, sessions
+from agents.history import idle_while_ready
+from agents.offline import PARTS, Offline, Told, offline
+from support.project import git
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed"),
+]
+CODEX = '#!/bin/sh\nexec {} exec {} "$@"\n'  # without a screen
+DONE = re.compile(r"\btask (\d+) is done\b")
+KILLED, COMPACTED, LIMITED = {"4": "hang"}, {"5": "compact"}, {"12": "limit", "13": "limit"}  # it asks again once
+BUILDS = "for part in parts/p*.py; do python3 -m parts.$(basename $part .py) || exit 1; done"
+
+
+def value(part: int) -> int:
+    """Return what a part has to come to: its number, and what it imports."""
+    return part + sum(map(value, PARTS[part]))
+
+
+def install(world: Offline) -> dict[str, str]:
+    """Put the programs on PATH, Codex as one that runs without a screen; return the variables that they need."""
+    place = world.home / "bin"
+    place.mkdir()
+    (place / "claude").symlink_to(programs.find("claude"))
+    (place / "codex").write_text(CODEX.format(programs.find("codex"), " ".join(sessions.BYPASS)))
+    (place / "codex").chmod(0o755)
+    found = sessions.variables(world, "claude") | sessions.variables(world, "codex")
+    return {**found, "PATH": f"{place}:{world.environment()['PATH']}"}
+
+
+def all_reported(world: Offline, tasks: int) -> Told:
+    """Wait until sessions have seen the end of every task."""
+    reported: set[str] = set()
+
+    def holds(told: Told) -> bool:
+        reported.update(task for kind, text in told.get("entries", []) if kind == "came" for task in DONE.findall(text))
+        return len(reported) == tasks
+
+    return world.until(holds)
+
+
+def kill_session(world: Offline, number: int) -> None:
+    """Kill the Claude Code of a worktree as an out-of-memory killer would."""
+    for process in psutil.process_iter(["exe", "cwd"]):
+        if process.info["cwd"] == str(world.worktree(number)) and "claude" in str(process.info["exe"]):
+            process.kill()
+            return
+    raise AssertionError("there is no such session")
+
+
+def test_the_list_is_worked_to_its_end(tmp_path: Path) -> None:
+    programs.find("claude"), programs.find("codex")
+    accidents = {"instance-1": KILLED, "instance-2": {**COMPACTED, **LIMITED}}
+    with offline(tmp_path, accidents) as world:
+        world.make(3, len(PARTS))
+        launch = ("--launch", "tmux", "--agent", "claude,claude,codex")
+        world.run("peercoord", "up", str(world.project), "3", *launch, at=tmp_path, **install(world))
+        world.until(lambda told: told.get("accident") == "hang")
+        kill_session(world, 1)
+        all_reported(world, len(PARTS))
+
+        history = world.data("events", "--last", "1000")["events"]
+        done = world.done()
+        assert {task: len(peers) for task, peers in done.items()} == {str(task): 1 for task in PARTS}
+        assert {peer for [peer] in done.values()} >= {"instance-2", "instance-3"}
+        given_back = {(event["peer"], event["task"]) for event in history if event["event"] == "released"}
+        assert {peer for peer, _ in given_back} == {"instance-1"}  # a limit takes no task away
+        for peer in ("instance-2", "instance-3"):
+            assert len(idle_while_ready(history, peer, PARTS)) < 2  # the last report and the next claim are two steps
+        assert {told["accident"] for told in world.told if told.get("accident")} == {"hang", "compact", "limit"}
+
+        world.run("peercoord", "land", "--as", "A Person", "--check", BUILDS)
+        assert ast.literal_eval(world.run("python3", "-c", "from parts import p12; print(p12.VALUE)")) == value(12)
+        for commit in git(world.project, "rev-list", "--first-parent", "main").split():
+            there = git(world.project, "ls-tree", "--name-only", commit, "parts/").split()
+            parts = {int(number) for number in re.findall(r"p(\d+)\.py", " ".join(there))}
+            assert all(set(PARTS[part]) <= parts for part in parts)
