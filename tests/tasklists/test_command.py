@@ -15,21 +15,24 @@ from typing import Any
 
 import pytest
 from support.lists import files_below, make_database, query
-from support.project import Project, project
+from support.project import Project, git, project
 
 from peercoord.store import manifest
 from peercoord.tasklists.export import FORMATS, export, gather
 from peercoord.tasklists.source import read_source
+from peercoord.team import up
 
 __all__ = ["project"]
 
 CASES = sorted((Path(__file__).parent / "commands").glob("*.txt"))
 CHANGING = [
     (re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
-    (re.compile(r'"store": "\w+'), '"store": "STORE'),
+    (re.compile(r'("store": "|, store )\w+'), r"\1STORE"),
     (re.compile(r"\.json~\w+"), ".json~TOKEN"),
+    (re.compile(r'("time_spent": )\d+((, "\w*|,)?…)?'), r"\1N"),
 ]
 """What is another in every run."""
+LISTS = re.compile("in step|taken in|before-peercoord|database|tasks.json|--tasks|another team|projects")
 CHOICES = ("database", "database_project", "tasks_file", "schema_version")
 
 
@@ -38,10 +41,11 @@ class Calls:
 
     ``sql FILE`` (a script for a database), ``file FILE`` (its content), ``remove FILE``, ``peercoord WORDS`` (exit
     code, answer, messages), ``ask FILE QUERY`` (rows of a database), ``chosen`` (the lists that are kept in step).
+    ``up WORDS`` sets up the team ``HOME/team`` without agents; of its answer, what is about lists of tasks is shown.
     """
 
     def __init__(self, project: Project) -> None:
-        self.project, self.home = project, project.main.parent
+        self.project, self.home, self.state = project, project.main.parent, project.state
 
     def play(self, text: str) -> str:
         """The file as it is with the answers of these calls."""
@@ -55,6 +59,11 @@ class Calls:
         return word.replace("PROJECT", str(self.project.main)).replace("HOME", str(self.home))
 
     def step(self, what: str, words: list[str], body: str) -> str:
+        if what == "repository":
+            (self.home / "team").mkdir()
+            git(self.home / "team", "init", "-q", "-b", "main")
+            git(self.home / "team", "commit", "-q", "--allow-empty", "-m", "first")
+            return ""
         if what in ("sql", "file"):
             path = self.home / words[0]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,15 +76,21 @@ class Calls:
         if what == "ask":
             return "".join(f"{' | '.join(map(str, row))}\n" for row in query(self.home / words[0], words[1]))
         if what == "chosen":
-            kept = json.loads((self.project.state / "protocol.json").read_text())
+            path = self.state / "protocol.json"
+            kept = json.loads(path.read_text()) if path.exists() else {}
             return self.shown(json.dumps({key: kept[key] for key in CHOICES if key in kept}) + "\n")
         if what == "remove":
             (self.home / words[0]).unlink()
             return ""
+        if what == "up":
+            words = ["up", str(self.home / "team"), "1", *words]
+            self.state = self.home / "team" / ".claude-coordination"
         code, out, err = self.project(*words)
         if "--json" in words:
             data = json.loads(out)["data"]
             out = "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in data.items())
+        if what == "up":
+            out, err = ("".join(f"{line}\n" for line in text.splitlines() if LISTS.search(line)) for text in (out, err))
         return self.shown(f"[{code}]\n{out}" + "".join(f"2> {line}\n" for line in err.splitlines()))
 
     def shown(self, text: str) -> str:
@@ -86,7 +101,11 @@ class Calls:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_the_calls_of_a_file_answer_as_it_says(path: Path, project: Project, request: pytest.FixtureRequest) -> None:
+def test_the_calls_of_a_file_answer_as_it_says(
+    path: Path, project: Project, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(up, "_start", lambda *_: "")  # no agents
+    monkeypatch.setenv("HOME", str(project.main.parent / "home"))
     written = Calls(project).play(path.read_text())
     if request.config.getoption("--regenerate"):
         path.write_text(written)
