@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli.teams import Team
 from support import answers
-from support.project import clear, git, project, second
+from support.project import Project, clear, git, project, second
 
 __all__ = ["project", "second"]
 
@@ -43,3 +43,13 @@ def teams(repo: Path) -> Iterator[Callable[[int], Team]]:
 
         yield make
     answers.check_team(repo / ".git")
+
+
+@pytest.fixture
+def asked(project: Project) -> Project:
+    """Task 1 was reported as blocked by instance "one"; task 2 is ready."""
+    project("task", "add", "One")
+    project("task", "add", "Two")
+    project("request")
+    project("report", "1", "--status", "blocked", "--blocker", "needs the API key")
+    return project
