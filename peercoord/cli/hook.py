@@ -51,6 +51,8 @@ def hook(call: Call, event: str, key: str, worktree: str) -> None:
 def _answered(event: str, key: str, worktree: str) -> int:
     from peercoord.integrations import agents
     from peercoord.integrations import hook as hooks
+    from peercoord.integrations.setup import PersonalSetup
+    from peercoord.store import paths
     from peercoord.worktree import context
 
     if event == CHECK:
@@ -72,6 +74,8 @@ def _answered(event: str, key: str, worktree: str) -> int:
             place = context.find(given=named if os.path.isdir(named) else os.getcwd())
         if not place.worktree:
             return 0
+        if event == agents.START and not os.environ.get("PEERCOORD_WORKTREE"):
+            PersonalSetup().note_team(place.worktree, f"{place.coordination}/{paths.HOOK_SCRIPT}")
         answer = hooks.run(agent, event, said, place)
     except NotFoundError:
         return 0  # no instance's worktree

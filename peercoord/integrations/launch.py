@@ -76,7 +76,7 @@ def environment(agent: CodingAgent, hooks: str, worktree: str) -> dict[str, str]
 def note(agent: CodingAgent) -> str:
     """Return what a person has to do before an agent's hooks run; empty if nothing."""
     if agent is CODEX:
-        return "Codex skips these hooks until you have reviewed them, once for all worktrees: type /hooks in a session"
+        return "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
     if agent in (COPILOT, GEMINI):
         return f"{agent.title} takes hooks from your own settings alone: peercoord setup {agent.key}"
     return ""

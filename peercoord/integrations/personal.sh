@@ -7,8 +7,8 @@
 [ -z "${ZSH_VERSION-}" ] || emulate sh
 PATH=${PATH:+$PATH:}/usr/bin:/bin
 python=@PYTHON@
-event=${1-} agent=${2-} tree=$PWD
-[ "$event" = check ] || { : >"${0%/*}/fired-$agent"; } 2>/dev/null
+event=${1-} agent=${2-} tree=$PWD here=${0%/*}
+[ "$event" = check ] || { : >"$here/fired-$agent"; } 2>/dev/null
 [ -x "$python" ] || exec cat >/dev/null
 if [ "$event" != check ]; then
   # a session that `up --launch` started has hooks of its own
@@ -21,6 +21,10 @@ if [ "$event" != check ]; then
       *) exec cat >/dev/null ;; # no worktree of a team: there is nothing to say
     esac
   done
+  # the team's own script, once a session has begun there: it answers after most tools without starting a program
+  if [ -r "$here/at$tree/.hook" ] && IFS= read -r script <"$here/at$tree/.hook" && [ -x "$script" ]; then
+    exec "$script" "$event" "$agent" "$tree"
+  fi
 fi
 "$python" @FLAG@ -m peercoord hook "$event" --agent "$agent"
 status=$?

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -149,6 +150,18 @@ class PersonalSetup:
                 done += self._remove_home()
         return done
 
+    def note_team(self, worktree: str, script: str) -> None:
+        """Note where the team's own script is, so that the person's script hands a worktree's events to it.
+
+        Args:
+            worktree: Absolute path of the worktree, of which the caller knows whose it is.
+            script: Absolute path of the team's script.
+        """
+        place = self.home / "at" / worktree.strip("/") / ".hook"
+        if self.script.exists() and (not place.exists() or place.read_text() != f"{script}\n"):
+            _make_directories(place.parent)
+            PersonFile.read(place, "remove it").replace(f"{script}\n")
+
     # -- the hooks in a file ---------------------------------------------------------------------------------------
 
     def _with_hooks(self, agent: CodingAgent, file: PersonFile, known: Json) -> tuple[str, list[str]]:
@@ -239,6 +252,7 @@ class PersonalSetup:
         done = [f"removed {plain(self.script)}"] if self.script.exists() else []
         for path in (self.script, self.home / RECORD, *self.home.glob("fired-*")):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.home / "at", ignore_errors=True)
         _remove_directories(directories)
         return done
 

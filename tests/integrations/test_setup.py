@@ -272,3 +272,20 @@ def test_an_installation_that_is_gone_disturbs_nobody(person, spy, tmp_path):
     spy.unlink()
     run = run_script(person, "stop", tmp_path)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_the_script_hands_over_to_that_of_a_team_that_it_knows(person, spy, tmp_path):
+    """What the worktree itself says of a script is not believed: the note lies beside the person's."""
+    (tmp_path / ".claude-instance").mkdir()
+    team = tmp_path / "it's the team's"
+    person.note_team(str(tmp_path), str(team))
+    done = run_script(person, "tools", tmp_path)
+    assert (done.stdout[:1], done.stderr) == ("-", ""), "there is no such script any more"
+    team.write_text('#!/bin/sh\necho "$@"\necho woken >&2\nexit 2\n')
+    team.chmod(0o755)
+    done = run_script(person, "wait", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, f"wait claude {tmp_path}\n", "woken\n")
+    person.remove(CLAUDE)
+    assert not person.home.exists()
+    person.note_team(str(tmp_path), str(team))
+    assert not person.home.exists(), "nothing is noted for a person who has set nothing up"
