@@ -301,7 +301,7 @@ def records_of(root: Root | None, worktree: str, peer: str = "") -> list[Json]:
     if root is None:
         return found
     for who in members.living(root):
-        record = members.read_record(root.files, paths.peer_dir(who)) or {}
+        record = members.record_of(root, who)
         if liveness.agent_of(record) and (record.get("worktree") == worktree or who.peer == peer):
             found.append({**record, "incarnation": str(who)})
     return found

@@ -112,7 +112,7 @@ class Home:
         """Check whether the coordination directory names another agent for this worktree, and not this one."""
         here, tree = process.here(), os.path.dirname(self.path)
         mine = [who for who in members.living(self.root) if who.peer == self.peer]
-        found = [members.read_record(self.root.files, paths.peer_dir(who)) or {} for who in mine]
+        found = [members.record_of(self.root, who) for who in mine]
         agents = [(record, liveness.agent_of(record)) for record in found if record.get("worktree") == tree]
         if any(agent == self._me for _, agent in agents):
             return False

@@ -76,7 +76,7 @@ def _is_ours(coordination: str) -> bool:
 
 def _is_on_record(root: Root, agent: Json) -> bool:
     """Check whether a peer of the team names this very process as its agent: a command line can be forged."""
-    records = (members.read_record(root.files, paths.peer_dir(who)) or {} for who in members.living(root))
+    records = (members.record_of(root, who) for who in members.living(root))
     return any(liveness.agent_of(record) == agent["agent"] for record in records)
 
 

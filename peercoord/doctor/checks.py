@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from peercoord.foreign import Json
     from peercoord.queue.queue import Queue
-    from peercoord.store.paths import Incarnation
     from peercoord.store.root import Root
 
 GOOD, WARNING, BAD = "ok", "warning", "bad"
@@ -102,7 +101,7 @@ def _settings(root: Root) -> Iterator[Finding]:
         yield warning("settings", problem.text, problem.fix or f"remove it from {root_path(root)}/{paths.PROTOCOL}")
     own = root.number("heartbeat_seconds")
     for who in members.living(root):
-        theirs = foreign.whole(peer_record(root, who).get("heartbeat_seconds"))
+        theirs = foreign.whole(members.record_of(root, who).get("heartbeat_seconds"))
         if theirs is not None and theirs != own:
             yield warning("settings", f"{who} beats every {theirs} s, the rule is {own} s: it has not taken it in yet")
 
@@ -112,11 +111,6 @@ def _again(root: Root) -> str:
     return command("claude-team-coordinated", os.path.dirname(root_path(root)))
 
 
-def peer_record(root: Root, who: Incarnation) -> Json:
-    """Read a peer's record; empty if it cannot be read."""
-    return members.read_record(root.files, paths.peer_dir(who)) or {}
-
-
 def _peers(root: Root) -> Iterator[Finding]:
     from peercoord import __version__
 
@@ -124,7 +118,7 @@ def _peers(root: Root) -> Iterator[Finding]:
     if not living:
         yield warning("peers", "no peer is in the team", _again(root))
     for who in living:
-        record = peer_record(root, who)
+        record = members.record_of(root, who)
         verdict = judge(root, who)
         tree = str((record or instance_records.read(root, who.peer)).get("worktree", ""))
         start = command("peercoord", "-C", tree, "agent", "start") if tree else _again(root)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from peercoord.agent import control
-from peercoord.doctor.checks import duplicate_tickets, leader_tickets, peer_record
+from peercoord.doctor.checks import duplicate_tickets, leader_tickets
 from peercoord.errors import PeercoordError
 from peercoord.foreign import whole
 from peercoord.membership import liveness
@@ -49,7 +49,7 @@ def fix_team(queue: Queue, by: Incarnation | None) -> list[str]:
 
 def _peer(janitor: Janitor, who: Incarnation, by: Incarnation | None) -> list[str]:
     root = janitor.root
-    record, verdict = peer_record(root, who), judge(root, who)
+    record, verdict = members.record_of(root, who), judge(root, who)
     if verdict.state == liveness.DEAD and by is not None:
         return [f"evicted {who}: {verdict.because}"] if janitor.evict(who, by, verdict.because) else []
     agent, tree = liveness.agent_of(record), str(record.get("worktree", ""))

@@ -91,6 +91,11 @@ def read_record(files: Files, home: str) -> Json | None:
     return files.record(paths.peer_record(home))  # a broken one stays: without it only the heartbeat counts
 
 
+def record_of(root: Root, who: Incarnation) -> Json:
+    """Read the record of a living peer; empty if it cannot be read."""
+    return read_record(root.files, paths.peer_dir(who)) or {}
+
+
 def living(root: Root) -> list[Incarnation]:
     """List the incarnations that are peers now, by name and number."""
     return sorted(filter(None, map(paths.parse_incarnation, root.files.scan(paths.PEERS))))

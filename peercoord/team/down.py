@@ -100,7 +100,7 @@ def _unlisted(root: Root | None, known: Collection[str]) -> list[Instance]:
     if root is None:
         return found
     for who in members.living(root):
-        record = members.read_record(root.files, paths.peer_dir(who)) or {}
+        record = members.record_of(root, who)
         agent, tree = liveness.agent_of(record), record.get("worktree")
         runs = agent is not None and agents.is_here(record) and process.running(agent)
         if runs and who.peer not in known and isinstance(tree, str):

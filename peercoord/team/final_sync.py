@@ -71,7 +71,7 @@ def merge_memory(root: Root) -> None:
 
 
 def _still_there(root: Root, who: Incarnation) -> str:
-    peer = members.read_record(root.files, paths.peer_dir(who)) or {}
+    peer = members.record_of(root, who)
     if peer.get("machine") != process.here()["machine"]:
         return f"{who.peer} works on another machine, {peer.get('host')}, and leaves once it sees that the team is down"
     return f"{who.peer} is still there, and leaves once it sees that the team is down"

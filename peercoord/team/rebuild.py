@@ -261,7 +261,7 @@ def stale_peers(project: Project, root: Root, known: Evidence) -> list[Incarnati
     places = {str(instance.directory) for instance in team_instances(project)}
     found = []
     for who in members.living(root):
-        peer = members.read_record(root.files, paths.peer_dir(who)) or {}
+        peer = members.record_of(root, who)
         worktree = peer.get("worktree")
         if not isinstance(worktree, str) or not liveness.in_sight(peer, process.here()):
             continue  # on another machine or in a container: cannot be judged from here
@@ -287,7 +287,7 @@ def unknown_to_root(project: Project) -> set[str]:
 
 def _comes_back(project: Project, root: Root, who: Incarnation, team: Collection[Instance]) -> str:
     """Return the hint that brings back a retired peer's worktree; empty if the team did not make it."""
-    worktree = (members.read_record(root.files, paths.peer_dir(who)) or {}).get("worktree")
+    worktree = members.record_of(root, who).get("worktree")
     index = next((n for n in range(1, MOST + 1) if worktree == str(home(project, n) / project.sub)), 0)
     if not index or index in {instance.index for instance in team}:
         return ""
@@ -297,7 +297,7 @@ def _comes_back(project: Project, root: Root, who: Incarnation, team: Collection
 
 
 def _retire(root: Root, who: Incarnation) -> None:
-    worktree = (members.read_record(root.files, paths.peer_dir(who)) or {}).get("worktree")
+    worktree = members.record_of(root, who).get("worktree")
     if isinstance(worktree, str) and not os.path.isdir(worktree):
         agents.end(agents.at([Path(worktree)]))
     if str(who) in root.files.scan(paths.PEERS):

@@ -320,7 +320,7 @@ def _known(project: str, worktree: str) -> Json:
     git_dir, checkout = gitdirs.find(project, worktree)
     located = {"git_dir": git_dir, "checkout": checkout} if git_dir else {}
     for who in members.living(root):
-        record = members.read_record(root.files, paths.peer_dir(who)) or {}
+        record = members.record_of(root, who)
         if record.get("worktree") == worktree:
             return {"instance_id": who.peer, **located}
     noted = _noted(git_dir) if git_dir else {}
