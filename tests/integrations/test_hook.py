@@ -137,9 +137,10 @@ class TestStart:
         assert two.verb("request-task").code == 0
         assert 'two works on task 1 "task 1"' in one.told("start")
 
-    def test_a_long_text_leaves_room_for_the_commands(self, coder: Make) -> None:
+    @pytest.mark.parametrize("text", ["d" * 100_000, "d\n" * 50_000], ids=["a line", "lines"])
+    def test_a_long_text_leaves_room_for_the_commands(self, coder: Make, text: str) -> None:
         one = coder(tasks=0)
-        one.crew.queue.add(records.define("1", "t" * 400, description="d" * 100_000))
+        one.crew.queue.add(records.define("1", "t" * 400, description=text))
         one.verb("request-task")
         told = one.told("start")
         assert len(told) <= one.agent.context_chars
@@ -156,7 +157,7 @@ class TestStart:
     def test_a_team_that_was_taken_down_stays_down(self, coder: Make) -> None:
         one = coder()
         down.write(one.crew.root, "a person")
-        for event in ("start", "prompt", "tools", "stop", "end"):
+        for event in one.agent.events:
             assert one.tell(event) == {}
         assert one.crew.home("one") is None
         assert one.record() == {}

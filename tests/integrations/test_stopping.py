@@ -178,6 +178,14 @@ class TestManyTasks:
         assert one.crew.queue.survey()["10"].state == "done"
         assert wakes == 1
 
+    def test_a_stop_that_follows_no_block_counts_from_the_beginning(self, coder: Make) -> None:
+        one = coder(tasks=12)
+        one.tell("start")
+        one.verb("request-task")
+        for number in range(1, 11):
+            one.verb("report-progress", str(number), "--status", "done")
+            assert one.tell("stop", stop_hook_active=False), number
+
 
 class TestWaiter:
     def waits(self, one: Coder, found: list[object]) -> threading.Thread:
