@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,59 +64,41 @@ class Folding:
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
         return os.pwrite(fh, data, offset)
 
-    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+    def truncate(self, path: str, length: int, fh: int | None = None) -> None:
         os.truncate(self.real(path) if fh is None else fh, length)
-        return 0
 
-    def release(self, path: str, fh: int) -> int:
+    def release(self, path: str, fh: int) -> None:
         os.close(fh)
-        return 0
 
-    def fsync(self, path: str, datasync: int, fh: int) -> int:
+    def fsync(self, path: str, datasync: int, fh: int) -> None:
         os.fsync(fh)
-        return 0
 
-    def rename(self, old: str, new: str) -> int:
+    def rename(self, old: str, new: str) -> None:
         source, target = self.real(old), self.real(new)
         os.rename(source, self.wanted(new) if source == target else target)
-        return 0
 
-    def link(self, target: str, source: str) -> int:
+    def link(self, target: str, source: str) -> None:
         if os.path.lexists(self.real(target)):
-            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         os.link(self.real(source), self.wanted(target), follow_symlinks=False)
-        return 0
 
-    def symlink(self, target: str, source: str) -> int:
+    def symlink(self, target: str, source: str) -> None:
         os.symlink(source, self.real(target))
-        return 0
 
-    def readlink(self, path: str) -> str:
-        return os.readlink(self.real(path))
-
-    def unlink(self, path: str) -> int:
-        os.unlink(self.real(path))
-        return 0
-
-    def mkdir(self, path: str, mode: int) -> int:
-        os.mkdir(self.real(path), mode)
-        return 0
-
-    def rmdir(self, path: str) -> int:
-        os.rmdir(self.real(path))
-        return 0
-
-    def chmod(self, path: str, mode: int) -> int:
-        os.chmod(self.real(path), mode)
-        return 0
-
-    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
+    def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
         os.utime(self.real(path), ns=times, follow_symlinks=False)
-        return 0
 
     def statfs(self, path: str) -> dict[str, int]:
         seen = os.statvfs(self.real(path))
         return {key: getattr(seen, key) for key in dir(seen) if key.startswith("f_") and key != "f_fsid"}
+
+
+def on_real_path(call: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, path, *given: call(self.real(path), *given)
+
+
+for _name in ("readlink", "unlink", "mkdir", "rmdir", "chmod"):
+    setattr(Folding, _name, on_real_path(getattr(os, _name)))
 
 
 @contextmanager
