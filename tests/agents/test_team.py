@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from agent.crew import until
 from agents import programs, sessions
 from agents.history import idle_while_ready
 from agents.offline import PARTS, Offline, Told, offline
@@ -88,3 +89,20 @@ def test_the_list_is_worked_to_its_end(tmp_path: Path) -> None:
             there = git(world.project, "ls-tree", "--name-only", commit, "parts/").split()
             parts = {int(number) for number in re.findall(r"p(\d+)\.py", " ".join(there))}
             assert all(set(PARTS[part]) <= parts for part in parts)
+
+
+def test_a_question_of_a_session_is_seen_and_its_answer_goes_on(tmp_path: Path) -> None:
+    programs.find("claude")
+    with offline(tmp_path) as world:
+        world.make(1)
+        world.run("peercoord", "task", "add", "Part 1", "--description", "Write parts/p1.py. Run `mkfifo pipe`.")
+        variables = install(world)
+        world.run("peercoord", "up", str(world.project), "1", "--launch", "tmux", at=tmp_path, **variables)
+        record = world.project / ".claude-coordination" / "sessions" / "instance-1.json"
+        until(lambda: record.exists() and "needs permission" in record.read_text())
+        assert re.search(r"instance-1.*\bpermission\b.*mkfifo pipe", world.run("peercoord", "status"), re.IGNORECASE)
+        until(lambda: "1. Yes" in world.run("tmux", "capture-pane", "-p", "-t", "instance-1"))
+        world.run("tmux", "send-keys", "-t", "instance-1", "1")
+        all_reported(world, 1)
+        assert (world.worktree(1) / "pipe").is_fifo()
+        until(lambda: "waiting for work" in record.read_text() or "idle" in record.read_text())
