@@ -192,11 +192,6 @@ def waiting(dependency: str, ticket: Ticket) -> str:
     return f"{WAITING}/{dependency}/{ticket}"
 
 
-def ready_dir(level: int, order: int) -> str:
-    """Path of the ready shard for a priority level and an order of adding."""
-    return f"{READY}/{level}/{ready_shard(order)}"
-
-
 def ready(level: int, order: int, ticket: Ticket) -> str:
     """Path of a ticket that any peer may claim."""
     return f"{READY}/{level}/{ready_shard(order)}/{ticket}"

@@ -99,10 +99,6 @@ class Wakeups:
         """Wake while ``source`` has something to read, under this name."""
         self._selector.register(source, selectors.EVENT_READ, name)
 
-    def unlisten(self, source: Waitable) -> None:
-        """Undo ``listen``."""
-        self._selector.unregister(source)
-
     def watch_exits(self, processes: Iterable[Json]) -> bool:
         """Wake at the end of these processes, and of no others any more; return whether all were still running."""
         wanted = {(int(p["pid"]), p["start"]): p for p in processes}

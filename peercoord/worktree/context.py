@@ -176,11 +176,6 @@ def instance_files(worktree: str, checkout: str = "") -> InstanceFiles:
     return InstanceFiles(Beneath(top, paths.INSTANCE if inside == "." else f"{inside}/{paths.INSTANCE}"))
 
 
-def write_instance(worktree: str, name: str, record: Json, checkout: str = "") -> None:
-    """Replace a JSON file of a worktree's ``.claude-instance/``."""
-    instance_files(worktree, checkout).replace(name, records.encode(record))
-
-
 def read_copy(files: InstanceFiles) -> Json:
     """Read a worktree's ``info.json``, which its coding agent may have written; empty if it is broken."""
     return files.peek_record("info.json")

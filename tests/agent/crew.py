@@ -140,7 +140,7 @@ class Crew:
                 "worktree_path": str(tree),
                 "branch": "",
             }
-            context.write_instance(str(tree), "info.json", info)
+            context.instance_files(str(tree)).replace("info.json", records.encode(info))
             instance_records.write(self.root, name, worktree=str(tree), git_dir=f"{self.project}/.git/worktrees/{name}")
             script = tree / paths.INSTANCE / "coordinate.sh"
             script.write_bytes(coordinate_sh())

@@ -66,7 +66,7 @@ def _make(base: str, count: int, tasks: int) -> Scene:
             "worktree_path": worktree,
             "branch": "",
         }
-        context.write_instance(worktree, "info.json", info)
+        context.instance_files(worktree).replace("info.json", records.encode(info))
         git_dir = f"{project}/.git/worktrees/{info['instance_id']}"  # there is none: git plays no part
         instance_records.write(root, os.path.basename(worktree), worktree=worktree, git_dir=git_dir)
         script = f"{worktree}/{paths.INSTANCE}/coordinate.sh"

@@ -14,7 +14,7 @@ import pytest
 
 from peercoord.cli import main as cli
 from peercoord.queue.queue import Queue
-from peercoord.store import instance_records
+from peercoord.store import instance_records, records
 from peercoord.store import root as roots
 from peercoord.system import clock
 from peercoord.worktree import context
@@ -65,7 +65,7 @@ def add_worktree(project: Project, name: str) -> Path:
         "worktree_path": str(tree),
         "branch": name,
     }
-    context.write_instance(str(tree), "info.json", info)
+    context.instance_files(str(tree)).replace("info.json", records.encode(info))
     git_dir = git(tree, "rev-parse", "--absolute-git-dir").strip()
     instance_records.write(project.queue.root, name, worktree=str(tree), checkout=str(tree), git_dir=git_dir)
     return tree

@@ -43,7 +43,6 @@ def test_a_caller_at_the_door_wakes(wake: Wakeups) -> None:
         wake.listen("door", door)
         caller.write(b"x")
         assert wake.wait(FOREVER) == {"door"}
-        wake.unlisten(door)
 
 
 def test_another_thread_wakes(wake: Wakeups) -> None:
