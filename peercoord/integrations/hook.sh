@@ -6,7 +6,6 @@
 # its session, which says 2.
 
 [ -z "${ZSH_VERSION-}" ] || emulate sh
-PATH=${PATH:+$PATH:}/usr/bin:/bin
 python=@PYTHON@
 event=${1-} agent=${2-} tree=${3:-${PEERCOORD_WORKTREE-}}
 here=${0%/*}
@@ -32,6 +31,7 @@ quiet() { # is there nothing to say? see quiet.py
 }
 
 if [ "$event" = tools ] && quiet || [ ! -x "$python" ]; then
+  [ ! -x /bin/cat ] || exec /bin/cat >/dev/null # a search may find one of the agent's own making
   exec cat >/dev/null
 fi
 "$python" @FLAG@ -m peercoord hook "$event" --agent "$agent" --worktree "$tree"

@@ -94,7 +94,7 @@ def doing(board: Board, peer: PeerView) -> Doing:
         return Doing("◌", "waiting", "waits for a task")
     if peer.session == views.ENDED:
         return Doing("✕", "gone", _end(peer), peer.active, _left(board, peer))
-    told = _told(peer) if peer.session == views.RUNS else None
+    told = _told(peer) if peer.session in (views.RUNS, views.UNSEEN) else None
     if told is not None:
         return told
     if silent and (held or peer.session == views.RUNS):

@@ -247,6 +247,14 @@ def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
     assert found == ([(kind, "a", about, [("cd", "/w")])] if kind else [])
 
 
+def test_a_session_that_cannot_be_seen_from_here_is_believed_until_its_instance_is_gone() -> None:
+    said = {**SAID, "state": "needs permission"}
+    far = peer(session=views.UNSEEN, said=said)
+    assert needs.doing(Board("p", NOW, NOW, [], [far], {}), far).state == "permission"
+    for gone in (peer(liveness.DEAD, said=said), peer(session=views.ENDED, said=said)):
+        assert needs.doing(Board("p", NOW, NOW, [], [gone], {}), gone).state == "gone"
+
+
 def test_a_session_that_ended_in_the_middle_of_a_turn_is_a_failed_turn() -> None:
     one = peer(session=views.ENDED, said={**SAID, "state": "ended", "failed": True})
     assert needs.doing(Board("p", NOW, NOW, [], [one], {}), one).word == "turn failed"

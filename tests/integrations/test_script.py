@@ -147,6 +147,19 @@ class TestNothingToSay:
             (marks / "heard").write_text((marks / "heard").read_text().replace(str(one.tree), "/elsewhere", 1))
         assert not self.quiet(one, called, "sh")
 
+    def test_no_program_is_looked_for_where_the_agent_may_have_put_one(self, coder: Make, tmp_path: Path) -> None:
+        one = coder()
+        one.tell("start")
+        self.told(one)
+        (tmp_path / "cat").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        (tmp_path / "cat").chmod(0o755)
+        place = str(one.crew.state / paths.HOOK_SCRIPT)
+        without_program(one)
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        subprocess.run(["/bin/sh", place, "tools", "claude", str(one.tree)], input=b"{}", env=env, check=True)
+        assert not (tmp_path / "ran").exists()
+        assert not (one.crew.base / "called").exists()
+
     def test_each_call_is_a_sign_of_work(self, coder: Make) -> None:
         one = coder()
         one.tell("start")
