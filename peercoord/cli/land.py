@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -148,7 +149,7 @@ def _data(made: Outcome, offered: tuple[str, str] | None) -> Json:
                 "commit": step.work.commit,
                 "state": step.state,
                 "detail": step.detail,
-                "files": step.files,
+                "files": [os.fsencode(path).decode(errors="replace") for path in step.files],
                 "notes": step.notes,
                 "output": step.output,
             }
@@ -180,6 +181,8 @@ def _lines(project: Project, made: Outcome, offered: tuple[str, str] | None) -> 
         drawn.append(f" {SIGNS[step.state]} {plain(named(step.work))}{f': {plain(detail)}' if detail else ''}")
         drawn += [f"     {plain(note)}" for note in step.notes]
         drawn += [f"     | {plain(line)}" for line in step.output]
+        if step.state == "check-failed":
+            drawn.append(f"     send it back to the queue: peercoord task reopen {step.work.tasks[0]}")
     end = _moved(made, would)
     conflicts = [line for step in made.having("conflict") for line in _conflict(project, made, step, offered)]
     left = [f" - {plain(one.peer)}{': ' if one.peer else ''}{plain(one.text)}" for one in made.left]
@@ -214,10 +217,13 @@ def _moved(made: Outcome, would: str) -> list[str]:
 
 
 def _conflict(project: Project, made: Outcome, step: Step, offered: tuple[str, str] | None) -> list[str]:
+    from peercoord.landing.branch import holders
     from peercoord.landing.works import named
     from peercoord.system.git import pasted, shown_path
 
     work, onto = step.work, plain(made.branch)
+    standing = [tree.path for tree in holders(project, made.branch)]
+    where_to_type = pasted(standing[0]) if standing else f"A-CHECKOUT-OF-{onto}"
     where = f" (branch {plain(work.branch)})" if work.branch else ""
     lines = [f"NEEDS YOU: {plain(named(work))}{where} cannot be merged into {onto}"]
     lines += [f"  {plain(step.detail)}"] if step.detail else []
@@ -227,7 +233,7 @@ def _conflict(project: Project, made: Outcome, step: Step, offered: tuple[str, s
         return [*lines, f"  It is task {offered[0]} now, and {holder}; once that is done: peercoord land"]
     return [
         *lines,
-        f"  Merge it yourself on {onto}: git -C {pasted(project.main)} merge {work.commit[:12]}",
+        f"  Merge it yourself on {onto}: git -C {where_to_type} merge {work.commit[:12]}",
         f"  settle the files, git commit; {_AFTER}",
         f"  Or let {work.peer or 'an instance'} do it: peercoord land --offer",
     ]

@@ -14,7 +14,7 @@ from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import leader_name
 from peercoord.membership.membership import judge
-from peercoord.store import ids, instance_records, paths, records, settings
+from peercoord.store import ids, instance_records, landings, paths, records, settings
 from peercoord.store.settings import LOOKS
 from peercoord.system import process
 from peercoord.tasklists import runner, selection
@@ -91,6 +91,7 @@ def examine_team(queue: Queue) -> list[Finding]:
         *_departed(root),
         *_quarantine(root),
         *_sizes(root),
+        *_landing(root),
     ]
 
 
@@ -104,6 +105,15 @@ def _settings(root: Root) -> Iterator[Finding]:
         theirs = foreign.whole(members.record_of(root, who).get("heartbeat_seconds"))
         if theirs is not None and theirs != own:
             yield warning("settings", f"{who} beats every {theirs} s, the rule is {own} s: it has not taken it in yet")
+
+
+def _landing(root: Root) -> Iterator[Finding]:
+    landing = landings.newest(root)
+    if landing and landing.state == landings.BESIDE:
+        yield warning("landing", f"merged work waits to come onto {shown(landing.branch)}", "peercoord land")
+    elif landing and landing.state not in (landings.LANDED, landings.UNDONE):
+        text = f"a landing on {shown(landing.branch)} is under way or was cut short"
+        yield warning("landing", text, "peercoord land")
 
 
 def _again(root: Root) -> str:

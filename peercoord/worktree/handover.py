@@ -115,7 +115,7 @@ def claim_lines(data: Json, peer: str) -> list[str]:
     lines += [f"  note: {plain(note)}" for note in data["notes"]]
     lines += _hand_over_lines(data["hand_over"], peer)
     base = data["base"]
-    lines += [f"  first, {plain(base['note'])}: {base['command']}"] if base else []
+    lines += [f"  {plain(base['note'])}: {base['command']}"] if base else []
     for missing in data["merge"]:
         where = f" on {plain(missing['branch'])}" if missing["branch"] else ""
         command = f": {missing['command']}" if missing["command"] else ""

@@ -176,7 +176,8 @@ class Search:
             return None
         if self.brings(self.head, landing.after):
             return None
-        note = f"work of {len(landing.tasks)} task{'' if len(landing.tasks) == 1 else 's'} has landed there"
+        many = f"{len(landing.tasks)} task{'' if len(landing.tasks) == 1 else 's'}"
+        note = f"work of {many} has landed on {shown(landing.branch)}, and this worktree lacks it"
         return {"branch": landing.branch, "commit": tip, "command": self._line(landing.branch, tip), "note": note}
 
     def brings(self, tip: str, commit: str) -> bool:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 from landing.conftest import Scene
 
+from peercoord.doctor.checks import examine_team
 from peercoord.landing import forecast
 from peercoord.review import actions
-from peercoord.store import paths
+from peercoord.store import landings, paths
+from peercoord.store.landings import Landing
 from peercoord.worktree import merging
 
 Person = Callable[[], None]
@@ -99,6 +101,21 @@ def test_without_a_terminal_a_name_is_asked_for(conflict: Scene, monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (landings.BESIDE, "merged work waits to come onto 'main'"),
+        (landings.MOVING, "a landing on 'main' is under way or was cut short"),
+        (landings.UNDOING, "a landing on 'main' is under way or was cut short"),
+        (landings.LANDED, ""),
+    ],
+)
+def test_the_doctor_names_a_landing_that_is_not_over(scene: Scene, state: str, said: str) -> None:
+    landings.write(scene.root, Landing(1, "main", scene.tip(), scene.tip(), state))
+    found = [(one.text, one.fix) for one in examine_team(scene.queue) if one.about == "landing"]
+    assert found == ([(said, "peercoord land")] if said else [])
+
+
+@pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (["instance-9"], 3, "there is no instance instance-9"),
@@ -120,6 +137,25 @@ def test_titles_and_branches_do_not_steer_the_terminal(scene: Scene, as_person: 
     assert code == 1
     assert "\x1b" not in out + err
     assert "\u202e" not in out + err
+
+
+def test_a_failed_check_is_shown_with_what_to_type(scene: Scene, as_person: Person) -> None:
+    scene.done(1, "1", {"bad.txt": "1\n"})
+    code, out, _ = scene.call("land", "--check", "printf 'it is \\033[31mred\\n'; test ! -e bad.txt")
+    assert code == 1
+    assert out.splitlines()[:3] == [
+        ' ✗ task 1 "Task 1" of instance-1: the check fails with it',
+        "     | it is ·[31mred",
+        "     send it back to the queue: peercoord task reopen 1",
+    ]
+
+
+def test_a_conflict_is_settled_in_the_checkout_that_stands_on_the_branch(conflict: Scene, as_person: Person) -> None:
+    conflict.repo.git("worktree", "add", "-q", "-b", "next", "../beside")
+    said = conflict.call("land", "--onto", "next")[1]
+    assert f"  Merge it yourself on next: git -C {conflict.repo.beside('beside').path} merge " in said
+    conflict.repo.git("worktree", "remove", "../beside")
+    assert "git -C A-CHECKOUT-OF-next merge " in conflict.call("land", "--onto", "next")[1]
 
 
 # -- a conflict as a task ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,7 @@ def test_large_files_wait_for_the_person_s_own_git(scene: Scene) -> None:
 
 # -- files -------------------------------------------------------------------------------------------------------
 
+RAW = b"\xff\xfe".decode(errors="surrogateescape")
 NAMES = (
     "a b.txt",
     "new\nline.txt",
@@ -125,7 +127,7 @@ def test_files_of_every_name_and_mode_arrive(scene: Scene) -> None:
     tree.write("run.sh", "#!/bin/sh\n").chmod(0o755)
     os.symlink("a b.txt", tree.path / "link")
     os.symlink("/etc", tree.path / "dir")
-    (tree.path / b"\xff\xfe".decode(errors="surrogateescape")).write_bytes(b"\x00\xff")
+    (tree.path / RAW).write_bytes(b"\x00\xff")
     scene.done(1, "1", {"empty": ""})
     scene.land()
     top = scene.repo.path
@@ -138,11 +140,14 @@ def test_files_of_every_name_and_mode_arrive(scene: Scene) -> None:
     assert not any((top / name).exists() for name in NAMES)
 
 
-def test_conflicts_name_files_of_every_name(scene: Scene) -> None:
+def test_conflicts_name_files_of_every_name(scene: Scene, as_person: Callable[[], None]) -> None:
     for number in (1, 2):
+        (scene.repo.instance(number).path / RAW).write_text(f"{number}\n")
         scene.done(number, str(number), dict.fromkeys(NAMES, f"{number}\n"))
     made = scene.land()
-    assert sorted(made.steps[1].files) == sorted(NAMES)
+    assert sorted(made.steps[1].files) == sorted([*NAMES, RAW])
+    assert scene.data("land", "--dry-run")["works"][1]["state"] == "conflict"
+    assert "  in conflict: new\\nline.txt\n" in scene.call("land")[1]
 
 
 def test_a_directory_of_a_person_s_that_stands_where_a_file_goes_stays(scene: Scene) -> None:
