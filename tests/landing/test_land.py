@@ -308,6 +308,21 @@ def test_what_peercoord_wrote_is_no_change_and_is_kept(tracked: Repo) -> None:
     assert scene.repo.status() == " M memory-bank/progress.md\n?? memory-bank/activeContext.md\n"
 
 
+def test_what_peercoord_wrote_is_not_written_over_by_what_lands(tracked: Repo) -> None:
+    tracked.coordinated()
+    tracked.up(1)
+    scene = Scene(tracked)
+    peer, tree = scene.claim(1, "1"), tracked.instance(1)
+    (tracked.path.parent / "text").write_text("theirs\n")
+    blob = tree.git("hash-object", "-w", str(tracked.path.parent / "text")).strip()
+    tree.git("update-index", "--add", "--cacheinfo", f"100644,{blob},memory-bank/progress.md")
+    tree.git("commit", "-q", "-m", "bank")
+    scene.complete(peer, 1, "1")
+    scene.repo.write("memory-bank/progress.md", "merged\n")
+    assert [one.why for one in scene.land().obstacles] == ["memory-bank/progress.md is changed there and not committed"]
+    assert (scene.repo.path / "memory-bank/progress.md").read_text() == "merged\n"
+
+
 def test_a_list_of_tasks_that_is_kept_in_step_is_no_change(scene: Scene) -> None:
     scene.repo.commit(".taskmaster/tasks/tasks.json", "{}\n")
     chosen = {**scene.root.protocol, "tasks_file": {"path": ".taskmaster/tasks/tasks.json", "tag": "master"}}
