@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,240 +24,122 @@ def texts(repo: Repo, index: int = 1) -> str:
     return " | ".join(reason.text for reason in removable(repo.project(), repo.instance(index).path))
 
 
-# -- files -------------------------------------------------------------------------------------------------------
-
-
-def changed(team: Repo, there: Repo) -> None:
-    there.write("src/main.py", "print('changed')\n")
-
-
-def staged(team: Repo, there: Repo) -> None:
-    changed(team, there)
-    there.git("add", "src/main.py")
-
-
-def deleted(team: Repo, there: Repo) -> None:
-    (there.path / "src/main.py").unlink()
-
-
-def untracked(team: Repo, there: Repo) -> None:
-    for name in ("a.txt", "b/b.txt", "c\x1b[31m.txt", "d.txt"):
-        there.write(name)
-
-
-def ignored(team: Repo, there: Repo) -> None:
-    there.write("results.log", "a day of computing\n")
-    there.write("build/deep/out.bin", "x")
-
-
-def changed_copy(team: Repo, there: Repo) -> None:
-    there.write(".env", "SECRET=mine\n")
-
-
-def unchanged_copy(team: Repo, there: Repo) -> None:
-    team.write(".env", "SECRET=2\n")
-
-
-def equal_to_the_main_checkouts(team: Repo, there: Repo) -> None:
-    team.write("cache.log", "same\n")
-    there.write("cache.log", "same\n")
-
-
-def made_again_by_programs(team: Repo, there: Repo) -> None:
-    team.git("config", "core.excludesFile", str(team.path / ".git/more"))
-    team.write(".git/more", "node_modules/\n__pycache__/\n.venv/\ntarget/\n")
-    for name in ("node_modules/x/index.js", "src/__pycache__/main.pyc", ".venv/pyvenv.cfg", ".venv/bin/python"):
-        there.write(name)
-    there.write("target/CACHEDIR.TAG")
-    there.write("target/debug/x")
-
-
-def written_by_the_team(team: Repo, there: Repo) -> None:
-    there.commit(".gitignore", "!.claude-instance/\n.env\n")
-    team.git("merge", "-q", "team/instance-1")
-    for name in ("info.json", "agent.lock", "outbox/1"):
-        there.write(f".claude-instance/{name}", "{}")
-    assert "info.json" in there.status(), "a .gitignore shows it"
-    git_dir = team.path / ".git/worktrees/app-instance-1"
-    manifest.note_worktree(git_dir, copied="not a list")  # a record of copies may be damaged
-
-
-def written_in_the_banks_place(team: Repo, there: Repo) -> None:
-    (there.path / "memory-bank").unlink()
-    there.write("memory-bank/progress.md", "# Only here\n")
-
-
-def locked(team: Repo, there: Repo) -> None:
-    team.git("worktree", "lock", "--reason", "claude session 7", "../app-instance-1")
-
-
-# -- commits -----------------------------------------------------------------------------------------------------
-
-
-def two_commits(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    there.commit("two.txt")
-
-
-def on_no_branch(team: Repo, there: Repo) -> None:
-    there.git("switch", "-q", "--detach")
-    there.commit("one.txt")
-
-
-def merged(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    team.git("merge", "-q", "--no-ff", "-m", "merge", "team/instance-1")
-
-
-def tagged(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    team.git("tag", "kept", "team/instance-1")
-
-
-def on_another_branch(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    team.git("branch", "kept", "team/instance-1")
-
-
-def hub(team: Repo) -> None:
-    team.git("clone", "-q", "--bare", ".", "../../hub.git")
-    team.git("remote", "add", "hub", str(team.path.parent.parent / "hub.git"))
-
-
-def pushed(team: Repo, there: Repo) -> None:
-    hub(team)
-    there.commit("one.txt")
-    assert kinds(team) == ["commits"]
-    there.git("push", "-q", "hub", "team/instance-1")
-
-
-def squash(team: Repo) -> None:
-    team.git("merge", "-q", "--squash", "team/instance-1")
-    team.git("commit", "-q", "-m", "squashed")
-
-
-def squashed(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    there.commit("src/main.py", "print('better')\n")
-    team.commit("meanwhile.txt")
-    squash(team)
-
-
-def squashed_and_changed_in_the_same_lines(team: Repo, there: Repo) -> None:
-    there.commit("one.txt", "a\nb\nc\n")
-    there.commit("one.txt", "a\nB\nc\n")
-    squash(team)
-    team.commit("one.txt", "a\nBB\nc\n")
-    assert kept_in(team) == "main (squashed)"
-
-
-def squashed_elsewhere_and_fetched(team: Repo, there: Repo) -> None:
-    hub(team)
-    team.git("fetch", "-q", "hub")
-    team.git("remote", "set-head", "hub", "main")
-    two_commits(team, there)
-    team.git("switch", "-q", "-c", "elsewhere")
-    squash(team)
-    team.git("push", "-q", "hub", "elsewhere:main")
-    team.git("switch", "-q", "main")
-    team.git("branch", "-q", "-D", "elsewhere")
-    team.git("fetch", "-q", "hub")
-    assert kept_in(team).startswith("hub/HEAD (")
-
-
-def squashed_and_reverted(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    squash(team)
-    team.git("revert", "--no-edit", "HEAD")
-    assert kept_in(team) in ("main (picked over)", "main (squashed)"), "it is still in the history"
-
-
-def rebased(team: Repo, there: Repo) -> None:
-    first, second = there.commit("one.txt"), there.commit("two.txt")
-    team.commit("meanwhile.txt")
-    team.git("cherry-pick", first, second)
-    team.commit("one.txt", "changed later\n")
-
-
-def reverted(team: Repo, there: Repo) -> None:
-    there.commit("one.txt")
-    there.git("revert", "--no-edit", "HEAD")
-
-
-def one_of_two_picked(team: Repo, there: Repo) -> None:
-    first = there.commit("one.txt")
-    there.commit("two.txt")
-    team.git("cherry-pick", first)
-
-
-def binary_of_the_same_look(team: Repo, there: Repo) -> None:
-    for repo, order in ((there, 1), (team, -1)):
-        (repo.path / "a.bin").write_bytes(bytes(range(256))[::order])
-        repo.git("add", "-A")
-        repo.git("commit", "-q", "-m", "binary")
-
-
-def merge_with_work_of_its_own(team: Repo, there: Repo) -> None:
-    team.git("cherry-pick", there.commit("one.txt"))
-    team.commit("meanwhile.txt")
-    there.git("merge", "-q", "--no-commit", "--no-ff", "main")
-    there.write("resolution.txt", "hard thinking\n")
-    there.git("add", "resolution.txt")
-    there.git("commit", "-q", "-m", "merge with work")
-
-
-def no_common_history(team: Repo, there: Repo) -> None:
-    there.git("switch", "-q", "--orphan", "fresh")
-    assert "commits" not in kinds(team)
-    there.commit("one.txt")
-
-
 def kept_in(team: Repo, *without: str) -> str:
     tip = team.git("rev-parse", "team/instance-1").strip()
     return landed.kept_in(team.project(), tip, ["team/instance-1", *without])
 
 
-NAMED_THREE = "a.txt, b/b.txt, c\\x1b[31m.txt and 1 more"
-KEEPS = [
-    (changed, "changed", "not committed: src/main.py"),
-    (staged, "changed", "not committed: src/main.py"),
-    (deleted, "changed", ""),
-    (untracked, "untracked", NAMED_THREE),
-    (ignored, "ignored", "build/deep/out.bin, results.log"),
-    (changed_copy, "ignored", ".env"),
-    (written_in_the_banks_place, "hidden", ""),
-    (locked, "locked", "it is locked: claude session 7"),
-    (two_commits, "commits", "2 commits are on team/instance-1 alone, neither merged nor pushed"),
-    (on_no_branch, "commits", "1 commit is on no branch alone"),
-    (one_of_two_picked, "commits", ""),
-    (binary_of_the_same_look, "commits", ""),
-    (merge_with_work_of_its_own, "commits", ""),
-    (no_common_history, "commits", ""),
-]
-KEEPS_NOT = [
-    *(unchanged_copy, equal_to_the_main_checkouts, made_again_by_programs, written_by_the_team),
-    *(merged, tagged, on_another_branch, pushed, rebased, reverted),
-    *(squashed, squashed_and_changed_in_the_same_lines, squashed_elsewhere_and_fetched, squashed_and_reverted),
-]
-Act = Callable[[Repo, Repo], None]
+SHELL = """set -e
+there=../app-instance-1
+commit() { printf '%b' "${2-x}\\n" >"$1"; git add -f -- "$1"; git commit -qm work; }
+one() { (cd $there; commit one.txt); }
+two() { (cd $there; commit one.txt; commit two.txt); }
+squash() { git merge -q --squash team/instance-1; git commit -qm squashed; }
+hub() { git clone -q --bare . ../../hub.git; git remote add hub "$PWD/../../hub.git"; git fetch -q hub; }
+binary() { printf "$1" >a.bin; git add a.bin; git commit -qm binary; }
+"""
+CHANGED = "echo changed >$there/src/main.py"
+KEEPS = {  # what is done in the main checkout or in the worktree; the reason to keep the worktree
+    "changed": (CHANGED, "changed", "not committed: src/main.py"),
+    "staged": (f"{CHANGED}; git -C $there add src/main.py", "changed", "not committed: src/main.py"),
+    "deleted": ("rm $there/src/main.py", "changed", ""),
+    "untracked": (
+        "cd $there; mkdir b; touch a.txt b/b.txt d.txt \"$(printf 'c\\033[31m.txt')\"",
+        "untracked",
+        "a.txt, b/b.txt, c\\x1b[31m.txt and 1 more",
+    ),
+    "ignored": (
+        "cd $there; mkdir -p build/deep; touch results.log build/deep/out.bin; echo x >build/deep/out.bin",
+        "ignored",
+        "build/deep/out.bin, results.log",
+    ),
+    "a changed copy": ("echo SECRET=mine >$there/.env", "ignored", ".env"),
+    "in the bank's place": (
+        "cd $there; rm memory-bank; mkdir memory-bank; echo x >memory-bank/progress.md",
+        "hidden",
+        "",
+    ),
+    "locked": ("git worktree lock --reason 'claude session 7' $there", "locked", "it is locked: claude session 7"),
+    "two commits": ("two", "commits", "2 commits are on team/instance-1 alone, neither merged nor pushed"),
+    "on no branch": ("git -C $there switch -q --detach; one", "commits", "1 commit is on no branch alone"),
+    "one of two picked": ("two; git cherry-pick team/instance-1~1", "commits", ""),
+    "binary of the same look": ("(cd $there; binary '\\000\\001'); binary '\\001\\000'", "commits", ""),
+    "a merge with work of its own": (
+        """one; git cherry-pick team/instance-1; commit meanwhile.txt
+        cd $there; git merge -q --no-commit --no-ff main; echo x >own.txt; git add own.txt; git commit -qm merge""",
+        "commits",
+        "",
+    ),
+    "no common history": ("git -C $there switch -q --orphan fresh; one", "commits", ""),
+}
+KEEPS_NOT = {  # what is done; where the commits are kept
+    "an unchanged copy": ("echo SECRET=2 >.env", ""),
+    "equal to the main checkout's": ("echo same >cache.log; echo same >$there/cache.log", ""),
+    "made again by programs": (
+        """git config core.excludesFile "$PWD/.git/more"
+        printf 'node_modules/\\n__pycache__/\\n.venv/\\ntarget/\\n' >.git/more
+        cd $there; mkdir -p node_modules/x src/__pycache__ .venv/bin target/debug
+        touch node_modules/x/index.js src/__pycache__/main.pyc .venv/pyvenv.cfg .venv/bin/python
+        touch target/CACHEDIR.TAG target/debug/x""",
+        "",
+    ),
+    "merged": ("one; git merge -q --no-ff -m merge team/instance-1", ""),
+    "tagged": ("one; git tag kept team/instance-1", ""),
+    "on another branch": ("one; git branch kept team/instance-1", ""),
+    "pushed": ("hub; one; git push -q hub team/instance-1", ""),
+    "rebased": (
+        "two; commit meanwhile.txt; git cherry-pick team/instance-1~1 team/instance-1; commit one.txt later",
+        "",
+    ),
+    "reverted": ("one; git -C $there revert --no-edit HEAD", ""),
+    "squashed": ("one; (cd $there; commit src/main.py better); commit meanwhile.txt; squash", ""),
+    "squashed and changed in the same lines": (
+        """(cd $there; commit one.txt 'a\\nb\\nc'; commit one.txt 'a\\nB\\nc'); squash; commit one.txt 'a\\nBB\\nc'""",
+        r"main \(squashed\)",
+    ),
+    "squashed elsewhere and fetched": (
+        """hub; git remote set-head hub main; two; git switch -q -c elsewhere; squash
+        git push -q hub elsewhere:main; git switch -q main; git branch -q -D elsewhere; git fetch -q hub""",
+        r"hub/HEAD \(",
+    ),
+    "squashed and reverted": ("one; squash; git revert --no-edit HEAD", r"main \((picked over|squashed)\)"),
+}
 
 
-@pytest.mark.parametrize(("act", "kind", "text"), KEEPS, ids=lambda one: getattr(one, "__name__", ""))
-def test_work_keeps_its_worktree_and_looking_writes_no_object(team: Repo, act: Act, kind: str, text: str) -> None:
-    act(team, team.instance(1))
+def act(team: Repo, script: str) -> None:
+    subprocess.run(["sh", "-c", SHELL + script], cwd=team.path, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("work", KEEPS)
+def test_work_keeps_its_worktree_and_looking_writes_no_object(team: Repo, work: str) -> None:
+    script, kind, text = KEEPS[work]
+    act(team, script)
     before = team.git("count-objects", "-v")
     assert kind in kinds(team)
-    assert len(kinds(team)) == (2 if act is no_common_history else 1)
+    assert len(kinds(team)) == (2 if work == "no common history" else 1)
     assert text in texts(team)
     assert kinds(team, 2) == []
     assert team.git("count-objects", "-v") == before
 
 
-@pytest.mark.parametrize("act", KEEPS_NOT, ids=lambda act: act.__name__)
-def test_what_is_kept_elsewhere_keeps_no_worktree(team: Repo, act: Act) -> None:
-    act(team, team.instance(1))
+@pytest.mark.parametrize("work", KEEPS_NOT)
+def test_what_is_kept_elsewhere_keeps_no_worktree(team: Repo, work: str) -> None:
+    script, where = KEEPS_NOT[work]
+    act(team, script)
+    assert (kinds(team), kinds(team, 2)) == ([], [])
+    assert not where or re.match(where, kept_in(team))
+
+
+def test_what_the_team_wrote_and_a_branch_without_commits_keep_no_worktree(team: Repo) -> None:
+    there = team.instance(1)
+    act(team, "(cd $there; commit .gitignore '!.claude-instance/\\n.env'); git merge -q team/instance-1")
+    for name in ("info.json", "agent.lock", "outbox/1"):
+        there.write(f".claude-instance/{name}", "{}")
+    assert "info.json" in there.status(), "a .gitignore shows it"
+    manifest.note_worktree(team.path / ".git/worktrees/app-instance-1", copied="not a list")  # may be damaged
     assert kinds(team) == []
-    assert kinds(team, 2) == []
+    there.git("switch", "-q", "--orphan", "fresh")
+    assert "commits" not in kinds(team)
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
