@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from peercoord import __version__
 from peercoord.integrations import script, settings
 from peercoord.integrations.agents import CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
 from peercoord.store import paths
@@ -36,7 +37,7 @@ PROMPT = (
     "session tells which task is yours and how it is reported. If it says nothing, "
     f"ask for a task: {COORDINATE} request-task"
 )
-_CLAUDE, _POLICY, _OPENCODE = "claude.json", "gemini.toml", "opencode.json"
+_CLAUDE, _POLICY, _OPENCODE, _COPILOT = "claude.json", "gemini.toml", "opencode.json", "copilot"
 
 
 def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT) -> list[str]:
@@ -62,13 +63,20 @@ def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT) -> list[str]:
         return [*words, *(["--prompt-interactive", prompt] if prompt else [])]
     if agent is COPILOT:
         allowed = [word for one in ALLOWED for word in ("--allow-tool", f"shell({one}:*)")]
-        return ["copilot", *allowed, *(["--interactive", prompt] if prompt else [])]
+        allowed += ["--allow-tool", "write", "--deny-tool", f"write({COORDINATE[2:]})"]
+        return [
+            "copilot",
+            "--plugin-dir",
+            f"{hooks}/{_COPILOT}",
+            *allowed,
+            *(["--interactive", prompt] if prompt else []),
+        ]
     return ["opencode", *(["--prompt", prompt] if prompt else [])]
 
 
 def environment(agent: CodingAgent, hooks: str, worktree: str) -> dict[str, str]:
     """Return the variables with which a coding agent is started in a worktree."""
-    if agent in (COPILOT, GEMINI):  # they take hooks from a person's files alone, and these must not be silent
+    if agent is GEMINI:  # it takes hooks from a person's files alone, and these must not be silent
         return {}
     return {WORKTREE: worktree, **({"OPENCODE_CONFIG": f"{hooks}/{_OPENCODE}"} if agent is OPENCODE else {})}
 
@@ -77,7 +85,7 @@ def note(agent: CodingAgent) -> str:
     """Return what a person has to do before an agent's hooks run; empty if nothing."""
     if agent is CODEX:
         return "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
-    if agent in (COPILOT, GEMINI):
+    if agent is GEMINI:
         return f"{agent.title} takes hooks from your own settings alone: peercoord setup {agent.key}"
     return ""
 
@@ -119,6 +127,8 @@ def files(hook: str, project: str, bank: str) -> dict[str, str]:
     }
     return {
         _CLAUDE: _json(claude),
+        f"{_COPILOT}/plugin.json": _json({"name": "peercoord", "version": __version__, "hooks": "hooks.json"}),
+        f"{_COPILOT}/hooks.json": _json(settings.hooks(COPILOT, hook)),
         _POLICY: "\n".join(policy),
         _OPENCODE: _json(opencode),
         script.PLUGIN: script.plugin(hook, ""),

@@ -94,9 +94,16 @@ def test_a_prompt_comes_only_where_nobody_types_one() -> None:
 
 
 def test_hooks_of_a_person_speak_where_ours_cannot() -> None:
-    for agent in (COPILOT, GEMINI):
-        assert launch.environment(agent, HOOKS, "/home/x/tree") == {}
-        assert f"peercoord setup {agent.key}" in launch.note(agent)
+    assert launch.environment(GEMINI, HOOKS, "/home/x/tree") == {}
+    assert "peercoord setup gemini" in launch.note(GEMINI)
+
+
+def test_copilot_gets_its_hooks_as_a_plugin() -> None:
+    words = launch.command(COPILOT, HOOKS)
+    assert words[words.index("--plugin-dir") + 1] == f"{HOOKS}/copilot"
+    assert json.loads(FILES["copilot/plugin.json"])["hooks"] == "hooks.json"
+    assert json.loads(FILES["copilot/hooks.json"]) == settings.hooks(COPILOT, f"{HOOKS}/hook.sh")
+    assert "write(.claude-instance/coordinate.sh)" in words
 
 
 def test_opencode_finds_its_plugin_and_the_rules_for_files() -> None:

@@ -91,15 +91,16 @@ def test_settings_are_written_once_and_again_when_they_were_changed(project):
     hooks = project.directory / paths.ROOT / paths.HOOKS
     plans.run(sessions.plan_settings(project))
     assert sessions.plan_settings(project) == []
-    before = {path.name: path.read_bytes() for path in hooks.iterdir()}
-    assert before.keys() == {"claude.json", "gemini.toml", "opencode.json", "opencode.js", "hook.sh"}
+    before = {path: path.read_bytes() for path in hooks.rglob("*.*")}
+    for name in ("claude.json", "gemini.toml", "opencode.json", "opencode.js", "copilot/hooks.json", "hook.sh"):
+        assert hooks / name in before
     (hooks / "claude.json").write_text("{}")
     plans.run(sessions.plan_settings(project))
-    assert {path.name: path.read_bytes() for path in hooks.iterdir()} == before
+    assert {path: path.read_bytes() for path in hooks.rglob("*.*")} == before
 
 
 def test_a_window_reads_settings_that_no_worktree_holds(project, instances):
-    for window in sessions.windows(project, instances, Choice.read("claude,codex,gemini,opencode", "")):
+    for window in sessions.windows(project, instances, Choice.read("claude,codex,gemini,opencode,copilot", "")):
         said = " ".join([*window.command, *window.env.values()])
         assert "app/.claude-coordination/hooks/" in said
         assert f"{window.instance.directory}/." not in said
