@@ -11,7 +11,7 @@ from peercoord.landing.plan import Work, grouped, ordered
 from peercoord.landing.trial import shown_files
 from peercoord.store import ids, inspection
 from peercoord.system.git import TIPS, branches, lines
-from peercoord.team.repository import team_instances
+from peercoord.team.repository import team_instances, worktrees
 from peercoord.worktree import landed, merging
 
 if TYPE_CHECKING:
@@ -86,9 +86,11 @@ def collect(project: Project, queue: Queue, git: Inspection, base: str, peers: C
     wanted = [work for work in works if not peers or work.peer in peers]
     found.unchosen = [work for work in works if work not in wanted and work.commit not in found.here]
     found.works = ordered(wanted)
+    heads = {tree.path: tree.head for tree in worktrees(project)}
     for instance in team_instances(project):
         if not peers or instance.peer in peers:
-            found.left += _left_in(project, queue, git, instance, tips, [base, *known])
+            tip = tips.get(instance.branch, "") if instance.branch else heads.get(instance.worktree, "")
+            found.left += _left_in(project, queue, git, instance, tip, [base, *known])
     return found
 
 
@@ -126,7 +128,8 @@ def _work(queue: Queue, task: str, record: Json) -> Work | None:
     except (BrokenFileError, NotFoundError):
         title, needs = "", frozenset()
     peer = str(record.get("peer") or "")
-    return Work((task,), title, peer, branch if isinstance(branch, str) else "", commit, needs, at=str(record["at"]))
+    name = branch if isinstance(branch, str) and branch != "HEAD" else ""  # HEAD: it was on none
+    return Work((task,), title, peer, name, commit, needs, at=str(record.get("at") or ""))
 
 
 def _existing(git: Inspection, commits: Iterable[str]) -> list[str]:
@@ -192,11 +195,10 @@ def _contains(git: Inspection, tip: str, commit: str) -> bool:
 
 
 def _left_in(
-    project: Project, queue: Queue, git: Inspection, instance: Instance, tips: Mapping[str, str], known: list[str]
+    project: Project, queue: Queue, git: Inspection, instance: Instance, tip: str, known: list[str]
 ) -> list[Left]:
     """List what an instance has that no finished task recorded."""
     found = []
-    tip = tips.get(instance.branch, "")
     if tip:
         data = "".join(f"{one}\n" for one in (tip, *(f"^{one}" for one in known)))
         count = int(git.ask("rev-list", "--stdin", "--count", data=data).out)
@@ -204,7 +206,7 @@ def _left_in(
             tasks = _unfinished(queue, instance.peer)
             whose = "; ".join(f"task {task} {end}" for task, end in tasks.items()) or "they belong to no task"
             many = "1 commit" if count == 1 else f"{count} commits"
-            text = f"{many} on {instance.branch} that no finished task recorded ({whose})"
+            text = f"{many} on {instance.branch or 'no branch'} that no finished task recorded ({whose})"
             found.append(Left("unfinished", instance.peer, text, tuple(tasks)))
     if instance.git_dir is None or not instance.worktree.is_dir():
         return found

@@ -17,6 +17,8 @@ from team.conftest import Repo
 from peercoord.landing.works import named
 from peercoord.store import landings
 from peercoord.system.git import GitError
+from peercoord.team import plan as plans
+from peercoord.team.worktrees import WorktreeOptions, plan
 
 # -- configuration -----------------------------------------------------------------------------------------------
 
@@ -212,6 +214,23 @@ def test_a_path_with_spaces_newlines_and_a_separator(tmp_path: Path, repo: Repo)
     place = tmp_path / "my code\nand\u2028more"
     shutil.copytree(repo.path, place / "app: x")
     lands(team_in(Repo(place / "app: x")))
+
+
+def test_a_project_in_a_directory_of_its_repository(repo: Repo, tmp_path: Path) -> None:
+    repo.commit("part/here.txt")
+    part = Repo(repo.path / "part")
+    part.coordinated()
+    made = plan(part.project(exact=True), 1, WorktreeOptions())
+    plans.run(made.actions)
+    scene = Scene(part)
+    tree, peer = Repo(made.instances[0].directory), scene.claim(1, "1")
+    commit = tree.commit("a.txt")
+    peer.worker.complete("1", {}, {"worktree": str(tree.path), "commit": commit, "branch": "team/instance-1"})
+    seen = tmp_path / "seen"
+    assert scene.states(scene.land(check=f"ls > {seen}")) == {"1": "landed"}
+    assert seen.read_text().split() == ["a.txt", "here.txt"], "a check runs in the project's directory"
+    assert (part.path / "a.txt").exists()
+    assert part.status() == ""
 
 
 def test_a_shallow_clone(tmp_path: Path, repo: Repo) -> None:

@@ -190,6 +190,18 @@ def test_unfinished_abandoned_and_uncommitted_work_is_named_and_left(scene: Scen
     ]
 
 
+def test_work_on_a_detached_head_lands_and_what_comes_after_it_is_named(scene: Scene) -> None:
+    scene.repo.instance(1).git("checkout", "-q", "--detach")
+    scene.done(1, "1", {"a.txt": "1\n"})
+    scene.repo.instance(1).commit("more.txt")
+    made = scene.land()
+    assert scene.states(made) == {"1": "landed"}
+    assert made.steps[0].work.branch == ""
+    assert [one.text for one in made.left] == [
+        "1 commit on no branch that no finished task recorded (they belong to no task)"
+    ]
+
+
 def test_abandoned_commits_below_finished_work_are_named(scene: Scene) -> None:
     peer = scene.claim(1, "1")
     half = scene.repo.instance(1).commit("half.txt")
