@@ -189,7 +189,7 @@ class Hook:
             return cancelled
         holder = paths.parse_incarnation(found.detail) if found.state == "claimed" else None
         now = f"is {holder.peer}'s now" if holder else "is not this worktree's any more"
-        return f"task {ids.public(task)} {now}: nobody will take the work done on it here; see {SHELL} check-status"
+        return f"task {ids.public(task)} {now}: a report on it from here is refused"
 
     def _call(self) -> WorktreeCall:
         """Return a call of this session in its worktree."""
@@ -277,9 +277,13 @@ class Hook:
         call = self._call()
         if not self.said.get("stop_hook_active"):
             self.session.record["blocks"] = 0
-        chosen = stopping.decide(self.agent, self.said, self.session, call)
-        until = {"until": chosen.until} if chosen.until else {}
-        self._becomes(chosen.state, chosen.why, blocks=self.session.blocks + bool(chosen.answer), **until)
+        try:
+            chosen = stopping.decide(self.agent, self.said, self.session, call)
+            until = {"until": chosen.until} if chosen.until else {}
+            self._becomes(chosen.state, chosen.why, blocks=self.session.blocks + bool(chosen.answer), **until)
+        except BaseException:
+            call.withdraw()  # the session would not learn of it
+            raise
         return Answer(chosen.answer, withdraw=call.withdraw)
 
     def _wait(self) -> Answer:

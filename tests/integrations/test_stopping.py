@@ -68,6 +68,19 @@ class TestDecision:
         one.answer("stop").withdraw()
         assert one.crew.where("2") == "ready"
 
+    def test_a_fault_after_the_claim_hands_over_nothing(self, coder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("late")
+
+        one = coder()
+        one.tell("start")
+        one.verb("request-task")
+        one.verb("report-progress", "1", "--status", "done")
+        monkeypatch.setattr(session_records, "write", broken)
+        with pytest.raises(RuntimeError):
+            one.tell("stop")
+        assert one.crew.where("2") == "ready"
+
     def test_the_task_that_it_hands_over_goes_back_with_the_session(self, coder: Make) -> None:
         one = coder()
         one.tell("start")
