@@ -112,31 +112,25 @@ def test_lines_that_stay_keep_their_own_line_endings(merge3: Merge3) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "said"),
+    ("heading", "said", "same"),
     [
-        ("🚀 Tools", "Tools"),
-        ("Tools ✅", "tools"),
-        ("1. Tools", "Tools"),
-        ("2.3 Tools", "Tools"),
-        ("Tools:", "Tools"),
-        ("Tools (work in progress)", "Tools"),
-        ("Résumé", "Resume"),
-        ("CI/CD – set-up", "CI CD set up"),
-        ("Tools", "🛠 Tools"),
+        *(
+            (heading, "Tools", True)
+            for heading in ("🚀 Tools", "1. Tools", "2.3 Tools", "Tools:", "Tools (in progress)")
+        ),
+        ("Tools ✅", "tools", True),
+        ("Résumé", "Resume", True),
+        ("CI/CD – set-up", "CI CD set up", True),
+        ("Tools", "🛠 Tools", True),
+        ("C", "C++", False),
+        ("C#", "C", False),
+        ("Phase 1", "Phase 2", False),
+        ("1. Tools", "2. Tools", False),
     ],
 )
-def test_headings_are_found_as_people_say_them(heading: str, said: str) -> None:
-    document = split_document(f"# T\n\n## {heading}\n\nx\n\n## Other\n\ny\n".encode())
-    found = document.find((said,))
-    assert found is not None
-    assert found.path == ("T", heading_text(heading))
-
-
-@pytest.mark.parametrize(
-    ("heading", "said"), [("C", "C++"), ("Phase 1", "Phase 2"), ("1. Tools", "2. Tools"), ("C#", "C")]
-)
-def test_headings_that_differ_in_more_are_not_found(heading: str, said: str) -> None:
-    assert split_document(f"# T\n\n## {heading}\n\nx\n".encode()).find((said,)) is None
+def test_headings_are_found_as_people_say_them(heading: str, said: str, same: bool) -> None:
+    found = split_document(f"# T\n\n## {heading}\n\nx\n\n## Other\n\ny\n".encode()).find((said,))
+    assert (found and found.path) == (("T", heading_text(heading)) if same else None)
 
 
 def test_the_closest_match_wins() -> None:
