@@ -138,11 +138,11 @@ class Row:
     aside: tuple[str, str] | None = None
 
 
-def build(rows: Iterable[Row], origin: Origin, refused: Iterable[tuple[str, str]] = ()) -> Reading:
+def build(rows: Iterable[Row | None], origin: Origin, refused: Iterable[tuple[str, str]] = ()) -> Reading:
     """Return the tasks that rows make.
 
     Args:
-        rows: The rows, in the source's order.
+        rows: The rows, in the source's order; ``None`` for an entry that is no task object.
         origin: Where they come from.
         refused: What was refused before.
     """
@@ -162,11 +162,14 @@ def build(rows: Iterable[Row], origin: Origin, refused: Iterable[tuple[str, str]
     return Reading(tasks, out, origin.tag)
 
 
-def _admit(rows: Iterable[Row], refused: list[tuple[str, str]]) -> dict[str, Row]:
+def _admit(rows: Iterable[Row | None], refused: list[tuple[str, str]]) -> dict[str, Row]:
     """Return the rows that can be tasks, by id: a title, and an id of its own, also where case does not count."""
     admitted: dict[str, Row] = {}
     folded: dict[str, str] = {}
     for at, row in enumerate(rows, 1):
+        if row is None:
+            refused.append((f"entry {at}", "it is no task object"))
+            continue
         task, title = normalize.identifier(row.task), normalize.one_line(row.title)
         what = f"task {shown(task)}" if task else f"entry {at}"
         if title:

@@ -10,6 +10,7 @@ when another task is done, or never.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, StorageError, UsageError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 PARKED_STATES = (TaskStatus.HELD, TaskStatus.DEFERRED, TaskStatus.REVIEW, TaskStatus.BLOCKED)
 
 
+@dataclass(slots=True)
 class Intake:
     """What an import did.
 
@@ -53,12 +55,11 @@ class Intake:
         refused: What could not become a task here, and why.
     """
 
-    def __init__(self) -> None:
-        self.added: list[str] = []
-        self.done: list[str] = []
-        self.known: list[str] = []
-        self.parked: dict[str, str] = {}
-        self.refused: list[tuple[str, str]] = []
+    added: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    parked: dict[str, str] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
     def as_json(self) -> Json:
         """Return it for programs."""

@@ -57,13 +57,8 @@ def read(path: Path, tag: str | None = None, home: Path | None = None) -> Readin
     """
     lists = tagged(files.json_object(path), path)
     chosen = choose(lists, path, tag)
-    rows = [row(entry) for entry in lists[chosen] if isinstance(entry, dict)]
-    refused = [
-        (f"entry {at}", "it is no task object")
-        for at, entry in enumerate(lists[chosen], 1)
-        if not isinstance(entry, dict)
-    ]
-    return build(rows, Origin(KIND, path, chosen, home), refused)
+    rows = [row(entry) if isinstance(entry, dict) else None for entry in lists[chosen]]
+    return build(rows, Origin(KIND, path, chosen, home))
 
 
 # -- tags --------------------------------------------------------------------------------------------------------
