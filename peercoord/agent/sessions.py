@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peercoord.store.paths import Ticket
 
 RESET_SECONDS = 2.0  # after a reset, which providers round
+RETYPE_SECONDS = 30.0  # until it is tried again to type into a window that did not take it
 GO_ON = "The rate limit has reset. This shows how the work stands: ./.claude-instance/coordinate.sh check-status"
 LOCK_SECONDS = 5.0  # the longest wait for a running call of the worktree
 
@@ -182,9 +183,10 @@ class SessionWatch:
         left = session_records.seconds(until) + RESET_SECONDS - session_records.seconds(self.clock.now())
         if left > 0:
             return left
+        if not self.type_into(GO_ON):
+            return RETYPE_SECONDS  # a dialog may be open
         self._typed = until
-        if self.type_into(GO_ON):
-            self.log("the rate limit of the session has reset: typed into its window that it may go on")
+        self.log("the rate limit of the session has reset: typed into its window that it may go on")
         return None
 
     def ttl(self) -> float:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 
 OPTION = "@peercoord"
+SHOWN_CHARS = 20  # of a line that a window must show
+SHOWN_LOOKS, SHOWN_SECONDS = 30, 0.1  # how often it is looked for, and the seconds between
 ANSWER_SECONDS = 10.0  # for a tmux server to answer
 
 
@@ -18,7 +21,10 @@ def mark(worktree: str) -> str:
 
 
 def type_into(worktree: str, text: str) -> bool:
-    """Type a line into the window of a worktree's session; ``False`` if it has none, or tmux does not answer.
+    """Type a line into the window of a worktree's session; ``False`` if it has none, or does not take the line.
+
+    The line is pasted, since programs take keys that come fast for a paste and do not act on the Enter after them. It
+    is entered only once the window shows it: a dialog shows nothing of a paste, and Enter would accept the dialog.
 
     Args:
         worktree: The directory that holds ``.claude-instance/``.
@@ -28,8 +34,20 @@ def type_into(worktree: str, text: str) -> bool:
     found = [line.split(" ")[0] for line in listed.splitlines() if line.endswith(f" {mark(worktree)}")]
     if len(found) != 1:
         return False
-    typed = _tmux("send-keys", "-t", found[0], "-l", "--", text)
-    return typed is not None and _tmux("send-keys", "-t", found[0], "Enter") is not None
+    window, start, buffer = found[0], text[:SHOWN_CHARS], f"peercoord-{mark(worktree)}"
+    before = _shown(window).count(start)
+    if _tmux("set-buffer", "-b", buffer, "--", text) is None:
+        return False
+    _tmux("paste-buffer", "-p", "-d", "-b", buffer, "-t", window)
+    for _ in range(SHOWN_LOOKS):
+        if _shown(window).count(start) > before:
+            return _tmux("send-keys", "-t", window, "Enter") is not None
+        time.sleep(SHOWN_SECONDS)
+    return False
+
+
+def _shown(window: str) -> str:
+    return _tmux("capture-pane", "-p", "-t", window) or ""
 
 
 def _tmux(*words: str) -> str | None:

@@ -55,7 +55,9 @@ def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT) -> list[str]:
         words = ["codex"]
         for event, groups in settings.hooks(CODEX, f"{hooks}/{Path(paths.HOOK_SCRIPT).name}")["hooks"].items():
             words += ["-c", f"hooks.{event}={_toml(groups)}"]
-        return [*words, "-c", 'sandbox_mode="workspace-write"', "-c", 'approval_policy="on-request"', *first]
+        words += ["-c", 'sandbox_mode="workspace-write"', "-c", 'approval_policy="on-request"']
+        # the offer of another model, at a limit, is a dialog in which nobody can tell the session to go on
+        return [*words, "-c", "notice.hide_rate_limit_model_nudge=true", *first]
     if agent is GEMINI:  # one policy that is named replaces the person's own, unless they are named too
         own = Path(os.environ.get("GEMINI_CLI_HOME") or Path.home()) / ".gemini" / "policies"
         policies = [f"{hooks}/{_POLICY}", *([str(own)] if own.is_dir() else [])]

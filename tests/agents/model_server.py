@@ -26,6 +26,7 @@ from agents import wires
 from agents.brain import think
 
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+RESETS_SECONDS = 5
 NEAR_THE_WINDOW = 990_000  # input tokens: the session compacts its conversation
 SUMMARY = re.compile(r"create a detailed summary of|CONTEXT CHECKPOINT COMPACTION")
 AT_WORK = re.compile(
@@ -103,17 +104,15 @@ class Handler(BaseHTTPRequestHandler):
         if accident == "hang":
             self.model.ended.wait()
         if accident == "limit":
-            reset = str(int(time.time()) + 2)
-            headers = {"retry-after": "2", "anthropic-ratelimit-unified-reset": reset}
-            return self.say(429, LIMIT, {**headers, "anthropic-ratelimit-unified-status": "rejected"})
+            return self.say(429, LIMIT, {"retry-after": "1", "anthropic-ratelimit-unified-status": "rejected"})
         step = think(asked.entries, goes_on=self.model.goes_on)
         step.input_tokens = NEAR_THE_WINDOW if accident == "compact" else step.input_tokens
         self.model.tell(who=who, text=step.text, command=step.command)
-        return self.answer(asked, step)
+        return self.answer(asked, step, used_up() if accident == "use up" else {})
 
-    def answer(self, asked: wires.Asked, step: wires.Step) -> None:
+    def answer(self, asked: wires.Asked, step: wires.Step, headers: dict[str, str] | None = None) -> None:
         kind, content = wires.answer(asked, step)
-        self.send(200, kind, content, {})
+        self.send(200, kind, content, headers or {})
 
     def say(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         self.send(status, "application/json", json.dumps(body).encode(), headers or {})
@@ -124,6 +123,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def used_up() -> dict[str, str]:
+    """Return what tells Codex that nothing is left of its limit for some seconds."""
+    told = {"used-percent": "100", "window-minutes": "300", "reset-at": str(int(time.time()) + RESETS_SECONDS)}
+    return {f"x-codex-primary-{name}": value for name, value in told.items()}
 
 
 def loopback_up() -> None:

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed"),
 ]
-CODEX = '#!/bin/sh\nexec {} exec {} "$@"\n'  # without a screen
+CODEX = '#!/bin/sh\nexec {} "$@"\n'
 DONE = re.compile(r"\btask (\d+) is done\b")
 KILLED, COMPACTED, LIMITED = {"4": "hang"}, {"5": "compact"}, {"12": "limit", "13": "limit"}  # it asks again once
 BUILDS = "for part in parts/p*.py; do python3 -m parts.$(basename $part .py) || exit 1; done"
@@ -31,12 +31,12 @@ def value(part: int) -> int:
     return part + sum(map(value, PARTS[part]))
 
 
-def install(world: Offline) -> dict[str, str]:
-    """Put the programs on PATH, Codex as one that runs without a screen; return the variables that they need."""
+def install(world: Offline, *codex: str) -> dict[str, str]:
+    """Put the programs on PATH, Codex with some first words; return the variables that they need."""
     place = world.home / "bin"
     place.mkdir()
     (place / "claude").symlink_to(programs.find("claude"))
-    (place / "codex").write_text(CODEX.format(programs.find("codex"), " ".join(sessions.BYPASS)))
+    (place / "codex").write_text(CODEX.format(" ".join([programs.find("codex"), *codex, *sessions.BYPASS])))
     (place / "codex").chmod(0o755)
     found = sessions.variables(world, "claude") | sessions.variables(world, "codex")
     return {**found, "PATH": f"{place}:{world.environment()['PATH']}"}
@@ -68,7 +68,7 @@ def test_the_list_is_worked_to_its_end(tmp_path: Path) -> None:
     with offline(tmp_path, accidents) as world:
         world.make(3, len(PARTS))
         launch = ("--launch", "tmux", "--agent", "claude,claude,codex")
-        world.run("peercoord", "up", str(world.project), "3", *launch, at=tmp_path, **install(world))
+        world.run("peercoord", "up", str(world.project), "3", *launch, at=tmp_path, **install(world, "exec"))
         world.until(lambda told: told.get("accident") == "hang")
         kill_session(world, 1)
         all_reported(world, len(PARTS))
@@ -106,3 +106,21 @@ def test_a_question_of_a_session_is_seen_and_its_answer_goes_on(tmp_path: Path) 
         all_reported(world, 1)
         assert (world.worktree(1) / "pipe").is_fifo()
         until(lambda: "waiting for work" in record.read_text() or "idle" in record.read_text())
+
+
+def test_a_codex_that_used_up_its_limit_goes_on_when_it_resets(tmp_path: Path) -> None:
+    programs.find("codex")
+    with offline(tmp_path, {"instance-1": {"7": "use up"}}) as world:  # with the words that end its first turn
+        world.make(1, 2)
+        launch = ("--launch", "tmux", "--agent", "codex")
+        world.run(
+            "peercoord",
+            "up",
+            str(world.project),
+            "1",
+            *launch,
+            at=tmp_path,
+            **install(world, "-c", "notice.hide_rate_limit_model_nudge=true"),
+        )
+        all_reported(world, 2)
+        assert world.done() == {"1": ["instance-1"], "2": ["instance-1"]}

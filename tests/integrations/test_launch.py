@@ -57,6 +57,7 @@ def test_hooks_of_codex_come_as_toml_with_its_command() -> None:
     told = tomllib.loads("\n".join(given))
     assert told["hooks"] == settings.hooks(CODEX, f"{HOOKS}/hook.sh")["hooks"]
     assert (told["sandbox_mode"], told["approval_policy"]) == ("workspace-write", "on-request")
+    assert told["notice"]["hide_rate_limit_model_nudge"] is True
 
 
 def test_every_worktree_has_the_same_hooks_of_codex() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,9 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     subprocess.run(["tmux", "kill-server"], capture_output=True, check=False)
 
 
-def window(worktree: str) -> str:
+def window(worktree: str, program: str = "cat") -> str:
     """A window of a worktree's session: what is typed there is printed."""
-    found = tmux("new-window", "-d", "-P", "-F", "#{window_id}", "cat").strip()
+    found = tmux("new-window", "-d", "-P", "-F", "#{window_id}", program).strip()
     tmux("set-option", "-w", "-t", found, windows.OPTION, windows.mark(worktree))
     return found
 
@@ -49,6 +50,17 @@ def test_a_line_is_typed_into_the_window_of_that_worktree_alone() -> None:
     until(lambda: shown(one).count("-n Enter $HOME; go on") == 2, what="the line, typed and entered")
     assert "go on" not in shown(two)
     assert not windows.type_into("/w/three", "go on")
+
+
+def test_what_a_window_does_not_show_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dialog takes no paste, and the Enter after it would choose what is marked there."""
+    monkeypatch.setattr(windows, "SHOWN_LOOKS", 2)
+    window("/w/one", f"stty -echo; touch {tmp_path}/silent; exec head -n 1 > {tmp_path}/entered")
+    until((tmp_path / "silent").exists)
+    assert not windows.type_into("/w/one", "go on")
+    assert (tmp_path / "entered").read_text() == ""
+    tmux("send-keys", "-t", f"{tmux('list-windows', '-a', '-F', '#{window_id}').split()[-1]}", "Enter")
+    until(lambda: (tmp_path / "entered").read_text() == "go on\n")
 
 
 def test_without_a_server_nothing_is_typed() -> None:
@@ -95,6 +107,18 @@ def test_nothing_is_typed_into_a_session_that_does_anything_else(coder: Make, st
         assert len(typed) == 1
         assert watch._check_limit([]) is None
         assert len(typed) == 1
+
+
+def test_a_window_that_did_not_take_the_line_is_tried_again(coder: Make) -> None:
+    one = coder(agent="codex")
+    limited(one)
+    taken = iter([False, True])
+    watch = sessions.SessionWatch(one.place.files(), str, object, lambda _: {}, lambda _: next(taken))
+    with _peer(one) as peer:
+        watch.joined(peer)
+        assert watch._check_limit([one.identity]) == sessions.RETYPE_SECONDS
+        assert watch._check_limit([one.identity]) is None
+        assert watch._check_limit([one.identity]) is None
 
 
 def _peer(one: Coder):
