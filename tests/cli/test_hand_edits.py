@@ -172,6 +172,9 @@ def test_everything_that_is_typed_of_a_task_is_reported_and_unknown_keys_stay(bu
     entry = read(busy)["assigned_tasks"][0]
     assert (entry["achievements"], entry["reviewer"], read(busy)["mood"]) == (["a", "more"], "anna", "good")
     assert "mood" not in (busy.state / paths.report("one")).read_text()
+    typed_entry(busy, reviewer="ben")  # nothing that is reported
+    call(busy, "check")
+    assert read(busy)["assigned_tasks"][0]["reviewer"] == "ben"
 
 
 @pytest.mark.parametrize("broken", ["{ half", "[]", '{"assigned_tasks": 1}', "\ufeffnonsense"])

@@ -20,6 +20,7 @@ Open = Callable[..., Program]
 
 def test_list_shows_everything_that_waits(scene: Scene, person: Person) -> None:
     assert person("list", "--check") == (0, {"waiting": [], "missing": [], "foreign": [], "recent": []})
+    assert "nothing waits for a person" in scene.project("review", at=scene.main)[1]
     entry = scene.merged()
     scene.tech.write_text(scene.text.replace("- rust too\n", "") + "\nBy hand.\n")
     ident, critical = scene.clash(), scene.critical()

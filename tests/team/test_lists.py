@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from peercoord.cli import main as cli
 from peercoord.errors import PeercoordError
 from peercoord.mailbox import protocol
 from peercoord.queue.queue import Queue
@@ -319,6 +320,18 @@ def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
     assert [path.exists() for path in files] == [False, True]
     assert manifest.forget_project(api.project.common, "api") is True
     assert not home.exists()
+
+
+def test_a_database_of_another_team_is_refused_before_anything_is_made(
+    kept: Kept, templates: Path, tmp_path: Path
+) -> None:
+    kept.set_up()
+    fresh = tmp_path / "lone" / "other"
+    shutil.copytree(templates / "plain" / "app", fresh)
+    code, _, err = cli.serve(["up", str(fresh), "1", "--database", str(kept.path)])
+    assert (code, b"is kept in step with another team" in err) == (2, True), err
+    assert [path.name for path in fresh.parent.iterdir()] == ["other"]
+    assert not [path for path in (fresh / paths.ROOT, fresh / ".git" / manifest.HOME) if path.exists()]
 
 
 # -- contributions that wait -------------------------------------------------------------------------------------
