@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from memory.helpers import note, places, texts
+from support import golden
 
 from peercoord.memory.document import parse_path, path_text, split_document
 from peercoord.memory.journal import new_entry, undo_entry
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from peercoord.memory.contribution import Contribution
     from peercoord.memory.outcome import Merge3, Outcome
 
-CASES = sorted((Path(__file__).parent / "merges").glob("*.txt"))
 GIVEN = re.compile(r"(\d+): (\S+) (adds to|updates) (.*?)((?:, (?:critical|from earlier))*)$")
 
 
@@ -77,7 +77,7 @@ class Case:
         return self.title + "".join(f">>> {head}\n{body}" for head, body in parts)
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@golden.files(Path(__file__).parent / "merges")
 def test_a_merge_gives_what_its_file_says(path: Path, merge3: Merge3, request: pytest.FixtureRequest) -> None:
     """Also in another order, and a second time; and it can be undone."""
     case = Case(path)
@@ -96,7 +96,3 @@ def test_a_merge_gives_what_its_file_says(path: Path, merge3: Merge3, request: p
     if outcome.edits:
         entry = new_entry(case.document, "merge", case.before, outcome, previous="", by="i", at="t")
         assert undo_entry(entry, outcome.document, outcome.texts, merge3).document == (case.before or b"")
-
-
-def test_there_are_cases() -> None:
-    assert len(CASES) > 30

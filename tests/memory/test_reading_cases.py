@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from memory.helpers import at, texts
+from support import golden
 
 from peercoord.errors import UsageError
 from peercoord.memory.contribution import Author
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from peercoord.memory.contribution import Contribution
     from peercoord.memory.outcome import Merge3
     from peercoord.memory.reader import Reading
-
-CASES = sorted((Path(__file__).parent / "readings").glob("*.txt"))
 
 
 class Story:
@@ -45,9 +44,8 @@ class Story:
 
     def play(self, text: str) -> str:
         """The file as it is with the results of these steps."""
-        title, *parts = text.split(">>> ")
-        written = title
-        for head, body in (part.partition("\n")[::2] for part in parts):
+        written, parts = golden.steps(text)
+        for head, body in parts:
             word, _, name = head.partition(" ")
             if word == "bank":
                 self.bank[name] = body.encode()
@@ -116,14 +114,7 @@ class Story:
         return said
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@golden.files(Path(__file__).parent / "readings")
 def test_a_file_gives_what_its_story_says(path: Path, merge3: Merge3, request: pytest.FixtureRequest) -> None:
     """MEM-15."""
-    written = Story(merge3).play(path.read_text())
-    if request.config.getoption("--regenerate"):
-        path.write_text(written)
-    assert path.read_text() == written
-
-
-def test_there_are_stories() -> None:
-    assert len(CASES) > 15
+    golden.check(path, Story(merge3).play, request)

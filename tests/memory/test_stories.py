@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from memory.banks import ANN, Scene, always, check_chain, intents, litter, places
 from memory.helpers import note, texts
+from support import golden
 
 from peercoord.errors import PeercoordError
 from peercoord.memory.document import parse_path, path_text, split_document
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from peercoord.memory.journal import Entry
     from peercoord.memory.outcome import Candidate
 
-CASES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
 GIVEN = re.compile(r"(\d+): (\S+) (adds to|updates) (.*?)((?:, (?:critical|replaces \d+|in \S+))*)$")
 
 
@@ -49,8 +49,8 @@ class Story:
 
     def play(self, text: str) -> str:
         """The file as it is with the results of these steps."""
-        written, *parts = re.split("(?m)^>>> ", text)
-        for head, body in (part.partition("\n")[::2] for part in parts):
+        written, parts = golden.steps(text)
+        for head, body in parts:
             found, (word, _, more) = GIVEN.match(head), head.partition(" ")
             if found:
                 self.queue(body.strip("\n"), *found.groups())
@@ -179,13 +179,6 @@ class Story:
 
 
 @pytest.mark.usefixtures("shared")
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@golden.files(Path(__file__).parent / "stories")
 def test_a_story_ends_as_its_file_says(path: Path, request: pytest.FixtureRequest) -> None:
-    written = Story().play(path.read_text())
-    if request.config.getoption("--regenerate"):
-        path.write_text(written)
-    assert path.read_text() == written
-
-
-def test_there_are_stories() -> None:
-    assert len(CASES) > 20
+    golden.check(path, Story().play, request)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import golden
 from support.lists import files_below, make_database, query
 from support.project import Project, git, project
 
@@ -24,7 +25,6 @@ from peercoord.team import up
 
 __all__ = ["project"]
 
-CASES = sorted((Path(__file__).parent / "commands").glob("*.txt"))
 CHANGING = [
     (re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r'("store": "|, store )\w+'), r"\1STORE"),
@@ -49,8 +49,8 @@ class Calls:
 
     def play(self, text: str) -> str:
         """The file as it is with the answers of these calls."""
-        written, *parts = re.split("(?m)^>>> ", text)
-        for head, body in (part.partition("\n")[::2] for part in parts):
+        written, parts = golden.steps(text)
+        for head, body in parts:
             words = [self.place(word) for word in shlex.split(head)]
             written += f">>> {head}\n{self.step(words[0], words[1:], body)}"
         return written
@@ -100,16 +100,13 @@ class Calls:
         return "".join(f"{' '.join(line.split())}\n" for line in text.splitlines())
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@golden.files(Path(__file__).parent / "commands")
 def test_the_calls_of_a_file_answer_as_it_says(
     path: Path, project: Project, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(up, "_start", lambda *_: "")  # no agents
     monkeypatch.setenv("HOME", str(project.main.parent / "home"))
-    written = Calls(project).play(path.read_text())
-    if request.config.getoption("--regenerate"):
-        path.write_text(written)
-    assert path.read_text() == written
+    golden.check(path, Calls(project).play, request)
 
 
 def test_the_choice_of_a_database_is_in_the_manifest_and_not_in_git(project: Project) -> None:

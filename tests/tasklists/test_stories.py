@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import golden
 from support.lists import FileLists
 
 from peercoord.errors import PeercoordError
@@ -27,7 +28,6 @@ from peercoord.tasklists.importer import take_in
 from peercoord.tasklists.source import read_source
 
 DATA = Path(__file__).parent / "data"
-CASES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
 HIDDEN_HERE = ("$schema", "schema_version", "task_id", "source")  # the same in all stories, or shown by ``read``
 HIDDEN_THERE = ("instance_progress", "coordination_data")  # for ``ask``
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'peercoord%' ORDER BY name"
@@ -52,8 +52,8 @@ class Story:
 
     def play(self, text: str) -> str:
         """The file as it is with the results of these steps."""
-        written, *parts = re.split("(?m)^>>> ", text)
-        for head, body in (part.partition("\n")[::2] for part in parts):
+        written, parts = golden.steps(text)
+        for head, body in parts:
             word, _, more = head.partition(" ")
             step: Callable[[str, str], str] = getattr(self, word)
             written += f">>> {head}\n{step(more, body)}"
@@ -204,13 +204,6 @@ def shortened(record: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@golden.files(Path(__file__).parent / "stories")
 def test_a_story_ends_as_its_file_says(path: Path, place: Path, request: pytest.FixtureRequest) -> None:
-    written = Story(place).play(path.read_text())
-    if request.config.getoption("--regenerate"):
-        path.write_text(written)
-    assert path.read_text() == written
-
-
-def test_there_are_stories() -> None:
-    assert len(CASES) > 40
+    golden.check(path, Story(place).play, request)
