@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
@@ -164,18 +165,32 @@ def _with_history(git: Inspection, works: list[Work], base: str, found: Found) -
 
 def _recognise(git: Inspection, works: list[Work], base: str, tips: Mapping[str, str], found: Found) -> None:
     """Find the works that are on the branch in another form, or come rewritten with a later one."""
+    changed = cache(partial(_changed, git))  # since a common commit
+
+    def contained(commit: str) -> str:
+        """Return how the branch contains a commit; not asked in full where the two touch no file in common."""
+        start = git.text("merge-base", base, commit, ok=(0, 1))
+        mine = _changed(git, start, commit) if start else set()
+        return landed.how_contained(git, base, commit) if not mine or mine & changed(start, base) else ""
+
+    contained = cache(contained)
     for work in reversed(ordered(works)):
         if work.commit in found.here:
             continue
         later = next((one for one in works if work.commit in one.inside and one.commit in found.here), None)
-        how = found.here[later.commit] if later else landed.how_contained(git, base, work.commit)
+        how = found.here[later.commit] if later else contained(work.commit)
         tip = tips.get(work.branch, "")
-        if not how and tip and tip != work.commit and _contains(git, tip, work.commit):
-            how = landed.how_contained(git, base, tip)
-        if not how and tip and not _contains(git, tip, work.commit):
+        on_it = bool(tip) and _contains(git, tip, work.commit)
+        if not how and on_it:
+            how = contained(tip)
+        if not how and tip and not on_it:
             how = _rewritten(git, works, work, tip)
         if how:
             found.here[work.commit] = how
+
+
+def _changed(git: Inspection, old: str, new: str) -> set[str]:
+    return set(git.fields("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new))
 
 
 def _rewritten(git: Inspection, works: list[Work], work: Work, tip: str) -> str:
