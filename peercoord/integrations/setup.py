@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peercoord.errors import PeercoordError
 from peercoord.foreign import plain
 from peercoord.integrations import jsonc, script, settings
 from peercoord.integrations.agents import CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
@@ -157,10 +158,11 @@ class PersonalSetup:
             worktree: Absolute path of the worktree, of which the caller knows whose it is.
             script: Absolute path of the team's script.
         """
-        place = self.home / "at" / worktree.strip("/") / ".hook"
-        if self.script.exists() and (not place.exists() or place.read_text() != f"{script}\n"):
-            _make_directories(place.parent)
-            PersonFile.read(place, "remove it").replace(f"{script}\n")
+        place, line = self.home / "at" / worktree.strip("/") / ".hook", f"{script}\n"
+        with suppress(PeercoordError, OSError, ValueError):  # without the note, each event starts Python
+            if self.script.exists() and (not place.exists() or place.read_text() != line):
+                _make_directories(place.parent)
+                PersonFile.read(place, "remove it").replace(line)
 
     # -- the hooks in a file ---------------------------------------------------------------------------------------
 

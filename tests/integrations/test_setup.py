@@ -285,6 +285,8 @@ def test_the_script_hands_over_to_that_of_a_team_that_it_knows(person, spy, tmp_
     team.chmod(0o755)
     done = run_script(person, "wait", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, f"wait claude {tmp_path}\n", "woken\n")
+    (person.home / "at" / "other").write_text("no directory")
+    person.note_team("/other/tree", str(team))  # what cannot be noted disturbs no session
     person.remove(CLAUDE)
     assert not person.home.exists()
     person.note_team(str(tmp_path), str(team))
