@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from peercoord.store.isolated_git import Inspection
     from peercoord.store.project import Project
 
+_SUBMODULE = "git submodule update; if git does not find the commit, push it from the worktree where it was made"
 _TITLE_MOST = 60  # characters of a task's title in a merge commit's subject
 
 
@@ -187,8 +188,8 @@ def _move(project: Project, queue: Queue, by: str, made: Outcome, trial: Trial) 
         brought = [one["task_id"] for one in tasks]
         root.event(queue.actor, "landed", branch=made.branch, commit=made.after, tasks=brought)
         root.files.ring()
-        moved = [one.path for one in changes(trial.git, made.before, made.after) if one.is_submodule]
-        made.notes += [f"submodule {plain(one)} is at another commit now: git submodule update" for one in moved]
+        moved = [plain(one.path) for one in changes(trial.git, made.before, made.after) if one.is_submodule]
+        made.notes += [f"submodule {one} is at another commit now: {_SUBMODULE}" for one in moved]
 
 
 def _record(work: Work, task: str) -> Json:
