@@ -60,8 +60,10 @@ def killed(action: Callable[[], object], step: str) -> None:
 
 
 @pytest.fixture
-def work(scene: Scene) -> Scene:
+def work(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """Work that adds, changes and removes files, and puts a file in the place of a directory and the other way."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))  # what is killed cleans nothing up
     for name in ("old/deep/file.txt", "gone.txt", "file"):
         scene.repo.commit(name)
     scene.repo.instance(1).git("merge", "-q", "main")
