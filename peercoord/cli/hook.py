@@ -44,15 +44,13 @@ def hook(call: Call, event: str, key: str, worktree: str) -> None:
     """
     code = 0
     with suppress(BaseException):
-        code = _answered(event, key, worktree or call.directory)
+        code = _answered(event, key, worktree or call.directory, os.path.realpath(call.project) if call.project else "")
     raise SystemExit(code)
 
 
-def _answered(event: str, key: str, worktree: str) -> int:
+def _answered(event: str, key: str, worktree: str, project: str) -> int:
     from peercoord.integrations import agents
     from peercoord.integrations import hook as hooks
-    from peercoord.integrations.setup import PersonalSetup
-    from peercoord.store import paths
     from peercoord.worktree import context
 
     if event == CHECK:
@@ -67,15 +65,17 @@ def _answered(event: str, key: str, worktree: str) -> int:
     answer: Answer | None = None
     try:
         _limit(told.seconds - LEFT_SECONDS)
-        place = context.find(given=worktree) if worktree else None
+        if worktree:
+            tree = os.path.realpath(worktree)
+            place = context.at(project, tree) if project else context.find(given=tree)
         said = hooks.parsed(_input(hooks.INPUT_BYTES))
         if place is None:
             named = hooks.text(said, "cwd", "directory")
             place = context.find(given=named if os.path.isdir(named) else os.getcwd())
-        if not place.worktree:
+        if not place.worktree or project not in ("", place.project):
             return 0
-        if event == agents.START and not os.environ.get("PEERCOORD_WORKTREE"):
-            PersonalSetup().note_team(place.worktree, f"{place.coordination}/{paths.HOOK_SCRIPT}")
+        if not project and not _is_believed(place, event):
+            return 0
         answer = hooks.run(agent, event, said, place)
     except NotFoundError:
         return 0  # no instance's worktree
@@ -85,6 +85,22 @@ def _answered(event: str, key: str, worktree: str) -> int:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return _deliver(answer, place, event)
+
+
+def _is_believed(place: Place, event: str) -> bool:
+    """Check whether something but the worktree's own files leads to a project, as what lies there would be run."""
+    from peercoord.integrations import agents
+    from peercoord.integrations.setup import PersonalSetup
+    from peercoord.store import paths
+    from peercoord.worktree import context
+
+    person, script = PersonalSetup(), f"{place.coordination}/{paths.HOOK_SCRIPT}"
+    if not (context.is_beside(place) or person.knows_team(place.worktree, script)):
+        return False
+    if event == agents.START:
+        with suppress(PeercoordError, OSError, UnicodeError):  # its session has the slow way
+            person.note_team(place.worktree, script)
+    return True
 
 
 def _limit(seconds: float) -> None:

@@ -11,6 +11,7 @@ from peercoord.cli.main import Call
 from peercoord.errors import PeercoordError, UsageError
 from peercoord.foreign import plain
 from peercoord.integrations.agents import AGENTS, CODEX
+from peercoord.store import instance_records, paths
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -51,8 +52,23 @@ def setup(call: Call, agent: str, only_print: bool, check: bool, remove: bool, b
         return Reply({**data, "done": done}, done or [f"nothing of peercoord's is set up for {one.title}"])
     at = Path(call.directory or ".")
     done = person.set_up(one, at / block if block else None)
+    done += _note_worktrees(call, person) if call.directory else []
     lines = done or [f"nothing to do: {one.title} has its hooks"]
     return Reply({**data, "done": done}, [*lines, *_next(one, block, at)])
+
+
+def _note_worktrees(call: Call, person: PersonalSetup) -> list[str]:
+    """Note the worktrees of a project that the person named: hooks believe one beside the worktree alone otherwise."""
+    try:
+        root, script = call.root, f"{call.place.coordination}/{paths.HOOK_SCRIPT}"
+    except PeercoordError:
+        return []  # it is named for the block alone
+    new = [
+        one for known in instance_records.all(root).values() if not person.knows_team(one := known["worktree"], script)
+    ]
+    for one in new:
+        person.note_team(one, script)
+    return [f"noted {len(new)} worktree(s) of {plain(call.place.project)}"] if new else []
 
 
 def _next(agent: CodingAgent, block: str, at: Path) -> list[str]:

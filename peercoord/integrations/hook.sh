@@ -34,6 +34,7 @@ if [ "$event" = tools ] && quiet || [ ! -x "$python" ]; then
   [ ! -x /bin/cat ] || exec /bin/cat >/dev/null # a search may find one of the agent's own making
   exec cat >/dev/null
 fi
-"$python" @FLAG@ -m peercoord hook "$event" --agent "$agent" --worktree "$tree"
+# which project it speaks for, the script's own place says, never the worktree
+"$python" @FLAG@ -m peercoord --project "${here%/*/*}" hook "$event" --agent "$agent" --worktree "$tree"
 [ $? -ne 2 ] || [ "$event" != wait ] || exit 2
 exit 0

@@ -164,6 +164,14 @@ class PersonalSetup:
                 _make_directories(place.parent)
                 PersonFile.read(place, "remove it").replace(line)
 
+    def knows_team(self, worktree: str, script: str) -> bool:
+        """Check whether a worktree was noted as that of a team's script."""
+        place = self._team_note(worktree)
+        return place.exists() and place.read_text() == f"{script}\n"
+
+    def _team_note(self, worktree: str) -> Path:
+        return self.home / "at" / worktree.strip("/") / ".hook"
+
     # -- the hooks in a file ---------------------------------------------------------------------------------------
 
     def _with_hooks(self, agent: CodingAgent, file: PersonFile, known: Json) -> tuple[str, list[str]]:

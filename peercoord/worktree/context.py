@@ -164,6 +164,11 @@ def at(project: str, worktree: str) -> Place:
     return _placed(project, worktree, facts)
 
 
+def is_beside(place: Place) -> bool:
+    """Check whether a worktree was found by a project beside it, where its coding agent cannot have put one."""
+    return _beside(place.worktree)[0] == place.project
+
+
 def instance_path(worktree: str, name: str) -> str:
     """Return the absolute path of a file of a worktree's ``.claude-instance/``."""
     return f"{worktree}/{paths.INSTANCE}/{name}"
