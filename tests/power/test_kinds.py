@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 from power.mounts import kill_below
 
+from peercoord.agent import client
 from peercoord.cli import main as cli
+from peercoord.integrations import hook
+from peercoord.integrations.agents import CLAUDE
 from peercoord.queue.queue import Queue
 from peercoord.store import paths, records
 from peercoord.store.root import open_root
@@ -39,6 +42,8 @@ KINDS = {
     "protocol": Kind(r"protocol\.json", TOLD),
     "instance": Kind(rf"instances/{ID}\.json", TOLD),
     "session": Kind(rf"sessions/{ID}\.json", NOTE),
+    "settings and script of hooks": Kind(r"hooks/(?!quiet/|fired-).+", TOLD),
+    "marks of hooks": Kind(r"hooks/(quiet/.+|fired-\w+)", NOTE),
     "birth": Kind(rf"births/{SHARD}/{ID}\.json", TOLD),
     "definition": Kind(rf"tasks/{SHARD}/{ID}\.json", REBUILT),
     "peer": Kind(rf"peers/{PEER}/peer\.json", REBUILT),
@@ -161,6 +166,8 @@ class Team:
         self(self.main, "memory", "merge")
         self(self.main, "review", "list")
         self(two, *words, "--content", "- another fact.")
+        for event in ("prompt", "tools"):
+            hook.run(CLAUDE, event, {"session_id": "one"}, context.find(str(one)), {client.NO_AGENT: "1"})
 
     def kill(self) -> None:
         kill_below(self.main.parent)
