@@ -94,12 +94,13 @@ def doing(board: Board, peer: PeerView) -> Doing:
         return Doing("◌", "waiting", "waits for a task")
     if peer.session == views.ENDED:
         return Doing("✕", "gone", _end(peer), peer.active, _left(board, peer))
-    told = _told(peer) if peer.session in (views.RUNS, views.UNSEEN) else None
+    there = peer.session in (views.RUNS, views.UNSEEN)
+    told = _told(peer) if there else None
     if told is not None:
         return told
     if silent and (held or peer.session == views.RUNS):
         return Doing("!", "silent", "silent", silent, "its session runs" if peer.session == views.RUNS else "")
-    if held or peer.said.get("state") == WORKING:
+    if held or (there and peer.said.get("state") == WORKING):
         return Doing("●", "working", "working,", peer.active or _text(peer.said.get("since")) or _claimed(held[0]))
     ended = _ended(peer) or next((row.last for row in _dropped(board, peer)), {})
     if ended and peer.session in (views.NONE, views.UNSEEN):

@@ -185,6 +185,14 @@ def peer(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) ->
         (peer(waits=True, active="2026-05-26T15:34:48Z"), "◌ waits for a task"),
         (peer(silent_since="2026-05-26T15:17:00Z"), "! silent 18m: its session runs"),
         (peer(session=views.NONE, session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": [9]}), "✕ session gone 2m"),
+        (
+            peer(
+                session=views.NONE,
+                session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": []},
+                said={"state": "working", "since": "2026-05-26T15:32:00Z"},
+            ),
+            "✕ session gone 2m",
+        ),
     ],
 )
 def test_what_an_instance_does_is_said_with_its_age(one: PeerView, said: str) -> None:
