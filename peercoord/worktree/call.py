@@ -7,6 +7,7 @@ fails and names who holds the tasks now; the next call joins again under a new i
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -208,10 +209,14 @@ class WorktreeCall:
                 said = git.text("rev-parse", "HEAD", "--abbrev-ref", "HEAD")
                 facts["commit"], facts["branch"] = said.split("\n")
                 found, inner = git.changes(), inspection.submodule_changes(git)
+                root = git.checkout.tree
         except PeercoordError as error:
             self._note_unknown(f"git could not be asked: {error.message}")
             return facts
-        facts["dirty_files"] = list(dict.fromkeys([*found.paths(), *inner.paths()]))[:DIRTY_MOST]
+        own_files = [
+            path for how, path in found.entries if how != "??" or not _is_placeholder(os.path.join(root, path))
+        ]
+        facts["dirty_files"] = list(dict.fromkeys([*own_files, *inner.paths()]))[:DIRTY_MOST]
         unsure = [*found.unsure, *inner.unsure]
         if unsure:
             some = foreign.shown(unsure[0])
@@ -255,3 +260,11 @@ class WorktreeCall:
         except (PeercoordError, *FAULTS) as error:
             return f"task {ticket.task} is held all the same: {error}"
         return f"task {ticket.task} was given back"
+
+
+def _is_placeholder(path: str) -> bool:
+    """Check whether a file is empty and nobody may write it: a sandbox makes such files to hide what is not there."""
+    with suppress(OSError):
+        seen = os.lstat(path)
+        return stat.S_ISREG(seen.st_mode) and seen.st_size == 0 and not seen.st_mode & 0o222
+    return False

@@ -32,4 +32,6 @@ def test_a_task_is_done_from_inside(tmp_path: Path, agent: str) -> None:
         assert world.done() == {"1": ["instance-1"]}
         assert (world.worktree(1) / "inside").exists()
         assert not (tmp_path / "beside").exists()
-        assert any("Read-only file system" in text for told in world.told for _, text in told.get("entries", []))
+        came = [text for told in world.told for kind, text in told.get("entries", []) if kind == "came"]
+        assert any("Read-only file system" in text for text in came)
+        assert not any("bash_profile" in text for text in came)  # the sandbox's own files are no uncommitted work

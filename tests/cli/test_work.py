@@ -75,6 +75,19 @@ def test_a_task_comes_with_how_to_test_it_and_when_it_is_done(project: Project) 
     assert (found["testStrategy"], found["acceptanceCriteria"]) == ("run it\ntwice", ["one", "two"])
 
 
+def test_what_a_sandbox_puts_into_the_worktree_is_no_work(project: Project) -> None:
+    """It mounts over files that are missing, which makes them: empty, and for nobody to write."""
+    add(project, "t")
+    project("config", "uncommitted", "refuse")
+    project("request")
+    for name in (".bash_profile", "empty"):
+        (project.worktree / name).touch()
+    (project.worktree / ".bash_profile").chmod(0o444)
+    assert "1 file(s) of this worktree are not committed, 'empty'" in project("report", "1", "--status", "done")[2]
+    (project.worktree / "empty").unlink()
+    assert project("report", "1", "--status", "done")[0] == 0
+
+
 def test_completing_with_uncommitted_work_warns_and_a_setting_refuses(project: Project) -> None:
     add(project, "t", "u")
     project("request")
