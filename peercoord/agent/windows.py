@@ -30,24 +30,26 @@ def type_into(worktree: str, text: str) -> bool:
         worktree: The directory that holds ``.claude-instance/``.
         text: The line.
     """
-    listed = _tmux("list-windows", "-a", "-F", f"#{{window_id}} #{{{OPTION}}}") or ""
-    found = [line.split(" ")[0] for line in listed.splitlines() if line.endswith(f" {mark(worktree)}")]
-    if len(found) != 1:
+    form = f"#{{window_id}} #{{pane_id}} #{{pane_in_mode}} #{{{OPTION}}}"
+    listed = [line.split(" ") for line in (_tmux("list-panes", "-a", "-F", form) or "").splitlines()]
+    panes = sorted({(int(one[1][1:]), one[0], one[2]) for one in listed if one[-1] == mark(worktree)})
+    # the first pane runs the session; a person may have split others off, or scroll back in it, where Enter ends that
+    if len({window for _, window, _ in panes}) != 1 or panes[0][2] != "0":
         return False
-    window, start, buffer = found[0], text[:SHOWN_CHARS], f"peercoord-{mark(worktree)}"
-    before = _shown(window).count(start)
+    pane, start, buffer = f"%{panes[0][0]}", text[:SHOWN_CHARS], f"peercoord-{mark(worktree)}"
+    before = _shown(pane).count(start)
     if _tmux("set-buffer", "-b", buffer, "--", text) is None:
         return False
-    _tmux("paste-buffer", "-p", "-d", "-b", buffer, "-t", window)
+    _tmux("paste-buffer", "-p", "-d", "-b", buffer, "-t", pane)
     for _ in range(SHOWN_LOOKS):
-        if _shown(window).count(start) > before:
-            return _tmux("send-keys", "-t", window, "Enter") is not None
+        if _shown(pane).count(start) > before:
+            return _tmux("send-keys", "-t", pane, "Enter") is not None
         time.sleep(SHOWN_SECONDS)
     return False
 
 
-def _shown(window: str) -> str:
-    return _tmux("capture-pane", "-p", "-t", window) or ""
+def _shown(pane: str) -> str:
+    return _tmux("capture-pane", "-p", "-t", pane) or ""
 
 
 def _tmux(*words: str) -> str | None:

@@ -63,6 +63,16 @@ def test_what_a_window_does_not_show_is_not_entered(tmp_path: Path, monkeypatch:
     until(lambda: (tmp_path / "entered").read_text() == "go on\n")
 
 
+def test_the_line_is_for_the_first_pane_and_not_while_a_person_scrolls_back_in_it() -> None:
+    one = window("/w/one")
+    tmux("split-window", "-t", one, "cat")
+    assert windows.type_into("/w/one", "go on")
+    assert "go on" not in shown(one), "the pane that a person split off is the active one"
+    until(lambda: shown(f"{one}.0").count("go on") == 2, what="the line, typed and entered")
+    tmux("copy-mode", "-t", f"{one}.0")
+    assert not windows.type_into("/w/one", "go further")
+
+
 def test_without_a_server_nothing_is_typed() -> None:
     tmux("kill-server")
     assert not windows.type_into("/w/one", "go on")
