@@ -181,7 +181,7 @@ class SessionWatch:
         if said.get("state") != LIMITED or said.get("waiter") is not False or not here or until in ("", self._typed):
             return None
         left = session_records.seconds(until) + RESET_SECONDS - session_records.seconds(self.clock.now())
-        if left > 0:
+        if 0 < left <= session_records.LONGEST_SECONDS + RESET_SECONDS:
             return left
         if not self.type_into(GO_ON):
             return RETYPE_SECONDS  # a dialog may be open

@@ -291,8 +291,8 @@ class Hook:
 
         if self.environ.get(UNATTENDED) == "0":
             return Answer()  # it ends with its turn, and would wait for its waiter before each tool
-        woken = waiter.wait(self.agent, self.session, self.place, self.process)
-        return Answer(err=woken, code=2) if woken else Answer()
+        woken, withdraw = waiter.wait(self.agent, self.session, self.place, self.process)
+        return Answer(err=woken, code=2, withdraw=withdraw) if woken else Answer()
 
 
 def run(agent: CodingAgent, event: str, said: Json, place: Place, environ: Mapping[str, str] = os.environ) -> Answer:

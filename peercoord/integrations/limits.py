@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from peercoord.foreign import whole
-from peercoord.store.session_records import seconds
+from peercoord.store.session_records import LONGEST_SECONDS, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
 
 UNKNOWN_SECONDS = 300  # after which a limit is tried that does not say when it resets
-LONGEST_SECONDS = 8 * 86400  # a reset that is further away is no reset
 FULL_PERCENT = 100.0
 
 _EPOCH = re.compile(r"\b(1[5-9]\d{8}|2\d{9})\b")

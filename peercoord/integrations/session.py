@@ -143,4 +143,4 @@ def limited_until(files: Files, peers: list[str], agent: str, now: float) -> flo
         for one in found
         if (one.get("agent"), one["state"] if one else "") == (agent, LIMITED)
     ]
-    return max((end for end in ends if end > now), default=0.0)
+    return max((end for end in ends if now < end <= now + session_records.LONGEST_SECONDS), default=0.0)

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from peercoord.errors import DownError, LostError, PeercoordError
+from peercoord.errors import DownError, LostError, PeercoordError, StorageError
 from peercoord.foreign import plain
 from peercoord.integrations import context, limits
 from peercoord.integrations.session import limited_until
@@ -30,6 +30,8 @@ from peercoord.worktree.call import WorktreeCall
 from peercoord.worktree.handover import SHELL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peercoord.foreign import Json
     from peercoord.integrations.agents import CodingAgent
     from peercoord.integrations.session import Session
@@ -39,7 +41,7 @@ LOOK_SECONDS = 2.0  # between two looks at the session itself
 LATER_SECONDS = 2.0  # after a reset, which providers round
 
 
-def wait(agent: CodingAgent, session: Session, place: Place, process: Json | None) -> str:
+def wait(agent: CodingAgent, session: Session, place: Place, process: Json | None) -> tuple[str, Callable[[], object]]:
     """Wait until there is work for an idle session.
 
     Args:
@@ -49,23 +51,25 @@ def wait(agent: CodingAgent, session: Session, place: Place, process: Json | Non
         process: Its process.
 
     Returns:
-        What it is woken with; empty if it ended, or another waiter is there.
+        What it is woken with, empty if it ended or another waiter is there; and what gives the task of it back.
     """
     if process is None:
-        return ""
+        return "", str
     home = f"{place.coordination}/{paths.quiet(place.worktree)}"
     os.makedirs(home, exist_ok=True)
     try:
         with lock.held(f"{home}/waiter", wait=0):
-            return _Waiter(agent, session, place, process).run()
+            waiter = _Waiter(agent, session, place, process)
+            return waiter.run(), waiter.withdraw
     except (LostError, DownError):
-        return ""
+        return "", str
 
 
 class _Waiter:
     def __init__(self, agent: CodingAgent, session: Session, place: Place, process: Json) -> None:
         self.agent, self.session, self.place, self.process = agent, session, place, process
         self.files = place.shared_files()
+        self.withdraw: Callable[[], object] = str
         self._parent = os.getppid()
         self._rung = threading.Event()
         self._changes = Changes(lambda *_: self._rung.set())
@@ -98,7 +102,8 @@ class _Waiter:
         now = time.time()
         if self.session.state == LIMITED:
             until = session_records.seconds(self.session.record.get("until"))
-            return self._go_on() if now >= until + LATER_SECONDS else ""
+            far = until > now + session_records.LONGEST_SECONDS  # the clock went back since
+            return self._go_on() if far or now >= until + LATER_SECONDS else ""
         if self.session.state != WAITING or not self.prospect.is_there():
             return ""
         peers = [who.peer for who in members.living(self.prospect.queue.root)]
@@ -113,6 +118,7 @@ class _Waiter:
         reply = actions.request(call)
         if reply.code or "task_id" not in reply.data:
             return ""
+        self.withdraw = call.withdraw
         self._works()
         lines = ["A task became ready and was claimed for this worktree."]
         lines += context.handed_lines(reply.data, self.place.instance)
@@ -125,4 +131,5 @@ class _Waiter:
         return f"The rate limit has reset.{kept} Its state: {SHELL} check-status"
 
     def _works(self) -> None:
-        self.session.becomes(WORKING, limits.moment(time.time()), blocks=0)
+        with suppress(StorageError):  # a full disk: it is woken, and people see less
+            self.session.becomes(WORKING, limits.moment(time.time()), blocks=0)

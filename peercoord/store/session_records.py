@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.store.files import Files
 
+LONGEST_SECONDS = 8 * 86400  # until a limit resets; what is noted further away, a clock noted that was wrong
+
 
 def read(files: Files, peer: str) -> Json:
     """Return what the last coding session of an instance said; empty if nothing that can be read."""

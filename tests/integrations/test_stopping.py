@@ -13,6 +13,7 @@ import pytest
 from agent.crew import until
 from integrations.coder import Coder
 
+from peercoord.errors import StorageError
 from peercoord.integrations import limits, waiter
 from peercoord.integrations.session import limited_until
 from peercoord.store import lock, paths, records, session_records
@@ -220,6 +221,40 @@ class TestWaiter:
         assert (answer.code, one.crew.holder("2")) == (2, "one")  # type: ignore[attr-defined]
         assert "task 2: late" in answer.err  # type: ignore[attr-defined]
         assert one.state == "working"
+
+    @pytest.mark.parametrize("what", ["full disk", "nobody reads it"])
+    def test_a_task_is_held_only_by_a_session_that_learns_of_it(
+        self, coder: Make, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        def full(*_: object) -> None:
+            raise StorageError("sessions/one.json: the disk is full", "free some space")
+
+        one = coder(tasks=2)
+        one.tell("start")
+        one.verb("request-task")
+        one.crew.queue.cancel("2")
+        one.verb("report-progress", "1", "--status", "done")
+        assert one.tell("stop") == {}
+        one.crew.queue.add(records.define("3", "late"))
+        if what == "full disk":
+            monkeypatch.setattr(session_records, "write", full)
+            assert "task 3: late" in one.answer("wait").err
+        else:
+            answer = one.answer("wait")
+            assert one.crew.holder("3") == "one"
+            answer.withdraw()
+            assert one.crew.where("3") == "ready"
+
+    def test_a_reset_that_is_too_far_away_is_not_waited_for(self, coder: Make) -> None:
+        """The clock was wrong when it was noted, and went back since."""
+        one, two = coder("one"), coder("two")
+        for each in (one, two):
+            each.tell("start")
+            each.verb("request-task")
+        one.tell("stop-failure", error="rate_limit", last_assistant_message="try again in 1h")
+        session_records.write(one.crew.root.files, "one", {**one.record(), "until": LATER})
+        assert limited_until(one.crew.root.files, ["one", "two"], "claude", time.time()) == 0
+        assert one.answer("wait").code == 2
 
     def test_there_is_one_for_a_session(self, coder: Make) -> None:
         one = coder()

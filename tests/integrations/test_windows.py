@@ -117,6 +117,11 @@ def test_nothing_is_typed_into_a_session_that_does_anything_else(coder: Make, st
         assert len(typed) == 1
         assert watch._check_limit([]) is None
         assert len(typed) == 1
+        session_records.write(
+            one.crew.root.files, "one", {**said, "state": "rate limited", "until": "2099-01-01T00:00:00Z"}
+        )
+        assert watch._check_limit([one.identity]) is None
+        assert len(typed) == 2, "the clock was wrong when that was noted"
 
 
 def test_a_window_that_did_not_take_the_line_is_tried_again(coder: Make) -> None:
