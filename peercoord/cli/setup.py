@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from peercoord.integrations.setup import PersonalSetup
 
 
-@click.command(short_help="Give a coding agent that you start hooks of peercoord's.")
-@click.argument("agent", type=click.Choice(list(AGENTS)))
+@click.command(short_help="Add hooks to your own settings of a coding agent.")
+@click.argument("agent", type=click.Choice(list(AGENTS)), metavar="AGENT")
 @click.option("--print", "only_print", is_flag=True, help="Show what would be put where, and change nothing.")
 @click.option("--check", is_flag=True, help="Fire a hook, and look for what silences hooks.")
 @click.option("--remove", is_flag=True, help="Take all of it out again, byte for byte.")
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 def setup(call: Call, agent: str, only_print: bool, check: bool, remove: bool, block: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
     """Tell AGENT to call peercoord at the start, the stop and the tools of every session that you start yourself.
 
-    The hooks are silent outside of a team's worktrees. Sessions that `up --launch` starts need no set-up.
+    AGENT is claude, codex, gemini, copilot or opencode. The hooks are silent outside of a team's worktrees. Sessions
+    that `up --launch` starts need no set-up, but for Gemini CLI.
     """
     from peercoord.integrations.setup import PersonalSetup
 

@@ -169,7 +169,7 @@ def _is_to_launch(found: Project, choice: Choice) -> bool:
     if not (sys.stdin.isatty() and choice.is_installed()) or tmux.session_of(found.directory):
         return False
     what = ", ".join(dict.fromkeys(plain(program) for program in choice.programs))
-    question = f"Start {what} in tmux, one window per worktree? They work unattended, which costs money."
+    question = f"Start {what} in tmux, a window each? They work unattended, which costs money."
     return click.confirm(question, default=False, err=True)
 
 
@@ -218,7 +218,8 @@ def _closing(data: Json, dry_run: bool) -> list[str]:
         return [*notes, "nothing was done (--dry-run)"]
     if not data["actions"] and not data["failed"]:
         notes.append("  nothing to do: the team is as it should be")
-    by_hand = ["", "Start a session in each worktree:", *[f"  {plain(line)}" for line in data["to_type"]]]
+    start = "Start a session in each worktree, and ask it to work on the tasks of its team:"
+    by_hand = ["", start, *[f"  {plain(line)}" for line in data["to_type"]]]
     return [
         *notes,
         *(_attach(data["sessions"]) if data["sessions"] else []),

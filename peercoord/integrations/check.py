@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import tomllib
@@ -196,7 +197,8 @@ def _codex(person: PersonalSetup, project: Path | None) -> Iterator[Finding]:
             yield Finding(BAD, f"{plain(config)} disables all hooks", f"take out there: [features] {name} = false")
     listed = _codex_hooks(person, project or Path("/"))
     if listed is None:
-        text = "whether Codex's hooks were reviewed is not known: codex does not answer"
+        silent = "does not answer" if shutil.which(CODEX.program) else "is not installed"
+        text = f"whether Codex's hooks were reviewed is not known: {CODEX.program} {silent}"
         yield Finding(WARNING, text, "start codex and type /hooks: it lists those that wait for a review")
         return
     ours = [one for one in listed if str(one.get("command", "")).startswith(str(person.script))]

@@ -41,9 +41,9 @@ def offer(
     description = (
         f"The work of task {work.tasks[0]} (commit {work.commit}) cannot be merged into {line(branch)}: "
         f"{step.detail or 'both changed the same lines'} ({shown_files(step.files, _FILES_MOST)}).\n"
-        f"In a worktree that has this commit, or after: git merge {work.commit[:12]}\n"
-        f"merge the branch as it was then, settle the conflict, test, and commit: git merge {head[:12]}\n"
-        f"Then report this task done: the merge is what lands."
+        f"First fetch this commit, if the worktree lacks it: git merge {work.commit[:12]}\n"
+        f"Then merge the branch as it was then, settle the conflict, test, and commit: git merge {head[:12]}\n"
+        f"Last, report this task done: the merge is what lands."
     )
     task = _open_task(queue, title) or add(
         lambda task: records.define(task, title, description=description, priority="critical")

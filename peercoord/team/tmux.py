@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _WINDOW, _SESSION = "@peercoord", "@peercoord-team"
 STATUS = "status"
 STATUS_SECONDS = 5
+COMMAND_CHARS = 100  # shown of a command that a window runs
 ANSWER_SECONDS = 10.0  # for a tmux server to answer
 END_SECONDS = 5.0  # for what runs in a window to end once it is closed
 
@@ -146,8 +147,12 @@ def _open_action(project: Path, window: Window) -> Action:
             return f"{shown(window.command[0])} ended at once in the window of {instance.peer}"
         return ""
 
-    text = shown_path(shlex.join(window.command))
+    text = _shortened(shown_path(shlex.join(window.command)))
     return Action(f"open tmux window {instance.peer}: {text} (tmux attach -t {session})", do)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= COMMAND_CHARS else f"{text[:COMMAND_CHARS]}…"
 
 
 def _session(project: Path) -> str:

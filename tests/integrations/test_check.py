@@ -172,6 +172,12 @@ def test_a_codex_that_does_not_answer_is_said(person, codex, answer, tmp_path):
     )
 
 
+def test_a_codex_that_is_not_installed_is_said(person, codex, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    text = "whether Codex's hooks were reviewed is not known: codex is not installed"
+    assert ("warning", text) in found(person, CODEX)
+
+
 def test_hooks_that_are_switched_off_in_codex(person, codex, tmp_path):
     codex()
     (tmp_path / ".codex/config.toml").write_text("[features]\nhooks = false\n")

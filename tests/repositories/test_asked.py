@@ -160,7 +160,7 @@ def test_on_a_terminal_it_asks_whether_to_start_the_sessions(sh: Shell, repo: Pa
 
     try:
         out, err = answered(b"n\n")
-        assert "Start claude in tmux, one window per worktree? They work unattended, which costs money. [y/N]" in err
+        assert "Start claude in tmux, a window each? They work unattended, which costs money. [y/N]" in err
         assert f"claude --settings {repo}/.claude-coordination/hooks/claude.json" in out
         out, _ = answered(b"y\n")
         one, settings = (sh.base / "started").read_text().split()
