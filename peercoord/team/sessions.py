@@ -129,4 +129,5 @@ def _install(project: Project) -> None:
 
 
 def _bank(project: Project) -> str:
-    return str(manifest.read_project(project.common, project.sub).get("bank") or "").strip("/")
+    """Return the memory bank's path in the project, as set-up takes it where the record of it was lost."""
+    return str(manifest.read_project(project.common, project.sub).get("bank", paths.BANK) or "").strip("/")
