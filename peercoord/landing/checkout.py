@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from stat import S_ISDIR, S_ISLNK
 from typing import TYPE_CHECKING
 
+from peercoord.errors import LostError
 from peercoord.store.files import refused
 from peercoord.system import clock
 from peercoord.system.disk import read_file
@@ -183,6 +184,7 @@ class Move:
         with self.git.locked_index(_MARK) as write_index:
             try:
                 names = self._stage(trial)
+                self._look_again(trial)
                 yield
                 self._apply(names)
             except OSError as error:
@@ -191,6 +193,14 @@ class Move:
                 shutil.rmtree(self.staged, ignore_errors=True)
             write_index("read-tree", "-i", "-m", self.old, self.new)
             write_index("update-index", "-q", "--refresh", ok=(0, 1))
+
+    def _look_again(self, trial: Trial) -> None:
+        """Refuse the move if someone has changed a file since the first look: locks and staging take their time."""
+        why = self.obstacle(trial)
+        if why:
+            where = shown_path(self.git.checkout.tree)
+            hint = "commit it or put it away, then start again: peercoord land"
+            raise LostError(f"{where}: {why}, so nothing was changed", hint, code="dirty")
 
     def sweep(self) -> None:
         """Remove the lock and the staged files of a landing that was killed; the caller holds the mutex of landing."""

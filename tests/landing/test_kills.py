@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from landing.conftest import Scene
 
-from peercoord.errors import PeercoordError, StoppedError
+from peercoord.errors import LostError, PeercoordError, StoppedError
 from peercoord.landing import branch as branches
 from peercoord.landing import checkout
+from peercoord.landing.trial import Trial
 from peercoord.store import landings
 from peercoord.store.isolated_git import Inspection
 
@@ -133,3 +134,23 @@ def test_an_interrupt_in_the_middle_of_the_move_waits_for_its_end(work: Scene, m
         work.land()
     assert work.tip() != start
     assert (work.repo.status(), landings.newest(work.root).state) == ("", "landed")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["README.md", "new.txt"])
+def test_what_a_person_saves_while_files_are_staged_is_kept(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    scene.done(1, "1", {"README.md": "landed\n", "new.txt": "landed\n"})
+    before, stage = scene.tip(), checkout.Move._stage
+
+    def slowly(move: checkout.Move, trial: Trial) -> dict[str, str]:
+        staged = stage(move, trial)
+        (scene.repo.path / name).write_text("mine\n")
+        return staged
+
+    monkeypatch.setattr(checkout.Move, "_stage", slowly)
+    with pytest.raises(LostError, match=name):
+        scene.land()
+    assert ((scene.repo.path / name).read_text(), scene.tip()) == ("mine\n", before)
+    assert landings.listed(scene.root) == []
+    assert not (scene.repo.path / ".git" / "index.lock").exists()
