@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,7 @@ from peercoord.worktree.reply import Reply
 if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.landing.forecast import Forecast
+    from peercoord.status.needs import Need
 
 
 def reader_of(call: Call) -> Reader:
@@ -49,7 +51,7 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     call.directory = project or call.directory
     reader = reader_of(call)
     board, mark, at = reader.board(), down.read(reader.files), _elsewhere(call)
-    found = needs(board)
+    found = _needs(board)
     data = {**views.state(board), "tasks": views.task_queue(board)["tasks"], "needs_you": dashboard.data(found, at)}
     above = []
     if mark is not None:
@@ -62,7 +64,20 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     found_branches = _forecasts(call, board)
     data["branches"] = [one.as_json() for one in found_branches]
     told = {one.branch: one.told for one in found_branches}
-    return Reply(data, dashboard.lines(board, above=above, at=at, branches=told), code=5 if check and found else 0)
+    return Reply(
+        data, dashboard.lines(board, above=above, at=at, branches=told, wanted=found), code=5 if check and found else 0
+    )
+
+
+def _needs(board: Board) -> list[Need]:
+    """List what needs a person; a session in a tmux window is looked at there."""
+    from peercoord.team import tmux
+
+    found = needs(board)
+    for index, need in enumerate(found):
+        if need.kind in ("permission", "asks", "turn", "limit") and (shown := tmux.looked_at(need.commands[0][1])):
+            found[index] = replace(need, commands=[shown])
+    return found
 
 
 def _forecasts(call: Call, board: Board) -> list[Forecast]:
@@ -153,7 +168,7 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         known = ", ".join(p.name for p in board.peers) or "none"
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, peer)
-    needed, at = [need for need in needs(board) if need.who == wanted], _elsewhere(call)
+    needed, at = [need for need in _needs(board) if need.who == wanted], _elsewhere(call)
     data: Json = {
         **report,
         "instance_id": wanted,

@@ -26,17 +26,23 @@ NEEDS_MOST = 30  # needs that a screen shows; `--json` has all
 
 
 def lines(
-    board: Board, *, above: Sequence[str] = (), at: str = "", branches: Mapping[str, str] | None = None
+    board: Board,
+    *,
+    above: Sequence[str] = (),
+    at: str = "",
+    branches: Mapping[str, str] | None = None,
+    wanted: Sequence[Need] | None = None,
 ) -> list[str]:
     """Draw the board; text from tasks is made safe.
 
     Right below the needs stands the state of the team, or what is given as ``above``. Commands are for a shell in the
     project, or elsewhere if ``at`` names it. ``branches`` says of a branch how it stands to the project's own.
+    ``wanted`` are the needs, if the caller has listed them.
     """
     figures = views.summary(board.rows)
     share = figures["overall_progress"]
     peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
-    found, standing = needed(needs.needs(board), board.now, at), above or _standing(board)
+    found, standing = needed(needs.needs(board) if wanted is None else wanted, board.now, at), above or _standing(board)
     return [
         _header(board),
         "",

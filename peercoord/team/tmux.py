@@ -98,6 +98,13 @@ def open_windows(instances: Iterable[Instance]) -> dict[str, str]:
     return {peer: f"{window.session}:{window.name}" for peer, window in there.items() if window is not None}
 
 
+def looked_at(worktree: str) -> tuple[str, ...]:
+    """Return the command that shows the window of a worktree; empty if it has none."""
+    window = _windows().get(_mark(worktree)) if shutil.which("tmux") else None
+    verb = "switch-client" if os.environ.get("TMUX") else "attach"
+    return ("tmux", verb, "-t", f"{window.session}:{window.name}") if window else ()
+
+
 def session_of(project: Path) -> str:
     """Return the name of the team's session; empty if it has none."""
     return _sessions().get(_mark(project), "") if shutil.which("tmux") else ""
@@ -122,7 +129,7 @@ def session_name(project: Path, taken: Iterable[str] = ()) -> str:
     return f"{name}-{_mark(project)[:6]}" if name in set(taken) else name
 
 
-def _mark(directory: Path) -> str:
+def _mark(directory: Path | str) -> str:
     """Return a digest of a path; tmux cannot print every path."""
     return hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
 

@@ -115,6 +115,25 @@ def test_what_is_somebody_elses_is_neither_taken_nor_closed(server, tmp_path):
 
 
 @needs_tmux
+def test_the_window_of_a_worktree_is_shown_by_one_command(server, tmp_path, monkeypatch):
+    monkeypatch.delenv("TMUX", raising=False)
+    one = instance(tmp_path / "a b")
+    assert tmux.looked_at(str(one.directory)) == (), "no server runs yet"
+    opened(tmp_path / "my app", one)
+    (name,) = [name for name in names() if name.endswith("instance-1")]
+    assert tmux.looked_at(str(one.directory)) == ("tmux", "attach", "-t", name)
+    assert tmux.looked_at(str(tmp_path)) == ()
+    monkeypatch.setenv("TMUX", f"{run_tmux('display-message', '-p', '#{socket_path}').strip()},1,0")
+    assert tmux.looked_at(str(one.directory))[1] == "switch-client"
+
+
+@needs_tmux
+def test_a_long_command_is_shown_shortened(server, tmp_path):
+    (action,) = tmux.plan_open(tmp_path / "app", [Window(instance(tmp_path / "a"), ["cat", "x" * 200])])
+    assert action.text == f"open tmux window instance-1: cat {'x' * 96}… (tmux attach -t app)"
+
+
+@needs_tmux
 def test_a_session_that_lost_its_status_takes_new_windows(server, tmp_path):
     project, one, two = tmp_path / "app", instance(tmp_path / "a"), instance(tmp_path / "b", 2)
     opened(project, one)
