@@ -237,6 +237,26 @@ class TestTools:
         assert "task 1" in one.told("start", source="compact")
         assert one.told("stop")
 
+    @pytest.mark.parametrize(
+        "what",
+        [
+            {"acceptanceCriteria": "d " * 9000},
+            {"acceptanceCriteria": ["c" * 4000] * 50, "testStrategy": "z\n" * 9000},
+            {"description": "x " * 5000, "details": "y\n" * 5000},
+            {"notes": ["n" * 2000] * 50},
+            {"steps": [{"id": str(one), "title": "s" * 300} for one in range(200)]},
+        ],
+        ids=lambda what: " ".join(what),
+    )
+    def test_however_long_a_task_is_the_commands_come_behind_it(self, coder: Make, what: dict[str, Any]) -> None:
+        one = coder(tasks=0)
+        one.crew.queue.add(records.define("1", "long", **what))
+        one.verb("request-task")
+        told = one.told("start")
+        assert "\nfinish: ./.claude-instance/coordinate.sh report-progress 1 --status done" in told
+        assert "\nCommands, typed exactly like this in this worktree:" in told
+        assert told.endswith("check-status")
+
     def test_a_subagent_is_told_nothing(self, coder: Make) -> None:
         one = coder()
         assert one.tell("tools", agent_id="a2") == {}
