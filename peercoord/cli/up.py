@@ -218,7 +218,7 @@ def _closing(data: Json, dry_run: bool) -> list[str]:
         return [*notes, "nothing was done (--dry-run)"]
     if not data["actions"] and not data["failed"]:
         notes.append("  nothing to do: the team is as it should be")
-    start = "Start a session in each worktree, and ask it to work on the tasks of its team:"
+    start = "Start these sessions, and ask each to work on the tasks of its team:"
     by_hand = ["", start, *[f"  {plain(line)}" for line in data["to_type"]]]
     return [
         *notes,

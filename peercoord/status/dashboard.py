@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import shlex
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from peercoord.foreign import plain
@@ -187,12 +188,15 @@ def _cut(text: str) -> str:
 def _peer(board: Board, peer: PeerView, branches: Mapping[str, str]) -> list[str]:
     """Draw an instance: a line for each task it holds, with what it does to the right and its branch below."""
     rows = board.held_by(peer.incarnation) or ([peer.last] if peer.last else [])
-    name, now = f"   {peer.name[:1].upper()}{peer.name[1:]}:", state(needs.doing(board, peer), board.now)
+    name, doing = f"   {peer.name[:1].upper()}{peer.name[1:]}:", needs.doing(board, peer)
+    now = state(doing, board.now)
     drawn = [
         f'{name} Task #{row.task} "{plain(row.title)}" {bar(row.progress)} {percent(row.progress)}'
         f"{' ✅' if row.status == 'done' else ''}"
         for row in rows
     ]
+    if drawn and doing.state in needs.ATTENTION and RIGHT + len(now) > WIDTH - 2:
+        now = state(replace(doing, why=""), board.now)  # the reason stands at the top
     first = f"{drawn[0]:<{RIGHT}}  {now}" if drawn else f"{name} {now}"
     stands = f" · {plain(branches[peer.branch])}" if branches.get(peer.branch) else ""
     branch = [f"{'':>{len(name) + 1}}{plain(peer.branch)}{stands}"] if peer.branch else []

@@ -93,7 +93,7 @@ def doing(board: Board, peer: PeerView) -> Doing:
     if peer.waits:
         return Doing("◌", "waiting", "waits for a task")
     if peer.session == views.ENDED:
-        return Doing("✕", "gone", _end(peer), peer.active, _left(board, peer))
+        return Doing("✕", "gone", _end(peer), why=_left(board, peer))  # since when is not known yet
     there = peer.session in (views.RUNS, views.UNSEEN)
     told = _told(peer) if there else None
     if told is not None:
@@ -158,8 +158,8 @@ def _instances(board: Board) -> Iterator[Need]:
             yield Need("stopped", peer.name, "is stopped", [go_on], who=peer.name, since=peer.active)
         elif now.state == "silent":
             yield _silent(board, peer, place)
-        elif now.state in _ATTENTION:
-            kind = _ATTENTION[now.state]
+        elif now.state in ATTENTION:
+            kind = ATTENTION[now.state]
             go = [("cd", place)]
             yield Need(kind, peer.name, now.word, go, sign=now.sign, who=peer.name, why=now.why, since=now.since)
         elif now.state == "limited" and moment(peer.said.get("until")) < board.now:
@@ -183,7 +183,7 @@ def _instances(board: Board) -> Iterator[Need]:
             )
 
 
-_ATTENTION = {"permission": "permission", "asks": "asks", "turn-failed": "turn"}
+ATTENTION = {"permission": "permission", "asks": "asks", "turn-failed": "turn"}
 """The kind of need for what a session does, where a person has to look at it."""
 
 

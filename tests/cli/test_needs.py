@@ -178,7 +178,7 @@ def peer(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) ->
         (peer(active="2026-05-26T15:34:48Z"), "○ idle 12s"),
         (peer(session=views.UNSEEN), "○ idle"),
         (peer(session=views.NONE), "– no session"),
-        (peer(session=views.ENDED, active="2026-05-26T15:33:00Z"), "✕ session gone 2m"),
+        (peer(session=views.ENDED, active="2026-05-26T15:33:00Z"), "✕ session gone"),
         (peer(liveness.DEAD, gone="2026-05-26T13:35:00Z"), "✕ gone 2h"),
         (peer(liveness.SUSPECT, active="2026-05-23T15:34:00Z"), "! stuck 3d: so"),
         (peer(stopped=4711), "! stuck: it is stopped"),
@@ -253,6 +253,13 @@ def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
     assert f"   A: {shown}" in dashboard.lines(board)
     found = [(need.kind, need.who, need.why, need.commands) for need in needs.needs(board)]
     assert found == ([(kind, "a", about, [("cd", "/w")])] if kind else [])
+
+
+def test_a_long_reason_stands_at_the_top_alone() -> None:
+    one = peer(said={**SAID, "state": "needs permission", "why": "Bash: python3 -m parts.p1"})
+    held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
+    shown = dashboard.lines(Board("p", NOW, NOW, [held], [one], {}))
+    assert ["parts.p1" in line for line in shown if "needs permission 1m" in line] == [True, False]
 
 
 def test_a_session_that_cannot_be_seen_from_here_is_believed_until_its_instance_is_gone() -> None:
