@@ -179,6 +179,8 @@ class PersonalSetup:
         if agent in (COPILOT, OPENCODE):
             if file.data is not None and not self._is_ours(file.text):
                 raise file.refusal("it is not peercoord's")
+            if file.data is not None and not self._is_as_written(agent, file, known):
+                raise file.refusal("it was edited since peercoord wrote it")
             text = self.content(agent)
             return text, [text]
         base = self._without_hooks(agent, file, known)
@@ -192,9 +194,14 @@ class PersonalSetup:
 
     def _without_hooks(self, agent: CodingAgent, file: PersonFile, known: Json) -> str:
         """Return a file's text without our hooks."""
-        if agent in (COPILOT, OPENCODE):
-            return "" if self._is_ours(file.text) else file.text
         pieces = known.get("pieces")
+        if agent in (COPILOT, OPENCODE):
+            if not self._is_ours(file.text):
+                return file.text
+            if self._is_as_written(agent, file, known):
+                return ""
+            if agent is OPENCODE:  # its whole text is code
+                raise file.refusal("it was edited since peercoord wrote it")
         if isinstance(pieces, list) and pieces and known.get("path") == str(file.path):
             without = jsonc.take_out(file.text, pieces)
             if without is not None:
@@ -203,6 +210,9 @@ class PersonalSetup:
             return jsonc.prune(file.text, lambda entry: settings.is_handler(entry, str(self.script)))
         except jsonc.JsonError as error:
             raise file.refusal(f"it cannot be read as JSON: {error}") from None
+
+    def _is_as_written(self, agent: CodingAgent, file: PersonFile, known: Json) -> bool:
+        return file.text in (*known.get("pieces", ()), self.content(agent))
 
     def _is_ours(self, text: str) -> bool:
         return str(self.script) in text or "peercoord" in text.split("\n", 1)[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peercoord.errors import PeercoordError
-from peercoord.integrations.agents import AGENTS, CLAUDE, CODEX, COPILOT, GEMINI
+from peercoord.integrations.agents import AGENTS, CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
 from peercoord.integrations.setup import BLOCK, PersonalSetup
 
 EDITED = (CLAUDE, CODEX, GEMINI)
@@ -291,3 +291,20 @@ def test_the_script_hands_over_to_that_of_a_team_that_it_knows(person, spy, tmp_
     assert not person.home.exists()
     person.note_team(str(tmp_path), str(team))
     assert not person.home.exists(), "nothing is noted for a person who has set nothing up"
+
+
+def test_what_a_person_put_into_a_file_of_ours_is_kept(person):
+    person.set_up(COPILOT)
+    person.set_up(OPENCODE)
+    hooks, plugin = person.target(COPILOT), person.target(OPENCODE)
+    content = json.loads(hooks.read_text())
+    content["hooks"]["sessionStart"].append({"type": "command", "bash": "mine"})
+    hooks.write_text(json.dumps(content))
+    with pytest.raises(PeercoordError, match="was edited since"):
+        person.set_up(COPILOT)
+    person.remove(COPILOT)
+    assert json.loads(hooks.read_text())["hooks"] == {"sessionStart": [{"type": "command", "bash": "mine"}]}
+    plugin.write_text(plugin.read_text() + "// mine\n")
+    with pytest.raises(PeercoordError, match="was edited since"):
+        person.remove(OPENCODE)
+    assert plugin.read_text().endswith("// mine\n")
