@@ -50,7 +50,7 @@ def _outcome(request: Request) -> str:
     named = verb.task.removeprefix("#") or ", ".join(ticket.task for ticket in request.tickets)
     task = f"task {named}" if named else "the task"
     taken = f"if no peer has claimed {task} since, it is ended as you say; else " if verb.status in verbs.ENDS else ""
-    return f"{taken}what you say is kept for the next holder of {task}, which was given back"
+    return f"{taken}what you say is kept for the next holder of {task}, if it was given back"
 
 
 def given_back(place: Place, request: Request) -> dict[str, Ticket]:

@@ -92,7 +92,7 @@ class Call:
     Attributes:
         directory: The directory that ``-C`` names.
         project: The project that ``--project`` names.
-        quiet: Show no messages but errors.
+        quiet: Show results and errors, but no notes.
         notes: Messages for stderr, also shown with an error.
         withdraw: Undoes the action if its answer is not delivered; ``None`` if the action stays.
     """
@@ -216,7 +216,7 @@ class Verbs(Lazy):
 @click.version_option(__version__, prog_name="peercoord")
 @click.option("-C", "directory", metavar="DIR", default="", help="Act for the project or worktree at DIR.")
 @click.option("--project", metavar="DIR", default="", hidden=True, help="The project of the worktree at -C DIR.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no messages but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Show results and errors, but no notes.")
 @click.pass_context
 def cli(ctx: click.Context, directory: str, project: str, quiet: bool) -> None:
     """Coordinate AI coding agents that work on one project, each in its own git worktree.
