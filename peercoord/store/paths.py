@@ -391,7 +391,13 @@ def hook_settings(name: str) -> str:
 
 def quiet(worktree: str) -> str:
     """Path of the marks by which the script of the hooks answers for a worktree by itself."""
-    return f"{HOOKS}/quiet/{worktree.replace('/', ',')}"
+    name = worktree.replace("/", ",")
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) > 255:  # no file's name; the script finds none then, so the program always answers
+        import hashlib
+
+        name = hashlib.sha256(data).hexdigest()
+    return f"{HOOKS}/quiet/{name}"
 
 
 def landing(count: int) -> str:

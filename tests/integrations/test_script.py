@@ -172,6 +172,11 @@ class TestNothingToSay:
 
 
 class TestTrouble:
+    def test_a_long_path_has_marks_that_a_filesystem_takes(self, coder: Make) -> None:
+        one = coder()
+        for tree in ("/a" * 200, "/a" * 200 + "/b"):
+            (one.crew.state / paths.quiet(tree)).mkdir(parents=True)
+
     @pytest.mark.parametrize("event", ["start", "tools", "stop", "end", "no-such-event", "", "--help"])
     @pytest.mark.parametrize(
         "data", [b"", b"\x00garbage{", b'{"a":' + b"1" * (5 << 20) + b"}"], ids=["none", "bad", "huge"]
