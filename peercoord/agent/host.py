@@ -53,8 +53,8 @@ _LAZY = (  # imported by calls and duties where they need it
     *(f"peercoord.status.{name}" for name in ("board", "dashboard", "needs", "publisher")),
     *(f"peercoord.store.{name}" for name in ("lock", "manifest", "inspection", "kept_work")),
     *(f"peercoord.worktree.{name}" for name in ("contributing", "hand_edits", "merging")),
-    *(f"peercoord.{name}" for name in ("agent.while_down", "membership.leadership", "queue.counts", "queue.retention")),
-    *(f"peercoord.{name}" for name in ("system.git", "tasklists.runner")),
+    *(f"peercoord.{name}" for name in ("agent.while_down", "agent.windows", "membership.leadership", "queue.counts")),
+    *(f"peercoord.{name}" for name in ("queue.retention", "system.git", "tasklists.runner")),
 )
 _NOTES = ("assigned_tasks", "memory_told", "definitions_told")  # keys of info.json that each call updates
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from peercoord.store.root import Root
 
 _LOCK_SECONDS = 10.0
+_PUT_OFF = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,15 +214,24 @@ def _swap(project: Project, inspected: Inspection, landing: Landing, old: str, n
 
 @contextmanager
 def _unbroken() -> Iterator[None]:
-    """Put off Ctrl-C and its like while the block runs, for git's processes too."""
+    """Put off Ctrl-C and its like while the block runs, for git's processes too.
+
+    Those inherit the mask. In a process with other threads a signal goes to one of them, so it is noted as well.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    noted: list[int] = []
+    handlers = {one: signal.signal(one, lambda number, _: noted.append(number)) for one in _PUT_OFF}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PUT_OFF)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for one, handler in handlers.items():
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in noted[:1]:
+            signal.raise_signal(number)
 
 
 # -- what an earlier call left -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,8 +122,12 @@ def test_what_a_person_did_after_the_kill_is_not_written_over(work: Scene) -> No
     assert (work.repo.status(), landings.newest(work.root).state) == ("", "landed")  # type: ignore[union-attr]
 
 
-def test_an_interrupt_in_the_middle_of_the_move_waits_for_its_end(work: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    swap = branches._swap
+@pytest.mark.parametrize("threads", [0, 1])
+def test_an_interrupt_in_the_middle_of_the_move_waits_for_its_end(
+    work: Scene, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    swap, over = branches._swap, threading.Event()
+    others = [threading.Thread(target=over.wait, daemon=True) for _ in range(threads)]
 
     def interrupted(*given: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -130,8 +135,11 @@ def test_an_interrupt_in_the_middle_of_the_move_waits_for_its_end(work: Scene, m
 
     monkeypatch.setattr(branches, "_swap", interrupted)
     start = work.tip()
+    for other in others:
+        other.start()
     with pytest.raises(StoppedError, match="after the work had landed"):
         work.land()
+    over.set()
     assert work.tip() != start
     assert (work.repo.status(), landings.newest(work.root).state) == ("", "landed")  # type: ignore[union-attr]
 
