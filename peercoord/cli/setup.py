@@ -28,9 +28,19 @@ if TYPE_CHECKING:
 @click.option(
     "--block", default="", metavar="FILE", help="Add a block to this file too: AGENTS.md, CLAUDE.md, GEMINI.md."
 )
+@click.option("--allow-commits", is_flag=True, help="Let Codex run git add, commit and merge outside its sandbox.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 @click.pass_obj
-def setup(call: Call, agent: str, only_print: bool, check: bool, remove: bool, block: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
+def setup(
+    call: Call,
+    agent: str,
+    only_print: bool,
+    check: bool,
+    remove: bool,
+    block: str,
+    allow_commits: bool,
+    as_json: bool,  # noqa: ARG001 - read by the frame
+) -> Reply:
     """Tell AGENT to call peercoord at the start, the stop and the tools of every session that you start yourself.
 
     AGENT is claude, codex, gemini, copilot or opencode. The hooks are silent outside of a team's worktrees. Sessions
@@ -38,9 +48,11 @@ def setup(call: Call, agent: str, only_print: bool, check: bool, remove: bool, b
     """
     from peercoord.integrations.setup import PersonalSetup
 
-    if only_print + check + remove > 1 or (block and (only_print or check or remove)):
-        raise UsageError("--print, --check, --remove and --block each stand alone", "give one of them")
     person, one = PersonalSetup(), AGENTS[agent]
+    if only_print + check + remove > 1 or ((block or allow_commits) and (only_print or check or remove)):
+        raise UsageError("--print, --check and --remove each stand alone", "give one of them")
+    if allow_commits and one is not CODEX:
+        raise UsageError(f"{one.title} has no sandbox that keeps it from committing", "leave --allow-commits out")
     target = str(person.target(one))
     data: Json = {"agent": agent, "file": target, "script": str(person.script)}
     if only_print:
@@ -52,10 +64,10 @@ def setup(call: Call, agent: str, only_print: bool, check: bool, remove: bool, b
         done = person.remove(one)
         return Reply({**data, "done": done}, done or [f"nothing of peercoord's is set up for {one.title}"])
     at = Path(call.directory or ".")
-    done = person.set_up(one, at / block if block else None)
+    done = person.set_up(one, at / block if block else None, allow_commits)
     done += _note_worktrees(call, person) if call.directory else []
     lines = done or [f"nothing to do: {one.title} has its hooks"]
-    return Reply({**data, "done": done}, [*lines, *_next(one, block, at)])
+    return Reply({**data, "done": done}, [*lines, *_next(person, one, block, at)])
 
 
 def _note_worktrees(call: Call, person: PersonalSetup) -> list[str]:
@@ -72,10 +84,13 @@ def _note_worktrees(call: Call, person: PersonalSetup) -> list[str]:
     return [f"noted {len(new)} worktree(s) of {plain(call.place.project)}"] if new else []
 
 
-def _next(agent: CodingAgent, block: str, at: Path) -> list[str]:
+def _next(person: PersonalSetup, agent: CodingAgent, block: str, at: Path) -> list[str]:
     """Write what a person may type next."""
     review = ["Codex skips new hooks without a word: start codex, type /hooks, and trust those of peercoord"]
     lines = review if agent is CODEX else []
+    if agent is CODEX and not person.rules.exists():
+        lines.append("Codex asks before each commit, which its sandbox keeps from the git directory of a worktree.")
+        lines.append("To let it, in every project: peercoord setup codex --allow-commits")
     lines.append(f"Check    peercoord setup {agent.key} --check")
     lines.append(f"Undo     peercoord setup {agent.key} --remove")
     page = {"claude": "CLAUDE.md", "gemini": "GEMINI.md"}.get(agent.key, "AGENTS.md")

@@ -86,7 +86,8 @@ def environment(agent: CodingAgent, hooks: str, worktree: str) -> dict[str, str]
 def note(agent: CodingAgent) -> str:
     """Return what a person has to do before an agent's hooks run; empty if nothing."""
     if agent is CODEX:
-        return "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
+        trust = "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
+        return f"{trust}. It asks before each commit too, unless you let it: peercoord setup codex --allow-commits"
     if agent is GEMINI:
         return f"{agent.title} takes hooks from your own settings alone: peercoord setup {agent.key}"
     return ""

@@ -47,6 +47,18 @@ reported with these commands, typed as they stand here, from the top of the chec
 {END}
 """
 
+COMMITS = """\
+# Written by `peercoord setup codex --allow-commits`; it goes with `peercoord setup codex --remove`.
+# The sandbox keeps the git directory of a worktree from being written. These commands run outside of it, in every
+# project, and with them the hooks of the repository.
+prefix_rule(
+    pattern = ["git", ["add", "commit", "merge"]],
+    decision = "allow",
+    match = ["git add .", "git commit -m text"],
+    not_match = ["git push", "git -c core.editor=true commit"],
+)
+"""
+
 
 class PersonalSetup:
     """What of peercoord is set up for one person.
@@ -80,17 +92,23 @@ class PersonalSetup:
             return script.plugin(str(self.script), "")
         return jsonc.extend("", settings.hooks(agent, str(self.script))).text
 
+    @property
+    def rules(self) -> Path:
+        """The file of ours that lets Codex commit without a question."""
+        return self.target(CODEX).parent / "rules" / "peercoord.rules"
+
     def known(self, agent: CodingAgent) -> Json | None:
         """Return the record of what was inserted for an agent; ``None`` if nothing was."""
         found = _table(self._record(), "agents").get(agent.key)
         return found if isinstance(found, dict) else None
 
-    def set_up(self, agent: CodingAgent, block: Path | None = None) -> list[str]:
+    def set_up(self, agent: CodingAgent, block: Path | None = None, commits: bool = False) -> list[str]:
         """Set an agent up, or bring its hooks up to date.
 
         Args:
             agent: The coding agent.
             block: A file of instructions that gets a block too.
+            commits: Let it commit without a question; for Codex alone, whose sandbox keeps it from that.
 
         Returns:
             What was written, one line each; nothing if all was there.
@@ -116,6 +134,8 @@ class PersonalSetup:
             if text != file.text:
                 file.replace(text)
                 done.append(f"wrote {plain(target)}" if created else f"added the hooks to {plain(target)}")
+        if commits and self._allow_commits(agent):
+            done.append(f"wrote {plain(self.rules)}")
         if block is not None and self._add_block(agent, block):
             done.append(f"added a block to {plain(block)}")
         return done
@@ -144,6 +164,8 @@ class PersonalSetup:
             elif text != file.text:
                 file.replace(text)
                 done.append(f"took the hooks out of {plain(path)}")
+        if agent is CODEX:
+            done += self._forbid_commits()
         _remove_directories(known.get("directories", []))
         if self.home.is_dir():
             self._note(agent, None)
@@ -250,6 +272,30 @@ class PersonalSetup:
         else:
             file.replace(text)
         return [f"took the block out of {plain(path)}"]
+
+    # -- commits of Codex --------------------------------------------------------------------------------------------
+
+    def _allow_commits(self, agent: CodingAgent) -> bool:
+        file = PersonFile.read(self.rules, "remove it")
+        if file.text == COMMITS:
+            return False
+        if file.data is not None:
+            raise file.refusal("it was edited since peercoord wrote it")
+        known = self.known(agent) or {}
+        self._note(
+            agent, {**known, "directories": [*known.get("directories", []), *_make_directories(self.rules.parent)]}
+        )
+        file.replace(COMMITS)
+        return True
+
+    def _forbid_commits(self) -> list[str]:
+        file = PersonFile.read(self.rules, "remove it")
+        if file.data is None:
+            return []
+        if file.text != COMMITS:
+            raise file.refusal("it was edited since peercoord wrote it")
+        file.remove()
+        return [f"removed {plain(self.rules)}"]
 
     # -- our own files -----------------------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from agents import programs
+from agents import programs, sessions
 from agents.offline import PATIENCE, offline
+from support.project import git
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,9 +29,12 @@ def test_a_task_is_done_from_inside(tmp_path: Path, agent: str) -> None:
         text = "Write parts/p1.py. Run `touch ../beside`. Run `touch inside`."
         world.run("peercoord", "task", "add", "Part 1", "--description", text)
         options = CODEX if agent == "codex" else world.settings({"sandbox": SANDBOX})
+        if agent == "codex":
+            world.run("peercoord", "setup", "codex", "--allow-commits", **sessions.variables(world, agent))
         assert world.session(agent, 1, PROMPT, *options).wait(PATIENCE) == 0
         assert world.done() == {"1": ["instance-1"]}
         assert (world.worktree(1) / "inside").exists()
+        assert git(world.worktree(1), "log", "-1", "--format=%s").strip() == "Part 1"
         assert not (tmp_path / "beside").exists()
         came = [text for told in world.told for kind, text in told.get("entries", []) if kind == "came"]
         assert any("Read-only file system" in text for text in came)

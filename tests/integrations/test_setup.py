@@ -13,7 +13,7 @@ import pytest
 
 from peercoord.errors import PeercoordError
 from peercoord.integrations.agents import AGENTS, CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
-from peercoord.integrations.setup import BLOCK, PersonalSetup
+from peercoord.integrations.setup import BLOCK, COMMITS, PersonalSetup
 
 EDITED = (CLAUDE, CODEX, GEMINI)
 OTHERS = '{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "/usr/bin/say done"}]}]}}'
@@ -80,6 +80,23 @@ def test_where_nothing_was_nothing_is_left(person, agent, tmp_path):
     assert str(person.script) in person.target(agent).read_text()
     assert os.access(person.script, os.X_OK)
     person.remove(agent)
+    assert everything(tmp_path) == {}
+
+
+def test_codex_may_be_let_commit(person, tmp_path):
+    assert not person.rules.exists()
+    person.set_up(CODEX)
+    assert not person.rules.exists()
+    assert person.set_up(CODEX, commits=True) == [f"wrote {person.rules}"]
+    assert person.set_up(CODEX, commits=True) == []
+    person.rules.write_text("mine\n")
+    with pytest.raises(PeercoordError, match="edited since"):
+        person.set_up(CODEX, commits=True)
+    with pytest.raises(PeercoordError, match="edited since"):
+        person.remove(CODEX)
+    assert person.rules.read_text() == "mine\n"
+    person.rules.write_text(COMMITS)
+    person.remove(CODEX)
     assert everything(tmp_path) == {}
 
 
