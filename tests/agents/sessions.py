@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from agents.offline import Offline
 
 KEY = "not-a-key-of-anyone"
-BYPASS = ["--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust"]  # of Codex, in tests only
+TRUSTED = "--dangerously-bypass-hook-trust"  # of Codex, in tests only: a person trusts the hooks in its window
+BYPASS = ["--dangerously-bypass-approvals-and-sandbox", TRUSTED]
 WORDS = {
     "claude": ["-p", "{}", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"],
     "codex": ["exec", "--json", "{}"],

@@ -36,9 +36,10 @@ def install(world: Offline, *codex: str) -> dict[str, str]:
     place = world.home / "bin"
     place.mkdir()
     (place / "claude").symlink_to(programs.find("claude"))
-    (place / "codex").write_text(CODEX.format(" ".join([programs.find("codex"), *codex, *sessions.BYPASS])))
+    (place / "codex").write_text(CODEX.format(" ".join([programs.find("codex"), *codex, sessions.TRUSTED])))
     (place / "codex").chmod(0o755)
     found = sessions.variables(world, "claude") | sessions.variables(world, "codex")
+    world.run("peercoord", "setup", "codex", "--allow-commits", at=world.home, **found)
     return {**found, "PATH": f"{place}:{world.environment()['PATH']}"}
 
 
@@ -67,8 +68,8 @@ def test_the_list_is_worked_to_its_end(tmp_path: Path) -> None:
     accidents = {"instance-1": KILLED, "instance-2": {**COMPACTED, **LIMITED}}
     with offline(tmp_path, accidents) as world:
         world.make(3, len(PARTS))
-        launch = ("--launch", "tmux", "--agent", "claude,claude,codex")
-        world.run("peercoord", "up", str(world.project), "3", *launch, at=tmp_path, **install(world, "exec"))
+        launch, variables = ("--launch", "tmux", "--agent", "claude,claude,codex"), install(world, "exec")
+        world.run("peercoord", "up", str(world.project), "3", *launch, at=tmp_path, **variables)
         world.until(lambda told: told.get("accident") == "hang")
         kill_session(world, 1)
         all_reported(world, len(PARTS))
