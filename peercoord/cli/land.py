@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from peercoord.queue.queue import Queue
     from peercoord.store.project import Project
 
-SIGNS = {"landed": "✓", "already-there": "·", "conflict": "✗", "check-failed": "✗", "waits": "○", "not-tried": "○"}
+SIGNS = {
+    "landed": "✓",
+    "already-there": "·",
+    **dict.fromkeys(("conflict", "check-failed", "refused"), "✗"),
+    **dict.fromkeys(("waits", "not-tried"), "○"),
+}
 _LISTED_MOST = 20  # tasks named that are on the branch already
 _AFTER = "then: peercoord land"
 
@@ -116,7 +121,7 @@ def _peers(project: Project, queue: Queue, named: tuple[str, ...]) -> list[str]:
 
 
 def _stuck(made: Outcome) -> list[Step]:
-    return made.having("conflict", "check-failed", "waits", "not-tried")
+    return made.having("conflict", "check-failed", "refused", "waits", "not-tried")
 
 
 def _offer(call: Call, queue: Queue, made: Outcome) -> tuple[str, str] | None:
@@ -181,7 +186,7 @@ def _lines(project: Project, made: Outcome, offered: tuple[str, str] | None) -> 
         drawn.append(f" {SIGNS[step.state]} {plain(named(step.work))}{f': {plain(detail)}' if detail else ''}")
         drawn += [f"     {plain(note)}" for note in step.notes]
         drawn += [f"     | {plain(line)}" for line in step.output]
-        if step.state == "check-failed":
+        if step.state in ("check-failed", "refused"):
             drawn.append(f"     send it back to the queue: peercoord task reopen {step.work.tasks[0]}")
     end = _moved(made, would)
     conflicts = [line for step in made.having("conflict") for line in _conflict(project, made, step, offered)]

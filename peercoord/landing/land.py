@@ -16,12 +16,13 @@ from peercoord.foreign import line, plain
 from peercoord.landing import branch as branches
 from peercoord.landing import plan, works
 from peercoord.landing.checkout import changes
-from peercoord.landing.plan import CONFLICT, FAILED, HERE, LANDED, STOPPED, WAITS, Step
+from peercoord.landing.plan import CONFLICT, FAILED, HERE, LANDED, REFUSED, STOPPED, WAITS, Step
 from peercoord.landing.trial import opened
 from peercoord.landing.works import named
 from peercoord.store import ids, inspection, landings
 from peercoord.store.landings import BESIDE, Landing
 from peercoord.system import git as plain_git
+from peercoord.system.git import GitError
 from peercoord.team import repository
 from peercoord.worktree import merging
 
@@ -294,7 +295,11 @@ class Merger:
     def _take(self, step: Step) -> bool:
         """Go to a commit, and keep it if the check passes."""
         before = self.trial.head
-        self.trial.move_to(step.commit)
+        try:
+            self.trial.move_to(step.commit)
+        except GitError as error:  # a name such as .git/config, which no checkout may hold
+            self.trial.move_to(before)
+            return self._note(Step(step.work, REFUSED, f"git does not write its files: {error.message}"))
         if self.command:
             self.say(f"checking {named(step.work)}")
             passed, said = self.trial.check(self.command)

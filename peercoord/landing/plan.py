@@ -14,7 +14,7 @@ from peercoord.store import ids
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-CONFLICT, FAILED, WAITS, STOPPED = "conflict", "check-failed", "waits", "not-tried"
+CONFLICT, FAILED, REFUSED, WAITS, STOPPED = "conflict", "check-failed", "refused", "waits", "not-tried"
 LANDED, HERE = "landed", "already-there"
 
 
@@ -49,7 +49,7 @@ class Step:
 
     Attributes:
         work: The work.
-        state: ``LANDED``, ``HERE``, ``CONFLICT``, ``FAILED``, ``WAITS`` or ``STOPPED``.
+        state: ``LANDED``, ``HERE``, ``CONFLICT``, ``FAILED``, ``REFUSED``, ``WAITS`` or ``STOPPED``.
         detail: How it is there already, or why it does not land; for people.
         commit: The merge commit, or the commit itself where nothing had to be merged; empty if it did not land.
         files: The files in conflict.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,21 @@ def test_what_fails_the_check_is_taken_back_and_so_is_what_depends_on_it(scene: 
     failed = made.steps[1]
     assert (failed.detail, failed.output) == ("the check fails with it", ["no bad files"])
     assert {name for name in os.listdir(scene.repo.path) if name.endswith(".txt")} == {"good.txt", "five.txt"}
+
+
+def test_a_commit_that_git_does_not_check_out_keeps_no_other_work_away(scene: Scene) -> None:
+    peer, tree = scene.claim(1, "1"), scene.repo.instance(1)
+    listed = f"{tree.git('ls-tree', 'HEAD')}040000 tree {tree.git('rev-parse', 'HEAD:src').strip()}\t.git\n"
+    words = ["git", "-C", str(tree.path), "mktree"]
+    made_of = subprocess.run(words, input=listed, capture_output=True, text=True, check=True).stdout.strip()
+    tree.git("update-ref", "HEAD", tree.git("commit-tree", made_of, "-p", "HEAD", "-m", "bad").strip())
+    scene.complete(peer, 1, "1")
+    scene.done(2, "2", {"good.txt": "2\n"})
+    scene.done(3, "3", {"more.txt": "3\n"}, needs=("1",))
+    made = scene.land()
+    assert scene.states(made) == {"1": "refused", "2": "landed", "3": "waits"}
+    assert ".git" in made.steps[0].detail
+    assert scene.tip() == made.after
 
 
 def test_a_check_that_fails_on_the_branch_itself_is_not_the_work_s_fault(scene: Scene) -> None:
