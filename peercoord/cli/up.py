@@ -85,7 +85,7 @@ def up(
         found = repository.discover(project or call.directory or ".", exact=True)
         repository.commit(found)
         _check_not_below(found, nested, ask=ask)
-        choice = sessions.Choice.read(agent, command)
+        choice = sessions.Choice.of_team(found, agent, command)
         offered = _offer_shared(found, wished, ask=ask)
         launches = launch == "tmux" or (launch is None and ask and _is_to_launch(found, choice))
     with one_at_a_time(found, dry_run):
@@ -97,6 +97,8 @@ def up(
                 made.notes += choice.notes()
         undo = f"take it away: peercoord -C {shlex.quote(str(found.directory))} down --remove"
         warnings = carry_out(call, made, dry_run, as_json, undo)
+        if launches and not dry_run:
+            choice.remember(found)
         if not dry_run:
             flush(found, made)
             made.notes += _no_tasks(found)

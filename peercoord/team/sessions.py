@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
     from peercoord.team.plan import Instance
 
+_AGENTS = "agents"  # key of the team's record
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -63,6 +65,25 @@ class Choice:
             if key not in AGENTS:
                 raise UsageError(f"there is no coding agent {shown(key)}", f"those there are: {', '.join(AGENTS)}")
         return cls(tuple(AGENTS[key] for key in keys), named=bool(agents))
+
+    @classmethod
+    def of_team(cls, project: Project, agents: str, command: str) -> Choice:
+        """Read what people gave; if nothing, what the team's sessions were started with before.
+
+        Raises:
+            UsageError: There is no such agent, or a quote is not closed.
+        """
+        before = manifest.read_project(project.common, project.sub).get(_AGENTS)
+        if agents or command or not isinstance(before, str):
+            return cls.read(agents, command)
+        known = [key for key in before.split(",") if key in AGENTS]
+        return cls.read(",".join(known), "")
+
+    def remember(self, project: Project) -> None:
+        """Note the coding agents for windows that are started later; another command is not noted."""
+        if self.named and self.agents:
+            keys = ",".join(agent.key for agent in self.agents)
+            manifest.note_project(project.common, project.sub, **{_AGENTS: keys})
 
     @property
     def programs(self) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from peercoord.errors import NotFoundError, UsageError
 from peercoord.integrations import launch
 from peercoord.integrations.agents import CODEX
-from peercoord.store import paths
+from peercoord.store import manifest, paths
 from peercoord.store import root as roots
 from peercoord.store.project import Project
 from peercoord.team import plan as plans
@@ -45,6 +45,16 @@ def test_coding_agents_take_turns_over_the_worktrees(project, instances):
     commands = [window.command[0] for window in sessions.windows(project, instances, choice)]
     assert commands == ["claude", "claude", "codex", "claude", "claude"]
     assert choice.notes() == [launch.note(CODEX)]
+
+
+def test_the_agents_of_a_team_are_remembered_and_no_other_command_is(project):
+    assert Choice.of_team(project, "", "") == Choice.read("", "")
+    Choice.of_team(project, "claude,codex", "").remember(project)
+    Choice.of_team(project, "", "sh -c x").remember(project)
+    assert Choice.of_team(project, "", "") == Choice.read("claude,codex", "")
+    assert Choice.of_team(project, "gemini", "") == Choice.read("gemini", "")
+    manifest.note_project(project.common, project.sub, agents="rm,codex")
+    assert Choice.of_team(project, "", "") == Choice.read("codex", "")
 
 
 @pytest.mark.parametrize(
