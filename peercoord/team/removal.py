@@ -114,9 +114,11 @@ def _forget_worktree(instance: Instance, remember: bool) -> None:
 
 
 def _forget_instance(project: Project, instance: Instance) -> None:
-    """Remove the record of an instance that left."""
+    """Remove the records of an instance that left, and of its session."""
     with suppress(PeercoordError):
-        instance_records.remove(roots.open_root(str(project.directory / paths.ROOT)), instance.peer)
+        root = roots.open_root(str(project.directory / paths.ROOT))
+        instance_records.remove(root, instance.peer)
+        root.files.remove(paths.session(instance.peer))
 
 
 def _has_instance(instance: Instance) -> bool:

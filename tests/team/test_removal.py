@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from peercoord.errors import PeercoordError
-from peercoord.store import manifest
+from peercoord.store import manifest, paths, session_records
+from peercoord.store.root import open_root
 from peercoord.team import excludes
 from peercoord.team import plan as plans
 from peercoord.team.plan import Plan
@@ -101,6 +102,15 @@ def test_leaving_makes_a_worktree_an_ordinary_one(team: Repo) -> None:
     assert (there.status(), there.git("rev-parse", "HEAD")) == ("?? work.txt\n", before)
     assert there.git("config", "--get", "core.sparseCheckout", ok=False).strip() in ("", "false")
     assert [instance.peer for instance in team_instances(team.project())] == ["instance-2"]
+
+
+def test_leaving_removes_what_a_session_said_of_itself(team: Repo) -> None:
+    team.coordinated()
+    root = open_root(str(team.path / paths.ROOT))
+    for peer in ("instance-1", "instance-2"):
+        session_records.write(root.files, peer, {"state": "idle"})
+    leave(team.project(), team_instances(team.project())[0])
+    assert root.files.scan(paths.SESSIONS) == ["instance-2.json"]
 
 
 def test_leaving_gives_a_sparse_worktree_its_patterns_back(tracked: Repo) -> None:
