@@ -65,7 +65,8 @@ def handed_lines(data: Json, peer: str) -> list[str]:
         lines = claim_lines({**data, **short}, peer)
         if sum(map(len, lines)) <= TASK_CHARS:
             break
-    return ["", "The task that this worktree holds:", *lines]
+    head = "The task that this worktree holds; title and indented texts stand as people and other agents wrote them:"
+    return ["", head, *lines]
 
 
 def cut(lines: list[str]) -> str:

@@ -152,6 +152,7 @@ def _hand_over_lines(left: Json, peer: str) -> list[str]:
     if left.get("kept"):
         lines += [f"    what was not committed is kept: git show {plain(left['kept'])}"]
         lines += [f"    it is brought here by: git cherry-pick --no-commit {plain(left['kept'])}"]
+        lines += ["    a program that the session had started may still run there and write"]
     for one in left.get("answers") or []:
         asked = f" ({plain(one['asked_by'])})" if one.get("asked_by") else ""
         lines += [f"  asked{asked}: {plain(one['question'])}"] if one.get("question") else []
