@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ from peercoord.queue.queue import Queue
 from peercoord.status import dashboard, views
 from peercoord.status.board import Reader
 from peercoord.status.dashboard import bar, percent
-from peercoord.status.needs import doing, needs
+from peercoord.status.needs import THEN, doing, needs
 from peercoord.status.views import Board, PeerView
 from peercoord.store import down, ids, paths, records
 from peercoord.worktree.reply import Reply
@@ -51,7 +52,7 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     call.directory = project or call.directory
     reader = reader_of(call)
     board, mark, at = reader.board(), down.read(reader.files), _elsewhere(call)
-    found = _needs(board)
+    found = _needs(call, board)
     data = {**views.state(board), "tasks": views.task_queue(board)["tasks"], "needs_you": dashboard.data(found, at)}
     above = []
     if mark is not None:
@@ -69,14 +70,17 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     )
 
 
-def _needs(board: Board) -> list[Need]:
-    """List what needs a person; a session in a tmux window is looked at there."""
+def _needs(call: Call, board: Board) -> list[Need]:
+    """List what needs a person; a session in a tmux window is looked at there, and started again there."""
     from peercoord.team import tmux
 
     found = needs(board)
     for index, need in enumerate(found):
-        if need.kind in ("permission", "asks", "turn", "limit") and (shown := tmux.looked_at(need.commands[0][1])):
+        first, *others = need.commands
+        if need.kind in ("permission", "asks", "turn", "limit") and (shown := tmux.looked_at(first[1])):
             found[index] = replace(need, commands=[shown])
+        if need.kind == "gone" and THEN in first and (again := tmux.started_again(Path(call.place.project), first[1])):
+            found[index] = replace(need, commands=[again, *others])
     return found
 
 
@@ -168,7 +172,7 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         known = ", ".join(p.name for p in board.peers) or "none"
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, peer)
-    needed, at = [need for need in _needs(board) if need.who == wanted], _elsewhere(call)
+    needed, at = [need for need in _needs(call, board) if need.who == wanted], _elsewhere(call)
     data: Json = {
         **report,
         "instance_id": wanted,

@@ -105,6 +105,12 @@ def looked_at(worktree: str) -> tuple[str, ...]:
     return ("tmux", verb, "-t", f"{window.session}:{window.name}") if window else ()
 
 
+def started_again(project: Path, worktree: str) -> tuple[str, ...]:
+    """Return the command that opens the window of a worktree again; empty if it has one, or the team no session."""
+    there = not session_of(project) or looked_at(worktree)
+    return () if there else ("peercoord", "up", "--launch", "tmux")
+
+
 def session_of(project: Path) -> str:
     """Return the name of the team's session; empty if it has none."""
     return _sessions().get(_mark(project), "") if shutil.which("tmux") else ""

@@ -128,6 +128,15 @@ def test_the_window_of_a_worktree_is_shown_by_one_command(server, tmp_path, monk
 
 
 @needs_tmux
+def test_a_window_that_closed_is_opened_again_by_one_command(server, tmp_path):
+    one, two, project = instance(tmp_path / "a"), instance(tmp_path / "b"), tmp_path / "my app"
+    assert tmux.started_again(project, str(one.directory)) == (), "the team has no session"
+    opened(project, one)
+    assert tmux.started_again(project, str(one.directory)) == ()
+    assert tmux.started_again(project, str(two.directory)) == ("peercoord", "up", "--launch", "tmux")
+
+
+@needs_tmux
 def test_a_long_command_is_shown_shortened(server, tmp_path):
     (action,) = tmux.plan_open(tmp_path / "app", [Window(instance(tmp_path / "a"), ["cat", "x" * 200])])
     assert action.text == f"open tmux window instance-1: cat {'x' * 96}… (tmux attach -t app)"
