@@ -39,10 +39,9 @@ class Offline:
         self.home, self.project = home, home / "proj"
         self.told: list[Told] = []
         self.started: list[subprocess.Popen[bytes]] = []
-        self.sockets = Path(tempfile.mkdtemp(prefix="peercoord-", dir="/tmp"))  # a socket's path has little room
+        self.temporary = Path(tempfile.mkdtemp(prefix="peercoord-", dir="/tmp"))  # short: sockets are made in it
         (home / "accidents.json").write_text(json.dumps(accidents))
-        for place in ("user", "tmp"):
-            (home / place).mkdir()
+        (home / "user").mkdir()
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TESTS), "LANG": "C.UTF-8"}
         self.server = subprocess.Popen(
             ["unshare", "-n", sys.executable, "-m", "agents.model_server", str(home), mode],
@@ -77,11 +76,11 @@ class Offline:
         return {
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "HOME": str(self.home / "user"),
-            "TMPDIR": str(self.home / "tmp"),
+            "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
             "GIT_MERGE_AUTOEDIT": "no",
-            "TMUX_TMPDIR": str(self.sockets),
+            "TMUX_TMPDIR": str(self.temporary),
             **more,
         }
 
@@ -170,7 +169,7 @@ def offline(home: Path, accidents: dict[str, dict[str, str]] | None = None, mode
                 session.wait()
         if shutil.which("tmux"):
             subprocess.run(["tmux", "kill-server"], env=made.environment(), capture_output=True, check=False)
-        shutil.rmtree(made.sockets)
+        shutil.rmtree(made.temporary, ignore_errors=True)
         if made.project.exists():
             subprocess.run([BIN / "peercoord", "-C", made.project, "down"], env=made.environment(), check=False)
         made.server.communicate(timeout=PATIENCE)
