@@ -105,7 +105,7 @@ def named(work: Work) -> str:
 def _recorded(queue: Queue, found: Found) -> list[Work]:
     """Read what was recorded of every done task, and note those that are not done."""
     recorded = []
-    for task, location in queue.survey().items():
+    for task, location in sorted(queue.survey().items(), key=lambda item: ids.natural(item[0])):
         if location.state != "done":
             cancelled = (location.state, location.detail) == ("parked", "cancelled")
             found.open |= {} if cancelled else {task: location.state}
