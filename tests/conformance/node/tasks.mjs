@@ -302,8 +302,10 @@ export class Tasks {
       incarnation: who,
     };
     softly(() => this.store.put(`peers/${who}/assignments/${task}~${epoch}.json`, assignment));
-    softly(() => this.say(peer, who, entry));
-    this.store.event(this.name, { event: "claimed", task, epoch, incarnation: who });
+    if (who === this.me) { // another peer opens its report itself
+      softly(() => this.say(peer, who, entry));
+      this.store.event(this.name, { event: "claimed", task, epoch, incarnation: who });
+    }
     this.store.ring();
   }
 
