@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
 from peercoord.store.files import refused
-from peercoord.system import clock
+from peercoord.system import clock, gitdirs
 from peercoord.system.disk import read_file
 from peercoord.system.git import shown_path
 
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from peercoord.landing.trial import Trial
     from peercoord.store.isolated_git import Inspection
 
-_UNDER_WAY = {
-    "MERGE_HEAD": "a merge",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-    "BISECT_LOG": "a bisection",
-}
 _GITLINK, _LINK, _ABSENT = "160000", "120000", "000000"
 _STAGED, _MARK = "peercoord-landing", b"peercoord land\n"
 
@@ -98,10 +90,9 @@ class Move:
 
     def obstacle(self, trial: Trial) -> str:
         """Return why the checkout is left alone, for people; empty if it can be moved to what a trial's tree holds."""
-        git_dir = self.git.checkout.git_dir
-        busy = next((word for name, word in _UNDER_WAY.items() if os.path.lexists(f"{git_dir}/{name}")), "")
+        busy = gitdirs.under_way(self.git.checkout.git_dir)
         if busy:
-            return f"{busy} is under way there"
+            return f"{busy[0]} is under way there"
         if self.git.config.get("core.sparsecheckout", "").lower() == "true":
             return "it is a sparse checkout, which only a person's own git moves"
         if any(_GITLINK in one.modes and not one.is_submodule for one in self.changes):

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MINIMUM = (2, 38)  # merge-tree --write-tree
 OUTPUT_LINES = 20  # of a failed check
 _BUILT_IN = ("unspecified", "set", "unset", "text", "binary", "union")
-_TRUE = ("true", "yes", "on", "1")
 _SIGNING = ("user.signingkey", "gpg.")
 _SCOPES = ("system", "global", "command")  # whose settings a coding agent cannot write
 
@@ -107,7 +106,7 @@ class Trial:
         """Make the merge commit of the tree's own commit and another one."""
         words = ["commit-tree", tree, "-p", self.head, "-p", second]
         env = self.git.identity()
-        if self.git.config.get("commit.gpgsign", "").lower() in _TRUE:
+        if self.git.signs_commits:
             words.insert(1, "-S")
             env |= plain_git.settings({**self.git.values, **_signing()})
         return self.git.ask(*words, data=message, env=env).out.strip()

@@ -22,7 +22,7 @@ from peercoord.memory.bank import Bank
 from peercoord.memory.merging import MergeSummary
 from peercoord.queue.queue import Queue
 from peercoord.store import inspection, paths, records
-from peercoord.system import git
+from peercoord.system import git, gitdirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +46,6 @@ def directory(home: Path) -> str:
     from pathlib import Path
 
     from peercoord.store import manifest as record
-    from peercoord.system import gitdirs
 
     main, _, common = gitdirs.repository(str(home))
     try:
@@ -260,14 +259,6 @@ class MergeJob(PeriodicChild):
 # -- the commit --------------------------------------------------------------------------------------------------
 
 
-_UNDER_WAY = {
-    "MERGE_HEAD": "a merge",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-    "BISECT_LOG": "a bisection",
-}
 _NOT = "the memory bank was not committed"
 
 
@@ -304,13 +295,12 @@ def _commit(found: Inspection, documents: Sequence[str], below: str, by: str) ->
 
 def _obstacle(found: Inspection, staged: Sequence[str]) -> str:
     """Return what keeps a commit from being made now; empty if nothing does."""
-    git_dir = found.checkout.git_dir
-    busy = next((word for name, word in _UNDER_WAY.items() if os.path.lexists(f"{git_dir}/{name}")), "")
+    busy = gitdirs.under_way(found.checkout.git_dir)
     if busy:
-        return f"{busy} is under way in the main checkout"
+        return f"{busy[0]} is under way in the main checkout"
     if staged:
         return f"{git.shown_path(staged[0])} is staged by someone"
-    if found.config.get("commit.gpgsign", "").lower() in ("true", "yes", "on", "1"):
+    if found.signs_commits:
         return "this repository signs its commits, which only a person's own git does"
     return ""
 

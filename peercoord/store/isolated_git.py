@@ -190,6 +190,11 @@ class Inspection:
         self.objects, objects = directory, os.path.join(self.checkout.common, "objects")
         self._env |= {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(objects)}
 
+    @property
+    def signs_commits(self) -> bool:
+        """Whether the configuration asks for signed commits."""
+        return self.config.get("commit.gpgsign", "").lower() in ("true", "yes", "on", "1")
+
     def identity(self) -> dict[str, str]:
         """Return the variables that name author and committer: from the environment, else from the configuration."""
         values = {}

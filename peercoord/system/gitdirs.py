@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 _MOST = 4096  # bytes: a path, and what git writes before it
 _POINTER = "gitdir: "
+_UNDER_WAY = {
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase or patch series",
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisection",
+}
+
+
+def under_way(git_dir: str) -> list[str]:
+    """Return what a person has begun in a checkout and not ended, such as ``a merge``."""
+    return [what for name, what in _UNDER_WAY.items() if os.path.lexists(f"{git_dir}/{name}")]
 
 
 def git_dir_of(project: str, worktree: str) -> str:

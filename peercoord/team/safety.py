@@ -19,7 +19,7 @@ from peercoord.memory import contribution, reader
 from peercoord.store import inspection, isolated_git, manifest, paths, records
 from peercoord.store.files import Files
 from peercoord.store.settings import DOCUMENT_BYTES, RECORD_BYTES
-from peercoord.system import clock
+from peercoord.system import clock, gitdirs
 from peercoord.system.disk import Disk, read_file
 from peercoord.system.git import shown_path
 from peercoord.team import files
@@ -37,14 +37,6 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project, Worktree
     from peercoord.team.plan import Instance
 
-_UNDER_WAY = {
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase or patch series",
-    "MERGE_HEAD": "a merge",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-    "BISECT_LOG": "a bisection",
-}
 _REBUILT = ("__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox")
 _MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")  # in directories that a program can rebuild
 
@@ -103,8 +95,7 @@ def _work(project: Project, tree: Worktree) -> list[Reason]:
 
 
 def _under_way(git_dir: Path) -> list[Reason]:
-    whats = dict.fromkeys(what for name, what in _UNDER_WAY.items() if (git_dir / name).exists())
-    return [Reason("under-way", f"{what} is under way") for what in whats]
+    return [Reason("under-way", f"{what} is under way") for what in gitdirs.under_way(str(git_dir))]
 
 
 def _commits(project: Project, tree: Worktree) -> list[Reason]:
