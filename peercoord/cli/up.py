@@ -97,9 +97,9 @@ def up(
                 made.notes += choice.notes()
         undo = f"take it away: peercoord -C {shlex.quote(str(found.directory))} down --remove"
         warnings = carry_out(call, made, dry_run, as_json, undo)
-        if launches and not dry_run:
-            choice.remember(found)
         if not dry_run:
+            if launches:
+                choice.remember(found)
             flush(found, made)
             made.notes += _no_tasks(found)
     opened = {} if dry_run else _opened(made, warnings)

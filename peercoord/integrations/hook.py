@@ -23,6 +23,7 @@ from peercoord.mailbox.fifo import ring
 from peercoord.membership import membership as members
 from peercoord.store import down, ids, paths
 from peercoord.store.files import Files
+from peercoord.system import clock
 from peercoord.system.sessions import ASKS, ENDED, FAILED, IDLE, LIMITED, PERMISSION, WORKING, Caller
 from peercoord.worktree import actions
 from peercoord.worktree.call import WorktreeCall
@@ -97,7 +98,7 @@ class Hook:
         place.require_worktree()
         self.agent, self.event, self.said, self.place, self.environ = agent, event, said, place, environ
         self.files: Files = place.shared_files()
-        self.now = limits.moment(time.time())
+        self.now = clock.moment(time.time())
         self.process = process_of(agent, environ)
         ident = text(said, "session_id", "sessionId")[:200]
         self.session = Session(self.files, place.instance, agent, ident, self.process)
@@ -256,7 +257,7 @@ class Hook:
         message = message[:MESSAGE_CHARS]
         if stopping.is_limit(f"{kind} {message}"):
             until = limits.in_message(message, time.time())
-            self._becomes(LIMITED, message, until=limits.moment(until))
+            self._becomes(LIMITED, message, until=clock.moment(until))
         else:
             self._becomes(FAILED, f"{kind}: {message}" if kind and message else kind or message)
         return Answer()

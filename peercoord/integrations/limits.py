@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -28,11 +27,6 @@ _CLOCK = re.compile(
     r"resets?(?: at)? (\d{1,2})(?::(\d\d))? ?([ap]m)?(?: \(([A-Za-z_]+(?:/[A-Za-z_]+){0,2})\))?", re.IGNORECASE
 )
 _WAIT = re.compile(r"(?:again|retry|resets?)(?: after| in)? (\d{1,6}) ?(s|m|h)", re.IGNORECASE)
-
-
-def moment(seconds: float) -> str:
-    """Write a time since the epoch as records have it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def in_message(text: str, now: float) -> float:

@@ -180,11 +180,11 @@ class PersonalSetup:
             worktree: Absolute path of the worktree, of which the caller knows whose it is.
             script: Absolute path of the team's script.
         """
-        place, line = self.home / "at" / worktree.strip("/") / ".hook", f"{script}\n"
+        place = self._team_note(worktree)
         with suppress(PeercoordError, OSError, ValueError):  # without the note, each event starts Python
-            if self.script.exists() and (not place.exists() or place.read_text() != line):
+            if self.script.exists() and not self.knows_team(worktree, script):
                 _make_directories(place.parent)
-                PersonFile.read(place, "remove it").replace(line)
+                PersonFile.read(place, "remove it").replace(f"{script}\n")
 
     def knows_team(self, worktree: str, script: str) -> bool:
         """Check whether a worktree was noted as that of a team's script."""

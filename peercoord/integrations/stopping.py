@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from peercoord.foreign import plain
 from peercoord.integrations import context, limits
 from peercoord.store import ids
+from peercoord.system import clock
 from peercoord.system.sessions import ASKS, IDLE, LIMITED, WAITING, WORKING
 from peercoord.worktree import actions
 from peercoord.worktree.call import WorktreeCall
@@ -78,7 +79,7 @@ def decide(agent: CodingAgent, said: Json, session: Session, call: WorktreeCall)
         return Choice(WORKING, why="its background tasks run")
     until = _used_up(said)
     if until:
-        return Choice(LIMITED, until=limits.moment(until))
+        return Choice(LIMITED, until=clock.moment(until))
     most = agent.blocks_most - 1 if agent.blocks_most else BLOCKS_MOST
     held = _held(call)
     if held:

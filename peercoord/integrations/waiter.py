@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import DownError, LostError, PeercoordError, StorageError
 from peercoord.foreign import plain
-from peercoord.integrations import context, limits
+from peercoord.integrations import context
 from peercoord.integrations.session import limited_until
 from peercoord.membership import membership as members
 from peercoord.queue.prospect import Prospect
 from peercoord.queue.queue import Queue
 from peercoord.store import ids, lock, paths, session_records
 from peercoord.store.root import open_root
+from peercoord.system import clock
 from peercoord.system import process as processes
 from peercoord.system.sessions import ENDED, LIMITED, WAITING, WORKING, Caller
 from peercoord.system.watch import Changes
@@ -132,4 +133,4 @@ class _Waiter:
 
     def _works(self) -> None:
         with suppress(StorageError):  # a full disk: it is woken, and people see less
-            self.session.becomes(WORKING, limits.moment(time.time()), blocks=0)
+            self.session.becomes(WORKING, clock.moment(time.time()), blocks=0)

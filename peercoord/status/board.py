@@ -7,7 +7,6 @@ reader, which reads no definition again that did not change.
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError
@@ -16,7 +15,7 @@ from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.status import needs, views
 from peercoord.store import ids, paths, records, session_records
-from peercoord.system import process
+from peercoord.system import clock, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,7 +278,7 @@ def _slim(definition: Definition) -> Definition:
 
 def _written(when: int) -> str:
     """Format a time of the filesystem in nanoseconds; empty for 0."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when // 10**9)) if when else ""
+    return clock.moment(when // 10**9) if when else ""
 
 
 def _seen(record: Json) -> Json:

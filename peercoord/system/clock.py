@@ -21,12 +21,17 @@ TOKEN = f"[{_LETTERS.decode()}]{{12}}"
 """A regular expression for what ``token`` returns."""
 
 
+def moment(seconds: float) -> str:
+    """Write a time since the epoch in UTC, as records have it: ``2026-01-31T15:30:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 class Clock:
     """The system's clocks."""
 
     def now(self) -> str:
         """Wall time in UTC, as in records: ``2026-01-31T15:30:00Z``."""
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return moment(time.time())
 
     def monotonic(self) -> float:
         """Seconds of this machine's monotonic clock."""

@@ -18,6 +18,7 @@ from peercoord.integrations import limits, waiter
 from peercoord.integrations.session import limited_until
 from peercoord.store import lock, paths, records, session_records
 from peercoord.store.files import Files
+from peercoord.system import clock
 
 Make = Callable[..., Coder]
 LATER = "2099-01-01T00:00:00Z"
@@ -341,7 +342,7 @@ class TestLimits:
         ],
     )
     def test_a_message_says_when_a_limit_resets(self, said: str, after: int) -> None:
-        assert limits.moment(NOW) == "2027-01-15T08:00:00Z"
+        assert clock.moment(NOW) == "2027-01-15T08:00:00Z"
         assert limits.in_message(said, NOW) == NOW + after
 
     @pytest.mark.parametrize(
