@@ -233,6 +233,12 @@ def overlooks_sessions() -> None:
     Observer._session_runs = lambda *_: False  # type: ignore[method-assign]
 
 
+def looks_once_before_it_joins() -> None:
+    """MBR-3: of two that join at once, both stay."""
+    others = membership._others
+    membership._others = lambda root, me: [] if str(me) in root.files.scan(paths.PEERS) else others(root, me)
+
+
 FAULTS = {
     flushes_nothing: "flushes_the_result_before_it_decides",
     flushes_no_directory: "flushes_the_result_before_it_decides",
@@ -258,11 +264,11 @@ FAULTS = {
     judges_processes_of_every_machine: "judges_no_process_of_another_machine",
     knows_a_process_by_its_pid: "takes_no_later_process_for_the_recorded_one",
     overlooks_sessions: "never_evicts_for_silence_who_is_seen_running",
+    looks_once_before_it_joins: "sees_who_joined_after_its_look",
 }
 """Each fault, and the check that must notice it."""
 MUTANTS = {
     "placement_without_the_second_look": "looks_again_after_it_made_a_task_wait",
-    "two_under_one_name": "sees_who_joined_after_its_look",
     "a_claim_counts_under_two_names": "claims_nothing_that_has_another_name",
     "silence_without_a_challenge": "evicts_who_is_silent_and_answers_no_challenge",
 }

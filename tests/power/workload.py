@@ -117,7 +117,8 @@ class Workload:
         tree, task, _ = self.claim()
         other = next(one for one in self.trees if one != tree).name.removeprefix(f"{self.project.name}-")
         if task:
-            self.act("reassign", self.project, "reassign", task, other, task=task, to=other)
+            known = lambda found: {"epoch": found["epoch"]}  # noqa: E731
+            self.act("reassign", self.project, "reassign", task, other, known=known, task=task, to=other)
 
     def contribute(self) -> None:
         text = f"- fact {self.count}."
