@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "peercoord"
 ORDER = (  # each may import itself and those before it
     *("errors", "foreign", "system", "store", "membership", "mailbox", "queue", "status", "tasklists", "memory"),
-    *("worktree", "review", "agent", "integrations", "team", "landing", "doctor", "demo", "cli"),
+    *("worktree", "review", "agent", "integrations", "team", "landing", "screens", "doctor", "demo", "cli"),
 )
 OUTSIDE = ("__init__.py", "__main__.py", "edges/cli/main.py")  # the last is for scripts of version 0.1.0
 PURE = {  # these touch nothing of the world

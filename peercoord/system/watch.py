@@ -82,9 +82,11 @@ class Wakeups:
         self._selector.register(self._read, selectors.EVENT_READ, "poke")
         self._exits: dict[tuple[int, object], ExitWatch] = {}
         self._noticed: set[str] = set()
+        self._hears_signals = False
 
     def on_signals(self, numbers: Iterable[int]) -> None:
         """Record these signals, instead of dying from them, and wake."""
+        self._hears_signals = True
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in numbers:
             signal.signal(number, lambda got, _: self.signals.append(got))
@@ -153,7 +155,8 @@ class Wakeups:
         for key in list(self._exits):
             self._forget(key)
         self._selector.close()
-        signal.set_wakeup_fd(-1)
+        if self._hears_signals:
+            signal.set_wakeup_fd(-1)
         os.close(self._read)
         os.close(self._write)
 

@@ -1,0 +1,1 @@
+"""Screens that people look at and act from."""
