@@ -125,7 +125,10 @@ class Janitor:
         departed = (paths.departed_dir(who, by) for one, by in members.departed(self.root) if one == who)
         homes = [paths.peer_dir(who), *departed]
         known = {**next(filter(None, (members.read_record(self.root.files, home) for home in homes)), {}), **entry}
+        assignments = (self.queue.read_record(paths.assignment(home, ticket)) for home in homes)
+        began = entry.get("started_at") or next(filter(None, assignments), {}).get("assigned_at")
         work = {key: known[key] for key in HAND_OVER if known.get(key) is not None}
+        work |= {"assigned_at": began} if began else {}
         record = result_record(self.queue, ticket, who, outcome, self.by, reason=reason) | work
         self.files.publish(paths.result(ticket.task, ticket.epoch, outcome), records.encode_stored(record))
 

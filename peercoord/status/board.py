@@ -13,7 +13,7 @@ from peercoord.errors import BrokenFileError, NotFoundError
 from peercoord.foreign import whole
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
-from peercoord.status import needs, views
+from peercoord.status import attempts, needs, views
 from peercoord.store import ids, paths, records, session_records
 from peercoord.system import clock, process
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from peercoord.membership.liveness import Verdict
     from peercoord.queue.placement import Location
     from peercoord.queue.queue import Queue
+    from peercoord.status.attempts import Attempt
     from peercoord.status.views import Board, PeerView, Row
     from peercoord.store.paths import Incarnation
     from peercoord.store.records import Definition
@@ -43,6 +44,7 @@ class Reader:
         self.files = queue.files
         self.judge = judge
         self._known: dict[str, tuple[tuple[int, int], Definition]] = {}
+        self._attempts: dict[str, tuple[int, Attempt]] = {}  # by the path of a result, with the time of its change
         self._ends: dict[str, End] = {}  # by the path of a result, of which nothing of this changes
 
     def board(self) -> Board:
@@ -81,10 +83,36 @@ class Reader:
             synced=self._record(paths.SYNC),
         )
 
+    def attempts(self, board: Board, task: str = "") -> list[Attempt]:
+        """Read every attempt at a task, or at all tasks, in the order of tasks and epochs; ``held`` ones come last."""
+        found: dict[str, list[Attempt]] = {}
+        homes = [paths.results_dir(task)] if task else [f"{paths.RESULTS}/{s}" for s in self.files.scan(paths.RESULTS)]
+        for home in homes:
+            for name in self.files.scan(home):
+                result = paths.parse_result(name)
+                if result and task in ("", result[0]):
+                    found.setdefault(result[0], []).append(self._attempt(f"{home}/{name}", *result))
+        rows = [row for row in board.rows if task in ("", row.task)]
+        return [
+            one
+            for row in rows
+            for one in (*sorted(found.get(row.task, []), key=lambda one: one.epoch), attempts.held(row))
+            if one
+        ]
+
+    def _attempt(self, path: str, task: str, epoch: int, outcome: str) -> Attempt:
+        seen = self.files.stat(path)  # a late report is added to a result
+        mark = seen.changed_ns if seen else 0
+        known = self._attempts.get(path)
+        if known is None or known[0] != mark:
+            known = self._attempts[path] = mark, attempts.ended(task, epoch, outcome, self._record(path))
+        return known[1]
+
     def forget(self) -> None:
         """Forget what was read; the next reading takes longer."""
         self._known.clear()
         self._ends.clear()
+        self._attempts.clear()
 
     def publish(self) -> Board:
         """Read everything and write the two views."""

@@ -112,10 +112,12 @@ def state(doing: needs.Doing, now: str) -> str:
 
 def age(then: str, now: str) -> str:
     """Write how long ago a moment was: ``12s``, ``4m``, ``2h``, ``3d``; empty for other text."""
-    try:
-        seconds = max(0, _seconds(now) - _seconds(then))
-    except ValueError:
-        return ""
+    seconds = seconds_between(then, now)
+    return "" if seconds is None else lasting(seconds)
+
+
+def lasting(seconds: int) -> str:
+    """Write a time that something takes: ``12s``, ``4m``, ``2h``, ``3d``."""
     size, letter = next(((s, c) for s, c in ((86400, "d"), (3600, "h"), (60, "m")) if seconds >= s), (1, "s"))
     return f"{seconds // size}{letter}"
 
@@ -141,6 +143,14 @@ def all_done(board: Board) -> str:
 def tasks(count: int) -> str:
     """Write a number of tasks: ``1 task``."""
     return f"{count} task" if count == 1 else f"{count} tasks"
+
+
+def seconds_between(then: str, now: str) -> int | None:
+    """The seconds from one moment to another, at least 0; ``None`` if one is no moment."""
+    try:
+        return max(0, _seconds(now) - _seconds(then))
+    except ValueError:
+        return None
 
 
 def _seconds(at: str) -> int:

@@ -213,8 +213,7 @@ def _ended(peer: PeerView) -> Json:
 
 def _dropped(board: Board, peer: PeerView) -> list[Row]:
     """The tasks that an instance lost when it was evicted or its session ended, and that no peer has claimed since."""
-    free = (row for row in board.rows if not row.holder and row.status != "done")
-    return [row for row in free if row.last.get("lost") and row.last.get("peer") == peer.name]
+    return [row for row in board.lost_rows if row.last.get("peer") == peer.name]
 
 
 def _left(board: Board, peer: PeerView) -> str:
@@ -243,10 +242,9 @@ def _claimed(row: Row) -> str:
 
 
 def _tasks(board: Board) -> Iterator[Need]:
-    for row in board.rows:
-        found = _NEEDED.get(row.status)
-        if found is not None:
-            yield found(row)
+    waiting = [row for status in _NEEDED for row in board.by_status.get(status, ())]
+    for row in sorted(waiting, key=lambda row: ids.natural(row.task)):
+        yield _NEEDED[row.status](row)
 
 
 def _blocked(row: Row) -> Need:

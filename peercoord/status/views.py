@@ -6,6 +6,7 @@ A view is never the truth: no decision reads it, and deleting or corrupting one 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from peercoord.errors import UsageError
@@ -173,17 +174,33 @@ class Board:
         """Name of the peer that leads; empty if none does."""
         return next((peer.name for peer in self.peers if peer.leads), "")
 
+    @cached_property
+    def by_status(self) -> dict[str, list[Row]]:
+        """The tasks in each state that there is, in order."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.status, []).append(row)
+        return found
+
+    @cached_property
+    def by_task(self) -> dict[str, Row]:
+        """Each task by its id."""
+        return {row.task: row for row in self.rows}
+
+    @cached_property
+    def lost_rows(self) -> list[Row]:
+        """The tasks whose last holder was lost, and that no peer has claimed since."""
+        free = (row for row in self.rows if row.last and not row.holder and row.status != "done")
+        return [row for row in free if row.last.get("lost")]
+
     def held_by(self, incarnation: str) -> list[Row]:
         """The tasks that an incarnation holds."""
-        return [
-            row
-            for row in self.rows
-            if row.status == "in-progress" and row.location and row.location.detail == incarnation
-        ]
+        held = self.by_status.get("in-progress", ())
+        return [row for row in held if row.location and row.location.detail == incarnation]
 
     def count(self, *statuses: str) -> int:
         """The number of tasks in one of these states."""
-        return sum(row.status in statuses for row in self.rows)
+        return sum(len(self.by_status.get(status, ())) for status in statuses)
 
     @property
     def wanted(self) -> int:

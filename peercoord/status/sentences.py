@@ -1,0 +1,139 @@
+"""Events as sentences that people read: ``instance-1 reported 70% on #1``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peercoord.foreign import plain, whole
+from peercoord.status.dashboard import percent
+from peercoord.status.needs import moment
+from peercoord.store import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from peercoord.foreign import Json
+    from peercoord.store.files import Files
+
+TEXT_CHARS = 200  # of a text in a sentence; the event has all of it
+PROJECT = "person"  # the actor of what is done in the main checkout
+
+
+def events(files: Files) -> list[Json]:
+    """Return every event that is kept, of all peers together, the oldest first."""
+    found = [event for name in files.scan(paths.EVENTS) for event in files.lines(f"{paths.EVENTS}/{name}")]
+    return sorted(found, key=lambda event: str(event.get("at")))
+
+
+def chosen(found: Iterable[Json], since: str = "", peer: str = "", task: str = "") -> Iterator[Json]:
+    """Pick the events since a moment, of a peer, about a task; empty stands for any."""
+    for event in found:
+        about = [event.get(key) for key in ("peer", "to", "who", "was")]
+        concerns = not peer or any(_peer(one) == peer for one in about)
+        if concerns and (not task or str(event.get("task")) == task) and moment(event.get("at")) >= since:
+            yield event
+
+
+def line(event: Json, local: str = "") -> str:
+    """Write an event in one line, at its time; ``local`` is that time as it is shown."""
+    return f"{local or plain(moment(event.get('at')) or '?')}  {sentence(event)}"
+
+
+def sentence(event: Json) -> str:
+    """Write an event as a sentence without its time. Every text in it is made safe."""
+    kind, who = str(event.get("event")), _cut(event.get("peer") or "?")
+    own = _peer(event.get("incarnation")) == who
+    if "task" in event and not own:
+        kind = {"done": "done for", "evicted": "taken back", "released": "taken back"}.get(kind, kind)
+    done = _SENTENCES.get(kind)
+    if done is None:
+        keys = [key for key in event if key not in ("at", "event", "peer")]
+        facts = ", ".join(f"{plain(key)} {_cut(_listed(event[key]))}" for key in keys)
+        return f"{who}: {_cut(kind)}{f' ({facts})' if facts else ''}"
+    return f"{'a person' if who == PROJECT else who} {done.format_map(_Facts(event))}{_because(event)}"
+
+
+_SENTENCES = {
+    "accepted": "accepted #{task}: it is done",
+    "added": "added #{task}",
+    "agent-ended": "has no background agent any more",
+    "answered": "answered the question about #{task}",
+    "caught up": "brought {tasks} up to what the worktrees know",
+    "challenged": "asked {who} for a sign of life",
+    "claimed": "claimed #{task}",
+    "configured": "set {key} to {value}",
+    "contributed": "contributed to {file}",
+    "decided": "recorded what {decided_by} decided about {file}",
+    "done": "finished #{task}",
+    "done for": "brought #{task} to done, which {incarnation} had finished",
+    "edited": "edited {keys} of #{task}",
+    "evicted": "evicted {who}",
+    "joined": "joined",
+    "landed": "landed {tasks} on {branch}",
+    "landing-undone": "took the last landing on {branch} back",
+    "leads": "leads",
+    "left": "left",
+    "merged": "merged contributions into {file}",
+    "overruled": "kept {value} as {field} of #{task}: the other side had changed it too",
+    "overtaken": "kept a version of {file} that was overwritten",
+    "parked": "parked #{task} as {why}",
+    "parted": "removed a second name of a ticket",
+    "poison": "parked #{task} as failed after {attempts} attempts",
+    "progress": "reported {progress} on #{task}",
+    "quarantined": "set {path} aside, which cannot be read",
+    "reassigned": "gave #{task} to {to}",
+    "rebuilt": "rebuilt the coordination directory with {tasks}",
+    "rejected": "recorded that {decided_by} rejected a change of {file}",
+    "released": "gave #{task} back",
+    "renamed": "gave task {was} the id {task}",
+    "reopened": "reopened #{task}",
+    "reported-late": "reported late on #{task}",
+    "resigned": "leads no longer",
+    "stuck": "could not repair something",
+    "taken back": "took #{task} back from {incarnation}",
+    "synced": "took {keys} of #{task} over from {source}",
+    "unlocked": "went on without the lock of the memory bank",
+    "unreadable": "cannot read {path}",
+}
+
+
+class _Facts(dict[str, object]):
+    """The facts of an event, as its sentence has them; what is missing is a question mark."""
+
+    def __getitem__(self, key: str) -> str:
+        value = self.get(key)
+        if key == "progress" and isinstance(value, (int, float)) and 0 <= value <= 1:
+            return percent(float(value))
+        if key == "tasks":
+            return _tasks(value)
+        if key in ("who", "incarnation"):
+            return _cut(_peer(value)) or "?"
+        return _cut(_listed(value)) or "?"
+
+
+def _tasks(value: object) -> str:
+    count = whole(value)
+    if count is not None:
+        return "1 task" if count == 1 else f"{count} tasks"
+    return _cut(", ".join(f"#{one}" for one in value)) if isinstance(value, list) and value else "nothing"
+
+
+def _because(event: Json) -> str:
+    """The reason of an event, after its sentence."""
+    why = _cut(event.get("reason") or event.get("because") or "")
+    return f": {why}" if why else ""
+
+
+def _peer(value: object) -> str:
+    """The peer's name in an incarnation's, or in a name."""
+    who = paths.parse_incarnation(value) if isinstance(value, str) else None
+    return who.peer if who else str(value)
+
+
+def _listed(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
+
+
+def _cut(text: object) -> str:
+    said = plain(text)
+    return f"{said[:TEXT_CHARS]}…" if len(said) > TEXT_CHARS else said
