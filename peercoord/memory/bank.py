@@ -50,17 +50,11 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A candidate that waits for a person.
+    """A candidate that waits for a person."""
 
-    Attributes:
-        candidate: What waits.
-        made_at: Since when (RFC 3339, UTC).
-        state: ``candidates`` (two sides differ) or ``approvals`` (a person must agree).
-    """
-
-    candidate: Candidate
-    made_at: str
-    state: str
+    candidate: Candidate  # what waits
+    made_at: str  # since when (RFC 3339, UTC)
+    state: str  # ``candidates`` (two sides differ) or ``approvals`` (a person must agree)
 
 
 class Bank:

@@ -11,17 +11,16 @@ states, so that an edited file gives only what is new. Therefore settled contrib
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from peercoord.errors import BrokenFileError, PeercoordError, UsageError
+from peercoord.errors import BrokenFileError, UsageError
 from peercoord.foreign import shown
 from peercoord.memory.contribution import FILE_BYTES, Author, Contribution
 from peercoord.memory.document import digest
 from peercoord.memory.documents import Documents
-from peercoord.memory.reader import Reading, from_file
+from peercoord.memory.reader import from_file
 from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore, read
 from peercoord.memory.targets import purpose
 from peercoord.store import ids, paths
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from peercoord.store.root import Root
     from peercoord.system.disk import DiskLike, Stat
 
-    State = tuple[int, int, int]
-    """Size, and times of the last changes."""
-
 FOLDER = f"{paths.INSTANCE}/memory-contributions"
 ORIGINS = f"{paths.INSTANCE}/collected"
 SETTLE_SECONDS = 2.0  # a file that has not changed for this long is whole
@@ -46,17 +42,11 @@ _SCRATCH = ("~", ".swp", ".tmp", ".part", ".crdownload")
 
 @dataclass(slots=True)
 class FolderScan:
-    """What a look at the folder showed.
+    """What a look at the folder showed."""
 
-    Attributes:
-        ready: Files to read now, with their bytes. To be given to ``Folder.taken`` when all of it is published.
-        deferred: Files that are still being written, and why they wait. Look again after ``SETTLE_SECONDS``.
-        refused: What can never be taken in its present form, and why; reported once for each state of a file.
-    """
-
-    ready: dict[str, bytes] = field(default_factory=dict)
-    deferred: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, UsageError] = field(default_factory=dict)
+    ready: dict[str, bytes] = field(default_factory=dict)  # to read now; ``Folder.taken`` once all of it is published
+    deferred: dict[str, str] = field(default_factory=dict)  # still being written, and why they wait: look again
+    refused: dict[str, UsageError] = field(default_factory=dict)  # what is never taken as it is now; reported once
 
 
 class Folder:
@@ -64,29 +54,27 @@ class Folder:
 
     def __init__(self, disk: DiskLike, token: Callable[[], str]) -> None:
         self.disk, self.files = disk, Files(disk, token)
-        self._still: dict[str, tuple[State, float]] = {}
-        self._read: dict[str, State] = {}
-        self._done: dict[str, State] = {}
+        self._still: dict[str, tuple[Stat, float]] = {}
+        self._read: dict[str, Stat] = {}
+        self._done: dict[str, Stat] = {}
         self._gone: dict[str, float] = {}
 
     def look(self, now: float, finished: bool = False) -> FolderScan:
-        """Look at the folder.
+        """Look at the folder at a time of the monotonic clock.
 
-        Args:
-            now: Seconds of the monotonic clock.
-            finished: Take files that changed a moment ago as well: their author says that they are whole.
-
-        Raises:
-            StorageError: The filesystem refused.
+        With ``finished``, files that changed a moment ago are taken as well: their author says that they are whole.
         """
         scan = FolderScan()
         listed = self._names(scan)
         for name in sorted(listed):
             if name.startswith((".", "#")) or name.endswith(_SCRATCH):
                 continue
-            state = self._look_at(name, now, scan, finished)
-            if state is None:
+            seen = self.files.stat(f"{FOLDER}/{name}")
+            if seen is None:
                 self._still.pop(name, None)
+            elif self._done.get(name) != seen and (why := self._look_at(name, seen, now, scan, finished)):
+                self._done[name] = seen
+                scan.refused[name] = why
         self._forget(listed, now)
         return scan
 
@@ -102,8 +90,7 @@ class Folder:
     def keep_origin(self, name: str, document: bytes) -> None:
         """Keep the document that an edited copy is compared with, for as long as the copy is there.
 
-        To be called when the file is read for the first time, before what was read is published. A second call
-        changes nothing.
+        The first call counts: when the file is read for the first time, before what was read is published.
         """
         ids.check(name, "file name")
         scratch = f"{ORIGINS}/.{self.files.token()}"
@@ -132,63 +119,53 @@ class Folder:
                 return []
         return self.files.scan(FOLDER)
 
-    def _look_at(self, name: str, now: float, scan: FolderScan, finished: bool) -> State | None:
-        seen = self.files.stat(f"{FOLDER}/{name}")
-        if seen is None:
-            return None
-        state = _state(seen)
-        if self._done.get(name) == state:
-            return state
-        problem = _problem(name, seen)
-        if problem:
-            self._refuse(name, state, problem, scan)
-            return state
-        before, since = self._still.get(name, (None, now))
-        if before != state:
-            self._still[name] = (state, now)
-            since = now
+    def _look_at(self, name: str, seen: Stat, now: float, scan: FolderScan, finished: bool) -> UsageError | None:
+        """Take a file if it is whole; return why it can never be taken as it is now."""
+        if seen.is_dir:
+            return UsageError(f"{shown(name)} is a folder", hint="put files here, without folders", code="folder")
+        if not ids.is_id(name):
+            return UsageError(
+                f"file name {shown(name)} is not allowed",
+                hint="letters, digits, '.', '_' and '-', beginning with a letter or digit, 64 characters at most",
+                code="bad-file",
+            )
+        before, since = self._still.get(name, (seen, now))
+        since = since if before == seen else now
+        self._still[name] = (seen, since)
         if now - since < SETTLE_SECONDS and not finished:
             scan.deferred[name] = "it was changed a moment ago and may still be being written"
-            return state
-        problem = _too_large(name, seen)
-        if problem:
-            self._refuse(name, state, problem, scan)
-            return state
-        self._take(name, state, scan)
-        return state
+            return None
+        if seen.size > FILE_BYTES:
+            return UsageError(
+                f"{shown(name)} has {seen.size} bytes; {FILE_BYTES} are allowed",
+                hint="contribute what is new, not a whole file",
+                code="too-large",
+            )
+        return self._take(name, seen, scan)
 
-    def _take(self, name: str, state: State, scan: FolderScan) -> None:
+    def _take(self, name: str, seen: Stat, scan: FolderScan) -> UsageError | None:
         path = f"{FOLDER}/{name}"
         try:
             data = self.disk.read(path, FILE_BYTES + 1)
         except OSError as error:
             if error.errno in _ABSENT:
-                return
+                return None
             if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EMLINK):
-                why = UsageError(
-                    f"{shown(name)} is no plain file",
-                    hint="put a copy in its place: links are not followed",
-                    code="link",
-                )
-                self._refuse(name, state, why, scan)
-                return
+                hint = "put a copy in its place: links are not followed"
+                return UsageError(f"{shown(name)} is no plain file", hint=hint, code="link")
             raise refused(error, path) from None
-        again = self.files.stat(path)
-        if again is None or _state(again) != state or len(data) != state[0]:
+        if self.files.stat(path) != seen or len(data) != seen.size:
             self._still.pop(name, None)
             scan.deferred[name] = "it changed while it was read"
-            return
-        self._read[name] = state
-        scan.ready[name] = data
-
-    def _refuse(self, name: str, state: State, why: UsageError, scan: FolderScan) -> None:
-        self._done[name] = state
-        scan.refused[name] = why
+        else:
+            self._read[name] = seen
+            scan.ready[name] = data
+        return None
 
     def _forget(self, listed: list[str], now: float) -> None:
         there = set(listed)
         for known in (self._still, self._read, self._done):
-            for name in [name for name in known if name not in there]:
+            for name in known.keys() - there:
                 del known[name]
         try:
             kept = self.disk.listdir(ORIGINS)
@@ -203,61 +180,21 @@ class Folder:
                     self.disk.unlink(f"{ORIGINS}/{name}")
 
 
-def _state(seen: Stat) -> State:
-    return seen.size, seen.modified_ns, seen.changed_ns
-
-
-def _problem(name: str, seen: Stat) -> UsageError | None:
-    if seen.is_dir:
-        return UsageError(f"{shown(name)} is a folder", hint="put files here, without folders", code="folder")
-    if not ids.is_id(name):
-        return UsageError(
-            f"file name {shown(name)} is not allowed",
-            hint="letters, digits, '.', '_' and '-', beginning with a letter or digit, 64 characters at most",
-            code="bad-file",
-        )
-    return None
-
-
-def _too_large(name: str, seen: Stat) -> UsageError | None:
-    if seen.size <= FILE_BYTES:
-        return None
-    return UsageError(
-        f"{shown(name)} has {seen.size} bytes; {FILE_BYTES} are allowed",
-        hint="contribute what is new, not a whole file",
-        code="too-large",
-    )
-
-
 STATES = (QUEUED, DONE, REJECTED)
 
 
 @dataclass(slots=True)
 class Collected:
-    """What came of files.
+    """What came of files."""
 
-    Attributes:
-        contributions: Those that are new in the queue.
-        withdrawn: Ids of earlier ones that their author took back.
-        refused: What was not taken: the file's name and why.
-        notes: What its author should be told.
-    """
-
-    contributions: list[Contribution] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
-    refused: list[tuple[str, UsageError]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    contributions: list[Contribution] = field(default_factory=list)  # those that are new in the queue
+    withdrawn: list[str] = field(default_factory=list)  # ids of earlier ones that their author took back
+    refused: list[tuple[str, UsageError]] = field(default_factory=list)  # what was not taken: the file's name and why
+    notes: list[str] = field(default_factory=list)  # what its author should be told
 
 
 class Collector:
-    """Collects from one worktree.
-
-    Args:
-        root: The coordination directory.
-        worktree: The system calls, on the worktree.
-        documents: The memory bank.
-        peer: Whose worktree it is.
-    """
+    """Collects from the worktree of one peer; ``worktree`` are the system calls on it."""
 
     def __init__(self, root: Root, worktree: DiskLike, documents: Documents, peer: str) -> None:
         self.root, self.documents, self.peer = root, documents, ids.check(peer, "peer")
@@ -268,11 +205,7 @@ class Collector:
         self._untold: dict[str, UsageError] = {}  # refused, and not written down yet: a look shows it once
 
     def look(self, finished: bool = False) -> FolderScan:
-        """Look what there is: cheap while nothing changed, and changes nothing.
-
-        Args:
-            finished: The author says that the files are whole.
-        """
+        """Look what there is: cheap while nothing changed, and changes nothing. See ``Folder.look``."""
         scan = self.folder.look(self.root.clock.monotonic(), finished)
         self._untold.update(scan.refused)
         scan.refused = dict(self._untold)
@@ -314,43 +247,29 @@ class Collector:
         known = dict.fromkeys(self.documents.names(), b"")
         aim = purpose(name, self.peer, known)
         if aim.document in known:  # the others count by their names alone
-            known[aim.document] = self._briefed(aim.document, told)
-        origin = self._origin(name, aim.document, known) if aim.kind == "copy" else None
+            with suppress(BrokenFileError):  # one that cannot be read counts as empty
+                now = self.documents.read(aim.document)
+                known[aim.document] = self.store.briefed(aim.document, now, told, self.peer) or b""
+        origin = self.folder.origin(name) if aim.kind == "copy" else None
+        if aim.kind == "copy" and origin is None:
+            self.folder.keep_origin(name, known[aim.document])
         earlier, merged = self._earlier(name), self.store.idents(DONE)
         pending = {one.id for one in earlier} - merged
         withdrawn = {ident for ident in pending if self.store.rejection(ident).get("code") == WITHDRAWN}
         author = Author(self.peer, task, self.root.clock.now())
         found = from_file(author, name, data, known, origin=origin, earlier=earlier, merged=merged, withdrawn=withdrawn)
-        self._queue(found, done)
-        for problem in found.refused:
-            self._refuse(name, problem, done, len(data))
-        for ident in found.withdrawn:
-            self.store.reject(ident, WITHDRAWN, f"its author took it out of {name}", self.peer)
-            done.withdrawn.append(ident)
-        done.notes += found.notes
-
-    def _briefed(self, document: str, told: int | None) -> bytes:
-        """Return a document as the peer knows it; one that cannot be read counts as empty."""
-        try:
-            return self.store.briefed(document, self.documents.read(document), told, self.peer) or b""
-        except BrokenFileError:
-            return b""
-
-    def _queue(self, found: Reading, done: Collected) -> None:
         self.store.texts.keep(found.texts)
         for one in found.contributions:
             self._known[one.id] = one
             if self.store.publish(one):
                 self.root.event(self.peer, "contributed", id=one.id, file=one.document)
                 done.contributions.append(one)
-
-    def _origin(self, name: str, document: str, known: Mapping[str, bytes]) -> bytes | None:
-        """Return the document that an edited copy was made from: as it was when the copy was first seen."""
-        origin = self.folder.origin(name)
-        if origin is None and document in known:
-            self.folder.keep_origin(name, known[document])
-            origin = self.folder.origin(name)
-        return origin
+        for problem in found.refused:
+            self._refuse(name, problem, done)
+        for ident in found.withdrawn:
+            self.store.reject(ident, WITHDRAWN, f"its author took it out of {name}", self.peer)
+            done.withdrawn.append(ident)
+        done.notes += found.notes
 
     def _earlier(self, name: str) -> list[Contribution]:
         """Return what this peer contributed from a file before, in whatever state it is."""
@@ -364,19 +283,14 @@ class Collector:
         self._known = {ident: one for ident, one in self._known.items() if ident in there}
         return [one for one in self._known.values() if one and one.source == name]
 
-    def _refuse(self, name: str, why: PeercoordError, done: Collected, size: int | None = None) -> None:
+    def _refuse(self, name: str, why: UsageError, done: Collected) -> None:
         """Note why a file, or a part of it, is not taken: its name and the reason, never its bytes."""
-        if size is None:
-            size = self._size(name)
+        try:
+            size = self.disk.stat(f"{FOLDER}/{name}").size
+        except OSError:
+            size = 0
         words = "\n".join((self.peer, name, str(size), why.code, why.message))
         ident = "f-" + digest(words.encode("utf-8", "surrogateescape"))[:16]
         facts = {"file": shown(name, 200), "size": size, "kind": why.code, "hint": why.hint}
         self.store.explain(ident, REFUSED, why.message, self.peer, **facts)
-        if isinstance(why, UsageError):
-            done.refused.append((name, why))
-
-    def _size(self, name: str) -> int:
-        try:
-            return self.disk.stat(f"{FOLDER}/{name}").size
-        except OSError:
-            return 0
+        done.refused.append((name, why))

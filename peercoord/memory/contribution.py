@@ -37,40 +37,25 @@ _ALLOWED = frozenset("\t\n")
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Contribution:
-    """One contribution, checked.
+    """One contribution, checked."""
 
-    Attributes:
-        id: ``c-`` and 32 hexadecimal digits; also its file name.
-        peer: Who made it.
-        task: The task it was made for, ``""`` if none.
-        document: File name in the memory bank.
-        section: Heading path. ``()`` is the text above the first heading for an update, and for an addition the
-            document as a whole: below its title where it has one.
-        occurrence: Which of the sections with that path, from 1.
-        kind: ``addition`` (appended) or ``update`` (the section's whole text).
-        critical: It waits for a person even when it merges cleanly.
-        base: Hash of the section's text that its author saw; ``""`` if there was no such section.
-        content: The text, ``LF`` line endings, no headings.
-        time: When it was made or collected, RFC 3339 in UTC. It orders additions; it decides nothing.
-        supersedes: Ids of its author's earlier contributions that it replaces where they are not merged yet.
-        source: The file it came from, or the call.
-        raw: The record, unknown keys included.
-    """
-
-    id: str
-    peer: str
-    task: str
-    document: str
+    id: str  # ``c-`` and 32 hexadecimal digits; also its file name
+    peer: str  # who made it
+    task: str  # the task it was made for, ``""`` if none
+    document: str  # file name in the memory bank
+    # heading path. ``()`` is the text above the first heading for an update, and for an addition the document as a
+    # whole: below its title where it has one
     section: Path
-    occurrence: int
-    kind: str
-    critical: bool
-    base: str
-    content: str
-    time: str
+    occurrence: int  # which of the sections with that path, from 1
+    kind: str  # ``addition`` (appended) or ``update`` (the section's whole text)
+    critical: bool  # it waits for a person even when it merges cleanly
+    base: str  # hash of the section's text that its author saw; ``""`` if there was no such section
+    content: str  # the text, ``LF`` line endings, no headings
+    time: str  # when it was made or collected, RFC 3339 in UTC. It orders additions; it decides nothing
+    # ids of its author's earlier contributions that it replaces where they are not merged yet
     supersedes: tuple[str, ...]
-    source: str
-    raw: Json
+    source: str  # the file it came from, or the call
+    raw: Json  # the record, unknown keys included
 
     @classmethod
     def of(cls, raw: Json) -> Contribution:

@@ -42,31 +42,18 @@ _BLANKS = re.compile(rb"(?:[ \t]*(?:\r\n|\r|\n))*")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """One heading and its own text, down to the next heading of any level.
+    """One heading and its own text, down to the next heading of any level."""
 
-    Attributes:
-        path: The headings above it and its own, outermost first; ``()`` for what is above the first heading.
-        folded: The same in the form in which paths are compared; see ``fold_path``.
-        occurrence: Which of the sections with this path it is, from 1.
-        level: 1 … 6; 0 for what is above the first heading.
-        head: The heading's lines (for level 0: byte order mark and front matter).
-        lead: Blank lines after it.
-        core: The text, without the line ending of its last line. What contributions may change.
-        tail: The line ending of its last line, and the blank lines that follow.
-        guarded: A person marked it, or a section above it, ``<!-- peercoord: approval -->``.
-        spans: Where its blocks begin and end, in lines after its heading.
-    """
-
-    path: Path
-    folded: Path
-    occurrence: int
-    level: int
-    head: bytes
-    lead: bytes
-    core: bytes
-    tail: bytes
-    guarded: bool
-    spans: list[Span]
+    path: Path  # the headings above it and its own, outermost first; ``()`` for what is above the first heading
+    folded: Path  # the same in the form in which paths are compared; see ``fold_path``
+    occurrence: int  # which of the sections with this path it is, from 1
+    level: int  # 1 … 6; 0 for what is above the first heading
+    head: bytes  # the heading's lines (for level 0: byte order mark and front matter)
+    lead: bytes  # blank lines after it
+    core: bytes  # the text, without the line ending of its last line. What contributions may change
+    tail: bytes  # the line ending of its last line, and the blank lines that follow
+    guarded: bool  # a person marked it, or a section above it, ``<!-- peercoord: approval -->``
+    spans: list[Span]  # where its blocks begin and end, in lines after its heading
 
     @property
     def span(self) -> bytes:

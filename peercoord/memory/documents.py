@@ -108,19 +108,12 @@ def _renameat2() -> ctypes._NamedFuncPointer | None:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A document's replacement, staged and not finished.
+    """A document's replacement, staged and not finished."""
 
-    Attributes:
-        name: The document.
-        before: State (``state_of``) that it is made from, or how that begins; empty for none.
-        after: State that it makes, or how that begins; empty for none.
-        token: Random word in the name of the staged file.
-    """
-
-    name: str
-    before: str
-    after: str
-    token: str
+    name: str  # the document
+    before: str  # state (``state_of``) that it is made from, or how that begins; empty for none
+    after: str  # state that it makes, or how that begins; empty for none
+    token: str  # random word in the name of the staged file
 
     @property
     def path(self) -> str:

@@ -31,16 +31,12 @@ def ends_blank(text: bytes) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A section of a draft, between its neighbours.
-
-    Attributes:
-        was: The section it was made from; ``None`` for a new one.
-    """
+    """A section of a draft, between its neighbours."""
 
     path: Path
     level: int
     head: bytes
-    was: Section | None = None
+    was: Section | None = None  # the section it was made from; ``None`` for a new one
     occurrence: int = 1
     lead: bytes = b""
     core: bytes = b""

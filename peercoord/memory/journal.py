@@ -12,14 +12,14 @@ a three-way merge. If one section cannot be undone, none is.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, PeercoordError
 from peercoord.foreign import shown
 from peercoord.memory.document import Section, digest, fold_path, lf_text, path_text, split_document, trimmed
 from peercoord.memory.draft import Draft, Node, ends_blank
-from peercoord.memory.outcome import Edit, Merge3, Outcome, compare
+from peercoord.memory.outcome import Edit, Merge3, Outcome, as_record, compare
 from peercoord.store import ids
 
 if TYPE_CHECKING:
@@ -32,70 +32,28 @@ KINDS = ("merge", "decision", "undo", "progress", "foreign")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change of one document, by us or (``foreign``) by someone unknown.
+    """One change of one document, by us or (``foreign``) by someone unknown."""
 
-    Attributes:
-        id: ``e-`` and 16 hexadecimal digits; the same change after the same entry has the same id.
-        document: File name in the memory bank.
-        kind: One of ``KINDS``.
-        previous: Id of the newest entry of this document that the writer knew; ``""`` for the first.
-        before: Hash of the document before; ``""`` if there was none.
-        after: Hash of the document after; ``""`` if it is removed.
-        contributions: Ids that are settled by it: applied, or there already.
-        superseded: Ids that are settled because a later one of their author replaces them.
-        edits: What changed, by section.
-        undoes: Id of the entry that it takes back.
-        by: Who: the leading peer, or the person who decided.
-        at: When (RFC 3339, UTC); for people.
-    """
-
-    id: str
-    document: str
-    kind: str
-    previous: str
-    before: str
-    after: str
-    contributions: tuple[str, ...]
-    superseded: tuple[str, ...]
-    edits: tuple[Edit, ...]
-    undoes: str
-    by: str
-    at: str
+    id: str  # ``e-`` and 16 hexadecimal digits; the same change after the same entry has the same id
+    document: str  # file name in the memory bank
+    kind: str  # one of ``KINDS``
+    previous: str  # id of the newest entry of this document that the writer knew; ``""`` for the first
+    before: str  # hash of the document before; ``""`` if there was none
+    after: str  # hash of the document after; ``""`` if it is removed
+    contributions: tuple[str, ...]  # ids that are settled by it: applied, or there already
+    superseded: tuple[str, ...]  # ids that are settled because a later one of their author replaces them
+    edits: tuple[Edit, ...]  # what changed, by section
+    undoes: str  # id of the entry that it takes back
+    by: str  # who: the leading peer, or the person who decided
+    at: str  # when (RFC 3339, UTC); for people
 
     def record(self) -> Json:
         """Return the record to write."""
-        return {
-            "schema_version": 1,
-            "id": self.id,
-            "file": self.document,
-            "kind": self.kind,
-            "previous": self.previous,
-            "before": self.before,
-            "after": self.after,
-            "contributions": list(self.contributions),
-            "superseded": list(self.superseded),
-            "edits": [
-                {
-                    "section": list(edit.section),
-                    "occurrence": edit.occurrence,
-                    "before": edit.before,
-                    "after": edit.after,
-                    "contributions": list(edit.contributions),
-                }
-                for edit in self.edits
-            ],
-            "undoes": self.undoes,
-            "by": self.by,
-            "at": self.at,
-        }
+        return as_record(asdict(self))
 
     @classmethod
     def read(cls, raw: Json, where: str) -> Entry:
-        """Check a record.
-
-        Raises:
-            BrokenFileError: It is not a journal entry.
-        """
+        """Check a record; a ``BrokenFileError`` if it is no journal entry."""
         try:
             edits = tuple(
                 Edit(

@@ -7,6 +7,7 @@ stands in a code span.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -49,17 +50,11 @@ class Heading:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A piece of text that stands or falls as one: a paragraph, a fence, a table, one item of a list.
+    """A piece of text that stands or falls as one: a paragraph, a fence, a table, one item of a list."""
 
-    Attributes:
-        text: Its lines, ``LF`` between them.
-        line: Index of its first line in the text it was found in.
-        marker: What makes it an item (``-``, ``*``, ``+``, ``.``, ``)``), ``table``, or nothing.
-    """
-
-    text: str
-    marker: str
-    line: int = 0
+    text: str  # its lines, ``LF`` between them
+    marker: str  # what makes it an item (``-``, ``*``, ``+``, ``.``, ``)``), ``table``, or nothing
+    line: int = 0  # index of its first line in the text it was found in
     _meaning: str = field(default="", init=False, repr=False)
 
     @property
@@ -187,6 +182,18 @@ def together(found: Sequence[Block]) -> str:
     for at, block in enumerate(found):
         parts += [gap_between(found[at - 1], block) if at else "", block.text]
     return "".join(parts)
+
+
+def not_among(found: Sequence[Block], texts: Iterable[str]) -> list[Block]:
+    """Return the blocks that are not in these texts; one block there stands for one here."""
+    there = Counter(block.key for text in texts for block in blocks(text))
+    left = []
+    for block in found:
+        if there[block.key]:
+            there[block.key] -= 1
+        else:
+            left.append(block)
+    return left
 
 
 def _loose(lines: Sequence[str], first: int) -> list[Block]:

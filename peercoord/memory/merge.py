@@ -113,13 +113,6 @@ class _Group:
     def key(self) -> tuple[Path, int]:
         return fold_path(self.path), self.occurrence
 
-    def reason(self, one: Contribution) -> str:
-        """Return why a contribution must wait for a person even if it merges cleanly; nothing if it need not."""
-        if self.guard:
-            return self.guard
-        empties = one.kind == "update" and not one.content.strip()
-        return _WHY_CRITICAL if one.critical else _WHY_EMPTY if empties else ""
-
 
 class _Work:
     """One merge of one document in progress."""
@@ -189,27 +182,22 @@ class _Work:
         return ""
 
     def _reason(self, group: _Group, one: Contribution) -> str:
-        return self.unclear.get(one.id) or group.reason(one)
-
-    def _updates(self, group: _Group) -> Updates:
-        return Updates(group.section, self.texts, self.merge3)
+        """Return why a contribution must wait for a person even if it merges cleanly; nothing if it need not."""
+        empties = one.kind == "update" and not one.content.strip()
+        own = _WHY_CRITICAL if one.critical else _WHY_EMPTY if empties else ""
+        return self.unclear.get(one.id) or group.guard or own
 
     # -- one section -----------------------------------------------------------------------------------------
 
     def run(self, group: _Group) -> None:
-        """Work out one section."""
-        behind = self._behind(group)
-        if behind:
-            self._wait(group.members, behind)
-            return
-        critical = [one for one in group.members if self._reason(group, one)]
-        free = [one for one in group.members if not self._reason(group, one)]
-        text = group.section.text if group.section else ""
-        after = self._apply(group, text, free)
-        if after is None:
-            self._wait(critical, self.held[group.key])
-        elif critical:
-            self._propose(group, after, critical)
+        """Work out one section: what needs no one's word, and on top of it what a person must agree to."""
+        behind, text = self._behind(group), group.section.text if group.section else ""
+        for critical in (False, True):
+            ones = [one for one in group.members if bool(self._reason(group, one)) is critical]
+            if waits := behind or self.held.get(group.key, ""):
+                self._wait(ones, waits)
+            elif ones:
+                text = self._work_out(group, text, ones, critical)
 
     def _behind(self, group: _Group) -> str:
         for depth in range(len(group.path) - 1, -1, -1):
@@ -221,36 +209,29 @@ class _Work:
     def _wait(self, ones: Iterable[Contribution], behind: str) -> None:
         self.result.waiting.update({one.id: behind for one in ones})
 
-    def _apply(self, group: _Group, text: str, free: Sequence[Contribution]) -> str | None:
-        """Apply what needs no one's word. Gives the section's text after it, ``None`` if a candidate came of it."""
-        fold = self._updates(group).fold(text, [one for one in free if one.kind == "update"])
+    def _work_out(self, group: _Group, text: str, ones: Sequence[Contribution], critical: bool) -> str:
+        """Apply contributions to a section's text, or make a candidate of them; return the text after it."""
+        updates = Updates(group.section, self.texts, self.merge3)
+        fold = updates.fold(text, [one for one in ones if one.kind == "update"])
+        self.result.superseded.update(fold.overruled)
+        self.result.duplicates += [one.id for one in fold.same]
         if fold.clash:
-            self._conflict(group, text, fold, critical=False)
-            self._rest(free, fold, self.held[group.key])
-            return None
-        news = [one for one in free if one.kind == "addition"]
+            self._conflict(group, text, fold, fold.clash, updates.base(fold.clash), critical)
+            done = {one.id for one in (*fold.members, fold.clash, *fold.same)} | fold.overruled.keys()
+            self._wait((one for one in ones if one.id not in done), self.held[group.key])
+            return text
+        news = [one for one in ones if one.kind == "addition"]
         after, added, known = additions.append(fold.text, news, group.section)
+        self.result.duplicates += [one.id for one in known]
         members = [*fold.members, *added]
-        if after != text and not self.draft.put(group.path, group.occurrence, after):
-            self._candidate(group, _WHY_OPEN, members, text, after, critical=False)
-        else:
-            self.apply(group.path, group.occurrence, [one.id for one in members])
-        self._same(fold, known)
-        return after if group.key not in self.held else None
-
-    def _propose(self, group: _Group, text: str, critical: Sequence[Contribution]) -> None:
-        """Work out what needs a person's word, on top of what is applied, as a candidate."""
-        fold = self._updates(group).fold(text, [one for one in critical if one.kind == "update"])
-        if fold.clash:
-            self._conflict(group, text, fold, critical=True)
-            self._rest(critical, fold, self.held[group.key])
-            return
-        after, added, known = additions.append(fold.text, [one for one in critical if one.kind == "addition"])
-        self._same(fold, known)
-        members = [*fold.members, *added]
-        if members:
+        if critical and members:
             why = next(reason for one in members if (reason := self._reason(group, one)))
-            self._candidate(group, why, members, text, after, critical=True)
+            self._candidate(group, why, members, text, after, critical)
+        elif not critical and after != text and not self.draft.put(group.path, group.occurrence, after):
+            self._candidate(group, _WHY_OPEN, members, text, after, critical)
+        elif not critical:
+            self.apply(group.path, group.occurrence, [one.id for one in members])
+        return after
 
     def apply(self, path: Path, occurrence: int, members: Iterable[str]) -> None:
         """Note what went into a section."""
@@ -258,24 +239,12 @@ class _Work:
         self.result.applied += new
         self.sources.setdefault((fold_path(path), occurrence), []).extend(new)
 
-    def _same(self, fold: Fold, known: Iterable[Contribution]) -> None:
-        self.result.superseded.update(fold.overruled)
-        self.result.duplicates += [one.id for one in (*fold.same, *known)]
-
-    def _rest(self, ones: Iterable[Contribution], fold: Fold, behind: str) -> None:
-        inside = {one.id for one in (*fold.members, fold.clash) if one}
-        done = inside | {one.id for one in fold.same} | fold.overruled.keys()
-        self._wait((one for one in ones if one.id not in done), behind)
-        self._same(fold, ())
-
     # -- candidates ------------------------------------------------------------------------------------------
 
-    def _conflict(self, group: _Group, text: str, fold: Fold, critical: bool) -> None:
+    def _conflict(
+        self, group: _Group, text: str, fold: Fold, one: Contribution, base: str | None, critical: bool
+    ) -> None:
         """Make a candidate of two sides; neither is applied."""
-        one = fold.clash
-        if one is None:
-            return
-        base = self._updates(group).base(one)
         why = _WHY_CONFLICT if fold.members else _WHY_CURRENT
         if group.section is None and one.base:
             why = _WHY_GONE

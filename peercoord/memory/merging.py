@@ -6,7 +6,6 @@ most, in the order in which a single merge would take them.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,14 +54,8 @@ def without_merged(store: MemoryStore, one: Contribution) -> Contribution:
     if one.kind != "addition" or not one.supersedes:
         return one
     earlier = [old for old in store.merged(one.supersedes).values() if old.kind == "addition" and old.key == one.key]
-    taken = Counter(block.key for old in earlier for block in markdown.blocks(old.content))
     blocks = markdown.blocks(one.content)
-    left = []
-    for block in blocks:
-        if taken[block.key]:
-            taken[block.key] -= 1
-        else:
-            left.append(block)
+    left = markdown.not_among(blocks, [old.content for old in earlier])
     if len(left) == len(blocks):
         return one
     return Contribution.of({**one.raw, "content": markdown.together(left)})
@@ -73,19 +66,12 @@ _PASSES = 3
 
 @dataclass(slots=True)
 class MergeSummary:
-    """What a merge did to one document: ids of contributions by what became of them, and of new candidates.
+    """What a merge did to one document: ids of contributions by what became of them, and of new candidates."""
 
-    Attributes:
-        document: File name in the memory bank.
-        entry: Id of the journal entry; empty if none was needed.
-        changed: The document is another one now.
-        note: Why it was left alone, for people; empty if it was not.
-    """
-
-    document: str
-    entry: str = ""
-    changed: bool = False
-    note: str = ""
+    document: str  # file name in the memory bank
+    entry: str = ""  # id of the journal entry; empty if none was needed
+    changed: bool = False  # the document is another one now
+    note: str = ""  # why it was left alone, for people; empty if it was not
     applied: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     superseded: list[str] = field(default_factory=list)

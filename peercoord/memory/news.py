@@ -21,27 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A section of a document that an entry of the journal changed.
+    """A section of a document that an entry of the journal changed."""
 
-    Attributes:
-        mark: The ``mark`` for the next ``changes_since``.
-        document: File name in the memory bank.
-        section: Heading path; ``()`` for the text above the first heading.
-        by: Who: the leading peer, the person who decided, or ``someone``.
-        kind: ``merge``, ``decision``, ``undo`` or ``foreign``.
-        at: When (RFC 3339, UTC); for people.
-        contributions: Ids of what went into it.
-        entry: Id of the entry.
-    """
-
-    mark: int
-    document: str
-    section: tuple[str, ...]
-    by: str
-    kind: str
-    at: str
-    contributions: tuple[str, ...]
-    entry: str
+    mark: int  # the ``mark`` for the next ``changes_since``
+    document: str  # file name in the memory bank
+    section: tuple[str, ...]  # heading path; ``()`` for the text above the first heading
+    by: str  # who: the leading peer, the person who decided, or ``someone``
+    kind: str  # ``merge``, ``decision``, ``undo`` or ``foreign``
+    at: str  # when (RFC 3339, UTC); for people
+    contributions: tuple[str, ...]  # ids of what went into it
+    entry: str  # id of the entry
 
     @classmethod
     def read(cls, mark: int, raw: Json, edit: Json) -> Change:

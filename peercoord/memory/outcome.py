@@ -7,7 +7,7 @@ merging again. Markers are longer than anything in the texts: a document that sh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError
@@ -118,52 +118,30 @@ CHOICES = ("left", "right", "both", "proposed")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a candidate.
+    """One side of a candidate."""
 
-    Attributes:
-        label: Whose it is: the peers, or ``memory bank`` for the text as it stands.
-        text: The section's whole text on this side.
-        authors: Peer and task of each contribution in it.
-    """
-
-    label: str
-    text: str
-    authors: tuple[tuple[str, str], ...] = ()
+    label: str  # whose it is: the peers, or ``memory bank`` for the text as it stands
+    text: str  # the section's whole text on this side
+    authors: tuple[tuple[str, str], ...] = ()  # peer and task of each contribution in it
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A change of one section that waits for a person.
+    """A change of one section that waits for a person."""
 
-    Attributes:
-        id: ``k-`` and 16 hexadecimal digits; the same change of the same text has the same id.
-        document: File name in the memory bank.
-        section: Heading path.
-        occurrence: Which of the sections with that path.
-        why: Why it waits, in one line.
-        conflict: Two sides differ: ``proposed`` holds conflict markers.
-        critical: It waits even though it may merge cleanly.
-        members: Ids of its contributions.
-        current: Hash of the section it was made against; ``""`` if there is none.
-        base: The text both sides started from.
-        left: What stands, or the first of two sides.
-        right: The other side.
-        takes: The section's text for each choice of ``CHOICES``.
-    """
-
-    id: str
-    document: str
-    section: Path
-    occurrence: int
-    why: str
-    conflict: bool
-    critical: bool
-    members: tuple[str, ...]
-    current: str
-    base: str
-    left: Side
-    right: Side
-    takes: dict[str, str]
+    id: str  # ``k-`` and 16 hexadecimal digits; the same change of the same text has the same id
+    document: str  # file name in the memory bank
+    section: Path  # heading path
+    occurrence: int  # which of the sections with that path
+    why: str  # why it waits, in one line
+    conflict: bool  # two sides differ: ``proposed`` holds conflict markers
+    critical: bool  # it waits even though it may merge cleanly
+    members: tuple[str, ...]  # ids of its contributions
+    current: str  # hash of the section it was made against; ``""`` if there is none
+    base: str  # the text both sides started from
+    left: Side  # what stands, or the first of two sides
+    right: Side  # the other side
+    takes: dict[str, str]  # the section's text for each choice of ``CHOICES``
 
     @property
     def proposed(self) -> str:
@@ -172,31 +150,12 @@ class Candidate:
 
     def record(self, at: str) -> Json:
         """Return the record to write, made ``at`` (RFC 3339, UTC)."""
-        return {
-            "schema_version": 1,
-            "id": self.id,
-            "file": self.document,
-            "section": list(self.section),
-            "occurrence": self.occurrence,
-            "why": self.why,
-            "conflict": self.conflict,
-            "critical": self.critical,
-            "contributions": list(self.members),
-            "current": self.current,
-            "base": self.base,
-            "left": _side(self.left),
-            "right": _side(self.right),
-            "takes": self.takes,
-            "made_at": at,
-        }
+        sides = {"left": _side(self.left), "right": _side(self.right)}
+        return {**as_record({**asdict(self), **sides}), "made_at": at}
 
     @classmethod
     def read(cls, raw: Json, where: str) -> Candidate:
-        """Check a record.
-
-        Raises:
-            BrokenFileError: It is no candidate.
-        """
+        """Check a record; a ``BrokenFileError`` if it is no candidate."""
         try:
             made = cls(
                 id=ids.check(raw["id"], "candidate id"),
@@ -220,52 +179,34 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a merge did to one section.
+    """What a merge did to one section."""
 
-    Attributes:
-        section: Heading path.
-        occurrence: Which of the sections with that path.
-        before: Hash of the section's bytes before, heading included; ``""`` if it was made.
-        after: Hash of its bytes after.
-        contributions: Ids of what went into it; none where only a blank line moved.
-    """
-
-    section: Path
-    occurrence: int
-    before: str
-    after: str
-    contributions: tuple[str, ...]
+    section: Path  # heading path
+    occurrence: int  # which of the sections with that path
+    before: str  # hash of the section's bytes before, heading included; ``""`` if it was made
+    after: str  # hash of its bytes after
+    contributions: tuple[str, ...]  # ids of what went into it; none where only a blank line moved
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a document and of every contribution. Each contribution is in exactly one place.
+    """What became of a document and of every contribution. Each contribution is in exactly one place."""
 
-    Attributes:
-        document: The document after the merge; the very same bytes if nothing was applied.
-        applied: Ids whose text is in it now.
-        duplicates: Ids whose text was there already; nothing was added.
-        superseded: Ids that a later contribution of the same author replaces, and by which.
-        candidates: New candidates; their members wait in them.
-        standing: Candidates given that still hold, with their members.
-        void: Candidates given that no longer hold: a member was replaced or settled, or the section changed since.
-            Their members went through this merge again.
-        waiting: Ids that queue behind a candidate of their section, and which.
-        rejected: Ids that cannot be taken, and why.
-        edits: What changed, by section.
-        texts: By hash, the bytes that ``edits`` names: to be kept as long as the merge can be undone.
-    """
-
-    document: bytes = b""
-    applied: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
+    document: bytes = b""  # the document after the merge; the very same bytes if nothing was applied
+    applied: list[str] = field(default_factory=list)  # ids whose text is in it now
+    duplicates: list[str] = field(default_factory=list)  # ids whose text was there already; nothing was added
+    # ids that a later contribution of the same author replaces, and by which
     superseded: dict[str, str] = field(default_factory=dict)
-    candidates: list[Candidate] = field(default_factory=list)
-    standing: list[Candidate] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)  # new candidates; their members wait in them
+    standing: list[Candidate] = field(default_factory=list)  # candidates given that still hold, with their members
+    # candidates given that no longer hold: a member was replaced or settled, or the section changed since. Their
+    # members went through this merge again
     void: list[str] = field(default_factory=list)
+    # ids that queue behind a candidate of their section, and which
     waiting: dict[str, str] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-    edits: list[Edit] = field(default_factory=list)
+    rejected: dict[str, str] = field(default_factory=dict)  # ids that cannot be taken, and why
+    edits: list[Edit] = field(default_factory=list)  # what changed, by section
+    # by hash, the bytes that ``edits`` names: to be kept as long as the merge can be undone
     texts: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -289,6 +230,12 @@ def compare(
             edits.append(Edit(named.path, named.occurrence, hashes[0], hashes[1], made_of))
             texts.update({digest(section.span): section.span for section in (left, right) if section})
     return edits, texts
+
+
+def as_record(fields: Json) -> Json:
+    """Return the record of a candidate or a journal entry, which has other names for two of its fields."""
+    names = {"document": "file", "members": "contributions"}
+    return {"schema_version": 1, **{names.get(key, key): value for key, value in fields.items()}}
 
 
 def candidate_id(document: str, section: Path, occurrence: int, current: str, members: tuple[str, ...]) -> str:

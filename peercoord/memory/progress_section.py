@@ -30,19 +30,12 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]#|~!])")
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSection:
-    """A section that the leader keeps.
+    """A section that the leader keeps."""
 
-    Attributes:
-        heading: Its heading.
-        title: The title of a document that is made for it.
-        begin: The line before its text.
-        end: The line after its text.
-    """
-
-    heading: str
-    title: str
-    begin: str
-    end: str
+    heading: str  # its heading
+    title: str  # the title of a document that is made for it
+    begin: str  # the line before its text
+    end: str  # the line after its text
 
     @property
     def head(self) -> str:
@@ -62,50 +55,29 @@ ALL = (PROGRESS, FOCUS)
 
 @dataclass(frozen=True, slots=True)
 class PeerLine:
-    """What one peer does.
+    """What one peer does."""
 
-    Attributes:
-        peer: Its name.
-        state: What it is doing, in a word or two: ``working``, ``waits for a person``, ``gone``.
-        task: Id of the task it holds, ``""`` if none.
-        title: The task's title.
-        progress: 0 … 1.
-        estimated: The progress is the peer's own estimate, not steps done of all.
-        note: Its newest achievement or blocker.
-        since: When it claimed the task, RFC 3339; ``""`` if that is not known.
-    """
-
-    peer: str
-    state: str
-    task: str = ""
-    title: str = ""
-    progress: float = 0.0
-    estimated: bool = False
-    note: str = ""
-    since: str = ""
+    peer: str  # its name
+    state: str  # what it is doing, in a word or two: ``working``, ``waits for a person``, ``gone``
+    task: str = ""  # id of the task it holds, ``""`` if none
+    title: str = ""  # the task's title
+    progress: float = 0.0  # 0 … 1
+    estimated: bool = False  # the progress is the peer's own estimate, not steps done of all
+    note: str = ""  # its newest achievement or blocker
+    since: str = ""  # when it claimed the task, RFC 3339; ``""`` if that is not known
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressFacts:
-    """The aggregated progress.
+    """The aggregated progress."""
 
-    Attributes:
-        total: Tasks not cancelled.
-        done: Of these, done.
-        in_progress: Of these, held now.
-        blocked: Of these, waiting for others.
-        overall: Mean progress of all, 0 … 1.
-        lines: The peers, in the order to show.
-        parked: Of all tasks, set aside.
-    """
-
-    total: int
-    done: int
-    in_progress: int
-    blocked: int
-    overall: float
-    lines: Sequence[PeerLine] = ()
-    parked: int = 0
+    total: int  # tasks not cancelled
+    done: int  # of these, done
+    in_progress: int  # of these, held now
+    blocked: int  # of these, waiting for others
+    overall: float  # mean progress of all, 0 … 1
+    lines: Sequence[PeerLine] = ()  # the peers, in the order to show
+    parked: int = 0  # of all tasks, set aside
 
 
 def with_progress(document: bytes, facts: ProgressFacts, kept: GeneratedSection = PROGRESS) -> bytes:

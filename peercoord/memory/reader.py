@@ -12,7 +12,6 @@ copies are partial.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,21 +41,15 @@ _NOT_CRITICAL = ("false", "no", "off", "0", "normal")
 
 @dataclass(slots=True)
 class Reading:
-    """What a call or a file gave.
+    """What a call or a file gave."""
 
-    Attributes:
-        contributions: New ones, in the order of the text.
-        texts: By hash, the section texts that their bases name; they must be kept until the merge.
-        withdrawn: Ids of earlier contributions, not merged yet, that their author took out of the file.
-        refused: What was not taken, and why; the rest was.
-        notes: What its author should be told.
-    """
-
-    contributions: list[Contribution] = field(default_factory=list)
+    contributions: list[Contribution] = field(default_factory=list)  # new ones, in the order of the text
+    # by hash, the section texts that their bases name; they must be kept until the merge
     texts: dict[str, bytes] = field(default_factory=dict)
+    # ids of earlier contributions, not merged yet, that their author took out of the file
     withdrawn: list[str] = field(default_factory=list)
-    refused: list[UsageError] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    refused: list[UsageError] = field(default_factory=list)  # what was not taken, and why; the rest was
+    notes: list[str] = field(default_factory=list)  # what its author should be told
 
 
 class _Past:
@@ -378,14 +371,7 @@ def _fresh(text: str, settled: Sequence[Contribution]) -> str:
     """The blocks of an additions file that are not merged yet."""
     if not settled:
         return text
-    taken = Counter(block.key for one in settled for block in markdown.blocks(one.content))
-    left = []
-    for block in markdown.blocks(text):
-        if taken[block.key]:
-            taken[block.key] -= 1
-        else:
-            left.append(block)
-    return markdown.together(left)
+    return markdown.together(markdown.not_among(markdown.blocks(text), [one.content for one in settled]))
 
 
 def _dedent(text: str) -> str:

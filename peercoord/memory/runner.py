@@ -82,17 +82,11 @@ def bank_of(root: Root) -> Bank:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """How a merge of everything went.
+    """How a merge of everything went."""
 
-    Attributes:
-        summaries: By document.
-        commit: The commit that holds it, where the leader commits; empty if there is none.
-        notes: What people should know.
-    """
-
-    summaries: list[MergeSummary]
-    commit: str
-    notes: list[str]
+    summaries: list[MergeSummary]  # by document
+    commit: str  # the commit that holds it, where the leader commits; empty if there is none
+    notes: list[str]  # what people should know
 
 
 def run(root: Root, by: str, term: int | None = None) -> MergeReport:

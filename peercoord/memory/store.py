@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import heapq
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from peercoord.errors import BrokenFileError, PeercoordError
+from peercoord.errors import BrokenFileError
 from peercoord.foreign import shown
 from peercoord.memory import news
 from peercoord.memory.contribution import Contribution, is_hash
@@ -24,12 +24,13 @@ from peercoord.store.files import refused
 from peercoord.store.settings import BACKUPS_MOST, DOCUMENT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from peercoord.foreign import Json
     from peercoord.store.root import Root
     from peercoord.system.disk import DiskLike
 
+T = TypeVar("T")
 QUEUED, DONE, REJECTED = "queued", "merged", "rejected"
 WAITING = ("candidates", "approvals")
 WITHDRAWN, SUPERSEDED, DECIDED, UNFIT, REFUSED = "withdrawn", "superseded", "decided", "unfit", "refused"
@@ -47,8 +48,8 @@ class Texts(Mapping[str, bytes]):
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self._known:
-            data = read(self.files.disk, paths.text(name)) if is_hash(name) else None
-            if data is None or digest(data) != name:  # half of it, after a power cut, counts as missing
+            data = read_whole(self.files.disk, paths.text(name), name)
+            if data is None:
                 raise KeyError(name)
             self._known[name] = data
         return self._known[name]
@@ -61,25 +62,17 @@ class Texts(Mapping[str, bytes]):
 
     def keep(self, texts: Mapping[str, bytes]) -> None:
         """Keep texts, durable once this returns; those that are kept already cost a look."""
-        new = {name: data for name, data in texts.items() if not self._there(name, data)}
+        disk, there = self.files.disk, self._known
+        new = {key: data for key, data in texts.items() if key not in there and read(disk, paths.text(key)) != data}
         for name, data in new.items():
             self.files.put(paths.text(name), data, durable=len(new) <= _FEW)
             self._known[name] = data
         if len(new) > _FEW:
             self.files.flush()
 
-    def _there(self, name: str, data: bytes) -> bool:
-        if name in self._known:
-            return True
-        return read(self.files.disk, paths.text(name)) == data
-
 
 class MemoryStore:
-    """The memory bank's part of one coordination directory.
-
-    Args:
-        root: The directory.
-    """
+    """The memory bank's part of one coordination directory."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -117,16 +110,10 @@ class MemoryStore:
         return {ident: one for ident in idents if (one := self._read(DONE, ident))}
 
     def publish(self, one: Contribution) -> bool:
-        """Queue a contribution, durable, unless it is there or settled; its texts must be kept before.
-
-        Returns:
-            Whether it is new.
-        """
-        for state in (DONE, REJECTED):
-            if self.files.stat(paths.contribution(state, one.id)):
-                return False
-        data = records.encode_stored(one.raw)
-        return self.files.publish(paths.contribution(QUEUED, one.id), data, durable=True)
+        """Queue a contribution, durable, whose texts are kept; ``False`` if it is there or settled."""
+        if any(self.files.stat(paths.contribution(state, one.id)) for state in (DONE, REJECTED)):
+            return False
+        return self._write(paths.contribution(QUEUED, one.id), one.raw)
 
     def settle(self, idents: Iterable[str]) -> None:
         """Move contributions to those that are merged."""
@@ -138,10 +125,10 @@ class MemoryStore:
         """Take contributions back that were settled by what did not last."""
         for ident in idents:
             self.requeued = True
-            if not self.files.move(paths.contribution(DONE, ident), paths.contribution(QUEUED, ident)):
-                why = self.rejection(ident)
-                if why.get("code") == SUPERSEDED:
-                    self.files.move(paths.contribution(REJECTED, ident), paths.contribution(QUEUED, ident))
+            queued = paths.contribution(QUEUED, ident)
+            done = self.files.move(paths.contribution(DONE, ident), queued)
+            if not done and self.rejection(ident).get("code") == SUPERSEDED:
+                self.files.move(paths.contribution(REJECTED, ident), queued)
 
     def reject(self, ident: str, code: str, reason: str, by: str) -> None:
         """Move a contribution to the rejected ones, with the reason beside it.
@@ -157,59 +144,59 @@ class MemoryStore:
     def explain(self, ident: str, code: str, reason: str, by: str, **facts: object) -> None:
         """Write the reason why something was not taken; the first one stands."""
         record = {"schema_version": 1, "id": ident, "code": code, "reason": reason, "by": by, **facts}
-        data = records.encode_stored({**record, "at": self.root.clock.now()})
-        self.files.publish(paths.rejection(ident), data, durable=True)
+        self._write(paths.rejection(ident), {**record, "at": self.root.clock.now()})
 
     def rejection(self, ident: str) -> Json:
         """Return the reason why something was not taken; empty if it is not known."""
         return Queue(self.root).read_record(paths.rejection(ident)) or {}
 
     def _read(self, state: str, ident: str) -> Contribution | None:
-        known = self._contributions.get(ident)
-        if known and state == QUEUED:
-            return known
-        path = paths.contribution(state, ident)
-        try:
-            data = self.files.read(path)
-            if data is None:
-                return None
-            one = Contribution.read(records.decode(data, path), path)
+        if state == QUEUED and ident in self._contributions:
+            return self._contributions[ident]
+
+        def checked(raw: Json, path: str) -> Contribution:
+            one = Contribution.read(raw, path)
             if one.id != ident:
                 raise BrokenFileError(f"{path} is named unlike its id {shown(one.id)}")
-        except BrokenFileError as error:
-            self._set_aside(path, error)
-            return None
-        if state == QUEUED:
+            return one
+
+        one = self._record(paths.contribution(state, ident), checked)
+        if one and state == QUEUED:
             self._contributions[ident] = one
         return one
 
-    def _set_aside(self, path: str, error: PeercoordError) -> None:
-        where = self.files.quarantine(path, error.message)
-        if where:
-            self.root.event("memory", "quarantined", path=path, where=where, reason=error.message)
+    def _record(self, path: str, read: Callable[[Json, str], T]) -> T | None:
+        """Read a record; ``None`` if it is missing, or broken and now in quarantine."""
+        try:
+            data = self.files.read(path)
+            return None if data is None else read(records.decode(data, path), path)
+        except BrokenFileError as error:
+            where = self.files.quarantine(path, error.message)
+            if where:
+                self.root.event("memory", "quarantined", path=path, where=where, reason=error.message)
+            return None
+
+    def _write(self, path: str, record: Json) -> bool:
+        """Write a record, durable, that is never changed; ``False`` if it is there."""
+        return self.files.publish(path, records.encode_stored(record), durable=True)
 
     # -- candidates ------------------------------------------------------------------------------------------
 
     def waiting(self) -> list[tuple[Candidate, str, str]]:
         """Candidates that wait for a person, oldest first: each with when it was made, and in which state it lies."""
-        found = []
-        for state in WAITING:
-            for ident in self.idents(state):
-                path = paths.contribution(state, ident)
-                try:
-                    data = self.files.read(path)
-                    if data is not None:
-                        raw = records.decode(data, path)
-                        found.append((Candidate.read(raw, path), str(raw.get("made_at", "")), state))
-                except BrokenFileError as error:
-                    self._set_aside(path, error)  # its members are merged again and make a new one
+
+        def dated(raw: Json, path: str) -> tuple[Candidate, str]:
+            return Candidate.read(raw, path), str(raw.get("made_at", ""))
+
+        there = [(state, paths.contribution(state, ident)) for state in WAITING for ident in self.idents(state)]
+        # the members of a broken one are merged again and make a new one
+        found = [(*read, state) for state, path in there if (read := self._record(path, dated))]
         return sorted(found, key=lambda each: (each[1], each[0].id))
 
     def offer(self, candidate: Candidate) -> None:
         """Offer a candidate to people; an existing one is not changed."""
-        state = WAITING[not candidate.conflict]
-        data = records.encode_stored(candidate.record(self.root.clock.now()))
-        self.files.publish(paths.contribution(state, candidate.id), data, durable=True)
+        path = paths.contribution(WAITING[not candidate.conflict], candidate.id)
+        self._write(path, candidate.record(self.root.clock.now()))
 
     def dismiss(self, ident: str) -> None:
         """Remove a candidate: it was decided on, or holds no longer."""
@@ -249,26 +236,16 @@ class MemoryStore:
 
     def note(self, entry: Entry) -> None:
         """Write an entry for which no document needs to be replaced."""
-        path = paths.entry(entry.document, entry.id)
-        self.files.publish(path, records.encode_stored(entry.record()), durable=True)
+        self._write(paths.entry(entry.document, entry.id), entry.record())
         self.files.sync(paths.LEDGER)
 
     def _journal(self, document: str, ending: str) -> Iterator[Entry]:
         home = paths.ledger(document)
         for name in self.files.scan(home):
-            if name.endswith(ending):
-                known = self._entries.get(name) or self._entry(f"{home}/{name}")
-                if known:
-                    self._entries[name] = known
-                    yield known
-
-    def _entry(self, path: str) -> Entry | None:
-        try:
-            data = read(self.files.disk, path)
-            return None if data is None else Entry.read(records.decode(data, path), path)
-        except BrokenFileError as error:
-            self._set_aside(path, error)
-            return None
+            known = self._entries.get(name)
+            if name.endswith(ending) and (one := known or self._record(f"{home}/{name}", Entry.read)):
+                self._entries[name] = one
+                yield one
 
     # -- whole documents, decisions --------------------------------------------------------------------------
 
@@ -290,20 +267,14 @@ class MemoryStore:
 
     def backup(self, document: str, name: str) -> bytes | None:
         """Return a document as it once was; ``None`` if that is not kept."""
-        data = read(self.files.disk, paths.backup(document, name)) if is_hash(name) else None
-        return data if data is not None and digest(data) == name else None
+        return read_whole(self.files.disk, paths.backup(document, name), name)
 
     def briefed(self, document: str, now: bytes | None, mark: int | None, peer: str) -> bytes | None:
         """Return a document as a peer knew it when it was last told what changed.
 
         What it writes then is compared with what it knew: an update by someone else that was merged meanwhile is
-        not taken for a text that the peer meant to replace.
-
-        Args:
-            document: File name in the memory bank.
-            now: The document as it is, which it knows if it was told of everything, or was never told anything.
-            mark: How far it was told; ``None`` if it never was.
-            peer: Its name.
+        not taken for a text that the peer meant to replace. A peer that was never told anything (``mark`` is
+        ``None``), or of everything, knows the document as it is ``now``.
         """
         before = None if mark is None else news.unseen(self.files, document, mark, peer)
         if before is None:
@@ -312,7 +283,7 @@ class MemoryStore:
 
     def decide(self, ident: str, record: Json) -> bool:
         """Write down what a person decided, durable; ``False`` if that was decided before."""
-        return self.files.publish(paths.decision(ident), records.encode_stored(record), durable=True)
+        return self._write(paths.decision(ident), record)
 
     def decision(self, ident: str) -> Json:
         """Return what was decided about something; empty if nothing."""
@@ -337,6 +308,12 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
         for one in after.get(ident, ()):
             heapq.heappush(free, (one.at, one.id))
     return found
+
+
+def read_whole(disk: DiskLike, path: str, name: str) -> bytes | None:
+    """Content whose hash is ``name``; half of it, after a power cut, counts as missing."""
+    data = read(disk, path) if is_hash(name) else None
+    return data if data is not None and digest(data) == name else None
 
 
 def read(disk: DiskLike, path: str) -> bytes | None:

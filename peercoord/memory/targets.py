@@ -30,40 +30,24 @@ _TITLE_MORE = "Contributions Contribution Instance Peer Proposed New Project fro
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What a contribution file is for.
+    """What a contribution file is for."""
 
-    Attributes:
-        document: The bank document, spelt as the bank spells it.
-        kind: ``addition``, ``update`` or ``copy``.
-        prefix: The section below which all of it goes.
-    """
-
-    document: str
-    kind: str
-    prefix: Path = ()
+    document: str  # the bank document, spelt as the bank spells it
+    kind: str  # ``addition``, ``update`` or ``copy``
+    prefix: Path = ()  # the section below which all of it goes
 
 
 @dataclass(slots=True)
 class Piece:
-    """A section's worth of text, and where it goes.
+    """A section's worth of text, and where it goes."""
 
-    Attributes:
-        path: Heading path of the section.
-        occurrence: Which of the sections with that path.
-        section: What stands there now; ``None`` if there is no such section.
-        unclear: The sections that may be meant, where that cannot be told.
-        text: The text.
-        loose: Some of the text was under no heading.
-        named: It has a heading of its own where it comes from.
-    """
-
-    path: Path
-    occurrence: int
-    section: Section | None
-    unclear: Sequence[Section] = ()
-    text: str = ""
-    loose: bool = False
-    named: bool = False
+    path: Path  # heading path of the section
+    occurrence: int  # which of the sections with that path
+    section: Section | None  # what stands there now; ``None`` if there is no such section
+    unclear: Sequence[Section] = ()  # the sections that may be meant, where that cannot be told
+    text: str = ""  # the text
+    loose: bool = False  # some of the text was under no heading
+    named: bool = False  # it has a heading of its own where it comes from
 
     @property
     def key(self) -> tuple[Path, int]:

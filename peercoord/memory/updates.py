@@ -15,23 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Fold:
-    """What became of a row of updates.
+    """What became of a row of updates."""
 
-    Attributes:
-        text: The section's text with ``members`` applied.
-        members: Those that changed it.
-        same: Those that say what it says already.
-        overruled: Ids that a later update of the same author replaces, and by which.
-        clash: The first that did not merge cleanly; those after it were not looked at.
-        merged: How ``clash`` merged with ``text``.
-    """
-
-    text: str
-    members: list[Contribution] = field(default_factory=list)
-    same: list[Contribution] = field(default_factory=list)
+    text: str  # the section's text with ``members`` applied
+    members: list[Contribution] = field(default_factory=list)  # those that changed it
+    same: list[Contribution] = field(default_factory=list)  # those that say what it says already
+    # ids that a later update of the same author replaces, and by which
     overruled: dict[str, str] = field(default_factory=dict)
-    clash: Contribution | None = None
-    merged: Merged = field(default_factory=lambda: Merged([]))
+    clash: Contribution | None = None  # the first that did not merge cleanly; those after it were not looked at
+    merged: Merged = field(default_factory=lambda: Merged([]))  # how ``clash`` merged with ``text``
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,16 +25,11 @@ _WORDS_MOST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of one side.
+    """One line of one side."""
 
-    Attributes:
-        mark: ``SAME``, ``ADDED`` or ``TAKEN``; in a text with conflict markers also ``MARKER`` and ``WITHIN``.
-        text: The line.
-        changed: The characters in it that differ from its other form: start and end of each run.
-    """
-
-    mark: str
-    text: str
+    mark: str  # ``SAME``, ``ADDED`` or ``TAKEN``; in a text with conflict markers also ``MARKER`` and ``WITHIN``
+    text: str  # the line
+    # the characters in it that differ from its other form: start and end of each run
     changed: tuple[tuple[int, int], ...] = ()
 
 

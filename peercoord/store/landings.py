@@ -27,27 +27,16 @@ STATES = (MOVING, LANDED, BESIDE, UNDOING, UNDONE)
 
 @dataclass(slots=True)
 class Landing:
-    """One landing.
+    """One landing."""
 
-    Attributes:
-        number: Its number, from 1.
-        branch: The branch that it moves.
-        before: The branch's commit before it.
-        after: The branch's commit after it.
-        state: One of ``STATES``.
-        by: The person who started it.
-        at: When.
-        tasks: ``task_id``, ``instance_id`` and ``commit`` of what it brings.
-    """
-
-    number: int
-    branch: str
-    before: str
-    after: str
-    state: str = MOVING
-    by: str = ""
-    at: str = ""
-    tasks: list[Json] = field(default_factory=list)
+    number: int  # its number, from 1
+    branch: str  # the branch that it moves
+    before: str  # the branch's commit before it
+    after: str  # the branch's commit after it
+    state: str = MOVING  # one of ``STATES``
+    by: str = ""  # the person who started it
+    at: str = ""  # when
+    tasks: list[Json] = field(default_factory=list)  # ``task_id``, ``instance_id`` and ``commit`` of what it brings
 
 
 def write(root: Root, landing: Landing) -> None:

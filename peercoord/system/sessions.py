@@ -48,17 +48,13 @@ STATES = (WORKING, PERMISSION, ASKS, LIMITED, FAILED, WAITING, IDLE, ENDED)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who made a call.
+    """Who made a call."""
 
-    Attributes:
-        session: The process of the known coding agent behind the call, ``{"pid", "start", "program"}``; ``None`` if
-            there is none. An unknown process is no session: it may be a person's shell, or end with this call.
-        program: What called, for people; empty if that cannot be seen.
-        mark: The environment variable that a coding agent left in the caller; empty if there is none or it is unseen.
-    """
-
+    # the process of the known coding agent behind the call, ``{"pid", "start", "program"}``; ``None`` if there is
+    # none. An unknown process is no session: it may be a person's shell, or end with this call
     session: Json | None = None
-    program: str = ""
+    program: str = ""  # what called, for people; empty if that cannot be seen
+    # the environment variable that a coding agent left in the caller; empty if there is none or it is unseen
     mark: str = ""
 
 
