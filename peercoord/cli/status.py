@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from peercoord.cli import completion
 from peercoord.cli.main import Call
-from peercoord.errors import NotFoundError, PeercoordError, UsageError
+from peercoord.errors import NotFoundError, UsageError
 from peercoord.foreign import plain
 from peercoord.mailbox.verbs import json_option
 from peercoord.membership.membership import judge
 from peercoord.queue.progress import Reports
 from peercoord.queue.queue import Queue
+from peercoord.screens.overview import overview
 from peercoord.status import dashboard, views
 from peercoord.status.board import Reader
 from peercoord.status.dashboard import bar, percent
-from peercoord.status.needs import THEN, doing, needs
+from peercoord.status.needs import doing
 from peercoord.status.views import Board, PeerView
-from peercoord.store import down, ids, paths, records
+from peercoord.store import ids, paths, records
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
-    from peercoord.landing.forecast import Forecast
-    from peercoord.status.needs import Need
 
 
 def reader_of(call: Call) -> Reader:
@@ -51,60 +48,20 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
     """Show the team of PROJECT: progress, instances, pipeline, memory."""
     call.directory = project or call.directory
     reader = reader_of(call)
-    board, mark, at = reader.board(), down.read(reader.files), _elsewhere(call)
-    found = _needs(call, board)
-    data = {**views.state(board), "tasks": views.task_queue(board)["tasks"], "needs_you": dashboard.data(found, at)}
-    above = []
-    if mark is not None:
-        data["down"] = {key: mark[key] for key in ("at", "by") if key in mark}
-        above.append(f"The team is down, taken down {down.since(mark)}; start it: {down.command(reader.files)}")
+    seen, at = overview(reader, call.place.project), _elsewhere(call)
+    board = seen.board
+    data = {
+        **views.state(board),
+        "tasks": views.task_queue(board)["tasks"],
+        "needs_you": dashboard.data(seen.needs, at),
+        "branches": [one.as_json() for one in seen.forecasts.values()],
+    }
+    if seen.down is not None:
+        data["down"] = {key: seen.down[key] for key in ("at", "by") if key in seen.down}
     if board.finished:
-        data["not_landed"] = _not_landed(call, board)
-        above += _finished_line(board, data["not_landed"]).split("\n")
-    above += _landing_lines(call)
-    found_branches = _forecasts(call, board)
-    data["branches"] = [one.as_json() for one in found_branches]
-    told = {one.branch: one.told for one in found_branches}
-    return Reply(
-        data, dashboard.lines(board, above=above, at=at, branches=told, wanted=found), code=5 if check and found else 0
-    )
-
-
-def _needs(call: Call, board: Board) -> list[Need]:
-    """List what needs a person; a session in a tmux window is looked at there, and started again there."""
-    from peercoord.team import tmux
-
-    found = needs(board)
-    for index, need in enumerate(found):
-        first, *others = need.commands
-        if need.kind in ("permission", "asks", "turn", "limit") and (shown := tmux.looked_at(first[1])):
-            found[index] = replace(need, commands=[shown])
-        if need.kind == "gone" and THEN in first and (again := tmux.started_again(Path(call.place.project), first[1])):
-            found[index] = replace(need, commands=[again, *others])
-    return found
-
-
-def _forecasts(call: Call, board: Board) -> list[Forecast]:
-    """Look how the instances' branches stand to the project's; empty if git cannot tell."""
-    from peercoord.landing.forecast import forecasts
-
-    names = [peer.branch for peer in [*board.peers, *board.lost] if peer.branch]
-    try:
-        return forecasts(call.root, names) if names else []
-    except PeercoordError:
-        return []
-
-
-def _landing_lines(call: Call) -> list[str]:
-    """Return what a landing left that waits for a person."""
-    from peercoord.store import landings
-
-    landing = landings.newest(call.root)
-    if landing is None or landing.state in (landings.LANDED, landings.UNDONE):
-        return []
-    if landing.state == landings.BESIDE:
-        return [f"Merged work waits to come onto {plain(landing.branch)}: peercoord land"]
-    return [f"A landing on {plain(landing.branch)} is under way or was cut short: peercoord land finishes it"]
+        data["not_landed"] = seen.unlanded
+    lines = dashboard.lines(board, above=seen.standing, at=at, branches=seen.branches, wanted=seen.needs)
+    return Reply(data, lines, code=5 if check and seen.needs else 0)
 
 
 def _elsewhere(call: Call) -> str:
@@ -116,34 +73,6 @@ def _elsewhere(call: Call) -> str:
         return str(place.project)
     homes = [os.path.realpath(home) for home in (place.project, place.worktree) if home]
     return "" if any(os.path.commonpath([here, home]) == home for home in homes) else str(place.project)
-
-
-def _not_landed(call: Call, board: Board) -> list[str] | None:
-    """List the instances' branches with work that is not merged; ``None`` if git cannot tell."""
-    from peercoord.store import manifest
-    from peercoord.team import repository
-    from peercoord.worktree import landed
-
-    try:
-        project = repository.discover(call.place.project)
-        made = manifest.branches(project.common, project.sub)
-        return landed.not_landed(project, [*made, *(peer.branch for peer in [*board.peers, *board.lost])])
-    except PeercoordError:
-        return None
-
-
-def _finished_line(board: Board, branches: list[str] | None) -> str:
-    """Return the line which says that all tasks are done, and which branches are not merged."""
-    said = dashboard.all_done(board)
-    if branches is None:
-        return f"{said} Git cannot tell which branches are merged."
-    if not branches:
-        return f"{said} Every branch is landed."
-    one = len(branches) == 1
-    return (
-        f"{said} {len(branches)} {'branch is' if one else 'branches are'} not landed: {', '.join(map(plain, branches))}"
-        f"\nLand {'it' if one else 'them'}: peercoord land"
-    )
 
 
 @click.command()
@@ -159,7 +88,8 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
     if instance_id:
         found = call.stand(["instance", instance_id], instance_id)
     reader = reader_of(call)
-    board = reader.board()
+    seen = overview(reader, call.place.project)
+    board = seen.board
     reported = [name.removesuffix(".json") for name in reader.queue.files.scan(paths.REPORTS)]
     wanted = ids.meant(instance_id, [*(p.name for p in board.peers), *reported]) or call.place.instance
     if not wanted:
@@ -172,7 +102,7 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         known = ", ".join(p.name for p in board.peers) or "none"
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, peer)
-    needed, at = [need for need in _needs(call, board) if need.who == wanted], _elsewhere(call)
+    needed, at = [need for need in seen.needs if need.who == wanted], _elsewhere(call)
     data: Json = {
         **report,
         "instance_id": wanted,
