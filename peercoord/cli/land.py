@@ -154,6 +154,7 @@ def _data(made: Outcome, offered: tuple[str, str] | None) -> Json:
                 "commit": step.work.commit,
                 "state": step.state,
                 "detail": step.detail,
+                "without_commit": [ids.public(task) for task in step.work.tasks if task in step.work.empty],
                 "files": [os.fsencode(path).decode(errors="replace") for path in step.files],
                 "notes": step.notes,
                 "output": step.output,
@@ -177,13 +178,18 @@ def _lines(project: Project, made: Outcome, offered: tuple[str, str] | None) -> 
     would = "would land" if made.dry_run else "landed"
     here: dict[str, list[str]] = {}
     for step in made.having("already-there"):
-        here.setdefault(step.detail, []).extend(step.work.tasks)
+        for task in step.work.tasks:
+            here.setdefault("" if task in step.work.empty else step.detail, []).append(task)
+    empty = here.pop("", [])
     drawn = [f" · {_listed(tasks)} on {plain(made.branch)} already ({plain(how)})" for how, tasks in here.items()]
+    drawn += [f" · nothing was committed for {_some(empty)}"] if empty else []
     for step in made.steps:
         if step.state == "already-there":
             continue
         detail = "conflict" if step.state == "conflict" else step.detail
         drawn.append(f" {SIGNS[step.state]} {plain(named(step.work))}{f': {plain(detail)}' if detail else ''}")
+        without = [task for task in step.work.tasks if task in step.work.empty]
+        drawn += [f"     nothing was committed for {_some(without)}"] if without else []
         drawn += [f"     {plain(note)}" for note in step.notes]
         drawn += [f"     | {plain(line)}" for line in step.output]
         if step.state in ("check-failed", "refused"):
@@ -244,9 +250,13 @@ def _conflict(project: Project, made: Outcome, step: Step, offered: tuple[str, s
     ]
 
 
+def _some(tasks: list[str]) -> str:
+    more = f" and {len(tasks) - _LISTED_MOST} more" if tasks[_LISTED_MOST:] else ""
+    return f"task {tasks[0]}" if len(tasks) == 1 else f"tasks {', '.join(tasks[:_LISTED_MOST])}{more}"
+
+
 def _listed(tasks: list[str]) -> str:
-    some = ", ".join(tasks[:_LISTED_MOST]) + (f" and {len(tasks) - _LISTED_MOST} more" if tasks[_LISTED_MOST:] else "")
-    return f"task {some} is" if len(tasks) == 1 else f"tasks {some} are"
+    return f"{_some(tasks)} {'is' if len(tasks) == 1 else 'are'}"
 
 
 def _tasks(tasks: list[str]) -> str:

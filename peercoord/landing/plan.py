@@ -6,7 +6,7 @@ contains land first. A task lands after the tasks that it depends on, or not at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from peercoord.store import ids
@@ -31,6 +31,7 @@ class Work:
         dependencies: Ids of the tasks that these depend on, without themselves.
         inside: The commits of other works that this one contains.
         at: When the first was done; for the order alone.
+        empty: Those of the tasks for which nothing was committed.
     """
 
     tasks: tuple[str, ...]
@@ -41,6 +42,7 @@ class Work:
     dependencies: frozenset[str] = frozenset()
     inside: frozenset[str] = frozenset()
     at: str = ""
+    empty: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ def grouped(works: Iterable[Work]) -> list[Work]:
         if known:
             tasks = tuple(sorted({*known.tasks, *work.tasks}, key=ids.natural))
             needs = (known.dependencies | work.dependencies) - set(tasks)
-            work = Work(tasks, known.title, known.peer, known.branch, known.commit, needs, known.inside, known.at)
+            work = replace(known, tasks=tasks, dependencies=needs, empty=known.empty | work.empty)
         found[work.commit] = work
     return list(found.values())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.landing.plan import Work, grouped, ordered
 from peercoord.landing.trial import shown_files
-from peercoord.store import ids, inspection
+from peercoord.store import ids, inspection, session_records
 from peercoord.system.git import TIPS, branches, lines
 from peercoord.team.repository import team_instances, worktrees
 from peercoord.worktree import landed, merging
@@ -81,7 +81,8 @@ def collect(project: Project, queue: Queue, git: Inspection, base: str, peers: C
         if work.commit not in known:
             why = "its commit is gone" if work.commit else "no commit was noted when it was done"
             found.left.append(Left("gone", work.peer, f"{named(work)}: {why}", work.tasks))
-    works = _with_history(git, grouped(work for work in recorded if work.commit in known), base, found)
+    there = _without_commits(queue, git, [work for work in recorded if work.commit in known])
+    works = _with_history(git, grouped(there), base, found)
     tips = branches(git.text("for-each-ref", TIPS, "refs/heads"))
     _recognise(git, works, base, tips, found)
     wanted = [work for work in works if not peers or work.peer in peers]
@@ -138,6 +139,21 @@ def _existing(git: Inspection, commits: Iterable[str]) -> list[str]:
     wanted = list(dict.fromkeys(commits))
     said = git.ask("cat-file", "--batch-check", data="".join(f"{one}^{{commit}}\n" for one in wanted)).out
     return [one for one, line in zip(wanted, lines(said), strict=True) if line == f"{one} commit {line.split(' ')[-1]}"]
+
+
+def _without_commits(queue: Queue, git: Inspection, works: list[Work]) -> list[Work]:
+    """Mark the works whose recorded commit was there before their task was claimed: nothing was committed for it."""
+    words = ("log", "--no-walk=unsorted", "--stdin", "--format=%H %ct")
+    said = git.ask(*words, data="".join(f"{work.commit}\n" for work in works)).out if works else ""
+    made = {commit: int(at) for commit, _, at in (line.partition(" ") for line in lines(said))}
+    began = {
+        (peer, claim.task): session_records.seconds(claim.began)
+        for peer in {work.peer for work in works}
+        for claim in merging.past_claims(queue, peer)
+        if claim.outcome == "done"
+    }
+    before = [work for work in works if made[work.commit] < int(began.get((work.peer, work.tasks[0]), 0))]
+    return [replace(work, empty=frozenset(work.tasks)) if work in before else work for work in works]
 
 
 def _with_history(git: Inspection, works: list[Work], base: str, found: Found) -> list[Work]:

@@ -59,6 +59,22 @@ def test_the_typed_line_settles_the_conflict(conflict: Scene, as_person: Person)
     assert "there is nothing to land" in out
 
 
+def test_a_task_without_a_commit_is_not_called_merged(scene: Scene, as_person: Person) -> None:
+    scene.repo.git("commit", "-q", "--amend", "--no-edit", GIT_COMMITTER_DATE="2020-01-01T00:00:00Z")
+    for number in (1, 2, 3):
+        scene.repo.instance(number).git("reset", "-q", "--hard", "main")
+    for number in (1, 2):
+        scene.complete(scene.claim(number, str(number)), number, str(number))
+    scene.done(3, "3", {"three.txt": "3\n"})
+    scene.repo.instance(3).git("commit", "-q", "--amend", "--no-edit", GIT_COMMITTER_DATE="2020-01-02T00:00:00Z")
+    scene.complete(scene.claim(3, "4"), 3, "4")
+    scene.repo.git("merge", "-q", "team/instance-3")
+    said = scene.call("land")[1]
+    assert " · nothing was committed for tasks 1, 2, 4\n\nmain stays at " in said
+    assert "(merged)" not in said
+    assert [one["without_commit"] for one in scene.data("land")["works"]] == [[1, 2], [], [4]]
+
+
 def test_a_changed_checkout_is_named_with_the_line_to_type(conflict: Scene, as_person: Person) -> None:
     conflict.repo.write("src/main.py", "mine\n")
     code, out, _ = conflict.call("land", "instance-1")
