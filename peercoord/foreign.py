@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
     from re import Match, Pattern
     from typing import Any
 
@@ -114,3 +115,10 @@ def whole(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_MOST:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def counted(things: int | Sized, noun: str, one: str = "", many: str = "") -> str:
+    """Count things for people: ``1 task is``, ``2 tasks are``."""
+    number = things if isinstance(things, int) else len(things)
+    words = (noun, one) if number == 1 else (f"{noun}s" if noun else "", many)
+    return " ".join([str(number), *filter(None, words)])

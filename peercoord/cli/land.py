@@ -88,7 +88,7 @@ def land(
             click.echo(f"  {plain(text)} …", err=True)
 
     made = landing.land(project, queue, by, peers, onto, check, dry_run, say)
-    offered = _offer(call, queue, made) if offer and not dry_run else None
+    offered = _offered(call, queue, made, new=offer and not dry_run)
     return Reply(
         _data(made, offered), _lines(project, made, offered), made.notes, code=int(bool(_stuck(made) or made.obstacles))
     )
@@ -124,13 +124,16 @@ def _stuck(made: Outcome) -> list[Step]:
     return made.having("conflict", "check-failed", "refused", "waits", "not-tried")
 
 
-def _offer(call: Call, queue: Queue, made: Outcome) -> tuple[str, str] | None:
+def _offered(call: Call, queue: Queue, made: Outcome, *, new: bool) -> tuple[str, str] | None:
+    """Return the task that the conflict is, and the instance that has it; ``new``: make it one."""
     from peercoord.cli import task
-    from peercoord.landing.offer import offer
+    from peercoord.landing.offer import offer, offered
 
     step = next(iter(made.having("conflict")), None)
     if step is None:
         return None
+    if not new:
+        return offered(queue, step, made.branch)
     return offer(
         queue, step, made.branch, made.after, lambda define: task.numbered(queue, define, task.listed(queue, call))[0]
     )
@@ -236,14 +239,22 @@ def _conflict(project: Project, made: Outcome, step: Step, offered: tuple[str, s
     standing = [tree.path for tree in holders(project, made.branch)]
     where_to_type = pasted(standing[0]) if standing else f"A-CHECKOUT-OF-{onto}"
     where = f" (branch {plain(work.branch)})" if work.branch else ""
-    lines = [f"NEEDS YOU: {plain(named(work))}{where} cannot be merged into {onto}"]
+    lines = [f"{plain(named(work))}{where} cannot be merged into {onto}"]
     lines += [f"  {plain(step.detail)}"] if step.detail else []
     lines += [f"  in conflict: {shown_path(path)}" for path in step.files]
     if offered:
         holder = f"{offered[1]} has it" if offered[1] else "the next instance that asks gets it"
         return [*lines, f"  It is task {offered[0]} now, and {holder}; once that is done: peercoord land"]
+    if made.dry_run and made.after != made.before:
+        before = _tasks([task for one in made.having("landed") for task in one.work.tasks])
+        return [
+            *lines,
+            f"  Land {before} first: peercoord land; it says then how to merge this one.",
+            f"  Or let {work.peer or 'an instance'} do it: peercoord land --offer",
+        ]
     return [
-        *lines,
+        f"NEEDS YOU: {lines[0]}",
+        *lines[1:],
         f"  Merge it yourself on {onto}: git -C {where_to_type} merge {work.commit[:12]}",
         f"  settle the files, git commit; {_AFTER}",
         f"  Or let {work.peer or 'an instance'} do it: peercoord land --offer",

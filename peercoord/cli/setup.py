@@ -9,7 +9,7 @@ import click
 
 from peercoord.cli.main import Call
 from peercoord.errors import PeercoordError, UsageError
-from peercoord.foreign import plain
+from peercoord.foreign import counted, plain
 from peercoord.integrations.agents import AGENTS, CODEX
 from peercoord.store import instance_records, paths
 from peercoord.worktree.reply import Reply
@@ -81,7 +81,7 @@ def _note_worktrees(call: Call, person: PersonalSetup) -> list[str]:
     ]
     for one in new:
         person.note_team(one, script)
-    return [f"noted {len(new)} worktree(s) of {plain(call.place.project)}"] if new else []
+    return [f"noted {counted(new, 'worktree')} of {plain(call.place.project)}"] if new else []
 
 
 def _next(person: PersonalSetup, agent: CodingAgent, block: str, at: Path) -> list[str]:

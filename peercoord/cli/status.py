@@ -144,11 +144,15 @@ def _instance_lines(wanted: str, board: Board, peer: PeerView | None, data: Json
         lines += [f"  {dashboard.state(doing(board, peer), board.now)}"]
         lines += [f"  {plain(data['worktree_path'])} on {plain(data['branch'])}, {peer.incarnation}{lead}"]
         lines += [f"  last heartbeat {peer.heartbeat or 'never'}"]
+    now = {row.task: row.status for row in board.rows}
     for entry in data["assigned_tasks"]:
         share = entry.get("progress") if isinstance(entry.get("progress"), (int, float)) else 0.0
         steps = f" ({len(entry.get('steps_done', []))}/{plain(entry['steps'])} steps)" if entry.get("steps") else ""
         title = f"#{plain(entry.get('task_id'))} {plain(entry.get('title'))}"
-        lines.append(f"  {title}  {bar(share)} {percent(share)}{steps}, {plain(entry.get('status'))}")
+        ended = plain(entry.get("status"))
+        since = now.get(ids.read(entry.get("task_id")) or "", ended) if ended in ("blocked", "review") else ended
+        state = ended if since == ended else f"{ended} then, {since} now"
+        lines.append(f"  {title}  {bar(share)} {percent(share)}{steps}, {state}")
         for key in ("achievements", "blockers"):
             lines += [f"      {key[:-1]}: {plain(item)}" for item in records.notes(entry.get(key))]
     return lines

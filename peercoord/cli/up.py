@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from peercoord.cli.team import carry_out, failed_lines, failures, instance_recor
 from peercoord.errors import PeercoordError, StoppedError, UsageError
 from peercoord.foreign import plain
 from peercoord.mailbox.verbs import json_option
+from peercoord.system.git import pasted
 from peercoord.worktree.handover import SHELL
 from peercoord.worktree.reply import Reply
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from peercoord.team.plan import Plan
     from peercoord.team.sessions import Choice
     from peercoord.team.up import SetupOptions
+
+LINE_MOST = 76  # characters of one line of a command to paste
 
 
 @click.command(short_help="Set up a coordinated team on PROJECT, or repair it.")
@@ -75,6 +79,7 @@ def up(
     Agents are claude, codex, gemini, copilot, opencode. Sessions that are started work by themselves, which costs
     money. They may call the verbs, edit their worktree and commit; they ask for the rest.
     """
+    from peercoord.store import paths
     from peercoord.team import repository, sessions, tmux
     from peercoord.team.up import flush, plan
 
@@ -88,6 +93,7 @@ def up(
         choice = sessions.Choice.of_team(found, agent, command)
         offered = _offer_shared(found, wished, ask=ask)
         launches = launch == "tmux" or (launch is None and ask and _is_to_launch(found, choice))
+    is_new = not (found.directory / paths.ROOT / paths.PROTOCOL).exists()
     with one_at_a_time(found, dry_run):
         with _nothing_done():
             made = plan(found, _options(count, wished))
@@ -95,7 +101,7 @@ def up(
             if launches:
                 made.actions += tmux.plan_open(found.directory, sessions.windows(found, made.instances, choice))
                 made.notes += choice.notes()
-        undo = f"take it away: peercoord -C {shlex.quote(str(found.directory))} down --remove"
+        undo = f"take it away: {_undo(found, is_new)}"
         warnings = carry_out(call, made, dry_run, as_json, undo)
         if not dry_run:
             if launches:
@@ -117,7 +123,7 @@ def up(
         "failed": failures(made),
     }
     notes = [*warnings, *failed_lines(made, "not set up")]
-    return Reply(data, _closing(data, dry_run), notes, code=1 if made.failed else 0)
+    return Reply(data, closing(data, dry_run, found, is_new), notes, code=1 if made.failed else 0)
 
 
 def _no_tasks(found: Project) -> list[str]:
@@ -195,7 +201,7 @@ def _offer_shared(found: Project, wished: dict[str, Any], *, ask: bool) -> list[
     if not (new and shared) or wished["database"] or tasklist.names_database(str(wished["tasks"])):
         return []
     if not (ask and sys.stdin.isatty()):
-        command = f"claude-team-coordinated {shlex.quote(str(found.directory))} --database {shared}"
+        command = f"claude-team-coordinated {pasted(found.directory)} --database {shared}"
         return [f"{shared} is there; to keep this project's tasks in it: {command}"]
     if click.confirm(f"{shared} is there. Keep this project's tasks in it?", default=False, err=True):
         wished["database"] = shared
@@ -214,22 +220,41 @@ def _options(count: int | None, wished: dict[str, Any]) -> SetupOptions:
     )
 
 
-def _closing(data: Json, dry_run: bool) -> list[str]:
+def _undo(found: Project, is_new: bool) -> str:
+    """Write the command that takes away what `up` made: of a team that was there before, what may go safely."""
+    return f"peercoord -C {pasted(found.directory)} down {'--purge' if is_new else '--remove'}"
+
+
+def broken(command: str) -> list[str]:
+    """Break a long command so that it can still be pasted."""
+    lines = [""]
+    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", command):
+        if lines[-1] and len(lines[-1]) + len(word) > LINE_MOST:
+            lines[-1] += " \\"
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+def closing(data: Json, dry_run: bool, found: Project, is_new: bool) -> list[str]:
+    """Write what follows the steps of `up`: notes, and what a person may type next."""
     notes = [f"  {plain(note)}" for note in data["notes"]]
     if dry_run:
         return [*notes, "nothing was done (--dry-run)"]
     if not data["actions"] and not data["failed"]:
         notes.append("  nothing to do: the team is as it should be")
     start = "Start these sessions, and ask each to work on the tasks of its team:"
-    by_hand = ["", start, *[f"  {plain(line)}" for line in data["to_type"]]]
+    by_hand = ["", start, *[f"  {plain(line)}" for command in data["to_type"] for line in broken(command)]]
+    watch = f"claude-coordination-status {pasted(found.directory)}"
     return [
         *notes,
         *(_attach(data["sessions"]) if data["sessions"] else []),
         *(by_hand if data["to_type"] else []),
         "",
-        f"Watch    claude-coordination-status {shlex.quote(data['project'])}",
+        f"Watch    {watch}",
         f"Work     in a worktree: {SHELL} request-task",
-        f"Undo     peercoord -C {shlex.quote(data['project'])} down --remove",
+        f"{'Undo ' if is_new else 'Clear'}    {_undo(found, is_new)}",
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from peercoord import foreign
 from peercoord.errors import BrokenFileError, PeercoordError
-from peercoord.foreign import shown
+from peercoord.foreign import counted, shown
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import leader_name
@@ -208,13 +208,13 @@ def _tickets(queue: Queue) -> Iterator[Finding]:
     waiting = [s.task for s in states.values() if s.state == "waiting" and queue.dependency_state(s.detail) == "done"]
     adding = [new[0] for new in map(paths.parse_new, queue.files.scan(paths.NEW)) if new]
     for text, tasks in (
-        ("have no ticket", missing),
-        ("have two tickets", sorted(twice, key=ids.natural)),
-        ("wait for something done", waiting),
-        ("are still being added", adding),
+        (("has no ticket", "have no ticket"), missing),
+        (("has two tickets", "have two tickets"), sorted(twice, key=ids.natural)),
+        (("waits for something done", "wait for something done"), waiting),
+        (("is still being added", "are still being added"), adding),
     ):
         if tasks:
-            yield bad("tickets", f"{len(tasks)} task(s) {text}: {_some(tasks)}", FIX)
+            yield bad("tickets", f"{counted(tasks, 'task', *text)}: {_some(tasks)}", FIX)
     if not (missing or twice or waiting or adding):
         yield good("tickets", f"{len(born)} tasks, each with one ticket")
 
@@ -235,7 +235,7 @@ def _several(queue: Queue) -> dict[str, list[str]]:
 def _departed(root: Root) -> Iterator[Finding]:
     unsealed = [n for n in root.files.scan(paths.DEPARTED) if "claims" in root.files.scan(f"{paths.DEPARTED}/{n}")]
     if unsealed:
-        yield bad("departed", f"{len(unsealed)} departed peer(s) not swept: {_some(unsealed)}", FIX)
+        yield bad("departed", f"{counted(unsealed, 'departed peer')} not swept: {_some(unsealed)}", FIX)
     litter = root.files.scan(paths.TMP)
     if len(litter) > 20:
         yield warning("litter", f"{len(litter)} files lie in tmp/", FIX)

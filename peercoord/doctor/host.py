@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from peercoord.agent import control
 from peercoord.doctor.checks import bad, command, good, warning
 from peercoord.errors import PeercoordError
+from peercoord.foreign import counted
 from peercoord.mailbox import protocol
 from peercoord.store import paths
 from peercoord.store.files import refused
@@ -81,7 +82,9 @@ def _git(place: Place) -> Iterator[Finding]:
     gone = [block[0].partition(" ")[2] for block in blocks if any(line.startswith("prunable") for line in block)]
     if gone:
         mended = FIX if _team_lost(place) else command("git", "-C", place.project, "worktree", "prune")
-        yield warning("git", f"{len(gone)} worktree(s) are registered and gone: {', '.join(gone[:5])}", mended)
+        yield warning(
+            "git", f"{counted(gone, 'worktree', 'is', 'are')} registered and gone: {', '.join(gone[:5])}", mended
+        )
     else:
         yield good("git", version)
 
@@ -111,7 +114,7 @@ def _worktree(place: Place) -> Iterator[Finding]:
     waiting = [name for name in files.scan(protocol.OUTBOX) if protocol.parse_name(name)]
     unanswered = [name for name in waiting if files.stat(protocol.answer(name)) is None]
     if unanswered and not status["running"]:
-        yield warning("outbox", f"{len(unanswered)} request(s) wait for an agent", start)
+        yield warning("outbox", f"{counted(unanswered, 'request', 'waits', 'wait')} for an agent", start)
     if os.access(place.coordination, os.W_OK):
         yield good("sandbox", "calls may write the coordination directory themselves")
     else:

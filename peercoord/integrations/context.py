@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from peercoord.errors import PeercoordError
-from peercoord.foreign import plain
+from peercoord.foreign import counted, plain
 from peercoord.membership import membership as members
 from peercoord.queue.counts import count_tasks
 from peercoord.store import ids, paths
@@ -94,13 +94,13 @@ def _who(call: WorktreeCall, peer: Peer) -> str:
     project = plain(str(call.root.protocol.get("project", "")))
     team = len({who.peer for who in members.living(call.root)})
     on = f" on branch {branch}" if branch else ""
-    return f"This worktree is {peer.name}{on}, one of {team} instance(s) of the project {project}."
+    return f"This worktree is {peer.name}{on}, one of {counted(team, 'instance')} of the project {project}."
 
 
 def _no_task(call: WorktreeCall) -> list[str]:
     found = count_tasks(call.root.files)
     ready, open_ = found["ready"], found["ready"] + found["waiting"] + found["in_progress"]
-    state = f"{ready} task(s) are ready, {open_} are not done"
+    state = f"{counted(ready, 'task', 'is', 'are')} ready, {counted(open_, '', 'is', 'are')} not done"
     return ["", f"This worktree holds no task; {state}. The next one is handed out by: {SHELL} request-task"]
 
 

@@ -36,8 +36,7 @@ def offer(
     Returns:
         The task's id, and the instance that has it; empty if that is no peer now and any may claim it.
     """
-    work = step.work
-    title = f"Settle the conflict of task {work.tasks[0]} with {line(branch)}"
+    work, title = step.work, _title(step, branch)
     description = (
         f"The work of task {work.tasks[0]} (commit {work.commit}) cannot be merged into {line(branch)}: "
         f"{step.detail or 'both changed the same lines'} ({shown_files(step.files, _FILES_MOST)}).\n"
@@ -51,8 +50,26 @@ def offer(
     if work.peer:
         with suppress(PeercoordError):
             reassign(queue, task, work.peer)
+    return task, _holder(queue, task)
+
+
+def offered(queue: Queue, step: Step, branch: str) -> tuple[str, str] | None:
+    """Return the task that was made of a conflict before and the instance that has it; ``None`` if a person is asked.
+
+    A task that is parked waits for a person too, and the status screens say so.
+    """
+    task = _open_task(queue, _title(step, branch))
+    return (task, _holder(queue, task)) if task and queue.find(task).state != "parked" else None
+
+
+def _title(step: Step, branch: str) -> str:
+    return f"Settle the conflict of task {step.work.tasks[0]} with {line(branch)}"
+
+
+def _holder(queue: Queue, task: str) -> str:
+    """Return the instance that has a task; empty if any may claim it."""
     location = queue.find(task)
-    return task, location.detail.partition("~")[0] if location.state == "claimed" else ""
+    return location.detail.partition("~")[0] if location.state == "claimed" else ""
 
 
 def _open_task(queue: Queue, title: str) -> str:

@@ -274,10 +274,13 @@ def shown_path(path: PurePath | str) -> str:
 
 
 def pasted(path: PurePath | str) -> str:
-    """Write a path for a command that can be pasted into a shell."""
+    """Write a path for a command that can be pasted into a shell, from the home directory if it lies there."""
     import shlex
 
-    return shlex.quote(shown_path(path))
+    shown, home = shown_path(path), os.path.expanduser("~")
+    if len(home) > 1 and shown.startswith(f"{home}/"):
+        return f"~/{shlex.quote(shown[len(home) + 1 :])}"
+    return shlex.quote(shown)
 
 
 @cache

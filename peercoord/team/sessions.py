@@ -13,6 +13,7 @@ from peercoord.foreign import shown
 from peercoord.integrations import launch
 from peercoord.integrations.agents import AGENTS, CLAUDE
 from peercoord.store import manifest, paths
+from peercoord.system.git import pasted
 from peercoord.team import rebuild
 from peercoord.team.hooks import INDEX
 from peercoord.team.plan import Action
@@ -122,7 +123,7 @@ def lines_to_type(project: Project, instances: Iterable[Instance], choice: Choic
     for window in (_window(project, instance, choice, prompt="") for instance in instances):
         env = {INDEX: str(window.instance.index), **window.env}
         settings = " ".join(f"{key}={shlex.quote(value)}" for key, value in env.items())
-        lines.append(f"cd {shlex.quote(str(window.instance.directory))} && {settings} {shlex.join(window.command)}")
+        lines.append(f"cd {pasted(window.instance.directory)} && {settings} {shlex.join(window.command)}")
     return lines
 
 

@@ -20,6 +20,7 @@ from peercoord.errors import NotFoundError, PeercoordError, StorageError, UsageE
 from peercoord.queue.queue import Queue
 from peercoord.store import manifest, paths
 from peercoord.store.root import has_protocol, open_root
+from peercoord.system import git
 from peercoord.tasklists import runner, selection
 from peercoord.tasklists.selection import Choice
 from peercoord.tasklists.source import BEADS, find_source, kind_of
@@ -64,11 +65,9 @@ def source_of(
     there = has_protocol(str(project.directory / paths.ROOT))
     spelled, kept = written(project, where), _is_kept(project, known, where)
     same, shown = spelled == before.get("source"), foreign.shown(spelled, 300)
-    word = shlex.quote(os.path.abspath(os.path.expanduser(where))) if "://" not in where else "URL"
-    command = f"claude-team-coordinated {shlex.quote(str(project.directory))} --tasks {word}"
     asked = bool(named or sync or import_only or tag)
     if not (asked or same or kept) and there and (before.get("source") or known.tasks_file):
-        notes.append(f"{shown} is another list, and is not taken in; to do so: {command}")
+        notes.append(f"{shown} is another list, and is not taken in; to do so: {_again(project, where)}")
         return Source()
     if kept and not asked:
         return Source(where, KEPT, known.tag, read=False)  # the sync imports new tasks
@@ -81,8 +80,16 @@ def source_of(
         use, why = ONCE, ""
         notes.append(f"{shown} is read once: an export of beads is not kept in step")
     if why and before.get("source_use") != ONCE:
-        notes.append(f"{shown} is only read, {why}; to keep it in step: {command} --sync")
+        again = _again(project, where if named else "")
+        notes.append(f"{shown} is only read, {why}; to keep it in step: {again} --sync")
     return Source(where, use, tag, stop=kept and use == ONCE)
+
+
+def _again(project: Project, where: str) -> str:
+    """Write the command that sets the team up again, with a list; a list that is found need not be named."""
+    command = f"claude-team-coordinated {git.pasted(project.directory)}"
+    path = git.pasted(os.path.abspath(os.path.expanduser(where))) if "://" not in where else "URL"
+    return f"{command} --tasks {path}" if where else command
 
 
 def _use(named: bool, sync: bool, import_only: bool, kept: bool, old: bool) -> tuple[str, str]:

@@ -93,7 +93,8 @@ def plan(project: Project, options: SetupOptions) -> Plan:
         if options.tasks or (not gone and not roots.has_protocol(str(state))):
             reading = _read(project, source, options)  # fail before anything is made
             source = replace(source, tag=reading.tag)
-        text = f"take in the tasks of {source.where}"
+        shown_list = source.where if "://" in source.where else project.short(Path(source.where).absolute())
+        text = f"take in the tasks of {shown_list}"
         made.actions.append(Action(text, partial(_import, project, source, options, made.notes)))
     if source.where and (
         current := selection.moved_on(Path(os.path.abspath(os.path.expanduser(source.where))), source.tag)

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
-from peercoord.foreign import plain
+from peercoord.foreign import counted, plain
 from peercoord.mailbox.verbs import COORDINATE, CheckStatus, Misuse, Release, ReportProgress, RequestTask, UpdateMemory
 from peercoord.status.dashboard import bar, percent
 from peercoord.store import ids, instance_records, paths, records, session_records
@@ -202,7 +202,7 @@ def check(call: WorktreeCall) -> Reply:
     until = f" until {told['until']}" if told.get("until") else ""
     lines = [
         *dashboard.needed(found, board.now, title="NEEDS A PERSON"),
-        f"{peer.name} ({plain(call.place.info.get('branch', ''))}) holds {len(mine)} task(s)",
+        f"{peer.name} ({plain(call.place.info.get('branch', ''))}) holds {counted(mine, 'task')}",
         *(f"  task {m['task_id']} {plain(m['title'])}  {bar(m['progress'])} {percent(m['progress'])}" for m in mine),
         *([f"  its session, as its hooks say: {told['state']}{until}"] if told else []),
         f"{data['done']} of {data['total_tasks'] - data['cancelled']} done, {data['in_progress']} in progress, "

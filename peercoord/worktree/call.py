@@ -220,7 +220,7 @@ class WorktreeCall:
         unsure = [*found.unsure, *inner.unsure]
         if unsure:
             some = foreign.shown(unsure[0])
-            self._note_unknown(f"git cannot tell whether {len(unsure)} file(s) changed, {some} among them")
+            self._note_unknown(f"git cannot tell whether {foreign.counted(unsure, 'file')} changed, {some} among them")
         return facts
 
     def work_left(self, ticket: Ticket, tree: str = "") -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
+from peercoord.foreign import counted
 from peercoord.store import paths
 from peercoord.system.sessions import Caller
 
@@ -81,7 +82,7 @@ class CollectionJob:
     def _tell(self, done: Collected) -> None:
         if done.contributions:
             documents = ", ".join(sorted({one.document for one in done.contributions}))
-            self.log(f"{len(done.contributions)} contribution(s) queued for {documents}")
+            self.log(f"{counted(done.contributions, 'contribution')} queued for {documents}")
         for name, why in done.refused:
             self.log(f"not taken from {FOLDER}: {why.message}" if name in why.message else f"{name!a}: {why.message}")
         for note in done.notes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peercoord.errors import StorageError, UsageError
-from peercoord.foreign import plain
+from peercoord.foreign import counted, plain
 from peercoord.memory import contribution, reader, runner
 from peercoord.memory.store import MemoryStore
 from peercoord.store.settings import DOCUMENT_BYTES
@@ -48,7 +48,7 @@ def contribute(call: WorktreeCall, verb: UpdateMemory) -> Reply:
     queued = [{"id": one.id, "file": verb.document, "section": list(one.section)} for one in found.contributions]
     every = f"the next merge, every {call.root.number('merge_seconds')} s"
     waits = "a person's approval" if verb.critical else every
-    lines = [f"queued for {plain(verb.document)}: {len(queued)} contribution(s), waiting for {waits}"]
+    lines = [f"queued for {plain(verb.document)}: {counted(queued, 'contribution')}, waiting for {waits}"]
     return Reply({"queued": queued, "critical": verb.critical}, lines, [*call.notes, *found.notes])
 
 
@@ -78,12 +78,12 @@ def hand_in(call: WorktreeCall) -> Reply:
         found = collecting.take(call, peer, collector, scan)
     new = {name: [one for one in found.contributions if one.source == name] for name in scan.ready}
     lines = [
-        f"{plain(name)}: {len(ones)} contribution(s) queued for {', '.join(sorted({one.document for one in ones}))}"
+        f"{plain(name)}: {counted(ones, 'contribution')} queued for {', '.join(sorted({one.document for one in ones}))}"
         if ones
         else f"{plain(name)}: nothing new"
         for name, ones in new.items()
     ]
-    lines += [f"{len(found.withdrawn)} earlier contribution(s) withdrawn"] if found.withdrawn else []
+    lines += [f"{counted(found.withdrawn, 'earlier contribution')} withdrawn"] if found.withdrawn else []
     lines += [f"{plain(name)} is not taken yet: {plain(why)}" for name, why in scan.deferred.items()]
     refused = [f"{plain(name)} is not taken: {why.message}" for name, why in found.refused]
     queued = [{"id": one.id, "file": one.document, "section": list(one.section)} for one in found.contributions]

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, EvictedError, PeercoordError, StorageError, UsageError
-from peercoord.foreign import shown, whole
+from peercoord.foreign import counted, shown, whole
 from peercoord.store import ids, paths
 from peercoord.store.paths import Ticket
 from peercoord.worktree import progress_file, reporting
@@ -142,7 +142,7 @@ def _take_contribution(call: WorktreeCall, peer: Peer, file: ProgressFile, word:
     except StorageError as error:
         file.held_back = True
         return [f"{NAME}: a memory contribution is not taken in yet: {error.message}"]
-    return [f"{NAME}: {len(queued)} contribution(s) queued for {queued[0].document}"] if queued else []
+    return [f"{NAME}: {counted(queued, 'contribution')} queued for {queued[0].document}"] if queued else []
 
 
 def _queue(call: WorktreeCall, peer: Peer, store: MemoryStore, word: str, entry: Json) -> list[Contribution]:

@@ -101,7 +101,9 @@ def _check_committed(call: WorktreeCall, facts: Json) -> None:
     dirty, refuse = facts.get("dirty_files") or [], call.root.setting("uncommitted") == "refuse"
     what = ""
     if dirty:
-        what = f"{len(dirty)} file(s) of this worktree are not committed, {foreign.shown(dirty[0])} among them"
+        others = " and others" if len(dirty) > 1 else ""
+        many = foreign.counted(dirty, "file", "of this worktree is", "of this worktree are")
+        what = f"{many} not committed: {foreign.shown(dirty[0])}{others}"
     if refuse and (dirty or call.unknown):
         hint = "commit, then report it done again" if dirty else "see: git status"
         raise UsageError(f"the task is not completed: {what or call.unknown}", hint=hint, code="dirty")

@@ -84,7 +84,7 @@ def call(of: Project, *words: str) -> str:
 def test_a_typed_contribution_is_queued_and_the_next_answer_says_so(busy: Project) -> None:
     typed(busy, memory_contributions=[ENTRY, {**ENTRY, "content": "another"}])
     WorktreeCall(context.find(str(busy.worktree)), heard=False).pick_up()  # as the agent does in the background
-    assert "contribution(s) queued for techContext.md" in call(busy, "check")
+    assert "1 contribution queued for techContext.md" in call(busy, "check")
     assert queued(busy) == [ENTRY["content"], "another"]
     noted = read(busy)["memory_contributions"][0]
     assert noted.items() >= {key: ENTRY[key] for key in ("file", "content", "timestamp")}.items()
@@ -302,7 +302,7 @@ def test_update_memory_alone_queues_what_lies_there_at_once_and_once(busy: Proje
     assert busy("memory", "add")[1] == "nothing lies in .claude-instance/memory-contributions\n"
     contribute(busy, "techContext-additions.md", "- ruff\n")
     contribute(busy, "learnings.md", "# Learnings\n\nTests come first.\n")
-    assert "techContext-additions.md: 1 contribution(s) queued for techContext.md" in busy("memory", "add")[1]
+    assert "techContext-additions.md: 1 contribution queued for techContext.md" in busy("memory", "add")[1]
     assert sorted(queued(busy)) == ["- ruff", "Tests come first."]
     again = busy("memory", "add")[1].splitlines()
     assert again == ["learnings.md: nothing new", "techContext-additions.md: nothing new"]
@@ -311,6 +311,6 @@ def test_update_memory_alone_queues_what_lies_there_at_once_and_once(busy: Proje
     contribute(busy, "a b.md", "- x\n")
     contribute(busy, "techContext-additions.md", "- y\n")
     code, out, err = busy("memory", "add")
-    assert (code, "1 contribution(s) queued" in out, "is not allowed" in err) == (1, True, True)
+    assert (code, "1 contribution queued" in out, "is not allowed" in err) == (1, True, True)
     code, _, err = busy("memory", "add", "--content", "x")
     assert (code, "name the bank's document" in err) == (2, True)

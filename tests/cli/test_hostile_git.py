@@ -32,7 +32,7 @@ def test_nothing_that_is_configured_runs_for_a_person_or_an_agent(teams: Callabl
     assert answer.returncode == 0, answer.stderr
     done = json.loads(answer.stdout)["data"]
     assert (done["branch"], done["commit"]) == ("team/instance-1", head)
-    assert "'.gitattributes' among them" in answer.stderr + answer.stdout
+    assert "not committed: '.gitattributes'" in answer.stderr + answer.stdout
     for words in (["status"], ["doctor"], ["down", "--dry-run"], ["down", "--remove", "--dry-run"]):
         team.person(*words)
         assert canary.ran() == "", words

@@ -54,6 +54,12 @@ def test_all_screens_name_the_same_needs(asked: Project) -> None:
     assert asked("check")[1].startswith("NEEDS A PERSON (1)\n")
 
 
+def test_an_answered_task_is_not_called_blocked_any_more(asked: Project) -> None:
+    assert ", blocked\n" in asked("instance", "one")[1]
+    asked("task", "answer", str(told(asked, "status")[0]["task_id"]), "this one")
+    assert ", blocked then, ready now\n" in asked("instance", "one")[1]
+
+
 def test_what_a_person_has_decided_is_no_need(project: Project) -> None:
     for title in ("One", "Two", "Three"):
         project("task", "add", title)

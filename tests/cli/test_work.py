@@ -83,7 +83,7 @@ def test_what_a_sandbox_puts_into_the_worktree_is_no_work(project: Project) -> N
     for name in (".bash_profile", "empty"):
         (project.worktree / name).touch()
     (project.worktree / ".bash_profile").chmod(0o444)
-    assert "1 file(s) of this worktree are not committed, 'empty'" in project("report", "1", "--status", "done")[2]
+    assert "1 file of this worktree is not committed: 'empty'" in project("report", "1", "--status", "done")[2]
     (project.worktree / "empty").unlink()
     assert project("report", "1", "--status", "done")[0] == 0
 
@@ -93,7 +93,7 @@ def test_completing_with_uncommitted_work_warns_and_a_setting_refuses(project: P
     project("request")
     (project.worktree / "new file.txt").write_text("x")
     code, _, err = project("report", "1", "--status", "done")
-    assert (code, "not committed, 'new file.txt'" in err) == (0, True)
+    assert (code, "not committed: 'new file.txt'" in err) == (0, True)
     project("config", "uncommitted", "refuse")
     project("request")
     assert project.data("report", "2", "--status", "done")["code"] == "dirty"

@@ -142,7 +142,7 @@ class TestTeam:
             peer.request()
             next(crew.state.glob("peers/*/claims/1~1")).unlink()
             code, data = told(crew)
-            assert (code, of(data, "tickets")[0]["text"]) == (1, "1 task(s) have no ticket: 1")
+            assert (code, of(data, "tickets")[0]["text"]) == (1, "1 task has no ticket: 1")
             assert any("created its ticket again" in text for text in mended(crew))
             assert next(crew.state.glob("queue/ready/*/*/1~*")).name == "1~2"
             assert check(crew, "tickets")["state"] == "ok"
@@ -230,7 +230,7 @@ class TestWorktree:
         tree = crew.tree("one")
         (tree / ".claude-instance" / "outbox").mkdir()
         (tree / ".claude-instance" / "outbox" / "r1").touch()
-        assert of(told(crew, at=tree)[1], "outbox")[0]["text"] == "1 request(s) wait for an agent"
+        assert of(told(crew, at=tree)[1], "outbox")[0]["text"] == "1 request waits for an agent"
 
 
 @pytest.mark.usefixtures("no_probe")
@@ -242,7 +242,7 @@ class TestGit:
             manifest.note_worktree(git_dir, sub="", index=1, peer="one", made=True)
         shutil.rmtree(project.worktree)
         found = of(project.data("doctor", at=project.main), "git")[0]
-        assert found["text"] == f"1 worktree(s) are registered and gone: {project.worktree}"
+        assert found["text"] == f"1 worktree is registered and gone: {project.worktree}"
         assert found["fix"] == ("peercoord doctor --fix" if ours else f"git -C '{project.main}' worktree prune")
 
 

@@ -181,6 +181,9 @@ def test_an_offered_conflict_is_settled_by_its_instance_and_lands(conflict: Scen
     out = conflict.call("land", "--offer")[1]
     assert "  It is task 3 now, and instance-2 has it; once that is done: peercoord land\n" in out
     assert "It is task 3 now" in conflict.call("land", "--offer")[1], "it is offered once"
+    for words in (["--offer"], [], ["--dry-run"]):
+        assert "It is task 3 now" in (out := conflict.call("land", *words)[1]), "nor is a person asked for it again"
+        assert "NEEDS YOU" not in out
     peer, tree = conflict.peers[2], conflict.repo.instance(2)
     claim = peer.worker.request()
     assert claim
@@ -193,6 +196,23 @@ def test_an_offered_conflict_is_settled_by_its_instance_and_lands(conflict: Scen
     assert code == 0
     assert ' ✓ task 2 "Two" of instance-2: came with task 3\n' in out
     assert (conflict.repo.path / "src/main.py").read_text() == "both\n"
+
+
+def test_a_person_is_asked_again_once_the_offered_task_is_blocked(conflict: Scene, as_person: Person) -> None:
+    conflict.call("land", "--offer")
+    peer = conflict.peers[2]
+    claim = peer.worker.request()
+    assert claim
+    peer.worker.park(claim.task, "blocked", "which of both?", {}, {})
+    assert "NEEDS YOU: task 2" in conflict.call("land")[1]
+
+
+def test_a_conflict_with_work_that_has_not_landed_is_not_to_be_merged_yet(conflict: Scene, as_person: Person) -> None:
+    out = conflict.call("land", "--dry-run")[1]
+    assert "  Land task 1 first: peercoord land; it says then how to merge this one.\n" in out
+    assert "git -C" not in out
+    conflict.call("land")
+    assert "  Merge it yourself on main: git -C" in conflict.call("land", "--dry-run")[1]
 
 
 def test_a_conflict_of_an_instance_that_left_may_be_claimed_by_any(conflict: Scene, as_person: Person) -> None:

@@ -66,7 +66,7 @@ def test_leave_takes_a_path_from_where_the_person_stands(sh: Shell, repo: Path) 
 def test_an_interrupted_set_up_says_how_far_it_came_and_goes_on(sh: Shell, repo: Path) -> None:
     done = sh.run(repo, BIN / "claude-team-coordinated", repo, 1, "--setup", "kill -INT $PPID; sleep 60", ok=False)
     assert done.returncode == 130
-    for said in ("interrupted at step 7 of ", "the steps before it are done", f"peercoord -C {repo} down --remove"):
+    for said in ("interrupted at step 7 of ", "the steps before it are done", f"peercoord -C {repo} down --purge"):
         assert said in done.stderr
     sh.up(repo, 1)
     sh.task(repo)

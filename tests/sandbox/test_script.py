@@ -33,7 +33,7 @@ def test_a_wait_that_is_no_number_changes_nothing(standing: Crew, shell: str) ->
     for wait in ("", "soon", "-1", "0", "1.5", "99999999999999999999", "1e3", " 3", "$(id)"):
         env = {**os.environ, "PEERCOORD_WAIT": wait}
         done = call(standing.script("one"), "check-status", shell=shell, env=env)
-        assert (done.returncode, done.stderr, "holds 0 task(s)" in done.stdout) == (0, "", True), wait
+        assert (done.returncode, done.stderr, "holds 0 tasks" in done.stdout) == (0, "", True), wait
 
 
 @IN_EVERY_SHELL

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from peercoord.cli import up
 from peercoord.errors import NotFoundError, UsageError
 from peercoord.integrations import launch
 from peercoord.integrations.agents import CODEX
@@ -90,10 +91,26 @@ def test_without_the_default_it_says_so(project, instances, tmp_path, monkeypatc
 def test_lines_to_run_by_hand_work_in_a_shell(project, instances, tmp_path, monkeypatch):
     put_program(tmp_path / "bin", "claude")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
     line = sessions.lines_to_type(project, instances, Choice.read("", ""))[1]
-    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
-    assert done.stdout == f"claude 4 {instances[1].directory} {instances[1].directory}\n"
+    assert line.startswith("cd ~/")
     assert "PEERCOORD_INSTANCE_INDEX=2 " in line
+    shown = up.broken(line)
+    assert [len(one) for one in shown if len(one) > 80] == [len(one) for one in shown if str(tmp_path) in one]
+    for typed in (line, "\n".join(shown)):
+        done = subprocess.run(["/bin/sh", "-c", typed], capture_output=True, text=True, check=True)
+        assert done.stdout == f"claude 4 {instances[1].directory} {instances[1].directory}\n"
+
+
+@pytest.mark.parametrize(
+    ("is_new", "said"),
+    [(True, "Undo     peercoord -C ~/x down --purge"), (False, "Clear    peercoord -C ~/x down --remove")],
+)
+def test_what_up_made_is_undone_by_what_it_names(tmp_path, monkeypatch, is_new, said):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = Project(tmp_path / "x", "", tmp_path / "x" / ".git", tmp_path / "x", shallow=False)
+    data = {"notes": [], "actions": ["a"], "failed": {}, "to_type": [], "sessions": {}}
+    assert up.closing(data, False, found, is_new)[-1] == said
 
 
 def test_settings_are_written_once_and_again_when_they_were_changed(project):

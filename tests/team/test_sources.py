@@ -111,7 +111,7 @@ def test_a_list_that_is_named_is_kept_in_step_or_only_read_as_a_person_says(list
 def test_a_list_that_is_found_is_only_read_and_set_up_says_so(listed: Listed) -> None:
     said = listed.up()
     assert f"'{FILE}' is only read, since it was found, not named" in said
-    assert f"--tasks {listed.file} --sync" in said
+    assert f"to keep it in step: claude-team-coordinated {listed.file.parents[2]} --sync" in said
     assert (listed.tasks, listed.choice.tasks_file) == (["1"], "")
     assert "is only read" in listed.up()
     listed.up(sync=True)
