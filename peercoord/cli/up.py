@@ -227,13 +227,15 @@ def _undo(found: Project, is_new: bool) -> str:
 
 def broken(command: str) -> list[str]:
     """Break a long command so that it can still be pasted."""
-    lines = [""]
+    lines, last = [""], ""
     for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", command):
-        if lines[-1] and len(lines[-1]) + len(word) > LINE_MOST:
+        stays = last.startswith("-")  # an option and its value stand on one line
+        if lines[-1] and len(lines[-1]) + len(word) > LINE_MOST and not stays:
             lines[-1] += " \\"
             lines.append(f"    {word}")
         else:
             lines[-1] += f" {word}" if lines[-1] else word
+        last = word
     return lines
 
 
