@@ -70,10 +70,7 @@ class Changer:
         undoes: Entry | None = None,
         decision: Json | None = None,
     ) -> Entry | None:
-        """Change a document, computed again if a person saves it meanwhile.
-
-        A document that may still be being written is waited for, ``SETTLE_TIMEOUT_SECONDS`` at most.
-        """
+        """Change a document, once it has settled; computed again if a person saves it meanwhile."""
         for _ in range(_TRIES):
             self._mend(name)
             before = self._read_settled(name)
@@ -84,7 +81,10 @@ class Changer:
             found = compute(before, journal)
             if found is None:
                 return None
-            entry = self._entry(name, kind, before, found, journal, by, undoes)
+            words = {"previous": journal.previous, "undoes": undoes.id if undoes else ""}
+            entry = new_entry(name, kind, before, found, by=by, at=self.root.clock.now(), **words)
+            if undoes and not undoes.before and not found.document:
+                entry = replace(entry, after="")  # the merge had created the document: remove it
             if not leads():
                 raise stale_term(name)
             self.store.texts.keep(found.texts)
@@ -101,7 +101,7 @@ class Changer:
         The text of the last entry is whole at once: a merge wrote it. A document open for writing is never whole.
         """
         state = state_of(document)
-        if state and self.files.written(name):
+        if state and self.files.disk.written(name):
             return _LOOK_SECONDS
         ours = (*self.store.entries(name)[-1:], *self.store.intents(name))
         modified = None if state in ("", *(one.after for one in ours)) else self.files.modified_ns(name)
@@ -133,24 +133,6 @@ class Changer:
             self.store.keep_backup(name, data)
             self.root.event("memory", "overtaken", file=name, backup=state_of(data))
         finish_replaced(self.store, self.files, name)
-
-    def _entry(
-        self,
-        name: str,
-        kind: str,
-        before: bytes | None,
-        found: Outcome,
-        journal: Journal,
-        by: str,
-        undoes: Entry | None,
-    ) -> Entry:
-        target = undoes.id if undoes else ""
-        made = new_entry(
-            name, kind, before, found, previous=journal.previous, by=by, at=self.root.clock.now(), undoes=target
-        )
-        if undoes and not undoes.before and not found.document:
-            return replace(made, after="")  # the merge had created the document: remove it
-        return made
 
     def _landed(self, entry: Entry, before: bytes | None, after: bytes, leads: Callable[[], bool]) -> bool:
         """Write an entry and replace its document; ``False`` if the document has changed meanwhile."""

@@ -43,8 +43,7 @@ class Contribution:
     peer: str  # who made it
     task: str  # the task it was made for, ``""`` if none
     document: str  # file name in the memory bank
-    # heading path. ``()`` is the text above the first heading for an update, and for an addition the document as a
-    # whole: below its title where it has one
+    # heading path; ``()`` is the text above the first heading for an update, the whole document for an addition
     section: Path
     occurrence: int  # which of the sections with that path, from 1
     kind: str  # ``addition`` (appended) or ``update`` (the section's whole text)
@@ -52,30 +51,9 @@ class Contribution:
     base: str  # hash of the section's text that its author saw; ``""`` if there was no such section
     content: str  # the text, ``LF`` line endings, no headings
     time: str  # when it was made or collected, RFC 3339 in UTC. It orders additions; it decides nothing
-    # ids of its author's earlier contributions that it replaces where they are not merged yet
-    supersedes: tuple[str, ...]
+    supersedes: tuple[str, ...]  # ids of its author's earlier ones that it replaces where they are not merged yet
     source: str  # the file it came from, or the call
     raw: Json  # the record, unknown keys included
-
-    @classmethod
-    def of(cls, raw: Json) -> Contribution:
-        """Return the contribution that a checked record holds; the record may come from another program."""
-        return cls(
-            id=str(raw["id"]),
-            peer=str(raw["instance_id"]),
-            task=ids.read(raw.get("task_id")),
-            document=str(raw["file"]),
-            section=tuple(map(unmarked, raw["section"])),
-            occurrence=int(raw.get("occurrence", 1)),
-            kind=str(raw["type"]),
-            critical=raw.get("criticality") == "critical",
-            base=str(raw.get("base", "")),
-            content=unmarked(str(raw["content"])),
-            time=str(raw["timestamp"]),
-            supersedes=tuple(str(one) for one in raw.get("supersedes", ())),
-            source=str(raw.get("source", "")),
-            raw=raw,
-        )
 
     def __repr__(self) -> str:
         return f"Contribution({self.id!r}, {self.kind!r}, {self.document!r}, {path_text(self.section)!r})"
@@ -92,11 +70,7 @@ class Contribution:
 
     @classmethod
     def read(cls, raw: Json, where: str) -> Contribution:
-        """Check a record read from ``where``.
-
-        Raises:
-            BrokenFileError: It is no contribution; the message says what is wrong.
-        """
+        """Check a record read from ``where``; a ``BrokenFileError`` says why it is no contribution."""
         try:
             return check(raw)
         except UsageError as error:
@@ -130,11 +104,7 @@ def make(
     critical: bool = False,
     supersedes: tuple[str, ...] = (),
 ) -> Contribution:
-    """Make a contribution, checked. See ``Contribution`` for the arguments.
-
-    Raises:
-        UsageError: Something is not allowed; the message says what.
-    """
+    """Make a contribution, checked; a ``UsageError`` says what is not allowed."""
     named = (author.peer, source, document, kind, str(occurrence), *path, "", content, "", *supersedes)
     lengths = ",".join(map(str, map(len, named)))
     return check(
@@ -161,20 +131,18 @@ def make(
 
 
 def check(raw: Json) -> Contribution:
-    """Check a record and return the contribution that it is.
-
-    Raises:
-        UsageError: Something is missing or not allowed; the message says what.
-    """
+    """Check a record, perhaps of another program, and return its contribution; a ``UsageError`` says what is wrong."""
+    base, time, old = raw.get("base", ""), raw.get("timestamp"), raw.get("supersedes", [])
     ids.check(raw.get("id"), "contribution id")
     ids.check(raw.get("instance_id"), "peer")
     if raw.get("task_id") not in (None, ""):
         ids.check(raw["task_id"])
     check_document(raw.get("file"))
     _check_section(raw.get("section"), raw.get("occurrence", 1))
-    _one_of(raw, "type", KINDS)
-    _one_of(raw, "criticality", CRITICALITIES)
-    base, time, old = raw.get("base", ""), raw.get("timestamp"), raw.get("supersedes", [])
+    for key, word, words in (("type", None, KINDS), ("criticality", "normal", CRITICALITIES)):
+        if raw.get(key, word) not in words:
+            what = f"{key} {shown(raw.get(key))} is not known"
+            raise UsageError(what, hint=f"one of {', '.join(words)}", code="bad-contribution")
     if not isinstance(base, str) or (base and not is_hash(base)):
         raise UsageError(f"base {shown(base)} is no hash", code="bad-contribution")
     if not isinstance(time, str) or not time.isascii() or not 20 <= len(time) <= 40 or time[-1] != "Z":
@@ -182,15 +150,26 @@ def check(raw: Json) -> Contribution:
     if not isinstance(old, list) or not all(ids.is_id(one) for one in old):
         raise UsageError("'supersedes' must be a list of contribution ids", code="bad-contribution")
     check_content(raw.get("content"))
-    return Contribution.of(raw)
+    return Contribution(
+        id=raw["id"],
+        peer=raw["instance_id"],
+        task=ids.read(raw.get("task_id")),
+        document=raw["file"],
+        section=tuple(map(unmarked, raw["section"])),
+        occurrence=int(raw.get("occurrence", 1)),
+        kind=raw["type"],
+        critical=raw.get("criticality") == "critical",
+        base=base,
+        content=unmarked(raw["content"]),
+        time=time,
+        supersedes=tuple(old),
+        source=str(raw.get("source", "")),
+        raw=raw,
+    )
 
 
 def check_document(name: object) -> str:
-    """Return a document's name, checked: a plain file name that ends in ``.md``. The bank has no subfolders.
-
-    Raises:
-        UsageError: It is not one: a path, a hidden file, another ending.
-    """
+    """Return a document's name, checked: a plain file name that ends in ``.md``. The bank has no subfolders."""
     if isinstance(name, str) and ids.is_id(name) and name.endswith(".md") and len(name) > len(".md"):
         return name
     raise UsageError(
@@ -238,17 +217,10 @@ def check_text(text: str, what: str) -> str:
 
 
 def decode(data: bytes, what: str) -> str:
-    """Return the bytes of a contribution file as text with ``LF`` line endings.
-
-    Raises:
-        UsageError: Too large, binary, or not UTF-8.
-    """
+    """Return the bytes of a contribution file, refused if large or binary, as text with ``LF`` line endings."""
     if len(data) > FILE_BYTES:
-        raise UsageError(
-            f"{what} is larger than {FILE_BYTES} bytes",
-            hint="contribute what is new, not a whole file",
-            code="too-large",
-        )
+        hint = "contribute what is new, not a whole file"
+        raise UsageError(f"{what} is larger than {FILE_BYTES} bytes", hint=hint, code="too-large")
     if b"\0" in data:
         raise UsageError(f"{what} is a binary file", hint="contribute Markdown text", code="binary")
     return lf_text(decode_utf8(data, what).removeprefix("\ufeff").encode())
@@ -275,12 +247,3 @@ def _check_section(path: object, occurrence: object) -> None:
     number = whole(occurrence)
     if number is None or number < 1:
         raise UsageError("'occurrence' must be a whole number from 1", code="bad-section")
-
-
-def _one_of(raw: Json, key: str, words: tuple[str, ...]) -> None:
-    if raw.get(key, "normal" if key == "criticality" else None) not in words:
-        raise UsageError(
-            f"{key} {shown(raw.get(key))} is not known",
-            hint=f"one of {', '.join(words)}",
-            code="bad-contribution",
-        )

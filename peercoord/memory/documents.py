@@ -19,7 +19,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from peercoord.errors import BrokenFileError, NotFoundError, StorageError
 from peercoord.memory.contribution import check_document
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         def written(self, path: str) -> bool: ...  # noqa: D102
 
 
+T = TypeVar("T")
+A = TypeVar("A")
 STAGED = ".peercoord-"  # hidden, beside the documents: only there is a rename sure to be atomic
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
@@ -137,17 +139,9 @@ class Documents:
     def __init__(self, disk: BankDiskLike, token: Callable[[], str]) -> None:
         self.disk, self.token = disk, token
 
-    def exists(self) -> bool:
-        """Check whether the directory exists."""
-        return self._listed() is not None
-
     def require(self) -> None:
-        """Refuse where the directory is missing.
-
-        Raises:
-            NotFoundError: It is.
-        """
-        if not self.exists():
+        """Refuse with a ``NotFoundError`` where the directory is missing."""
+        if self._looked(self.disk.listdir, "", None) is None:
             raise NotFoundError(
                 f"the memory bank {self._shown('')} is not there: nothing is merged until it is",
                 hint="is a filesystem not mounted, or another branch checked out? look with: peercoord doctor",
@@ -156,8 +150,8 @@ class Documents:
 
     def names(self) -> list[str]:
         """Names of the documents, sorted; files in subfolders are none."""
-        found = sorted(name for name in self._listed() or () if ids.is_id(name) and name.endswith(".md"))
-        return [name for name in found if (seen := self._stat(name)) and not seen.is_dir]
+        found = sorted(name for name in self._looked(self.disk.listdir, "", []) if ids.is_id(name))
+        return [name for name in found if name.endswith(".md") and (seen := self._stat(name)) and not seen.is_dir]
 
     def read(self, name: str) -> bytes | None:
         """Return a document; ``None`` if there is none of that name.
@@ -193,20 +187,10 @@ class Documents:
         seen = self._stat(name)
         return seen.modified_ns if seen else None
 
-    def written(self, name: str) -> bool:
-        """Check whether a program has a document open to write, as far as the system knows."""
-        return self.disk.written(name)
-
     # -- replacing -------------------------------------------------------------------------------------------
 
     def stage(self, name: str, before: bytes | None, after: bytes | None) -> Replacement:
-        """Write what a document is to become beside it, whole and durable; ``None`` to remove it.
-
-        Pass the result to ``swap``, or to ``drop``.
-
-        Raises:
-            StorageError: The filesystem refused.
-        """
+        """Write what a document is to become beside it, whole and durable, for ``swap``; ``None`` to remove it."""
         step = Replacement(name, state_of(before), state_of(after), self.token())
         if after is None:
             return step
@@ -227,28 +211,21 @@ class Documents:
 
         After a replacement the staged file holds the displaced text: ``drop`` it once the journal has the entry.
         """
-        done = False
+        landed = False
         try:
-            done = self._swap(step)
-        finally:
-            if not done:
-                self.drop(step.path)
-        return done
-
-    def _swap(self, step: Replacement) -> bool:
-        try:
-            if state_of(self.read(step.name)) != step.before:
-                return False
-            landed = self._put(step)
-            if landed:
-                self.disk.sync("")
+            if state_of(self.read(step.name)) == step.before:
+                landed = self._put(step)
+                if landed:
+                    self.disk.sync("")
         except OSError as error:
             landed = self._state(step.name) == step.after  # an error is not an answer: it may be done
-            if landed or error.errno in _ABSENT:
-                return landed and step.knows(self._state(step.path) or step.after)
-            raise refused(error, self._shown(step.name)) from None
-        else:
-            return landed
+            if not landed and error.errno not in _ABSENT:
+                raise refused(error, self._shown(step.name)) from None
+            landed = landed and step.knows(self._state(step.path) or step.after)
+        finally:
+            if not landed:
+                self.drop(step.path)
+        return landed
 
     def was_replaced(self, name: str, before: str, after: str) -> bool:
         """Check whether a staged file proves that a document was replaced: it holds the displaced text.
@@ -365,21 +342,15 @@ class Documents:
                 return _STRANGE
             raise refused(error, self._shown(path)) from None
 
-    def _listed(self) -> list[str] | None:
-        """The names in the directory; ``None`` if it is missing."""
-        try:
-            return self.disk.listdir("")
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise refused(error, self._shown("")) from None
-
     def _stat(self, name: str) -> Stat | None:
+        return self._looked(self.disk.stat, name, None)
+
+    def _looked(self, look: Callable[[str], T], name: str, absent: A) -> T | A:
         try:
-            return self.disk.stat(name)
+            return look(name)
         except OSError as error:
             if error.errno in _ABSENT:
-                return None
+                return absent
             raise refused(error, self._shown(name)) from None
 
     def _shown(self, name: str) -> str:

@@ -6,13 +6,13 @@ most, in the order in which a single merge would take them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, UsageError
 from peercoord.memory import markdown
 from peercoord.memory.change import Changer, UnsettledError, stale_term
-from peercoord.memory.contribution import KNOWN, Contribution
+from peercoord.memory.contribution import KNOWN
 from peercoord.memory.document import path_text
 from peercoord.memory.documents import Replacement
 from peercoord.memory.journal import Journal, settled_by
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from peercoord.foreign import Json
+    from peercoord.memory.contribution import Contribution
 
 MOST = 2000
 
@@ -58,7 +59,7 @@ def without_merged(store: MemoryStore, one: Contribution) -> Contribution:
     left = markdown.not_among(blocks, [old.content for old in earlier])
     if len(left) == len(blocks):
         return one
-    return Contribution.of({**one.raw, "content": markdown.together(left)})
+    return replace(one, content=markdown.together(left))
 
 
 _PASSES = 3

@@ -30,7 +30,7 @@ from peercoord.memory.document import (
     path_text,
     split_document,
 )
-from peercoord.memory.targets import Piece, level_in, parts_in, parts_of, placed, purpose, untitled, without_first
+from peercoord.memory.targets import Piece, parts_of, placed, purpose, untitled, without_first
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -44,12 +44,17 @@ class Reading:
     """What a call or a file gave."""
 
     contributions: list[Contribution] = field(default_factory=list)  # new ones, in the order of the text
-    # by hash, the section texts that their bases name; they must be kept until the merge
-    texts: dict[str, bytes] = field(default_factory=dict)
-    # ids of earlier contributions, not merged yet, that their author took out of the file
-    withdrawn: list[str] = field(default_factory=list)
+    texts: dict[str, bytes] = field(default_factory=dict)  # by hash, those that their bases name; kept until the merge
+    withdrawn: list[str] = field(default_factory=list)  # ids of earlier ones, not merged yet, that left the file
     refused: list[UsageError] = field(default_factory=list)  # what was not taken, and why; the rest was
     notes: list[str] = field(default_factory=list)  # what its author should be told
+
+    def cleaned(self, given: str) -> str:
+        """Return a text without characters that hide or reorder text, and note it."""
+        text = unmarked(given)
+        if text != given:
+            self.notes.append("invisible control characters were left out: they reorder or hide text")
+        return text
 
 
 class _Past:
@@ -104,16 +109,16 @@ def from_call(
     if kind not in contribution.KINDS:
         raise UsageError(f"type {shown(kind)} is not known", hint=f"one of {', '.join(contribution.KINDS)}")
     given = contribution.check_text(content.replace("\r\n", "\n").replace("\r", "\n"), "the content")
-    text = unmarked(given)
+    reading = Reading()
+    text = reading.cleaned(given)
     if _front(text.encode()):
         raise _no_front("the content")
     target = split_document(briefed or b"", document)
     path, occurrence = parse_place(section, target) if section.strip() else ((), 0)
     if not text.strip() and not (kind == "update" and path):
         raise UsageError("there is nothing to contribute", hint="give the text with --content or --from")
-    parts = without_first(parts_of(text), path[-1]) if path else parts_of(text)
-    reading = Reading()
-    reading.notes += _left_out(given, text)
+    parts = parts_of(split_document(text.encode()))
+    parts = without_first(parts, path[-1]) if path else parts
     write = _Writer(reading, author, f"call:{nonce}", document, critical)
     parts = [(own, number if own else occurrence or number, text) for own, number, text in parts]
     pieces = placed(target, path, parts, sure=bool(occurrence))
@@ -158,13 +163,11 @@ def from_file(
     """
     aim = purpose(file, author.peer, bank)
     contribution.check_document(aim.document)
-    given = contribution.decode(data, file)
-    text = unmarked(given)
+    reading = Reading()
+    text = reading.cleaned(contribution.decode(data, file))
     known: dict[tuple[Path, int], list[Contribution]] = {}
     for one in sorted((e for e in earlier if e.source == file and e.peer == author.peer), key=lambda e: e.order):
         known.setdefault(one.key[1:], []).append(one)
-    reading = Reading()
-    reading.notes += _left_out(given, text)
     copied = aim.kind == "copy"
     saw = origin if copied and origin is not None else bank.get(aim.document, b"")
     front, critical = _front(text.encode()), False
@@ -175,8 +178,10 @@ def from_file(
     write = _Writer(reading, author, file, aim.document, critical)
     base = split_document(saw, aim.document)
     own = split_document(text.encode())
-    parts = parts_in(own)
-    parts = parts if copied else untitled(parts, base, aim, author.peer, level_in(own))
+    parts = parts_of(own)
+    if not copied:
+        level = next((section.level for section in own.sections if section.path), 0)
+        parts = untitled(parts, base, aim, author.peer, level)
     pieces = placed(base, aim.prefix, parts, exact=copied)
     alone = [piece for piece in _empty(pieces) if piece.key not in known and not (copied and piece.section)]
     reading.refused += [_no_text(aim.document, [piece]) for piece in alone]
@@ -190,11 +195,6 @@ def from_file(
         missing = (s for s in base.sections if s.core and (fold_path(s.path), s.occurrence) not in there)
         reading.notes += [f"{path_text(s.path)} is not in your copy of {aim.document}; it stays" for s in missing]
     return reading
-
-
-def _left_out(given: str, text: str) -> list[str]:
-    """Note that characters of a text were left out."""
-    return ["invisible control characters were left out: they reorder or hide text"] if given != text else []
 
 
 # -- what is no text ---------------------------------------------------------------------------------------------
@@ -263,12 +263,15 @@ def _no_front(what: str) -> UsageError:
 # -- one piece ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class _Writer:
     """Makes contributions of one author, from one source, for one document."""
 
-    def __init__(self, reading: Reading, author: Author, source: str, document: str, critical: bool = False) -> None:
-        self.reading, self.author, self.source = reading, author, source
-        self.document, self.critical = document, critical
+    reading: Reading
+    author: Author
+    source: str
+    document: str
+    critical: bool
 
     def base(self, piece: Piece) -> str:
         """Return the hash of the section as it stands, and keep its text."""
@@ -312,8 +315,10 @@ def _revise(write: _Writer, kind: str, piece: Piece, past: _Past) -> None:
             base = write.keep(before.encode())
         nothing = kind == "addition" and not text
     elif kind == "addition" or piece.loose:
-        kind, text = "addition", _fresh(text, past.settled)
-        nothing = not text
+        if past.settled:
+            blocks = markdown.not_among(markdown.blocks(text), [one.content for one in past.settled])
+            text = markdown.together(blocks)
+        kind, nothing = "addition", not text
     else:
         updates = [one for one in past.settled if one.kind == "update"]
         if updates and not past.pending:
@@ -365,13 +370,6 @@ def _difference(before: str, text: str, named: bool) -> tuple[str, str]:
     if end and text.startswith(head + "\n") and text.endswith(end) and len(text) > len(before):
         return "addition", text[len(head) : -len(end)].strip("\n")
     return "update", text
-
-
-def _fresh(text: str, settled: Sequence[Contribution]) -> str:
-    """The blocks of an additions file that are not merged yet."""
-    if not settled:
-        return text
-    return markdown.together(markdown.not_among(markdown.blocks(text), [one.content for one in settled]))
 
 
 def _dedent(text: str) -> str:

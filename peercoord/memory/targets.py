@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import UsageError
 from peercoord.foreign import shown
 from peercoord.memory.contribution import KNOWN
-from peercoord.memory.document import Document, Path, Section, fold_path, split_document
+from peercoord.memory.document import Document, Path, Section, fold_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -74,19 +74,9 @@ def purpose(file: str, peer: str, bank: Collection[str]) -> Purpose:
     )
 
 
-def parts_of(text: str) -> list[Part]:
-    """Divide a contribution's text into the sections that it has itself."""
-    return parts_in(split_document(text.encode()))
-
-
-def parts_in(document: Document) -> list[Part]:
+def parts_of(document: Document) -> list[Part]:
     """Return the sections of a document as parts."""
     return [(part.path, part.occurrence, part.text) for part in document.sections]
-
-
-def level_in(document: Document) -> int:
-    """Return the level of a document's first heading; 0 if it has none."""
-    return next((section.level for section in document.sections if section.path), 0)
 
 
 def placed(
@@ -102,11 +92,10 @@ def placed(
         if found and not (sure or exact) and len(target.matching(wanted)) > 1:
             found = None
         unclear = [] if found or exact or not wanted else target.unclear(wanted)
-        new = (
-            Piece(found.path, found.occurrence, found)
-            if found
-            else Piece(_new(target, wanted, unclear), 1, None, unclear)
-        )
+        if found:
+            new = Piece(found.path, found.occurrence, found)
+        else:
+            new = Piece(wanted if unclear else target.place(wanted)[0], 1, None, unclear)
         piece = placed.setdefault(new.key, new)
         piece.named = piece.named or bool(path)
         piece.loose = piece.loose or bool(text and not wanted and not exact)
@@ -114,12 +103,8 @@ def placed(
     return list(placed.values())
 
 
-def _new(target: Document, wanted: Path, unclear: Sequence[Section]) -> Path:
-    return wanted if unclear else target.place(wanted)[0]
-
-
-def untitled(parts: list[Part], target: Document, aim: Purpose, peer: str, level: int = 1) -> list[Part]:
-    """Take away the title of a contribution file where it only says what file it is.
+def untitled(parts: list[Part], target: Document, aim: Purpose, peer: str, level: int) -> list[Part]:
+    """Take away the title of a contribution file, a heading of this level, where it only says what file it is.
 
     A heading of a lower level is a title only if it says that these are additions, a report, learnings, …; one of the
     document's own words alone, as ``## Patterns`` for ``systemPatterns.md``, is a section.
@@ -134,11 +119,8 @@ def untitled(parts: list[Part], target: Document, aim: Purpose, peer: str, level
     words = set().union(*map(_words, named))
     own = _words(title)
     is_title = bool(own) and words.issuperset(own) and (level < 2 or not own.isdisjoint(_words(_TITLE_KINDS)))
-    return without_first(parts, title) if is_title or _is_prefix(title, aim) else parts
-
-
-def _is_prefix(title: str, aim: Purpose) -> bool:
-    return bool(aim.prefix) and title.casefold() in (part.casefold() for part in aim.prefix)
+    is_prefix = title.casefold() in (part.casefold() for part in aim.prefix)
+    return without_first(parts, title) if is_title or is_prefix else parts
 
 
 def without_first(parts: list[Part], title: str) -> list[Part]:
@@ -156,5 +138,4 @@ def _words(text: str) -> set[str]:
 
 
 def _spelt(name: str, bank: Collection[str]) -> str:
-    same = (known for known in (*bank, *KNOWN) if known.casefold() == name.casefold())
-    return next(same, name)
+    return next((known for known in (*bank, *KNOWN) if known.casefold() == name.casefold()), name)
