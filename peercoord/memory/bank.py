@@ -58,12 +58,7 @@ class Waiting:
 
 
 class Bank:
-    """One project's memory bank.
-
-    Args:
-        root: The open coordination directory (``Queue.root`` of a queue).
-        place: The directory of the memory bank in the main checkout: its absolute path, or the system calls on it.
-    """
+    """One project's memory bank; ``place`` is its directory in the main checkout, or the system calls on it."""
 
     def __init__(self, root: Root, place: str | BankDiskLike) -> None:
         self.root = root
@@ -79,11 +74,7 @@ class Bank:
         return self.files.names()
 
     def read(self, document: str) -> bytes | None:
-        """Return a document; ``None`` if there is none.
-
-        Raises:
-            BrokenFileError: A link or a folder stands in its place, or it is too large.
-        """
+        """Return a document; ``None`` if there is none."""
         return self.files.read(document)
 
     def waiting(self, document: str | None = None) -> list[Waiting]:
@@ -108,20 +99,10 @@ class Bank:
     # -- merging ---------------------------------------------------------------------------------------------
 
     def merge(self, by: str, leads: Callable[[], bool], documents: Collection[str] | None = None) -> list[MergeSummary]:
-        """Merge what is queued.
+        """Merge what is queued, in all documents or those named; return what was done where something was.
 
-        Args:
-            by: The leading peer.
-            leads: Returns whether it still leads; asked before anything that counts is written.
-            documents: Names of the documents to merge; all of them if left out.
-
-        Returns:
-            What was done, by document; of documents in which nothing happened, nothing.
-
-        Raises:
-            LostError: Someone else leads now; nothing was changed from then on.
-            NotFoundError: The memory bank's directory is not there.
-            StorageError: The filesystem refused; what was begun is finished by the next merge.
+        ``leads`` is asked before anything that counts is written: a ``LostError`` says that another peer leads than
+        ``by``. Where the filesystem refuses, the next merge finishes what was begun.
         """
         with self.changer.exclusive(), merger() as merge3:
             return Merging(self.changer, merge3, by, leads).run(documents)
@@ -134,11 +115,7 @@ class Bank:
         document: str = "progress.md",
         section: GeneratedSection = PROGRESS,
     ) -> Entry | None:
-        """Refresh a section that the leader keeps.
-
-        Returns:
-            The journal entry; ``None`` if the section says so already, or the document was taken away.
-        """
+        """Refresh a section that the leader keeps; ``None`` if it says so already, or the document was taken away."""
 
         def refreshed(before: bytes | None, journal: Journal) -> Outcome | None:
             if before is None and journal.removed:
@@ -156,12 +133,7 @@ class Bank:
     # -- deciding --------------------------------------------------------------------------------------------
 
     def approve(self, candidate_id: str, text: str, decider: Decider) -> Entry:
-        """Put a person's decision into the document.
-
-        Args:
-            candidate_id: What was decided.
-            text: The section's text: one of the candidate's ``takes``, or edited.
-            decider: Who decided.
+        """Put a person's decision into the document: one of the candidate's ``takes``, or edited text.
 
         Raises:
             NotFoundError: It waits no longer.
@@ -184,11 +156,7 @@ class Bank:
         return entry
 
     def reject(self, candidate_id: str, reason: str, decider: Decider) -> None:
-        """Decline a candidate: its contributions go to the rejected ones, with the reason.
-
-        Raises:
-            NotFoundError: It waits no longer.
-        """
+        """Decline a candidate: its contributions go to the rejected ones, with the reason."""
         with self.changer.exclusive():
             candidate = self._candidate(candidate_id)
             record = self._record("reject", candidate.id, candidate.document, decider, reason=reason)

@@ -12,7 +12,7 @@ bank, and the next look replaces it.
 from __future__ import annotations
 
 import os
-import stat
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from peercoord.store import paths
 from peercoord.store.files import refused
 from peercoord.store.lock import held
 from peercoord.system import clock
-from peercoord.system.disk import remove_tree
+from peercoord.system.disk import Disk, open_file, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 EVERY_SECONDS, LEAST_SECONDS = 10.0, 1.0  # between two looks at the bank, and where something else happened
 SETTLE_SECONDS = 2.0  # a document not written for this long is whole
 LONGEST_SECONDS = 10.0  # the longest that others wait for a document that is being written
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 MOST, DEPTH_MOST = 4000, 8  # documents, and directories in one another, of a bank
-_CHUNK = 1 << 20
 
 
 def target(coordination: str) -> str:
@@ -44,15 +44,7 @@ def target(coordination: str) -> str:
 
 
 def look(directory: str, is_copy: bool = False) -> dict[str, State]:
-    """Return the documents of a directory by their path in it: plain files, hidden ones left out.
-
-    Args:
-        directory: The bank, or a copy.
-        is_copy: It is a copy.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Return the documents of the bank, or of a copy, by their path in it: plain files, hidden ones left out."""
     found: dict[str, State] = {}
     folders = [""]
     while folders:
@@ -85,18 +77,9 @@ def _published(coordination: str) -> dict[str, State]:
 
 
 def publish(bank: str, coordination: str, unsettled: Collection[str] = ()) -> bool:
-    """Publish a copy of the memory bank, unless the present copy has all settled documents.
+    """Publish a copy of the memory bank; ``False`` if the present copy has all settled documents.
 
-    Args:
-        bank: The bank's directory in the main checkout.
-        coordination: The coordination directory.
-        unsettled: Documents that are being written: these stay as they are in the copy.
-
-    Returns:
-        Whether a new copy was published.
-
-    Raises:
-        StorageError: The filesystem refused; the copy is as it was.
+    Documents that are being written (``unsettled``) stay as they are in the copy.
     """
     try:
         with held(f"{coordination}/{paths.BANK_COPY_LOCK}", wait=LONGEST_SECONDS):
@@ -140,10 +123,10 @@ def _replace(bank: str, coordination: str, unsettled: Collection[str]) -> None:
                 _copied(last, copy, is_copy=True)
         for folder, _, _ in os.walk(new, topdown=False):
             os.chmod(folder, _folder_mode(f"{bank}/{folder.removeprefix(new)}"))
-            _flush(folder)
+            Disk(folder).sync("")
         os.symlink(name, f"{home}/.{name}")
         os.rename(f"{home}/.{name}", old)
-        _flush(home)
+        Disk(home).sync("")
     except OSError:
         with suppress(OSError):
             remove_tree(new)
@@ -168,47 +151,26 @@ def _linked(old: str, new: str) -> bool:
 def _copied(source: str, new: str, is_copy: bool = False) -> bool:
     """Copy a document that stands still meanwhile; ``False`` if it does not, or is none any more."""
     try:
-        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = open_file(source, os.O_RDONLY)
     except OSError:
         return False
-    try:
+    with open(handle, "rb") as document, open(os.open(new, _NEW, 0o600), "wb") as made:
         seen = os.fstat(handle)
-        if not stat.S_ISREG(seen.st_mode):
-            return False
-        made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            while chunk := os.read(handle, _CHUNK):
-                os.write(made, chunk)
-            os.fchmod(made, seen.st_mode & 0o444 | 0o400)
-            changed = seen.st_mtime_ns if is_copy else seen.st_ctime_ns
-            os.utime(made, ns=(changed, changed))
-            os.fsync(made)
-            whole = os.fstat(made).st_size == seen.st_size
-        finally:
-            os.close(made)
+        shutil.copyfileobj(document, made)
+        made.flush()
+        os.fchmod(made.fileno(), seen.st_mode & 0o444 | 0o400)
+        changed = seen.st_mtime_ns if is_copy else seen.st_ctime_ns
+        os.utime(made.fileno(), ns=(changed, changed))
+        os.fsync(made.fileno())
         again = os.fstat(handle)
-        whole = whole and (again.st_size, again.st_ctime_ns) == (seen.st_size, seen.st_ctime_ns)
-    finally:
-        os.close(handle)
+        whole = made.tell() == seen.st_size and (again.st_size, again.st_ctime_ns) == (seen.st_size, seen.st_ctime_ns)
     if not whole:
         os.unlink(new)
     return whole
 
 
-def _flush(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 class CopyJob:
-    """Keeps the copy up to date, for the leader.
-
-    Args:
-        root: The coordination directory, as the agent opened it.
-    """
+    """Keeps the copy up to date, for the leader."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -224,14 +186,7 @@ class CopyJob:
         self._last: dict[str, State] | None = None
 
     def run(self, _term: int) -> float | None:
-        """Publish a new copy, if the bank changed and stands still.
-
-        Returns:
-            Seconds after which to look again; ``None`` if nothing is pending.
-
-        Raises:
-            StorageError: The filesystem refused; it is tried again.
-        """
+        """Publish a new copy, if the bank changed and stands still; return the seconds until the next look, if any."""
         now = self.root.clock.monotonic()
         there = self._bank()
         published = _published(self.coordination)
@@ -262,14 +217,7 @@ class CopyJob:
 
 
 def publish_now(home: str) -> None:
-    """Publish the copy of a project's memory bank at once, for set-up; nothing where there is no team or no bank.
-
-    Args:
-        home: The project.
-
-    Raises:
-        StorageError: The filesystem refused.
-    """
+    """Publish the copy of a project's memory bank at once, for set-up; nothing where there is no team or no bank."""
     from pathlib import Path
 
     from peercoord.memory import runner

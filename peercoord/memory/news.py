@@ -32,20 +32,6 @@ class Change:
     contributions: tuple[str, ...]  # ids of what went into it
     entry: str  # id of the entry
 
-    @classmethod
-    def read(cls, mark: int, raw: Json, edit: Json) -> Change:
-        """Read one edit of an entry."""
-        return cls(
-            mark=mark,
-            document=str(raw["file"]),
-            section=tuple(str(part) for part in edit["section"]),
-            by=str(raw["by"]),
-            kind=str(raw["kind"]),
-            at=str(raw["at"]),
-            contributions=tuple(str(one) for one in edit["contributions"]),
-            entry=str(raw["id"]),
-        )
-
 
 def latest(files: Files) -> int:
     """Return the mark of now: ``changes_since`` returns nothing for it until something changes."""
@@ -53,18 +39,15 @@ def latest(files: Files) -> int:
 
 
 def changes_since(files: Files, mark: int) -> list[Change]:
-    """Return what changed, oldest first, without the sections that the leader keeps.
-
-    Args:
-        files: The coordination directory.
-        mark: The greatest mark returned before; 0 for everything that is known.
-    """
+    """Return what changed since a mark, 0 for all that is known; oldest first, without the leader's own sections."""
     found = []
     for seen, raw in _news(files, mark):
         try:
-            found += [Change.read(seen, raw, edit) for edit in raw["edits"]]
+            document, by, kind, at, entry = (str(raw[key]) for key in ("file", "by", "kind", "at", "id"))
+            parts = [tuple(tuple(map(str, edit[key])) for key in ("section", "contributions")) for edit in raw["edits"]]
         except (KeyError, TypeError):
             continue  # not an entry: the next merge quarantines it
+        found += [Change(seen, document, section, by, kind, at, ones, entry) for section, ones in parts]
     return found
 
 

@@ -38,11 +38,7 @@ _AGAIN = "peercoord memory merge"
 
 
 def directory(home: Path) -> str:
-    """Return the memory bank's directory in the main checkout; empty if the project has none.
-
-    Args:
-        home: The project.
-    """
+    """Return the directory of a project's memory bank in the main checkout; empty if it has none."""
     from pathlib import Path
 
     from peercoord.store import manifest as record
@@ -60,13 +56,7 @@ def directory(home: Path) -> str:
 
 
 def bank_of(root: Root) -> Bank:
-    """Open the memory bank of the project that a coordination directory belongs to.
-
-    Raises:
-        NotFoundError: The project has none.
-    """
-    from peercoord.memory.bank import Bank
-
+    """Open the memory bank of the project that a coordination directory belongs to."""
     home = root.project
     place = directory(home)
     if not place:
@@ -90,17 +80,9 @@ class MergeReport:
 
 
 def run(root: Root, by: str, term: int | None = None) -> MergeReport:
-    """Merge what is queued and refresh the sections that the leader keeps, under the current term.
+    """Merge what is queued and refresh the sections that the leader keeps, under a term, by default the current one.
 
-    Args:
-        root: The coordination directory.
-        by: Who merges: a peer's name, or a person's word.
-        term: The leader's term, if its own process calls: nothing is done once that is over.
-
-    Raises:
-        LostError: The term is over; nothing was changed from then on.
-        NotFoundError: The memory bank is not there.
-        StorageError: The filesystem refused.
+    A ``LostError`` says that the term is over; nothing was changed from then on.
     """
     from peercoord.membership.leadership import current_term
 
@@ -204,13 +186,7 @@ def troubles(root: Root) -> list[tuple[str, str]]:
 
 
 class MergeJob(PeriodicChild):
-    """Merges contributions: every so often, and at once when a person has decided something.
-
-    Args:
-        root: The coordination directory, as the agent opened it.
-        worktree: The agent's worktree.
-        command: The words that call this installation.
-    """
+    """Merges contributions: every so often, and at once when a person has decided something."""
 
     def __init__(self, root: Root, worktree: str, command: Sequence[str]) -> None:
         super().__init__(root, worktree, command, float(root.number("merge_seconds")))

@@ -10,7 +10,7 @@ from memory.banks import Cutting, Scene, places
 from memory.helpers import TECH
 from support.faults import Call, Wrapper
 
-from peercoord.memory.cleanup import BankCleanup
+from peercoord.memory import cleanup
 from peercoord.memory.collector import FOLDER, SETTLE_SECONDS, Collected, Collector
 from peercoord.memory.contribution import FILE_BYTES
 from peercoord.store import paths
@@ -155,7 +155,7 @@ def test_a_file_read_again_after_its_call_records_were_cleared(tree: Worktree) -
     tree.put("techContext-additions.md", "## Limits\n\nOld wisdom.\n")
     tree.gather()
     tree.scene.merge()
-    BankCleanup(tree.scene.world.root).run(2 * 10**15, 10**15)
+    cleanup.clear(tree.scene.world.root, 2 * 10**15, 10**15)
     tree.gather()
     tree.scene.merge()
     assert tree.document().count("Old wisdom.") == 1

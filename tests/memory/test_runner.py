@@ -15,8 +15,7 @@ from support.poison import ATTRIBUTES, Canary
 from support.project import add_worktree, git, project
 from support.worlds import unknown
 
-from peercoord.memory import runner
-from peercoord.memory.cleanup import BankCleanup
+from peercoord.memory import cleanup, runner
 from peercoord.queue.retention import DAY_SECONDS
 from peercoord.status.board import Reader
 from peercoord.store import paths
@@ -266,10 +265,10 @@ def test_what_was_refused_is_listed(real: Real) -> None:
 
 def clear(real: Real, days: float) -> None:
     """Clear away as it would be done so many days from now."""
-    now = BankCleanup(real.root).files.stat("protocol.json")
+    now = real.root.files.stat("protocol.json")
     assert now
     moment = now.changed_ns + int(days * DAY_SECONDS * 10**9) + 10**9
-    BankCleanup(real.root).run(moment, moment - 30 * DAY_SECONDS * 10**9)
+    cleanup.clear(real.root, moment, moment - 30 * DAY_SECONDS * 10**9)
 
 
 def test_within_the_retention_everything_can_be_undone(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
