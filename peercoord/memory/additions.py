@@ -35,15 +35,9 @@ _ASIDE = re.compile(r"(?:<!--.*-->|([*_]{1,3})(?=\S)[^\n]*\1)\s*\Z", re.DOTALL)
 def append(
     text: str, additions: Sequence[Contribution], section: Section | None = None
 ) -> tuple[str, list[Contribution], list[Contribution]]:
-    """Add what is new to a section's text.
+    """Add what is new to a section's text; return it, the additions that changed it, and those that were there.
 
-    Args:
-        text: The section's text, ``LF`` line endings.
-        additions: In the order in which they go.
-        section: The section as it was read, which saves reading its text again where that is still the same.
-
-    Returns:
-        The text, the additions that changed it, and those whose text was there already.
+    ``section`` is the section as it was read, which saves reading its text again where that is still the same.
     """
     if not additions:
         return text, [], []
@@ -77,7 +71,8 @@ def closing(blocks: Sequence[Block]) -> int:
     """
     last_rule = max((at for at, block in enumerate(blocks) if block.rule), default=None)
     end = len(blocks)
-    if last_rule is not None and all(_is_footer(block) for block in blocks[last_rule + 1 :]):
+    below = blocks[last_rule + 1 :] if last_rule is not None else ()
+    if last_rule is not None and all(_ends_document(b) or (not b.item and _ASIDE.match(b.text)) for b in below):
         end = last_rule
     while end and (blocks[end - 1].rule or _ends_document(blocks[end - 1])):
         end -= 1
@@ -90,10 +85,6 @@ def _has_rows(lines: Container[str], found: Sequence[Block]) -> bool:
     if found[0].marker == "table":
         del rows[1]
     return len(found) == 1 and all(row.startswith("|") and row.rstrip() in lines for row in rows)
-
-
-def _is_footer(block: Block) -> bool:
-    return _ends_document(block) or (not block.item and bool(_ASIDE.match(block.text)))
 
 
 def _ends_document(block: Block) -> bool:
@@ -221,7 +212,9 @@ class _Body:
     def _insert(self, at: int, block: Block, first: Block) -> None:
         before = self._pieces[at - 1] if at else None
         after = self._pieces[at] if at < len(self._pieces) else None
-        gap = self._gap(at - 1, first) if before else ""
+        gap = markdown.gap_between(before.block, first) if before else ""
+        if gap == "\n" and first.item and self._before(at - 1) and self._pieces[at - 1].gap.count("\n") > 1:
+            gap = "\n\n"  # items of a loose list stay apart
         if after and not (after.block.item and after.block.marker == block.marker):
             after.gap = after.gap if after.gap.count("\n") > 1 else "\n\n"
         elif after:
@@ -230,23 +223,16 @@ class _Body:
         self._pieces.insert(at, _Piece(gap, block))
         self._end += 1
 
-    def _gap(self, at: int, first: Block) -> str:
-        """Return what goes between the piece at a place and a new one: items of a loose list stay apart."""
-        gap = markdown.gap_between(self._pieces[at].block, first)
-        loose = self._before(at) is not None and self._pieces[at].gap.count("\n") > 1
-        return "\n\n" if gap == "\n" and first.item and loose else gap
-
 
 def _marked(item: Block, own: re.Match[str], mark: str, marker: str) -> Block:
     """Return an item with another bullet or number; the lines below it move with its text."""
     lines = item.text.split("\n")
     by = len(mark) - own.end("mark")
-    rest = [" " * by + line if by > 0 and line.strip() else line[_less(line, by) :] for line in lines[1:]]
+    rest = []
+    for line in lines[1:]:
+        less = min(max(-by, 0), len(line) - len(line.lstrip(" ")))
+        rest.append(" " * by + line if by > 0 and line.strip() else line[less:])
     return Block("\n".join([mark + lines[0][own.end("mark") :], *rest]), marker)
-
-
-def _less(line: str, by: int) -> int:
-    return min(max(-by, 0), len(line) - len(line.lstrip(" ")))
 
 
 def newest_first(days: Sequence[str]) -> bool:

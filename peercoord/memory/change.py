@@ -72,7 +72,10 @@ class Changer:
     ) -> Entry | None:
         """Change a document, once it has settled; computed again if a person saves it meanwhile."""
         for _ in range(_TRIES):
-            self._mend(name)
+            for displaced in self.files.mend(name):  # a crash interrupted a replacement
+                self.store.keep_backup(name, displaced)
+                self.root.event("memory", "overtaken", file=name, backup=state_of(displaced))
+            finish_replaced(self.store, self.files, name)
             before = self._read_settled(name)
             decode_utf8(before or b"", name)
             if not leads():
@@ -126,13 +129,6 @@ class Changer:
                 )
             sleep(left)
             waited += left
-
-    def _mend(self, name: str) -> None:
-        """Finish a replacement that a crash interrupted."""
-        for data in self.files.mend(name):
-            self.store.keep_backup(name, data)
-            self.root.event("memory", "overtaken", file=name, backup=state_of(data))
-        finish_replaced(self.store, self.files, name)
 
     def _landed(self, entry: Entry, before: bytes | None, after: bytes, leads: Callable[[], bool]) -> bool:
         """Write an entry and replace its document; ``False`` if the document has changed meanwhile."""

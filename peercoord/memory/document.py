@@ -92,11 +92,9 @@ class Section:
 
 
 class Document:
-    """A document's sections and how to find one by name.
+    """A document's sections in order, of which the first has no heading, and how to find one by name.
 
-    Attributes:
-        sections: In order; the first has no heading.
-        eol: The line ending of its first line, ``LF`` if it has none.
+    ``eol`` is the line ending of its first line, ``LF`` if it has none.
     """
 
     __slots__ = ("_folded", "_last", "_said", "eol", "sections")
@@ -148,7 +146,7 @@ class Document:
         spoken = tuple(spoken_words(part) for part in path)
         for reading in (spoken_words, _without_extras):
             alike = self._by_words(reading).get(spoken[-1], ())
-            ending = [s for s in alike if len(s.path) >= len(path) and _ends_with(s.path, spoken, reading)]
+            ending = [s for s in alike if tuple(map(reading, s.path[-len(path) :])) == spoken]
             if ending:
                 return ending
         return []
@@ -296,10 +294,6 @@ def spoken_words(heading: str) -> str:
 def _without_extras(heading: str) -> str:
     """Return the words of a heading without a number before them and a bracket behind them."""
     return spoken_words(_BRACKET.sub("", _NUMBER.sub("", heading)) or heading)
-
-
-def _ends_with(path: Path, wanted: Path, reading: Callable[[str], str]) -> bool:
-    return all(reading(part) == asked for part, asked in zip(path[-len(wanted) :], wanted, strict=True))
 
 
 def lf_text(data: bytes) -> str:

@@ -85,16 +85,9 @@ class Draft:
         return b"".join(node.span for node in self)
 
     def put(self, path: Path, occurrence: int, text: str, free: bool = False) -> bool:
-        """Return a section a new text, making the section (and those above it) if it is not there.
+        """Give a section a new text, making it and those above it if need be; ``False`` if nothing could change.
 
-        Args:
-            path: The section.
-            occurrence: Which of those with that path.
-            text: Its whole text, ``LF`` line endings, no blank lines at its ends.
-            free: The text may hold headings: a person wrote it.
-
-        Returns:
-            Whether it was taken. If not, nothing has changed.
+        The text has no blank lines at its ends. If it is ``free``, it may hold headings: a person wrote it.
         """
         made = [] if self.at(path, occurrence) else self._grow(path)
         node = self.at(path, occurrence)

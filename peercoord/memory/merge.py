@@ -153,12 +153,14 @@ class _Work:
         """Sort contributions by section: those that exist first, then those to be made, outer ones first."""
         found: dict[tuple[Path, int], _Group] = {}
         for one in sorted(left, key=lambda c: c.order):
-            reason = self._unfit(one)
-            if reason:
-                self.result.rejected[one.id] = reason
-                continue
-            made = self._group(one)
-            found.setdefault(made.key, made).members.append(one)
+            section = self.document.find(one.section, one.occurrence)
+            if is_generated(one.content):
+                self.result.rejected[one.id] = "it holds the marks of a section that the leader keeps"
+            elif one.kind == "update" and section and is_generated(section.text):
+                self.result.rejected[one.id] = "the leader keeps this section; add to another one"
+            else:
+                made = self._group(one)
+                found.setdefault(made.key, made).members.append(one)
         return sorted(found.values(), key=lambda g: (g.section is None, len(g.path) if g.section is None else 0))
 
     def _group(self, one: Contribution) -> _Group:
@@ -166,20 +168,13 @@ class _Work:
         section = self.document.find(one.section, one.occurrence, one.base) if named else self.document.root
         several = self.document.unclear(one.section) if section is None else []
         if several:  # a person decides; what is proposed is the first of them
-            section, self.unclear[one.id] = several[0], _why_unclear(several)
+            listed = "; ".join(path_text(each.path, each.occurrence) for each in several[:4])
+            section, self.unclear[one.id] = several[0], f"{len(several)} sections may be meant: {listed}"
         if section:
             guard = self.guard or (_WHY_MARK if section.guarded else "")
             return _Group(section.path, section.occurrence, section, guard)
         path, parent = self.document.place(one.section)
         return _Group(path, 1, None, self.guard or (_WHY_MARK if parent.guarded else ""))
-
-    def _unfit(self, one: Contribution) -> str:
-        if is_generated(one.content):
-            return "it holds the marks of a section that the leader keeps"
-        section = self.document.find(one.section, one.occurrence)
-        if one.kind == "update" and section and is_generated(section.text):
-            return "the leader keeps this section; add to another one"
-        return ""
 
     def _reason(self, group: _Group, one: Contribution) -> str:
         """Return why a contribution must wait for a person even if it merges cleanly; nothing if it need not."""
@@ -317,11 +312,6 @@ class _Work:
                 result.texts.update({edit.after: new, **({edit.before: old} if before else {})})
         result.document = self.draft.join() if result.edits else self.before
         return result
-
-
-def _why_unclear(several: Sequence[Section]) -> str:
-    named = "; ".join(path_text(section.path, section.occurrence) for section in several[:4])
-    return f"{len(several)} sections may be meant: {named}"
 
 
 def _side(members: Sequence[Contribution], text: str) -> Side:

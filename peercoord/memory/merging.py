@@ -95,7 +95,10 @@ class Merging:
     def run(self, documents: Collection[str] | None) -> list[MergeSummary]:
         """Merge into some documents, or all."""
         self.files.require()
-        self._finish_rejecting()
+        for candidate, _, _ in self.store.waiting():
+            record = self.store.decision(candidate.id)
+            if record.get("what") == "reject":  # a crash came before it was carried out
+                rejected(self.store, candidate, record)
         self._sweep()
         found: list[MergeSummary] = []
         for _ in range(_PASSES):
@@ -134,7 +137,12 @@ class Merging:
 
         def merged(before: bytes | None, journal: Journal) -> Outcome | None:
             nonlocal found
-            self._settle(batch, journal)
+            for one in batch:  # what the journal has settled is moved: its leader died
+                word = journal.settled.get(one.id)
+                if word == "superseded":
+                    self.store.reject(one.id, SUPERSEDED, "its author replaced it", self.by)
+                elif word:
+                    self.store.settle([one.id])
             given = [one for one in batch if one.id not in journal.settled]
             waits[:] = [one.id for one in given] if before is None and journal.removed else []
             if waits:
@@ -159,15 +167,6 @@ class Merging:
             raise stale_term(name)
         self._place(found, summary)
         return summary
-
-    def _settle(self, given: Collection[Contribution], journal: Journal) -> None:
-        """Move contributions in ``queued/`` that the journal has settled: their leader died."""
-        for one in given:
-            word = journal.settled.get(one.id)
-            if word == "superseded":
-                self.store.reject(one.id, SUPERSEDED, "its author replaced it", self.by)
-            elif word:
-                self.store.settle([one.id])
 
     def _place(self, found: Outcome, summary: MergeSummary) -> None:
         """Move everything where it belongs after a merge. After a crash the next merge repeats it."""
@@ -200,12 +199,6 @@ class Merging:
             for name, seen in litter:
                 if max(seen.modified_ns, seen.changed_ns) < old:
                     self.files.drop(name)
-
-    def _finish_rejecting(self) -> None:
-        for candidate, _, _ in self.store.waiting():
-            record = self.store.decision(candidate.id)
-            if record.get("what") == "reject":
-                rejected(self.store, candidate, record)
 
 
 def rejected(store: MemoryStore, candidate: Candidate, record: Json) -> None:

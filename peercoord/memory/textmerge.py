@@ -6,6 +6,7 @@ part. A text that git takes for binary becomes one conflict for a person.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,6 @@ def merger(git: str = "git") -> Iterator[Merge3]:
 
 class _Merger:
     def __init__(self, git: str, home: str) -> None:
-        import os
-
         self.git, self.home = git, home
         self.style = 0
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
@@ -50,7 +49,13 @@ class _Merger:
         if "\0" in ours + base + theirs:
             return outcome.whole_conflict(ours, base, theirs)
         for name, text in (("ours", ours), ("base", base), ("theirs", theirs)):
-            self._write(name, text)
+            try:  # over the text before: a file cut to nothing first is flushed to the disk by some filesystems
+                handle = os.open(f"{self.home}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                with open(handle, "wb") as file:
+                    file.write(text.encode())
+                    file.truncate()
+            except OSError as error:
+                raise StorageError(f"{self.home}/{name}: {error.strerror}", "free some space") from None
         size = outcome.marker_size(ours, base, theirs)
         status, out, said = self._run(size)
         if status == _USAGE and self.style + 1 < len(_STYLES):
@@ -63,18 +68,6 @@ class _Merger:
             hint="check git with: git --version",
             code="git-failed",
         )
-
-    def _write(self, name: str, text: str) -> None:
-        """Write a text over the one before: a file cut to nothing first is flushed to the disk by some filesystems."""
-        import os
-
-        data = text.encode()
-        try:
-            with open(os.open(f"{self.home}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as handle:
-                handle.write(data)
-                handle.truncate()
-        except OSError as error:
-            raise StorageError(f"{self.home}/{name}: {error.strerror}", "free some space") from None
 
     def _run(self, size: int) -> tuple[int, bytes, bytes]:
         import subprocess
