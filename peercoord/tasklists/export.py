@@ -19,6 +19,7 @@ from peercoord.foreign import escaped
 from peercoord.store import ids, paths
 from peercoord.tasklists import beads as beads_format
 from peercoord.tasklists import normalize
+from peercoord.tasklists.imported import source_of
 from peercoord.tasklists.normalize import STATUS_WORDS, ColumnWords, TaskStatus
 from peercoord.tasklists.snapshot import Tickets
 from peercoord.tasklists.tasks_json import DEFAULT_TAG, KEY
@@ -63,10 +64,8 @@ class Task:
 
     def brought(self, kind: str) -> Json:
         """Return the keys that it brought from a program of this kind and that have no name here."""
-        source = self.definition.raw.get("source")
-        if not isinstance(source, dict) or source.get("kind") != kind:
-            return {}
-        kept = source.get("extra")
+        source = source_of(self.definition)
+        kept = source.get("extra") if source.get("kind") == kind else None
         return dict(kept) if isinstance(kept, dict) else {}
 
 

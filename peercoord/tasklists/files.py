@@ -23,18 +23,12 @@ def quoted(path: Path) -> str:
 
 
 def head(path: Path, size: int = 100) -> bytes:
-    """Read the first ``size`` bytes of a plain file, or refuse the file.
-
-    Raises:
-        NotFoundError: It is not there.
-        UsageError: It is no plain file.
-        BrokenFileError: It is empty, or larger than ``BYTES_MOST``.
-        StorageError: It cannot be read.
-    """
+    """Read the first ``size`` bytes of a plain file; refuse one that is empty or larger than ``BYTES_MOST``."""
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
-            raise _not_plain(path, found.st_mode)
+            what = "a directory" if stat.S_ISDIR(found.st_mode) else "no plain file"
+            raise UsageError(f"{quoted(path)} is {what}, not a task file", hint="name the file itself")
         with open(path, "rb") as file:
             start = file.read(size)
     except (OSError, ValueError) as error:
@@ -50,14 +44,7 @@ def head(path: Path, size: int = 100) -> bytes:
 
 
 def whole(path: Path) -> str:
-    """Read a text file whole.
-
-    Raises:
-        NotFoundError: It is not there.
-        UsageError: It is no plain file.
-        BrokenFileError: It is empty, too large, or no text.
-        StorageError: It cannot be read.
-    """
+    """Read a text file whole."""
     head(path)
     try:
         data = path.read_bytes()
@@ -72,11 +59,7 @@ def whole(path: Path) -> str:
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Raises:
-        PeercoordError: As ``whole``; a ``BrokenFileError`` with line and column if it is no JSON object.
-    """
+    """Read a file that holds one JSON object."""
     return parse_object(whole(path), path)
 
 
@@ -104,11 +87,6 @@ def unreadable(path: Path, error: Exception) -> PeercoordError:
     if isinstance(error, PermissionError):
         return StorageError(f"{quoted(path)} may not be read: {error.strerror}", hint="allow reading it")
     return StorageError(f"{quoted(path)} cannot be read: {getattr(error, 'strerror', None) or error}")
-
-
-def _not_plain(path: Path, mode: int) -> UsageError:
-    what = "a directory" if stat.S_ISDIR(mode) else "no plain file"
-    return UsageError(f"{quoted(path)} is {what}, not a task file", hint="name the file itself")
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ edge it would be a cycle. A task that depends on a step, ``"3.1"``, depends on t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,48 +35,32 @@ EXTRA_BYTES = 8 << 10  # unknown keys kept of one task; larger ones stay in the 
 class Imported:
     """A task as it was found.
 
-    Attributes:
-        definition: The task, checked.
-        state: ``open``, ``done``, ``held`` (a person has it in progress), ``review``, ``blocked``, ``cancelled`` or
-            ``deferred``.
-        reason: Why, for people; empty for ``open`` and ``done``.
+    Its state is ``open``, ``done``, ``held`` (a person has it in progress), ``review``, ``blocked``, ``cancelled`` or
+    ``deferred``.
     """
 
     definition: Definition
     state: str
-    reason: str
+    reason: str  # why, for people; empty for ``open`` and ``done``
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source holds.
+    """What a source holds."""
 
-    Attributes:
-        tasks: The tasks, in the source's order.
-        refused: What could not become a task or a step, and why: ``(what, why)``. The rest went on.
-        tag: Which list of the source it is, where the source has several.
-    """
-
-    tasks: list[Imported]
-    refused: list[tuple[str, str]]
-    tag: str | None = None
+    tasks: list[Imported]  # in the source's order
+    refused: list[tuple[str, str]]  # what could not become a task or a step, and why; the rest went on
+    tag: str | None = None  # which list of the source it is, where the source has several
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from.
+    """Where rows come from. A path inside the project is noted relative to it, so that the project can be moved."""
 
-    Attributes:
-        kind: The kind of source.
-        path: Its file.
-        tag: Its tag, if it has tags.
-        home: The project. A path inside it is noted relative to it, so that the project can be moved.
-    """
-
-    kind: str
-    path: PurePath
-    tag: str | None = None
-    home: Path | None = None
+    kind: str  # the kind of source
+    path: PurePath  # its file
+    tag: str | None = None  # its tag, if it has tags
+    home: Path | None = None  # the project
 
     @cached_property
     def noted(self) -> str:
@@ -86,77 +71,53 @@ class Origin:
 
 @dataclass(slots=True)
 class StepRow:
-    """A subtask as found.
+    """A subtask as found."""
 
-    Attributes:
-        step: Its id.
-        title: Its title.
-        status: A status word of that program.
-        needs: What it builds on: steps by full id (``2.1``), tasks by theirs.
-        more: Keys that its record keeps.
-        at: Its place there, for writing its status back.
-    """
-
-    step: object
+    step: object  # its id
     title: object
-    status: object = None
-    needs: list[str] = field(default_factory=list)
-    more: Json = field(default_factory=dict)
-    at: object = None
+    status: object = None  # a status word of that program
+    needs: list[str] = field(default_factory=list)  # what it builds on: steps by full id (``2.1``), tasks by theirs
+    more: Json = field(default_factory=dict)  # keys that its record keeps
+    at: object = None  # its place there, for writing its status back
 
 
 @dataclass(slots=True)
 class Row:
-    """A task as found, nothing checked.
+    """A task as found, nothing checked."""
 
-    Attributes:
-        task: Its id.
-        title: Its title.
-        description: Text, or nothing.
-        status: A status word of that program.
-        priority: A word or a number.
-        needs: What it depends on, as written: tasks, or steps of tasks.
-        steps: Its subtasks.
-        assignee: Who has it there.
-        notes: Notes to begin with.
-        more: Keys that the definition keeps under the same name.
-        extra: Keys that are kept under ``source``, if they are small.
-        aside: A state that holds instead of ``open`` or ``held``, with its reason.
-    """
-
-    task: object
+    task: object  # its id
     title: object
     description: object = ""
-    status: object = None
-    priority: object = None
-    needs: list[str] = field(default_factory=list)
+    status: object = None  # a status word of that program
+    priority: object = None  # a word or a number
+    needs: list[str] = field(default_factory=list)  # what it depends on, as written: tasks, or steps of tasks
     steps: list[StepRow] = field(default_factory=list)
-    assignee: object = None
-    notes: list[str] = field(default_factory=list)
-    more: Json = field(default_factory=dict)
-    extra: Json = field(default_factory=dict)
-    aside: tuple[str, str] | None = None
+    assignee: object = None  # who has it there
+    notes: list[str] = field(default_factory=list)  # to begin with
+    more: Json = field(default_factory=dict)  # keys that the definition keeps under the same name
+    extra: Json = field(default_factory=dict)  # keys that are kept under ``source``, if they are small
+    aside: tuple[str, str] | None = None  # a state that holds instead of ``open`` or ``held``, with its reason
+
+
+def source_of(definition: Definition) -> Json:
+    """Return where a task was imported from; empty if it was added here."""
+    source = definition.raw.get("source")
+    return source if isinstance(source, dict) else {}
 
 
 def build(rows: Iterable[Row | None], origin: Origin, refused: Iterable[tuple[str, str]] = ()) -> Reading:
-    """Return the tasks that rows make.
+    """Return the tasks that rows make, in their order; ``None`` is an entry that is no task object.
 
-    Args:
-        rows: The rows, in the source's order; ``None`` for an entry that is no task object.
-        origin: Where they come from.
-        refused: What was refused before.
+    What was ``refused`` before is listed first.
     """
     out = list(refused)
     admitted = _admit(rows, out)
     steps = {task: _steps(task, row, out) for task, row in admitted.items()}
-    done = {
-        step: normalize.status_of(row.status) == "done" for of_task in steps.values() for step, row in of_task.items()
-    }
-    home = {step: task for task, of_task in steps.items() for step in of_task}
+    rows_of_steps = {step: (task, row) for task, of_task in steps.items() for step, row in of_task.items()}
     tasks = []
     for task, row in admitted.items():
         try:
-            tasks.append(_Made(task, row, steps[task], admitted, home, done).imported(origin))
+            tasks.append(_Made(task, row, steps[task], admitted, rows_of_steps).imported(origin))
         except UsageError as error:
             out.append((f"task {task}", error.message))
     return Reading(tasks, out, origin.tag)
@@ -171,19 +132,20 @@ def _admit(rows: Iterable[Row | None], refused: list[tuple[str, str]]) -> dict[s
             refused.append((f"entry {at}", "it is no task object"))
             continue
         task, title = normalize.identifier(row.task), normalize.one_line(row.title)
-        what = f"task {shown(task)}" if task else f"entry {at}"
-        if title:
-            what += f" ({shown(title)})"
+        twin, why = folded.get(task.lower()), ""
         if not task:
-            refused.append((what, "it has no id"))
+            why = "it has no id"
         elif not ids.is_id(task):
-            refused.append((what, "its id is not allowed: letters, digits, '.', '_', '-', at most 64"))
+            why = "its id is not allowed: letters, digits, '.', '_', '-', at most 64"
         elif not title:
-            refused.append((what, "it has no title"))
+            why = "it has no title"
         elif task in admitted:
-            refused.append((what, "an earlier task has the same id"))
-        elif task.lower() in folded:
-            refused.append((what, f"its id differs only in case from '{folded[task.lower()]}'"))
+            why = "an earlier task has the same id"
+        elif twin:
+            why = f"its id differs only in case from '{twin}'"
+        if why:
+            what = f"task {shown(task)}" if task else f"entry {at}"
+            refused.append((f"{what} ({shown(title)})" if title else what, why))
         else:
             admitted[task] = row
             folded[task.lower()] = task
@@ -233,11 +195,10 @@ class _Made:
         row: Row,
         steps: Mapping[str, StepRow],
         tasks: Mapping[str, Row],
-        home: Mapping[str, str],
-        done: Mapping[str, bool],
+        rows_of_steps: Mapping[str, tuple[str, StepRow]],
     ) -> None:
         self.task, self.row, self.steps = task, row, steps
-        self._tasks, self._home, self._done = tasks, home, done
+        self._tasks, self._rows_of_steps = tasks, rows_of_steps
         self.notes = [normalize.plain(note) for note in row.notes]
         self.edges: list[str] = []
         self.unusable: list[str] = []
@@ -269,10 +230,10 @@ class _Made:
         return Imported(definition, state, reason)
 
     def _edge(self, need: str) -> None:
-        if need not in self._tasks and need in self._home:
-            home = self._home[need]
+        if need not in self._tasks and need in self._rows_of_steps:
+            home, step = self._rows_of_steps[need]
             self.notes.append(f"it builds on step {need}" + (f" of task {home}" if home != self.task else ""))
-            if home != self.task and not self._done[need]:
+            if home != self.task and normalize.status_of(step.status) != "done":
                 self.edges.append(home)
         elif ids.is_id(need):
             self.edges.append(need)
@@ -282,21 +243,19 @@ class _Made:
 
     def _step(self, step: str, row: StepRow) -> Json:
         needs = dict.fromkeys(row.needs)
-        inside = [need for need in needs if need in self.steps]
-        self.notes.extend(f"step {step} builds on {self._named(need)}" for need in needs if need not in self.steps)
+        for need in needs:
+            if need not in self.steps:
+                named = f"task {need}" if need in self._tasks else f"{shown(need)}, which is not there"
+                named = f"step {need}" if need in self._rows_of_steps else named
+                self.notes.append(f"step {step} builds on {named}")
         status = {"open": "pending", "done": "done"}.get(normalize.status_of(row.status) or "")
         return {
             "id": step,
             "title": _step_title(row),
             "status": status or normalize.one_line(row.status).lower(),
-            "dependencies": inside,
+            "dependencies": [need for need in needs if need in self.steps],
             **{key: normalize.kept(value) for key, value in row.more.items()},
         }
-
-    def _named(self, need: str) -> str:
-        if need in self._home:
-            return f"step {need}"
-        return f"task {need}" if need in self._tasks else f"{shown(need)}, which is not there"
 
     def _text(self, key: str, value: object) -> str:
         if isinstance(value, (str, bytes)) and len(value) > TEXT_CHARS:
@@ -312,9 +271,17 @@ class _Made:
         if origin.tag is not None:
             source["tag"] = normalize.one_line(origin.tag)
         source["status"] = normalize.one_line(self.row.status)
-        extra, left = _within(self.row.extra)
-        if extra:
-            source["extra"] = extra
+        room, inside, left = EXTRA_BYTES, {}, []
+        for key, value in self.row.extra.items():
+            name, clean = normalize.one_line(key, 200), normalize.kept(value)
+            size = len(name) + len(json.dumps(clean))
+            if size <= room:
+                inside[name] = clean
+                room -= size
+            else:
+                left.append(shown(name))
+        if inside:
+            source["extra"] = inside
         if left:
             self.notes.append(f"left in the source for their size: {', '.join(left)}")
         return source
@@ -334,31 +301,13 @@ class _Made:
         return state, f"it is {shown(said)} {there}" + (f", assigned to {shown(who)}" if who else "")
 
 
-def _within(extra: Json) -> tuple[Json, list[str]]:
-    """Return the values that fit into ``EXTRA_BYTES``, the first ones first, and the names of the others."""
-    import json
-
-    room, inside, left = EXTRA_BYTES, {}, []
-    for key, value in extra.items():
-        name, clean = normalize.one_line(key, 200), normalize.kept(value)
-        size = len(name) + len(json.dumps(clean))
-        if size <= room:
-            inside[name] = clean
-            room -= size
-        else:
-            left.append(shown(name))
-    return inside, left
-
-
 # -- for comparing -----------------------------------------------------------------------------------------------
 
 
 def compared(found: Imported, texts: Iterable[str]) -> Json:
     """Return the values of a task in a list, in the form in which they are compared.
 
-    Args:
-        found: The task as an import would give it.
-        texts: Those of ``reconcile.TEXTS`` that the list can hold.
+    ``texts`` are those of ``reconcile.TEXTS`` that the list can hold.
     """
     raw = found.definition.raw
     steps = found.definition.steps

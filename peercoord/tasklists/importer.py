@@ -19,47 +19,29 @@ from peercoord.queue import placement, renaming
 from peercoord.queue.intake import ADDED
 from peercoord.store import records
 from peercoord.tasklists import normalize, reconcile
+from peercoord.tasklists.imported import source_of
 from peercoord.tasklists.normalize import TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Protocol
 
     from peercoord.foreign import Json
     from peercoord.queue.queue import Queue
     from peercoord.store.records import Definition
-
-    class Incoming(Protocol):
-        """A task of a source: its definition, its state there, and why."""
-
-        @property
-        def definition(self) -> Definition: ...  # noqa: D102
-        @property
-        def state(self) -> str: ...  # noqa: D102
-        @property
-        def reason(self) -> str: ...  # noqa: D102
-
+    from peercoord.tasklists.imported import Imported
 
 PARKED_STATES = (TaskStatus.HELD, TaskStatus.DEFERRED, TaskStatus.REVIEW, TaskStatus.BLOCKED)
 
 
 @dataclass(slots=True)
 class Intake:
-    """What an import did.
+    """What an import did."""
 
-    Attributes:
-        added: Ids of the tasks that are new here.
-        done: Ids of those among them that were done there.
-        known: Ids of the tasks that were here before.
-        parked: For each new task that was parked, why.
-        refused: What could not become a task here, and why.
-    """
-
-    added: list[str] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
-    parked: dict[str, str] = field(default_factory=dict)
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)  # ids of the tasks that are new here
+    done: list[str] = field(default_factory=list)  # those among them that were done there
+    known: list[str] = field(default_factory=list)  # ids of the tasks that were here before
+    parked: dict[str, str] = field(default_factory=dict)  # for each new task that was parked, why
+    refused: list[tuple[str, str]] = field(default_factory=list)  # what could not become a task here, and why
 
     def as_json(self) -> Json:
         """Return it for programs."""
@@ -72,22 +54,18 @@ class Intake:
         }
 
 
-def take_in(queue: Queue, tasks: Sequence[Incoming], *, take_in_progress: bool = False) -> Intake:
+def take_in(queue: Queue, tasks: Sequence[Imported], *, take_in_progress: bool = False) -> Intake:
     """Import tasks.
 
     Args:
         queue: Where to.
         tasks: The tasks of a source, in its order.
         take_in_progress: Make tasks free to claim that a person has in progress there, instead of parking them as held.
-
-    Returns:
-        What was done.
     """
     intake = Intake()
     with queue.root.intake():
-        there = set(queue.all_tasks())
-        there -= {t.definition.task for t in tasks if t.definition.task in there and queue.is_lost(t.definition.task)}
-        listed = [t.definition.task for t in tasks]
+        all_tasks, listed = set(queue.all_tasks()), [t.definition.task for t in tasks]
+        there = all_tasks - {task for task in listed if task in all_tasks and queue.is_lost(task)}
         new = {t.definition.task: t for t in tasks if t.definition.task not in there}
         for task, was in _moved(queue, new.values(), there):
             del new[task]
@@ -112,18 +90,17 @@ def take_in(queue: Queue, tasks: Sequence[Incoming], *, take_in_progress: bool =
         if intake.added or intake.known:  # an import before this one may have been stopped before its flush
             queue.files.flush()
     parked = {seen.task: seen.detail for seen in queue.parked()} if intake.added else {}
-    for task in intake.added:
-        if task in parked:
-            intake.parked[task] = queue.location_of(task).reason or parked[task]
+    for task in filter(parked.__contains__, intake.added):
+        intake.parked[task] = queue.location_of(task).reason or parked[task]
     queue.place_blocked()
     return intake
 
 
-def _moved(queue: Queue, tasks: Iterable[Incoming], there: set[str]) -> list[tuple[str, str]]:
+def _moved(queue: Queue, tasks: Iterable[Imported], there: set[str]) -> list[tuple[str, str]]:
     """List the tasks that are another one of this team under a new id, by what it noted in the list: id and task."""
     found = []
     for task in tasks:
-        extra = _source(task.definition).get("extra")
+        extra = source_of(task.definition).get("extra")
         metadata = extra.get("metadata") if isinstance(extra, dict) else None
         noted = metadata.get("peercoord") if isinstance(metadata, dict) else None
         was = reconcile.noted_task({"summary": noted}, queue.root.store_id)
@@ -136,13 +113,7 @@ def _moved(queue: Queue, tasks: Iterable[Incoming], there: set[str]) -> list[tup
 
 
 def _known(queue: Queue, found: Iterable[Definition], there: Iterable[str], intake: Intake) -> dict[str, str]:
-    """Sort tasks whose ids are taken here into known and refused ones.
-
-    Args:
-        queue: The tasks.
-        found: Those of the list whose ids are taken.
-        there: All ids of the list.
-        intake: Collects what is known and what is refused.
+    """Sort tasks whose ids are taken here into known and refused ones; ``there`` are all ids of their list.
 
     Returns:
         For each id that another task has here, what that one is.
@@ -170,42 +141,33 @@ def _other(queue: Queue, found: Definition) -> str:
         here = queue.definition(found.task)
     except (BrokenFileError, NotFoundError, StorageError):
         return ""
-    return "" if _same_title(here, found) else f"{shown(here.title)}, {_origin(birth.definition)}"
+    if _same_title(here, found):
+        return ""
+    source = source_of(birth.definition)
+    tag = f", tag {shown(source['tag'])}" if "tag" in source else ""
+    origin = f"from {shown(source.get('path'))}{tag}" if source else "added here"
+    return f"{shown(here.title)}, {origin}"
 
 
 def _same_source(queue: Queue, ours: Definition, theirs: Definition) -> bool:
     """Check whether two tasks come from one list. A list that names no tag may be any list of its file."""
-    one, two = _source(ours), _source(theirs)
+    one, two = source_of(ours), source_of(theirs)
     if not one or one.get("kind") != two.get("kind"):
         return False
     if one.get("tag") != two.get("tag") and "tag" in one and "tag" in two:
         return False
-    return one.get("path") == two.get("path") or _place(queue, one) == _place(queue, two)
-
-
-def _place(queue: Queue, source: Json) -> str:
-    return os.path.realpath(queue.root.project / str(source.get("path")))
+    places = {os.path.realpath(queue.root.project / str(source.get("path"))) for source in (one, two)}
+    return one.get("path") == two.get("path") or len(places) == 1
 
 
 def _same_title(ours: Definition, theirs: Definition) -> bool:
     return normalize.one_line(ours.title).casefold() == normalize.one_line(theirs.title).casefold()
 
 
-def _source(definition: Definition) -> Json:
-    source = definition.raw.get("source")
-    return source if isinstance(source, dict) else {}
-
-
-def _origin(definition: Definition) -> str:
-    source = _source(definition)
-    tag = f", tag {shown(source['tag'])}" if "tag" in source else ""
-    return f"from {shown(source.get('path'))}{tag}" if source else "added here"
-
-
 # -- what is parked ----------------------------------------------------------------------------------------------
 
 
-def _prepared(tasks: Sequence[Incoming], others: Mapping[str, str], take_in_progress: bool) -> dict[str, Definition]:
+def _prepared(tasks: Sequence[Imported], others: Mapping[str, str], take_in_progress: bool) -> dict[str, Definition]:
     """Return the definitions, each with why its task is parked or cancelled, if it is."""
     open_tasks = {
         t.definition.task: t.definition.dependencies
@@ -224,7 +186,7 @@ def _prepared(tasks: Sequence[Incoming], others: Mapping[str, str], take_in_prog
     return prepared
 
 
-def _note(task: Incoming, ring: list[str] | None, other: str, take_in_progress: bool) -> Json | None:
+def _note(task: Imported, ring: list[str] | None, other: str, take_in_progress: bool) -> Json | None:
     if task.state == "cancelled":
         return {"cancelled": {"by": "import", "reason": task.reason or "cancelled where it came from"}}
     if ring:

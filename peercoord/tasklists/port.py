@@ -9,8 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from peercoord.errors import LostError
 from peercoord.foreign import shown
 from peercoord.tasklists.reconcile import TWICE
 
@@ -26,23 +28,14 @@ Refused = list[tuple[str, str]]
 
 @dataclass(slots=True)
 class RowUpdate:
-    """What to write for one task: into the list, and into what it remembers of the task.
+    """What to write for one task: into the list, and into what it remembers of the task."""
 
-    Attributes:
-        task: Task id.
-        ours: The values that were compared.
-        outgoing: Fields to write, with their values.
-        version: Stored form of our version; empty: the next sync compares the task again.
-        base: Returns what to remember, given the values that the row holds after the write.
-        new: The list has no row for the task yet.
-    """
-
-    task: str
-    ours: Json
-    outgoing: Json
-    version: str
-    base: Callable[[Json], Json]
-    new: bool = False
+    task: str  # task id
+    ours: Json  # the values that were compared
+    outgoing: Json  # fields to write, with their values
+    version: str  # stored form of our version; empty: the next sync compares the task again
+    base: Callable[[Json], Json]  # returns what to remember, given the values that the row holds after the write
+    new: bool = False  # the list has no row for the task yet
 
 
 Bases = Callable[[Sequence[str]], tuple[Mapping[str, "Json"], set[str]]]
@@ -52,31 +45,18 @@ Memo = dict[str, tuple[str, "Json | None"]]
 
 
 class ListSnapshot(ABC):
-    """A list at one moment. Parts that are not asked for are not read.
+    """A list at one moment. Parts that are not asked for are not read."""
 
-    Args:
-        term: The highest term under which a leader wrote; -1 if none did.
-        agreed: What both sides last agreed on.
-        origin: Where tasks that are imported from the list come from.
-        bases: Reads what was agreed on for some tasks.
-        memo: Kept by the list for its snapshots.
-
-    Attributes:
-        digests: A digest of each task's row; ``reconcile.TWICE`` if two rows have its id.
-        has_rows_without_id: Some row has no id, and so no digest.
-        overtaken: The tasks that another leader has agreed on since, filled by ``bases``.
-    """
-
-    entry = "row"
-    """What the list calls a row."""
+    entry = "row"  # what the list calls a row
 
     def __init__(self, term: int, agreed: Agreed, origin: Origin, bases: Bases, memo: Memo) -> None:
-        self.term, self.agreed, self.origin = term, agreed, origin
-        self.digests: dict[str, str] = {}
-        self.has_rows_without_id = False
-        self.overtaken: set[str] = set()
-        self._bases, self._memo = bases, memo
-        self._reading: Reading | None = None
+        self.term = term  # the highest term under which a leader wrote; -1 if none did
+        self.agreed = agreed  # what both sides last agreed on
+        self.origin = origin  # where tasks that are imported from here come from
+        self.digests: dict[str, str] = {}  # of each task's row; ``reconcile.TWICE`` if two rows have its id
+        self.has_rows_without_id = False  # some row has no id, and so no digest
+        self.overtaken: set[str] = set()  # the tasks that another leader has agreed on since, filled by ``bases``
+        self._bases, self._memo = bases, memo  # the latter is kept by the list from one snapshot to the next
 
     @abstractmethod
     def _read(self) -> Reading:
@@ -86,12 +66,10 @@ class ListSnapshot(ABC):
     def _values(self, task: str) -> Json | None:
         """Return the values of a task's one row; ``None`` if it cannot be a task."""
 
-    @property
+    @cached_property
     def reading(self) -> Reading:
         """All rows as an import would have them."""
-        if self._reading is None:
-            self._reading = self._read()
-        return self._reading
+        return self._read()
 
     def bases(self, tasks: Sequence[str]) -> Mapping[str, Json]:
         """Return what both sides last agreed on for these tasks, as ``reconcile.agreed`` made it."""
@@ -165,3 +143,12 @@ class TaskList(Protocol):
             LostError: The term is over; nothing was changed.
             PeercoordError: It cannot be written now; nothing was changed.
         """
+
+
+def stale_term(term: int, where: str, why: str) -> LostError:
+    """Return the error of a leader whose term is over."""
+    return LostError(
+        f"term {term} is over, so nothing was changed in {where}: {why}",
+        hint="the current leader will sync; see who that is: claude-coordination-status",
+        code="stale-term",
+    )

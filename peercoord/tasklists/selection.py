@@ -30,35 +30,22 @@ NONE = "none"
 
 @dataclass
 class Choice:
-    """What a project is kept in step with.
+    """What a project is kept in step with."""
 
-    Attributes:
-        database: Path or URL; empty if nothing was chosen, ``none`` for no database.
-        key: What the database calls the project; empty: its name.
-        tasks_file: Path of a ``tasks.json``; empty if there is none.
-        tag: Its tag; ``None``: package 0.1.0 chose none, see ``Lists``.
-        late: The tag was pinned after the first sync, so the database remembers what was agreed on without it.
-    """
-
-    database: str = ""
-    key: str = ""
-    tasks_file: str = ""
-    tag: str | None = None
-    late: bool = False
+    database: str = ""  # path or URL; empty if nothing was chosen, ``none`` for no database
+    key: str = ""  # what the database calls the project; empty: its name
+    tasks_file: str = ""  # path of a ``tasks.json``; empty if there is none
+    tag: str | None = None  # its tag; ``None``: package 0.1.0 chose none, see ``Lists``
+    late: bool = False  # the tag was pinned after the first sync, so what was agreed on is remembered without it
 
     @classmethod
     def of(cls, protocol: Json) -> Choice:
         """Read the choice from ``protocol.json``."""
         file = protocol.get("tasks_file")
         file = file if isinstance(file, dict) else {}
-        tag = file.get("tag")
-        return cls(
-            _text(protocol.get("database")),
-            _text(protocol.get("database_project")),
-            _text(file.get("path")),
-            tag if isinstance(tag, str) else None,
-            file.get("late") is True,
-        )
+        said = (protocol.get("database"), protocol.get("database_project"), file.get("path"), file.get("tag"))
+        database, key, path, tag = [text if isinstance(text, str) else None for text in said]
+        return cls(database or "", key or "", path or "", tag, file.get("late") is True)
 
     def __bool__(self) -> bool:
         return bool(self.database) and self.database != NONE
@@ -77,8 +64,8 @@ class Choice:
             queue: The tasks here, which tell whether package 0.1.0 kept that very list in step, without its tag.
         """
         if (path, tag) != (self.tasks_file, self.tag):
-            before = path == self.tasks_file and self.tag is None and queue is not None
-            self.late = before and tags_of(queue, path) == {tag} if queue else False
+            was_untagged = path == self.tasks_file and self.tag is None
+            self.late = queue is not None and was_untagged and tags_of(queue, path) == {tag}
             self.tasks_file, self.tag = path, tag
 
     def facts(self) -> Json:
@@ -102,10 +89,6 @@ def remember(root: Root, choice: Choice) -> None:
 def noted(where: str, home: Path) -> str:
     """Return a path or URL as it is noted: relative to the project if inside it, never with a password.
 
-    Args:
-        where: As the user gave it.
-        home: The project.
-
     Raises:
         UsageError: It is no path or URL of a database.
     """
@@ -120,37 +103,25 @@ def noted(where: str, home: Path) -> str:
     return os.path.relpath(real, home) if real.is_relative_to(home) else str(address.path)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def tags_of(queue: Queue, path: str) -> set[str]:
-    """Return the tags that tasks here came from.
+    """Return the tags of a ``tasks.json``, by its path as it is written down, that tasks here came from."""
+    from peercoord.tasklists.imported import source_of
 
-    Args:
-        queue: The tasks.
-        path: The ``tasks.json``, as it is written down.
-    """
     found = set()
     for task in queue.all_tasks():
-        try:
+        with suppress(BrokenFileError):
             birth = queue.birth(task)
-        except BrokenFileError:
-            continue
-        source = birth.definition.raw.get("source") if birth else None
-        if isinstance(source, dict) and source.get("path") == path and isinstance(source.get("tag"), str):
-            found.add(str(source["tag"]))
+            source = source_of(birth.definition) if birth else {}
+            if source.get("path") == path and isinstance(source.get("tag"), str):
+                found.add(str(source["tag"]))
     return found
 
 
 def highest_number(root: Root, project: Path) -> int:
     """Return the highest number of a task in the ``tasks.json`` files of a project, of any tag; 0 if there is none.
 
-    A task that is added is given a number above it, so that a list that is taken in later has its own numbers free.
-
-    Args:
-        root: The coordination directory, for the file that is kept in step.
-        project: The project, for the file that its own program keeps there.
+    The files are the one in step and the one that its own program keeps. A task that is added is given a number above
+    it, so that a list that is imported later has its own numbers free.
     """
     from peercoord.tasklists import files, normalize, tasks_json
     from peercoord.tasklists.source import TASKS_JSON
@@ -161,27 +132,19 @@ def highest_number(root: Root, project: Path) -> int:
     for path in map(Path, paths):
         with suppress(PeercoordError):  # a sync or an import says so
             lists = tasks_json.tagged(files.json_object(path), path)
-            found = [
-                normalize.identifier(task.get("id")) for tag in lists.values() for task in tag if isinstance(task, dict)
-            ]
-            numbers += map(ids.number, found)
+            tasks = [task for tag in lists.values() for task in tag if isinstance(task, dict)]
+            numbers += [ids.number(normalize.identifier(task.get("id"))) for task in tasks]
     return max(numbers)
 
 
 def moved_on(path: Path, tag: str | None) -> str:
-    """Return the tag that a ``tasks.json`` calls current; empty if that is the pinned one, or unknown.
-
-    Args:
-        path: The file.
-        tag: The pinned tag.
-    """
+    """Return the tag that a ``tasks.json`` calls current; empty if that is ``tag``, the pinned one, or unknown."""
     from peercoord.tasklists import tasks_json
 
-    try:
+    with suppress(PeercoordError):
         current = tasks_json.current_tag(path)
-    except PeercoordError:
-        return ""
-    return current if current and tag and current != tag else ""
+        return current if current and tag and current != tag else ""
+    return ""
 
 
 def switched(root: Root) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ its suffix ``.jsonl``); everything else is taken for a ``tasks.json``. Reading n
 from __future__ import annotations
 
 import os
-import re
+from contextlib import suppress
 from pathlib import Path
 
 from peercoord.errors import UsageError
@@ -20,7 +20,6 @@ __all__ = ["Imported", "Reading", "find_source", "read_source"]
 TASKS_JSON = ".taskmaster/tasks/tasks.json"
 DATABASE, BEADS, TASKS_FILE = "database", "beads", "tasks.json"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
 def read_source(where: str, tag: str | None = None, home: Path | None = None, project: str = "") -> Reading:
@@ -51,94 +50,61 @@ def read_source(where: str, tag: str | None = None, home: Path | None = None, pr
 
 
 def kind_of(where: str) -> str:
-    """Return what a source is: ``DATABASE``, ``BEADS`` or ``TASKS_FILE``.
-
-    Args:
-        where: As for ``read_source``.
-
-    Raises:
-        PeercoordError: As ``read_source``.
-    """
+    """Return what a source is, by its path or URL: ``DATABASE``, ``BEADS`` or ``TASKS_FILE``."""
     return _path_and_kind(where)[1]
 
 
 def _path_and_kind(where: str) -> tuple[Path, str]:
+    """Return the full path and the kind of a source. A URL is never quoted in a message: it may hold a password."""
     from peercoord.tasklists import beads
+    from peercoord.tasklists.sql_engine import Address
 
-    path, database = _located(where)
+    scheme, is_url, _ = where.partition("://")
+    kind = scheme.lower().partition("+")[0]
+    if is_url and kind in ("postgresql", "postgres"):
+        raise UsageError(
+            "a PostgreSQL database is not read with --tasks: it is kept in step, both ways",
+            hint="name it with --database instead: claude-team-coordinated PROJECT --database URL",
+            code="server-database",
+        )
+    if is_url and kind != "sqlite":
+        raise UsageError(
+            f"tasks cannot be read from a URL of the kind {shown(kind)}",
+            hint="name a file, or sqlite:///PATH with three slashes, four before a full path",
+        )
+    path = Address.read(where).path or Path()
     start = files.head(path)
-    if database or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
+    if is_url or start.startswith(files.SQLITE_MAGIC) or path.suffix.lower() in _DATABASES:
         return path, DATABASE
     return path, BEADS if path.suffix.lower() == ".jsonl" or beads.is_export(path) else TASKS_FILE
 
 
 def find_source(project: Path) -> str | None:
-    """Find where a project keeps its tasks, inside the project.
+    """Find where a project keeps its tasks, inside the project; return a path for ``read_source``.
 
     First ``.taskmaster/tasks/tasks.json``; then a TaskMaster database in ``.taskmaster/`` or at the top level, by the
     suffixes ``.db``, ``.sqlite`` and ``.sqlite3``. A database that was not named must have all columns of one,
     dependencies among them: many applications have a table ``tasks`` of another kind.
 
-    Args:
-        project: The project's directory.
-
-    Returns:
-        A path for ``read_source``, or ``None``.
-
     Raises:
         UsageError: There are several databases; which one is meant is not known.
     """
+    from peercoord.tasklists import sql_rows
+
     if os.path.lexists(project / TASKS_JSON):
         return str(project / TASKS_JSON)
     for folder in (project / ".taskmaster", project):
-        found = _databases(folder)
+        names: list[str] = []
+        with suppress(OSError):
+            names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_DATABASES))
+        found = list(filter(sql_rows.is_taskmaster, [folder / name for name in names]))
         if len(found) > 1:
-            named = ", ".join(shown(path.name) for path in found)
             raise UsageError(
-                f"{files.quoted(folder)} holds {len(found)} databases with tasks: {named}",
+                f"{files.quoted(folder)} holds {len(found)} databases with tasks: "
+                f"{', '.join(shown(path.name) for path in found)}",
                 hint=f"say which with --tasks, for example --tasks {found[0]}",
                 code="several-sources",
             )
         if found:
             return str(found[0])
     return None
-
-
-def _located(where: str) -> tuple[Path, bool]:
-    """Return the full path of a source, and whether a URL called it a database.
-
-    A URL is never quoted in a message: it may hold a password.
-    """
-    url = _URL.fullmatch(where)
-    if url is None:
-        return _full(where), False
-    scheme, rest = url[1].lower().split("+")[0], url[2].partition("?")[0]
-    if scheme in ("postgresql", "postgres"):
-        raise UsageError(
-            "a PostgreSQL database is not read with --tasks: it is kept in step, both ways",
-            hint="name it with --database instead: claude-team-coordinated PROJECT --database URL",
-            code="server-database",
-        )
-    if scheme != "sqlite":
-        raise UsageError(
-            f"tasks cannot be read from a URL of the kind {shown(scheme)}",
-            hint="name a file, or sqlite:///PATH with three slashes, four before a full path",
-        )
-    if not rest.startswith("/") or rest in ("/", "/:memory:"):
-        raise UsageError("this sqlite URL names no file", hint="write sqlite:///PATH, with four slashes a full path")
-    return _full(rest[1:]), True
-
-
-def _full(path: str) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(path)))
-
-
-def _databases(folder: Path) -> list[Path]:
-    from peercoord.tasklists import sql_rows
-
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    paths = [folder / name for name in names if name.lower().endswith(_DATABASES)]
-    return [path for path in paths if sql_rows.is_taskmaster(path)]

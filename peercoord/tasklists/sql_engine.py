@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, StorageError, UsageError
-from peercoord.tasklists import files
+from peercoord.tasklists import files, normalize
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -34,6 +34,11 @@ STATEMENT_SECONDS = 60
 SQLITE, POSTGRES = "sqlite", "postgresql"
 _SCHEMES = {"sqlite": SQLITE, "postgres": POSTGRES, "postgresql": POSTGRES}
 _UNSETTLED = ("40001", "40P01")  # serialization failure, deadlock: safe to do again
+_POSTGRES_REFUSALS = {
+    "55P03": (" is locked by another program", "try again", "locked"),
+    "25006": (" may not be written", "ask its administrator", "read-only"),
+    "53100": (": the server's disk is full", "free some", "enospc"),
+}
 _UNFINISHED = ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT")
 _WAL = 2  # byte 18 of the header of a database in WAL mode
 
@@ -42,19 +47,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Address:
-    """Where a database is.
+    """Where a database is."""
 
-    Attributes:
-        kind: ``sqlite`` or ``postgresql``.
-        path: Its file; ``None`` for PostgreSQL.
-        url: Its URL with the password; empty for SQLite.
-        shown: Its name in messages.
-    """
-
-    kind: str
-    path: Path | None
-    url: str
-    shown: str
+    path: Path | None  # its file; ``None`` for PostgreSQL
+    url: str  # its URL with the password; empty for SQLite
+    shown: str  # its name in messages
 
     @property
     def word(self) -> str:
@@ -93,7 +90,7 @@ class Address:
                     "this URL of a database is not understood", hint="write postgresql://USER@HOST/DATABASE"
                 ) from None
             shown = url.set(drivername=POSTGRES)._replace(password=None).render_as_string(hide_password=True)
-            return cls(POSTGRES, None, url.render_as_string(hide_password=False), shown)
+            return cls(None, url.render_as_string(hide_password=False), shown)
         path = rest.partition("?")[0]
         if not path.startswith("/") or path in ("/", "/:memory:"):
             raise UsageError(
@@ -104,16 +101,11 @@ class Address:
     @classmethod
     def _file(cls, where: str, home: Path | None) -> Address:
         path = Path(os.path.abspath((home or Path()) / os.path.expanduser(where)))
-        return cls(SQLITE, path, "", files.quoted(path))
+        return cls(path, "", files.quoted(path))
 
 
 class Database:
-    """Opens one database.
-
-    Args:
-        address: Where it is.
-        wait: Seconds to wait for another program that has it locked.
-    """
+    """Opens one database; waits so many seconds for another program that has it locked."""
 
     def __init__(self, address: Address, wait: float = LOCK_SECONDS) -> None:
         self.address, self.wait = address, wait
@@ -122,14 +114,10 @@ class Database:
     @property
     def is_postgres(self) -> bool:
         """It is PostgreSQL."""
-        return self.address.kind == POSTGRES
+        return self.address.path is None
 
     def create(self) -> bool:
-        """Create an empty SQLite file if there is none: only when a user has just named it.
-
-        Returns:
-            Whether it was created.
-        """
+        """Create an empty SQLite file if there is none: only when a user has just named it. Return whether it was."""
         path = self.address.path
         if path is None or path.exists():
             return False
@@ -144,11 +132,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Return a connection on which all that is read is of one moment.
-
-        Raises:
-            PeercoordError: It cannot be opened or read; the message says why.
-        """
+        """Return a connection on which all that is read is of one moment."""
         with self._connected("BEGIN") as connection:
             yield connection
             connection.rollback()
@@ -159,7 +143,6 @@ class Database:
 
         Raises:
             LostError: Another transaction wrote the same at this moment; safe to do again.
-            PeercoordError: It cannot be opened or written; the message says why.
         """
         with self._connected("BEGIN IMMEDIATE") as connection:
             yield connection
@@ -167,11 +150,15 @@ class Database:
 
     @contextmanager
     def _connected(self, begin: str) -> Iterator[Connection]:
+        from sqlalchemy import event
         from sqlalchemy.exc import DBAPIError
 
         self._check()
-        if self._engine is None:
-            self._engine = _postgres(self.address.url, self.wait) if self.is_postgres else self._sqlite()
+        if self._engine is None and self.is_postgres:
+            self._engine = _postgres(self.address.url, self.wait)
+        elif self._engine is None:
+            self._engine = _sqlite_engine(f"file:{quote(str(self.address.path))}?mode=rw", self.wait)
+            event.listen(self._engine, "begin", lambda c: c.exec_driver_sql(c.info.get("begin", "BEGIN")))
         try:
             with self._engine.connect() as connection:
                 connection.info["begin"] = begin
@@ -200,17 +187,6 @@ class Database:
         if not is_plain or (start and start != files.SQLITE_MAGIC):  # an empty file is an empty database
             raise BrokenFileError(f"{self.address.shown} is not a SQLite database", hint="name another file")
 
-    def _sqlite(self) -> Engine:
-        from sqlalchemy import event
-
-        engine = _sqlite_engine(f"file:{quote(str(self.address.path))}?mode=rw", self.wait)
-
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(connection.info.get("begin", "BEGIN"))
-
-        event.listen(engine, "begin", begin)
-        return engine
-
     def refusal(self, error: DBAPIError) -> PeercoordError:
         """Return the error that says what the database refused."""
         where = self.address.shown
@@ -219,12 +195,9 @@ class Database:
         state = str(getattr(error.orig, "sqlstate", "") or "")
         if state in _UNSETTLED:
             return LostError(f"{where} was written by another program at this moment", hint="try again")
-        if state == "55P03":
-            return StorageError(f"{where} is locked by another program", hint="try again", code="locked")
-        if state == "25006":
-            return StorageError(f"{where} may not be written", hint="ask its administrator", code="read-only")
-        if state == "53100":
-            return StorageError(f"{where}: the server's disk is full", hint="free some", code="enospc")
+        if state in _POSTGRES_REFUSALS:
+            what, hint, code = _POSTGRES_REFUSALS[state]
+            return StorageError(f"{where}{what}", hint=hint, code=code)
         said = " ".join(str(error.orig).split())[:300]
         return StorageError(f"{where} cannot be used: {said}", hint="is the server running?")
 
@@ -249,7 +222,7 @@ def _postgres(url: str, wait: float) -> Engine:
     from sqlalchemy.pool import NullPool
 
     milliseconds = max(1, int(wait * 1000))
-    options: dict[str, Any] = {
+    options = {
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "peercoord",
         "tcp_user_timeout": CONNECT_SECONDS * 1000,
@@ -327,3 +300,35 @@ def _sqlite_refusal(where: str, error: DBAPIError) -> PeercoordError:
     if name == "SQLITE_FULL":
         return StorageError(f"{where}: the disk is full", hint="free some space", code="enospc")
     return StorageError(f"{where} cannot be used: {error.orig}", hint="check the file with sqlite3")
+
+
+# -- what the database may refuse --------------------------------------------------------------------------------
+
+
+class UnfitError(Exception):
+    """A row cannot hold what it should."""
+
+
+def tried(connection: Connection, do: Callable[[list[T]], object], rows: Sequence[T]) -> list[tuple[T, str]]:
+    """Write rows that the database may refuse: all of them together, or else each that it takes.
+
+    Returns:
+        The rows that were refused, and why.
+    """
+    from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError, StatementError
+
+    if not rows:
+        return []
+    attempt = connection.begin_nested()
+    try:
+        do([*rows])
+    except (StatementError, UnfitError) as error:
+        its_fault = (DataError, IntegrityError, NotSupportedError, ProgrammingError, UnfitError)
+        if error.__class__ is not StatementError and not isinstance(error, its_fault):
+            raise  # the connection is gone, or the disk is full: no row's fault
+        attempt.rollback()
+        if len(rows) == 1:
+            return [(rows[0], normalize.one_line(getattr(error, "orig", error), 200))]
+        return [refused for row in rows for refused in tried(connection, do, [row])]
+    attempt.commit()
+    return []

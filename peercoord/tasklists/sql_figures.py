@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from peercoord.tasklists import normalize
 from peercoord.tasklists.normalize import TaskStatus
+from peercoord.tasklists.sql_engine import tried
 from peercoord.tasklists.sql_projects import KEY, NAME
 from peercoord.tasklists.sql_schema import PROJECT_COLUMNS, PROJECT_NUMBER, PROJECTS, SUMMARIES, UPDATED
 
@@ -50,23 +52,20 @@ def of_tasks(
     from sqlalchemy import bindparam
 
     table = projects.schema.tasks
-    progress, updated = table.first(PROGRESS), table.first(UPDATED)
-    key = projects.schema.column("id")
-    if key is None or not updates or not (progress or updated):
-        return
-    clause = table.clause
-    how = Scale(connection, table, table.columns[progress]) if progress else None
-    when = {table.columns[updated].name: moment(connection, table, table.columns[updated], now)} if updated else {}
+    progress, updated = table.column(PROGRESS), table.column(UPDATED)
+    how = Scale(connection, table, progress) if progress and updates else None
+    when = {updated.name: moment(connection, table, updated, now)} if updated and updates else {}
     rows: dict[bool, list[Json]] = {True: [], False: []}
     for task, update in updates:
         share = _share(update.ours)
         cell = how.cell(share) if how and share is not None else None
         rows[cell is not None].append({"b_key": task, "b_cell": cell})
-    where = [*projects.where(table), *projects.schema.in_use(), clause.c[key.name] == bindparam("b_key")]
+    own = table.cell(projects.schema.id) == bindparam("b_key")
+    statement = table.clause.update().where(*projects.where(table), *projects.schema.in_use(), own)
     for has_cell, batch in rows.items():
-        cells = {**when, **({table.columns[progress].name: bindparam("b_cell")} if progress and has_cell else {})}
+        cells = {**when, **({progress.name: bindparam("b_cell")} if progress and has_cell else {})}
         if cells:
-            tried(connection, clause.update().where(*where).values(cells), batch)
+            tried(connection, partial(connection.execute, statement.values(cells)), batch)
 
 
 def _share(ours: Json) -> float | None:
@@ -128,11 +127,9 @@ def of_project(
     connection: Connection, projects: ProjectFilter, team: Team, summary: Callable[[], Json], now: str
 ) -> None:
     """Write a project's status and overall progress into its row of each table that the schema has for them."""
-    tables = [projects.schema.tables[name] for name in SUMMARIES if name in projects.schema.tables]
-    if not tables:
-        return
     wanted = (*OVERALL, *(name for names in COUNTS.values() for name in names), _SUMMARY, "status")
-    tables = [table for table in tables if table.name and table.first(wanted)]
+    there = projects.schema.tables
+    tables = [there[name] for name in SUMMARIES if name in there and there[name].column(wanted)]
     figures = summary() if tables else {}
     for table in tables if figures else ():
         _write_row(connection, projects, team, table, figures, now)
@@ -142,47 +139,42 @@ def _write_row(
     connection: Connection, projects: ProjectFilter, team: Team, table: Table, figures: Json, now: str
 ) -> None:
     clause = table.clause
-    names = team.names
     is_list = table.name.lower() == PROJECTS  # elsewhere, "id" is the row's own number
-    key = table.first(KEY if is_list else (PROJECT_NUMBER,))
-    title = table.first((*(name for name in PROJECT_COLUMNS if name != PROJECT_NUMBER), *NAME))
+    key = table.column(KEY if is_list else (PROJECT_NUMBER,))
+    title = table.column((*(name for name in PROJECT_COLUMNS if name != PROJECT_NUMBER), *NAME))
     where: list[ColumnElement[bool]] = []
     new: Json = {}
     if projects.schema.project == PROJECT_NUMBER and key and projects.project is not None:
-        where = [clause.c[table.columns[key].name] == projects.project]
-        new = {} if is_list else {table.columns[key].name: projects.project}
+        where = [clause.c[key.name] == projects.project]
+        new = {} if is_list else {key.name: projects.project}
     elif title:
-        where = [clause.c[table.columns[title].name].in_(names)]
-        new = {table.columns[title].name: names[0]}
+        where = [clause.c[title.name].in_(team.names)]
+        new = {title.name: team.names[0]}
     elif not projects.is_alone:
         return  # a row could be another project's
     rows = connection.execute(clause.select().where(*where)).mappings().all()
     cells = _cells(connection, table, figures, rows[0] if rows else {})
-    updated = table.first(UPDATED)
     if len(rows) > 1 or (rows and all(rows[0][name] == value for name, value in cells.items())):
-        return  # several rows match
-    if updated:
-        cells[table.columns[updated].name] = moment(connection, table, table.columns[updated], now)
+        return  # several rows match, or the one that does says so already
+    if updated := table.column(UPDATED):
+        cells[updated.name] = moment(connection, table, updated, now)
     if rows:
-        tried(connection, clause.update().where(*where).values(cells))
+        update = clause.update().where(*where).values(cells)
+        tried(connection, lambda _: connection.execute(update), [table])
     elif new:
-        tried(connection, clause.insert().values({**new, **cells}))
+        tried(connection, partial(connection.execute, clause.insert()), [{**new, **cells}])
 
 
 def _cells(connection: Connection, table: Table, figures: Json, row: Any) -> Json:
     cells: Json = {}
-    overall = table.first(OVERALL)
-    if overall:
-        cell = Scale(connection, table, table.columns[overall]).cell(float(figures["overall_progress"]))
-        cells |= {table.columns[overall].name: cell} if cell is not None else {}
+    if overall := table.column(OVERALL):
+        cell = Scale(connection, table, overall).cell(float(figures["overall_progress"]))
+        cells |= {overall.name: cell} if cell is not None else {}
     for figure, names in COUNTS.items():
-        name = table.first(names)
-        cells |= {table.columns[name].name: figures[figure]} if name else {}
-    if _SUMMARY in table.columns:
-        column = table.columns[_SUMMARY]
+        cells |= {column.name: figures[figure]} if (column := table.column(names)) else {}
+    if column := table.columns.get(_SUMMARY):
         cells[column.name] = figures if column.is_json else json.dumps(figures)
-    if "status" in table.columns:
-        column = table.columns["status"]
+    if column := table.columns.get("status"):
         word = _status(figures, row.get(column.name), table.allowed.get("status"))
         cells |= {column.name: word} if word else {}
     return cells
@@ -197,30 +189,3 @@ def _status(figures: Json, now: object, allowed: Iterable[str] | None) -> str:
     if said in wanted or (said and said not in (*_ACTIVE, *_COMPLETED)):
         return ""
     return next((word for word in allowed or wanted if word.lower() in wanted), "")
-
-
-def tried(connection: Connection, statement: Any, rows: list[Json] | None = None) -> str:
-    """Execute a statement that the database may refuse, for all rows together or else for each that it takes.
-
-    Text is sent as it is: a colon in the name of a column is no parameter.
-
-    Returns:
-        Why a row was refused; empty if none was.
-    """
-    from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
-
-    if rows == []:
-        return ""
-    attempt = connection.begin_nested()
-    try:
-        if isinstance(statement, str):
-            connection.exec_driver_sql(statement)
-        else:
-            connection.execute(statement, rows)
-    except (DataError, IntegrityError, NotSupportedError, ProgrammingError) as error:
-        attempt.rollback()
-        if not rows or len(rows) == 1:
-            return normalize.one_line(error.orig, 200)
-        return next(filter(None, [tried(connection, statement, [row]) for row in rows]), "")
-    attempt.commit()
-    return ""

@@ -11,6 +11,7 @@ transaction, so a database is either as it was or adopted.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from peercoord.errors import StorageError
-from peercoord.tasklists.sql_figures import tried
+from peercoord.tasklists.sql_engine import tried
 from peercoord.tasklists.sql_schema import ASSIGNMENTS, OUTWARD, TASKS, reflect
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 BACKUP = "before-peercoord"
 PG_BACKUP = "peercoord_backup_tasks"
+_TASKS = (
+    "CREATE TABLE tasks (id {kind} PRIMARY KEY, title TEXT NOT NULL, description TEXT,"
+    " status TEXT NOT NULL DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]',"
+    " details TEXT, test_strategy TEXT, subtasks TEXT)"
+)
 
 
 def adopt(database: Database, connection: Connection, schema: Schema, tasks: Callable[[], Iterable[str]]) -> str:
@@ -36,7 +42,7 @@ def adopt(database: Database, connection: Connection, schema: Schema, tasks: Cal
     where = backup(database, connection, schema)
     if not schema.has_tasks:
         whole = all(task.isdigit() and (task == "0" or task[0] != "0") for task in tasks())
-        connection.exec_driver_sql(_tasks_table("INTEGER" if whole else "TEXT"))
+        connection.exec_driver_sql(_TASKS.format(kind="INTEGER" if whole else "TEXT"))
         schema = reflect(connection)
     if ASSIGNMENTS not in schema.tables:
         _make_assignments(database, connection, schema)
@@ -59,25 +65,15 @@ def missing_columns(schema: Schema) -> list[tuple[Table, dict[str, str]]]:
         if schema.keys["status"] is None and schema.keys["finished"] is None:
             wanted["status"] = "TEXT"
         found.append((schema.tasks, wanted))
-    table = schema.tables.get(ASSIGNMENTS)
-    if table is not None:
-        found.append((table, _own_columns(schema)))
+    if ASSIGNMENTS in schema.tables:
+        found.append((schema.tables[ASSIGNMENTS], _own_columns(schema)))
     new = ((table, {n: kind for n, kind in wanted.items() if n not in table.columns}) for table, wanted in found)
     return [(table, columns) for table, columns in new if columns]
 
 
 def _own_columns(schema: Schema) -> dict[str, str]:
     """Return the columns of the assignments, with their types, that the mission does not name."""
-    project = {"project": "TEXT"} if schema.project else {}
-    return {"epoch": "INTEGER", "ended_at": "TIMESTAMP", **project}
-
-
-def _tasks_table(kind: str) -> str:
-    return (
-        f"CREATE TABLE tasks (id {kind} PRIMARY KEY, title TEXT NOT NULL, description TEXT,"
-        " status TEXT NOT NULL DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]',"
-        " details TEXT, test_strategy TEXT, subtasks TEXT)"
-    )
+    return {"epoch": "INTEGER", "ended_at": "TIMESTAMP", **({"project": "TEXT"} if schema.project else {})}
 
 
 def _make_assignments(database: Database, connection: Connection, schema: Schema) -> None:
@@ -88,7 +84,8 @@ def _make_assignments(database: Database, connection: Connection, schema: Schema
     columns += ", ".join(f"{name} {kind}" for name, kind in _own_columns(schema).items())
     refers = f", FOREIGN KEY (task_id) REFERENCES {_quoted(connection, schema.tasks.name)}"
     refers += f"({_quoted(connection, key.name if key else 'id')})"
-    if tried(connection, f"CREATE TABLE {ASSIGNMENTS} ({columns}{refers})"):  # that column is not unique
+    statement = f"CREATE TABLE {ASSIGNMENTS} ({columns}{refers})"
+    if tried(connection, lambda _: connection.exec_driver_sql(statement), [ASSIGNMENTS]):  # that column is not unique
         connection.exec_driver_sql(f"CREATE TABLE {ASSIGNMENTS} ({columns})")
 
 
@@ -100,19 +97,12 @@ def _quoted(connection: Connection, name: str) -> str:
 
 
 def backup(database: Database, connection: Connection, schema: Schema) -> str:
-    """Copy what there is before the first change.
-
-    Returns:
-        Where the copy is; empty if there was nothing, or this was done before.
-    """
-    target = backup_place(database, connection, schema)
-    if not target:
-        return ""
-    if database.address.path is None:
-        name = _quoted(connection, schema.tasks.name)
-        connection.exec_driver_sql(f"CREATE TABLE {target} AS TABLE {name}")
-        return target
-    _copy_file(database.address.path, Path(target), database.address.shown)
+    """Copy what there is before the first change; return where, empty if there was nothing or this was done before."""
+    target, path = backup_place(database, connection, schema), database.address.path
+    if target and path is None:
+        connection.exec_driver_sql(f"CREATE TABLE {target} AS TABLE {_quoted(connection, schema.tasks.name)}")
+    elif target and path:
+        _copy_file(path, Path(target), database.address.shown)
     return target
 
 
@@ -124,37 +114,31 @@ def backup_place(database: Database, connection: Connection, schema: Schema) -> 
     if path is None:
         return "" if not schema.has_tasks or inspect(connection).has_table(PG_BACKUP) else PG_BACKUP
     count = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE type = 'table'").scalar_one()
-    return str(_free(path)) if count else ""
+    names = (f"{path}.{BACKUP}{f'-{at}' if at > 1 else ''}" for at in itertools.count(1))
+    return next(name for name in names if not os.path.exists(name)) if count else ""
 
 
 def _copy_file(path: Path, target: Path, shown: str) -> None:
+    """Copy a SQLite database as it is committed now, and flush the copy to the disk."""
+    import sqlite3
+    from contextlib import closing
+
     staged = target.with_name(f".{target.name}.part")
     try:
-        _copy(path, staged)
+        staged.unlink(missing_ok=True)
+        uri = f"file:{quote(str(path))}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True)) as source, closing(sqlite3.connect(staged)) as copy:
+            source.backup(copy)
+        _flush(staged)
         os.replace(staged, target)
         _flush(target.parent)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise StorageError(
-            f"{shown} was not changed, because no backup could be made: {error.strerror}",
+            f"{shown} was not changed, because no backup could be made: {getattr(error, 'strerror', None) or error}",
             hint="free some space, or allow writing the directory it lies in",
         ) from None
     finally:
         staged.unlink(missing_ok=True)
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy a SQLite database as it is committed now, and flush it to the disk."""
-    import sqlite3
-    from contextlib import closing
-
-    target.unlink(missing_ok=True)
-    try:
-        uri = f"file:{quote(str(path))}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
-    except sqlite3.Error as error:
-        raise OSError(0, str(error)) from None
-    _flush(target)
 
 
 def _flush(path: Path) -> None:
@@ -164,11 +148,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _free(path: Path) -> Path:
-    at, target = 1, path.with_name(f"{path.name}.{BACKUP}")
-    while target.exists():
-        at += 1
-        target = path.with_name(f"{path.name}.{BACKUP}-{at}")
-    return target

@@ -36,19 +36,12 @@ _MAX_SHOWN = 9  # projects in one message
 
 @dataclass(frozen=True)
 class Team:
-    """Whose tasks they are.
+    """Whose tasks they are."""
 
-    Attributes:
-        store_id: Which coordination directory.
-        project: The project's name.
-        home: The project's directory.
-        key: What the database calls the project, if the user said so; empty if not.
-    """
-
-    store_id: str
-    project: str
-    home: Path
-    key: str = ""
+    store_id: str  # which coordination directory
+    project: str  # the project's name
+    home: Path  # its directory
+    key: str = ""  # what the database calls the project, if the user said so
 
     @property
     def names(self) -> list[str]:
@@ -57,20 +50,13 @@ class Team:
 
 
 class ProjectFilter:
-    """The rows of one project.
-
-    Args:
-        schema: How the database keeps tasks.
-        project: What the project column of ``tasks`` holds for ours; ``None`` if it does not tell projects apart.
-        is_alone: No other project is there at this moment.
-
-    Attributes:
-        nameless: Tables beside ``tasks`` with rows that name no project, and why those are left out.
-    """
+    """The rows of one project in a database."""
 
     def __init__(self, schema: Schema, project: object = None, *, is_alone: bool = True) -> None:
-        self.schema, self.project, self.is_alone = schema, project, is_alone
-        self.nameless: list[tuple[str, str]] = []
+        self.schema = schema
+        self.project = project  # what the project column of ``tasks`` holds for ours; ``None``: it tells nothing apart
+        self.is_alone = is_alone  # no other project is there at this moment
+        self.nameless: list[tuple[str, str]] = []  # tables with rows that name no project, and what is done about them
 
     def column(self, table: Table) -> Column | None:
         """Return the column by which a table tells projects apart, as ``tasks`` does."""
@@ -93,12 +79,7 @@ class ProjectFilter:
         return {} if column is None else {column.name: self.value(column)}
 
     def read(self, connection: Connection, columns: Sequence[str]) -> dict[str, Rows]:
-        """Read our rows of ``tasks`` and of the tables beside it.
-
-        Args:
-            connection: The database.
-            columns: Columns of ``tasks``.
-        """
+        """Read our rows of ``tasks``, these columns, and of the tables beside it."""
         tasks = self.schema.tasks
         if not self.schema.has_tasks:
             return {TASKS: Rows([], [])}
@@ -107,23 +88,14 @@ class ProjectFilter:
         for name, table, of in self.schema.beside():
             found[name] = table.select(connection, list(table.columns), *self.where(table))
             column = self.column(table)
-            if column is not None and of:
-                rows = len(table.select(connection, [of], table.clause.c[column.name].is_(None)).tuples)
-                if rows:
-                    why = f"rows without a project are skipped: {rows}"
-                    self.nameless.append((f"table {shown(name)}", why))
+            nobodys = table.clause.c[column.name].is_(None) if column is not None and of else None
+            if of and nobodys is not None and (rows := table.select(connection, [of], nobodys).tuples):
+                self.nameless.append((f"table {shown(name)}", f"rows without a project are skipped: {len(rows)}"))
         return found
 
 
 def filter_for_sync(connection: Connection, schema: Schema, team: Team, where: str, word: str) -> ProjectFilter:
-    """Return the rows of a team.
-
-    Args:
-        connection: The database.
-        schema: How it keeps tasks.
-        team: The team.
-        where: The database's name in messages.
-        word: Its name in a command.
+    """Return the rows of a team in a database, called ``where`` in messages and ``word`` in a command.
 
     Raises:
         UsageError: The project is not known there, or a table does not tell projects apart.
@@ -157,13 +129,6 @@ def filter_for_import(
     connection: Connection, schema: Schema, names: Sequence[str], where: str, word: str
 ) -> ProjectFilter:
     """Return the rows of one project in a database that is read once; all rows where ids cannot be confused.
-
-    Args:
-        connection: The database.
-        schema: How it keeps tasks.
-        names: Names of the project, the likeliest first.
-        where: The database's name in messages.
-        word: Its name in a command.
 
     Raises:
         UsageError: Several projects have the same ids and cannot be told apart.
@@ -205,9 +170,7 @@ def _listed(connection: Connection, schema: Schema) -> dict[object, str]:
     if table is None or schema.project != PROJECT_NUMBER:
         return {}
     key, name = table.first(KEY), table.first(NAME)
-    if key is None or name is None:
-        return {}
-    return {row[0]: str(row[1]) for row in table.select(connection, [key, name]).tuples}
+    return {row[0]: str(row[1]) for row in table.select(connection, [key, name]).tuples} if key and name else {}
 
 
 def _unknown(

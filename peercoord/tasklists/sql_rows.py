@@ -57,21 +57,7 @@ def read(
     home: Path | None = None,
     project: str = "",
 ) -> Reading:
-    """Read the tasks of a SQLite database once; the file is left as it is.
-
-    Args:
-        path: The database file.
-        tag: Only rows whose column ``tag`` says so; all rows by default.
-        wait: Seconds to wait for a program that has it locked.
-        home: The project that they are read for, if there is one.
-        project: What a database of several projects calls it, if not like its directory.
-
-    Raises:
-        NotFoundError: The file is missing, or no row has the tag.
-        BrokenFileError: It is no database, is damaged, or holds no tasks of this kind.
-        StorageError: It is locked or cannot be read.
-        UsageError: It has no tags but one was asked for, or several projects cannot be told apart.
-    """
+    """Read the tasks of a SQLite database once, as ``source.read_source`` says; the file is left as it is."""
     where = files.quoted(path)
     names = [project] if project or home is None else [home.name, str(home)]
 
@@ -105,15 +91,11 @@ def _of_tag(tasks: Rows, tag: str, where: str) -> Rows:
     column = first(tasks.columns, COLUMNS["tag"])
     if column is None:
         raise UsageError(f"{where} has no tags", hint="leave --tag out")
-    at = tasks.columns.index(column)
-    rows = [row for row in tasks.tuples if normalize.one_line(row[at]) == tag]
-    if not rows:
-        there = sorted({normalize.one_line(value) for value in tasks.values(column)})
-        raise NotFoundError(
-            f"{where} has no tag {shown(tag)}",
-            hint=f"its tags are {', '.join(shown(name) for name in there) or 'none'}",
-        )
-    return Rows(tasks.columns, rows)
+    tags = [normalize.one_line(value) for value in tasks.values(column)]
+    if tag not in tags:
+        there = ", ".join(map(shown, sorted(set(tags)))) or "none"
+        raise NotFoundError(f"{where} has no tag {shown(tag)}", hint=f"its tags are {there}")
+    return Rows(tasks.columns, [row for row, own in zip(tasks.tuples, tags, strict=True) if own == tag])
 
 
 # -- rows --------------------------------------------------------------------------------------------------------
@@ -141,9 +123,7 @@ def rows_of(tables: Mapping[str, Rows], where: str) -> tuple[list[Row], Refused]
         rows.append(row)
         made.setdefault(task, row)
     for task, fields, needs in below:
-        place = (TASKS, None, fields["id"])
-        step = StepRow(own[task], fields["title"], fields.status, needs, fields.step_more, place)
-        made[above[task]].steps.append(step)
+        made[above[task]].steps.append(fields.step(own[task], needs, (TASKS, None, fields["id"])))
     return rows, refused
 
 
@@ -180,33 +160,18 @@ class _Fields(dict[str, Any]):
     """A row by what its columns mean: a value for each meaning, ``None`` where no column has it."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
-        self.record, self.names = record, _meanings(tuple(record))
-        super().__init__({meaning: record[name] if name else None for meaning, name in self.names.items()})
-
-    @property
-    def status(self) -> object:
-        """The status, or what a column such as ``completed`` says where there is none."""
-        if self.names["status"] is None and self.names["finished"] is not None:
+        self.record, names = record, _meanings(tuple(record))
+        super().__init__({meaning: record[name] if name else None for meaning, name in names.items()})
+        self.status = self["status"]
+        if names["status"] is None and names["finished"] is not None:  # a column such as ``completed``
             is_done = normalize.one_line(self["finished"]).lower() in ("1", "true", "yes", "t")
-            return "done" if is_done else "pending"
-        return self["status"]
-
-    @property
-    def more(self) -> Record:
-        return {key: self[key] for key in _MORE if self[key]}
-
-    @property
-    def extra(self) -> Record:
-        unread = {self.names["tag"], self.names["finished"]}
-        read = {*_LEFT, *self.names.values()} - unread
-        return {k: v for k, v in self.record.items() if k not in read and v not in (None, "")}
-
-    @property
-    def step_more(self) -> Record:
-        description = {"description": self["description"]} if self["description"] else {}
-        return description | self.more | self.extra
+            self.status = "done" if is_done else "pending"
+        self.more = {key: self[key] for key in _MORE if self[key]}
+        read = {*_LEFT, *names.values()} - {names["tag"], names["finished"]}
+        self.extra = {k: v for k, v in record.items() if k not in read and v not in (None, "")}
 
     def row(self, needs: list[str]) -> Row:
+        """Return it as a task."""
         notes = normalize.plain(self["notes"]).strip()
         return Row(
             self["id"],
@@ -221,6 +186,11 @@ class _Fields(dict[str, Any]):
             extra=self.extra,
         )
 
+    def step(self, step: object, needs: list[str], place: object) -> StepRow:
+        """Return it as a step of this id."""
+        description = {"description": self["description"]} if self["description"] else {}
+        return StepRow(step, self["title"], self.status, needs, description | self.more | self.extra, place)
+
 
 # -- edges and steps ---------------------------------------------------------------------------------------------
 
@@ -228,9 +198,7 @@ class _Fields(dict[str, Any]):
 def _edge_tables(tables: Mapping[str, Rows], where: str) -> dict[str, list[str]]:
     """Return what each task needs, as far as a table of its own says so."""
     edges: dict[str, list[str]] = {}
-    for name in EDGE_TABLES:
-        if name not in tables:
-            continue
+    for name in filter(tables.__contains__, EDGE_TABLES):
         columns = tables[name].columns
         start, end, kind = first(columns, EDGE_FROM), first(columns, EDGE_TO), first(columns, EDGE_KIND)
         if start is None or end is None:
@@ -244,9 +212,7 @@ def _edge_tables(tables: Mapping[str, Rows], where: str) -> dict[str, list[str]]
 def _step_tables(tables: Mapping[str, Rows], refused: Refused) -> dict[str, list[StepRow]]:
     """Return the steps of each task, as far as a table of their own holds them."""
     steps: dict[str, list[StepRow]] = {}
-    for name in STEP_TABLES:
-        if name not in tables:
-            continue
+    for name in filter(tables.__contains__, STEP_TABLES):
         of = first(tables[name].columns, STEP_OF)
         if of is None:
             refused.append((f"table '{name}'", "it has no column that names the task of a subtask"))
@@ -276,7 +242,7 @@ def _json_steps(value: object, task: str, refused: Refused) -> list[StepRow]:
 def _step(fields: _Fields, task: str, place: object) -> StepRow:
     """Return a subtask as a row. A dependency without a dot names a sibling."""
     needs = [need if "." in need else f"{task}.{need}" for need in normalize.references(fields["needs"])]
-    return StepRow(fields["id"], fields["title"], fields.status, needs, fields.step_more, place)
+    return fields.step(fields["id"], needs, place)
 
 
 @lru_cache(maxsize=8)

@@ -99,21 +99,13 @@ class Rows:
 
 @dataclass(slots=True)
 class Column:
-    """One column.
+    """One column."""
 
-    Attributes:
-        name: Its real name.
-        kind: Its type, in capitals; empty if none is declared. SQLite holds any value under any type.
-        is_required: A row needs a value for it.
-        type: SQLAlchemy's type, where the driver cares (PostgreSQL).
-        refers: The table, in lower case, that it is a foreign key to; empty if it is none.
-    """
-
-    name: str
-    kind: str
-    is_required: bool
-    type: Any = None
-    refers: str = ""
+    name: str  # its real name
+    kind: str  # its type, in capitals; empty if none is declared. SQLite holds any value under any type
+    is_required: bool  # a row needs a value for it
+    type: Any = None  # SQLAlchemy's type, where the driver cares (PostgreSQL)
+    refers: str = ""  # the table, in lower case, that it is a foreign key to; empty if it is none
 
     @property
     def is_number(self) -> bool:
@@ -133,33 +125,28 @@ class Column:
 
 @dataclass
 class Table:
-    """One table.
+    """One table; its columns are known by their names in lower case."""
 
-    Attributes:
-        name: Its real name.
-        columns: Its columns by lower-case name.
-        allowed: The only words that some columns may hold, by lower-case name.
-        unique: The columns that hold no value twice; of ``tasks`` with a project column only.
-        is_view: It is a view, which cannot be written.
-    """
-
-    name: str
+    name: str  # its real name
     columns: dict[str, Column] = field(default_factory=dict)
-    allowed: dict[str, list[str]] = field(default_factory=dict)
-    unique: set[str] = field(default_factory=set)
-    is_view: bool = False
+    allowed: dict[str, list[str]] = field(default_factory=dict)  # the only words that some columns may hold
+    unique: set[str] = field(default_factory=set)  # columns without repeated values; of shared ``tasks`` only
+    is_view: bool = False  # it cannot be written
 
     def first(self, names: Iterable[str]) -> str | None:
         """Return the first of these names that is a column."""
         return first(self.columns, names)
+
+    def column(self, names: Iterable[str]) -> Column | None:
+        """Return the first column that has one of these names."""
+        return self.columns.get(self.first(names) or "")
 
     @cached_property
     def clause(self) -> TableClause:
         """The table for statements."""
         from sqlalchemy import column, table
 
-        columns = [column(c.name, c.type) if c.type is not None else column(c.name) for c in self.columns.values()]
-        return table(self.name, *columns)
+        return table(self.name, *[column(c.name, c.type) for c in self.columns.values()])
 
     def cell(self, name: str) -> ColumnElement[Any]:
         """Return a column for statements, by its lower-case name."""
@@ -168,39 +155,31 @@ class Table:
     def select(
         self, connection: Connection, names: Sequence[str], *where: ColumnElement[bool], distinct: bool = False
     ) -> Rows:
-        """Read these columns of all rows that fulfil the conditions; ``distinct``: equal ones once."""
+        """Read these columns of all rows that fulfil the conditions; ``distinct``: equal ones once.
+
+        Text that is not UTF-8 costs its bad bytes, not the table.
+        """
         from sqlalchemy import select
+        from sqlalchemy.exc import OperationalError
 
         query = select(*map(self.cell, names)).where(*where)
-        return Rows(list(names), _all(connection, query.distinct() if distinct else query))
-
-
-def _all(connection: Connection, query: Select[Any]) -> Sequence[Any]:
-    """Read all rows. Text that is not UTF-8 costs its bad bytes, not the table."""
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        return connection.execute(query).all()
-    except OperationalError as error:
-        if "decode" not in str(error.orig) or connection.connection.driver_connection is None:
-            raise
-        connection.connection.driver_connection.text_factory = lambda data: data.decode("utf-8", "replace")
-        return connection.execute(query).all()
+        query = query.distinct() if distinct else query
+        try:
+            return Rows(list(names), connection.execute(query).all())
+        except OperationalError as error:
+            driver = connection.connection.driver_connection
+            if "decode" not in str(error.orig) or driver is None:
+                raise
+            driver.text_factory = lambda data: data.decode("utf-8", "replace")
+            return Rows(list(names), connection.execute(query).all())
 
 
 class Schema:
-    """The tables that matter, as they are now.
-
-    Attributes:
-        tables: Each by its lower-case name.
-        names: The names of all tables there are.
-        tasks: The table of tasks; without columns if there is none.
-        keys: For each meaning of ``COLUMNS`` the column of ``tasks``, in lower case.
-    """
+    """The tables that matter, as they are now, by lower-case name; and the names of all tables."""
 
     def __init__(self, tables: dict[str, Table], names: Sequence[str]) -> None:
         self.tables, self.names = tables, names
-        self.tasks = tables.get(TASKS) or Table(TASKS)
+        self.tasks = tables.get(TASKS) or Table(TASKS)  # without columns if there is none
         self.keys = {meaning: first(self.tasks.columns, names) for meaning, names in COLUMNS.items()}
 
     @property
@@ -263,18 +242,10 @@ class Schema:
 
     def column(self, meaning: str) -> Column | None:
         """Return the column of ``tasks`` for a meaning."""
-        name = self.keys[meaning]
-        return None if name is None else self.tasks.columns[name]
+        return self.tasks.columns.get(self.keys[meaning] or "")
 
     def require(self, where: str) -> None:
-        """Refuse a database without tasks, or whose tasks have no id or title.
-
-        Args:
-            where: Its name, as it is shown.
-
-        Raises:
-            BrokenFileError: It lacks one of these.
-        """
+        """Refuse a database, shown by this name, without tasks, or whose tasks have no id or title."""
         if not self.has_tasks:
             raise unfit(where, f"it has no table '{TASKS}'", "tables", self.names)
         for key in ("id", "title"):

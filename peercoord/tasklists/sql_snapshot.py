@@ -49,6 +49,7 @@ class SqlSnapshot(ListSnapshot):
             self._digest_groups()
 
     def _digest_rows(self) -> None:
+        """Digest each row by itself."""
         tasks = self.tables[TASKS]
         key = tasks.columns.index(self.schema.id)
         missing = (None,) * sum(name not in self.schema.tasks.columns for name in OUTWARD)  # not added yet
@@ -114,14 +115,13 @@ class SqlSnapshot(ListSnapshot):
         rows, refused = sql_rows.rows_of(self.tables, self.origin.path.name)
         return imported.build(rows, self.origin, [*refused, *self.projects.nameless])
 
-    def _imported(self) -> dict[str, Imported]:
-        if not self._by_task:
-            self._by_task = {task.definition.task: task for task in self.reading.tasks}
-        return self._by_task
-
     def _values(self, task: str) -> Json | None:
-        alone = self.schema.is_flat and self.agreed and self._reading is None  # a first sync reads all rows anyway
-        found = (self._alone(task) if alone else None) or self._imported().get(task)
+        # one row by itself, unless all rows are read anyway, as at a first sync
+        alone = self.schema.is_flat and self.agreed and "reading" not in vars(self)
+        found = self._alone(task) if alone else None
+        if found is None:
+            self._by_task = self._by_task or {task.definition.task: task for task in self.reading.tasks}
+            found = self._by_task.get(task)
         if found is None:
             return None
         keys, raw = self.schema.keys, self.raw(task)

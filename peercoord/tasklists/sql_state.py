@@ -19,15 +19,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from peercoord.errors import LostError, UsageError
+from peercoord.errors import UsageError
 from peercoord.foreign import shown
-from peercoord.tasklists.sql_figures import tried
+from peercoord.tasklists.port import stale_term
+from peercoord.tasklists.sql_engine import tried
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from peercoord.foreign import Json
     from peercoord.tasklists.port import Agreed, RowUpdate
@@ -47,14 +49,8 @@ _TERM = "SELECT term FROM peercoord_store WHERE store_id = :store"
 _STORES = "SELECT store_id, project FROM peercoord_store ORDER BY store_id"
 _RAISE = "UPDATE peercoord_store SET term = :term, project = :project WHERE store_id = :store AND term <= :term"
 _ENTER = "INSERT INTO peercoord_store (store_id, project, term, adopted_at) VALUES (:store, :project, :term, :now)"
-_FORGET = (
-    "DELETE FROM peercoord_store WHERE store_id = :store",
-    "DELETE FROM peercoord_sync WHERE store_id = :store",
-    "DELETE FROM peercoord_base WHERE store_id = :store",
-)
 _AGREED = "SELECT task_id, mark, digest FROM peercoord_sync WHERE store_id = :store AND place = :place"
 _BASES = "SELECT task_id, base FROM peercoord_base WHERE store_id = :store AND place = :place"
-_SOME_BASES = f"{_BASES} AND task_id IN :tasks"
 _REMEMBER = (
     "INSERT INTO peercoord_sync (store_id, place, task_id, mark, digest)"
     " VALUES (:store, :place, :task, :mark, :digest)"
@@ -63,6 +59,8 @@ _REMEMBER = (
     " ON CONFLICT (store_id, place, task_id) DO UPDATE SET base = excluded.base",
 )
 _MAX_IDS = 400  # ids in one statement
+_TIMES = ("assigned_at", "ended_at")
+_LATER = ("instance_id", "status", *_TIMES)  # what changes in a row of the assignments
 
 TABLES = ("peercoord_store", "peercoord_sync", "peercoord_base")
 
@@ -75,26 +73,19 @@ def _run(connection: Connection, statement: str, values: Json | list[Json] | Non
 
 @dataclass(frozen=True)
 class SyncState:
-    """What one database remembers of one coordination directory.
+    """What one database remembers of one coordination directory."""
 
-    Attributes:
-        store_id: Which coordination directory.
-        project: Its project's name, for people.
-        shown: The database's name in messages.
-        word: Its name in a command.
-    """
-
-    store_id: str
-    project: str
-    shown: str
-    word: str
+    store_id: str  # which coordination directory
+    project: str  # its project's name, for people
+    shown: str  # the database's name in messages
+    word: str  # its name in a command
     _seen: WeakSet[Connection] = field(default_factory=WeakSet, compare=False, repr=False)
 
     def exists(self, connection: Connection) -> bool:
         """Check whether the tables are there; each connection, which is one transaction, is asked once."""
         from sqlalchemy import inspect
 
-        if connection not in self._seen and inspect(connection).has_table("peercoord_store"):
+        if connection not in self._seen and inspect(connection).has_table(TABLES[0]):
             self._seen.add(connection)
         return connection in self._seen
 
@@ -137,12 +128,7 @@ class SyncState:
         if seen < 0:
             _run(connection, _ENTER, values)
             return
-        raise LostError(
-            f"term {term} is over, so nothing was changed in {self.shown}: "
-            f"a leader of term {seen} has written to it since",
-            hint="the current leader will sync; see who that is: claude-coordination-status",
-            code="stale-term",
-        )
+        raise stale_term(term, self.shown, f"a leader of term {seen} has written to it since")
 
     def refuse_others(self, connection: Connection) -> None:
         """Refuse a database that is another team's."""
@@ -159,62 +145,17 @@ class SyncState:
     def forget(self, connection: Connection, stores: Iterable[str]) -> None:
         """Forget coordination directories."""
         for store in stores:
-            for statement in _FORGET:
-                _run(connection, statement, {"store": store})
-
-    # -- what was agreed on ----------------------------------------------------------------------------------
-
-    def agreed(self, connection: Connection, place: str) -> Agreed:
-        """Return, for each task agreed on in a list, our version and their digest as they were then."""
-        if not self.exists(connection):
-            return {}
-        found = _run(connection, _AGREED, {"store": self.store_id, "place": place}).all()
-        return {task: (version, digest) for task, version, digest in found}
-
-    def bases(self, connection: Connection, place: str, tasks: Sequence[str]) -> dict[str, Json]:
-        """Return what was agreed on for these tasks."""
-        from sqlalchemy import bindparam, text
-
-        if not tasks or not self.exists(connection):
-            return {}
-        values: Json = {"store": self.store_id, "place": place}
-        query = text(_BASES)
-        if len(tasks) <= _MAX_IDS:
-            query = text(_SOME_BASES).bindparams(bindparam("tasks", expanding=True))
-            values["tasks"] = list(tasks)
-        wanted = set(tasks)
-        return {task: json.loads(base) for task, base in connection.execute(query, values).all() if task in wanted}
-
-    def remember(self, connection: Connection, place: str, agreed: Mapping[str, tuple[str, str, Json]]) -> None:
-        """Keep what was agreed on: for each task our version, their digest, and the base."""
-        values = [
-            {
-                "store": self.store_id,
-                "place": place,
-                "task": task,
-                "mark": version,
-                "digest": digest,
-                "base": json.dumps(base, ensure_ascii=False, separators=(",", ":")),
-            }
-            for task, (version, digest, base) in agreed.items()
-        ]
-        for statement in _REMEMBER if values else ():
-            _run(connection, statement, values)
+            for table in TABLES:
+                _run(connection, f"DELETE FROM {table} WHERE store_id = :store", {"store": store})  # noqa: S608
 
 
 @dataclass(frozen=True)
 class Agreements:
-    """What is remembered of one list, inside a transaction.
-
-    Attributes:
-        state: What the database remembers.
-        connection: The transaction.
-        place: Which list.
-    """
+    """What a database remembers of one list, inside a transaction."""
 
     state: SyncState
     connection: Connection
-    place: str
+    place: str  # which list
 
     @property
     def term(self) -> int:
@@ -223,12 +164,25 @@ class Agreements:
 
     @property
     def agreed(self) -> Agreed:
-        """For each task our version and their digest."""
-        return self.state.agreed(self.connection, self.place)
+        """For each task agreed on, our version and their digest as they were then."""
+        if not self.state.exists(self.connection):
+            return {}
+        found = _run(self.connection, _AGREED, {"store": self.state.store_id, "place": self.place}).all()
+        return {task: (version, digest) for task, version, digest in found}
 
     def bases(self, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
         """Return what was agreed on for these tasks, and that no other leader has agreed on them since."""
-        return self.state.bases(self.connection, self.place, tasks), set()
+        from sqlalchemy import bindparam, text
+
+        if not tasks or not self.state.exists(self.connection):
+            return {}, set()
+        values: Json = {"store": self.state.store_id, "place": self.place}
+        query = text(_BASES)
+        if len(tasks) <= _MAX_IDS:
+            query = text(f"{_BASES} AND task_id IN :tasks").bindparams(bindparam("tasks", expanding=True))
+            values["tasks"] = list(tasks)
+        wanted, rows = set(tasks), self.connection.execute(query, values).all()
+        return {task: json.loads(base) for task, base in rows if task in wanted}, set()
 
     def remember(
         self,
@@ -237,25 +191,23 @@ class Agreements:
         digests: Mapping[str, str],
         refused: Mapping[str, str],
     ) -> None:
-        """Keep what was agreed on.
+        """Keep what was agreed on: the values and digests that rows hold now.
 
         A new row that was refused is remembered as such: it is tried again when the task changes, and not before.
-
-        Args:
-            updates: What was to be written.
-            held: The values that the rows hold now.
-            digests: The digests of the rows now.
-            refused: Why rows were refused.
         """
-        agreed = {}
+        rows = []
         for update in updates:
             if update.task in held:
-                base = update.base(held[update.task])
-                agreed[update.task] = (update.version, digests.get(update.task, ""), base)
+                base, digest = update.base(held[update.task]), digests.get(update.task, "")
             elif update.new:
-                why: Json = {"ours": {}, "theirs": {}, "refused": refused[update.task]}
-                agreed[update.task] = (update.version, "", why)
-        self.state.remember(self.connection, self.place, agreed)
+                base, digest = {"ours": {}, "theirs": {}, "refused": refused[update.task]}, ""
+            else:
+                continue
+            own = {"store": self.state.store_id, "place": self.place, "task": update.task}
+            text = json.dumps(base, ensure_ascii=False, separators=(",", ":"))
+            rows.append({**own, "mark": update.version, "digest": digest, "base": text})
+        for statement in _REMEMBER if rows else ():
+            _run(self.connection, statement, rows)
 
 
 # -- assignments -------------------------------------------------------------------------------------------------
@@ -266,84 +218,40 @@ def write_assignments(
 ) -> str:
     """Bring the rows of some tasks in ``instance_assignments`` up to date: one for each time a peer held one.
 
-    A row is known by its task and epoch, so writing it again changes nothing. Rows without an epoch are not ours.
-    Returned is why the database refused a row, empty if it refused none.
+    A row is known by its task and epoch, so writing it again changes nothing. Rows without an epoch are not ours. A
+    time stays once it is known: every database writes it in its own way.
+
+    Returns:
+        Why the database refused a row; empty if it refused none.
     """
-    if not claims:
-        return ""
-    clause = table.clause
-    known = _known(connection, table, {key for key, _ in claims}, project)
-    new, changed = [], []
-    for key, claim in claims:
-        row = known.get((str(key), claim["epoch"]))
-        if row is None:
-            new.append(_cells(key, claim, project))
-        elif _differs(row, claim):
-            changed.append({"row": row[0], **_later(row, claim)})
-    why = tried(connection, clause.insert(), _numbered(connection, table, new)) if new else ""
-    if changed:
-        from sqlalchemy import bindparam
+    from sqlalchemy import bindparam, func, select
 
-        names = ("instance_id", "status", "assigned_at", "ended_at")
-        values: Json = {name: bindparam(f"new_{name}") for name in names}
-        update = clause.update().where(clause.c.id == bindparam("row")).values(values)
-        rows = [{"row": c["row"], **{f"new_{n}": c[n] for n in names}} for c in changed]
-        why = tried(connection, update, rows) or why
-    return why
-
-
-def _known(
-    connection: Connection, table: Table, keys: set[object], project: object
-) -> dict[tuple[str, int], tuple[Any, ...]]:
-    from sqlalchemy import select
-
-    c = table.clause.c
-    wanted = (c.id, c.task_id, c.epoch, c.instance_id, c.status, c.assigned_at, c.ended_at)
-    where: list[ColumnElement[bool]] = [c.epoch.is_not(None)]
-    if project is not None:
-        where.append(c.project == project)
+    clause, c = table.clause, table.clause.c
+    where = [c.epoch.is_not(None), *([] if project is None else [c.project == project])]
+    keys = {key for key, _ in claims}
     if len(keys) <= _MAX_IDS:
         where.append(c.task_id.in_(list(keys)))
-    rows = connection.execute(select(*wanted).where(*where)).all()
-    found = {}
-    for row in rows:
+    columns = (c.id, c.task_id, c.epoch, c.instance_id, c.status, c.assigned_at, c.ended_at)
+    known = {}
+    for row in connection.execute(select(*columns).where(*where)).all() if claims else ():
         with suppress(TypeError, ValueError):  # another program's row
-            found[str(row[1]), int(row[2])] = tuple(row)
-    return found
-
-
-def _cells(key: object, claim: Json, project: object) -> Json:
-    cells = {
-        "task_id": key,
-        "instance_id": claim["instance"],
-        "assigned_at": claim["assigned_at"],
-        "status": claim["status"],
-        "epoch": claim["epoch"],
-        "ended_at": claim["ended_at"],
-    }
-    return cells if project is None else {**cells, "project": project}
-
-
-def _differs(row: tuple[Any, ...], claim: Json) -> bool:
-    """Check whether a row is out of date. A time stays once it is known: every database writes it in its own way."""
-    began, ended = row[5] is None and claim["assigned_at"], row[6] is None and claim["ended_at"]
-    return (row[3], row[4]) != (claim["instance"], claim["status"]) or bool(began or ended)
-
-
-def _later(row: tuple[Any, ...], claim: Json) -> Json:
-    return {
-        "instance_id": claim["instance"],
-        "status": claim["status"],
-        "assigned_at": row[5] if row[5] is not None else claim["assigned_at"],
-        "ended_at": row[6] if row[6] is not None else claim["ended_at"],
-    }
-
-
-def _numbered(connection: Connection, table: Table, rows: Iterable[Json]) -> list[Json]:
-    """Return rows with their numbers, where the database does not number them itself."""
-    if not table.columns["id"].is_required:
-        return list(rows)
-    from sqlalchemy import func, select
-
-    last = connection.execute(select(func.max(table.clause.c.id))).scalar() or 0
-    return [{"id": last + at, **row} for at, row in enumerate(rows, 1)]
+            known[str(row[1]), int(row[2])] = (row[0], dict(zip(_LATER, row[3:], strict=True)))
+    whose = {} if project is None else {"project": project}
+    new, changed = [], []
+    for key, claim in claims:
+        cells = {"instance_id": claim["instance"], **{name: claim[name] for name in _LATER[1:]}}
+        number, there = known.get((str(key), claim["epoch"]), (None, None))
+        if there is None:
+            new.append({"task_id": key, "epoch": claim["epoch"], **cells, **whose})
+            continue
+        cells |= {name: there[name] for name in _TIMES if there[name] is not None}
+        if cells != there:
+            changed.append({"row": number, **{f"new_{name}": value for name, value in cells.items()}})
+    if new and table.columns["id"].is_required:  # the database does not number rows itself
+        last = connection.execute(select(func.max(c.id))).scalar() or 0
+        new = [{"id": last + at, **row} for at, row in enumerate(new, 1)]
+    values: Json = {name: bindparam(f"new_{name}") for name in _LATER}
+    refused = tried(connection, partial(connection.execute, clause.insert()), new)
+    update = clause.update().where(c.id == bindparam("row")).values(values)
+    refused += tried(connection, partial(connection.execute, update), changed)
+    return refused[0][1] if refused else ""

@@ -35,25 +35,16 @@ _MAX_TRIES = 3  # of a transaction that another one crossed
 
 
 class SqlTaskList:
-    """One TaskMaster database; a ``TaskList``.
-
-    Args:
-        database: Opens it.
-        team: Whose tasks it keeps.
-        now: Returns the time, RFC 3339.
-        tasks: Returns the ids of all tasks here, for a table that has yet to be made.
-        take_over: Another team's claim on this database is forgotten.
-        summary: Returns the summary figures of the project.
-    """
+    """One TaskMaster database; a ``TaskList``."""
 
     def __init__(
         self,
         database: Database,
-        team: Team,
-        now: Callable[[], str],
-        tasks: Callable[[], Sequence[str]] = list,
-        take_over: bool = False,
-        summary: Callable[[], Json] = dict,
+        team: Team,  # whose tasks it keeps
+        now: Callable[[], str],  # the time, RFC 3339
+        tasks: Callable[[], Sequence[str]] = list,  # ids of all tasks here, for a table that has yet to be made
+        take_over: bool = False,  # another team's claim on this database is forgotten
+        summary: Callable[[], Json] = dict,  # figures of the project
     ) -> None:
         self.database, self.team, self.now, self.tasks = database, team, now, tasks
         self.take_over, self.summary = take_over, summary
@@ -83,23 +74,19 @@ class SqlTaskList:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def snapshot(self) -> ListSnapshot:
-        """Read what it holds, changing nothing.
-
-        Raises:
-            PeercoordError: It cannot be read now, or is another team's.
-        """
+        """Read what it holds, changing nothing."""
         with self.database.reading() as connection:
             return self._snapshot(connection, self._projects(connection))
 
     def bases_later(self, place: str, agreed: Agreed, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
         """Return what was agreed on of some tasks, and those that another leader has agreed on since the snapshot."""
         with self.database.reading() as connection:
-            now = self.state.agreed(connection, place)
-            bases = self.state.bases(connection, place, tasks)
+            agreements = Agreements(self.state, connection, place)
+            now, (bases, _) = agreements.agreed, agreements.bases(tasks)
         return bases, {task for task in tasks if now.get(task) != agreed.get(task)}
 
     def _snapshot(self, connection: Connection, projects: ProjectFilter, bases: Bases | None = None) -> SqlSnapshot:
-        agreed = self.state.agreed(connection, PLACE)
+        agreed = Agreements(self.state, connection, PLACE).agreed
         if not agreed and projects.project is None and not self.take_over:
             self.state.refuse_others(connection)
         tables, term = projects.read(connection, projects.schema.read_columns), self.state.term(connection)
@@ -108,13 +95,13 @@ class SqlTaskList:
 
     def _projects(self, connection: Connection) -> ProjectFilter:
         schema = reflect(connection)
+        if schema.tasks.is_view:
+            message = f"{self.name}: 'tasks' is a view, which cannot be written"
+            raise BrokenFileError(message, hint="name another database")
         if schema.has_tasks:
-            if schema.tasks.is_view:
-                message = f"{self.name}: 'tasks' is a view, which cannot be written"
-                raise BrokenFileError(message, hint="name another database")
             schema.require(self.name)
         table = schema.tables.get(ASSIGNMENTS)
-        there = {column.name for column in table.columns.values()} if table else set(ASSIGNMENT_COLUMNS)
+        there = {column.name for column in table.columns.values()} if table else ASSIGNMENT_COLUMNS
         missing = [shown(name) for name in ASSIGNMENT_COLUMNS if name not in there]
         if missing:
             message = f"{self.name}: its table '{ASSIGNMENTS}' has no column {', '.join(missing)}"
@@ -124,26 +111,14 @@ class SqlTaskList:
     # -- writing ---------------------------------------------------------------------------------------------
 
     def update(self, term: int, work: Callable[[ListSnapshot], Sequence[RowUpdate]]) -> Refused:
-        """Change it in one transaction, and remember what was agreed on.
-
-        Args:
-            term: The leader's term.
-            work: Returns what to write, given a snapshot.
-
-        Returns:
-            The rows that were refused, and why.
-
-        Raises:
-            LostError: The term is over, or another transaction crossed this one again and again.
-            PeercoordError: It cannot be written now; nothing was changed.
-        """
+        """Change it in one transaction, and remember what was agreed on."""
 
         def inside(connection: Connection) -> Refused:
-            projects = self.prepare(connection, term)
+            projects = self._prepare(connection, term)
             agreements = Agreements(self.state, connection, PLACE)
             found = self._snapshot(connection, projects, agreements.bases)
             updates = work(found)
-            writer = Writer(connection, projects, found.tables, found, self.now())
+            writer = Writer(connection, projects, found, self.now())
             held = writer.write(updates)
             why = self._write_others(connection, projects, writer, [u for u in updates if u.task in held])
             digests = found.digests
@@ -180,16 +155,8 @@ class SqlTaskList:
                     raise
         return []
 
-    def prepare(self, connection: Connection, term: int) -> ProjectFilter:
-        """Adopt the database if it is not yet, and check and store the term.
-
-        Returns:
-            The rows of the project, as the database is then.
-
-        Raises:
-            LostError: The term is over; nothing was changed.
-            UsageError: It is another team's.
-        """
+    def _prepare(self, connection: Connection, term: int) -> ProjectFilter:
+        """Adopt the database if it is not yet, check and store the term; return the project's rows as they are then."""
         projects = self._projects(connection)
         if not self._is_adopted(connection, projects.schema):
             self.backup = sql_migration.adopt(self.database, connection, projects.schema, self.tasks)
@@ -211,13 +178,13 @@ class SqlTaskList:
     def remembered(self, place: str) -> tuple[int, Agreed]:
         """Return the highest term, and what was agreed on of another list."""
         with self.database.reading() as connection:
-            return self.state.term(connection), self.state.agreed(connection, place)
+            return self.state.term(connection), Agreements(self.state, connection, place).agreed
 
     def remembering(self, place: str, term: int, do: Callable[[Agreements], Refused]) -> Refused:
         """Change another list while this database holds off every other leader, and remember what was agreed on."""
 
         def inside(connection: Connection) -> Refused:
-            self.prepare(connection, term)
+            self._prepare(connection, term)
             return do(Agreements(self.state, connection, place))
 
         return self._again(inside)
@@ -270,14 +237,13 @@ def _explain_tables(projects: ProjectFilter) -> list[Json]:
     found = []
     for name, table, of in projects.schema.beside():
         is_edge = name in EDGE_TABLES
-        on = table.first(EDGE_TO) if is_edge else None
-        whose = projects.column(table)
+        on, whose = table.column(EDGE_TO), projects.column(table)
         found.append(
             {
                 "table": table.name,
                 "holds": "dependencies" if is_edge else "steps",
                 "task": table.columns[of].name if of else None,
-                **({"on": table.columns[on].name if on else None} if is_edge else {}),
+                **({"on": on.name if on else None} if is_edge else {}),
                 "project": whose.name if whose else None,
             }
         )

@@ -8,68 +8,44 @@ a value of unknown meaning is refused by the column's name: nothing is made up.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from peercoord.foreign import shown
 from peercoord.store import ids, paths
 from peercoord.tasklists import normalize, reconcile
 from peercoord.tasklists.normalize import ColumnWords, TaskStatus, full_step_id, status_of, status_or_blocked
+from peercoord.tasklists.sql_engine import UnfitError, tried
 from peercoord.tasklists.sql_figures import moment
-from peercoord.tasklists.sql_schema import COLUMNS, CREATED, NO_BLOCK, OUTWARD, STEP_OF, TASKS, UPDATED, Rows, Table
+from peercoord.tasklists.sql_schema import COLUMNS, CREATED, NO_BLOCK, OUTWARD, STEP_OF, TASKS, UPDATED, Table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from peercoord.foreign import Json
-    from peercoord.tasklists.imported import Row
     from peercoord.tasklists.port import RowUpdate
     from peercoord.tasklists.sql_projects import ProjectFilter
+    from peercoord.tasklists.sql_snapshot import SqlSnapshot
 
     Batch = list[tuple[str, Json]]
 
 
-class Found(Protocol):
-    """What a snapshot says of a task's row."""
-
-    def row(self, task: str) -> Json | None:
-        """Return its values."""
-
-    def raw(self, task: str) -> Json:
-        """Return it by lower-case column; empty if there is none."""
-
-    def source_row(self, task: str) -> Row | None:
-        """Return it with the places of its steps."""
-
-
-class _UnfitError(Exception):
-    """A row cannot hold what it should."""
-
-
 class Writer:
-    """Writes the updates of one transaction.
+    """Writes the updates of one transaction."""
 
-    Attributes:
-        refused: For each task whose row was refused, why.
-    """
-
-    def __init__(
-        self, connection: Connection, projects: ProjectFilter, tables: Mapping[str, Rows], found: Found, now: str
-    ) -> None:
+    def __init__(self, connection: Connection, projects: ProjectFilter, found: SqlSnapshot, now: str) -> None:
         self.connection, self.projects, self.found, self.now = connection, projects, found, now
-        self.schema, self.table, self.rows = projects.schema, projects.schema.tasks, tables[TASKS]
-        self.refused: dict[str, str] = {}
+        self.schema, self.table, self.rows = projects.schema, projects.schema.tasks, found.tables[TASKS]
+        self.refused: dict[str, str] = {}  # for each task whose row was refused, why
         self._were_broken = self._broken()
 
     @cached_property
-    def status(self) -> ColumnWords:
-        """The words of the column of statuses."""
+    def _status_words(self) -> ColumnWords:
         return self._words("status")
 
     @cached_property
-    def priority(self) -> ColumnWords:
-        """The words of the column of priorities."""
+    def _priority_words(self) -> ColumnWords:
         return self._words("priority")
 
     def _words(self, meaning: str) -> ColumnWords:
@@ -77,11 +53,7 @@ class Writer:
         return ColumnWords(self.rows.values(name), self.table.allowed.get(name or ""))
 
     def write(self, updates: Sequence[RowUpdate]) -> dict[str, Json]:
-        """Write updates.
-
-        Returns:
-            For each that was written, the values that the row holds now. The others are in ``refused``.
-        """
+        """Write updates; return for each that was written the values that its row holds now."""
         held: dict[str, Json] = {}
         changes: dict[tuple[str, ...], Batch] = {}
         inserts: Batch = []
@@ -93,14 +65,14 @@ class Writer:
                 elif cells:
                     changes.setdefault(tuple(sorted(cells)), []).append((update.task, cells))
                 held[update.task] = values
-            except _UnfitError as error:
+            except UnfitError as error:
                 self.refused[update.task] = str(error)
         for columns, rows in changes.items():
-            self._each(rows, partial(self._update, columns))
-        self._each(inserts, self._insert)
+            self._each(partial(self._update, columns), rows)
+        self._each(self._insert, inserts)
         for update in updates if not self.schema.is_flat else ():
             if update.task not in self.refused:
-                self._each([(update.task, {})], partial(self._write_beside, update))
+                self._each(partial(self._write_beside, update), [(update.task, {})])
         return {task: values for task, values in held.items() if task not in self.refused}
 
     def key(self, task: str) -> object:
@@ -118,10 +90,9 @@ class Writer:
     # -- cells -----------------------------------------------------------------------------------------------
 
     def _new_row(self, task: str, cells: Json) -> Json:
-        """Return the cells of a new row."""
         key = self.key(task)
         if key is None:
-            raise _UnfitError(f"its id {shown(task)} does not fit into a column of whole numbers")
+            raise UnfitError(f"its id {shown(task)} does not fit into a column of whole numbers")
         cells = {self.schema.id: key, **cells}
         cells |= {name.lower(): value for name, value in self.projects.cells(self.table).items()}
         unknown = []
@@ -132,7 +103,7 @@ class Writer:
                 else:
                     unknown.append(shown(column.name))
         if unknown:
-            raise _UnfitError(
+            raise UnfitError(
                 f"its row needs a value for {', '.join(unknown)}, which no task has: give the column a default"
             )
         return cells
@@ -184,7 +155,7 @@ class Writer:
     def _state(self, state: TaskStatus, raw: Json) -> tuple[str, object, object] | None:
         status, finished = self.schema.keys["status"], self.schema.keys["finished"]
         if status:
-            word = self.status.status(state, raw.get(status))
+            word = self._status_words.status(state, raw.get(status))
             return None if word is None else (status, word, status_or_blocked(word))
         if not finished:
             return None
@@ -194,10 +165,10 @@ class Writer:
 
     def _priority(self, name: str, word: str, now: object) -> tuple[str, object, object] | None:
         is_number = self.table.columns[name].is_number
-        if self.priority.numbers or (is_number and not self.priority.counts):
+        if self._priority_words.numbers or (is_number and not self._priority_words.counts):
             level = paths.PRIORITIES.index(word)
             return name, level if isinstance(now, int) or is_number else str(level), word
-        said = self.priority.priority(word, now)
+        said = self._priority_words.priority(word, now)
         return None if said is None else (name, said, normalize.priority_of(said))
 
     def _needs(self, name: str, needs: list[str]) -> object:
@@ -210,7 +181,7 @@ class Writer:
             return public
         if column.refers == TASKS or column.is_number:
             if len(needs) > 1:
-                raise _UnfitError(f"its column {shown(column.name)} holds one task, and it depends on {len(needs)}")
+                raise UnfitError(f"its column {shown(column.name)} holds one task, and it depends on {len(needs)}")
             return self.key(needs[0]) if needs else None
         if not needs and None in there:
             return None
@@ -267,7 +238,7 @@ class Writer:
         own, status, finished = (table.first(COLUMNS[meaning]) for meaning in ("id", "status", "finished"))
         if own is None or not (status or finished):
             return
-        word = self.status.status(TaskStatus.DONE if done else TaskStatus.OPEN, now) if status else done
+        word = self._status_words.status(TaskStatus.DONE if done else TaskStatus.OPEN, now) if status else done
         where = [*self.projects.where(table), table.cell(own) == key]
         above = table.first(STEP_OF)
         if of is not None and above:
@@ -294,34 +265,18 @@ class Writer:
 
     # -- statements ------------------------------------------------------------------------------------------
 
-    def _each(self, rows: Batch, do: Callable[[Batch], None]) -> None:
+    def _each(self, do: Callable[[Batch], None], rows: Batch) -> None:
         """Write rows together; if the database refuses, one by one, to find out which row it is."""
-        from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, StatementError
 
-        if not rows:
-            return
-        attempt = self.connection.begin_nested()
-        try:
+        def write(rows: Batch) -> None:
             do(rows)
             broken = self._broken() - self._were_broken
             if broken:
                 named = ", ".join(sorted({shown(name) for _, name in broken}))
-                raise _UnfitError(f"it would name a row of {named} that is not there")
-        except (DataError, IntegrityError, ProgrammingError, _UnfitError) as error:
-            attempt.rollback()
-            if len(rows) == 1:
-                said = error if isinstance(error, _UnfitError) else error.orig
-                self.refused[rows[0][0]] = f"the database refuses its row: {normalize.one_line(said, 200)}"
-                return
-            for row in rows:
-                self._each([row], do)
-        except StatementError as error:
-            if error.__class__ is not StatementError:
-                raise  # the connection is gone, or the disk is full: no row's fault
-            attempt.rollback()
-            self.refused.update({task: f"its row cannot be written: {error.orig}" for task, _ in rows})
-        else:
-            attempt.commit()
+                raise UnfitError(f"it would name a row of {named} that is not there")
+
+        for (task, _), why in tried(self.connection, write, rows):
+            self.refused[task] = f"the database refuses its row: {why}"
 
     def _broken(self) -> set[tuple[object, str]]:
         """Return the rows of SQLite's ``tasks`` that name missing rows, and of which table: it checks only if asked."""
