@@ -41,9 +41,10 @@ class Applier:
         self.queue, self.tickets, self.where, self.require = queue, tickets, where, require
         self.files = queue.files
         self.root = queue.root
+        self._applied: set[str] = set()  # fields
 
     def apply(self, task: str, version: TaskVersion, found: Resolution, theirs: Json) -> str:
-        """Apply the incoming changes of one task.
+        """Apply the incoming changes of one task, at the version that was compared.
 
         Args:
             task: Task id.
@@ -60,24 +61,25 @@ class Applier:
         self.require()
         try:
             definition = self._redefine(task, version.changed, found, theirs)
+        except LostError:
+            raise
         except PeercoordError as error:
-            if isinstance(error, LostError):
-                raise
             return error.message
         if definition is None:
             return "it has just been edited here"
         self._move(definition, location_at(version.path), found.incoming.get("state"), theirs)
-        keys = sorted(found.incoming)
-        self.root.event(self.queue.actor, "synced", task=task, keys=keys, source=self.where)
+        self._applied |= found.incoming.keys()
+        self.root.event(self.queue.actor, "synced", task=task, keys=sorted(found.incoming), source=self.where)
         for field, (side, value) in found.lost.items():
             self.root.event(self.queue.actor, "overruled", task=task, field=field, side=side, value=_cut(value))
         return ""
 
-    def finish(self, changed: set[str]) -> None:
-        """Place blocked tasks again, if states or dependencies changed."""
-        if changed & {"state", "dependencies"}:
+    def finish(self) -> None:
+        """Place blocked tasks again, if states or dependencies changed, and ring if anything did."""
+        if self._applied & {"state", "dependencies"}:
             self.queue.place_blocked()
-        self.files.ring()
+        if self._applied:
+            self.files.ring()
 
     # -- the definition --------------------------------------------------------------------------------------
 
@@ -109,8 +111,11 @@ class Applier:
             raw["subtasks"] = [_ticked(step, old.task, found.incoming["steps_done"]) for step in raw["subtasks"]]
         if "state" in found.incoming:
             raw = self._noted(raw, found.incoming["state"], theirs)
-        lost = {f: value for f, (side, value) in found.lost.items() if side == "ours" and f in reconcile.SHARED}
-        overruled = [_overruled(field, value, self.where) for field, value in lost.items()]
+        overruled = [
+            f"'{field}' was changed here too, to {_cut(value)}; what {self.where} said was taken"
+            for field, (side, value) in found.lost.items()
+            if side == "ours" and field in reconcile.SHARED
+        ]
         if overruled:
             raw["notes"] = records.notes([*records.notes(raw.get("notes")), *overruled])
         return raw
@@ -167,8 +172,8 @@ class Applier:
             "reason": theirs.get("reason") or f"it is done in {self.where}",
             **({"held_by": holder_of(place)} if holder_of(place) else {}),
         }
-        data = records.encode(record)
-        self.files.publish(paths.result(ticket.task, ticket.epoch, "done"), data, durable=True)
+        path = paths.result(ticket.task, ticket.epoch, "done")
+        self.files.publish(path, records.encode(record), durable=True)
         moved = self.files.move(place.path, paths.done(ticket.task), make_home=True)
         self.queue.place_waiting(ticket.task)
         return moved
@@ -184,10 +189,6 @@ def _ticked(step: Json, task: str, done: list[str]) -> Json:
     is_done = step.get("status") in records.STEP_DONE
     should_be = records.step_id(step.get("id"), task) in done
     return step if is_done == should_be else {**step, "status": "done" if should_be else "pending"}
-
-
-def _overruled(field: str, value: object, where: str) -> str:
-    return f"'{field}' was changed here too, to {_cut(value)}; what {where} said was taken"
 
 
 def _cut(value: object) -> str:

@@ -51,16 +51,7 @@ _OWN = ("id", "title", "description", "status", "priority", "dependencies", "com
 
 
 def read(path: Path, home: Path | None = None) -> Reading:
-    """Read the issues of an export.
-
-    Args:
-        path: The file.
-        home: The project that they are read for, if there is one.
-
-    Raises:
-        BrokenFileError: It is empty, or no line of it is an issue.
-        PeercoordError: It cannot be read.
-    """
+    """Read the issues of an export, as ``source.read_source`` says."""
     issues: list[Json] = []
     refused: list[tuple[str, str]] = []
     for at, line in enumerate(files.whole(path).split("\n"), 1):
@@ -82,15 +73,14 @@ def read(path: Path, home: Path | None = None) -> Reading:
     edges = _edges(rest, set(deleted))
     rows = [_row(issue, edges[_id(issue)]) for issue in rest]
     for row in rows:
-        row.steps = [_step(issue) for issue in steps if own[_id(issue)] == normalize.identifier(row.task)]
+        for step in (step for step in steps if own[_id(step)] == normalize.identifier(row.task)):
+            more = {"description": step["description"]} if step.get("description") else {}
+            row.steps.append(StepRow(_id(step), step.get("title"), step.get("status"), more=more))
     return build(rows, Origin(KIND, path, home=home), refused)
 
 
 def is_export(path: Path) -> bool:
-    """Check whether a file holds one object a line: its first two lines hold one each.
-
-    A ``tasks.json`` never looks like that, on one line or on many.
-    """
+    """Check whether the first two lines of a file hold an object each: a ``tasks.json`` never looks like that."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as lines:
             first = list(islice(filter(str.strip, lines), 2))
@@ -113,11 +103,13 @@ def _id(issue: Json) -> str:
 
 
 def _row(issue: Json, needs: list[str]) -> Row:
+    said = issue.get("close_reason")  # beads has no word for cancelled, so our export says it in the reason
+    cancelled = issue.get("status") == "closed" and isinstance(said, str) and said.startswith(CANCELLED)
     return Row(
         issue.get("id"),
         issue.get("title"),
         description=issue.get("description"),
-        status=_status(issue),
+        status="cancelled" if cancelled else issue.get("status"),
         priority=issue.get("priority"),
         needs=needs,
         assignee=issue.get("assignee"),
@@ -126,13 +118,6 @@ def _row(issue: Json, needs: list[str]) -> Row:
         extra={k: v for k, v in issue.items() if k not in _OWN and k not in USEFUL and v not in (None, "")},
         aside=_aside(issue),
     )
-
-
-def _status(issue: Json) -> object:
-    """Return the status word. beads has no word for cancelled, so our export says it in the reason."""
-    said = issue.get("close_reason")
-    cancelled = issue.get("status") == "closed" and isinstance(said, str) and said.startswith(CANCELLED)
-    return "cancelled" if cancelled else issue.get("status")
 
 
 def _step_of(issue: Json) -> str:
@@ -144,11 +129,6 @@ def _step_of(issue: Json) -> str:
             if _id(issue).startswith(f"{parent}."):
                 return parent
     return ""
-
-
-def _step(issue: Json) -> StepRow:
-    description = {"description": issue["description"]} if issue.get("description") else {}
-    return StepRow(_id(issue), issue.get("title"), issue.get("status"), more=description)
 
 
 def _notes(issue: Json) -> list[str]:
@@ -198,19 +178,12 @@ def _edges(issues: list[Json], deleted: set[str]) -> dict[str, list[str]]:
                 children[need].append(_id(issue))
     edges = {name: [*needs, *children[name]] for name, needs in given.items()}
     for name, needs in given.items():
-        below = _below(name, children) if needs else set()
+        below, stack = {name}, [name] if needs else []
+        while stack:
+            new = [child for child in children[stack.pop()] if child not in below]
+            below.update(new)
+            stack += new
         passed_on = [need for need in needs if need not in below]
         for child in below - {name}:
             edges[child].extend(passed_on)
     return edges
-
-
-def _below(name: str, children: dict[str, list[str]]) -> set[str]:
-    """Return an issue and all below it."""
-    found, stack = {name}, [name]
-    while stack:
-        for child in children[stack.pop()]:
-            if child not in found:
-                found.add(child)
-                stack.append(child)
-    return found

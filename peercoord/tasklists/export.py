@@ -43,19 +43,12 @@ _FORMULA = ("=", "+", "-", "@", "\t")
 
 @dataclass(frozen=True)
 class Task:
-    """A task with all that is known of it.
-
-    Attributes:
-        definition: What it is.
-        values: What the tickets say, as ``Tickets.values`` returns it.
-        added: When it was added, RFC 3339; empty if that is not known.
-        ended: When it was finished or cancelled; empty if it was not.
-    """
+    """A task with all that is known of it."""
 
     definition: Definition
-    values: Json
-    added: str = ""
-    ended: str = ""
+    values: Json  # what the tickets say, as ``Tickets.values`` returns it
+    added: str = ""  # when it was added, RFC 3339; empty if that is not known
+    ended: str = ""  # when it was finished or cancelled; empty if it was not
 
     @property
     def state(self) -> TaskStatus:
@@ -70,14 +63,7 @@ class Task:
 
 
 def gather(queue: Queue) -> tuple[list[Task], list[tuple[str, str]]]:
-    """Read every task, each at one moment of its own.
-
-    Args:
-        queue: The tasks.
-
-    Returns:
-        The tasks, in order; and those that could not be read, each with the reason.
-    """
+    """Read every task, in order, each at one moment of its own; and those that could not be read, with the reason."""
     tickets = Tickets(queue)
     found, left_out = [], []
     here = tickets.snapshot()
@@ -106,12 +92,9 @@ def _ended(queue: Queue, definition: Definition, state: str) -> str:
 
 
 def export(tasks: Sequence[Task], form: str, now: str) -> str:
-    """Write tasks in one of ``FORMATS``. The same board gives the same bytes, whenever it is written.
+    """Write tasks, in order, in one of ``FORMATS``. The same board gives the same bytes, whenever it is written.
 
-    Args:
-        tasks: The tasks, in order.
-        form: Which.
-        now: The time, RFC 3339; stands only where no task says one.
+    ``now`` is written only where no task says a time.
     """
     made = {"tasks.json": _tasks_json, "beads": _beads, "csv": _csv}
     return made[form](tasks, _newest(tasks, now))
@@ -165,23 +148,18 @@ def _tm_task(task: Task, status: ColumnWords, priority: ColumnWords) -> Json:
 
 def _tm_step(step: Json, task: Task) -> Json:
     own = task.definition.task
-    full = normalize.identifier(step.get("id"))
-    full = full if full.startswith(f"{own}.") else f"{own}.{full}"
+    full = normalize.full_step_id(step.get("id"), own)
     needs = [need.removeprefix(f"{own}.") for need in normalize.references(step.get("dependencies"))]
-    done = full in task.values["steps_done"]
+    word = normalize.one_line(step.get("status"))
+    open_word = word if word in _STEP_WORDS else "pending"
     kept = {key: value for key, value in step.items() if key not in ("id", "status", "dependencies")}
     return {
         "id": ids.public(full.removeprefix(f"{own}.")),
         **kept,
         "description": str(step.get("description") or ""),
         "dependencies": [ids.public(need) for need in needs],
-        "status": "done" if done else _open_word(step),
+        "status": "done" if full in task.values["steps_done"] else open_word,
     }
-
-
-def _open_word(step: Json) -> str:
-    word = normalize.one_line(step.get("status"))
-    return word if word in _STEP_WORDS else "pending"
 
 
 # -- beads -------------------------------------------------------------------------------------------------------
@@ -193,7 +171,8 @@ def _beads(tasks: Sequence[Task], now: str) -> str:
 
 
 def _issue(task: Task, now: str) -> Json:
-    raw, values = task.definition.raw, task.values
+    raw, values, cancelled = task.definition.raw, task.values, task.definition.cancelled
+    reason = "Closed" if cancelled is None else f"{beads_format.CANCELLED}{cancelled}"
     assignee = values["assigned_instance"] or raw.get("assignee")
     notes = [normalize.plain(note) for note in raw.get("notes", [])]
     kept = {theirs: raw[ours] for theirs, ours in beads_format.USEFUL.items() if raw.get(ours) and ours != "assignee"}
@@ -205,7 +184,7 @@ def _issue(task: Task, now: str) -> Json:
         **task.brought(beads_format.KIND),
         **kept,
         **({"notes": "\n".join(notes)} if notes else {}),
-        **_standing(task.state, task.added or now, task.ended or now, _reason(task)),
+        **_standing(task.state, task.added or now, task.ended or now, reason),
         "priority": paths.PRIORITIES.index(str(values["priority"])),
         **({"assignee": assignee} if assignee else {}),
         "dependencies": [_edge(task.definition.task, need, "blocks", now) for need in values["dependencies"]],
@@ -215,18 +194,14 @@ def _issue(task: Task, now: str) -> Json:
 def _children(task: Task, now: str) -> list[Json]:
     """Return the steps as issues below their task, as beads has them."""
     own, done = task.definition.task, set(task.values["steps_done"])
+    states = {True: TaskStatus.DONE, False: TaskStatus.OPEN}
     return [
         {
             "id": step.step,
             "title": step.title,
             "description": str(step.raw.get("description") or ""),
             "issue_type": "task",
-            **_standing(
-                TaskStatus.DONE if step.step in done else TaskStatus.OPEN,
-                task.added or now,
-                task.ended or now,
-                "Closed",
-            ),
+            **_standing(states[step.step in done], task.added or now, task.ended or now, "Closed"),
             "priority": paths.PRIORITIES.index(str(task.values["priority"])),
             "dependencies": [_edge(step.step, own, "parent-child", now)],
         }
@@ -251,10 +226,6 @@ def _edge(issue: str, need: str, kind: str, now: str) -> Json:
     }
 
 
-def _reason(task: Task) -> str:
-    return f"{beads_format.CANCELLED}{task.definition.cancelled}" if task.definition.cancelled is not None else "Closed"
-
-
 # -- a table -----------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +234,7 @@ def _csv(tasks: Sequence[Task], now: str) -> str:  # noqa: ARG001 - one signatur
     table = csv_format.writer(out, lineterminator="\n")
     table.writerow(_COLUMNS)
     for task in tasks:
-        summary = task.values["summary"] or {}
+        summary, steps = task.values["summary"] or {}, task.definition.steps
         row = {
             "id": task.definition.task,
             "title": task.definition.title,
@@ -273,20 +244,13 @@ def _csv(tasks: Sequence[Task], now: str) -> str:  # noqa: ARG001 - one signatur
             "assigned_to": summary.get("assigned_to", ""),
             "progress": 1.0 if task.state == TaskStatus.DONE else summary.get("progress", 0.0),
             "epoch": summary.get("epoch", 0),
-            "steps_done": f"{len(task.values['steps_done'])}/{len(task.definition.steps)}"
-            if task.definition.steps
-            else "",
+            "steps_done": f"{len(task.values['steps_done'])}/{len(steps)}" if steps else "",
             "description": str(task.definition.raw.get("description") or ""),
             "reason": summary.get("reason", ""),
         }
-        table.writerow([_cell(row[column]) for column in _COLUMNS])
+        cells = [normalize.plain(row[column]) for column in _COLUMNS]
+        table.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])  # no formula
     return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    """Return a cell that no spreadsheet reads as a formula."""
-    text = normalize.plain(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _written(text: str) -> str:

@@ -10,9 +10,8 @@ Pure.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from peercoord.tasklists.normalize import TaskStatus
@@ -49,19 +48,12 @@ WINS = {
 
 
 class TaskVersion(NamedTuple):
-    """All of a task on our side that can change, cheap to read: equal versions mean that nothing changed.
+    """All of a task on our side that can change, cheap to read: equal versions mean that nothing changed."""
 
-    Attributes:
-        path: Path of its ticket; the directory is its state.
-        changed: When its definition last changed, and its size; empty if there is no such file.
-        results: The names of its results: an epoch may pass between two syncs and leave the ticket in place.
-        report: Digest of the holder's last report; ``None`` if no peer holds the task.
-    """
-
-    path: str
-    changed: str
-    results: str
-    report: str | None = None
+    path: str  # path of its ticket; the directory is its state
+    changed: str  # when its definition last changed, and its size; empty if there is no such file
+    results: str  # names of its results: an epoch may pass between two syncs and leave the ticket in place
+    report: str | None = None  # digest of the holder's last report; ``None`` if no peer holds the task
 
     @property
     def stored(self) -> str:
@@ -71,17 +63,12 @@ class TaskVersion(NamedTuple):
 
 @dataclass(slots=True)
 class Resolution:
-    """What follows from comparing one task.
+    """What follows from comparing one task."""
 
-    Attributes:
-        incoming: Fields to apply to the tickets, with their values.
-        outgoing: Fields to write to the other list, with their values.
-        lost: For each field that both sides changed: whose value was not taken (``ours`` or ``theirs``), and the value.
-    """
-
-    incoming: Json = dataclasses.field(default_factory=dict)
-    outgoing: Json = dataclasses.field(default_factory=dict)
-    lost: dict[str, tuple[str, object]] = dataclasses.field(default_factory=dict)
+    incoming: Json = field(default_factory=dict)  # fields to apply to the tickets, with their values
+    outgoing: Json = field(default_factory=dict)  # fields to write to the other list, with their values
+    lost: dict[str, tuple[str, object]] = field(default_factory=dict)
+    """For each field that both sides changed, whose value was not taken (``ours`` or ``theirs``), and that value."""
 
     def __bool__(self) -> bool:
         return bool(self.incoming or self.outgoing)
@@ -89,27 +76,16 @@ class Resolution:
 
 @dataclass(slots=True)
 class Comparison:
-    """One task that a sync looks at.
+    """One task that a sync looks at."""
 
-    Attributes:
-        task: Task id.
-        kind: ``NEW_HERE``, ``NEW_THERE``, ``BOTH``, ``GONE``, ``GONE_HERE`` or ``CLASH``.
-        version: Our version; ``None`` if there is no such task here.
-        ours: Our values, empty if there are none.
-        theirs: Their values, empty if there are none.
-        base: What both last agreed on.
-        resolution: What follows.
-        why: Why nothing is done; empty if something is.
-    """
-
-    task: str
-    kind: str
-    version: TaskVersion | None
-    ours: Json
-    theirs: Json
-    base: Json | None = None
-    resolution: Resolution = dataclasses.field(default_factory=Resolution)
-    why: str = ""
+    task: str  # task id
+    kind: str  # ``NEW_HERE``, ``NEW_THERE``, ``BOTH``, ``GONE``, ``GONE_HERE`` or ``CLASH``
+    version: TaskVersion | None  # our version; ``None`` if there is no such task here
+    ours: Json  # our values, empty if there are none
+    theirs: Json  # their values, empty if there are none
+    base: Json | None = None  # what both last agreed on
+    resolution: Resolution = field(default_factory=Resolution)  # what follows
+    why: str = ""  # why nothing is done; empty if something is
 
     @property
     def changes(self) -> bool:
@@ -119,17 +95,11 @@ class Comparison:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a sync did, or would do.
+    """What a sync did, or would do."""
 
-    Attributes:
-        comparisons: The tasks it looked at.
-        refused: What could not be done, and why.
-        added: Ids of tasks that came in.
-    """
-
-    comparisons: list[Comparison] = dataclasses.field(default_factory=list)
-    refused: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    added: list[str] = dataclasses.field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)  # the tasks it looked at
+    refused: list[tuple[str, str]] = field(default_factory=list)  # what could not be done, and why
+    added: list[str] = field(default_factory=list)  # ids of tasks that came in
 
 
 def resolve(base: Json | None, ours: Json, theirs: Json) -> Resolution:
@@ -142,37 +112,29 @@ def resolve(base: Json | None, ours: Json, theirs: Json) -> Resolution:
         theirs: Fields as the other list says. One that it cannot hold is missing and not compared.
     """
     found = Resolution()
-    for field in SHARED:
-        if field in theirs and ours[field] != theirs[field]:
-            _shared(found, base, field, ours[field], theirs[field])
+    for key in SHARED:
+        if key not in theirs or ours[key] == theirs[key]:
+            continue
+        mine, other = _changed(base, "ours", key, ours[key]), _changed(base, "theirs", key, theirs[key])
+        if other:
+            found.incoming[key] = theirs[key]
+        elif mine:
+            found.outgoing[key] = ours[key]
+        if mine and other:
+            found.lost[key] = ("ours", ours[key])
     if "steps_done" in theirs:
         _steps(found, base, ours["steps_done"], theirs["steps_done"])
-    if "state" in theirs:
+    if "state" in theirs and ours["state"] != theirs["state"]:
         _state(found, base, ours, theirs)
-    for field in OUTWARD:
-        if field in theirs and theirs[field] != ours[field] and (ours[field] is not None or _was_ours(base, field)):
-            found.outgoing[field] = ours[field]
+    for key in OUTWARD:
+        was_ours = base is not None and base["ours"].get(key) is not None  # what another program wrote is not erased
+        if key in theirs and theirs[key] != ours[key] and (ours[key] is not None or was_ours):
+            found.outgoing[key] = ours[key]
     return found
 
 
 def _changed(base: Json | None, side: str, field: str, value: object) -> bool:
     return base is None or field not in base[side] or bool(base[side][field] != value)
-
-
-def _was_ours(base: Json | None, field: str) -> bool:
-    """Check whether we wrote a value that we no longer have: what another program wrote is not erased."""
-    return base is not None and base["ours"].get(field) is not None
-
-
-def _shared(found: Resolution, base: Json | None, field: str, ours: object, theirs: object) -> None:
-    """Decide on a field in which both sides differ."""
-    mine, other = _changed(base, "ours", field, ours), _changed(base, "theirs", field, theirs)
-    if other:
-        found.incoming[field] = theirs
-        if mine:
-            found.lost[field] = ("ours", ours)
-    elif mine:
-        found.outgoing[field] = ours
 
 
 def _steps(found: Resolution, base: Json | None, ours: list[str], theirs: list[str]) -> None:
@@ -191,8 +153,6 @@ def _steps(found: Resolution, base: Json | None, ours: list[str], theirs: list[s
 
 def _state(found: Resolution, base: Json | None, ours: Json, theirs: Json) -> None:
     here, there = ours["state"], theirs["state"]
-    if here == there:
-        return
     mine, other = _changed(base, "ours", "state", here), _changed(base, "theirs", "state", there)
     decided = there in (TaskStatus.DONE, TaskStatus.CANCELLED)
     if base is None and here != TaskStatus.OPEN and not decided:
@@ -212,21 +172,17 @@ def _state(found: Resolution, base: Json | None, ours: Json, theirs: Json) -> No
 
 
 def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()) -> Json:
-    """Return the base for the next comparison.
+    """Return the base for the next comparison; ``theirs`` is as it is after what goes out was written.
 
-    Args:
-        base: As it was.
-        ours: Fields as they were compared.
-        theirs: Fields as they are after what went out was written.
-        left: Fields that were not brought into agreement this time; their base stays as it was.
+    Fields that are ``left`` were not brought into agreement this time: their base stays as it was.
     """
     left = set(left)
-    old: Mapping[str, Json] = base or {"ours": {}, "theirs": {}}
+    old = base or {"ours": {}, "theirs": {}}
     kept = (*SHARED, "steps_done", "state", *OUTWARD)
     return {
         side: {
-            **{field: now[field] for field in kept if field in theirs and field not in left},
-            **{field: old[side][field] for field in left if field in old[side]},
+            **{key: now[key] for key in kept if key in theirs and key not in left},
+            **{key: old[side][key] for key in left if key in old[side]},
         }
         for side, now in (("ours", ours), ("theirs", theirs))
     }
@@ -239,10 +195,10 @@ def of_former(base: Json, born: Json, ours: Json) -> Json:
     written here since the rebuild is a change as usual.
     """
     mine, other = dict(base["ours"]), dict(base["theirs"])
-    for field in SHARED:
-        if ours[field] == born[field] != mine.get(field):
-            mine[field] = ours[field]
-            other.pop(field, None)
+    for key in SHARED:
+        if ours[key] == born[key] != mine.get(key):
+            mine[key] = ours[key]
+            other.pop(key, None)
     for side in (mine, other):
         side["steps_done"] = [step for step in side.get("steps_done", ()) if step in ours["steps_done"]]
     was = mine.get("state")
@@ -257,8 +213,8 @@ def of_former(base: Json, born: Json, ours: Json) -> Json:
 
 def noted_task(theirs: Json, store: str) -> object:
     """Return the task that an entry of another list belongs to, by what a team noted in it; ``None`` if none did."""
-    for field in ("summary", "coordination_data"):
-        noted = theirs.get(field)
+    for key in ("summary", "coordination_data"):
+        noted = theirs.get(key)
         if isinstance(noted, dict) and noted.get("store") == store:
             return noted.get("task")
     return None
@@ -275,17 +231,14 @@ def is_replaced(base: Json, ours: Json, theirs: Json) -> bool:
 
 def is_reset(base: Json, theirs: Json) -> bool:
     """Check whether a done task was opened by an entry without the team's notes: an older entry, or a new one."""
-    return (
-        base["theirs"].get("state") == TaskStatus.DONE
-        and theirs.get("state") == TaskStatus.OPEN
-        and _lost(base, theirs)
-    )
+    was, now = base["theirs"].get("state"), theirs.get("state")
+    return was == TaskStatus.DONE and now == TaskStatus.OPEN and _lost(base, theirs)
 
 
 def _lost(base: Json, theirs: Json) -> bool:
     """Check whether an entry has lost everything that the team noted in it."""
-    noted = [field for field in OUTWARD if base["ours"].get(field) is not None and field in theirs]
-    return bool(noted) and all(theirs[field] is None for field in noted)
+    noted = [key for key in OUTWARD if base["ours"].get(key) is not None and key in theirs]
+    return bool(noted) and all(theirs[key] is None for key in noted)
 
 
 def is_alike(one: str, two: str) -> bool:

@@ -36,30 +36,19 @@ _ROUNDS = 2  # what comes in from one list goes out to the others in the same ru
 
 
 class Lists:
-    """The lists of one project.
-
-    Args:
-        root: Its coordination directory.
-        actor: Who syncs, for events.
-        choice: What it is kept in step with.
-        url: The database's URL with its password, if the user gave one just now.
-        wait: Seconds to wait for another program that has a list locked; the usual ones if left out.
-        take_over: Forget another team's claim on the database.
-        restore: Write vanished rows again instead of cancelling their tasks.
-        take_edits: Take rows that look like other tasks as edits.
-    """
+    """The lists of one project."""
 
     def __init__(
         self,
         root: Root,
-        actor: str,
+        actor: str,  # who syncs, for events
         choice: Choice,
         *,
-        url: str = "",
-        wait: float | None = None,
-        take_over: bool = False,
-        restore: bool = False,
-        take_edits: bool = False,
+        url: str = "",  # the database's URL with its password, if the user gave one just now
+        wait: float | None = None,  # seconds to wait for a program that has a list locked; the usual ones if left out
+        take_over: bool = False,  # forget another team's claim on the database
+        restore: bool = False,  # write vanished rows again instead of cancelling their tasks
+        take_edits: bool = False,  # take rows that look like other tasks as edits
     ) -> None:
         from peercoord.tasklists import sql_engine
         from peercoord.tasklists.sql_projects import Team
@@ -127,16 +116,7 @@ class Lists:
         return [(store.name, self._of(store).plan(every)) for store in self.all]
 
     def sync(self, term: int, leads: Callable[[], bool]) -> list[tuple[str, Outcome]]:
-        """Bring all lists into step.
-
-        Args:
-            term: The leader's term under which this is done.
-            leads: Whether that term is still the current one.
-
-        Raises:
-            LostError: The term is over; nothing was changed from then on.
-            PeercoordError: A list cannot be read or written now; the others may be in step.
-        """
+        """Bring all lists into step, as ``Sync.sync`` does with one. If one fails, the others may be in step."""
         found: list[tuple[str, Outcome]] = []
         failed: PeercoordError | None = None
         for _ in range(_ROUNDS):
@@ -180,7 +160,7 @@ def run(lists: Lists, term: int | None = None) -> list[tuple[str, Outcome]]:
     """
     from peercoord.membership.leadership import current_term, leader_home, raise_term
 
-    root = lists.root
+    root, by, where = lists.root, lists.queue.actor, lists.database.name
     began = root.clock.now()
     mine = current_term(root) if term is None else term
     try:
@@ -193,10 +173,10 @@ def run(lists: Lists, term: int | None = None) -> list[tuple[str, Outcome]]:
             mine = raise_term(root, home, mine, lists.database.remembered("")[0])
             found = lists.sync(mine, lambda: current_term(root) == mine)
     except PeercoordError as error:
-        note(root, lists.queue.actor, mine, lists.database.name, error)
+        note(root, by, mine, where, error)
         raise
-    refused = [one for _, outcome in found for one in outcome.refused]
-    note(root, lists.queue.actor, mine, lists.database.name, None, began, list(dict.fromkeys(refused)))
+    refused = dict.fromkeys(one for _, outcome in found for one in outcome.refused)
+    note(root, by, mine, where, None, began, list(refused))
     return found
 
 
@@ -215,13 +195,9 @@ def note(
     record: Json = {"schema_version": records.SCHEMA_VERSION, "at": now, "by": by, "term": term, "database": where}
     if error is None:
         record |= {"ok": True, "last_ok": now, "last_ok_began": began or None}
-        if refused:
-            known = old.get("refused")
-            listed = [one for one in known if isinstance(one, dict)] if isinstance(known, list) else []
-            first = {str(one.get("what")): one.get("since") for one in listed}
-            record["refused"] = [
-                {"what": what, "why": why, "since": first.get(what) or now} for what, why in refused[:REFUSED_MOST]
-            ]
+        first = {str(one.get("what")): one.get("since") for one in _refused(old)}
+        listed = [{"what": what, "why": why, "since": first.get(what) or now} for what, why in refused[:REFUSED_MOST]]
+        record |= {"refused": listed} if listed else {}
     else:
         since = old.get("since") if old.get("ok") is False else now
         record |= {"ok": False, "code": error.code, "message": error.message, "hint": error.hint, "since": since}
@@ -229,6 +205,11 @@ def note(
         record |= {"refused": old["refused"]} if old.get("refused") else {}
     with suppress(StorageError):
         root.files.put(paths.SYNC, records.encode(record))
+
+
+def _refused(record: Json) -> list[Json]:
+    listed = record.get("refused")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def health(root: Root) -> Json:
@@ -242,9 +223,8 @@ def troubles(root: Root) -> list[tuple[str, str]]:
     if not choice:
         return []
     if record.get("ok") is not False:
-        refused = record.get("refused")
-        listed = [one for one in refused if isinstance(one, dict)] if isinstance(refused, list) else []
-        return [(f"not in step: {one.get('what')}: {one.get('why')}", "peercoord sync --dry-run") for one in listed]
+        command = "peercoord sync --dry-run"
+        return [(f"not in step: {one.get('what')}: {one.get('why')}", command) for one in _refused(record)]
     since, last = record.get("since"), record.get("last_ok") or "never"
     what = f"no sync with {record.get('database')} since {since} (last one that went well: {last})"
     return [(f"{what}: {record.get('message')}", str(record.get("hint") or "peercoord sync"))]
@@ -254,13 +234,7 @@ def troubles(root: Root) -> list[tuple[str, str]]:
 
 
 class SyncJob(PeriodicChild):
-    """Keeps the lists in step: every so often, and at once when a task was claimed or completed.
-
-    Args:
-        root: The coordination directory, as the agent opened it.
-        worktree: The agent's worktree.
-        command: The words that call this installation.
-    """
+    """Keeps the lists in step: every so often, and at once when a task was claimed or completed."""
 
     FULL_RESCAN_S = 600.0
 
@@ -270,8 +244,9 @@ class SyncJob(PeriodicChild):
 
     def urgent(self) -> object:
         """Return when what each peer holds last changed, and what is done."""
-        peers = [(who, changed_at(self.files, paths.claims_dir(f"{paths.PEERS}/{who}"))) for who in self._peers()]
-        return changed_at(self.files, paths.DEPARTED), changed_below(self.files, paths.DONE), peers
+        peers = sorted(self.files.scan(paths.PEERS))
+        held = [(who, changed_at(self.files, paths.claims_dir(f"{paths.PEERS}/{who}"))) for who in peers]
+        return changed_at(self.files, paths.DEPARTED), changed_below(self.files, paths.DONE), held
 
     def watched(self) -> object:
         """Return when anything last changed here or in the lists; ``None`` if nothing is kept in step."""
@@ -281,9 +256,6 @@ class SyncJob(PeriodicChild):
         bases = [paths.TASKS, paths.PARKED, paths.RESULTS]
         bases += [f"{paths.READY}/{level}" for level in sorted(self.files.scan(paths.READY))]
         return self.urgent(), alone, [changed_below(self.files, base) for base in bases], self._lists()
-
-    def _peers(self) -> list[str]:
-        return sorted(self.files.scan(paths.PEERS))
 
     def _lists(self) -> object:
         """Return when the lists last changed; something new each time where that cannot be known."""

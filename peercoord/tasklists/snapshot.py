@@ -7,10 +7,11 @@ ten thousand tasks are compared every two minutes, and nearly always nothing hap
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from peercoord.errors import BrokenFileError, StorageError
+from peercoord.errors import StorageError
 from peercoord.queue import placement
 from peercoord.queue.placement import Location
 from peercoord.queue.progress import Reports
@@ -37,15 +38,10 @@ _RESULT_KEYS = ("achievements", "blockers", "time_spent", "branch", "commit")
 
 @dataclass(slots=True)
 class Snapshot:
-    """Every task at one moment.
+    """Every task at one moment."""
 
-    Attributes:
-        versions: The version of each task.
-        moving: Tasks between two places: looked at by the next sync.
-    """
-
-    versions: dict[str, TaskVersion]
-    moving: set[str]
+    versions: dict[str, TaskVersion]  # the version of each task
+    moving: set[str]  # tasks between two places: looked at by the next sync
 
     def stored(self, task: str) -> str:
         """Return the stored form of a task's version; empty if there is no such task."""
@@ -75,11 +71,7 @@ def holder_of(location: Location) -> str:
 
 
 class Tickets:
-    """Our side of a comparison.
-
-    Args:
-        queue: The tasks.
-    """
+    """Our side of a comparison."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -91,8 +83,7 @@ class Tickets:
     def snapshot(self) -> Snapshot:
         """Read the version of every task, reading no definition."""
         places = self._places()
-        results = self._results().get
-        changed = self._changed().get
+        results, changed = self._results().get, self._changed().get
         versions, moving = {}, set()
         for task, path in places.items():
             if path.startswith(_UNCLAIMED):
@@ -101,9 +92,10 @@ class Tickets:
             place = location_at(path)
             if place.state == "new":
                 moving.add(task)
-            else:
-                report = self._reported(task, place)
-                versions[task] = TaskVersion(path, changed(task, ""), results(task, ""), report)
+                continue
+            entry = self.reports.entry(holder_of(place), paths.Ticket(task, place.epoch))
+            report = hashlib.sha256(records.encode(entry)).hexdigest()[:16] if entry else ""
+            versions[task] = TaskVersion(path, changed(task, ""), results(task, ""), report)
         return Snapshot(versions, moving)
 
     def _places(self) -> dict[str, str]:
@@ -113,15 +105,13 @@ class Tickets:
             with_epoch, fresh = not home.startswith(paths.DONE), home == paths.NEW
             for name in self.files.scan(home):
                 task, tilde, _ = name.partition("~")
-                if bool(tilde) != with_epoch or (fresh and not self._born(task)):
+                if bool(tilde) != with_epoch:
                     continue
+                if fresh and not (ids.is_id(task) and self.files.listed(paths.birth(task))):
+                    continue  # left by a crash: it belongs to no task
                 path = f"{home}/{name}"
                 found[task] = path if task not in found else max(found[task], path, key=_rank)
         return found
-
-    def _born(self, task: str) -> bool:
-        """Check whether a ticket that is being added belongs to a task; a crash may have left one without."""
-        return ids.is_id(task) and self.files.listed(paths.birth(task))
 
     def _results(self) -> dict[str, str]:
         """Return the names of each task's results."""
@@ -133,16 +123,14 @@ class Tickets:
         return found
 
     def _changed(self) -> dict[str, str]:
+        """Return when each definition last changed, and its size. A missing file counts as changed."""
         found = {}
-        look = self.files.disk.stat  # a missing file counts as changed
         for shard in self.files.scan(paths.TASKS):
             home = f"{paths.TASKS}/{shard}"
             for name in self.files.scan(home):
-                try:
-                    seen = look(f"{home}/{name}")
-                except OSError:
-                    continue
-                found[name[:-5]] = f"{seen.modified_ns}.{seen.size}"
+                with suppress(OSError):
+                    seen = self.files.disk.stat(f"{home}/{name}")
+                    found[name[:-5]] = f"{seen.modified_ns}.{seen.size}"
         return found
 
     def definition_changed(self, task: str) -> str:
@@ -159,34 +147,20 @@ class Tickets:
             The comparisons whose tickets have not moved meanwhile; the next sync sees the others.
         """
         homes = {c.task: parent(c.version.path) for c in comparisons if c.version and c.ours.get("claims")}
-        there = {home: self._flush(home) for home in set(homes.values())}
-        return [
-            comparison for comparison in comparisons if comparison.task not in homes or there[homes[comparison.task]]
-        ]
-
-    def _flush(self, home: str) -> bool:
-        """Flush a directory; ``False`` if it is gone."""
-        try:
-            self.files.sync(home)
-        except StorageError as error:
-            if error.code != "enoent":
-                raise
-            return False
-        return True
-
-    def _reported(self, task: str, place: Location) -> str:
-        """Return a digest of the holder's report; empty if there is none."""
-        entry = self.reports.entry(holder_of(place), paths.Ticket(task, place.epoch))
-        return hashlib.sha256(records.encode(entry)).hexdigest()[:16] if entry else ""
+        gone = set()
+        for home in set(homes.values()):
+            try:
+                self.files.sync(home)
+            except StorageError as error:
+                if error.code != "enoent":
+                    raise
+                gone.add(home)
+        return [comparison for comparison in comparisons if homes.get(comparison.task) not in gone]
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     def values(self, task: str, version: TaskVersion) -> Json:
-        """Read what ticket, definition, results and report say of a task.
-
-        Args:
-            task: Task id.
-            version: As ``snapshot`` has it.
+        """Read what ticket, definition, results and report say of a task, at a version of ``snapshot``.
 
         Returns:
             The fields that ``reconcile.resolve`` compares, and ``claims``: one entry for each time the task was in a
@@ -198,13 +172,17 @@ class Tickets:
         definition = self.queue.definition(task)
         place = location_at(version.path)
         past = self._past(task, place) if version.results else {}
-        last = self._entry(task, place) or self._last(place, past)
-        holder = holder_of(place)
-        instance = holder or self._finished_by(place, past) or None
+        newest, holder = past[max(past)] if past else {}, holder_of(place)
+        if place.state == "claimed":
+            last = self.reports.entry(holder, paths.Ticket(task, place.epoch)) or {}
+        else:
+            last = newest if newest.get("peer") else {}
+        was_done = place.state == "done" and newest.get("outcome") == "done"
+        instance = holder or (str(newest.get("peer", "")) if was_done else "") or None
         progress, data = _progress(place, last), self._data(definition, place, past, last)
         return {
             **shared(definition),
-            "steps_done": self._steps_done(definition, place, last),
+            "steps_done": _steps_done(definition, place, last),
             "state": _state(place, definition),
             "holder": holder,
             "assigned_instance": instance,
@@ -221,88 +199,50 @@ class Tickets:
         eviction, or of a claim that is still held, never took effect.
         """
         said: dict[int, set[str]] = {}
-        own = [name for name in self.queue.results(task) if name.startswith(f"{task}~")]
-        for found in filter(None, map(paths.parse_result, own)):
-            if place.state != "claimed" or found[1] != place.epoch:
+        for found in filter(None, map(paths.parse_result, self.queue.results(task))):
+            if found[0] == task and (place.state != "claimed" or found[1] != place.epoch):
                 said.setdefault(found[1], set()).add(found[2])
-        last = max(said, default=0)
-        counts = {e: _outcome(words, place.state == "done" and e == last) for e, words in sorted(said.items())}
-        return {
-            epoch: {**(self.queue.read_record(paths.result(task, epoch, outcome)) or {}), "outcome": outcome}
-            for epoch, outcome in counts.items()
-        }
-
-    def _entry(self, task: str, place: Location) -> Json:
-        if place.state != "claimed":
-            return {}
-        return self.reports.entry(holder_of(place), paths.Ticket(task, place.epoch)) or {}
-
-    def _last(self, place: Location, past: dict[int, Json]) -> Json:
-        """Return the last result of a task that no peer holds."""
-        if place.state == "claimed" or not past:
-            return {}
-        record = past[max(past)]
-        return record if record.get("peer") else {}
-
-    def _steps_done(self, definition: Definition, place: Location, last: Json) -> list[str]:
-        if place.state == "done":
-            return sorted(step.step for step in definition.steps)
-        known = set(last.get("steps_done") or ()) if place.state == "claimed" else set()
-        return sorted(step.step for step in definition.steps if step.done or step.step in known)
-
-    def _finished_by(self, place: Location, past: dict[int, Json]) -> str:
-        if place.state != "done" or not past:
-            return ""
-        record = past[max(past)]
-        return str(record.get("peer", "")) if record["outcome"] == "done" else ""
+        last, past = max(said, default=0), {}
+        for epoch, words in sorted(said.items()):
+            outcome = _outcome(words, place.state == "done" and epoch == last)
+            record = self.queue.read_record(paths.result(task, epoch, outcome)) or {}
+            past[epoch] = {**record, "outcome": outcome}
+        return past
 
     def _data(self, definition: Definition, place: Location, past: dict[int, Json], last: Json) -> Json | None:
         """Return ``coordination_data``; ``None`` while nothing is known that the source did not say."""
+        task, why = definition.task, ""
         epoch = max(place.epoch, max(past, default=0))
-        why = self._why_parked(definition, place)
+        note = definition.raw.get("parked" if definition.cancelled is None else "cancelled")
+        by = note.get("by") if isinstance(note, dict) and note.get("kind") != "cycle" else ""
+        if place.state == "parked" and by not in ("import", "database"):  # else the other list says why
+            why = self.queue.location_of(task).reason
         if not epoch and not why:
             return None
         words = {"claimed": "in-progress", "parked": place.detail}
         return {
-            "task": ids.public(definition.task),
+            "task": ids.public(task),
             "store": self.queue.root.store_id,
             "epoch": epoch,
-            "attempts": placement.attempts(definition.task, self.queue.results(definition.task)),
+            "attempts": placement.attempts(task, self.queue.results(task)),
             "state": words.get(place.state, place.state),
             **({"reason": why} if why else {}),
             **{key: last[key] for key in _RESULT_KEYS if last.get(key)},
         }
-
-    def _why_parked(self, definition: Definition, place: Location) -> str:
-        """Return the reason why a task is parked; empty if it comes from the other list."""
-        if place.state != "parked":
-            return ""
-        raw = definition.raw
-        note = raw.get("cancelled") if definition.cancelled is not None else raw.get("parked")
-        if isinstance(note, dict) and note.get("by") in ("import", "database") and note.get("kind") != "cycle":
-            return ""
-        return self.queue.location_of(definition.task).reason
 
     def _claims(self, task: str, place: Location, past: dict[int, Json]) -> list[Json]:
         found = []
         for epoch, record in past.items():
             instance = str(record.get("peer") or record.get("held_by") or "")
             if epoch and instance:
-                found.append(
-                    {
-                        "epoch": epoch,
-                        "instance": instance,
-                        "status": record["outcome"] if record.get("peer") else "released",
-                        "assigned_at": self._began(instance, task, epoch),
-                        "ended_at": record.get("at"),
-                    }
-                )
+                status = record["outcome"] if record.get("peer") else "released"
+                times = {"assigned_at": self._began(instance, task, epoch), "ended_at": record.get("at")}
+                found.append({"epoch": epoch, "instance": instance, "status": status, **times})
         if place.state == "claimed" and place.epoch not in past:
-            home = paths.peer_dir(_incarnation(place))
-            ticket = paths.Ticket(task, place.epoch)
-            record = self.queue.read_record(paths.assignment(home, ticket)) or {}
-            began = record.get("assigned_at") or self._began(holder_of(place), task, place.epoch)
-            claim = {"epoch": place.epoch, "instance": holder_of(place), "status": "in-progress"}
+            instance, ticket = holder_of(place), paths.Ticket(task, place.epoch)
+            record = self.queue.read_record(paths.assignment(f"{paths.PEERS}/{place.detail}", ticket)) or {}
+            began = record.get("assigned_at") or self._began(instance, task, place.epoch)
+            claim = {"epoch": place.epoch, "instance": instance, "status": "in-progress"}
             found.append({**claim, "assigned_at": began, "ended_at": None})
         return found
 
@@ -330,13 +270,6 @@ def shared(definition: Definition) -> Json:
     }
 
 
-def _incarnation(place: Location) -> paths.Incarnation:
-    who = paths.parse_incarnation(place.detail)
-    if who is None:
-        raise BrokenFileError(f"{place.path} is no claim")
-    return who
-
-
 def parked_status(why: str) -> TaskStatus:
     """Return the status of a task that is parked for this reason."""
     return TaskStatus(why) if why in _PARKED else TaskStatus.BLOCKED
@@ -352,19 +285,23 @@ def _state(place: Location, definition: Definition) -> str:
     return {"claimed": TaskStatus.HELD, "done": TaskStatus.DONE}.get(place.state, TaskStatus.OPEN)
 
 
+def _steps_done(definition: Definition, place: Location, last: Json) -> list[str]:
+    known = set(last.get("steps_done") or ()) if place.state == "claimed" else set()
+    is_done = place.state == "done"
+    return sorted(step.step for step in definition.steps if is_done or step.done or step.step in known)
+
+
 def _progress(place: Location, last: Json) -> Json | None:
     """Return the progress of the holder, or the last holder, in the mission's schema."""
     if not last:
         return None
+    share, status = last.get("progress"), str(last.get("outcome", ""))
     if place.state == "done":
-        return {"progress": 1.0, "status": "done", **{key: last[key] for key in _PROGRESS_KEYS if key in last}}
-    status = "in-progress" if place.state == "claimed" else str(last.get("outcome", ""))
-    progress = last.get("progress")
-    return {
-        "progress": progress if isinstance(progress, (int, float)) else 0.0,
-        "status": status,
-        **{key: last[key] for key in _PROGRESS_KEYS if key in last},
-    }
+        share, status = 1.0, "done"
+    elif place.state == "claimed":
+        status = "in-progress"
+    kept = {key: last[key] for key in _PROGRESS_KEYS if key in last}
+    return {"progress": share if isinstance(share, (int, float)) else 0.0, "status": status, **kept}
 
 
 def _summary(instance: str | None, progress: Json | None, data: Json | None) -> Json | None:

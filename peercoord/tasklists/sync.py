@@ -11,16 +11,18 @@ the agreement. A crash in between leaves both sides alike but not yet agreed on,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from peercoord.errors import BrokenFileError, LostError, NotFoundError, UsageError
+from peercoord.errors import BrokenFileError, NotFoundError, UsageError
 from peercoord.foreign import shown
 from peercoord.queue.renaming import former_ids
 from peercoord.store import ids, paths
 from peercoord.tasklists import reconcile
 from peercoord.tasklists.apply import Applier
+from peercoord.tasklists.imported import source_of
 from peercoord.tasklists.normalize import TaskStatus, status_or_blocked
-from peercoord.tasklists.port import RowUpdate
+from peercoord.tasklists.port import RowUpdate, stale_term
 from peercoord.tasklists.reconcile import (
     BOTH,
     CLASH,
@@ -47,23 +49,15 @@ _NONE: Mapping[str, str] = {}
 
 
 class Sync:
-    """Keeps one list in step with the tickets.
-
-    Args:
-        queue: The tasks, as the caller.
-        tasklist: The other list.
-        take_in: Imports new tasks.
-        restore: Write a vanished row again instead of cancelling its task.
-        take_edits: Take rows that look like other tasks as edits, because a person says so.
-    """
+    """Keeps one list in step with the tickets."""
 
     def __init__(
         self,
         queue: Queue,
         tasklist: TaskList,
-        take_in: Callable[[Queue, Sequence[Any]], Any],
-        restore: bool = False,
-        take_edits: bool = False,
+        take_in: Callable[[Queue, Sequence[Any]], Any],  # imports new tasks
+        restore: bool = False,  # write a vanished row again instead of cancelling its task
+        take_edits: bool = False,  # take rows that look like other tasks as edits, because a person says so
     ) -> None:
         self.queue, self.list, self.take_in = queue, tasklist, take_in
         self.restore, self.take_edits = restore, take_edits
@@ -75,11 +69,7 @@ class Sync:
     # -- the run ---------------------------------------------------------------------------------------------
 
     def plan(self, every: bool = False) -> Outcome:
-        """Return what a sync would do, changing nothing.
-
-        Args:
-            every: Compare every task, also where neither side changed.
-        """
+        """Return what a sync would do, changing nothing; ``every``: compare also tasks that neither side changed."""
         there, here = self.list.snapshot(), self.tickets.snapshot()
         comparisons = self._compare(here, there, every=every)
         refused = [*_refusals(comparisons), *self._unsettled(here, there)]
@@ -88,7 +78,7 @@ class Sync:
         return Outcome(comparisons, list(dict.fromkeys(refused)))
 
     def sync(self, term: int, leads: Callable[[], bool]) -> Outcome:
-        """Bring both sides into step.
+        """Bring both sides into step, under the leader's term.
 
         Args:
             term: The leader's term.
@@ -136,11 +126,7 @@ class Sync:
     def _require(self, seen: int, term: int, leads: Callable[[], bool]) -> None:
         if seen > term or not leads():
             over = f"a leader of term {seen} has written to it since" if seen > term else "another peer leads now"
-            raise LostError(
-                f"term {term} is over, so nothing was changed in {self.list.name}: {over}",
-                hint="the current leader will sync; see who that is: claude-coordination-status",
-                code="stale-term",
-            )
+            raise stale_term(term, self.list.name, over)
 
     def _apply(self, outcome: Outcome, there: ListSnapshot, require: Callable[[], None]) -> dict[str, str]:
         """Apply what comes in; return the imported tasks with their digests."""
@@ -150,15 +136,11 @@ class Sync:
             intake = self.take_in(self.queue, there.incoming(new))
             outcome.added = list(intake.added)
             outcome.refused += [*intake.refused, *there.refused()]
-        changed = [(c.version, c) for c in outcome.comparisons if c.version and c.resolution.incoming and not c.why]
-        if changed:
-            applier = Applier(self.queue, self.tickets, shown(self.list.noted), require)
-            fields: set[str] = set()
-            for version, comparison in sorted(changed, key=lambda pair: ids.natural(pair[1].task)):
-                comparison.why = applier.apply(comparison.task, version, comparison.resolution, comparison.theirs)
-                if not comparison.why:
-                    fields |= comparison.resolution.incoming.keys()
-            applier.finish(fields)
+        applier = Applier(self.queue, self.tickets, shown(self.list.noted), require)
+        for c in outcome.comparisons:
+            if c.version and c.resolution.incoming and not c.why:
+                c.why = applier.apply(c.task, c.version, c.resolution, c.theirs)
+        applier.finish()
         return {task: there.digests[task] for task in outcome.added if task in there.digests}
 
     # -- comparing -------------------------------------------------------------------------------------------
@@ -188,8 +170,13 @@ class Sync:
             comparison = self._compare_task(task, versions.get(task), theirs, bases.get(task), there, is_fresh)
             if comparison:
                 found.append(comparison)
-        if not agreed:
-            self._refuse_clashes([c for c in found if c.kind == CLASH])
+        clashes = [f"task {c.task}: {c.why.partition(':')[0]}" for c in found if c.kind == CLASH]
+        if clashes and not agreed:
+            raise UsageError(
+                f"{self.list.name} has other tasks under the ids of this project's: {'; '.join(clashes[:SHOWN_MAX])}",
+                hint="name another database with: peercoord sync --database PATH_OR_URL",
+                code="id-clash",
+            )
         self._mark_moved(found, versions, digests)
         if not self.take_edits:
             self._mark_replaced([c for c in found if c.kind == BOTH and c.base], len(agreed))
@@ -244,10 +231,9 @@ class Sync:
         return known[1]
 
     def _birth(self, task: str) -> Birth | None:
-        try:
+        with suppress(BrokenFileError):
             return self.queue.birth(task)
-        except BrokenFileError:
-            return None
+        return None
 
     def _without_task(self, task: str, theirs: Json, base: Json | None) -> Comparison | None:
         """Decide on a row without a task: new there, or its task has another id here now; ``None`` if neither."""
@@ -273,14 +259,15 @@ class Sync:
         """Decide on a task without a row: new here, or its row was deleted."""
         if base is None:
             birth = self._birth(task)
-            source = birth.definition.raw.get("source") if birth else None
-            if isinstance(source, dict) and there.is_beside(source):
+            if birth and there.is_beside(source_of(birth.definition)):
                 return None  # its row is in another list of the same file
         was_gone = base is not None and base.get("gone", False)
-        if base is None or "refused" in base or self.restore or (was_gone and _is_revived(base, ours)):
+        over = (TaskStatus.CANCELLED, TaskStatus.DONE)
+        is_reopened = base is not None and was_gone and ours["state"] not in (base["ours"].get("state"), *over)
+        if base is None or "refused" in base or self.restore or is_reopened:
             return Comparison(task, NEW_HERE, version, ours, {})
         found = Resolution()
-        if not was_gone and ours["state"] not in (TaskStatus.DONE, TaskStatus.CANCELLED):
+        if not was_gone and ours["state"] not in over:
             found.incoming["state"] = TaskStatus.CANCELLED
         reason = {"reason": f"its row was deleted in {shown(self.list.noted)}"}
         return Comparison(task, GONE, version, ours, reason, base, found)
@@ -290,39 +277,24 @@ class Sync:
         birth = self._birth(task)
         if birth is None:
             return None, False
-        born = shared(birth.definition)
-        source = birth.definition.raw.get("source")
-        if not isinstance(source, dict) or not there.is_source(source):
+        born, source = shared(birth.definition), source_of(birth.definition)
+        if not there.is_source(source):
             return None, born["title"].casefold() == str(theirs.get("title", "")).casefold()
-        was_done = self.queue.was_added_done(task)
-        note = birth.definition.set_aside
+        was_done, note = self.queue.was_added_done(task), birth.definition.set_aside
         if was_done:
             state = TaskStatus.DONE
         elif birth.definition.cancelled is not None:
             state = TaskStatus.CANCELLED
         else:
             state = parked_status(note[0]) if note else TaskStatus.OPEN
-        ticked = sorted(step.step for step in birth.definition.steps if step.done)
-        steps = sorted(step.step for step in birth.definition.steps)
-        return {
-            "ours": {**born, "state": state, "steps_done": steps if was_done else ticked},
-            "theirs": {
-                **{key: born[key] for key in born if key in theirs},
-                "state": status_or_blocked(source.get("status")),
-                "steps_done": ticked,
-            },
-        }, True
+        steps = birth.definition.steps
+        ours = {**born, "state": state, "steps_done": sorted(step.step for step in steps if was_done or step.done)}
+        row = {key: born[key] for key in born if key in theirs}
+        row |= {"state": status_or_blocked(source.get("status"))}
+        row |= {"steps_done": sorted(step.step for step in steps if step.done)}
+        return {"ours": ours, "theirs": row}, True
 
     # -- rows that are not what they seem --------------------------------------------------------------------
-
-    def _refuse_clashes(self, clashes: Sequence[Comparison]) -> None:
-        if clashes:
-            named = "; ".join(f"task {c.task}: {c.why.partition(':')[0]}" for c in clashes[:SHOWN_MAX])
-            raise UsageError(
-                f"{self.list.name} has other tasks under the ids of this project's: {named}",
-                hint="name another database with: peercoord sync --database PATH_OR_URL",
-                code="id-clash",
-            )
 
     def _mark_moved(
         self, comparisons: Sequence[Comparison], versions: Mapping[str, TaskVersion], digests: Mapping[str, str]
@@ -381,11 +353,6 @@ def _is_untouched(version: TaskVersion) -> bool:
     """Check whether a task is as it was imported: never claimed, and not finished."""
     place = location_at(version.path)
     return place.epoch == 0 and place.state in ("waiting", "ready", "parked") and not version.results
-
-
-def _is_revived(base: Json, ours: Json) -> bool:
-    """Check whether a task whose row was deleted was reopened here."""
-    return ours["state"] not in (base["ours"].get("state"), TaskStatus.CANCELLED, TaskStatus.DONE)
 
 
 def _refusals(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:

@@ -43,18 +43,7 @@ _STEP_OWN = ("id", "title", "status", "dependencies", "parentId", "parentTaskId"
 
 
 def read(path: Path, tag: str | None = None, home: Path | None = None) -> Reading:
-    """Read the tasks of one tag.
-
-    Args:
-        path: The file.
-        tag: The tag; the current one by default.
-        home: The project that the tasks are read for, if there is one.
-
-    Raises:
-        NotFoundError: The file or the tag is missing.
-        BrokenFileError: The file, or the one that names the current tag, is not understood.
-        PeercoordError: It cannot be read.
-    """
+    """Read the tasks of one tag, as ``source.read_source`` says."""
     lists = tagged(files.json_object(path), path)
     chosen = choose(lists, path, tag)
     rows = [row(entry) if isinstance(entry, dict) else None for entry in lists[chosen]]
@@ -65,18 +54,17 @@ def read(path: Path, tag: str | None = None, home: Path | None = None) -> Readin
 
 
 def tagged(data: Json, path: Path) -> dict[str, list[Any]]:
-    """Return the task lists of a file by tag.
-
-    Raises:
-        BrokenFileError: It holds no task list.
-    """
+    """Return the task lists of a file by tag, or refuse a file that holds none."""
     lists = {
         key: value["tasks"]
         for key, value in data.items()
         if isinstance(value, dict) and isinstance(value.get("tasks"), list)
     }
     if isinstance(data.get("tasks"), list):
-        lists.setdefault(DEFAULT_TAG if lists else _named_tag(data), data["tasks"])
+        metadata = data.get("metadata")
+        tags = metadata.get("tags") if isinstance(metadata, dict) and not lists else None
+        is_named = isinstance(tags, list) and len(tags) == 1 and isinstance(tags[0], str)
+        lists.setdefault(tags[0] if tags and is_named else DEFAULT_TAG, data["tasks"])
     else:  # beside a list called 'tasks', another list may be anything
         lists |= {key: value for key, value in data.items() if _is_bare(value)}
     if not lists:
@@ -89,26 +77,12 @@ def tagged(data: Json, path: Path) -> dict[str, list[Any]]:
 
 def _is_bare(value: object) -> bool:
     """Check whether a value is a list of tasks without an object around it."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(e, dict) and {"id", "title"} <= e.keys() for e in value)
-    )
-
-
-def _named_tag(data: Json) -> str:
-    metadata = data.get("metadata")
-    tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    return tags[0] if isinstance(tags, list) and len(tags) == 1 and isinstance(tags[0], str) else DEFAULT_TAG
+    entries = value if isinstance(value, list) else []
+    return bool(entries) and all(isinstance(e, dict) and {"id", "title"} <= e.keys() for e in entries)
 
 
 def choose(lists: dict[str, list[Any]], path: Path, tag: str | None) -> str:
-    """Return the tag to read.
-
-    Raises:
-        NotFoundError: It is missing; the hint names the others.
-        BrokenFileError: The file that names the current tag is not understood.
-    """
+    """Return the tag to read; if it is missing, the error's hint names the others."""
     there = ", ".join(shown(name) for name in lists)
     if tag is not None:
         if tag in lists:
@@ -192,26 +166,15 @@ def _step(found: object, task: str) -> StepRow:
 
 @dataclass(frozen=True, slots=True)
 class JsonStyle:
-    """How a text of JSON is written: the parameters of ``json.dumps``, and what is around it.
+    """How a text of JSON is written: the parameters of ``json.dumps``, and what is around it."""
 
-    Attributes:
-        indent: What one level is indented by; ``None``: all in one line.
-        separators: What is written between items, and between key and value.
-        escapes: Which characters are written as escapes: ``all`` but ASCII, those that ``steer`` a terminal, or
-            ``none``.
-        newline: The line end.
-        start: A byte order mark, or nothing.
-        end: The blanks at the end of the file.
-        is_exact: Writing the value again gives the same text.
-    """
-
-    indent: str | None
-    separators: tuple[str, str]
-    escapes: str
-    newline: str
-    start: str
-    end: str
-    is_exact: bool = True
+    indent: str | None  # what one level is indented by; ``None``: all in one line
+    separators: tuple[str, str]  # what is written between items, and between key and value
+    escapes: str  # the characters written as escapes: ``all`` but ASCII, those that ``steer`` a terminal, or ``none``
+    newline: str  # the line end
+    start: str  # a byte order mark, or nothing
+    end: str  # the blanks at the end of the file
+    is_exact: bool = True  # writing the value again gives the same text
 
     @classmethod
     def of(cls, text: str, value: object) -> JsonStyle:
@@ -240,13 +203,8 @@ class JsonStyle:
         Raises:
             ValueError: It holds a number that JSON has no word for.
         """
-        text = json.dumps(
-            value,
-            indent=self.indent,
-            separators=self.separators,
-            ensure_ascii=self.escapes == "all",
-            allow_nan=False,
-        )
+        is_ascii, (indent, separators) = self.escapes == "all", (self.indent, self.separators)
+        text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=is_ascii, allow_nan=False)
         text = _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
         if self.escapes == "steer":
             text = escaped(text.encode()).decode()
@@ -255,16 +213,12 @@ class JsonStyle:
 
 def reformat_note(path: Path) -> str:
     """Return what to tell people before the first change reformats a file; empty if it need not."""
-    try:
+    with suppress(OSError, UnicodeDecodeError, PeercoordError):  # the sync reports it
         text = path.read_bytes().decode()
-        is_exact = JsonStyle.of(text, files.parse_object(text, path)).is_exact
-    except (OSError, UnicodeDecodeError, PeercoordError):
-        return ""  # the sync reports it
-    if is_exact:
-        return ""
-    return (
-        f"the first change reformats {files.quoted(path)} as a whole, once: its blanks follow no rule that can be kept"
-    )
+        if not JsonStyle.of(text, files.parse_object(text, path)).is_exact:
+            where = files.quoted(path)
+            return f"the first change reformats {where} as a whole, once: its blanks follow no rule that can be kept"
+    return ""
 
 
 def refuse_lossy(text: str, name: str) -> None:

@@ -46,25 +46,16 @@ _PRIORITIES = ("high", "medium", "low")  # those that every version of the progr
 
 
 class TasksJson:
-    """One tag of a ``tasks.json``; a ``TaskList``.
-
-    Args:
-        path: The file.
-        tag: Which tag; ``None`` for its current one.
-        memory: The project's database, which remembers what was agreed on.
-        wait: Seconds to wait for another program that has it locked.
-        disk: The directory of the file; made from the path if left out.
-        key: The tag under which what was agreed on is remembered; ``tag`` if left out.
-    """
+    """One tag of a ``tasks.json``; a ``TaskList``."""
 
     def __init__(
         self,
         path: Path,
-        tag: str | None,
-        memory: SqlTaskList,
-        wait: float = LOCK_SECONDS,
-        disk: DiskLike | None = None,
-        key: str | None = None,
+        tag: str | None,  # ``None`` for its current one
+        memory: SqlTaskList,  # the project's database, which remembers what was agreed on
+        wait: float = LOCK_SECONDS,  # for another program that has it locked
+        disk: DiskLike | None = None,  # the directory of the file; made from the path if left out
+        key: str | None = None,  # the tag under which what was agreed on is remembered; ``tag`` if left out
     ) -> None:
         self.path, self.tag, self.memory, self.wait = path, tag, memory, wait
         self.key = tag or "" if key is None else key
@@ -90,9 +81,6 @@ class TasksJson:
 
         Text and agreement are of one moment: else another sync that writes both in between would make its own words
         look like a person's.
-
-        Raises:
-            PeercoordError: It cannot be read or understood now.
         """
         text = self._text()
         for _ in range(_MAX_READS):
@@ -114,19 +102,7 @@ class TasksJson:
             raise BrokenFileError(f"{self.name} is not text in UTF-8 (byte {error.start})") from None
 
     def update(self, term: int, work: Callable[[ListSnapshot], Sequence[RowUpdate]]) -> Refused:
-        """Change it, under its lock, inside a transaction of the database that checks the term.
-
-        Args:
-            term: The leader's term.
-            work: Returns what to write, given a snapshot.
-
-        Returns:
-            What was refused, and why.
-
-        Raises:
-            LostError: The term is over, or another program wrote the file without taking the lock.
-            PeercoordError: It cannot be written now; nothing was changed.
-        """
+        """Change it, under its lock, inside a transaction of the database that checks the term."""
         with locked(self.disk, self.target.name, clocks.token, self.wait) as hold:
             seen = self._state()
             text = self._text()
@@ -175,13 +151,7 @@ class TasksJson:
 
 
 class _Snapshot(ListSnapshot):
-    """What one tag of a file holds.
-
-    Args:
-        file: The file.
-        text: Its text.
-        term: See ``ListSnapshot``, as for all that follow.
-    """
+    """What one tag of a file holds."""
 
     entry = "task"
 
@@ -231,11 +201,7 @@ class _Snapshot(ListSnapshot):
         return imported.build([tasks_json.row(found) for found in self.list if isinstance(found, dict)], self.origin)
 
     def written(self) -> str:
-        """Return the text of the data, in the style of the file.
-
-        Raises:
-            BrokenFileError: The file would have to be reformatted, and would lose something.
-        """
+        """Return the text of the data, in the style of the file; refuse to reformat it if it would lose something."""
         style = JsonStyle.of(self.text, files.parse_object(self.text, self.file.path))
         if not style.is_exact:
             tasks_json.refuse_lossy(self.text, self.file.name)

@@ -27,23 +27,14 @@ _LONGEST = 0.2
 
 
 class Hold:
-    """A lock that is held.
-
-    Args:
-        disk: The directory.
-        name: The lock's name in it.
-    """
+    """A lock that is held, by its name in the directory of the file."""
 
     def __init__(self, disk: DiskLike, name: str) -> None:
         self._disk, self._name = disk, name
         self._seen = _changed(disk, name)
 
     def refresh(self) -> None:
-        """Mark it as still in use.
-
-        Raises:
-            LostError: It was taken away: this process stood still for too long.
-        """
+        """Mark it as still in use; an error if it was taken away: this process stood still for too long."""
         self.require()
         root = getattr(self._disk, "root", None)
         if root:
@@ -52,11 +43,7 @@ class Hold:
         self._seen = _changed(self._disk, self._name)
 
     def require(self) -> None:
-        """Go on only while it is held.
-
-        Raises:
-            LostError: It was taken away.
-        """
+        """Go on only while it is held."""
         if not self.is_held:
             raise LostError(f"the lock {self._name} was taken away meanwhile", hint="try again")
 
@@ -68,17 +55,7 @@ class Hold:
 
 @contextmanager
 def locked(disk: DiskLike, name: str, token: Callable[[], str], wait: float) -> Iterator[Hold]:
-    """Hold the lock of a file.
-
-    Args:
-        disk: The directory that the file lies in.
-        name: The file's name.
-        token: Returns a new random word at each call.
-        wait: Seconds to try for.
-
-    Raises:
-        StorageError: Another program holds it all the while, or it cannot be made.
-    """
+    """Hold the lock of a file in a directory; try for ``wait`` seconds. ``token`` returns a random word each time."""
     lock, pause, end = f"{name}.lock", _PAUSE, time.monotonic() + wait
     while not _made(disk, lock):
         if _is_stale(disk, lock, token):

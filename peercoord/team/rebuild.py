@@ -33,6 +33,7 @@ from peercoord.store.settings import DEFAULT_SETTINGS
 from peercoord.system import clock, process
 from peercoord.system.disk import Disk
 from peercoord.tasklists import selection
+from peercoord.tasklists.imported import Imported
 from peercoord.tasklists.importer import take_in
 from peercoord.team import agents, excludes
 from peercoord.team.evidence import Evidence, gather
@@ -192,7 +193,7 @@ def _rebuild(project: Project, known: Evidence, notes: list[str]) -> None:
 
 
 def _import(queue: Queue, tasks: Iterable[Known], notes: list[str]) -> None:
-    intake = take_in(queue, list(tasks))
+    intake = take_in(queue, [Imported(task.definition, task.state, task.reason) for task in tasks])
     notes.extend(f"task {shown(what)} could not be taken in: {why}" for what, why in intake.refused)
 
 
