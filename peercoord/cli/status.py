@@ -15,13 +15,14 @@ from peercoord.mailbox.verbs import json_option
 from peercoord.membership.membership import judge
 from peercoord.queue.progress import Reports
 from peercoord.queue.queue import Queue
-from peercoord.screens.overview import overview
-from peercoord.status import dashboard, views
+from peercoord.screens.overview import Overview, overview
+from peercoord.status import dashboard, screen, views
 from peercoord.status.board import Reader
 from peercoord.status.dashboard import bar, percent
 from peercoord.status.needs import doing
 from peercoord.status.views import Board, PeerView
 from peercoord.store import ids, paths, records
+from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -60,8 +61,20 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
         data["down"] = {key: seen.down[key] for key in ("at", "by") if key in seen.down}
     if board.finished:
         data["not_landed"] = seen.unlanded
-    lines = dashboard.lines(board, above=seen.standing, at=at, branches=seen.branches, wanted=seen.needs)
-    return Reply(data, lines, code=5 if check and seen.needs else 0)
+    return Reply(data, _drawn(seen, at), code=5 if check and seen.needs else 0)
+
+
+def _drawn(seen: Overview, at: str) -> list[str]:
+    """Draw the status screen as the terminal can show it."""
+    found = screen.draw(
+        seen.board,
+        width=terminal.width(),
+        above=seen.standing,
+        at=at,
+        branches=seen.branches,
+        wanted=seen.needs,
+    )
+    return screen.written(found, terminal.has_colours())
 
 
 def _elsewhere(call: Call) -> str:

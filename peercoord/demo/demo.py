@@ -20,7 +20,7 @@ from peercoord.membership import signals
 from peercoord.membership.membership import judge
 from peercoord.memory import runner
 from peercoord.queue.queue import Queue
-from peercoord.status import dashboard
+from peercoord.status import screen
 from peercoord.status.board import Reader
 from peercoord.store import inspection, paths
 from peercoord.store.root import open_root
@@ -205,7 +205,7 @@ def plain_frames(say: Callable[[str], None]) -> Callable[[Board], None]:
 
 def board_lines(board: Board) -> str:
     """Draw a board for a live display."""
-    return "\n".join(dashboard.lines(board))
+    return "\n".join(screen.written(screen.draw(board)))
 
 
 # -- its repository and database -----------------------------------------------------------------------------------

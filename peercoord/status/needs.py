@@ -69,6 +69,7 @@ class Doing:
         word: The words on the screen.
         since: The moment whose age follows; empty if none does.
         why: What follows the age; may be empty.
+        until: When it ends, if that is known; empty if not.
     """
 
     sign: str
@@ -76,6 +77,7 @@ class Doing:
     word: str
     since: str = ""
     why: str = ""
+    until: str = ""
 
 
 def needs(board: Board) -> list[Need]:
@@ -111,10 +113,10 @@ def doing(board: Board, peer: PeerView) -> Doing:
 
 
 _TOLD = {
-    PERMISSION: ("!", "permission"),
+    PERMISSION: ("?", "permission"),
     ASKS: ("?", "asks"),
-    LIMITED: ("⏸", "limited"),
-    FAILED: ("!", "turn-failed"),
+    LIMITED: ("‖", "limited"),
+    FAILED: ("✗", "turn-failed"),
     WAITING: ("◌", "waiting"),
     IDLE: ("○", "idle"),
 }
@@ -129,8 +131,9 @@ def _told(peer: PeerView) -> Doing | None:
     sign, state = _TOLD[said]
     until = moment(peer.said.get("until"))
     if said == LIMITED and until:
-        return Doing(sign, state, f"{LIMITED} until {until[11:16]} UTC")
-    return Doing(sign, state, said, moment(peer.said.get("since")), _text(peer.said.get("why")))
+        return Doing(sign, state, LIMITED, until=until)
+    word = "waits for a task" if said == WAITING else said
+    return Doing(sign, state, word, moment(peer.said.get("since")), _text(peer.said.get("why")))
 
 
 def _end(peer: PeerView) -> str:

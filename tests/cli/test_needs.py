@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from peercoord.membership import membership as members
 from peercoord.queue.peer import Peer
 from peercoord.queue.placement import Location
 from peercoord.queue.recovery import Janitor
-from peercoord.status import dashboard, needs, views
+from peercoord.status import dashboard, needs, screen, views
 from peercoord.status.dashboard import bar, percent
 from peercoord.status.views import Board, PeerView, Row
 from peercoord.store import paths, session_records
@@ -204,9 +205,16 @@ def peer(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) ->
 def test_what_an_instance_does_is_said_with_its_age(one: PeerView, said: str) -> None:
     board = Board("p", NOW, NOW, [], [one], {})
     assert dashboard.state(needs.doing(board, one), NOW) == said
-    shown = dashboard.lines(board)
-    assert f"   A: {said}" in shown
-    assert shown[shown.index(f"   A: {said}") + 1] == "      team/a"
+    assert drawn(board) == ["A: no task", *said.split(": "), "team/a"]
+
+
+def drawn(board: Board) -> list[str]:
+    """What the screen shows of the only instance, part by part."""
+    lines = screen.written(screen.draw(board))
+    at = lines.index("🎯 Active Instances:")
+    return [
+        part for line in lines[at + 1 : lines.index("📋 Task Pipeline:") - 1] for part in re.split("  +", line) if part
+    ]
 
 
 CALL = {"at": "2026-05-26T15:17:00Z", "verb": "report-progress", "program": "orchestrator"}
@@ -229,6 +237,7 @@ def test_an_instance_that_is_silent_is_named_with_what_ends_that(
     assert [dashboard.typed(words, "/p").replace('"', "'") for words in need.commands] == [command]
 
 
+LOCAL_15, LOCAL_18 = (dashboard.local_time(f"2026-05-26T{hour}:00:00Z")[:5] for hour in (15, 18))
 SAID = {"state": "working", "since": "2026-05-26T15:34:00Z", "why": ""}
 
 
@@ -238,15 +247,25 @@ SAID = {"state": "working", "since": "2026-05-26T15:34:00Z", "why": ""}
         ({}, "● working, 1m ago", "", ""),
         (
             {"state": "needs permission", "why": "Bash: make"},
-            "! needs permission 1m: Bash: make",
+            "? needs permission 1m: Bash: make",
             "permission",
             "Bash: make",
         ),
         ({"state": "asks a question", "why": "Which?"}, "? asks a question 1m: Which?", "asks", "Which?"),
-        ({"state": "turn failed", "why": "500"}, "! turn failed 1m: 500", "turn", "500"),
-        ({"state": "rate limited", "until": "2026-05-26T18:00:00Z"}, "⏸ rate limited until 18:00 UTC", "", ""),
-        ({"state": "rate limited", "until": "2026-05-26T15:00:00Z"}, "⏸ rate limited until 15:00 UTC", "limit", ""),
-        ({"state": "waiting for work"}, "◌ waiting for work 1m", "", ""),
+        ({"state": "turn failed", "why": "500"}, "✗ turn failed 1m: 500", "turn", "500"),
+        (
+            {"state": "rate limited", "until": "2026-05-26T18:00:00Z"},
+            f"‖ rate limited until {LOCAL_18}",
+            "",
+            "",
+        ),
+        (
+            {"state": "rate limited", "until": "2026-05-26T15:00:00Z"},
+            f"‖ rate limited until {LOCAL_15}",
+            "limit",
+            "",
+        ),
+        ({"state": "waiting for work"}, "◌ waits for a task 1m", "", ""),
         ({"state": "idle"}, "○ idle 1m", "", ""),
         ({"state": "idle", "why": HOSTILE}, f"○ idle 1m: {plain(HOSTILE)}", "", ""),
     ],
@@ -256,7 +275,8 @@ def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
 ) -> None:
     one = peer(said={**SAID, **said}, silent_since="2026-05-26T15:17:00Z" if kind == "permission" else None)
     board = Board("p", NOW, NOW, [], [one], {})
-    assert f"   A: {shown}" in dashboard.lines(board)
+    assert dashboard.state(needs.doing(board, one), NOW) == shown
+    assert shown.partition(": ")[0] in drawn(board)
     found = [(need.kind, need.who, need.why, need.commands) for need in needs.needs(board)]
     assert found == ([(kind, "a", about, [("cd", "/w")])] if kind else [])
 
@@ -264,7 +284,7 @@ def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
 def test_a_long_reason_stands_at_the_top_alone() -> None:
     one = peer(said={**SAID, "state": "needs permission", "why": "Bash: python3 -m parts.p1"})
     held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
-    shown = dashboard.lines(Board("p", NOW, NOW, [held], [one], {}))
+    shown = screen.written(screen.draw(Board("p", NOW, NOW, [held], [one], {})))
     assert ["parts.p1" in line for line in shown if "needs permission 1m" in line] == [True, False]
 
 

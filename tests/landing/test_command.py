@@ -271,8 +271,8 @@ def test_the_screen_says_how_branches_stand_and_where_they_would_conflict(confli
         "instance-2": "1 ahead of main, 1 behind, would conflict in src/main.py",
         "instance-3": "1 behind main",
     }
-    screen = conflict.call("status")[1]
-    assert "team/instance-2 · 1 ahead of main, 1 behind, would conflict in src/main.py\n" in screen
+    screen = " ".join(conflict.call("status")[1].split())
+    assert "team/instance-2, 1 ahead of main, 1 behind, would conflict in src/main.py " in screen
     assert conflict.data("status")["branches"][1]["conflicts"] == ["src/main.py"]
 
 
