@@ -36,6 +36,7 @@ COMMANDS = {
     "join": "team:join",
     "leave": "team:leave",
     "status": "status:status",
+    "dash": "dash:dash",
     "instance": "status:instance",
     "reassign": "work:reassign",
     "task": "task:task",

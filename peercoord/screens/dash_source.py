@@ -1,0 +1,121 @@
+"""Read what the dash shows: the team as every screen shows it, and what happened last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from peercoord.errors import BrokenFileError
+from peercoord.membership.membership import judge
+from peercoord.queue.queue import Queue
+from peercoord.screens.overview import overview
+from peercoord.status.board import Reader
+from peercoord.store import ids, paths, records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from peercoord.foreign import Json
+    from peercoord.screens.overview import Overview
+    from peercoord.status.needs import Need
+    from peercoord.status.views import Board, PeerView, Row
+    from peercoord.store.root import Root
+
+EVENTS_MOST = 300  # of one instance, and of all together
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that is shown, at one moment.
+
+    Attributes:
+        team: The team: its board, what needs a person, how branches stand.
+        events: What happened last, the newest first.
+        reviews: By the place of a need in its list, the id of the change of the memory bank that it is about.
+    """
+
+    team: Overview
+    events: Sequence[Json] = ()
+    reviews: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def board(self) -> Board:
+        """The board."""
+        return self.team.board
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """What needs a person."""
+        return self.team.needs
+
+    @property
+    def standing(self) -> list[str]:
+        """Lines on the whole team."""
+        none = [] if self.board.rows else ['No tasks yet: peercoord task add "…"']
+        return [*none, *self.team.standing]
+
+    @cached_property
+    def peers(self) -> list[PeerView]:
+        """Every instance, also a lost one, in order."""
+        return sorted([*self.board.peers, *self.board.lost], key=lambda peer: ids.natural(peer.name))
+
+    def peer(self, name: str) -> PeerView | None:
+        """The instance of a name; ``None`` if there is none."""
+        return next((peer for peer in self.peers if peer.name == name), None)
+
+    def row(self, task: str) -> Row | None:
+        """The task of an id; ``None`` if there is none."""
+        return self.board.by_task.get(task)
+
+
+class Source:
+    """Reads one project for one screen.
+
+    Args:
+        project: The project in the main checkout.
+        root: Its coordination directory.
+        actor: Who acts, as events name it.
+    """
+
+    def __init__(self, project: str, root: Root, actor: str = "person") -> None:
+        self.project, self.root, self.actor = project, root, actor
+        self.reader = Reader(Queue(root), lambda who: judge(root, who))
+        self._read: dict[str, tuple[tuple[int, int], list[Json]]] = {}
+
+    @property
+    def queue(self) -> Queue:
+        """The tasks; changes are recorded as the actor's."""
+        return Queue(self.root, self.actor)
+
+    def now(self) -> str:
+        """The time now, RFC 3339."""
+        return self.root.clock.now()
+
+    def view(self) -> View:
+        """Read everything, once."""
+        team = overview(self.reader, self.project)
+        waiting = [index for index, need in enumerate(team.needs) if need.kind in ("conflict", "approval")]
+        decisions = [str(one.get("id")) for one in team.board.deciding]
+        return View(team, self._events(), dict(zip(waiting, decisions, strict=False)))
+
+    def _events(self) -> list[Json]:
+        found: list[Json] = []
+        for name in self.root.files.scan(paths.EVENTS):
+            if name.endswith(".jsonl"):
+                found += self._last(f"{paths.EVENTS}/{name}")
+        return sorted(found, key=lambda event: str(event.get("at")), reverse=True)[:EVENTS_MOST]
+
+    def _last(self, path: str) -> list[Json]:
+        """The newest events of one file, which is read again only after it changed."""
+        seen = self.root.files.stat(path)
+        mark = (seen.modified_ns, seen.size) if seen else (0, 0)
+        if self._read.get(path, ((-1, -1),))[0] != mark:
+            found = []
+            for line in self.root.files.read_tail(path).splitlines()[-EVENTS_MOST:]:
+                try:
+                    found.append(records.decode(line, path))
+                except BrokenFileError:
+                    continue  # being written, or cut by a crash
+            self._read[path] = mark, found
+        return self._read[path][1]

@@ -1,0 +1,279 @@
+"""The whole story of a task, an instance or a change of the memory bank, as text for the dash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from peercoord.errors import PeercoordError
+from peercoord.foreign import plain
+from peercoord.memory import runner
+from peercoord.review import screen
+from peercoord.review.items import ReviewQueue, local_time
+from peercoord.screens import dash_lines
+from peercoord.status.attempts import HELD, effort
+from peercoord.status.dashboard import age, bar, percent
+from peercoord.status.needs import doing
+from peercoord.status.sentences import chosen, sentence
+from peercoord.store import inspection, paths, records
+from peercoord.system import gitdirs
+from peercoord.worktree import context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from peercoord.review.items import Item
+    from peercoord.screens.dash_source import Source, View
+    from peercoord.status.attempts import Usage
+    from peercoord.status.needs import Need
+    from peercoord.status.views import PeerView, Row
+    from peercoord.store.records import Definition
+
+TEXT_CHARS = 4000  # of one text of an agent
+LOG_LINES, EVENTS_MOST, FILES_MOST = 40, 30, 30
+LOG = "agent.log"
+UNREADABLE = "It cannot be read: "
+
+
+def task(source: Source, view: View, name: str) -> list[Text]:
+    """The story of a task: what it is, what it needs, who held it when, what its branch changes."""
+    row = view.row(name)
+    if row is None:
+        return [Text(f"There is no task {plain(name)}.")]
+    lines = [Text(plain(row.title), "bold"), _state(row, view), Text()]
+    try:
+        definition: Definition | None = source.queue.definition(name)
+    except PeercoordError as error:
+        definition = None
+        lines.append(Text(f"{UNREADABLE}{plain(error.message)}", "yellow"))
+    if definition is not None:
+        lines += _definition(definition, view)
+    lines += _reported(row)
+    lines += _attempts(source, view, row)
+    lines += _changes(source, view, row)
+    lines += _events(view, task=name)
+    return lines
+
+
+def instance(view: View, name: str) -> list[Text]:
+    """The story of an instance: what it does, what it holds, its branch, its events, the log of its agent."""
+    one = view.peer(name)
+    if one is None:
+        return [Text(f"There is no instance {plain(name)}.")]
+    does = doing(view.board, one)
+    why = f": {plain(does.why)}" if does.why else ""
+    since = f" {age(does.since, view.board.now)}" if does.since else ""
+    tone = dash_lines.TONES.get(does.state, "yellow")
+    leads = ", leads the team" if one.leads else ""
+    lines = [
+        Text(plain(one.name), "bold"),
+        Text(f"{does.sign} {does.word.removesuffix(',')}{since}{why}", tone),
+        Text(f"{one.verdict.state}: {plain(one.verdict.because)}{leads}", "dim"),
+        Text(),
+        _fact("branch", dash_lines.branch(one, view.team.forecasts.get(one.branch))[0].plain or "none"),
+        _fact("worktree", one.record.get("worktree") or "none"),
+        _fact("heartbeat", f"{age(one.heartbeat, view.board.now)} ago" if one.heartbeat else "never"),
+    ]
+    for row in view.board.held_by(one.incarnation):
+        lines += [Text(), Text.assemble((f"#{row.task} ", "cyan"), (plain(row.title), "bold"))]
+        lines += [Text.assemble((bar(row.progress), "green"), f" {percent(row.progress)}"), *_reported(row)]
+    lines += _events(view, peer=name)
+    return [*lines, *_log(one)]
+
+
+def review(source: Source, ident: str, width: int) -> RenderableType:
+    """A change of the memory bank that waits: both sides beside each other, and what is proposed."""
+    try:
+        return screen.draw(item(source, ident), width)
+    except PeercoordError as error:
+        return Group(Text(plain(error.message), "yellow"), Text(plain(error.hint or ""), "dim"))
+
+
+def item(source: Source, ident: str) -> Item:
+    """Return the change of an id, with the texts to choose from."""
+    return review_queue(source).find(ident)
+
+
+def review_queue(source: Source) -> ReviewQueue:
+    """Return what waits in the memory bank."""
+    return ReviewQueue(runner.bank_of(source.root), source.root, f"{source.project}/{paths.ROOT}")
+
+
+def needed(one: Need) -> list[Text]:
+    """A need that is about no task, instance or change: its reason and its commands."""
+    lines = [Text(f"{plain(one.about)} {plain(one.what)}", "bold"), Text(plain(one.why)), Text()]
+    return [*lines, *(Text(f"$ {' '.join(map(plain, words))}", "cyan") for words in one.commands)]
+
+
+# -- parts -------------------------------------------------------------------------------------------------------
+
+
+def _state(row: Row, view: View) -> Text:
+    sign, tone = dash_lines.SIGNS.get(row.status, ("!", "yellow"))
+    since = str(row.assignment.get("assigned_at") or "")
+    parts = [f"{sign} {paths.PARKED_WORDS.get(row.status, row.status)}"]
+    if row.holder:
+        hand = age(since, view.board.now)
+        parts += [plain(row.holder), f"{hand} in hand" if hand else "", percent(row.progress)]
+    elif row.finished_by:
+        parts.append(f"by {plain(row.finished_by)}")
+    parts.append(f"epoch {row.epoch}" if row.epoch is not None else "")
+    return Text(" · ".join(filter(None, parts)), tone)
+
+
+def _definition(definition: Definition, view: View) -> Iterator[Text]:
+    needs = ", ".join(f"#{plain(one)}" for one in definition.dependencies) or "nothing"
+    waiters = [row for row in view.board.rows if row.definition and definition.task in row.definition.dependencies]
+    waiting = [f"#{plain(row.task)}" for row in waiters[:8]] + (["…"] if len(waiters) > 8 else [])
+    yield _fact("priority", paths.PRIORITIES[definition.level])
+    yield _fact("needs", needs)
+    yield _fact("needed by", ", ".join(waiting) or "nothing")
+    parked = definition.raw.get("parked")
+    if isinstance(parked, dict) and parked.get("reason"):
+        yield _fact("reason", parked["reason"])
+    yield from _block(definition.raw.get("description"))
+    for step in definition.steps:
+        yield Text.assemble(("  ✓ " if step.done else "  · ", "green" if step.done else "dim"), plain(step.title))
+    for one in records.answers(definition.raw.get("answers")):
+        yield Text(f"? {plain(one.get('question') or 'it was parked')}", "yellow")
+        yield Text(f"→ {plain(one['answer'])} ({plain(one.get('by'))})")
+
+
+def _reported(row: Row) -> Iterator[Text]:
+    """What the holder reported: achievements and blockers."""
+    for key, sign, tone in (("achievements", "✓", "green"), ("blockers", "!", "yellow")):
+        for note in records.notes(row.entry.get(key)):
+            yield Text.assemble((f"  {sign} ", tone), plain(note)[:TEXT_CHARS])
+
+
+def _attempts(source: Source, view: View, row: Row) -> Iterator[Text]:
+    """Who held a task when, how it went, and what it took."""
+    found = source.reader.attempts(view.board, row.task)
+    if not found:
+        return
+    now = view.board.now
+    total = effort(found, now)
+    parts = [f"{len(found)} attempt{'s' * (len(found) != 1)}", spent(total.seconds), *usage(total.usage)]
+    yield from _heading(f"Who held it: {', '.join(filter(None, parts))}")
+    for one in found:
+        span = f"{_when(one.began, now) or '?'}–{_when(one.ended, now):<5}"
+        reached = f" at {percent(one.progress)}" if one.progress is not None and one.outcome != "done" else ""
+        why = f": {plain(one.reason)}" if one.reason else ""
+        word = "holds it" if one.outcome == HELD else one.outcome
+        yield Text.assemble((f"  {span}  ", "dim"), f"{plain(one.peer) or '?'} {word}{reached}{why}")
+
+
+def spent(seconds: int | None) -> str:
+    """A time in hand, in words; empty if it is not known."""
+    if seconds is None:
+        return ""
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours}h {minutes}m in hand" if hours else f"{minutes}m in hand" if minutes else f"{seconds}s in hand"
+
+
+def usage(known: Usage) -> Iterator[str]:
+    """What agents said that their work took; nothing if they said nothing."""
+    if known.input_tokens is not None and known.output_tokens is not None:
+        yield f"{known.input_tokens + known.output_tokens:,} tokens"
+    if known.cost_usd is not None:
+        yield f"${known.cost_usd:.2f}"
+
+
+def _changes(source: Source, view: View, row: Row) -> Iterator[Text]:
+    """What the branch of a task's holder changes, or what was recorded when the task was done."""
+    record = (source.queue.result(row.task) or (0, "", {}))[2]
+    holder = view.peer(row.holder)
+    branch = holder.branch if holder else str(record.get("branch") or "")
+    tip = str(record.get("commit") or "") if not holder else ""
+    if not branch and not tip:
+        return
+    try:
+        found = changed_files(source.project, branch, tip)
+    except PeercoordError as error:
+        found = []
+        yield Text(f"  {plain(error.message)}", "dim")
+    if not found:
+        return
+    added, taken = sum(one[0] or 0 for one in found), sum(one[1] or 0 for one in found)
+    yield from _heading(f"{plain(branch) or 'commit'}: +{added} −{taken} in {len(found)} file{'s' * (len(found) != 1)}")
+    for plus, minus, path in found[:FILES_MOST]:
+        figures = "binary" if plus is None else f"+{plus} −{minus}"
+        yield Text.assemble((f"  {figures:<12}", "dim"), plain(path))
+    if len(found) > FILES_MOST:
+        yield Text(f"  … and {len(found) - FILES_MOST} more", "dim")
+
+
+def changed_files(project: str, branch: str, commit: str = "") -> list[tuple[int | None, int | None, str]]:
+    """List the lines added and removed in each file, since a branch or commit left the main checkout's branch.
+
+    Git runs isolated: no configuration, attribute or filter of the repository has a say.
+    """
+    main, git_dir, _ = gitdirs.repository(project)
+    base = gitdirs.line(f"{git_dir}/HEAD").removeprefix("ref: refs/heads/") if main else ""
+    if not base:
+        return []
+    with inspection.of_directory(main) as git:
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+        ends = [commit or f"refs/heads/{branch}", f"refs/heads/{base}"]
+        tip, onto = (git.ask(*words, f"{end}^{{commit}}", ok=(0, 1)).out.strip() for end in ends)
+        if not tip or not onto:
+            return []
+        fork = git.ask("merge-base", onto, tip, ok=(0, 1)).out.strip()
+        if not fork or fork == tip:
+            return []
+        flags = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
+        fields = git.fields("diff", "--numstat", "-z", *flags, fork, tip)
+    found = (entry.split("\t", 2) for entry in fields)
+    return [(_number(one[0]), _number(one[1]), one[2]) for one in found if len(one) == 3]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _events(view: View, peer: str = "", task: str = "") -> Iterator[Text]:
+    found = [*chosen(view.events, "", peer, task)][:EVENTS_MOST]
+    if found:
+        yield from _heading("Events")
+    for event in found:
+        yield Text.assemble((f"  {_when(event.get('at'), view.board.now)}  ", "dim"), sentence(event))
+
+
+def _log(one: PeerView) -> Iterator[Text]:
+    """The end of the log of an instance's agent."""
+    worktree = str(one.record.get("worktree") or "")
+    try:
+        data = context.instance_files(worktree).read_tail(LOG) if worktree else b""
+    except (PeercoordError, OSError, ValueError):
+        data = b""
+    lines = data[-64_000:].decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+    if lines:
+        yield from _heading("Agent log")
+    for line in lines:
+        yield Text(f"  {plain(line)[:500]}", "dim")
+
+
+def _heading(text: str) -> Iterator[Text]:
+    yield Text()
+    yield Text(text, "bold")
+
+
+def _fact(name: str, value: object) -> Text:
+    return Text.assemble((f"{name:<10} ", "dim"), plain(value)[:TEXT_CHARS])
+
+
+def _block(text: object) -> Iterator[Text]:
+    said = str(text or "")[:TEXT_CHARS].strip()
+    if said:
+        yield Text()
+        for line in said.splitlines():
+            yield Text(plain(line))
+        yield Text()
+
+
+def _when(at: object, now: str) -> str:
+    return local_time(at, now) if isinstance(at, str) and at else ""
