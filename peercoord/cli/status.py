@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,8 @@ from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from peercoord.foreign import Json
 
 
@@ -43,12 +46,17 @@ def board_of(call: Call) -> Board:
 @click.command(short_help="Show the team: who needs you, progress, instances.")
 @click.argument("project", default="")
 @click.option("--check", is_flag=True, help="Exit 5 if someone is needed.")
+@click.option("--watch", "-w", is_flag=True, help="Show it again at every change; q ends it.")
 @json_option
 @click.pass_obj
-def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Show the team of PROJECT: progress, instances, pipeline, memory."""
+def status(call: Call, project: str, check: bool, watch: bool, as_json: bool) -> Reply | int:
+    """Show the team of PROJECT: who needs you, progress, instances, pipeline, memory."""
     call.directory = project or call.directory
     reader = reader_of(call)
+    if watch:
+        if check or as_json:
+            raise UsageError("--watch goes with neither --check nor --json")
+        return _watched(call, reader)
     seen, at = overview(reader, call.place.project), _elsewhere(call)
     board = seen.board
     data = {
@@ -61,20 +69,46 @@ def status(call: Call, project: str, check: bool, as_json: bool) -> Reply:  # no
         data["down"] = {key: seen.down[key] for key in ("at", "by") if key in seen.down}
     if board.finished:
         data["not_landed"] = seen.unlanded
-    return Reply(data, _drawn(seen, at), code=5 if check and seen.needs else 0)
+    lines = screen.written(_drawn(seen, at), terminal.has_colours())
+    return Reply(data, lines, code=5 if check and seen.needs else 0)
 
 
-def _drawn(seen: Overview, at: str) -> list[str]:
-    """Draw the status screen as the terminal can show it."""
-    found = screen.draw(
+def _drawn(seen: Overview, at: str, changed: str = "") -> list[Text]:
+    """Draw the status screen in the width of the terminal."""
+    return screen.draw(
         seen.board,
         width=terminal.width(),
         above=seen.standing,
         at=at,
         branches=seen.branches,
         wanted=seen.needs,
+        changed=changed,
     )
-    return screen.written(found, terminal.has_colours())
+
+
+def _watched(call: Call, reader: Reader) -> int:
+    """Show the status screen until a person has seen enough."""
+    from peercoord.screens import live
+
+    changed_at, at = "", _elsewhere(call)
+
+    def look() -> live.Look[Overview]:
+        seen = overview(reader, call.place.project)
+        known = [*seen.board.peers, *seen.board.lost]
+        mark = (
+            tuple((need.kind, need.about) for need in seen.needs),
+            tuple(doing(seen.board, peer).state for peer in known),
+        )
+        return live.Look(seen, mark, [peer.record for peer in known])
+
+    def draw(seen: Overview, changed: bool) -> list[Text]:
+        nonlocal changed_at
+        now = reader.root.clock.now()
+        changed_at = now if changed else changed_at
+        return _drawn(replace(seen, board=replace(seen.board, now=now)), at, changed_at)
+
+    live.watch(reader.root, look, draw)
+    return 0
 
 
 def _elsewhere(call: Call) -> str:

@@ -64,6 +64,7 @@ def draw(
     at: str = "",
     branches: Mapping[str, str] | None = None,
     wanted: Sequence[Need] | None = None,
+    changed: str = "",
 ) -> list[Text]:
     """Draw the board.
 
@@ -74,6 +75,7 @@ def draw(
         at: The project's path, if commands are for a shell elsewhere.
         branches: How each branch stands to the project's own.
         wanted: The needs, if the caller has listed them.
+        changed: When something changed last, for a screen that stays; empty for one that is drawn once.
     """
     found = needs.needs(board) if wanted is None else wanted
     peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
@@ -100,7 +102,7 @@ def draw(
         Text("🧠 Memory Updates:", "bold"),
         *_memory(board),
     ]
-    top = [*_header(board, width), Text(), *(needed or [Text("Nothing needs you.", "dim")]), Text()]
+    top = [*_header(board, width, changed), Text(), *(needed or [Text("Nothing needs you.", "dim")]), Text()]
     return [*top, *(part for line in blocks for part in _wrapped(line, width, 6))]
 
 
@@ -135,12 +137,12 @@ def _wrapped(line: Text, width: int, indent: int) -> list[Text]:
     return [first, *(Text(" " * indent) + Text(one.plain.strip(), one.style) for one in more if one.plain.strip())]
 
 
-def _header(board: Board, width: int) -> list[Text]:
+def _header(board: Board, width: int, changed: str) -> list[Text]:
     hosts = {str(peer.record.get("machine") or peer.record.get("host") or "") for peer in board.peers}
     where = f" on {len(hosts)} host{'' if len(hosts) == 1 else 's'}" if hosts else ""
     there = f"{len(board.peers)} instance{'' if len(board.peers) == 1 else 's'}{where}"
     leads = [f"led by {fit(board.leader, NAME_CELLS)}" if board.leader else "nobody leads"] if board.peers else []
-    clock = dashboard.local_time(board.now)
+    clock = f"changed {dashboard.local_time(changed)}" if changed else dashboard.local_time(board.now)
     rest = "".join(f" · {part}" for part in (there, *leads))
     room = width - cell_len(rest) - len(clock) - 2
     name = fit(board.project or "project", max(room, TITLE_CELLS_LEAST))
