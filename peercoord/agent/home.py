@@ -47,7 +47,7 @@ class Home:
 
     def __init__(self, instance: Files, root: Root, peer: str) -> None:
         self.instance, self.root, self.peer = instance, root, peer
-        self.path = str(getattr(instance.disk, "root", ""))
+        self.path = instance.place
         self.because = ""
         self._me = process.identify(os.getpid())
         self._missing: dict[str, tuple[float, int]] = {}  # by what is missing: since when, and how often in a row
@@ -88,7 +88,7 @@ class Home:
         if self.path:
             tree = os.path.dirname(self.path)
             yield GONE, f"its worktree {tree} is gone", _absent(tree), GONE_SECONDS
-        state = str(getattr(self.root.files.disk, "root", ""))
+        state = self.root.files.place
         if state:
             project = os.path.dirname(state)
             yield ORPHANED, f"its project {project} is gone", _absent(project), PROJECT_SECONDS
@@ -138,7 +138,7 @@ class Rules:
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.path = str(getattr(root.files.disk, "root", ""))
+        self.path = root.files.place
         self._known: tuple[int, int] | None = None  # the state of the file that was read last
 
     def changed(self) -> bool:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from peercoord.mailbox.protocol import Answer, Request
     from peercoord.queue.peer import Peer
     from peercoord.store.beneath import InstanceFiles
-    from peercoord.store.files import Files
     from peercoord.store.paths import Ticket
     from peercoord.system.watch import Wakeups
 
@@ -137,7 +136,7 @@ class Agent:
 
     def _watch_directories(self, leads: bool) -> None:
         """Watch the few directories that this peer depends on, never the whole tree."""
-        there = _path(self.root.files)
+        there = self.root.files.place
         watched = {
             "instance": self._own_directory(""),
             "contributions": self._own_directory("memory-contributions"),
@@ -156,7 +155,7 @@ class Agent:
     def _own_directory(self, path: str) -> str:
         """Return the absolute path of a directory of the worktree; empty if it is a link or missing."""
         seen = self.instance.stat(path)
-        return f"{_path(self.instance)}/{path}".rstrip("/") if seen is not None and seen.is_dir else ""
+        return f"{self.instance.place}/{path}".rstrip("/") if seen is not None and seen.is_dir else ""
 
     def _noticed(self, name: str, entry: str) -> None:
         """Wake the agent after a change; called from the watching library's thread."""
@@ -335,7 +334,7 @@ class Agent:
     def serve_waiting(self) -> float | None:
         """Serve again the callers that wait for a task, and record that a caller waits; return when to look again."""
         if self.outbox.waiting:
-            self.changes.watch("bell", f"{_path(self.root.files)}/{paths.BELL}")  # before looking
+            self.changes.watch("bell", f"{self.root.files.place}/{paths.BELL}")  # before looking
         left = self.outbox.serve_waiting(self._prospect.is_there)
         if self.outbox.waiting != self._shows_waiting:
             here = {"since": self.clock.now(), **(process.identify(os.getpid()) or {})}
@@ -412,8 +411,3 @@ class Agent:
 
         if self.root.files.stat(paths.DOWN) is not None and not members.living(self.root):
             Reader(self.peer.queue, self.observer.verdict).publish()
-
-
-def _path(files: Files) -> str:
-    """Return the absolute path of a directory; empty for a directory in memory."""
-    return str(getattr(files.disk, "root", ""))

@@ -81,7 +81,7 @@ class SessionWatch:
         return said.get("state") == ENDED and session_records.is_of(said, known[-1])
 
     def _replace_or_end(self, known: list[Json], at: str) -> float | None:
-        successors = process.coding_agents_in(os.path.dirname(str(getattr(self.instance.disk, "root", ""))))
+        successors = process.coding_agents_in(os.path.dirname(self.instance.place))
         if successors:
             if self._note_if_unchanged(known, lambda: {"session": successors[-1], "sessions": successors}):
                 self.log(f"{successors[-1]['program']} was started again here: the tasks stay")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
+
+from peercoord.system.clock import wait_until
 
 OPTION = "@peercoord"
 SHOWN_CHARS = 20  # of a line that a window must show
-SHOWN_LOOKS, SHOWN_SECONDS = 30, 0.1  # how often it is looked for, and the seconds between
+SHOWN_SECONDS, LOOK_SECONDS = 3.0, 0.1  # for a window to show a line, and between two looks
 ANSWER_SECONDS = 10.0  # for a tmux server to answer
 
 
@@ -41,11 +42,8 @@ def type_into(worktree: str, text: str) -> bool:
     if _tmux("set-buffer", "-b", buffer, "--", text) is None:
         return False
     _tmux("paste-buffer", "-p", "-d", "-b", buffer, "-t", pane)
-    for _ in range(SHOWN_LOOKS):
-        if _shown(pane).count(start) > before:
-            return _tmux("send-keys", "-t", pane, "Enter") is not None
-        time.sleep(SHOWN_SECONDS)
-    return False
+    is_shown = wait_until(lambda: _shown(pane).count(start) > before, SHOWN_SECONDS, LOOK_SECONDS)
+    return is_shown and _tmux("send-keys", "-t", pane, "Enter") is not None
 
 
 def _shown(pane: str) -> str:

@@ -99,7 +99,7 @@ def _settings(root: Root) -> Iterator[Finding]:
     version = root.protocol["protocol"]
     yield good("protocol", f"version {version.get('version')}, store {root.store_id}")
     for problem in settings.problems(root.protocol.get("settings")):
-        yield warning("settings", problem.text, problem.fix or f"remove it from {root_path(root)}/{paths.PROTOCOL}")
+        yield warning("settings", problem.text, problem.fix or f"remove it from {root.files.place}/{paths.PROTOCOL}")
     own = root.number("heartbeat_seconds")
     for who in members.living(root):
         theirs = foreign.whole(members.record_of(root, who).get("heartbeat_seconds"))
@@ -118,7 +118,7 @@ def _landing(root: Root) -> Iterator[Finding]:
 
 def _again(root: Root) -> str:
     """Return the command that restarts a team's agents."""
-    return command("claude-team-coordinated", os.path.dirname(root_path(root)))
+    return command("claude-team-coordinated", os.path.dirname(root.files.place))
 
 
 def _peers(root: Root) -> Iterator[Finding]:
@@ -248,13 +248,13 @@ def _quarantine(root: Root) -> Iterator[Finding]:
     for name in kept[:SHOWN]:
         why = (root.files.read(f"{paths.QUARANTINE}/{name}.why") or b"").decode("utf-8", "replace").strip().splitlines()
         task = _missing(root, why[0] if why else "")
-        place = f"{root_path(root)}/{paths.QUARANTINE}/{name}"
+        place = f"{root.files.place}/{paths.QUARANTINE}/{name}"
         rest = "" if task else "; nothing misses it, look and remove it"
         fix = f"peercoord task reopen {task}" if task else command("rm", "-rf", "--", place, f"{place}.why")
         yield warning("quarantine", f"{shown(name)}: {why[-1] if why else 'no reason was kept'}{rest}", fix)
     if len(kept) > SHOWN:
         yield warning(
-            "quarantine", f"and {len(kept) - SHOWN} more", command("ls", f"{root_path(root)}/{paths.QUARANTINE}")
+            "quarantine", f"and {len(kept) - SHOWN} more", command("ls", f"{root.files.place}/{paths.QUARANTINE}")
         )
 
 
@@ -265,13 +265,8 @@ def _missing(root: Root, path: str) -> str:
     return task if task and lost else ""
 
 
-def root_path(root: Root) -> str:
-    """Return the absolute path of a coordination directory."""
-    return str(getattr(root.files.disk, "root", ""))
-
-
 def _sizes(root: Root) -> Iterator[Finding]:
-    sizes = {base: _size(f"{root_path(root)}/{base}") for base in sorted(root.files.scan("")) if "." not in base}
+    sizes = {base: _size(f"{root.files.place}/{base}") for base in sorted(root.files.scan("")) if "." not in base}
     whole = sum(size for _, size in sizes.values())
     largest = sorted(sizes.items(), key=lambda item: -item[1][1])[:SHOWN]
     listed = ", ".join(f"{base} {count} files {size >> 10} KiB" for base, (count, size) in largest if count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from peercoord.agent import control
@@ -21,13 +21,14 @@ from peercoord.queue.retention import Archivist
 from peercoord.store import down, ids, paths
 from peercoord.store import root as roots
 from peercoord.system import process
+from peercoord.system.clock import wait_until
 
 if TYPE_CHECKING:
     from peercoord.queue.queue import Queue
     from peercoord.store.paths import Incarnation
     from peercoord.store.root import Root
 
-LOOKS, PAUSE = 20, 0.05  # looks for a ticket before a new one is created, and seconds between looks
+LOOK_SECONDS, PAUSE = 1.0, 0.05  # to look for a ticket before a new one is created, and between two looks
 
 
 def fix_team(queue: Queue, by: Incarnation | None) -> list[str]:
@@ -58,7 +59,7 @@ def _peer(janitor: Janitor, who: Incarnation, by: Incarnation | None) -> list[st
         return []
     if down.read(root.files) is not None:
         return []  # a person took the team down: `down` again lets the peer leave
-    project = os.path.dirname(str(getattr(root.files.disk, "root", "")))
+    project = os.path.dirname(root.files.place)
     try:
         return [f"started the agent of {who.peer}, pid {control.start(tree, project)}"]
     except PeercoordError as error:
@@ -88,20 +89,13 @@ def _missing(queue: Queue) -> list[str]:
             done.append(f"task {task}: finished its renaming to {renamed[task]}")
             continue
         with queue.root.intake():
-            if any(_seen(queue, task) for _ in range(LOOKS)):
+            if wait_until(partial(queue.locate, task), LOOK_SECONDS, PAUSE):
                 continue
             ticket = paths.Ticket(task, _last_epoch(queue, task) + 1)
             path = paths.parked("held", ticket)
             if queue.files.ticket(path):
                 done.append(f"task {task}: created its ticket again, {queue.place(path, ticket)}")
     return done
-
-
-def _seen(queue: Queue, task: str) -> bool:
-    if queue.locate(task) is not None:
-        return True
-    time.sleep(PAUSE)
-    return False
 
 
 def _last_epoch(queue: Queue, task: str) -> int:

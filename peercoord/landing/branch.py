@@ -79,7 +79,7 @@ def holders(project: Project, branch: str) -> list[Worktree]:
 
 def exclusive(root: Root, wait: float = 0.0) -> AbstractContextManager[int]:
     """Hold the mutex of landing: one at a time."""
-    home = str(getattr(root.files.disk, "root", ""))
+    home = root.files.place
     return held(f"{home}/{paths.LANDING_LOCK}", wait, "another `peercoord land` is at work")
 
 
@@ -110,7 +110,7 @@ def move(project: Project, root: Root, landing: Landing, trial: Trial, again: bo
         moves, found = _moves(stack, project, root, landing, trial, again)
         if found:
             return found
-        home = str(getattr(root.files.disk, "root", ""))
+        home = root.files.place
         stack.enter_context(held(f"{home}/{paths.BANK_LOCK}", _LOCK_SECONDS, "the memory bank is being merged"))
         stack.enter_context(_unbroken())
         landings.write(root, landing)

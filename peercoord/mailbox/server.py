@@ -59,7 +59,7 @@ class Outbox:
         late: Callable[[Request], Answer | None] = lambda _: None,
     ) -> None:
         self.files = files
-        self.root = str(getattr(files.disk, "root", ""))
+        self.root = files.place
         self._serve, self._standing, self._now = serve, standing, now
         self._closed, self._late = closed, late
         self._doors = Doors(files)

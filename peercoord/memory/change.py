@@ -51,7 +51,7 @@ class Changer:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the lock of the memory bank while the block runs; after a while, go on without it."""
-        home = getattr(self.root.files.disk, "root", "")
+        home = self.root.files.place
         with ExitStack() as stack:
             if home:
                 try:

@@ -174,7 +174,7 @@ class CopyJob:
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.coordination = str(getattr(root.files.disk, "root", ""))
+        self.coordination = root.files.place
         self.rest()
 
     def rest(self) -> None:

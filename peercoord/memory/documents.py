@@ -138,6 +138,7 @@ class Documents:
 
     def __init__(self, disk: BankDiskLike, token: Callable[[], str]) -> None:
         self.disk, self.token = disk, token
+        self.place = str(getattr(disk, "root", ""))  # empty for a bank in memory
 
     def require(self) -> None:
         """Refuse with a ``NotFoundError`` where the directory is missing."""
@@ -354,5 +355,5 @@ class Documents:
             raise refused(error, self._shown(name)) from None
 
     def _shown(self, name: str) -> str:
-        home = getattr(self.disk, "root", "memory bank")
-        return f"{home}/{name}" if name else str(home)
+        home = self.place or "memory bank"
+        return f"{home}/{name}" if name else home

@@ -100,8 +100,8 @@ def run(root: Root, by: str, term: int | None = None) -> MergeReport:
         if changed:
             from peercoord.memory import copy
 
-            coordination = str(getattr(root.files.disk, "root", ""))
-            copy.publish_merged(str(getattr(bank.files.disk, "root", "")), coordination, changed)
+            coordination = root.files.place
+            copy.publish_merged(bank.files.place, coordination, changed)
         commit = ""
         if changed and root.setting("memory.commit") == "on":
             commit, note = commit_documents(bank, sorted(set(changed)), by)
@@ -149,7 +149,7 @@ def _wanted(bank: Bank, documents: Sequence[str], notes: list[str]) -> list[str]
     if not missing or bank.root.setting("memory.commit") == "on":
         return [*there, *missing]
     try:
-        return [*there, *git.ignored(str(getattr(bank.files.disk, "root", "")), missing)]
+        return [*there, *git.ignored(bank.files.place, missing)]
     except PeercoordError:
         return [*there, *missing]  # no repository
 
@@ -234,7 +234,7 @@ _NOT = "the memory bank was not committed"
 
 def commit_documents(bank: Bank, documents: Sequence[str], by: str) -> tuple[str, str]:
     """Commit documents."""
-    place = os.path.realpath(str(getattr(bank.files.disk, "root", "")))
+    place = os.path.realpath(bank.files.place)
     try:
         with inspection.of_directory(place) as found:
             below = os.path.relpath(place, found.checkout.tree)

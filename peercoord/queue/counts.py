@@ -44,7 +44,7 @@ def _count_below(files: Files, base: str) -> int:
 
 def _count(files: Files, path: str) -> int:
     """The number of names in a directory, from memory if it has not changed since."""
-    root = getattr(files.disk, "root", "")
+    root = files.place
     seen = files.stat(path) if root else None
     if seen is None:
         return len(files.scan(path))

@@ -28,7 +28,7 @@ class Watching:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._home = str(getattr(root.files.disk, "root", ""))
+        self._home = root.files.place
         self._wakeups = Wakeups()
         self._changes = Changes(lambda *_: self.wake())
         self._local = bool(self._home) and is_local(filesystem_type(self._home))

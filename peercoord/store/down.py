@@ -73,5 +73,5 @@ def command(files: Files) -> str:
     """The command that starts the team again."""
     import shlex
 
-    root = str(getattr(files.disk, "root", ""))
+    root = files.place
     return f"claude-team-coordinated {shlex.quote(os.path.dirname(root)) if root else 'PROJECT'}"

@@ -78,6 +78,11 @@ class Files:
         self.disk = disk
         self.token = token
 
+    @property
+    def place(self) -> str:
+        """Absolute path of the directory; empty for one in memory."""
+        return str(getattr(self.disk, "root", ""))
+
     # -- looking ---------------------------------------------------------------------------------------------
 
     def scan(self, path: str) -> list[str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
 from peercoord.store.files import refused
+from peercoord.system.clock import wait_until
 from peercoord.system.disk import open_file
 
 if TYPE_CHECKING:
@@ -44,24 +44,23 @@ def held(path: str, wait: float = 30.0, busy: str = "", opened: Callable[[], int
     """
     from portalocker import LOCK_EX, LOCK_NB, LockException, lock, unlock
 
+    def taken() -> bool:
+        try:
+            lock(handle, LOCK_EX | LOCK_NB)
+        except LockException as error:
+            cause = error.args[0] if error.args else None
+            if isinstance(cause, OSError) and cause.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+                raise refused(cause, path) from None
+            return False
+        return True
+
     try:
         handle = opened() if opened else open_file(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise refused(error, path) from None
     try:
-        pause, end = _PAUSE, time.monotonic() + wait
-        while True:
-            try:
-                lock(handle, LOCK_EX | LOCK_NB)
-                break
-            except LockException as error:
-                cause = error.args[0] if error.args else None
-                if isinstance(cause, OSError) and cause.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
-                    raise refused(cause, path) from None
-            if time.monotonic() >= end:
-                raise LostError(busy or f"{path} is held by another call", _who(handle), code="busy")
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST)
+        if not wait_until(taken, wait, _PAUSE, _LONGEST):
+            raise LostError(busy or f"{path} is held by another call", _who(handle), code="busy")
         try:
             yield handle
         finally:

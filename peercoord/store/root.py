@@ -70,7 +70,7 @@ class Root:
         """The project that the coordination directory belongs to."""
         from pathlib import Path  # not on the path of a call
 
-        return Path(str(getattr(self.files.disk, "root", "."))).parent
+        return Path(self.files.place or ".").parent
 
     def setting(self, key: str) -> int | str:
         """A shared setting; its default if ``protocol.json`` has none or an unusable value."""

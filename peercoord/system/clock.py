@@ -46,11 +46,15 @@ class Clock:
         return 0.0
 
 
-def wait_until(ask: Callable[[], T], seconds: float, pause: float = 0.02) -> T:
-    """Ask repeatedly until the answer is true or the time is over; return the last answer."""
+def wait_until(ask: Callable[[], T], seconds: float, pause: float = 0.02, longest: float | None = None) -> T:
+    """Ask repeatedly until the answer is true or the time is over; return the last answer.
+
+    The pause between two tries is doubled each time, up to ``longest``; without it, the pause stays.
+    """
     end = time.monotonic() + seconds
     while not (answer := ask()) and time.monotonic() < end:
         time.sleep(pause)
+        pause = min(2 * pause, longest or pause)
     return answer
 
 

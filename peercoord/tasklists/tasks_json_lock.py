@@ -10,13 +10,13 @@ Promise: no clock of another machine is believed. The age of a lock is measured 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError, StorageError
 from peercoord.store.files import refused
+from peercoord.system.clock import wait_until
 
 if TYPE_CHECKING:
     from peercoord.system.disk import DiskLike, Stat
@@ -56,15 +56,17 @@ class Hold:
 @contextmanager
 def locked(disk: DiskLike, name: str, token: Callable[[], str], wait: float) -> Iterator[Hold]:
     """Hold the lock of a file in a directory; try for ``wait`` seconds. ``token`` returns a random word each time."""
-    lock, pause, end = f"{name}.lock", _PAUSE, time.monotonic() + wait
-    while not _made(disk, lock):
-        if _is_stale(disk, lock, token):
+    lock = f"{name}.lock"
+
+    def taken() -> bool:
+        made = _made(disk, lock)
+        if not made and _is_stale(disk, lock, token):
             _remove(disk, lock, token)
-        elif time.monotonic() >= end:
-            raise StorageError(f"{name} is locked by another program", hint=f"wait, or remove {lock}", code="locked")
-        else:
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST)
+            made = _made(disk, lock)
+        return made
+
+    if not wait_until(taken, wait, _PAUSE, _LONGEST):
+        raise StorageError(f"{name} is locked by another program", hint=f"wait, or remove {lock}", code="locked")
     hold = Hold(disk, lock)
     try:
         yield hold

@@ -272,7 +272,7 @@ def _is_recorded(files: Files, peer: str, worktree: str, who: Incarnation) -> bo
     known = instance_records.read(Root(files, {}), peer)
     if known.get("worktree") != worktree or "incarnation" in known:
         return known.get("incarnation") == str(who)
-    return is_local(filesystem_type(str(getattr(files.disk, "root", ""))))
+    return is_local(filesystem_type(files.place))
 
 
 def _beside(directory: str) -> tuple[str, Json]:

@@ -54,7 +54,7 @@ def test_a_line_is_typed_into_the_window_of_that_worktree_alone() -> None:
 
 def test_what_a_window_does_not_show_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dialog takes no paste, and the Enter after it would choose what is marked there."""
-    monkeypatch.setattr(windows, "SHOWN_LOOKS", 2)
+    monkeypatch.setattr(windows, "SHOWN_SECONDS", 0.2)
     window("/w/one", f"stty -echo; touch {tmp_path}/silent; exec head -n 1 > {tmp_path}/entered")
     until((tmp_path / "silent").exists)
     assert not windows.type_into("/w/one", "go on")
