@@ -38,6 +38,8 @@ COMMANDS = {
     "status": "status:status",
     "dash": "dash:dash",
     "instance": "status:instance",
+    "web": "web:web",
+    "html": "web:html",
     "reassign": "work:reassign",
     "task": "task:task",
     "request": "work:request",

@@ -1,0 +1,75 @@
+"""Serve the page on the loopback interface, until Ctrl-C."""
+
+from __future__ import annotations
+
+import socket
+import webbrowser
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from peercoord.errors import StorageError
+from peercoord.screens.web.app import Page
+from peercoord.screens.web.guard import Door, link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from peercoord.screens.web.actions import Do
+    from peercoord.screens.web.model import Source
+
+HOST = "127.0.0.1"
+END_SECONDS = 2  # for requests that go on when it ends
+
+
+class Server(uvicorn.Server):
+    """A server that ends its open streams first."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        super().__init__(
+            uvicorn.Config(
+                page.app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                ws="none",
+                lifespan="off",
+                timeout_graceful_shutdown=END_SECONDS,
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End because of a signal."""
+        self.page.live.stop()
+        super().handle_exit(sig, frame)
+
+
+def serve(source: Source, port: int, opens: bool, do: Do | None, say: Callable[[str], None]) -> None:
+    """Serve the page; return after Ctrl-C or SIGTERM.
+
+    Args:
+        source: Reads the team.
+        port: The port; 0 for any that is free.
+        opens: Open the person's browser. Its command line can be seen by other programs, so the code is not in it.
+        do: Carries out what the page may do; ``None`` if it only shows.
+        say: Prints a line in the terminal.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise StorageError(f"port {port} cannot be used: {error.strerror}", "leave --port out") from None
+    port = listening.getsockname()[1]
+    address = f"http://{HOST}:{port}"
+    project, may = source.root.protocol.get("project", ""), "with actions" if do else "read-only"
+    say(f"{project}: {may}, on this machine only; Ctrl-C ends it")
+    door = Door(lambda code: say(f"Open it once with: {link(address, code)}   code: {code}"))
+    server = Server(Page(source, door, port, do))
+    if opens:
+        webbrowser.open(address)
+    server.run(sockets=[listening])

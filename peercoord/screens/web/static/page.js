@@ -1,0 +1,211 @@
+// What the page does beyond links and forms: keys, ages, zoom, and the two drawings. Nothing here makes HTML of text.
+"use strict";
+(() => {
+  const svgns = "http://www.w3.org/2000/svg";
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const node = (name, attributes, text) => {
+    const made = document.createElementNS(svgns, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+
+  // -- ages ------------------------------------------------------------------------------------------------------
+  const age = (seconds) => {
+    for (const [size, letter] of [[86400, "d"], [3600, "h"], [60, "m"]])
+      if (seconds >= size) return Math.floor(seconds / size) + letter;
+    return Math.max(0, Math.floor(seconds)) + "s";
+  };
+  const tick = () => {
+    const now = Date.now() / 1000;
+    for (const one of all("time[data-age]")) {
+      const said = age(now - Date.parse(one.dateTime) / 1000);
+      if (one.textContent !== said) one.textContent = said;
+    }
+  };
+
+  // -- keys ------------------------------------------------------------------------------------------------------
+  let before = "";
+  const move = (by) => {
+    const items = all("[data-item]").filter((one) => one.offsetParent !== null);
+    const at = items.indexOf(document.activeElement);
+    const next = items[at < 0 ? (by > 0 ? 0 : items.length - 1) : Math.min(items.length - 1, Math.max(0, at + by))];
+    if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
+  };
+  const rove = (box, by) => {
+    const items = all("a[tabindex]", box);
+    const at = items.indexOf(document.activeElement);
+    const next = items[Math.min(items.length - 1, Math.max(0, at + by))];
+    if (next) { next.focus({ preventScroll: true }); next.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target;
+    if (target.closest("input, select, textarea, dialog")) return;
+    const box = target.closest("[data-roving]");
+    const along = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (box && along) { event.preventDefault(); rove(box, along); return; }
+    if (before === "g") {
+      const link = document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+      before = "";
+      if (link) { event.preventDefault(); link.click(); return; }
+    }
+    if (event.key === "j" || event.key === "ArrowDown") { event.preventDefault(); move(1); }
+    else if (event.key === "k" || event.key === "ArrowUp") { event.preventDefault(); move(-1); }
+    else if (event.key === "Enter" && target.matches("li[data-item]")) target.querySelector("a")?.click();
+    else if (event.key === "/") {
+      event.preventDefault();
+      const filter = document.querySelector("input[type=search]");
+      if (filter) filter.focus(); else document.querySelector('[data-go="a"]')?.click();
+    }
+    else if (event.key === "?") document.getElementById("help")?.showModal();
+    before = event.key;
+  });
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-open]");
+    if (opener) document.getElementById(opener.dataset.open)?.showModal();
+    const zoom = event.target.closest("[data-zoom]");
+    if (zoom) { span = Number(zoom.dataset.zoom); timeline(true); }
+  });
+
+  // -- filter ----------------------------------------------------------------------------------------------------
+  const filter = () => {
+    for (const field of all("[data-filter]")) {
+      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const row of all(field.dataset.filter)) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+      }
+    }
+  };
+  document.addEventListener("input", (event) => { if (event.target.matches("[data-filter]")) filter(); });
+
+  // -- timeline --------------------------------------------------------------------------------------------------
+  let span = 0;
+  const steps = [60, 300, 900, 3600, 10800, 21600, 86400, 604800];
+  const timeline = (moved) => {
+    for (const drawn of all("svg.time")) {
+      const scroll = drawn.parentElement, wide = scroll.clientWidth;
+      if (!wide) continue;
+      const begin = Number(drawn.dataset.begin), end = Number(drawn.dataset.end), whole = end - begin;
+      const width = span ? Math.max(wide, Math.min(4e6, wide * whole / span)) : wide;
+      drawn.setAttribute("width", width);
+      const step = steps.find((one) => width * one / whole >= 90) ?? steps.at(-1);
+      const zone = new Date(begin * 1000).getTimezoneOffset() * 60;
+      const axis = drawn.querySelector(".axis"), ticks = [];
+      const first = Math.ceil((begin - zone) / step) * step + zone;
+      const from = Math.max(0, Math.floor((end - first) / step) - 4000);
+      for (let at = first + from * step; at < end; at += step) {
+        const x = (at - begin) / whole * width, when = new Date(at * 1000);
+        ticks.push(node("line", { x1: x, x2: x, y1: 20, y2: drawn.getAttribute("height") }));
+        const clock = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+        const day = when.toLocaleDateString([], { month: "short", day: "numeric" });
+        if (x < width - 40) ticks.push(node("text", { x: x + 4, y: 16 }, step >= 86400 ? day : clock));
+      }
+      axis.replaceChildren(...ticks);
+      for (const one of all("[data-zoom]")) one.setAttribute("aria-pressed", String(Number(one.dataset.zoom) === span));
+      if (moved) scroll.scrollLeft = scroll.scrollWidth;
+    }
+  };
+
+  // -- charts ----------------------------------------------------------------------------------------------------
+  const plots = new Map();
+  const last = (plot) => {  // where nothing is pointed at, the legend has the newest values
+    const cells = all(".u-value", plot.root), at = plot.data[0].length - 1;
+    plot.series.forEach((one, index) => {
+      const value = plot.data[index][at];
+      if (cells[index]) cells[index].textContent = index ? value : one.value(plot, value);
+    });
+  };
+  const chart = (box, series, data, extra) => {
+    const known = plots.get(box.id);
+    if (known?.box === box && known.data === box.dataset.figures) return;
+    known?.plot.destroy();
+    box.replaceChildren();
+    const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+    const plot = new uPlot({
+      width: Math.max(280, box.clientWidth), height: 240, series: [{ label: "at", value: (_, at) => (at == null ? "" : new Date(at * 1000).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false })) }, ...series], legend: { show: true, live: true },
+      axes: [{ ...axis, space: 90, values: (_, at) => at.map((one) => new Date(one * 1000).toLocaleString([], at.at(-1) - at[0] > 129600 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false })) },
+             { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] }],
+      scales: { y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.05))] } }, cursor: { drag: { x: true, y: false } },
+      hooks: { setLegend: [(u) => { if (u.cursor.idx == null) last(u); }], ready: [last] }, ...extra,
+    }, data, box);
+    plots.set(box.id, { plot, box, data: box.dataset.figures });
+  };
+  const charts = () => {
+    if (typeof uPlot === "undefined") return;
+    const burn = document.getElementById("burn-up"), hourly = document.getElementById("throughput");
+    const line = (label, name, width = 2) => ({ label, stroke: colour(name), width, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } });
+    if (burn?.clientWidth) {
+      const f = JSON.parse(burn.dataset.figures);
+      chart(burn, [line("total", "--dim"), line("done", "--good"), line("in hand", "--accent"), line("reopened", "--ask", 1)],
+        [f.times, f.total, f.done, f.in_hand, f.reopened], {});
+    }
+    if (hourly?.clientWidth) {
+      const f = JSON.parse(hourly.dataset.figures);
+      chart(hourly, [{ label: "finished", stroke: colour("--accent"), fill: colour("--c0"), width: 1, paths: uPlot.paths.bars({ size: [0.8, 40], align: 1 }), points: { show: false } }],
+        [f.hours, f.finished], { scales: { x: { range: (_, low, high) => [low, high + 3600] }, y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.05))] } } });
+    }
+  };
+
+  // -- graph -----------------------------------------------------------------------------------------------------
+  let drawnGraph = "";
+  const graph = () => {
+    const box = document.getElementById("graph");
+    if (!box || typeof dagre === "undefined" || !box.clientWidth || (box.dataset.graph === drawnGraph && box.firstChild)) return;
+    drawnGraph = box.dataset.graph;
+    const { nodes, edges } = JSON.parse(drawnGraph);
+    const made = new dagre.graphlib.Graph();
+    made.setGraph({ rankdir: "LR", nodesep: 8, ranksep: 44, marginx: 16, marginy: 16, ranker: nodes.length > 200 ? "longest-path" : "network-simplex" });
+    made.setDefaultEdgeLabel(() => ({}));
+    const width = 184, height = 32, critical = new Set(nodes.filter((one) => one.critical).map((one) => one.id));
+    for (const one of nodes) made.setNode(one.id, { width, height });
+    for (const [from, to] of edges) made.setEdge(from, to);
+    dagre.layout(made);
+    const size = made.graph(), canvas = node("svg", { width: size.width, height: size.height, role: "list", "aria-label": "tasks" });
+    for (const [from, to] of edges) {
+      const points = made.edge(from, to).points;
+      const heavy = critical.has(from) && critical.has(to);
+      canvas.append(node("path", { class: heavy ? "edge critical" : "edge", d: "M" + points.map((p) => `${p.x.toFixed(1)},${p.y.toFixed(1)}`).join("L"), "aria-hidden": "true" }));
+    }
+    for (const one of nodes) {
+      const at = made.node(one.id);
+      const name = `#${one.id}`, room = 24 - name.length, short = one.label.length > room ? one.label.slice(0, room - 1) + "…" : one.label;
+      const link = node("a", { class: `node ${one.status}${one.critical ? " critical" : ""}`, tabindex: "-1", role: "listitem", "aria-label": `${name} ${one.label}, ${one.status}${one.critical ? ", on the critical path" : ""}`, transform: `translate(${at.x - width / 2},${at.y - height / 2})` });
+      if (one.href) link.setAttribute("href", one.href);
+      const text = node("text", { x: 8, y: 20 });
+      text.append(node("tspan", { class: "no" }, one.href ? name + " " : ""), node("tspan", {}, short));
+      link.append(node("title", {}, `${name} ${one.label}\n${one.status}`), node("rect", { width, height, rx: 4 }), text);
+      canvas.append(link);
+    }
+    box.replaceChildren(canvas);
+    const first = nodes.find((one) => one.critical) ?? nodes.find((one) => one.status !== "done");
+    if (first) {
+      const at = made.node(first.id);
+      box.scrollTo(Math.max(0, at.x - width), Math.max(0, at.y - box.clientHeight / 2));
+    }
+  };
+
+  // -- live ------------------------------------------------------------------------------------------------------
+  const draw = () => {
+    const strip = document.querySelector("[data-needs]"), name = document.title.replace(/^\(\d+\) /, "");
+    const wanted = Number(strip?.dataset.needs ?? 0), title = wanted ? `(${wanted}) ${name}` : name;
+    if (document.title !== title) document.title = title;
+    tick(); filter(); timeline(false); charts(); graph();
+  };
+  const connection = (word, kind) => {
+    const shown = document.getElementById("connection");
+    if (shown && shown.textContent !== word) { shown.textContent = word; shown.className = `connection ${kind}`; }
+  };
+  document.addEventListener("htmx:sse:after:connection", () => connection("live", "live"));
+  document.addEventListener("htmx:sse:error", (event) => connection(event.detail?.status === 401 ? "signed out: load the page again" : "connection lost, trying again", "lost"));
+  document.addEventListener("htmx:sse:after:message", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const one of plots.values()) one.data = ""; draw(); });
+  let resizing = 0;
+  addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => { for (const one of plots.values()) one.data = ""; draw(); }, 150); });
+  addEventListener("hashchange", draw);
+  setInterval(() => { if (!document.hidden) tick(); }, 1000);
+  document.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", draw); else draw();
+})();
