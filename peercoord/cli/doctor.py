@@ -49,7 +49,7 @@ def doctor(call: Call, fix: bool, as_json: bool) -> Reply:  # noqa: ARG001 - rea
             done += host.fix_script(place) if place.worktree else []
         found += [*checks.examine_team(queue), *checks.examine_lists(root), *host.examine(place)]
         found += [checks.warning("memory bank", *trouble) for trouble in runner.troubles(root)]
-    found += hooks.examine(place.project)
+    found += hooks.examine(place.project, root)
     worst = any(one.state == "bad" for one in found)
     lines = [f"mended: {plain(text)}" for text in done]
     for one in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,11 +103,12 @@ def _next(person: PersonalSetup, agent: CodingAgent, block: str, at: Path) -> li
 def _checked(call: Call, person: PersonalSetup, agent: CodingAgent, data: Json) -> Reply:
     from peercoord.integrations import check
 
-    try:
-        project: Path | None = Path(call.place.project)
-    except PeercoordError:
-        project = None
-    found = check.check(person, agent, project)
+    project: Path | None = None
+    trees: list[str] = []
+    with suppress(PeercoordError):
+        project = Path(call.place.project)
+        trees = [known["worktree"] for known in instance_records.all(call.root).values()]
+    found = check.check(person, agent, project, trees)
     lines = []
     for one in found:
         lines.append(one.text if one.state == check.OK else f"{one.state}: {one.text}")

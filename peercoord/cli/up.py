@@ -100,7 +100,7 @@ def up(
             made.notes += offered
             if launches:
                 made.actions += tmux.plan_open(found.directory, sessions.windows(found, made.instances, choice))
-                made.notes += choice.notes()
+                made.notes += choice.notes(made.instances)
         undo = f"take it away: {_undo(found, is_new)}"
         warnings = carry_out(call, made, dry_run, as_json, undo)
         if not dry_run:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peercoord.errors import PeercoordError
-from peercoord.foreign import plain
-from peercoord.integrations import jsonc, settings
+from peercoord.foreign import counted, plain
+from peercoord.integrations import jsonc, launch, settings
 from peercoord.integrations.agents import CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
+from peercoord.store import paths
 from peercoord.system import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from peercoord.foreign import Json
     from peercoord.integrations.agents import CodingAgent
@@ -33,6 +35,7 @@ FIRE_SECONDS = 30.0
 ANSWER_SECONDS = 20.0  # for Codex to list its hooks
 OK, WARNING, BAD = "ok", "warning", "bad"
 MANAGED = Path("/etc/claude-code")
+HOOKS_OF_GEMINI = (0, 26)  # the first version that runs hooks unless it is told not to
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,16 @@ class Finding:
     fix: str = ""
 
 
-def check(person: PersonalSetup, agent: CodingAgent, project: Path | None = None) -> list[Finding]:
+def check(
+    person: PersonalSetup, agent: CodingAgent, project: Path | None = None, trees: Sequence[str] = ()
+) -> list[Finding]:
     """Check the hooks of a coding agent.
 
     Args:
         person: What is set up for the person.
         agent: The coding agent.
         project: A directory whose own settings count too.
+        trees: The worktrees in which its sessions run.
     """
     target = person.target(agent)
     again = f"peercoord setup {agent.key}"
@@ -65,7 +71,7 @@ def check(person: PersonalSetup, agent: CodingAgent, project: Path | None = None
         return [Finding(BAD, f"{plain(target)} cannot be read as JSON, so that no hook of it runs", "mend the file")]
     if not here:
         return [Finding(WARNING, f"{agent.title} has no hooks of peercoord's in {plain(target)}", again)]
-    found = list(_silenced(person, agent, project))
+    found = list(_silenced(person, agent, project, trees))
     wanted = len(agent.events) if agent is OPENCODE else _count(settings.hooks(agent, str(person.script)), person)
     if here != wanted:
         text = f"{plain(target)} has {here} of {wanted} hooks: it was written by another version, or changed"
@@ -151,23 +157,17 @@ def _fired(script: Path, agent: CodingAgent) -> str:
 # -- what silences hooks -------------------------------------------------------------------------------------------
 
 
-def _silenced(person: PersonalSetup, agent: CodingAgent, project: Path | None) -> Iterator[Finding]:
+def _silenced(
+    person: PersonalSetup, agent: CodingAgent, project: Path | None, trees: Sequence[str]
+) -> Iterator[Finding]:
     """Find the settings that keep an agent from running our hooks, without a word from it."""
     if agent is CLAUDE:
         yield from _claude(person.target(agent), project)
     elif agent is CODEX:
         yield from _codex(person, project)
     elif agent is GEMINI:
-        names = [person.target(agent), *([project / ".gemini" / "settings.json"] if project else [])]
-        for path in [*names, Path("/etc/gemini-cli/settings.json")]:
-            held = _object(path).get("hooksConfig")
-            told = held if isinstance(held, dict) else {}
-            ours = [name for name in told.get("disabled") or [] if str(name).startswith("peercoord-")]
-            if told.get("enabled") is False:
-                yield Finding(BAD, f"{plain(path)} disables all hooks", "take out there: hooksConfig.enabled")
-            elif ours:
-                fix = "take them out there: hooksConfig.disabled"
-                yield Finding(BAD, f"{plain(path)} disables {', '.join(map(plain, ours))}", fix)
+        yield from _gemini(person.target(agent), project)
+        yield from distrust(person, trees)
     elif agent is COPILOT:
         path = person.target(agent).parent.parent / "config.json"
         if _object(path).get("disableAllHooks") is True:
@@ -186,6 +186,81 @@ def _claude(target: Path, project: Path | None) -> Iterator[Finding]:
             yield Finding(BAD, text, "ask who manages this machine; without hooks, agents call coordinate.sh")
 
 
+def _gemini(target: Path, project: Path | None) -> Iterator[Finding]:
+    names = [target, *([project / ".gemini" / "settings.json"] if project else [])]
+    for path in [*names, Path("/etc/gemini-cli/settings.json")]:
+        told = _table(_object(path), "hooksConfig")
+        ours = [name for name in told.get("disabled") or [] if str(name).startswith("peercoord-")]
+        if told.get("enabled") is False:
+            yield Finding(BAD, f"{plain(path)} disables all hooks", "take out there: hooksConfig.enabled")
+        elif ours:
+            fix = "take them out there: hooksConfig.disabled"
+            yield Finding(BAD, f"{plain(path)} disables {', '.join(map(plain, ours))}", fix)
+    said = ""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        asked = [GEMINI.program, "--version"]
+        done = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=ANSWER_SECONDS, check=False)
+        said = done.stdout.decode(errors="replace").strip()
+    numbers = re.match(r"(\d+)\.(\d+)\b", said)
+    if numbers and (int(numbers[1]), int(numbers[2])) < HOOKS_OF_GEMINI:
+        wanted = ".".join(map(str, HOOKS_OF_GEMINI))
+        yield Finding(BAD, f"Gemini CLI {plain(said)} runs no hooks", f"install {wanted} or later")
+
+
+def distrust(person: PersonalSetup, trees: Sequence[str]) -> Iterator[Finding]:
+    """Find the worktrees that Gemini CLI does not trust: it begins no session there, and fires no hook."""
+    settings_file = person.target(GEMINI)
+    asks = _table(_table(_object(settings_file), "security"), "folderTrust").get("enabled", True)
+    if asks is False or os.environ.get("GEMINI_CLI_TRUST_WORKSPACE") == "true":
+        return
+    rules = _object(
+        Path(os.environ.get("GEMINI_CLI_TRUSTED_FOLDERS_PATH") or settings_file.parent / "trustedFolders.json")
+    )
+    for tree in trees:
+        trust = _trust(rules, os.path.realpath(tree))
+        fix = f"start {GEMINI.program} there and trust the folder, or its parent, when it asks; later by /permissions"
+        if trust == "DO_NOT_TRUST":
+            yield Finding(BAD, f"Gemini CLI was told not to trust {plain(tree)}: it may fire no hook there", fix)
+        elif not trust:
+            text = f"Gemini CLI does not trust {plain(tree)} yet: it asks there, and fires no hook before"
+            yield Finding(WARNING, text, fix)
+
+
+def _trust(rules: Json, tree: str) -> str:
+    """Return the rule that Gemini CLI applies to a directory: that of the longest name."""
+    found = ""
+    for name in sorted((name for name, rule in rules.items() if isinstance(rule, str)), key=len):
+        covered = os.path.realpath(os.path.dirname(name) if rules[name] == "TRUST_PARENT" else name)
+        if covered == "/" or tree == covered or tree.startswith(f"{covered}/"):
+            found = rules[name]
+    return found
+
+
+def note(agent: CodingAgent, trees: Sequence[str] = ()) -> list[str]:
+    """Return what a person has to do before the hooks of a launched agent run.
+
+    Args:
+        agent: The coding agent.
+        trees: The worktrees in which it is started.
+    """
+    from peercoord.integrations.setup import PersonalSetup
+
+    if agent is CODEX:
+        trust = "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
+        return [f"{trust}. It asks before each commit too, unless you let it: peercoord setup codex --allow-commits"]
+    if agent is GEMINI:
+        person = PersonalSetup()
+        if person.known(agent) is None:
+            text = (
+                f"{agent.title} takes hooks from your own settings alone, which have none: it is told its first prompt"
+            )
+            return [
+                f"{text}, no more, and what it does is not seen. Before the next start: peercoord setup {agent.key}"
+            ]
+        return [f"{one.text}; {one.fix}" for one in distrust(person, trees)]
+    return []
+
+
 def _codex(person: PersonalSetup, project: Path | None) -> Iterator[Finding]:
     config = person.target(CODEX).parent / "config.toml"
     held: Json = {}
@@ -195,32 +270,49 @@ def _codex(person: PersonalSetup, project: Path | None) -> Iterator[Finding]:
     for name in ("hooks", "codex_hooks"):
         if isinstance(features, dict) and features.get(name) is False:
             yield Finding(BAD, f"{plain(config)} disables all hooks", f"take out there: [features] {name} = false")
-    listed = _codex_hooks(person, project or Path("/"))
+    yield from _reviewed(config.parent, str(person.script), project or Path("/"), [CODEX.program], "start codex, type")
+
+
+def launched(codex_home: Path, hooks: Path, worktree: Path) -> Iterator[Finding]:
+    """Check whether Codex runs the hooks with which `up` starts it.
+
+    Args:
+        codex_home: The person's directory of Codex, which keeps what was reviewed.
+        hooks: The team's directory of hooks and settings.
+        worktree: One of the team's worktrees.
+    """
+    words = launch.command(CODEX, str(hooks), "")
+    yield from _reviewed(codex_home, str(hooks / Path(paths.HOOK_SCRIPT).name), worktree, words, "in its window, type")
+
+
+def _reviewed(home: Path, script: str, directory: Path, words: list[str], begin: str) -> Iterator[Finding]:
+    """Find the hooks that Codex skips, since no person has reviewed them or one has switched them off."""
+    listed = _codex_hooks(home, directory, words)
     if listed is None:
         silent = "does not answer" if shutil.which(CODEX.program) else "is not installed"
         text = f"whether Codex's hooks were reviewed is not known: {CODEX.program} {silent}"
         yield Finding(WARNING, text, "start codex and type /hooks: it lists those that wait for a review")
         return
-    ours = [one for one in listed if str(one.get("command", "")).startswith(str(person.script))]
+    ours = [one for one in listed if str(one.get("command", "")).startswith(script)]
     waiting = [one for one in ours if one.get("trustStatus") not in ("trusted", "managed")]
     if waiting:
         text = f"Codex skips {len(waiting)} of {len(CODEX.events)} hooks without a word: they were not reviewed"
-        yield Finding(BAD, text, "start codex, type /hooks, and trust those of peercoord")
+        yield Finding(BAD, text, f"{begin} /hooks, and trust those of peercoord")
     if off := [one for one in ours if one.get("enabled") is False]:
-        yield Finding(BAD, f"{len(off)} hooks of peercoord's are switched off in Codex", "start codex, and type /hooks")
+        yield Finding(BAD, f"{counted(off, 'hook')} of peercoord's switched off in Codex", f"{begin} /hooks")
 
 
-def _codex_hooks(person: PersonalSetup, directory: Path) -> list[Json] | None:
+def _codex_hooks(home: Path, directory: Path, words: list[str]) -> list[Json] | None:
     """Ask Codex for its hooks, which starts no session and calls no model; ``None`` if it does not answer."""
     asked: list[Json] = [
         {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "peercoord", "version": "1"}}},
         {"method": "initialized"},
         {"id": 2, "method": "hooks/list", "params": {"cwds": [str(directory)]}},
     ]
-    env = {**os.environ, "CODEX_HOME": str(person.target(CODEX).parent)}
+    env = {**os.environ, "CODEX_HOME": str(home)}
     try:
         with subprocess.Popen(
-            [CODEX.program, "app-server"],
+            [*words, "app-server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -254,6 +346,11 @@ def _answer(process: subprocess.Popen[bytes], asked: list[Json]) -> list[Json] |
         return None
     finally:
         late.cancel()
+
+
+def _table(record: Json, key: str) -> Json:
+    found = record.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _object(path: Path) -> Json:

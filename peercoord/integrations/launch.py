@@ -83,16 +83,6 @@ def environment(agent: CodingAgent, hooks: str, worktree: str) -> dict[str, str]
     return {WORKTREE: worktree, **({"OPENCODE_CONFIG": f"{hooks}/{_OPENCODE}"} if agent is OPENCODE else {})}
 
 
-def note(agent: CodingAgent) -> str:
-    """Return what a person has to do before an agent's hooks run; empty if nothing."""
-    if agent is CODEX:
-        trust = "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
-        return f"{trust}. It asks before each commit too, unless you let it: peercoord setup codex --allow-commits"
-    if agent is GEMINI:
-        return f"{agent.title} takes hooks from your own settings alone: peercoord setup {agent.key}"
-    return ""
-
-
 def files(hook: str, project: str, bank: str) -> dict[str, str]:
     """Return the settings of all coding agents, by the name of the file.
 

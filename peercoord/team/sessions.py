@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import NotFoundError, UsageError
 from peercoord.foreign import shown
-from peercoord.integrations import launch
+from peercoord.integrations import check, launch
 from peercoord.integrations.agents import AGENTS, CLAUDE
 from peercoord.store import manifest, paths
 from peercoord.system.git import pasted
@@ -95,9 +95,12 @@ class Choice:
         """Check whether tmux and the programs are there."""
         return all(map(shutil.which, ("tmux", *self.programs)))
 
-    def notes(self) -> list[str]:
+    def notes(self, instances: Iterable[Instance]) -> list[str]:
         """Return what a person has to do before the hooks run."""
-        return list(filter(None, dict.fromkeys(map(launch.note, self.agents))))
+        trees: dict[str, list[str]] = {}
+        for instance in instances if self.agents else ():
+            trees.setdefault(self.agent_of(instance).key, []).append(str(instance.directory))
+        return [note for key, some in trees.items() for note in check.note(AGENTS[key], some)]
 
     def agent_of(self, instance: Instance) -> CodingAgent:
         """Return the coding agent of a worktree."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from integrations.coder import Coder
 
+from peercoord.doctor import hooks
 from peercoord.integrations import script
 from peercoord.integrations.agents import CLAUDE
 from peercoord.integrations.setup import PersonalSetup
@@ -74,3 +75,18 @@ def test_the_teams_hook_speaks_for_its_own_project(one: Coder) -> None:
     assert "This worktree is one" in hook(one, script.install(one.crew.root), str(one.tree))
     assert one.record()["session_id"] == one.ident
     assert not (forged / paths.ROOT / "sessions").exists()
+
+
+def test_the_doctor_names_the_worktree_in_which_a_persons_hook_is_silent(
+    one: Coder, person: PersonalSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(person.home.parents[2]))
+
+    def silent() -> list[tuple[str, str]]:
+        found = hooks.examine(str(one.crew.project), one.crew.root)
+        return [(finding.text, finding.fix) for finding in found if "say nothing" in finding.text]
+
+    text = f"your own sessions' hooks say nothing in {one.tree}, which does not lie beside the project"
+    assert silent() == [(text, f"peercoord -C {one.crew.project} setup claude")]
+    person.note_team(str(one.tree), str(one.crew.state / paths.HOOK_SCRIPT))
+    assert silent() == []

@@ -15,7 +15,8 @@ from peercoord.integrations.setup import PersonalSetup
 NOW = 1_900_000_000.0
 FAKE_CODEX = """\
 #!/bin/sh
-[ "$1" = app-server ] || exit 1
+for last; do :; done
+[ "$last" = app-server ] || exit 1
 while read -r line; do
   case $line in *hooks/list*) cat "$CODEX_HOME/listed"; exit ;; esac
   echo '{"id":1,"result":{}}'
@@ -134,6 +135,60 @@ def test_settings_that_silence_gemini_and_copilot(person, tmp_path):
     assert [state for state, _ in found(person, COPILOT)] == ["bad"]
 
 
+@pytest.mark.parametrize(
+    ("version", "states"), [("0.25.2", ["bad"]), ("0.26.0", ["warning"]), ("1.2.0", ["warning"]), ("?", ["warning"])]
+)
+def test_a_gemini_that_is_too_old_for_hooks(person, tmp_path, monkeypatch, version, states):
+    program = tmp_path / "bin/gemini"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo '{version}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    person.set_up(GEMINI)
+    assert [state for state, _ in found(person, GEMINI)] == states
+
+
+@pytest.mark.parametrize(
+    ("rules", "state"),
+    [
+        ({}, "warning"),
+        ({"{}/trees": "TRUST_FOLDER"}, ""),
+        ({"{}/trees/one": "TRUST_FOLDER"}, ""),
+        ({"{}/trees/other": "TRUST_PARENT"}, ""),
+        ({"{}/trees/other": "TRUST_FOLDER"}, "warning"),
+        ({"{}/tree": "TRUST_FOLDER"}, "warning"),
+        ({"{}/trees/one": "DO_NOT_TRUST", "{}": "TRUST_FOLDER"}, "bad"),
+        ({"{}/trees/one": "TRUST_FOLDER", "{}/trees": "DO_NOT_TRUST"}, ""),
+        ({"{}/trees": 7}, "warning"),
+    ],
+)
+def test_a_worktree_that_gemini_does_not_trust(person, tmp_path, monkeypatch, rules, state):
+    for name in ("GEMINI_CLI_TRUST_WORKSPACE", "GEMINI_CLI_TRUSTED_FOLDERS_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    tree = tmp_path / "trees/one"
+    tree.mkdir(parents=True)
+    (tmp_path / ".gemini").mkdir()
+    written = {name.replace("{}", str(tmp_path)): rule for name, rule in rules.items()}
+    (tmp_path / ".gemini/trustedFolders.json").write_text(json.dumps(written))
+    assert [one.state for one in check.distrust(person, [str(tree)])] == ([state] if state else [])
+    (tmp_path / ".gemini/settings.json").write_text('{"security": {"folderTrust": {"enabled": false}}}')
+    assert [*check.distrust(person, [str(tree)])] == []
+
+
+def test_up_says_what_to_type_before_a_launched_gemini_has_hooks(person, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("GEMINI_CLI_HOME", raising=False)
+    (said,) = check.note(GEMINI, [str(tmp_path)])
+    assert "it is told its first prompt, no more" in said
+    assert said.endswith("peercoord setup gemini")
+    person.set_up(GEMINI)
+    (said,) = check.note(GEMINI, [str(tmp_path)])
+    assert said.startswith(f"Gemini CLI does not trust {tmp_path} yet")
+    (tmp_path / ".gemini/trustedFolders.json").write_text(json.dumps({str(tmp_path): "TRUST_FOLDER"}))
+    assert check.note(GEMINI, [str(tmp_path)]) == []
+
+
 @pytest.fixture
 def codex(person, tmp_path, monkeypatch):
     """A program that lists hooks as Codex does; the test says how many were reviewed."""
@@ -182,3 +237,15 @@ def test_hooks_that_are_switched_off_in_codex(person, codex, tmp_path):
     codex()
     (tmp_path / ".codex/config.toml").write_text("[features]\nhooks = false\n")
     assert ("bad", f"{tmp_path}/.codex/config.toml disables all hooks") in found(person, CODEX)
+
+
+def test_hooks_of_a_launched_codex_that_were_not_reviewed(person, codex, tmp_path):
+    hooks = tmp_path / "app/.claude-coordination/hooks"
+    answer = [{"command": f"{hooks}/hook.sh {word} codex", "trustStatus": "untrusted"} for word in CODEX.events]
+    listed = tmp_path / ".codex/listed"
+    listed.write_text(json.dumps({"id": 2, "result": {"data": [{"hooks": answer}]}}) + "\n")
+    text = "Codex skips 7 of 7 hooks without a word: they were not reviewed"
+    (one,) = check.launched(tmp_path / ".codex", hooks, tmp_path)
+    assert (one.text, one.fix) == (text, "in its window, type /hooks, and trust those of peercoord")
+    listed.write_text(listed.read_text().replace("untrusted", "trusted"))
+    assert [*check.launched(tmp_path / ".codex", hooks, tmp_path)] == []

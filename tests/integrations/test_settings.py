@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.integrations import settings
+from peercoord.integrations import launch, settings
 from peercoord.integrations.agents import AGENTS, CLAUDE, CODEX, COPILOT, GEMINI, STOP, WAIT
 
 SCRIPT = "/home/my person/it's/hook.sh"
@@ -34,6 +34,46 @@ def test_hooks_of_codex_fit_their_schema() -> None:
     import jsonschema
 
     jsonschema.validate(settings.hooks(CODEX, SCRIPT), schema("codex-hooks.schema.json"))
+
+
+HOOK_OF_GEMINI = {"name": str, "type": str, "command": str, "description": str, "timeout": int}
+"""What Gemini CLI reads of one hook, where its published schema is not here."""
+
+EVENTS_OF_GEMINI = {
+    *("SessionStart", "SessionEnd", "BeforeAgent", "AfterAgent", "BeforeModel", "AfterModel", "BeforeToolSelection"),
+    *("BeforeTool", "AfterTool", "PreCompress", "Notification"),
+}
+
+
+def test_hooks_of_gemini_fit_its_schema_or_the_table_of_its_keys() -> None:
+    import jsonschema
+
+    written = settings.hooks(GEMINI, SCRIPT)
+    if (SCHEMAS / "gemini-settings.schema.json").exists():
+        jsonschema.validate(written, schema("gemini-settings.schema.json"))
+    assert {*written["hooks"]} <= EVENTS_OF_GEMINI
+    groups = [group for some in written["hooks"].values() for group in some]
+    assert {key for group in groups for key in group} <= {"matcher", "sequential", "hooks"}
+    for hook in (hook for group in groups for hook in group["hooks"]):
+        assert {key: type(value) for key, value in hook.items()}.items() <= HOOK_OF_GEMINI.items()
+        assert (hook["type"], hook["timeout"] >= 1000) == ("command", True), "milliseconds"
+
+
+def test_settings_of_opencode_fit_its_schema_or_the_table_of_its_keys() -> None:
+    import jsonschema
+
+    written = json.loads(launch.files(SCRIPT, "/home/my person/app", "memory-bank")["opencode.json"])
+    if (SCHEMAS / "opencode-config.schema.json").exists():
+        jsonschema.validate(written, schema("opencode-config.schema.json"))
+    assert written.keys() == {"$schema", "plugin", "permission"}
+    assert all(isinstance(one, str) for one in written["plugin"])
+    assert written["permission"].keys() <= {"edit", "bash", "external_directory"}
+    rules = [one for one in written["permission"].values() if isinstance(one, dict)]
+    answers = {answer for one in rules for answer in one.values()} | {
+        one for one in written["permission"].values() if isinstance(one, str)
+    }
+    assert answers <= {"allow", "ask", "deny"}
+    assert all(next(iter(one)) == "*" for one in rules), "the last rule that fits counts"
 
 
 @pytest.mark.parametrize("agent", [CLAUDE, CODEX, GEMINI, COPILOT], ids=lambda agent: agent.key)

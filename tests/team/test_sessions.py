@@ -9,7 +9,7 @@ import pytest
 
 from peercoord.cli import up
 from peercoord.errors import NotFoundError, UsageError
-from peercoord.integrations import launch
+from peercoord.integrations import check
 from peercoord.integrations.agents import CODEX
 from peercoord.store import manifest, paths
 from peercoord.store import root as roots
@@ -45,7 +45,7 @@ def test_coding_agents_take_turns_over_the_worktrees(project, instances):
     choice = Choice.read("claude, claude,codex", "")
     commands = [window.command[0] for window in sessions.windows(project, instances, choice)]
     assert commands == ["claude", "claude", "codex", "claude", "claude"]
-    assert choice.notes() == [launch.note(CODEX)]
+    assert choice.notes(instances) == check.note(CODEX)
 
 
 def test_the_agents_of_a_team_are_remembered_and_no_other_command_is(project):
