@@ -44,7 +44,7 @@ HOT = (
     *("peercoord.worktree.context", "peercoord.store.files", "peercoord.store.lock", "peercoord.system.process"),
     *("peercoord.queue.recovery", "peercoord.membership.membership", "peercoord.queue.peer"),
     *("peercoord.queue.progress", "peercoord.queue.queue", "peercoord.queue.reassign", "peercoord.store.root"),
-    "peercoord.queue.claims",
+    *("peercoord.queue.claims", "peercoord.queue.worker"),
 )
 LOADED = "import sys; __import__(sys.argv[1]); print(*sys.modules)"
 

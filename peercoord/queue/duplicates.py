@@ -49,13 +49,9 @@ def remove_duplicates_of(tasks: Tasks, task: str) -> list[str]:
     A name that was once seen to be lower may be removed however late, because every move of a ticket raises it in that
     order. Only reopening a done task lowers it, and that is done under this mutex.
     """
-    names = [
-        seen for seen in tasks.locations(tasks.list_or_empty) if seen.task == task and _is_double(tasks, seen.path)
-    ]
-    removed = _remove(tasks, [low.path for low in placement.lower_names(names)])
-    for path in removed:
-        tasks.root.event(tasks.actor, "parted", task=task, removed=path)
-    return removed
+    found = tasks.locations(tasks.list_or_empty)
+    names = [seen for seen in found if seen.task == task and _is_double(tasks, seen.path)]
+    return _remove(tasks, [low.path for low in placement.lower_names(names)], task=task)
 
 
 def remove_duplicates(tasks: Tasks) -> None:
@@ -80,13 +76,15 @@ def remove_leader_duplicates(tasks: Tasks) -> None:
     lower = placement.lower_leader_names(path for path in found if "/leader~" in path and _is_double(tasks, path))
     if lower:
         with tasks.root.intake():
-            for path in _remove(tasks, lower):
-                tasks.root.event(tasks.actor, "parted", removed=path)
+            _remove(tasks, lower)
 
 
-def _remove(tasks: Tasks, lower: list[str]) -> list[str]:
+def _remove(tasks: Tasks, lower: list[str], **facts: str) -> list[str]:
     """Remove lower names, each after another look at its link count; return those that are gone."""
-    return [path for path in lower if _links(tasks, path) > 1 and tasks.files.remove(path)]
+    removed = [path for path in lower if _links(tasks, path) > 1 and tasks.files.remove(path)]
+    for path in removed:
+        tasks.root.event(tasks.actor, "parted", **facts, removed=path)
+    return removed
 
 
 def _links(tasks: Tasks, path: str) -> int:

@@ -18,14 +18,14 @@ from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageE
 from peercoord.queue import placement
 from peercoord.queue.placement import Location
 from peercoord.queue.tasks import Tasks
-from peercoord.store import ids, paths, records
+from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 from peercoord.store.records import Birth, Definition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-ADDED, KNOWN, LOST = "added", "known", "lost"
+ADDED, KNOWN = "added", "known"
 BATCH = 1000  # births that are flushed at once
 NO_DIRECTORY = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it is removed again each time
 
@@ -128,8 +128,7 @@ class Intake(Tasks):
         if self._without_cycle(task) is None:
             return
         with suppress(LostError, StorageError, UsageError), self.root.intake():  # or next time
-            definition = self._without_cycle(task)  # it may have been edited meanwhile
-            if definition:
+            if definition := self._without_cycle(task):  # it may have been edited meanwhile
                 raw = {key: value for key, value in definition.raw.items() if key != "parked"}
                 self.files.put(paths.definition(task), records.encode(raw), durable=True)
 
@@ -166,7 +165,7 @@ class Intake(Tasks):
         location = self.locate(definition.task)
         return location.path if location else ""
 
-    def create(self, definition: Definition, order: int, *, done: bool = False, durable: bool = True) -> str:
+    def create(self, definition: Definition, order: int, *, done: bool = False) -> str:
         """Create a task. The caller holds the intake mutex and has checked the dependencies.
 
         The ticket comes first and the birth record decides. The other way round, a peer that finds a birth without a
@@ -178,14 +177,8 @@ class Intake(Tasks):
         Raises:
             UsageError: Another id differs from this one only in case.
         """
-        standing = self._standing(definition.task)
-        if standing == KNOWN:
-            return KNOWN
         birth = Birth(definition.task, self.files.token(), order, definition)
-        staged = self.files.stage(self._birth_record(birth, done), durable)
-        return (
-            self._create_again(birth, done, staged) if standing else self._publish_birth(birth, done, staged, durable)
-        )
+        return self._create_staged(birth, done, self._stage(birth, done, durable=True), durable=True)
 
     def create_all(
         self, coming: Iterable[tuple[Definition, int, bool]]
@@ -198,45 +191,31 @@ class Intake(Tasks):
         left = iter(coming)
         while batch := list(islice(left, BATCH)):
             births = [(Birth(task.task, self.files.token(), order, task), done) for task, order, done in batch]
-            staged = [self._staged(birth, done) for birth, done in births]
+            staged = [_answer(self._stage, birth, done, False) for birth, done in births]
             self.files.flush()
             for (birth, done), path in zip(births, staged, strict=True):
-                yield birth.definition, path if isinstance(path, UsageError) else self._create_staged(birth, done, path)
+                refused = isinstance(path, UsageError)
+                yield birth.definition, path if refused else _answer(self._create_staged, birth, done, path, False)
 
-    def _staged(self, birth: Birth, done: bool) -> str | UsageError:
-        try:
-            return self.files.stage(self._birth_record(birth, done), durable=False)
-        except UsageError as error:
-            return error
-
-    def _create_staged(self, birth: Birth, done: bool, staged: str) -> str | UsageError:
-        answer: str | UsageError = KNOWN
-        try:
-            standing = self._standing(birth.task)
-            if standing == LOST:
-                return self._create_again(birth, done, staged)
-            if not standing:
-                return self._publish_birth(birth, done, staged, durable=False)
-        except UsageError as error:
-            answer = error
-        self.files.drop(staged)
-        return answer
-
-    def _standing(self, task: str) -> str:
-        """``KNOWN`` if there is such a task, ``LOST`` if only a blank birth record of it is left; else empty."""
-        home, _, name = paths.birth(task).rpartition("/")
-        listed = self.files.scan(home)
-        self.refuse_case_twin(task, listed)
-        if name not in listed:
-            return ""
-        return LOST if self.is_lost(task) else KNOWN
+    def _stage(self, birth: Birth, done: bool, durable: bool) -> str:
+        return self.files.stage(self._birth_record(birth, done), durable)
 
     def _birth_record(self, birth: Birth, done: bool) -> bytes:
         record = birth.record(self.actor, self.root.clock.now()) | ({"state": "done"} if done else {})
         return records.encode_stored(record)
 
-    def _publish_birth(self, birth: Birth, done: bool, staged: str, durable: bool) -> str:
-        task, new = birth.task, paths.new_ticket(birth.task, birth.nonce)
+    def _create_staged(self, birth: Birth, done: bool, staged: str, durable: bool) -> str:
+        task, (home, _, name) = birth.task, paths.birth(birth.task).rpartition("/")
+        listed = self.files.scan(home)
+        try:
+            self.refuse_case_twin(task, listed)
+        except UsageError:
+            self.files.drop(staged)
+            raise
+        if name in listed:
+            self.files.drop(staged)
+            return self._create_again(birth, done) if self.is_lost(task) else KNOWN
+        new = paths.new_ticket(task, birth.nonce)
         if not self.files.publish(paths.birth(task), b"", durable, ticket=new, staged=staged):
             winner = self.birth(task)
             if winner is None:
@@ -249,9 +228,8 @@ class Intake(Tasks):
         self.root.event(self.actor, "added", task=task)
         return ADDED
 
-    def _create_again(self, birth: Birth, done: bool, staged: str) -> str:
+    def _create_again(self, birth: Birth, done: bool) -> str:
         """Write a birth record that a power cut left blank. The ticket that was made for it stays the only one."""
-        self.files.drop(staged)
         task, found = birth.task, self.locate(birth.task)
         new = paths.parse_new(found.path.rpartition("/")[2]) if found else None
         birth = Birth(task, new[1] if new else birth.nonce, birth.order, birth.definition)
@@ -271,14 +249,7 @@ class Intake(Tasks):
         with suppress(StorageError):  # the birth record holds it as well
             made = self.files.publish(paths.definition(birth.task), records.encode(birth.definition.raw))
         if done:
-            record = {
-                "schema_version": records.SCHEMA_VERSION,
-                "task_id": ids.public(birth.task),
-                "epoch": 0,
-                "outcome": "done",
-                "by": "before it was added here",
-                "at": self.root.clock.now(),
-            }
+            record = self.result_record(Ticket(birth.task, 0), "done", "before it was added here")
             self.files.publish(paths.result(birth.task, 0, "done"), records.encode(record))
             self.files.move(new, paths.done(birth.task), make_home=True)
             self.place_waiting(birth.task)
@@ -325,3 +296,11 @@ class Intake(Tasks):
         """Keep the next number in the order of adding."""
         with suppress(StorageError):
             self.files.put(paths.ORDER, f"{order}\n".encode())
+
+
+def _answer(do: Callable[..., str], *args: object) -> str | UsageError:
+    """Return what a call answers, or the error with which it refuses."""
+    try:
+        return do(*args)
+    except UsageError as error:
+        return error

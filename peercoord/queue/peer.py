@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import StorageError
 from peercoord.membership import membership as members
-from peercoord.queue.claims import Worker
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
+from peercoord.queue.worker import Worker
 from peercoord.store import paths
 from peercoord.store.root import open_root
 from peercoord.system import process

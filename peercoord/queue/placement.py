@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from peercoord.store.records import Definition
 
 
+_BLOCKING = {"cancelled": "which was cancelled", "unknown": "which is not known"}
+
+
 class Location(NamedTuple):
     """Where a ticket was seen, or where it belongs."""
 
@@ -67,11 +70,8 @@ def location_of(definition: Definition, dependency_state: Callable[[str], str]) 
         return Location(task, "parked", why, reason=reason)
     for dependency in definition.dependencies:
         state = dependency_state(dependency)
-        if state == "cancelled":
-            reason = f"it depends on task {dependency}, which was cancelled"
-            return Location(task, "parked", "blocked", reason=reason)
-        if state == "unknown":
-            reason = f"it depends on task {dependency}, which is not known"
+        if state in _BLOCKING:
+            reason = f"it depends on task {dependency}, {_BLOCKING[state]}"
             return Location(task, "parked", "blocked", reason=reason)
         if state != "done":
             return Location(task, "waiting", dependency)
@@ -112,9 +112,7 @@ def attempt_order(tickets: Sequence[Ticket], seed: int) -> Iterable[Ticket]:
     A single claimant gets the first in order. In a crowd, all but one lose the first and spread over the rest instead
     of meeting again at the second.
     """
-    if not tickets:
-        return
-    yield tickets[0]
+    yield from tickets[:1]
     rest = len(tickets) - 1
     for step in range(rest):
         yield tickets[1 + (seed + step) % rest]

@@ -87,7 +87,9 @@ class Reports:
         entries = report.get("assigned_tasks") if report else None
         if report is None or not isinstance(entries, list):
             return
-        marked = [_interrupted(entry) for entry in entries]
+        ended = {"status": "released", INTERRUPTED: True}
+        running = (isinstance(entry, dict) and entry.get("status") == "in-progress" for entry in entries)
+        marked = [entry | ended if runs else entry for entry, runs in zip(entries, running, strict=True)]
         if marked != entries:
             record = {**report, "assigned_tasks": marked, "updated_at": self.root.clock.now()}
             self.root.files.put(paths.report(peer), records.encode_stored(record))
@@ -105,15 +107,8 @@ class Reports:
 
     def _put(self, me: Incarnation, report: Json) -> None:
         own = {"instance_id": me.peer, "incarnation": str(me), "updated_at": self.root.clock.now()}
-        whole = {
-            "schema_version": records.SCHEMA_VERSION,
-            "instance_id": me.peer,
-            "assigned_tasks": [],
-            "memory_contributions": [],
-            **own,
-            **report,
-            **own,  # whatever the report says
-        }
+        first = {"schema_version": records.SCHEMA_VERSION, "instance_id": me.peer}
+        whole = {**first, "assigned_tasks": [], "memory_contributions": [], **own, **report, **own}
         data = records.encode(whole)
         while len(data) > RECORD_BYTES and _shortened(whole):
             data = records.encode(whole)
@@ -129,19 +124,10 @@ def unfinished(report: Json) -> list[tuple[str, int]]:
     """The claims, newest first, that give a peer preference: not ended, or ended with a question."""
     found = []
     for entry in reversed(report["assigned_tasks"]):
-        if _is_unfinished(entry):
+        if entry.get("status") in ("in-progress", *ASKED) or entry.get(INTERRUPTED) is True:
             task, epoch = ids.read(entry.get("task_id")), foreign.whole(entry.get("epoch"))
             found += [(task, epoch)] if task and epoch is not None else []
     return found
-
-
-def _interrupted(entry: object) -> object:
-    running = isinstance(entry, dict) and entry.get("status") == "in-progress"
-    return {**entry, "status": "released", INTERRUPTED: True} if running and isinstance(entry, dict) else entry
-
-
-def _is_unfinished(entry: Json) -> bool:
-    return entry.get("status") in ("in-progress", *ASKED) or entry.get(INTERRUPTED) is True
 
 
 def _shortened(report: Json) -> bool:
@@ -190,7 +176,11 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
     now = [records.step_id(step, definition.task) for step in said.get("steps") or ()]
     for step in now:
         if step not in steps:
-            raise _no_step(step, definition)
+            raise UsageError(
+                f"task {definition.task} has no step {step}",
+                hint=f"its steps: {', '.join(s.step for s in definition.steps) or 'none'}",
+                code="no-step",
+            )
     new["steps_done"] = [s for s in dict.fromkeys([*records.notes(entry.get("steps_done")), *now]) if s in steps]
     new["steps"] = len(steps)
     share = records.steps_progress(definition, new["steps_done"])
@@ -228,11 +218,3 @@ def _seconds(value: object) -> int:
 
 def _merged(known: object, more: object) -> list[str]:
     return records.notes(list(dict.fromkeys([*records.notes(known), *records.notes(more)])))
-
-
-def _no_step(step: str, definition: Definition) -> UsageError:
-    return UsageError(
-        f"task {definition.task} has no step {step}",
-        hint=f"its steps: {', '.join(s.step for s in definition.steps) or 'none'}",
-        code="no-step",
-    )

@@ -182,17 +182,8 @@ class Queue(Intake):
             ticket = Ticket(task, self.highest_epoch(task, location.epoch))
             last = self.result(task)
             known = last[2] if last and last[0] == ticket.epoch else {}
-            record = {
-                **known,
-                "schema_version": records.SCHEMA_VERSION,
-                "task_id": ids.public(task),
-                "epoch": ticket.epoch,
-                "outcome": "done",
-                "by": self.actor,
-                "at": self.root.clock.now(),
-                "reason": "accepted in review",
-                "progress": 1.0,
-            }
+            accepted = {"reason": "accepted in review", "progress": 1.0}
+            record = {**known, **self.result_record(ticket, "done", self.actor, **accepted)}
             self.files.publish(paths.result(task, ticket.epoch, "done"), records.encode_stored(record), durable=True)
             if not self.files.move(location.path, paths.done(task), make_home=True):
                 raise moved_meanwhile(task)

@@ -54,11 +54,6 @@ def _waiting_asker(queue: Queue, task: str) -> Incarnation | None:
 def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
     """Move a task to another peer by one rename, from its holder or from the queue.
 
-    Args:
-        queue: The tasks.
-        task: Which.
-        target: Name of the peer that gets it.
-
     Returns:
         Which peer held it before (empty: none) and its epoch now.
 

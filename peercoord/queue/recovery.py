@@ -18,7 +18,6 @@ from peercoord.foreign import shown
 from peercoord.membership import membership as members
 from peercoord.queue import duplicates, placement
 from peercoord.queue.progress import Reports
-from peercoord.queue.results import HAND_OVER, result_record
 from peercoord.store import ids, paths, records
 from peercoord.store.paths import Ticket
 
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
     from peercoord.store.paths import Incarnation
     from peercoord.store.root import Root
 
+WORK = ("progress", "steps_done", "achievements", "blockers", "completion_estimate", "time_spent")
+"""What a holder reports of its work."""
+HAND_OVER = (*WORK, "worktree", "branch", "commit", "dirty_files", "kept")
+"""What a task's next holder learns of its last one, where known."""
 SWEEPS_MOST = 64  # listings of one departed peer in one sweep: each finds only what a zombie put there since the last
 
 
@@ -129,7 +132,8 @@ class Janitor:
         began = entry.get("started_at") or next(filter(None, assignments), {}).get("assigned_at")
         work = {key: known[key] for key in HAND_OVER if known.get(key) is not None}
         work |= {"assigned_at": began} if began else {}
-        record = result_record(self.queue, ticket, who, outcome, self.by, reason=reason) | work
+        own = {"peer": who.peer, "incarnation": str(who), "reason": reason}
+        record = self.queue.result_record(ticket, outcome, self.by, **own, **work)
         self.files.publish(paths.result(ticket.task, ticket.epoch, outcome), records.encode_stored(record))
 
     # -- what crashes left -----------------------------------------------------------------------------------
@@ -148,18 +152,17 @@ class Janitor:
         Other names are left alone; a wrong name in a departed peer's ``claims/`` is handled by the sweep.
         """
         queue = self.queue
+        places: list[tuple[str, Callable[[str], object]]] = []
         for directory, state, _ in queue.ticket_directories(queue.list_or_empty):
             is_ticket = ids.is_id if state == "done" else paths.parse_new if state == "new" else paths.parse_ticket
-            self._set_irregular_aside_in(directory, is_ticket)
+            places.append((directory, is_ticket))
         peers = [f"{base}/{name}" for base in (paths.PEERS, paths.DEPARTED) for name in queue.list_or_empty(base)]
-        for home in (paths.LEADER, *peers):
-            self._set_irregular_aside_in(home, lambda name: paths.parse_leader(name) is not None)
-
-    def _set_irregular_aside_in(self, directory: str, is_ticket: Callable[[str], object]) -> None:
-        irregular: list[str] = []
-        self.queue.attempt(lambda: irregular.extend(self.files.irregular(directory)))
-        for name in filter(is_ticket, irregular):
-            self.queue.attempt(self.queue.set_irregular_aside, f"{directory}/{name}")
+        places += [(home, lambda name: paths.parse_leader(name) is not None) for home in (paths.LEADER, *peers)]
+        for directory, is_named in places:
+            irregular: list[str] = []
+            queue.attempt(lambda found, where: found.extend(self.files.irregular(where)), irregular, directory)
+            for name in filter(is_named, irregular):
+                queue.attempt(queue.set_irregular_aside, f"{directory}/{name}")
 
     def sweep_departed(self) -> None:
         """Sweep and seal the directories of departed peers that are not sealed yet."""
@@ -197,20 +200,17 @@ class Janitor:
         for dependency in filter(ids.is_id, self.queue.list_or_empty(paths.WAITING)):
             self.queue.attempt(self._place_waiting, dependency)
         self.queue.place_blocked()
-        self._place_answered()
+        for why in ("failed", "review"):  # a blocked one is placed again in any case
+            for ticket in self.queue.tickets_or_none(f"{paths.PARKED}/{why}"):
+                self.queue.attempt(self._place_if_answered, why, ticket)
         self._place_edited()
 
     def _place_waiting(self, dependency: str) -> None:
         if self.queue.dependency_state(dependency) != "open":
             self.queue.place_waiting(dependency)
 
-    def _place_answered(self) -> None:
-        """Place tasks again that a person answered before a crash kept their ticket from moving."""
-        for why in ("failed", "review"):  # a blocked one is placed again in any case
-            for ticket in self.queue.tickets_or_none(f"{paths.PARKED}/{why}"):
-                self.queue.attempt(self._place_if_answered, why, ticket)
-
     def _place_if_answered(self, why: str, ticket: Ticket) -> None:
+        """Place a task again that a person answered before a crash kept its ticket from moving."""
         with suppress(NotFoundError):  # a ticket without a task
             if self.queue.is_answered(self.queue.definition(ticket.task), ticket.epoch):
                 with self.root.intake():  # not in the middle of the answer

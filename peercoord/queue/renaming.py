@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 
 
 def rename(queue: Queue, old: str, new: str) -> list[str]:
-    """Rename a task.
-
-    Args:
-        queue: The tasks, with the actor who renames.
-        old: Its id.
-        new: Its new id.
-
-    Returns:
-        The tasks that depend on it, whose definitions name the new id now.
+    """Rename a task; return the tasks that depend on it, whose definitions name the new id now.
 
     Raises:
         NotFoundError: There is no such task.
@@ -56,7 +48,10 @@ def rename(queue: Queue, old: str, new: str) -> list[str]:
         _require_free(queue, birth, definition, moved)
         epoch, done = _set_aside(queue, definition, seen, moved)
         _copy_results(queue, old, new)
-        _create(queue, moved, birth.order, done)
+        if queue.create(moved, birth.order, done=done) == KNOWN and (known := queue.birth(new)):
+            ticket = paths.new_ticket(new, known.nonce)
+            if queue.files.stat(ticket) is not None:  # the renaming was cut short before the task was placed
+                queue.finish_adding(ticket, known, done)
         changed = _point(queue, old, new)
         _remove(queue, old, new, epoch)
         queue.files.flush()
@@ -74,10 +69,7 @@ def free_number(taken: list[str]) -> str:
 
 
 def unfinished(queue: Queue) -> dict[str, str]:
-    """Find tasks whose renaming a crash cut short: the old id of each, and the new one.
-
-    Reads every birth record.
-    """
+    """Find tasks whose renaming a crash cut short, in every birth record: the old id of each, and the new one."""
     found = {}
     for task in queue.all_tasks():
         try:
@@ -196,15 +188,6 @@ def _before(queue: Queue, definition: Definition, seen: Location | None) -> obje
     return {"why": seen.detail, "reason": str(last.get("reason", "")), "by": queue.actor, "at": queue.root.clock.now()}
 
 
-def _create(queue: Queue, moved: Definition, order: int, done: bool) -> None:
-    """Add the task under its new id, or finish adding it."""
-    if queue.create(moved, order, done=done) == KNOWN:
-        birth = queue.birth(moved.task)
-        new = paths.new_ticket(moved.task, birth.nonce) if birth else ""
-        if birth and queue.files.stat(new) is not None:
-            queue.finish_adding(new, birth, done)
-
-
 def _renamed(definition: Definition, birth: Birth, new: str, before: object) -> Json:
     """The definition under the new id, with its steps."""
     old = definition.task
@@ -227,8 +210,7 @@ def _step(step: Json, old: str, new: str) -> Json:
 
 
 def _copy_results(queue: Queue, old: str, new: str) -> None:
-    for found in filter(None, map(paths.parse_result, queue.results(old))):
-        task, epoch, outcome = found
+    for task, epoch, outcome in filter(None, map(paths.parse_result, queue.results(old))):
         if task == old:
             record = queue.read_record(paths.result(old, epoch, outcome)) or {"epoch": epoch, "outcome": outcome}
             steps = [_step({"id": step}, old, new)["id"] for step in records.notes(record.get("steps_done"))]
@@ -259,15 +241,8 @@ def _remove(queue: Queue, old: str, new: str, epoch: int) -> None:
     """
     found = queue.locate(old)
     if epoch:
-        record = {
-            "schema_version": records.SCHEMA_VERSION,
-            "task_id": ids.public(old),
-            "epoch": epoch,
-            "outcome": "released",
-            "by": queue.actor,
-            "at": queue.root.clock.now(),
-            "reason": f"the task that had this id is task {new} now",
-        }
+        reason = f"the task that had this id is task {new} now"
+        record = queue.result_record(Ticket(old, epoch), "released", queue.actor, reason=reason)
         queue.files.put(paths.result(old, epoch, "released"), records.encode_stored(record), durable=True)
     for parsed in filter(None, map(paths.parse_result, queue.results(old))):
         if parsed[0] == old and parsed[1:] != (epoch, "released"):

@@ -170,12 +170,25 @@ class Tasks:
         _, epoch, outcome = max(found, key=lambda r: (r[1], r[2] == truth, r[2] == "done", r[2]))
         return epoch, outcome, self.read_record(paths.result(task, epoch, outcome)) or {}
 
+    def result_record(self, ticket: Ticket, outcome: str, by: str, **more: object) -> Json:
+        """The record of an attempt that ended now."""
+        return {
+            "schema_version": records.SCHEMA_VERSION,
+            "task_id": ids.public(ticket.task),
+            "epoch": ticket.epoch,
+            "outcome": outcome,
+            "by": by,
+            "at": self.root.clock.now(),
+            **more,
+        }
+
     def released_result(self, ticket: Ticket) -> Json:
         """Read the result of a claim whose only outcome is that its holder released it; empty for any other."""
-        own = [paths.result(ticket.task, ticket.epoch, outcome).rpartition("/")[2] for outcome in paths.OUTCOMES]
-        there = [name for name in self.results(ticket.task) if name in own]
-        released = paths.result(ticket.task, ticket.epoch, "released")
-        return (self.read_record(released) or {}) if there == [released.rpartition("/")[2]] else {}
+        found = filter(None, map(paths.parse_result, self.results(ticket.task)))
+        outcomes = [outcome for task, epoch, outcome in found if (task, epoch) == (ticket.task, ticket.epoch)]
+        if outcomes != ["released"]:
+            return {}
+        return self.read_record(paths.result(ticket.task, ticket.epoch, "released")) or {}
 
     def next_claim(self, ticket: Ticket) -> Ticket:
         """The ticket as it is once claimed: its epoch is above the ticket's and above every result of the task.

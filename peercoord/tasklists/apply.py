@@ -162,16 +162,9 @@ class Applier:
 
     def _done(self, place: Location, ticket: Ticket, theirs: Json) -> bool:
         """Complete a task that a person completed elsewhere. A holder learns of it at its next call."""
-        record = {
-            "schema_version": records.SCHEMA_VERSION,
-            "task_id": ids.public(ticket.task),
-            "epoch": ticket.epoch,
-            "outcome": "done",
-            "by": BY,
-            "at": self.root.clock.now(),
-            "reason": theirs.get("reason") or f"it is done in {self.where}",
-            **({"held_by": holder_of(place)} if holder_of(place) else {}),
-        }
+        held = {"held_by": holder_of(place)} if holder_of(place) else {}
+        reason = theirs.get("reason") or f"it is done in {self.where}"
+        record = self.queue.result_record(ticket, "done", BY, reason=reason, **held)
         path = paths.result(ticket.task, ticket.epoch, "done")
         self.files.publish(path, records.encode(record), durable=True)
         moved = self.files.move(place.path, paths.done(ticket.task), make_home=True)

@@ -92,21 +92,20 @@ def status_or_blocked(word: object) -> TaskStatus:
 
 
 def priority_of(value: object) -> str | None:
-    """Return the priority of ``paths.PRIORITIES`` that a word or a number means; ``None`` for an unknown word."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return priority_of_number(value)
-    said = one_line(value).lower()
-    if said in _NOTHING:
-        return "medium"
-    number = re.fullmatch(r"p?(-?[0-9]{1,9})(?:\.[0-9]{1,9})?", said)
-    return priority_of_number(int(number[1])) if number else _PRIORITY_OF.get(said)
+    """Return the priority of ``paths.PRIORITIES`` that a word or a number means; ``None`` for an unknown word.
 
-
-def priority_of_number(number: float) -> str:
-    """Return the priority of a number: the smaller, the more urgent, as in P0 … P4.
-
-    0 and below is critical, 4 and above lowest. The same number always means the same, whatever other rows hold.
+    The smaller a number, the more urgent, as in P0 … P4: 0 and below is critical, 4 and above lowest. The same number
+    always means the same, whatever other rows hold.
     """
+    said = one_line(value).lower()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number: float = value
+    elif said in _NOTHING:
+        return "medium"
+    elif found := re.fullmatch(r"p?(-?[0-9]{1,9})(?:\.[0-9]{1,9})?", said):
+        number = int(found[1])
+    else:
+        return _PRIORITY_OF.get(said)
     if number != number:  # not a number
         return "medium"
     return paths.PRIORITIES[int(min(max(number, 0), len(paths.PRIORITIES) - 1))]
@@ -131,14 +130,9 @@ class ColumnWords:
         return found
 
     def status(self, status: TaskStatus, now: object = None) -> str | None:
-        """Return the word to write for a status.
+        """Return the word to write for a status: the one that is there ``now``, if it means that.
 
-        Args:
-            status: The status.
-            now: The word that is there; kept if it means that status.
-
-        Returns:
-            The word; ``None`` if the column has no word near it.
+        ``None`` if the column has no word near it.
         """
         if one_line(now) and status_of(now) == status:
             return one_line(now)
@@ -175,11 +169,7 @@ class ColumnWords:
 
 
 def plain(value: object) -> str:
-    """Return text without escape sequences and control characters, cut at the allowed length.
-
-    Args:
-        value: A string, bytes of one, a number or ``None``; anything else is written as Python shows it.
-    """
+    """Return text without escape sequences and control characters, cut at the allowed length."""
     if value is None:
         return ""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -237,3 +227,9 @@ def full_step_id(step: object, task: str) -> str:
     """Return the id of a step with its task's in front: ``2.1``."""
     own = identifier(step)
     return own if own.startswith(f"{task}.") else f"{task}.{own}"
+
+
+def tick(step: object, is_done: bool) -> None:
+    """Correct the status word of a step, unless it says the same already."""
+    if isinstance(step, dict) and (status_of(step.get("status")) == TaskStatus.DONE) != is_done:
+        step["status"] = "done" if is_done else "pending"

@@ -215,9 +215,7 @@ class Writer:
         listed = json.loads(normalize.plain(kept)) if is_text else kept
         done = set(update.outgoing["steps_done"])
         for step in inside:
-            entry, shall_be = listed[step.at], full_step_id(step.step, update.task) in done
-            if isinstance(entry, dict) and (status_of(entry.get("status")) == TaskStatus.DONE) != shall_be:
-                entry["status"] = "done" if shall_be else "pending"
+            normalize.tick(listed[step.at], full_step_id(step.step, update.task) in done)
         cells[name] = json.dumps(listed, ensure_ascii=False) if is_text else listed
 
     def _write_beside(self, update: RowUpdate, _: object) -> None:

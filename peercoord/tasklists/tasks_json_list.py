@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -27,7 +28,7 @@ from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
 from peercoord.tasklists import files, imported, normalize, reconcile, tasks_json
 from peercoord.tasklists.imported import Origin, Reading, compared
-from peercoord.tasklists.normalize import ColumnWords, TaskStatus, full_step_id, status_of, status_or_blocked
+from peercoord.tasklists.normalize import ColumnWords, TaskStatus, full_step_id, status_or_blocked
 from peercoord.tasklists.port import ListSnapshot
 from peercoord.tasklists.reconcile import TWICE
 from peercoord.tasklists.tasks_json import JsonStyle
@@ -279,39 +280,31 @@ class _Writer:
     def _tick(self, entry: Json, task: str, done: set[str]) -> None:
         steps = entry.get("subtasks")
         for step in steps if isinstance(steps, list) else []:
-            if not isinstance(step, dict) or not normalize.identifier(step.get("id")):
-                continue
-            is_done = full_step_id(step.get("id"), task) in done
-            if (status_of(step.get("status")) == TaskStatus.DONE) != is_done:
-                step["status"] = "done" if is_done else "pending"
+            if isinstance(step, dict) and normalize.identifier(step.get("id")):
+                normalize.tick(step, full_step_id(step.get("id"), task) in done)
 
     def _new(self, update: RowUpdate) -> tuple[Json, Json]:
-        """Return a new entry with the keys that the program itself gives one, and what it means."""
-        ours = update.ours
+        """Return a new entry with the keys that the program itself gives one, in its order, and what it means."""
+        ours, done = update.ours, set(update.ours["steps_done"])
+        texts = ("title", "description", "details", "testStrategy", "acceptanceCriteria")
+        entry: Json = {"id": self._number(update.task), **dict.fromkeys((*texts, "status", "dependencies", "priority"))}
         fields = (*reconcile.TEXTS, "priority", "dependencies", "state")
-        said = {field: self._written(field, ours[field], None, ours["title"]) for field in fields}
-        done = set(ours["steps_done"])
-        entry = {
-            "id": self._number(update.task),
-            **{key: said[key][0] for key in ("title", "description", "details", "testStrategy")},
-            **({"acceptanceCriteria": said["acceptanceCriteria"][0]} if said["acceptanceCriteria"][0] else {}),
-            "status": said["state"][0],
-            "dependencies": said["dependencies"][0],
-            "priority": said["priority"][0],
-            "subtasks": [
-                {
-                    "id": ids.public(step.removeprefix(f"{update.task}.")),
-                    "title": title,
-                    "description": "",
-                    "dependencies": [],
-                    "details": "",
-                    "status": "done" if step in done else "pending",
-                }
-                for step, title in ours["steps"]
-            ],
-            **({"metadata": {tasks_json.KEY: ours["summary"]}} if ours["summary"] else {}),
-        }
-        means = {field: value for field, (_, value) in said.items()}
+        means = self._change(entry, replace(update, outgoing={field: ours[field] for field in fields}))
+        if not entry["acceptanceCriteria"]:
+            del entry["acceptanceCriteria"]
+        entry["subtasks"] = [
+            {
+                "id": ids.public(step.removeprefix(f"{update.task}.")),
+                "title": title,
+                "description": "",
+                "dependencies": [],
+                "details": "",
+                "status": "done" if step in done else "pending",
+            }
+            for step, title in ours["steps"]
+        ]
+        if ours["summary"]:
+            entry["metadata"] = {tasks_json.KEY: ours["summary"]}
         return entry, {**means, **{field: ours[field] for field in ("steps", "steps_done", "summary")}}
 
 

@@ -14,7 +14,7 @@ from support.worlds import World, dead, unknown
 from peercoord.errors import DownError, EvictedError, StorageError, UsageError
 from peercoord.membership import membership as members
 from peercoord.membership.membership import Membership
-from peercoord.queue.claims import Worker
+from peercoord.queue.worker import Worker
 from peercoord.store import down, paths
 from peercoord.store.paths import Incarnation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.worlds import World
 
-from peercoord.queue.claims import Worker
+from peercoord.queue.worker import Worker
 
 
 @pytest.fixture

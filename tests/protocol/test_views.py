@@ -8,10 +8,10 @@ from support import faults
 from support.worlds import World, unknown
 
 from peercoord.membership import membership as members
-from peercoord.queue.claims import Worker
 from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
+from peercoord.queue.worker import Worker
 from peercoord.status import views
 from peercoord.status.board import Reader
 from peercoord.store import paths, records

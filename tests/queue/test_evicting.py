@@ -11,7 +11,7 @@ from support.worlds import World
 
 from peercoord.errors import EvictedError
 from peercoord.membership import membership as members
-from peercoord.queue.claims import Worker
+from peercoord.queue.worker import Worker
 from peercoord.store import paths
 from peercoord.store.paths import Ticket
 

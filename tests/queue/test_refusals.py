@@ -12,9 +12,9 @@ from support.worlds import World
 
 from peercoord.errors import LostError, NotFoundError, PeercoordError, UsageError
 from peercoord.membership import membership as members
-from peercoord.queue.claims import Worker
 from peercoord.queue.reassign import reassign
 from peercoord.queue.renaming import rename
+from peercoord.queue.worker import Worker
 from peercoord.store import paths, records
 from peercoord.store.paths import Ticket
 from peercoord.store.settings import RECORD_BYTES

@@ -16,9 +16,9 @@ from peercoord.membership.leadership import Leadership
 from peercoord.membership.liveness import DEAD, UNKNOWN, Verdict
 from peercoord.queue import peer as library
 from peercoord.queue import reassign as reassigning
-from peercoord.queue.claims import Worker
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
+from peercoord.queue.worker import Worker
 from peercoord.store import paths, records
 from peercoord.store.beneath import InstanceFiles
 from peercoord.store.files import Files

@@ -17,9 +17,9 @@ from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.queue import duplicates, placement, progress
 from peercoord.queue import reassign as reassigning
-from peercoord.queue.claims import Worker
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
+from peercoord.queue.worker import Worker
 from peercoord.store import paths, records
 from peercoord.store.paths import Incarnation, Ticket
 

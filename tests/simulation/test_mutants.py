@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from peercoord.queue.claims import Worker
+from peercoord.queue.worker import Worker
 from simulation import sweep
 from simulation.mutants import MUTANTS
 

@@ -22,7 +22,7 @@ from peercoord.errors import PeercoordError
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import Leadership
 from peercoord.queue import duplicates
-from peercoord.queue.claims import Worker
+from peercoord.queue.worker import Worker
 from peercoord.store import paths
 from peercoord.store.paths import Ticket
 from peercoord.system.disk import Stat

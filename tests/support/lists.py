@@ -15,9 +15,9 @@ from sqlalchemy.engine import Engine
 
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import current_term
-from peercoord.queue.claims import Worker
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
+from peercoord.queue.worker import Worker
 from peercoord.store import paths, records
 from peercoord.store import root as roots
 from peercoord.store.files import Files

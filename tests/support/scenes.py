@@ -18,11 +18,11 @@ from peercoord.errors import StorageError, UsageError
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import Leadership
 from peercoord.membership.liveness import DEAD, Silence, Verdict
-from peercoord.queue.claims import Worker
 from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
 from peercoord.queue.reassign import reassign
 from peercoord.queue.retention import DAY_SECONDS, Archivist
+from peercoord.queue.worker import Worker
 from peercoord.status.board import Reader
 from peercoord.store import paths, records
 from peercoord.store import root as roots

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from peercoord.membership import membership as members
 from peercoord.membership.liveness import DEAD, UNKNOWN, Verdict
 from peercoord.membership.membership import Membership
-from peercoord.queue.claims import Worker
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
+from peercoord.queue.worker import Worker
 from peercoord.store import paths, records
 from peercoord.store import root as roots
 from peercoord.store.files import Files

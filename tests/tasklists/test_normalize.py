@@ -87,7 +87,7 @@ def test_priority(given: object, priority: str | None) -> None:
 
 
 def test_numbers_are_never_turned_round() -> None:
-    levels = [paths.PRIORITIES.index(normalize.priority_of_number(number)) for number in range(-2, 12)]
+    levels = [paths.PRIORITIES.index(normalize.priority_of(number) or "") for number in range(-2, 12)]
     assert levels == sorted(levels)
 
 

@@ -14,7 +14,7 @@ import pytest
 from support.lists import Lists
 
 from peercoord.errors import LostError, StorageError
-from peercoord.queue.claims import Worker
+from peercoord.queue.worker import Worker
 from peercoord.tasklists.source import find_source, read_source
 
 Program = Callable[..., str]

@@ -19,9 +19,9 @@ from support.lists import FileLists
 
 from peercoord.errors import PeercoordError
 from peercoord.membership.membership import judge
-from peercoord.queue.claims import Worker
 from peercoord.queue.reassign import reassign
 from peercoord.queue.renaming import rename
+from peercoord.queue.worker import Worker
 from peercoord.status import views
 from peercoord.status.board import Reader
 from peercoord.tasklists.importer import take_in
