@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError, StorageError
-from peercoord.store.files import Files, refused
+from peercoord.store.files import Files, refusing
 from peercoord.system import clock
-from peercoord.system.disk import Stat, create_file, irregular, open_file, read_file, shown, write_all
+from peercoord.system.disk import Stat, closed_after, create_file, irregular, open_file, read_file, shown, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,12 +34,9 @@ _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Beneath:
-    """A directory in a worktree: the calls of ``Disk`` and some more.
+    """The directory ``inside`` a worktree: the calls of ``Disk`` and some more.
 
-    Args:
-        top: Absolute path of a directory that the coding agent cannot replace: its worktree. Links in this path are
-            followed, below it none.
-        inside: Path of the directory from there, to which all paths are relative; empty for ``top`` itself.
+    The coding agent cannot replace ``top``, its worktree. Links in the path of ``top`` are followed, below it none.
     """
 
     def __init__(self, top: str, inside: str = "") -> None:
@@ -73,12 +70,8 @@ class Beneath:
         return self._listing(path, irregular)
 
     def _listing(self, path: str, names: Callable[[int], list[str]]) -> list[str]:
-        with self._at(path) as (at, name):
-            handle = os.open(name, _LISTED, dir_fd=at)
-        try:
+        with self._at(path) as (at, name), closed_after(os.open(name, _LISTED, dir_fd=at)) as handle:
             return names(handle)
-        finally:
-            os.close(handle)
 
     def read(self, path: str, most: int) -> bytes:
         """The content of a regular file, at most ``most`` bytes."""
@@ -92,11 +85,8 @@ class Beneath:
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file that one writer owns; made if missing."""
-        handle = self.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        try:
+        with closed_after(self.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)) as handle:
             write_all(handle, data)
-        finally:
-            os.close(handle)
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, only if that is free. The caller removes the first."""
@@ -131,20 +121,13 @@ class Beneath:
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut."""
-        with self._at(path) as (at, name):
-            handle = os.open(name, _LISTED, dir_fd=at)
-        try:
+        with self._at(path) as (at, name), closed_after(os.open(name, _LISTED, dir_fd=at)) as handle:
             os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def touch(self, path: str) -> None:
         """Set a file's time of change to now; made if missing."""
-        handle = self.open(path, os.O_WRONLY | os.O_CREAT)
-        try:
+        with closed_after(self.open(path, os.O_WRONLY | os.O_CREAT)) as handle:
             os.utime(handle)
-        finally:
-            os.close(handle)
 
     def flush(self) -> None:
         """Write out all that the system holds back."""
@@ -175,12 +158,7 @@ class Beneath:
     def replace(self, path: str, staged: str, data: bytes, program: bool = False, durable: bool = False) -> None:
         """Replace a file as a whole; a directory in its place is ``IsADirectoryError``.
 
-        Args:
-            path: Which.
-            staged: A new name in the same directory, under which the content is written first.
-            data: The new content.
-            program: Make it executable.
-            durable: It survives a power cut once this returns.
+        The content is first written to ``staged``, a new name in the same directory.
         """
         with self._at(path) as (at, name):
             try:
@@ -244,15 +222,11 @@ def _share(home: int, at: int, name: str) -> None:
     """Let the group use a new file in a directory of the group, under any umask; ``home`` is the directory's mode."""
     if home & _GROUP != _GROUP:
         return
-    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
-    try:
+    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    with closed_after(opened) as handle, suppress(PermissionError):  # another user's
         now = os.fstat(handle).st_mode
         if now & 0o060 != 0o060:
             os.fchmod(handle, (now & 0o7777) | (0o070 if now & 0o100 else 0o060))
-    except PermissionError:
-        return  # another user's
-    finally:
-        os.close(handle)
 
 
 def _rights(root: str) -> tuple[int, int]:
@@ -271,31 +245,24 @@ class InstanceFiles(Files):
     def replace(self, path: str, data: bytes, program: bool = False, durable: bool = False) -> None:
         """Replace a file as a whole; a link in its place is removed, a directory is set aside.
 
-        It is staged beside its place, not in a ``tmp/``: an agent may work in that directory, inside a sandbox.
-
-        Args:
-            path: Which.
-            data: The new content.
-            program: Make it executable.
-            durable: It survives a power cut once this returns; other files are made again by the next call or set-up.
-
-        Raises:
-            StorageError: The filesystem refused; the old file is as it was.
+        It is staged beside its place, not in a ``tmp/``: an agent may work in that directory, inside a sandbox. What
+        is not ``durable`` is made again by the next call or set-up after a power cut.
         """
         staged = f".{path.rpartition('/')[2]}.{self.token()}"
-        try:
+        with refusing(f"{self.beneath.root}/{path}"):
             try:
                 self.beneath.replace(path, staged, data, program, durable)
             except IsADirectoryError:
                 self._set_apart(path)
                 self.beneath.replace(path, staged, data, program, durable)
-        except OSError as error:
-            raise refused(error, f"{self.beneath.root}/{path}") from None
 
     def restrict(self, root: str) -> None:
         """Close the directories to users who may not write into the coordination directory."""
         mode, group = _rights(root)
-        inside = [f"{name}/{inner}" for name in self.scan("") for inner in self._inner(name)]
+        inside = []
+        for name in self.scan(""):
+            with suppress(OSError):  # no directory
+                inside += [f"{name}/{inner}" for inner in self.beneath.listdir(name)]
         for path in ("", *self.scan(""), *inside):
             with suppress(OSError):  # another user's
                 self._restrict(path, mode, group)
@@ -306,15 +273,8 @@ class InstanceFiles(Files):
         kinds = (self.beneath.lstat(path).st_mode for path in ("", *self.scan("")))
         return all(kind & 0o7777 == mode for kind in kinds if _stat.S_ISDIR(kind))
 
-    def _inner(self, name: str) -> list[str]:
-        try:
-            return self.beneath.listdir(name)
-        except OSError:
-            return []
-
     def _restrict(self, path: str, mode: int, group: int) -> None:
-        handle = self.beneath.open_any(path)
-        try:
+        with closed_after(self.beneath.open_any(path)) as handle:
             seen = os.fstat(handle)
             if group != seen.st_gid and mode & _GROUP == _GROUP:
                 os.fchown(handle, -1, group)
@@ -322,8 +282,6 @@ class InstanceFiles(Files):
                 os.fchmod(handle, mode)
             elif seen.st_nlink == 1 and _stat.S_ISREG(seen.st_mode):
                 os.fchmod(handle, (seen.st_mode & mode & 0o777) | (mode & 0o660))
-        finally:
-            os.close(handle)
 
     def peek(self, path: str) -> bytes | None:
         """Read a file; ``None`` also if it is not a regular file or cannot be read."""

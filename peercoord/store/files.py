@@ -14,7 +14,7 @@ Losing a race is ``False``; a filesystem that refuses is a ``StorageError`` with
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from peercoord.errors import BrokenFileError, StorageError
@@ -56,6 +56,15 @@ def refused(error: OSError, path: str) -> StorageError:
     """Turn an ``OSError`` about a path into an error that says what to do."""
     reason, hint = _WHY.get(error.errno or 0, (error.strerror or str(error), "look with: peercoord doctor"))
     return StorageError(f"{path}: {reason}", hint, code=errno.errorcode.get(error.errno or 0, "EIO").lower())
+
+
+@contextmanager
+def refusing(path: str) -> Iterator[None]:
+    """Turn an ``OSError`` of the block about a path into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, path) from None
 
 
 def parent(path: str) -> str:
@@ -155,12 +164,9 @@ class Files:
     # -- making ----------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, durable: bool = False) -> None:
-        """Replace a file as a whole. For records with one writer, and views.
+        """Replace a file as a whole, or make it and its directory. For records with one writer, and views.
 
-        Args:
-            path: Where; its directory is made if missing.
-            data: The new content.
-            durable: It survives a power cut once this returns.
+        What is ``durable`` survives a power cut once this returns.
         """
         staged = self.stage(data, durable)
         try:
@@ -222,10 +228,8 @@ class Files:
 
     def append(self, path: str, data: bytes) -> None:
         """Add to a file that one writer owns."""
-        try:
+        with refusing(path):
             self.disk.append(path, data)
-        except OSError as error:
-            raise refused(error, path) from None
 
     def ring(self) -> None:
         """Wake the peers that watch the bell. It is a hint: nothing depends on it."""
@@ -237,10 +241,8 @@ class Files:
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut, and its own name: the directory may be new."""
         for home in dict.fromkeys((path, parent(path))):
-            try:
+            with refusing(home):
                 self.disk.sync(home)
-            except OSError as error:
-                raise refused(error, home) from None
 
     def sync_move(self, source: str, target: str) -> None:
         """Make a move that was done survive a power cut: by the directory it went to, or the one it came from.
@@ -257,10 +259,8 @@ class Files:
 
     def flush(self) -> None:
         """Make everything written so far survive a power cut: one flush for a thousand files."""
-        try:
+        with refusing(paths.ROOT):
             self.disk.flush()
-        except OSError as error:
-            raise refused(error, paths.ROOT) from None
 
     # -- moving ----------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.store import manifest
-from peercoord.store.files import refused
+from peercoord.store.files import refused, refusing
 from peercoord.system import clock, git, gitdirs
 from peercoord.system.git import shown_path
 
@@ -38,15 +38,8 @@ if TYPE_CHECKING:
 CHANGED = "git-dir-changed"  # error code: a worktree and its git directory do not lead to each other
 
 _VALUES = (
-    "core.autocrlf",
-    "core.checkstat",
-    "core.eol",
-    "core.filemode",
-    "core.ignorecase",
-    "core.precomposeunicode",
-    "core.symlinks",
-    "core.trustctime",
-    "user.useconfigonly",
+    *("core.autocrlf", "core.checkstat", "core.eol", "core.filemode", "core.ignorecase", "core.precomposeunicode"),
+    *("core.symlinks", "core.trustctime", "user.useconfigonly"),
 )
 """Settings that say how files and index compare. Each is a word, and none names a program or a file."""
 _FORMAT = ("extensions.objectformat", "extensions.refstorage")
@@ -108,12 +101,8 @@ class Changes:
 class Inspection:
     """Git, asked about one checkout. It runs no program but itself.
 
-    Args:
-        checkout: The checkout.
-        home: The git directory that was made for this inspection.
-        values: Settings, by name.
-        filters: The names of the filters that the configuration defines.
-        config: All of the configuration, as data.
+    ``home`` is the git directory that was made for it, ``values`` are the settings there. ``config`` is all of the
+    repository's configuration, as data, and ``filters`` are the names of the filters that it defines.
     """
 
     def __init__(
@@ -226,10 +215,8 @@ class Inspection:
         """
         lock = "index.lock"
         files = manifest.beneath(Path(self.checkout.git_dir)).beneath
-        try:
+        with refusing(f"{self.checkout.git_dir}/{lock}"):
             handle = files.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except OSError as error:
-            raise refused(error, f"{self.checkout.git_dir}/{lock}") from None
         try:
             os.write(handle, mark)
             yield partial(self._replace_index, files)
@@ -328,16 +315,10 @@ def _same(tree: str, entry: dict[str, str], written: int, pointer: tuple[str, in
 
 @contextmanager
 def of(checkout: Checkout) -> Iterator[Inspection]:
-    """Inspect a checkout whose parts are known to belong together.
-
-    Raises:
-        PeercoordError: Its configuration cannot be read, or there is no place for the inspection's own files.
-    """
+    """Inspect a checkout whose parts are known to belong together."""
     config = _config(checkout.git_dir)
-    try:
+    with refusing("the temporary directory"):
         made = tempfile.TemporaryDirectory(prefix="peercoord-git-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise refused(error, "the temporary directory") from None
     with made as home:
         try:
             values = _furnish(home, checkout, config)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
-from peercoord.store.files import refused
+from peercoord.store.files import refused, refusing
 from peercoord.system.clock import wait_until
 from peercoord.system.disk import open_file
 
@@ -54,10 +54,8 @@ def held(path: str, wait: float = 30.0, busy: str = "", opened: Callable[[], int
             return False
         return True
 
-    try:
+    with refusing(path):
         handle = opened() if opened else open_file(path, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise refused(error, path) from None
     try:
         if not wait_until(taken, wait, _PAUSE, _LONGEST):
             raise LostError(busy or f"{path} is held by another call", _who(handle), code="busy")

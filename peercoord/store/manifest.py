@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError
 from peercoord.store import lock, records
 from peercoord.store.beneath import Beneath, InstanceFiles
-from peercoord.store.files import refused
+from peercoord.store.files import refused, refusing
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.system import clock
-from peercoord.system.disk import Disk, read_file
+from peercoord.system.disk import Disk, closed_after, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -171,10 +171,8 @@ def held(common: Path, wait: float = 0.0) -> Iterator[None]:
         LostError: Another set-up or removal runs there.
     """
     home = common / HOME
-    try:
+    with refusing(str(home)):
         home.mkdir(exist_ok=True)
-    except OSError as error:
-        raise refused(error, str(home)) from None
     with lock.held(str(home / _LOCK), wait, f"another set-up or removal runs in {common}"):
         try:
             yield
@@ -202,11 +200,8 @@ def settle(*paths: Path) -> None:
     """Make files that another program wrote survive a power cut, where they are there."""
     for path in paths:
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
+            with closed_after(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as handle:
                 os.fsync(handle)
-            finally:
-                os.close(handle)
             Disk(str(path.parent)).sync("")
         except FileNotFoundError:
             continue

@@ -14,9 +14,11 @@ import errno
 import os
 import stat as _stat
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Protocol
 
     class DiskLike(Protocol):
@@ -68,15 +70,7 @@ def irregular(where: str | int) -> list[str]:
 
 
 class Disk:
-    """A real directory.
-
-    Args:
-        root: Absolute path of an existing directory. It is never created here: under an unmounted mount point every
-            host would get its own team.
-
-    Attributes:
-        below: What a path below the root begins with.
-    """
+    """A real directory. It is never created here: under an unmounted mount point each host would get its own team."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -100,11 +94,8 @@ class Disk:
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file that one writer owns; made if missing."""
-        handle = open_file(self.below + path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        try:
+        with closed_after(open_file(self.below + path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)) as handle:
             write_all(handle, data)
-        finally:
-            os.close(handle)
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, only if that is free."""
@@ -132,27 +123,18 @@ class Disk:
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut."""
-        handle = os.open(self.below + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with closed_after(os.open(self.below + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as handle:
             os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def touch(self, path: str) -> None:
         """Set a file's time of change to now; made if missing."""
-        handle = open_file(self.below + path, os.O_WRONLY | os.O_CREAT)
-        try:
+        with closed_after(open_file(self.below + path, os.O_WRONLY | os.O_CREAT)) as handle:
             os.utime(handle)
-        finally:
-            os.close(handle)
 
     def flush(self) -> None:
         """Write out everything that the system buffers for this filesystem."""
-        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with closed_after(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as handle:
             flush(handle)
-        finally:
-            os.close(handle)
 
 
 def flush(handle: int) -> None:
@@ -174,22 +156,20 @@ def flush(handle: int) -> None:
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
+@contextmanager
+def closed_after(handle: int) -> Iterator[int]:
+    """Close a descriptor when the block ends."""
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None, single: bool = False) -> int:
-    """Open a regular file without following a link and without waiting.
+    """Open a regular file without following a link and without waiting; the caller closes the descriptor.
 
-    Args:
-        path: Where, below ``at`` if that is given.
-        flags: How, as for ``os.open``.
-        mode: Permissions of a file that is made.
-        at: Descriptor of the directory that holds it.
-        single: It must have no second name.
-
-    Returns:
-        The descriptor; the caller closes it.
-
-    Raises:
-        OSError: It is a link (ELOOP), a directory (EISDIR), or a FIFO, a socket or a device (ENXIO); or it has a
-            second name (EMLINK).
+    ``at`` is the descriptor of the directory that holds it; with ``single``, it must have no second name (``EMLINK``).
+    A link is ``ELOOP``, a directory ``EISDIR``; a FIFO, a socket or a device is ``ENXIO``.
     """
     handle = os.open(path, flags | _FLAGS, mode, dir_fd=at)
     seen = os.fstat(handle)
@@ -201,11 +181,7 @@ def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None, s
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory with its content, also read-only directories in it.
-
-    Raises:
-        OSError: Some of it stays.
-    """
+    """Remove a directory with its content, also read-only directories in it."""
     import shutil
 
     for folder, _, _ in os.walk(path):
@@ -216,40 +192,27 @@ def remove_tree(path: str) -> None:
 
 def read_file(path: str, most: int, at: int | None = None, single: bool = False) -> bytes:
     """Read a regular file, at most ``most`` bytes; see ``open_file``."""
-    handle = open_file(path, os.O_RDONLY, at=at, single=single)
-    try:
+    with closed_after(open_file(path, os.O_RDONLY, at=at, single=single)) as handle:
         parts, left = [], most
         while left > 0 and (part := os.read(handle, left)):
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
-    finally:
-        os.close(handle)
 
 
 def create_file(path: str, data: bytes, durable: bool = False, mode: int = 0o666, at: int | None = None) -> None:
     """Make a new file with this content; ``FileExistsError`` if the name is taken, by a link as well."""
-    handle = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, at)
-    try:
+    with closed_after(open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, at)) as handle:
         write_all(handle, data)
         if durable:
             os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_named(path: str, most: int, patience: float = 60.0) -> bytes:
-    """Read a file that a person named: links are followed, a pipe is read to its end within ``patience``.
-
-    Args:
-        path: Where.
-        most: The maximum number of bytes.
-        patience: Seconds to wait for more from a pipe.
-    """
+    """Read a file that a person named: links are followed; a pipe may pause for ``patience`` seconds."""
     import select
 
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
+    with closed_after(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)) as handle:
         parts, left = [], most
         while left > 0:
             try:
@@ -263,8 +226,6 @@ def read_named(path: str, most: int, patience: float = 60.0) -> bytes:
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
-    finally:
-        os.close(handle)
 
 
 def write_all(handle: int, data: bytes) -> None:
