@@ -73,6 +73,49 @@ def test_the_line_is_for_the_first_pane_and_not_while_a_person_scrolls_back_in_i
     assert not windows.type_into("/w/one", "go further")
 
 
+CODEX, GEMINI = "\\033[1m›\\033[0m ", " \\033[38;5;183m> "
+
+
+@pytest.mark.parametrize(
+    ("screen", "column", "is_free"),
+    [
+        (CODEX + "\\033[2mAsk Codex to do anything", 3, True),
+        (CODEX + "half a draft", 15, False),
+        (CODEX + "half a draft", 3, False),  # the cursor stands at its begin
+        (CODEX + "two lines\\n  ", 3, False),
+        ("\\033[1;2m› \\033[0mwhat was sent\\n\\n" + CODEX + "\\033[2mAsk Codex to do anything", 3, True),
+        (GEMINI + "\\033[7m\\033[39m \\033[0m\\033[38;5;248m Type your message or @path/to/file", 4, True),
+        (GEMINI + "\\033[38;5;231mhalf a draft\\033[7m\\033[39m \\033[0m", 16, False),
+        ("│ ❯ \\033[2mWrite here              \\033[0m│", 5, True),
+        ("me@host:~$ ", 12, False),  # the session is gone, and a shell is there
+    ],
+)
+def test_a_draft_that_a_person_left_is_not_sent_with_our_line(screen: str, column: int, is_free: bool) -> None:
+    one = window("/w/one", f"printf '{screen}\\033[0m\\033[{column}G'; exec cat")
+    until(lambda: shown(one).strip())
+    assert windows.type_into("/w/one", "go on") is is_free
+    if is_free:
+        until(lambda: shown(one).count("go on") == 2, what="the line, typed and entered")
+    else:
+        assert "go on" not in shown(one)
+
+
+def test_what_a_person_types_at_the_same_moment_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = window("/w/one", f"printf '{CODEX}'; exec cat")
+    until(lambda: shown(one).strip())
+    asked = windows._tmux
+
+    def busy(*words: str) -> str | None:
+        if words[0] == "paste-buffer":
+            tmux("send-keys", "-t", one, "-l", "mine ")
+        return asked(*words)
+
+    monkeypatch.setattr(windows, "_tmux", busy)
+    assert not windows.type_into("/w/one", "go on")
+    until(lambda: "mine go on" in shown(one))
+    assert shown(one).count("go on") == 1, "it is not entered"
+
+
 def test_without_a_server_nothing_is_typed() -> None:
     tmux("kill-server")
     assert not windows.type_into("/w/one", "go on")
