@@ -55,7 +55,7 @@ COMMANDS = {
     "sync": "sync:sync_",
     "setup": "setup:setup",
     "doctor": "doctor:doctor",
-    "events": "status:events",
+    "events": "events:events",
     "config": "config:config",
     "completion": "completion:completion",
     "demo": "demo:demo",

@@ -27,9 +27,14 @@ from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.text import Text
 
     from peercoord.foreign import Json
+
+
+TASKS_MOST = 10  # that an instance had before, in the line for people
 
 
 def reader_of(call: Call) -> Reader:
@@ -61,7 +66,7 @@ def status(call: Call, project: str, check: bool, watch: bool, as_json: bool) ->
     board = seen.board
     data = {
         **views.state(board),
-        "tasks": views.task_queue(board)["tasks"],
+        "tasks": views.task_queue(board)["tasks"] if as_json else [],
         "needs_you": dashboard.data(seen.needs, at),
         "branches": [one.as_json() for one in seen.forecasts.values()],
     }
@@ -156,7 +161,8 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         **(_peer(board, peer) if peer else {"status": "departed"}),
         "needs_you": dashboard.data(needed, at),
     }
-    lines = [*dashboard.needed(needed, board.now, at), *_instance_lines(wanted, board, peer, data)]
+    asked = screen.written(screen.needed(needed, board.now, at, terminal.width()), terminal.has_colours())
+    lines = [*asked, *_instance_lines(seen, wanted, peer, data)]
     return Reply(data, lines, found)
 
 
@@ -184,41 +190,43 @@ def _peer(board: Board, peer: PeerView) -> Json:
     }
 
 
-def _instance_lines(wanted: str, board: Board, peer: PeerView | None, data: Json) -> list[str]:
+def _instance_lines(seen: Overview, wanted: str, peer: PeerView | None, data: Json) -> list[str]:
+    """Say what an instance has in hand, where it is, and in one line what it had before."""
+    board = seen.board
     lines = [f"{wanted}: {data['status']}" + (f" ({plain(data['because'])})" if peer else "")]
+    lines += [f"  {dashboard.state(doing(board, peer), board.now)}"] if peer else []
+    current = [entry for entry in data["assigned_tasks"] if entry.get("status") == "in-progress"]
+    lines += [line for entry in current for line in _entry_lines(entry, board.now)]
     if peer:
+        stands = f", {plain(told)}" if (told := seen.branches.get(peer.branch)) else ""
         lead = ", leads" if peer.leads else ""
-        lines += [f"  {dashboard.state(doing(board, peer), board.now)}"]
-        lines += [f"  {plain(data['worktree_path'])} on {plain(data['branch'])}, {peer.incarnation}{lead}"]
-        lines += [f"  last heartbeat {peer.heartbeat or 'never'}"]
-    now = {row.task: row.status for row in board.rows}
+        lines += [f"  {plain(data['worktree_path'])} on {plain(data['branch'])}{stands}"]
+        beat = dashboard.local_time(peer.heartbeat, day=peer.heartbeat[:10] != board.now[:10])
+        lines += [f"  {peer.incarnation}{lead}, last heartbeat {beat or 'never'}"]
+    before: dict[str, list[str]] = {}
     for entry in data["assigned_tasks"]:
-        share = entry.get("progress") if isinstance(entry.get("progress"), (int, float)) else 0.0
-        steps = f" ({len(entry.get('steps_done', []))}/{plain(entry['steps'])} steps)" if entry.get("steps") else ""
-        title = f"#{plain(entry.get('task_id'))} {plain(entry.get('title'))}"
-        ended = plain(entry.get("status"))
-        since = now.get(ids.read(entry.get("task_id")) or "", ended) if ended in ("blocked", "review") else ended
-        state = ended if since == ended else f"{ended} then, {since} now"
-        lines.append(f"  {title}  {bar(share)} {percent(share)}{steps}, {state}")
-        for key in ("achievements", "blockers"):
-            lines += [f"      {key[:-1]}: {plain(item)}" for item in records.notes(entry.get(key))]
+        if entry not in current:
+            before.setdefault(_ended(entry, board), []).append(f"#{plain(entry.get('task_id'))}")
+    for state, tasks in before.items():
+        more = f" and {len(tasks) - TASKS_MOST} more" if len(tasks) > TASKS_MOST else ""
+        lines.append(f"  {state}: {', '.join(tasks[-TASKS_MOST:])}{more}")
     return lines
 
 
-@click.command()
-@click.option("--last", default=20, type=click.IntRange(min=1), metavar="N", help="How many, the newest.")
-@json_option
-@click.pass_obj
-def events(call: Call, last: int, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Show what happened last, of all peers together."""
-    reader = reader_of(call)
-    found: list[Json] = []
-    for name in reader.files.scan(paths.EVENTS):
-        found += [*reader.files.lines(f"{paths.EVENTS}/{name}")][-last:]
-    found = sorted(found, key=lambda e: str(e.get("at")))[-last:]
-    return Reply({"events": found}, [_event_line(event) for event in found])
+def _ended(entry: Json, board: Board) -> str:
+    """How the work on a task ended, and how the task stands since, if it does not stand like that any more."""
+    ended, row = plain(entry.get("status")), board.by_task.get(ids.read(entry.get("task_id")) or "")
+    moved = row is not None and ended in ("blocked", "review") and row.status != ended
+    return f"{ended} then, {row.status} now" if row and moved else ended
 
 
-def _event_line(event: Json) -> str:
-    facts = " ".join(f"{k}={plain(v)}" for k, v in event.items() if k not in ("at", "event", "peer"))
-    return f"{plain(event.get('at'))}  {plain(event.get('peer'))}  {plain(event.get('event'))}  {facts}"
+def _entry_lines(entry: Json, now: str) -> Iterator[str]:
+    share = entry["progress"] if isinstance(entry.get("progress"), (int, float)) else 0.0
+    done = entry.get("steps_done")
+    count = len(done) if isinstance(done, list) else 0
+    steps = f" ({count}/{plain(entry['steps'])} steps)" if entry.get("steps") else ""
+    held = dashboard.age(str(entry.get("started_at")), now)
+    title = f"#{plain(entry.get('task_id'))} {plain(entry.get('title'))}"
+    yield f"  {title}  {bar(share)} {percent(share)}{steps}{f', {held} in hand' if held else ''}"
+    for key in ("achievements", "blockers"):
+        yield from (f"      {key[:-1]}: {plain(item)}" for item in records.notes(entry.get(key)))

@@ -13,6 +13,7 @@ from peercoord.mailbox import verbs
 from peercoord.mailbox.verbs import json_option
 from peercoord.status.dashboard import percent
 from peercoord.store import ids, paths, records
+from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="List the tasks, and how they stand.", name="list")
-@click.option("--status", "wanted", multiple=True, metavar="S", help="Only tasks that stand like this. Repeatable.")
+@click.option(
+    "--state", "--status", "wanted", multiple=True, metavar="S", help="Only tasks that stand like this. Repeatable."
+)
+@click.option("--search", default="", metavar="TEXT", help="Only tasks with this in their id, title, or holder's name.")
+@click.option("--tree", is_flag=True, help="Show each below what it depends on.")
 @json_option
 @click.pass_obj
-def list_(call: Call, wanted: tuple[str, ...], as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """List the tasks: how they stand, who holds them, what they wait for."""
+def list_(call: Call, wanted: tuple[str, ...], search: str, tree: bool, as_json: bool) -> Reply:
+    """List the tasks: how they stand, their priority, who holds them, what they wait for."""
     from peercoord.cli.status import board_of
     from peercoord.status import views
 
@@ -37,26 +42,24 @@ def list_(call: Call, wanted: tuple[str, ...], as_json: bool) -> Reply:  # noqa:
     unknown = set(wanted) - known - {"ready", "waiting", "in-progress", "done", "missing", *paths.PARKED_WHY}
     if unknown:
         raise UsageError(f"no task stands as {shown(min(unknown))}", f"those there are: {', '.join(sorted(known))}")
-    rows = [row for row in board.rows if not wanted or row.status in wanted]
+    rows = [row for row in board.rows if (not wanted or row.status in wanted) and _has(row, search.casefold())]
     picked = {row.task for row in rows}
-    tasks = [entry for entry in views.task_queue(board)["tasks"] if str(entry["task_id"]) in picked]
-    width = max((len(row.task) for row in rows), default=1)
-    lines = [
-        f"{row.task:>{width}}  {paths.PARKED_WORDS.get(row.status, row.status):<11} {plain(row.title)}{_beside(row)}"
-        for row in rows
-    ]
+    tasks = [entry for entry in views.task_queue(board)["tasks"] if str(entry["task_id"]) in picked] if as_json else []
+    return Reply({"tasks": tasks, "summary": views.summary(board.rows)}, _listed(rows, tree, bool(board.rows)))
+
+
+def _has(row: Row, text: str) -> bool:
+    return any(text in part.casefold() for part in (row.task, row.title, row.holder or row.finished_by))
+
+
+def _listed(rows: list[Row], tree: bool, there_are_some: bool) -> list[str]:
+    from peercoord.status import listing, screen
     from peercoord.worktree.handover import NO_TASKS
 
-    nothing = ["no tasks stand like this"] if board.rows else ["no tasks yet", NO_TASKS]
-    return Reply({"tasks": tasks, "summary": views.summary(board.rows)}, lines or nothing)
-
-
-def _beside(row: Row) -> str:
-    if row.holder:
-        return f"  ({row.holder}, {percent(row.progress)})"
-    if row.waits_for:
-        return f"  (waits for {', '.join(row.waits_for)})"
-    return f"  ({row.finished_by})" if row.finished_by else ""
+    if not rows:
+        return ["no task is like this"] if there_are_some else ["no tasks yet", NO_TASKS]
+    width = terminal.width() if terminal.is_shown() else None
+    return screen.written((listing.tree if tree else listing.table)(rows, width), terminal.has_colours())
 
 
 @click.command(short_help="Show one task, and what became of earlier attempts.")

@@ -80,7 +80,7 @@ def draw(
     found = needs.needs(board) if wanted is None else wanted
     peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
     standing = [Text(line, "bold") for line in above or _standing(board)]
-    needed = [*_needed(found, board.now, at, width), *(line for one in standing for line in _wrapped(one, width, 2))]
+    asked = [*needed(found, board.now, at, width), *(line for one in standing for line in _wrapped(one, width, 2))]
     share = views.summary(board.rows)["overall_progress"]
     progress = f"📊 Overall Progress: {bar(share)} {percent(share)} ({board.count('done')}/{board.wanted} tasks)"
     blocks = [
@@ -102,7 +102,7 @@ def draw(
         Text("🧠 Memory Updates:", "bold"),
         *_memory(board),
     ]
-    top = [*_header(board, width, changed), Text(), *(needed or [Text("Nothing needs you.", "dim")]), Text()]
+    top = [*_header(board, width, changed), Text(), *(asked or [Text("Nothing needs you.", "dim")]), Text()]
     return [*top, *(part for line in blocks for part in _wrapped(line, width, 6))]
 
 
@@ -162,7 +162,8 @@ def _standing(board: Board) -> list[str]:
 # -- what needs a person -----------------------------------------------------------------------------------------
 
 
-def _needed(found: Sequence[Need], now: str, at: str, width: int) -> list[Text]:
+def needed(found: Sequence[Need], now: str, at: str, width: int) -> list[Text]:
+    """Draw the needs, each with the commands that settle it; no line if there is no need."""
     if not found:
         return []
     shown = [line for need in found[:NEEDS_MOST] for line in _need(need, now, at, width)]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from peercoord.errors import BrokenFileError
 from peercoord.foreign import plain, whole
 from peercoord.status.dashboard import percent
 from peercoord.status.needs import moment
-from peercoord.store import paths
+from peercoord.store import paths, records
+from peercoord.store.settings import RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from peercoord.foreign import Json
     from peercoord.store.files import Files
+    from peercoord.system.disk import Stat
 
 TEXT_CHARS = 200  # of a text in a sentence; the event has all of it
 PROJECT = "person"  # the actor of what is done in the main checkout
@@ -21,8 +25,36 @@ PROJECT = "person"  # the actor of what is done in the main checkout
 
 def events(files: Files) -> list[Json]:
     """Return every event that is kept, of all peers together, the oldest first."""
-    found = [event for name in files.scan(paths.EVENTS) for event in files.lines(f"{paths.EVENTS}/{name}")]
-    return sorted(found, key=lambda event: str(event.get("at")))
+    return Tail(files).new()
+
+
+class Tail:
+    """Reads events, each once."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._read: dict[str, int] = {}  # the size up to which a file is read, by its name
+
+    def new(self) -> list[Json]:
+        """Return every event that was not returned before, of all peers together, the oldest first."""
+        sizes = {name: seen.size for name in sorted(self.files.scan(paths.EVENTS)) if (seen := self._stat(name))}
+        for name, size in sizes.items():
+            if size < self._read.get(name, 0):  # it was moved aside, and another begun
+                self._read[f"{name}.1"] = self._read.pop(name)
+        grown = [name for name, size in sizes.items() if size > self._read.get(name, 0)]
+        return sorted((e for name in grown for e in self._added(name)), key=lambda event: moment(event.get("at")))
+
+    def _stat(self, name: str) -> Stat | None:
+        return self.files.stat(f"{paths.EVENTS}/{name}")
+
+    def _added(self, name: str) -> Iterator[Json]:
+        before = self._read.get(name, 0)
+        data = self.files.grown(f"{paths.EVENTS}/{name}", before)
+        lines, end, _ = data.rpartition(b"\n")  # the last line may be half written
+        self._read[name] = before + len(lines) + len(end)
+        for line in (lines if before else lines[-RECORD_BYTES:]).splitlines():
+            with suppress(BrokenFileError):
+                yield records.decode(line, name)
 
 
 def chosen(found: Iterable[Json], since: str = "", peer: str = "", task: str = "") -> Iterator[Json]:
@@ -45,6 +77,7 @@ def sentence(event: Json) -> str:
     own = _peer(event.get("incarnation")) == who
     if "task" in event and not own:
         kind = {"done": "done for", "evicted": "taken back", "released": "taken back"}.get(kind, kind)
+    kind = "cancelled" if kind == "edited" and event.get("keys") == ["cancelled"] else kind
     done = _SENTENCES.get(kind)
     if done is None:
         keys = [key for key in event if key not in ("at", "event", "peer")]
@@ -58,6 +91,7 @@ _SENTENCES = {
     "added": "added #{task}",
     "agent-ended": "has no background agent any more",
     "answered": "answered the question about #{task}",
+    "cancelled": "cancelled #{task}",
     "caught up": "brought {tasks} up to what the worktrees know",
     "challenged": "asked {who} for a sign of life",
     "claimed": "claimed #{task}",

@@ -153,6 +153,10 @@ class Files:
         """The end of a file that only grows, at most the size of a record; empty if it does not exist."""
         return self._looked(lambda path: self.disk.read(path, EVENTS_BYTES), path, b"")[-RECORD_BYTES:]
 
+    def grown(self, path: str, start: int) -> bytes:
+        """What a file that only grows holds from a place on; empty if it does not exist."""
+        return self._looked(lambda path: self.disk.read(path, 2 * EVENTS_BYTES), path, b"")[start:]
+
     def now(self) -> int:
         """The filesystem's own time in nanoseconds: the time of a file made for this."""
         probe = f"{paths.TMP}/{self.token()}"

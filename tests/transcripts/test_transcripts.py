@@ -93,6 +93,7 @@ agent status --json
 
 NORMAL = [
     (re.compile(r"\b(?!2026-01-)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
+    (re.compile(r"(?m)(?<=last heartbeat )\d.*$"), "TIME"),
     (re.compile(r"\b\d+s\b"), "Ns"),
     (re.compile(r'("\w*(?:seconds|_ns|size|age)"): -?\d+(\.\d+)?'), r"\1: N"),
     (re.compile(r"\b[0-9a-f]{40}\b"), "COMMIT"),
