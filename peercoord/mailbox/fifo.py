@@ -1,4 +1,4 @@
-"""FIFOs between a caller in a sandbox and the agent outside it: each wakes the other, and sees that the other died.
+"""FIFOs between a sandboxed caller and the agent: each wakes the other and notices the other's death.
 
 The agent opens the write end of a door before a caller comes. So the caller's read ends at once when the agent dies,
 in whatever pid namespace. The agent holds no read end, so it sees whether a caller is there.
@@ -45,7 +45,7 @@ class Door:
         return not any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
 
     def send(self, data: bytes) -> bool:
-        """Send an answer, by a thread what does not fit into the pipe; ``False`` if the caller has gone."""
+        """Send an answer; a thread sends what does not fit into the pipe. ``False`` if the caller has gone."""
         try:
             sent = os.write(self._handle, data)
         except BrokenPipeError:
@@ -84,7 +84,7 @@ def _pour(handle: int, data: bytes) -> None:
 
 
 class Wake:
-    """The read end of the FIFO that callers wake the agent by; ``OSError`` on a filesystem without FIFOs."""
+    """The read end of the FIFO with which callers wake the agent; ``OSError`` on a filesystem without FIFOs."""
 
     def __init__(self, beneath: Beneath, path: str) -> None:
         self.beneath, self.path = beneath, path

@@ -111,7 +111,7 @@ class Outbox:
             self._current = line
 
     def _overwrite(self, path: str, data: bytes) -> None:
-        """Overwrite a file in place, on a full disk; a request that names half the line is outdated, and made again."""
+        """Overwrite a file in place, on a full disk. A request that read half a line is outdated and repeated."""
         try:
             handle = self.files.beneath.open(path, os.O_WRONLY)
             try:
@@ -338,7 +338,7 @@ class Outbox:
                 self._keep(other, reply, _digest(data))
 
     def queue(self, request: Request) -> Request:
-        """Put a statement into the outbox, after all others there, for the next agent; return it with its number."""
+        """Put a statement into the outbox, behind all others, for the next agent. Return it with its number."""
         self._folders()
         if any("\0" in word for word in request.words):
             raise UsageError("a request cannot hold a NUL byte: it was not queued", "give plain text")

@@ -41,7 +41,7 @@ class Leadership:
         return None if seen is not None and (seen.links > 1 or not seen.is_file) else term
 
     def take(self, above: int = 0) -> int | None:
-        """Take the leadership if no peer has it, at a term above all; ``None`` if another peer has it."""
+        """Take the leadership at a new highest term; ``None`` if another peer has it."""
         return self._take(paths.LEADER, above, "it lay free")
 
     def take_from(self, who: Incarnation, because: str, above: int = 0) -> int | None:
@@ -68,7 +68,7 @@ class Leadership:
 
 
 def current_term(root: Root) -> int:
-    """The highest term of the leader's ticket, whether a peer holds it or not; ``LostError`` while it moves."""
+    """The highest term of the leader's ticket, held or not; ``LostError`` while the ticket moves."""
     files = root.files
     terms = paths.terms(files.scan(paths.LEADER))
     for base in (paths.PEERS, paths.DEPARTED):
@@ -81,7 +81,7 @@ def current_term(root: Root) -> int:
 
 
 def raise_term(root: Root, home: str, term: int, above: int) -> int:
-    """Raise the term of a leader above what a database has seen of a directory since replaced; return it.
+    """Raise a leader's term above the highest that the database has seen, and return it.
 
     One rename of the ticket in place; if it is not there any more, another peer leads and nothing happens.
     """

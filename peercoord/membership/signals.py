@@ -40,7 +40,7 @@ class NotOursError(PeercoordError):
 
 
 def worktree_of(words: list[str]) -> str:
-    """Return the worktree that a command line is the agent of; empty if it is not an agent's.
+    """Return the worktree of an agent's command line; empty if it is no agent's.
 
     The words must stand where Python and our own commands put them: a program that is only told of an agent
     (``strace python -m peercoord …``) is none.

@@ -75,11 +75,11 @@ class Assignments:
         return awaited
 
     def is_awaited(self, ticket: Ticket) -> bool:
-        """Check whether an answer put a task here for a waiting caller, and no caller was told of it yet."""
+        """Check whether an answer assigned a task to a waiting caller that has not been told of it yet."""
         return bool(self._read(ticket).get("awaited"))
 
     def of_unknown_caller(self, ticket: Ticket) -> bool:
-        """Check whether only an unknown caller asked for a claim; then it does not end with any session."""
+        """Check whether an unknown caller made a claim; such a claim does not end with any session."""
         record = self._read(ticket)
         claimed = "caller" in record or isinstance(record.get("session"), dict)  # else a person put it there
         return claimed and not liveness.known_sessions({"session": record.get("session")})

@@ -1,4 +1,4 @@
-"""How a peer claims a task, from the request to the claim and what it is told of its last holder.
+"""How a peer claims a task, from the request to the claim and the last holder's hand-over.
 
 A task is held by one peer or by none. A claim is one rename, from where any peer may take the ticket to a name that
 only this peer makes. Then the claimant looks again: what is not ready any more is placed where it belongs.
@@ -84,7 +84,7 @@ class Claims:
         return self._claim_next()
 
     def _claim_next(self) -> Claim | None:
-        """Claim the first ticket that is still there and still ready: in each pass over them the most urgent first."""
+        """Claim the most urgent ticket that is still ready; place one that is not, and start the pass again."""
         report = self.reports.read(self.me.peer)
         for _ in range(PASSES_MOST):
             seen = False
@@ -190,7 +190,7 @@ class Claims:
         return seen.changed_ns if seen else 0, ticket.epoch
 
     def _readable(self, task: str) -> Definition:
-        """A held task's definition, or a stand-in: work can be ended although the file is lost or broken."""
+        """A held task's definition, or a stand-in if it cannot be read: the work can still be ended."""
         try:
             return self.queue.definition(task)
         except (BrokenFileError, NotFoundError, StorageError):
@@ -198,7 +198,7 @@ class Claims:
 
 
 def hand_over(tasks: Tasks, ticket: Ticket, definition: Definition) -> Json:
-    """What the last holder of a task that reported any work left, else what the last one left; and people's answers."""
+    """What the last holder that reported work left behind (else the last holder), and people's answers."""
     ended = []
     if ticket.epoch > 1:  # else no peer held it before
         results = filter(None, map(paths.parse_result, tasks.results(ticket.task)))

@@ -63,7 +63,7 @@ class Intake(Tasks):
         return self._belongs(task)[0]
 
     def ready_path(self, ticket: Ticket) -> str:
-        """Where the ticket of a task that no peer holds belongs if it is ready; empty if it is not."""
+        """The path of an unclaimed ticket if its task is ready; empty if it is not."""
         location, level = self._belongs(ticket.task)
         return self._path(location, level, ticket) if location.state == "ready" else ""
 
@@ -113,7 +113,7 @@ class Intake(Tasks):
             self.files.remove_dir(directory)
 
     def place_blocked(self) -> None:
-        """Place again what was parked for a dependency, a cycle or an unreadable file: that may be over."""
+        """Place tickets again that were parked for a dependency, a cycle or an unreadable file: that may be over."""
         for why in ("blocked", "unreadable"):
             for ticket in self.tickets_or_none(f"{paths.PARKED}/{why}"):
                 self.attempt(self._place_parked, why, ticket)

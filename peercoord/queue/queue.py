@@ -68,7 +68,7 @@ class Queue(Intake):
         return new if mine and other and other.definition.raw.get("renamed_from") == mine.mark else ""
 
     def refuse_renamed(self, definition: Definition, to: str = "") -> None:
-        """Refuse to change a task that has another id than ``to`` beside its own: it could be claimed under both."""
+        """Refuse to change a task that has a second id other than ``to``: it could be claimed under both."""
         new = self.renamed_to(definition)
         if new not in ("", to):
             raise UsageError(
@@ -93,7 +93,7 @@ class Queue(Intake):
         return location
 
     def reopen(self, task: str, answer: str = "", claims: str = "") -> str:
-        """Put a done or parked task back into the queue; its epoch continues from the highest it had.
+        """Put a done or parked task back into the queue. Its epoch continues from its highest one.
 
         Args:
             task: Which.
@@ -138,7 +138,7 @@ class Queue(Intake):
         return placed
 
     def _with_answer(self, location: Location, definition: Definition, answer: str) -> list[Json]:
-        """The answers of a task with one more: to the reason for which it waits for a person."""
+        """The task's answers with a new one, to the question for which it is parked."""
         task, note = location.task, definition.raw.get("parked")
         note = note if isinstance(note, dict) and definition.set_aside and note.get("kind") != "cycle" else {}
         known = records.answers(definition.raw.get("answers"))
@@ -193,7 +193,7 @@ class Queue(Intake):
         self.files.ring()
 
     def park(self, path: str, ticket: Ticket, why: str, reason: str) -> bool:
-        """Set a ticket aside for people, with the reason in its definition; ``False`` if it was gone from ``path``.
+        """Park a ticket for a person, with the reason in its definition; ``False`` if it was gone from ``path``.
 
         The ticket moves first, so that a zombie that no longer holds it does not leave its reason behind. A crash
         before the reason is written leaves a task parked without one, or sends a blocked one back to the queue.

@@ -1,4 +1,4 @@
-"""Put a task into a chosen peer's hands: reassign it, or answer its question while the asker waits."""
+"""Assign a task to a chosen peer: reassign it, or answer its question while the asker waits."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Janitor:
         return placed
 
     def write_result(self, ticket: Ticket, who: Incarnation, outcome: str, reason: str) -> None:
-        """Write the result of an attempt for its holder, unless there is one, with what the next holder should know."""
+        """Write the result of an attempt on its holder's behalf, unless there is one, with the hand-over."""
         entry = Reports(self.queue).entry(who.peer, ticket) or {}
         departed = (paths.departed_dir(who, by) for one, by in members.departed(self.root) if one == who)
         homes = [paths.peer_dir(who), *departed]
@@ -217,7 +217,7 @@ class Janitor:
                     self.queue.place(paths.parked(why, ticket), ticket)
 
     def _place_edited(self) -> None:
-        """Place waiting and ready tasks again that were edited since, by hand or by a call that a crash cut short.
+        """Place waiting and ready tasks again that were edited by hand, or by a call that crashed.
 
         A ticket's last rename is compared with the last change of its definition, both by the filesystem's own clock.
         That clock ticks, so an edit may have the same time as the rename before it, as nearly every task just added

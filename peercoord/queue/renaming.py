@@ -69,7 +69,7 @@ def free_number(taken: list[str]) -> str:
 
 
 def unfinished(queue: Queue) -> dict[str, str]:
-    """Find tasks whose renaming a crash cut short, in every birth record: the old id of each, and the new one."""
+    """Find renamings that a crash cut short, in all birth records: old id to new id."""
     found = {}
     for task in queue.all_tasks():
         try:

@@ -191,7 +191,7 @@ class Tasks:
         return self.read_record(paths.result(ticket.task, ticket.epoch, "released")) or {}
 
     def next_claim(self, ticket: Ticket) -> Ticket:
-        """The ticket as it is once claimed: its epoch is above the ticket's and above every result of the task.
+        """The ticket as it is once claimed, at an epoch above its own and above every result of the task.
 
         ``done/<id>`` has no epoch, so a slow reopening may bring a ticket back at an epoch that was used since.
         """
@@ -301,7 +301,7 @@ class Tasks:
             yield from self.tickets_in(directory, state, detail, scan)
 
     def survey(self, tasks: Collection[str] | None = None) -> dict[str, Location]:
-        """Find the ticket of every task, or of those just listed. Lists again for those that moved meanwhile."""
+        """Find the tickets of all tasks, or of these. Lists again for tickets that moved meanwhile."""
         born = set(self.all_tasks() if tasks is None else tasks)
         states = placement.fold(self.locations(), born)
         for _ in range(LOOKS):

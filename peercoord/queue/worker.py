@@ -120,7 +120,7 @@ class Worker(Claims):
     # -- completing ------------------------------------------------------------------------------------------
 
     def complete(self, task: str, said: Json | None = None, facts: Json | None = None) -> Json:
-        """Complete a task this peer holds. A repeated call returns the same result, with what is new added to it.
+        """Complete a task this peer holds. A repeated call returns the same result, with new facts added.
 
         Raises:
             LostError: This peer does not hold the task, or no longer; EvictedError among them.
@@ -192,13 +192,13 @@ class Worker(Claims):
     # -- ending without completing ---------------------------------------------------------------------------
 
     def fail(self, task: str, reason: str, said: Json | None = None, facts: Json | None = None) -> str:
-        """End an attempt that failed: the task is queued again, or parked after ``max_attempts``. Return where."""
+        """End a failed attempt: the task is queued again, or parked after ``max_attempts``. Return its path."""
         ticket, entry = self._last_report(task, said, "failed")
         self._write_result(ticket, "failed", entry, facts, reason=reason)
         return self._close(ticket, entry, "failed", reason)
 
     def release(self, task: str, reason: str = "released", facts: Json | None = None) -> str:
-        """Give a task back, which is not a failure; the next holder is told how far it came. Return where it lies."""
+        """Give a task back, which is not a failure. The next holder is told how far it came. Return its path."""
         ticket, entry = self._last_report(task, None, "released")
         with suppress(StorageError):  # on a full disk the hand-over is lost, the release is not
             self._write_result(ticket, "released", entry, facts, reason=reason)

@@ -121,7 +121,7 @@ def _row(issue: Json, needs: list[str]) -> Row:
 
 
 def _step_of(issue: Json) -> str:
-    """Return the task that an issue is a step of; empty if none. Only our exports make issues of steps."""
+    """Return the task of which an issue is a step; empty if none. Only our exports write steps as issues."""
     found = issue.get("dependencies")
     for edge in found if isinstance(found, list) else []:
         if isinstance(edge, dict) and edge.get("type") == _PARENT and edge.get("created_by") == EXPORTED_BY:

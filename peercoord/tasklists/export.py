@@ -56,14 +56,14 @@ class Task:
         return TaskStatus(self.values["state"])
 
     def brought(self, kind: str) -> Json:
-        """Return the keys that it brought from a program of this kind and that have no name here."""
+        """Return the keys of a program of this kind for which there is no name here."""
         source = source_of(self.definition)
         kept = source.get("extra") if source.get("kind") == kind else None
         return dict(kept) if isinstance(kept, dict) else {}
 
 
 def gather(queue: Queue) -> tuple[list[Task], list[tuple[str, str]]]:
-    """Read every task, in order, each at one moment of its own; and those that could not be read, with the reason."""
+    """Read all tasks, in order; return also the unreadable ones, each with the reason."""
     tickets = Tickets(queue)
     found, left_out = [], []
     here = tickets.snapshot()

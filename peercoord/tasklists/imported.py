@@ -124,7 +124,7 @@ def build(rows: Iterable[Row | None], origin: Origin, refused: Iterable[tuple[st
 
 
 def _admit(rows: Iterable[Row | None], refused: list[tuple[str, str]]) -> dict[str, Row]:
-    """Return the rows that can be tasks, by id: a title, and an id of its own, also where case does not count."""
+    """Return the rows that can be tasks, by id. Each needs a title and a unique id, even if case is ignored."""
     admitted: dict[str, Row] = {}
     folded: dict[str, str] = {}
     for at, row in enumerate(rows, 1):

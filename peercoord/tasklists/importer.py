@@ -97,7 +97,7 @@ def take_in(queue: Queue, tasks: Sequence[Imported], *, take_in_progress: bool =
 
 
 def _moved(queue: Queue, tasks: Iterable[Imported], there: set[str]) -> list[tuple[str, str]]:
-    """List the tasks that are another one of this team under a new id, by what it noted in the list: id and task."""
+    """List rows that carry the team's note of another task: the row's id and that task's."""
     found = []
     for task in tasks:
         extra = source_of(task.definition).get("extra")
@@ -113,7 +113,7 @@ def _moved(queue: Queue, tasks: Iterable[Imported], there: set[str]) -> list[tup
 
 
 def _known(queue: Queue, found: Iterable[Definition], there: Iterable[str], intake: Intake) -> dict[str, str]:
-    """Sort tasks whose ids are taken here into known and refused ones; ``there`` are all ids of their list.
+    """Sort tasks whose ids exist here into known and refused ones; ``there`` are all ids of their list.
 
     Returns:
         For each id that another task has here, what that one is.
@@ -133,7 +133,7 @@ def _known(queue: Queue, found: Iterable[Definition], there: Iterable[str], inta
 
 
 def _other(queue: Queue, found: Definition) -> str:
-    """Describe the task that has the id of ``found`` here; empty if it is the same one, or that cannot be known."""
+    """Describe the other task that has the id of ``found`` here; empty if it is the same task or unreadable."""
     try:
         birth = queue.birth(found.task)
         if birth is None or _same_source(queue, birth.definition, found) or _same_title(birth.definition, found):

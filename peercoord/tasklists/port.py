@@ -123,7 +123,7 @@ class TaskList(Protocol):
         """Its name in records, which move with the project."""
 
     def snapshot(self) -> ListSnapshot:
-        """Read what it holds, changing nothing.
+        """Read what the list holds, changing nothing.
 
         Raises:
             PeercoordError: It cannot be read or understood now.

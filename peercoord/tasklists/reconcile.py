@@ -48,7 +48,7 @@ WINS = {
 
 
 class TaskVersion(NamedTuple):
-    """All of a task on our side that can change, cheap to read: equal versions mean that nothing changed."""
+    """A cheap fingerprint of a task on our side: equal versions mean that nothing changed."""
 
     path: str  # path of its ticket; the directory is its state
     changed: str  # when its definition last changed, and its size; empty if there is no such file
@@ -172,9 +172,9 @@ def _state(found: Resolution, base: Json | None, ours: Json, theirs: Json) -> No
 
 
 def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()) -> Json:
-    """Return the base for the next comparison; ``theirs`` is as it is after what goes out was written.
+    """Return the base for the next comparison; ``theirs`` are the values after the outgoing ones were written.
 
-    Fields that are ``left`` were not brought into agreement this time: their base stays as it was.
+    Fields in ``left`` were not brought into agreement this time and keep their base.
     """
     left = set(left)
     old = base or {"ours": {}, "theirs": {}}
@@ -189,7 +189,7 @@ def agreed(base: Json | None, ours: Json, theirs: Json, left: Iterable[str] = ()
 
 
 def of_former(base: Json, born: Json, ours: Json) -> Json:
-    """Return the base to use with a rebuilt directory, from what was agreed on with the lost one.
+    """Return the base for a rebuilt directory, from what was agreed on with the lost one.
 
     The list wins for every change that the rebuilt directory does not know, because no person undid it. What was
     written here since the rebuild is a change as usual.
@@ -212,7 +212,7 @@ def of_former(base: Json, born: Json, ours: Json) -> Json:
 
 
 def noted_task(theirs: Json, store: str) -> object:
-    """Return the task that an entry of another list belongs to, by what a team noted in it; ``None`` if none did."""
+    """Return the task of a row by the note of this team in it; ``None`` without such a note."""
     for key in ("summary", "coordination_data"):
         noted = theirs.get(key)
         if isinstance(noted, dict) and noted.get("store") == store:
@@ -221,7 +221,7 @@ def noted_task(theirs: Json, store: str) -> object:
 
 
 def is_replaced(base: Json, ours: Json, theirs: Json) -> bool:
-    """Check whether the other list now has another task under the id: title and all else are another one's."""
+    """Check whether the other list now has another task under the id: both title and contents differ."""
     was = base["theirs"]
     if "title" not in was or is_alike(was["title"], theirs["title"]) or is_alike(ours["title"], theirs["title"]):
         return False
@@ -230,13 +230,13 @@ def is_replaced(base: Json, ours: Json, theirs: Json) -> bool:
 
 
 def is_reset(base: Json, theirs: Json) -> bool:
-    """Check whether a done task was opened by an entry without the team's notes: an older entry, or a new one."""
+    """Check whether a done task is open again in a row without the team's notes: an older row, or a new one."""
     was, now = base["theirs"].get("state"), theirs.get("state")
     return was == TaskStatus.DONE and now == TaskStatus.OPEN and _lost(base, theirs)
 
 
 def _lost(base: Json, theirs: Json) -> bool:
-    """Check whether an entry has lost everything that the team noted in it."""
+    """Check whether a row has lost all notes of the team."""
     noted = [key for key in OUTWARD if base["ours"].get(key) is not None and key in theirs]
     return bool(noted) and all(theirs[key] is None for key in noted)
 
@@ -258,15 +258,15 @@ def is_alike(one: str, two: str) -> bool:
 
 
 def is_remade(replaced: int, reset: int, known: int) -> bool:
-    """Check whether so many entries are other tasks that a new list is likelier than so many edits."""
+    """Check whether so many rows are other tasks that a new list is more likely than that many edits."""
     return (replaced + reset > 3 and (replaced + reset) * 4 > known) or (replaced > 1 and replaced * 2 >= known)
 
 
 def described(title: str, description: str) -> str:
-    """Return a description for comparing: empty if it repeats the title, which programs that need one are given."""
+    """Return a description to compare: empty if it repeats the title, as we write it for programs that need one."""
     return "" if description == title else description
 
 
 def too_many_gone(gone: int, known: int) -> bool:
-    """Check whether so many rows vanished that a wrong or emptied list is likelier than so many decisions."""
+    """Check whether so many rows vanished that a wrong or emptied list is more likely than that many deletions."""
     return gone > 3 and gone * 4 > known

@@ -1,4 +1,4 @@
-"""Running a sync of all lists of a project, noting how it went, and when the leader runs one.
+"""Sync all lists of a project, note how it went, and decide when the leader syncs.
 
 How the last sync went is in ``sync.json``, for ``doctor``. No claim and no report ever waits for a database.
 """
@@ -71,7 +71,7 @@ class Lists:
             self.all.insert(0, self.file)
 
     def _pin(self, choice: Choice, path: Path) -> bool:
-        """Pin the tag of a ``tasks.json`` that package 0.1.0 chose, which looked the current one up at every sync.
+        """Pin the tag of a ``tasks.json`` for a choice of package 0.1.0, which used the current tag at every sync.
 
         It is the tag that the tasks here came from, or the current one if none came from that file.
         """

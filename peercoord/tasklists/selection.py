@@ -87,7 +87,7 @@ def remember(root: Root, choice: Choice) -> None:
 
 
 def noted(where: str, home: Path) -> str:
-    """Return a path or URL as it is noted: relative to the project if inside it, never with a password.
+    """Return a path or URL for ``protocol.json``: relative if inside the project, never with a password.
 
     Raises:
         UsageError: It is no path or URL of a database.
@@ -104,7 +104,7 @@ def noted(where: str, home: Path) -> str:
 
 
 def tags_of(queue: Queue, path: str) -> set[str]:
-    """Return the tags of a ``tasks.json``, by its path as it is written down, that tasks here came from."""
+    """Return the tags of a ``tasks.json`` (its noted path) from which tasks here were imported."""
     from peercoord.tasklists.imported import source_of
 
     found = set()
@@ -148,7 +148,7 @@ def moved_on(path: Path, tag: str | None) -> str:
 
 
 def switched(root: Root) -> tuple[str, str] | None:
-    """Return that the current tag of the ``tasks.json`` is not the one in step, and how to follow it."""
+    """Return a warning and a command if the current tag of the ``tasks.json`` is not the one in step."""
     choice = Choice.of(root.protocol)
     if not choice or not choice.tasks_file:
         return None

@@ -305,7 +305,7 @@ def _progress(place: Location, last: Json) -> Json | None:
 
 
 def _summary(instance: str | None, progress: Json | None, data: Json | None) -> Json | None:
-    """Return all that only the team knows of a task as one record, once a peer has held it."""
+    """Return what only the team knows of a task, as one record, once a peer has held it."""
     if not (instance or progress or (data and data["epoch"])):
         return None
     told = {key: value for key, value in (progress or {}).items() if key in _SUMMARY_PROGRESS and value}

@@ -117,7 +117,7 @@ class Database:
         return self.address.path is None
 
     def create(self) -> bool:
-        """Create an empty SQLite file if there is none: only when a user has just named it. Return whether it was."""
+        """Create an empty SQLite file that the user has just named if it is missing. Return whether it was created."""
         path = self.address.path
         if path is None or path.exists():
             return False

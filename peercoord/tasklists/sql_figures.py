@@ -111,7 +111,7 @@ def _known(connection: Connection, table: Table, column: Column) -> list[object]
 
 
 def moment(connection: Connection, table: Table, column: Column, now: str) -> object:
-    """Return a time as the other rows of a column write it: text, or seconds or milliseconds since 1970."""
+    """Return a time in the format of the column's other rows: text, or seconds or milliseconds since 1970."""
     known = next(iter(_known(connection, table, column)), None)
     at = datetime.fromisoformat(now)
     if not isinstance(known, str) and (known is not None or column.is_number):
@@ -126,7 +126,7 @@ def moment(connection: Connection, table: Table, column: Column, now: str) -> ob
 def of_project(
     connection: Connection, projects: ProjectFilter, team: Team, summary: Callable[[], Json], now: str
 ) -> None:
-    """Write a project's status and overall progress into its row of each table that the schema has for them."""
+    """Write a project's status and overall progress into its row of each summary table."""
     wanted = (*OVERALL, *(name for names in COUNTS.values() for name in names), _SUMMARY, "status")
     there = projects.schema.tables
     tables = [there[name] for name in SUMMARIES if name in there and there[name].column(wanted)]
@@ -181,7 +181,7 @@ def _cells(connection: Connection, table: Table, figures: Json, row: Any) -> Jso
 
 
 def _status(figures: Json, now: object, allowed: Iterable[str] | None) -> str:
-    """Return the word for a project's status; empty if it is there, or a person's own word is, or none is allowed."""
+    """Return the word to write for a project's status; empty to leave the cell alone."""
     counted = figures["total_tasks"] - figures["cancelled"]
     done = counted > 0 and figures["completed"] >= counted
     said = normalize.one_line(now).lower() if now is not None else ""

@@ -97,7 +97,7 @@ def _quoted(connection: Connection, name: str) -> str:
 
 
 def backup(database: Database, connection: Connection, schema: Schema) -> str:
-    """Copy what there is before the first change; return where, empty if there was nothing or this was done before."""
+    """Back up the tasks before the first change. Return where; empty if there was nothing to back up."""
     target, path = backup_place(database, connection, schema), database.address.path
     if target and path is None:
         connection.exec_driver_sql(f"CREATE TABLE {target} AS TABLE {_quoted(connection, schema.tasks.name)}")
@@ -107,7 +107,7 @@ def backup(database: Database, connection: Connection, schema: Schema) -> str:
 
 
 def backup_place(database: Database, connection: Connection, schema: Schema) -> str:
-    """Return where a copy would go: a file or a table; empty if there is nothing to copy."""
+    """Return where a backup would go, a file or a table; empty if there is nothing to back up."""
     from sqlalchemy import inspect
 
     path = database.address.path

@@ -156,7 +156,7 @@ def filter_for_import(
 
 
 def _matching(names: Sequence[str], there: Iterable[object], listed: dict[object, str]) -> object:
-    """Return what a project column holds for the first of these names that it knows; ``None`` if it knows none."""
+    """Return the project column's value for the first of these names that it knows; ``None`` if it knows none."""
     values = [*there, *listed]
     named = next((v for name in names for v in values if listed.get(v, str(v)) == name), None)
     if named is not None or len(names) > 1:

@@ -128,7 +128,7 @@ def rows_of(tables: Mapping[str, Rows], where: str) -> tuple[list[Row], Refused]
 
 
 def row_of(record: Record, refused: Refused) -> Row:
-    """Return one record of ``tasks`` as a row, where no other row or table says anything of it."""
+    """Return one record of ``tasks`` as a row, if no other row or table belongs to it."""
     fields = _Fields(record)
     row = fields.row(normalize.references(fields["needs"]))
     row.steps = _json_steps(fields["steps"], normalize.identifier(fields["id"]), refused)
@@ -143,7 +143,7 @@ def topmost(tables: Mapping[str, Rows]) -> dict[str, str]:
 
 
 def _topmost(pairs: Iterable[tuple[object, object]]) -> dict[str, str]:
-    """Return the topmost row above each row, from pairs of row and parent. A ring of parents leaves its rows tasks."""
+    """Return the topmost row above each row, from pairs of row and parent. Rows in a ring of parents stay tasks."""
     parent = {normalize.identifier(key): normalize.identifier(of) for key, of in pairs}
     found = {}
     for task in parent:
@@ -157,7 +157,7 @@ def _topmost(pairs: Iterable[tuple[object, object]]) -> dict[str, str]:
 
 
 class _Fields(dict[str, Any]):
-    """A row by what its columns mean: a value for each meaning, ``None`` where no column has it."""
+    """A row by meaning instead of column; ``None`` where no column has a meaning."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self.record, names = record, _meanings(tuple(record))

@@ -224,7 +224,7 @@ class Schema:
         return self.keys["parent"] is None and self.tables.keys().isdisjoint((*EDGE_TABLES, *STEP_TABLES))
 
     def beside(self) -> list[tuple[str, Table, str | None]]:
-        """Return the tables that say something of tasks, each with its column that names the task, if it has one."""
+        """Return the tables beside ``tasks``, each with the column that names the task, if it has one."""
         kinds = ((EDGE_TABLES, EDGE_FROM), (STEP_TABLES, STEP_OF))
         return [
             (name, self.tables[name], self.tables[name].first(of))

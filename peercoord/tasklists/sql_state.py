@@ -171,7 +171,7 @@ class Agreements:
         return {task: (version, digest) for task, version, digest in found}
 
     def bases(self, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
-        """Return what was agreed on for these tasks, and that no other leader has agreed on them since."""
+        """Return what was agreed on for these tasks, and the tasks overtaken since: none in a transaction."""
         from sqlalchemy import bindparam, text
 
         if not tasks or not self.state.exists(self.connection):
@@ -216,7 +216,7 @@ class Agreements:
 def write_assignments(
     connection: Connection, table: Table, claims: Sequence[tuple[object, Json]], project: object = None
 ) -> str:
-    """Bring the rows of some tasks in ``instance_assignments`` up to date: one for each time a peer held one.
+    """Update the rows of some tasks in ``instance_assignments``: one for each time a peer held the task.
 
     A row is known by its task and epoch, so writing it again changes nothing. Rows without an epoch are not ours. A
     time stays once it is known: every database writes it in its own way.

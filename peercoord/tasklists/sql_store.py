@@ -74,12 +74,12 @@ class SqlTaskList:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def snapshot(self) -> ListSnapshot:
-        """Read what it holds, changing nothing."""
+        """Read what the list holds, changing nothing."""
         with self.database.reading() as connection:
             return self._snapshot(connection, self._projects(connection))
 
     def bases_later(self, place: str, agreed: Agreed, tasks: Sequence[str]) -> tuple[Mapping[str, Json], set[str]]:
-        """Return what was agreed on of some tasks, and those that another leader has agreed on since the snapshot."""
+        """Return what was agreed on for these tasks, and those that another leader has synced since the snapshot."""
         with self.database.reading() as connection:
             agreements = Agreements(self.state, connection, place)
             now, (bases, _) = agreements.agreed, agreements.bases(tasks)

@@ -277,7 +277,7 @@ class Writer:
             self.refused[task] = f"the database refuses its row: {why}"
 
     def _broken(self) -> set[tuple[object, str]]:
-        """Return the rows of SQLite's ``tasks`` that name missing rows, and of which table: it checks only if asked."""
+        """Return the rows of ``tasks`` with broken foreign keys, and the tables they name. SQLite must be asked."""
         refers = [column for column in self.table.columns.values() if column.refers]
         if self.connection.dialect.name != "sqlite" or not refers:
             return set()

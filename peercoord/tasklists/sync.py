@@ -236,7 +236,7 @@ class Sync:
         return None
 
     def _without_task(self, task: str, theirs: Json, base: Json | None) -> Comparison | None:
-        """Decide on a row without a task: new there, or its task has another id here now; ``None`` if neither."""
+        """Decide on a row without a task: it is new, or its task was renamed here; ``None`` if neither is certain."""
         new = Comparison(task, NEW_THERE, None, {}, theirs, base)
         known = base is not None and base.get("life") == self._life and "refused" not in base
         if base is None or not known or self.queue.files.listed(paths.birth(task)):
@@ -256,7 +256,7 @@ class Sync:
     def _without_row(
         self, task: str, version: TaskVersion, ours: Json, base: Json | None, there: ListSnapshot
     ) -> Comparison | None:
-        """Decide on a task without a row: new here, or its row was deleted."""
+        """Decide on a task without a row: it is new here, or its row was deleted."""
         if base is None:
             birth = self._birth(task)
             if birth and there.is_beside(source_of(birth.definition)):
@@ -273,7 +273,7 @@ class Sync:
         return Comparison(task, GONE, version, ours, reason, base, found)
 
     def _first_base(self, task: str, theirs: Json, there: ListSnapshot) -> tuple[Json | None, bool]:
-        """Return the base of a task that both sides have and never agreed on, and whether it is the same task."""
+        """Return the base of a task that both sides have but never agreed on, and whether it is the same task."""
         birth = self._birth(task)
         if birth is None:
             return None, False
@@ -299,7 +299,7 @@ class Sync:
     def _mark_moved(
         self, comparisons: Sequence[Comparison], versions: Mapping[str, TaskVersion], digests: Mapping[str, str]
     ) -> None:
-        """Refuse rows that carry the team's note of another task: that task, moved or copied to another id."""
+        """Refuse rows that carry the team's note of another task: the row was moved or copied to another id."""
         store, moved = self.queue.root.store_id, {}
         for comparison in comparisons:
             noted = reconcile.noted_task(comparison.theirs, store)
@@ -360,7 +360,7 @@ def _refusals(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
 
 
 def _row_update(comparison: Comparison, life: str) -> RowUpdate | None:
-    """Return what to write for a comparison. What has yet to come in stays as it was agreed before."""
+    """Return what to write for a comparison. Fields that have yet to come in keep their base."""
     if comparison.kind in (NEW_THERE, CLASH) or comparison.why:
         return None
     task, ours, base, found = comparison.task, comparison.ours, comparison.base, comparison.resolution

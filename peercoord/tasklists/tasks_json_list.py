@@ -78,7 +78,7 @@ class TasksJson:
         return Origin(tasks_json.KIND, self.path, self.tag, self.memory.team.home).noted
 
     def snapshot(self) -> ListSnapshot:
-        """Read what it holds, changing nothing.
+        """Read what the list holds, changing nothing.
 
         Text and agreement are of one moment: else another sync that writes both in between would make its own words
         look like a person's.
@@ -202,7 +202,7 @@ class _Snapshot(ListSnapshot):
         return imported.build([tasks_json.row(found) for found in self.list if isinstance(found, dict)], self.origin)
 
     def written(self) -> str:
-        """Return the text of the data, in the style of the file; refuse to reformat it if it would lose something."""
+        """Return the data as text in the style of the file; refuse to reformat a file that would lose something."""
         style = JsonStyle.of(self.text, files.parse_object(self.text, self.file.path))
         if not style.is_exact:
             tasks_json.refuse_lossy(self.text, self.file.name)
@@ -268,7 +268,7 @@ class _Writer:
         return values
 
     def _note(self, entry: Json, summary: Json | None) -> Json | None:
-        """Write what only the team knows where the program leaves it alone; return what the entry holds then."""
+        """Write the team's summary into ``metadata``, which the program keeps; return what the entry holds then."""
         if not isinstance(entry.get("metadata") or {}, dict):
             return None  # a person's own value
         old = tasks_json.noted(entry) or {}

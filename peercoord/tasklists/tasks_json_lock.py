@@ -34,7 +34,7 @@ class Hold:
         self._seen = _changed(disk, name)
 
     def refresh(self) -> None:
-        """Mark it as still in use; an error if it was taken away: this process stood still for too long."""
+        """Mark the lock as still in use; an error if it was taken away because this process stood still."""
         self.require()
         root = getattr(self._disk, "root", None)
         if root:
