@@ -192,13 +192,13 @@ class Worker(Claims):
     # -- ending without completing ---------------------------------------------------------------------------
 
     def fail(self, task: str, reason: str, said: Json | None = None, facts: Json | None = None) -> str:
-        """End a failed attempt: the task is queued again, or parked after ``max_attempts``. Return its path."""
+        """End a failed attempt: queue the task again, or park it after ``max_attempts``. Return the ticket's path."""
         ticket, entry = self._last_report(task, said, "failed")
         self._write_result(ticket, "failed", entry, facts, reason=reason)
         return self._close(ticket, entry, "failed", reason)
 
     def release(self, task: str, reason: str = "released", facts: Json | None = None) -> str:
-        """Give a task back, which is not a failure. The next holder is told how far it came. Return its path."""
+        """Give a task back, which is no failure. Its next holder is told how far it came. Return the ticket's path."""
         ticket, entry = self._last_report(task, None, "released")
         with suppress(StorageError):  # on a full disk the hand-over is lost, the release is not
             self._write_result(ticket, "released", entry, facts, reason=reason)

@@ -138,10 +138,9 @@ class Lists:
         return found
 
     def _of(self, store: SqlTaskList | TasksJson) -> Sync:
-        from peercoord.tasklists.importer import take_in
         from peercoord.tasklists.sync import Sync
 
-        return Sync(self.queue, store, take_in, self.restore, self.take_edits)
+        return Sync(self.queue, store, self.restore, self.take_edits)
 
 
 def run(lists: Lists, term: int | None = None) -> list[tuple[str, Outcome]]:

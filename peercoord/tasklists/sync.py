@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, UsageError
 from peercoord.foreign import shown
@@ -21,6 +21,7 @@ from peercoord.store import ids, paths
 from peercoord.tasklists import reconcile
 from peercoord.tasklists.apply import Applier
 from peercoord.tasklists.imported import source_of
+from peercoord.tasklists.importer import take_in
 from peercoord.tasklists.normalize import TaskStatus, status_or_blocked
 from peercoord.tasklists.port import RowUpdate, stale_term
 from peercoord.tasklists.reconcile import (
@@ -55,11 +56,10 @@ class Sync:
         self,
         queue: Queue,
         tasklist: TaskList,
-        take_in: Callable[[Queue, Sequence[Any]], Any],  # imports new tasks
         restore: bool = False,  # write a vanished row again instead of cancelling its task
         take_edits: bool = False,  # take rows that look like other tasks as edits, because a person says so
     ) -> None:
-        self.queue, self.list, self.take_in = queue, tasklist, take_in
+        self.queue, self.list = queue, tasklist
         self.restore, self.take_edits = restore, take_edits
         self.tickets = Tickets(queue)
         self._life = str(queue.root.protocol.get("created", ""))  # another one once the directory was rebuilt
@@ -133,7 +133,7 @@ class Sync:
         new = [c.task for c in outcome.comparisons if c.kind == NEW_THERE and not c.why]
         if new:
             require()
-            intake = self.take_in(self.queue, there.incoming(new))
+            intake = take_in(self.queue, there.incoming(new))
             outcome.added = list(intake.added)
             outcome.refused += [*intake.refused, *there.refused()]
         applier = Applier(self.queue, self.tickets, shown(self.list.noted), require)

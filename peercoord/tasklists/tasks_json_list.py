@@ -104,7 +104,7 @@ class TasksJson:
 
     def update(self, term: int, work: Callable[[ListSnapshot], Sequence[RowUpdate]]) -> Refused:
         """Change it, under its lock, inside a transaction of the database that checks the term."""
-        with locked(self.disk, self.target.name, clocks.token, self.wait) as hold:
+        with locked(self.disk, self.target.name, self.wait) as hold:
             seen = self._state()
             text = self._text()
 

@@ -10,12 +10,13 @@ Promise: no clock of another machine is believed. The age of a lock is measured 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError, StorageError
 from peercoord.store.files import refused
+from peercoord.system import clock as clocks
 from peercoord.system.clock import wait_until
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ class Hold:
 
 
 @contextmanager
-def locked(disk: DiskLike, name: str, token: Callable[[], str], wait: float) -> Iterator[Hold]:
-    """Hold the lock of a file in a directory; try for ``wait`` seconds. ``token`` returns a random word each time."""
+def locked(disk: DiskLike, name: str, wait: float) -> Iterator[Hold]:
+    """Hold the lock of a file in a directory; try for ``wait`` seconds."""
     lock = f"{name}.lock"
 
     def taken() -> bool:
         made = _made(disk, lock)
-        if not made and _is_stale(disk, lock, token):
-            _remove(disk, lock, token)
+        if not made and _is_stale(disk, lock):
+            _remove(disk, lock)
             made = _made(disk, lock)
         return made
 
@@ -93,9 +94,9 @@ def _changed(disk: DiskLike, name: str) -> int | None:
         return None
 
 
-def _is_stale(disk: DiskLike, lock: str, token: Callable[[], str]) -> bool:
+def _is_stale(disk: DiskLike, lock: str) -> bool:
     made = _changed(disk, lock)
-    probe = f".{lock}.{token()}"
+    probe = f".{lock}.{clocks.token()}"
     try:
         disk.create(probe, b"", False)
         now: Stat = disk.stat(probe)
@@ -105,9 +106,9 @@ def _is_stale(disk: DiskLike, lock: str, token: Callable[[], str]) -> bool:
     return made is not None and now.modified_ns - made > STALE_SECONDS * 1e9
 
 
-def _remove(disk: DiskLike, lock: str, token: Callable[[], str]) -> None:
+def _remove(disk: DiskLike, lock: str) -> None:
     """Remove a stale lock by one rename: of several processes that try, one succeeds."""
-    seen, aside = _changed(disk, lock), f"{lock}.stale.{token()}"
+    seen, aside = _changed(disk, lock), f"{lock}.stale.{clocks.token()}"
     try:
         disk.rename(lock, aside)
     except OSError:

@@ -25,7 +25,6 @@ from peercoord.store.paths import Incarnation
 from peercoord.store.root import Root
 from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
-from peercoord.tasklists.importer import take_in
 from peercoord.tasklists.reconcile import Outcome
 from peercoord.tasklists.snapshot import Tickets
 from peercoord.tasklists.sql_engine import Address
@@ -134,10 +133,10 @@ class Lists:
         """Bring a list into step; the database if none is named."""
         mine = current_term(self.root) if term is None else term
         leads = more.pop("leads", lambda: True)
-        return Sync(self.queue, store or self.store(), take_in, **more).sync(mine, leads)
+        return Sync(self.queue, store or self.store(), **more).sync(mine, leads)
 
     def plan(self, store: Any = None, **more: Any) -> Outcome:
-        return Sync(self.queue, store or self.store(), take_in, **more).plan(every=True)
+        return Sync(self.queue, store or self.store(), **more).plan(every=True)
 
     def settled(self, term: int | None = None) -> None:
         """Sync until nothing is left to do; that must be soon."""

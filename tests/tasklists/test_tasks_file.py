@@ -15,7 +15,6 @@ from support.lists import FileLists
 from tasklists.test_fencing import in_threads
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, StorageError
-from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
 from peercoord.tasklists.tasks_json_list import TasksJson
 from peercoord.tasklists.tasks_json_lock import locked
@@ -202,7 +201,7 @@ def test_only_one_has_the_lock(place: Path) -> None:
 
     def take() -> None:
         for _ in range(10):
-            with locked(disk, "f", clocks.token, 20.0):
+            with locked(disk, "f", 20.0):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
