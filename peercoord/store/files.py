@@ -183,19 +183,17 @@ class Files:
             self.sync(parent(path))
 
     def publish(self, path: str, data: bytes, durable: bool = False, ticket: str = "", staged: str = "") -> bool:
-        """Create a file as a whole, only if its name is free.
+        """Create a file as a whole, and its directory; ``False`` if its name is taken.
+
+        Where links cannot be counted, it may be ``False`` for the call's own file after a lost reply; callers for whom
+        that matters put a nonce into the content.
 
         Args:
-            path: Where; its directory is made if it is missing.
+            path: Where.
             data: The content.
             durable: It survives a power cut once this returns.
-            ticket: A ticket to make before the link, equally durable; the content is written first, so that a full
-                disk is noticed before anything has changed.
+            ticket: A ticket to make before the link, equally durable, once the disk has shown that it is not full.
             staged: Where ``stage`` put the content; empty if it is to be written now.
-
-        Returns:
-            Whether this call made it. Where links cannot be counted, it may be ``False`` for its own file after a lost
-            reply; callers for whom that matters put a nonce into the content.
         """
         staged = staged or self.stage(data, durable)
         try:
@@ -237,10 +235,8 @@ class Files:
 
     def ring(self) -> None:
         """Wake the peers that watch the bell. It is a hint: nothing depends on it."""
-        try:
+        with suppress(OSError):
             self.disk.touch(paths.BELL_FILE)
-        except OSError:
-            return
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut, and its own name: the directory may be new."""
@@ -271,17 +267,13 @@ class Files:
     def move(self, source: str, target: str, make_home: bool = False) -> bool:
         """Rename a ticket or a directory: the step that decides every race.
 
+        ``False`` if ``source`` is gone, or the target's directory is: the caller looks which, and whether it means
+        eviction. After a ``StorageError`` it still lies at ``source``.
+
         Args:
             source: Where it was seen.
             target: A name that only this peer makes, or that every peer would give the same ticket.
             make_home: Make the target's directory if missing, unless it is a peer's own or its ``claims/``.
-
-        Returns:
-            ``True`` if the ticket now lies at ``target``; ``False`` if ``source`` is gone, or the target's directory is
-            and was not to be made. The caller looks which of the two it is, and whether it means eviction.
-
-        Raises:
-            StorageError: The filesystem refused and the ticket still lies at ``source``.
         """
         for _ in range(_TRIES):
             try:
@@ -328,10 +320,8 @@ class Files:
         aside = f"{_aside(path)}{self.token()}"
         if not self.move(path, aside, make_home=True):
             return ""
-        try:
+        with suppress(StorageError):  # it is out of the way; the event log has the reason too
             self.put(f"{aside}.why", f"{path}\n{clean(reason)}\n".encode("utf-8", "backslashreplace"))
-        except StorageError:
-            return aside  # it is out of the way; the event log has the reason too
         return aside
 
     def set_irregular_aside(self, path: str) -> str:
@@ -385,16 +375,14 @@ class Files:
         return self._has_twin(staged)
 
     def _has_twin(self, staged: str) -> bool:
-        try:
+        with suppress(OSError):
             return self.disk.stat(staged).links > 1
-        except OSError:
-            return False
+        return False
 
     def _holds(self, path: str, data: bytes) -> bool:
-        try:
+        with suppress(OSError):
             return self.disk.read(path, len(data) + 1) == data
-        except OSError:
-            return False
+        return False
 
     def _into(self, path: str, step: Callable[..., None], *args: object) -> bool:
         """Run a step that makes ``path``, and make its directory if needed; ``False`` if the name is taken."""

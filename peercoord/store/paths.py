@@ -69,30 +69,13 @@ _HEX = frozenset("0123456789abcdef")
 OUTCOMES = ("done", "failed", "evicted", "released")
 
 SKELETON = (
-    BIRTHS,
-    TASKS,
-    QUEUE,
-    NEW,
-    WAITING,
-    READY,
+    *(BIRTHS, TASKS, QUEUE, NEW, WAITING, READY),
     *(f"{READY}/{level}" for level in range(len(PRIORITIES))),
     *(f"{READY}/{level}/{0:06d}" for level in range(len(PRIORITIES))),
-    PARKED,
-    *(f"{PARKED}/{why}" for why in PARKED_WHY),
-    DONE,
-    LEADER,
-    PEERS,
-    DEPARTED,
-    REPORTS,
-    RESULTS,
-    EVENTS,
-    MEMORY,
-    *(f"{MEMORY}/{state}" for state in MEMORY_STATES),
-    BELL,
-    LOCKS,
-    TMP,
-    QUARANTINE,
-    SCHEMAS,
+    *(PARKED, *(f"{PARKED}/{why}" for why in PARKED_WHY), DONE, LEADER),
+    *(PEERS, DEPARTED, REPORTS, RESULTS, EVENTS),
+    *(MEMORY, *(f"{MEMORY}/{state}" for state in MEMORY_STATES)),
+    *(BELL, LOCKS, TMP, QUARANTINE, SCHEMAS),
 )
 """The directories of a new root, parents first. Shards are made when they are first needed, but for each level's first
 ready shard: it stays, so that a ticket can be given back on a disk too full for a new directory.

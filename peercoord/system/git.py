@@ -29,18 +29,9 @@ if TYPE_CHECKING:
 MINIMUM = (2, 36)
 
 _WHERE = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_COMMON_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_PREFIX",
-    "GIT_NAMESPACE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_SHALLOW_FILE",
-    "GIT_GRAFT_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_IMPLICIT_WORK_TREE"),
+    *("GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_INTERNAL_SUPER_PREFIX"),
 )
 _PLAIN = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
 _NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
@@ -48,17 +39,8 @@ _DURABLE = ("-c", "core.fsync=all")  # a person would have to repair a branch or
 _NO_TRANSPORT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}  # an absent object is an error, not a fetch
 _SECONDS = 60  # limit of a reading call: a FIFO in place of one of git's files would block it for ever
 ASKED = (
-    "check-ignore",
-    "check-ref-format",
-    "config",
-    "for-each-ref",
-    "ls-files",
-    "ls-tree",
-    "rev-list",
-    "rev-parse",
-    "update-ref",
-    "version",
-    "worktree",
+    *("check-ignore", "check-ref-format", "config", "for-each-ref", "ls-files", "ls-tree", "rev-list", "rev-parse"),
+    *("update-ref", "version", "worktree"),
 )
 """The commands that ``ask`` runs: with hooks, monitor and transports off, none of them runs a configured program."""
 TIPS = "--format=%(refname) %(objectname)"
@@ -73,19 +55,13 @@ _HINTS = (
 
 
 class GitError(PeercoordError):
-    """Git refused or failed.
-
-    Attributes:
-        status: Its exit status.
-        said: All that it said, standard output first.
-    """
+    """Git refused or failed: its exit ``status``, and all that it ``said``, standard output first."""
 
     code = "git"
 
     def __init__(self, message: str, hint: str, status: int, said: str) -> None:
         super().__init__(message, hint)
-        self.status = status
-        self.said = said
+        self.status, self.said = status, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +73,16 @@ class Answer:
 
 
 def ask(
-    at: Path | str,
-    *words: str,
-    ok: Collection[int] = (0,),
-    data: str = "",
-    env: Mapping[str, str] | None = None,
+    at: Path | str, *words: str, ok: Collection[int] = (0,), data: str = "", env: Mapping[str, str] | None = None
 ) -> Answer:
     """Run one git command that runs nothing which configuration names: one of ``ASKED``.
 
     Args:
         at: The directory to run it in (``-C``).
         words: The command and its arguments.
-        ok: The exit statuses that are answers; every other is an error.
+        ok: The exit statuses that are answers; every other is a ``GitError`` with the line in which git says why.
         data: Text for its standard input.
         env: Variables to add to its environment.
-
-    Raises:
-        GitError: Git failed; the message has the line in which it says why.
-        NotFoundError: There is no git, or ``at`` is in no repository.
     """
     name = _name(words)
     if name not in ASKED:
@@ -153,12 +121,7 @@ def branches(said: str) -> dict[str, str]:
     return {name.removeprefix("refs/heads/"): tip for name, tip in tips(said).items()}
 
 
-def set_up(
-    at: Path | str,
-    *words: str,
-    data: str = "",
-    env: Mapping[str, str] | None = None,
-) -> None:
+def set_up(at: Path | str, *words: str, data: str = "", env: Mapping[str, str] | None = None) -> None:
     """Run one git command of set-up: without hooks, but with the person's own filters and transports.
 
     ``at`` is the main checkout, or a worktree that no coding agent has had yet.
@@ -186,12 +149,9 @@ def fields(at: Path | str, *words: str, ok: Collection[int] = (0,)) -> list[str]
 
 
 def ignored(at: Path | str, paths: Iterable[str], also_tracked: bool = False) -> list[str]:
-    """Return those of some paths that git ignores.
+    """Return those paths, from the root of a checkout, that git ignores; one with ``/`` at its end is a directory.
 
-    Args:
-        at: Root of a checkout.
-        paths: Paths from there; a ``/`` at the end asks about a directory, which need not be there.
-        also_tracked: Ask the patterns alone, whether or not a path is tracked.
+    With ``also_tracked``, the patterns alone are asked, whether or not a path is tracked.
     """
     # check-ignore knows no literal pathspecs; "./" keeps a leading colon from being magic
     asked = "".join(f"./{path}\0" for path in paths)
@@ -259,13 +219,10 @@ def _failure(at: Path | str, name: str, status: int, said: str) -> PeercoordErro
             code="no-repository",
         )
     hint = next((hint for needle, hint in _HINTS if needle in said), "what was done before this is kept and usable")
-    why = shown(_why(said), 300) if said.strip() else f"exit status {status}"
-    return GitError(f"git {name} in {shown_path(at)} failed: {why}", hint, status, said)
-
-
-def _why(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
+    why = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0] if lines else "")
+    reason = shown(why, 300) if why else f"exit status {status}"
+    return GitError(f"git {name} in {shown_path(at)} failed: {reason}", hint, status, said)
 
 
 def shown_path(path: PurePath | str) -> str:
