@@ -26,7 +26,7 @@ from peercoord.memory.merge import decide
 from peercoord.memory.merging import MergeSummary, Merging, rejected
 from peercoord.memory.outcome import Candidate, Outcome
 from peercoord.memory.progress_section import PROGRESS, GeneratedSection, ProgressFacts, with_progress
-from peercoord.memory.store import MemoryStore, ordered
+from peercoord.memory.store import MemoryStore, Waiting, ordered
 from peercoord.memory.textmerge import merger
 from peercoord.store import records
 
@@ -46,15 +46,6 @@ class Decider:
 
     name: str
     source: Json = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A candidate that waits for a person."""
-
-    candidate: Candidate  # what waits
-    made_at: str  # since when (RFC 3339, UTC)
-    state: str  # ``candidates`` (two sides differ) or ``approvals`` (a person must agree)
 
 
 class Bank:
@@ -79,8 +70,7 @@ class Bank:
 
     def waiting(self, document: str | None = None) -> list[Waiting]:
         """What waits for a person, oldest first."""
-        found = [Waiting(*each) for each in self.store.waiting()]
-        return [one for one in found if document is None or one.candidate.document == document]
+        return [one for one in self.store.waiting() if document is None or one.candidate.document == document]
 
     def entries(self, document: str | None = None) -> list[Entry]:
         """What was done to one document, or to all, oldest first."""

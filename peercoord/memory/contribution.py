@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError, UsageError
 from peercoord.foreign import shown, unmarked, whole
 from peercoord.memory import markdown
-from peercoord.memory.document import decode_utf8, digest, fold_path, lf_text, path_text
+from peercoord.memory.document import decode_utf8, digest, fold_path, lf_text
 from peercoord.store import ids
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ HEADING_CHARS = 500
 _ALLOWED = frozenset("\t\n")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Contribution:
     """One contribution, checked."""
 
@@ -54,9 +54,6 @@ class Contribution:
     supersedes: tuple[str, ...]  # ids of its author's earlier ones that it replaces where they are not merged yet
     source: str  # the file it came from, or the call
     raw: Json  # the record, unknown keys included
-
-    def __repr__(self) -> str:
-        return f"Contribution({self.id!r}, {self.kind!r}, {self.document!r}, {path_text(self.section)!r})"
 
     @property
     def order(self) -> tuple[str, str, str]:

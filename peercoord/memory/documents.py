@@ -70,7 +70,7 @@ class BankDisk(Disk):
             raise OSError(number, os.strerror(number), target)
 
     def match(self, path: str, other: str) -> None:
-        """Return a file the mode of another one, if that is there."""
+        """Give a file the mode of another one, if that is there."""
         with suppress(FileNotFoundError):
             os.chmod(self.below + path, _stat.S_IMODE(os.lstat(self.below + other).st_mode))
 
@@ -157,10 +157,7 @@ class Documents:
     def read(self, name: str) -> bytes | None:
         """Return a document; ``None`` if there is none of that name.
 
-        Raises:
-            BrokenFileError: A link or a folder stands in its place, or it is too large.
-            StorageError: The filesystem refused.
-            UsageError: It is not a document's name.
+        A ``BrokenFileError`` says that a link or a folder stands in its place, or that it is too large.
         """
         check_document(name)
         try:
@@ -184,7 +181,7 @@ class Documents:
         return data
 
     def modified_ns(self, name: str) -> int | None:
-        """Return when a document was last written, in nanoseconds of the filesystem's clock; ``None`` if it is gone."""
+        """Return when a document was last written, by the filesystem's clock; ``None`` if it is gone."""
         seen = self._stat(name)
         return seen.modified_ns if seen else None
 
@@ -233,14 +230,13 @@ class Documents:
 
         Nothing proves that a document was made or removed.
         """
-        if not (before and after):
-            return False
         marks = (before[:_MARK], after[:_MARK])
         steps = [step for path, _ in self.litter() if (step := Replacement.read(path)) and step.name == name]
-        return any((step.before, step.after) == marks and self._state(step.path)[:_MARK] == marks[0] for step in steps)
+        proofs = [step.path for step in steps if all(marks) and (step.before, step.after) == marks]
+        return any(self._state(path)[:_MARK] == marks[0] for path in proofs)
 
     def mend(self, name: str) -> list[bytes]:
-        """Put back what a replacement displaced that was not known, and that its maker did not live to look at."""
+        """Put back unknown texts that replacements displaced before they crashed; return those that are outdated."""
         overtaken = []
         for path, _ in self.litter():
             step = Replacement.read(path)
@@ -249,10 +245,11 @@ class Documents:
                     with suppress(OSError):  # it is tried again before the next change
                         self._put_back(step, found)
                     self.drop(path)
-                elif data := self._text(path):
-                    overtaken.append(data)
+                else:
                     with suppress(OSError):
-                        self.disk.unlink(path)
+                        if data := self.disk.read(path, DOCUMENT_BYTES + 1):
+                            overtaken.append(data)
+                            self.disk.unlink(path)
         return overtaken
 
     def litter(self) -> list[tuple[str, Stat]]:
@@ -285,7 +282,7 @@ class Documents:
         return True
 
     def _linked(self, step: Replacement) -> bool:
-        """Return what was staged the document's name, only if that is free."""
+        """Give the staged file the document's name, only if that is free."""
         try:
             self.disk.link(step.path, step.name)
         except FileExistsError:
@@ -325,12 +322,6 @@ class Documents:
             if found == old and not busy:
                 return count
             new, old = found, new
-
-    def _text(self, path: str) -> bytes | None:
-        try:
-            return self.disk.read(path, DOCUMENT_BYTES + 1)
-        except OSError:
-            return None
 
     def _state(self, path: str) -> str:
         """Return the state of a document or staged file; empty if it is missing."""

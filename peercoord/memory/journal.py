@@ -142,11 +142,6 @@ def landed(one: Entry, document: bytes | None, texts: Mapping[str, bytes]) -> bo
     """Check whether the document of an entry reached the disk, when its writer did not live to say so.
 
     If the document was edited since, its text decides: the entry landed if anything that it added is there.
-
-    Args:
-        one: The entry.
-        document: The document as it is.
-        texts: Section bytes by hash, those that the entry names.
     """
     now = state_of(document)
     if now in (one.after, one.before):
@@ -230,7 +225,7 @@ class _Undo:
             self._restore(edit, node, before, after)
 
     def _restore(self, edit: Edit, node: Node, before: Section, after: Section) -> None:
-        """Return a section back what the merge changed, part by part, each byte for byte where it can be."""
+        """Restore what the merge changed in a section, part by part, byte for byte where that is possible."""
         if node.core == after.core:
             node.core = before.core
         elif before.text != after.text:

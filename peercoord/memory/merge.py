@@ -49,19 +49,16 @@ def merge(
     candidates: Iterable[Candidate] = (),
     settled: Container[str] = (),
 ) -> Outcome:
-    """Merge contributions into a document.
+    """Merge contributions into a document; ``None`` if there is no such document.
 
     Args:
         name: The document's name.
-        document: Its bytes; ``None`` if there is no such document.
+        document: Its bytes, which must be valid UTF-8.
         given: All its contributions that are not settled, members of waiting candidates too.
         texts: Section texts by hash, at least those that the bases of updates name.
         merge3: The three-way text merge.
         candidates: Those that wait for a person.
         settled: Ids that are merged, undone or rejected: never applied again, whatever is given.
-
-    Raises:
-        UsageError: The document is not valid UTF-8; nothing can be merged into it until it is.
     """
     work = _Work(name, document, texts, merge3)
     own = sorted((one for one in given if one.document.casefold() == name.casefold()), key=lambda c: c.order)

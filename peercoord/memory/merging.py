@@ -39,7 +39,7 @@ def spelt(document: str, *known: Collection[str]) -> str:
 
 def batches(store: MemoryStore, document: str, queued: list[Contribution]) -> Iterator[list[Contribution]]:
     """Divide what is queued for a document: at least one batch, since an empty one settles what a crash left."""
-    held = {one for candidate, _, _ in store.waiting() if candidate.document == document for one in candidate.members}
+    held = {one for candidate, *_ in store.waiting() if candidate.document == document for one in candidate.members}
     members = [one for one in queued if one.id in held]
     others = sorted((one for one in queued if one.id not in held), key=lambda one: one.order)
     for at in range(0, max(1, len(others)), MOST):
@@ -95,7 +95,7 @@ class Merging:
     def run(self, documents: Collection[str] | None) -> list[MergeSummary]:
         """Merge into some documents, or all."""
         self.files.require()
-        for candidate, _, _ in self.store.waiting():
+        for candidate, *_ in self.store.waiting():
             record = self.store.decision(candidate.id)
             if record.get("what") == "reject":  # a crash came before it was carried out
                 rejected(self.store, candidate, record)
@@ -148,8 +148,7 @@ class Merging:
             if waits:
                 found = Outcome()
                 return None
-            waiting = self.store.waiting()
-            candidates = [candidate for candidate, _, _ in waiting if candidate.document == name]
+            candidates = [one.candidate for one in self.store.waiting() if one.candidate.document == name]
             if not given and not candidates:
                 found = Outcome()
                 return None

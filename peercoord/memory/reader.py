@@ -88,7 +88,7 @@ def from_call(
     critical: bool = False,
     supersedes: Sequence[Contribution] = (),
 ) -> Reading:
-    """Read an ``update-memory`` call.
+    """Read an ``update-memory`` call: all of it is taken, or a ``UsageError`` says why nothing is.
 
     Args:
         author: Who calls.
@@ -97,13 +97,9 @@ def from_call(
         nonce: The call's own id, so that the same call answered twice gives the same ids.
         briefed: The document as its author last saw it; ``None`` if there is none.
         section: The section's heading, or several with ``›`` between; none for the document as a whole.
-        kind: ``addition`` or ``update``. An update that names no section is an addition: it cannot mean that the
-            whole document should go.
+        kind: ``addition`` or ``update``; an update that names no section is an addition.
         critical: It should wait for a person.
         supersedes: Earlier contributions of the author that this one replaces.
-
-    Raises:
-        UsageError: The call is not allowed, or gives nothing to merge; nothing of it is taken.
     """
     contribution.check_document(document)
     if kind not in contribution.KINDS:
@@ -145,21 +141,17 @@ def from_file(
     merged: Container[str] = (),
     withdrawn: Container[str] = (),
 ) -> Reading:
-    """Read a file of ``memory-contributions/``.
+    """Read a file of ``memory-contributions/``; a ``UsageError`` says why nothing of it can be taken.
 
     Args:
         author: Whose worktree it lies in, for which task, and when it was collected.
         file: Its name.
         data: Its bytes.
         bank: The bank's documents as the author last saw them, by name.
-        origin: For an edited copy: the document as it was when this file was collected for the first time. The
-            caller keeps it as long as the file is there; ``None`` the first time.
+        origin: For an edited copy: the document when this file was first collected; ``None`` the first time.
         earlier: All that this peer contributed before from this file, in whatever state.
         merged: Which of these ids are in the bank (or were, and are settled).
         withdrawn: Which of them an earlier reading gave as withdrawn.
-
-    Raises:
-        UsageError: Nothing of the file can be taken; the message says why.
     """
     aim = purpose(file, author.peer, bank)
     contribution.check_document(aim.document)

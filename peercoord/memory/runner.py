@@ -264,7 +264,7 @@ def _commit(found: Inspection, documents: Sequence[str], below: str, by: str) ->
 
 
 def _obstacle(found: Inspection, staged: Sequence[str]) -> str:
-    """Return what keeps a commit from being made now; empty if nothing does."""
+    """Return why no commit can be made now; empty if one can."""
     busy = gitdirs.under_way(found.checkout.git_dir)
     if busy:
         return f"{busy[0]} is under way in the main checkout"

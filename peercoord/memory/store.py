@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import heapq
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from peercoord.errors import BrokenFileError
 from peercoord.foreign import shown
@@ -37,6 +37,14 @@ WITHDRAWN, SUPERSEDED, DECIDED, UNFIT, REFUSED = "withdrawn", "superseded", "dec
 """Why a contribution, or (``REFUSED``) a file, lies in ``rejected/``."""
 _JSON, _INTENT = ".json", ".intent"
 _FEW = 8  # texts that are flushed one by one; more are flushed together
+
+
+class Waiting(NamedTuple):
+    """A candidate that waits for a person."""
+
+    candidate: Candidate
+    made_at: str  # since when (RFC 3339, UTC)
+    state: str  # ``candidates`` (two sides differ) or ``approvals`` (a person must agree)
 
 
 class Texts(Mapping[str, bytes]):
@@ -182,16 +190,16 @@ class MemoryStore:
 
     # -- candidates ------------------------------------------------------------------------------------------
 
-    def waiting(self) -> list[tuple[Candidate, str, str]]:
-        """Candidates that wait for a person, oldest first: each with when it was made, and in which state it lies."""
+    def waiting(self) -> list[Waiting]:
+        """Candidates that wait for a person, oldest first."""
 
         def dated(raw: Json, path: str) -> tuple[Candidate, str]:
             return Candidate.read(raw, path), str(raw.get("made_at", ""))
 
         there = [(state, paths.contribution(state, ident)) for state in WAITING for ident in self.idents(state)]
         # the members of a broken one are merged again and make a new one
-        found = [(*read, state) for state, path in there if (read := self._record(path, dated))]
-        return sorted(found, key=lambda each: (each[1], each[0].id))
+        found = [Waiting(*read, state) for state, path in there if (read := self._record(path, dated))]
+        return sorted(found, key=lambda one: (one.made_at, one.candidate.id))
 
     def offer(self, candidate: Candidate) -> None:
         """Offer a candidate to people; an existing one is not changed."""

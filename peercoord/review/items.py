@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from peercoord.foreign import Json
-    from peercoord.memory.bank import Bank, Waiting
+    from peercoord.memory.bank import Bank
     from peercoord.memory.contribution import Contribution
     from peercoord.memory.journal import Entry
     from peercoord.memory.outcome import Side
+    from peercoord.memory.store import Waiting
     from peercoord.store.root import Root
 
 PREFIX_LEAST = 6  # characters of an id that name it: ``k-3f9a``

@@ -15,9 +15,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from peercoord.memory import merge, outcome
-from peercoord.memory.bank import Waiting
 from peercoord.memory.contribution import Contribution
 from peercoord.memory.document import split_document
+from peercoord.memory.store import Waiting
 from peercoord.memory.textmerge import merger
 from peercoord.review import diff, items, screen
 from peercoord.review.items import Item, ItemSide
