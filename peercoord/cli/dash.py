@@ -21,7 +21,7 @@ def dash(call: Call, project: str) -> Reply:
     person's decision: they are refused from within a coding session.
     """
     call.directory = project or call.directory
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("the dash needs a terminal", "without one: claude-coordination-status")
     from peercoord.screens.dash import Dash
     from peercoord.screens.dash_source import Source

@@ -17,9 +17,9 @@ DARK = Theme(
     "peercoord-dark",
     primary="#7aa2d6",
     foreground="#d5dae1",
-    background="#11151a",
-    surface="#171c23",
-    panel="#222a34",
+    background="#121417",
+    surface="#1a1d21",
+    panel="#262b31",
     warning="#e5c07b",
     error="#e9807f",
     success="#8cc48c",
@@ -54,7 +54,7 @@ def _ansi(background: str, foreground: str, *eight: str) -> TerminalTheme:
 
 
 ANSI_DARK = _ansi(
-    *("#11151a", "#d5dae1", "#11151a", "#e9807f", "#8cc48c", "#e5c07b", "#82aee0", "#c79ad8", "#6fc2c8", "#d5dae1"),
+    *("#121417", "#d5dae1", "#121417", "#e9807f", "#8cc48c", "#e5c07b", "#82aee0", "#c79ad8", "#6fc2c8", "#d5dae1"),
 )
 ANSI_LIGHT = _ansi(
     *("#fbfbf9", "#1d232b", "#fbfbf9", "#b3261e", "#2b6e32", "#8a6100", "#2a5ea8", "#8a3fa0", "#0f6a72", "#1d232b"),
