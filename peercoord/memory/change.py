@@ -37,7 +37,7 @@ _TRIES = 20  # a document that changes this often during one change is being wri
 
 
 class UnsettledError(LostError):
-    """A document may still be being written; it was not changed."""
+    """A program may still be writing the document; it was not changed."""
 
     code = "unsettled"
 

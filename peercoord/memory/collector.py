@@ -203,7 +203,7 @@ class Collector:
         self._untold: dict[str, UsageError] = {}  # refused, and not written down yet: a look shows it once
 
     def look(self, finished: bool = False) -> FolderScan:
-        """Look what there is: cheap while nothing changed, and changes nothing. See ``Folder.look``."""
+        """Look for files to read, changing nothing; cheap while nothing changed. See ``Folder.look``."""
         scan = self.folder.look(self.root.clock.monotonic(), finished)
         self._untold.update(scan.refused)
         scan.refused = dict(self._untold)

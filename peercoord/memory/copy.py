@@ -95,7 +95,7 @@ def publish(bank: str, coordination: str, unsettled: Collection[str] = ()) -> bo
 
 
 def publish_merged(bank: str, coordination: str, merged: Collection[str]) -> None:
-    """Publish what a merge has just written, which is whole; what else changed waits for the leader's look."""
+    """Publish the documents that a merge has just written; other changes wait for the leader's next look."""
     if not os.path.islink(target(coordination)):
         return
     published = _published(coordination)
@@ -138,7 +138,7 @@ def _replace(bank: str, coordination: str, unsettled: Collection[str]) -> None:
 
 
 def _linked(old: str, new: str) -> bool:
-    """Take a document over from the copy before; ``False`` if it is not there, or the filesystem has no links."""
+    """Link a document from the previous copy; ``False`` if it is not there, or the filesystem has no links."""
     try:
         if os.lstat(old).st_mode & 0o222:
             return False  # it was made writable
@@ -149,7 +149,7 @@ def _linked(old: str, new: str) -> bool:
 
 
 def _copied(source: str, new: str, is_copy: bool = False) -> bool:
-    """Copy a document that stands still meanwhile; ``False`` if it does not, or is none any more."""
+    """Copy a document; ``False`` if it changes meanwhile, or is gone."""
     try:
         handle = open_file(source, os.O_RDONLY)
     except OSError:
@@ -217,7 +217,7 @@ class CopyJob:
 
 
 def publish_now(home: str) -> None:
-    """Publish the copy of a project's memory bank at once, for set-up; nothing where there is no team or no bank."""
+    """Publish the copy of a project's memory bank at once, for set-up, if it has a team and a bank."""
     from pathlib import Path
 
     from peercoord.memory import runner

@@ -152,7 +152,7 @@ class Document:
         return []
 
     def _by_words(self, reading: Callable[[str], str]) -> dict[str, list[Section]]:
-        """Return the sections by what their headings say, in one way of reading them; worked out once."""
+        """Index the sections by the words of their headings, in one way of reading them; done once."""
         known = self._said.get(reading)
         if known is None:
             known = self._said[reading] = {}
@@ -162,7 +162,7 @@ class Document:
         return known
 
     def unclear(self, path: Path) -> list[Section]:
-        """List the sections that ``path``, or the nearest known part of it, may mean; none if that is one or none."""
+        """List the sections that ``path``, or its nearest known part, may mean; empty if that is clear."""
         for kept in range(len(path), 0, -1):
             found = self.matching(path[:kept])
             if found:
@@ -170,7 +170,7 @@ class Document:
         return []
 
     def place(self, path: Path) -> tuple[Path, Section]:
-        """Return the full path of a section still to be made, and the existing section it will stand under."""
+        """Return the full path of a new section, and the existing section that it goes under."""
         for kept in range(len(path) - 1, 0, -1):
             parent = self.find(path[:kept])
             if parent is not None:
@@ -223,12 +223,12 @@ def split_document(document: bytes, where: str = "the document") -> Document:
 
 
 def join_sections(sections: Iterable[Section]) -> bytes:
-    """Return the document that these sections are."""
+    """Join sections to a document."""
     return b"".join(section.span for section in sections)
 
 
 def front_matter_end(document: bytes) -> int:
-    """Return the length of what stands before all Markdown: byte order mark and front matter."""
+    """Return the length of byte order mark and front matter."""
     start = len(BOM) if document.startswith(BOM) else 0
     lines = _LINE.finditer(document, start)
     opening = next(lines, None)
@@ -266,7 +266,7 @@ def parse_path(text: str) -> Path:
 
 
 def parse_place(text: str, document: Document) -> tuple[Path, int]:
-    """Read a path and, behind it in brackets, which of several sections with that path: ``Log › Status (2)``."""
+    """Read a path and, in brackets, a number among the sections with that path: ``Log › Status (2)``."""
     path, said = parse_path(text), _OCCURRENCE.search(text)
     if said is None or document.matching(path):
         return path, 0

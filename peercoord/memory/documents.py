@@ -59,7 +59,7 @@ class BankDisk(Disk):
     """A real directory, in which two files can be exchanged and an open file is noticed."""
 
     def exchange(self, source: str, target: str) -> None:
-        """Let two names change places in one step; ``ENOSYS`` or ``EINVAL`` where that cannot be."""
+        """Exchange two names in one step; ``ENOSYS`` or ``EINVAL`` where the system cannot."""
         call = _renameat2()
         if call is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
@@ -129,7 +129,7 @@ class Replacement:
         return cls(*parts) if path.startswith(STAGED) and len(parts) == len(cls.__slots__) else None
 
     def knows(self, state: str) -> bool:
-        """Check whether a text is the one that this replacement brings or displaces."""
+        """Check whether a text is the old or the new one of this replacement."""
         return state[:_MARK] in (self.before[:_MARK], self.after[:_MARK])
 
 
@@ -188,7 +188,7 @@ class Documents:
     # -- replacing -------------------------------------------------------------------------------------------
 
     def stage(self, name: str, before: bytes | None, after: bytes | None) -> Replacement:
-        """Write what a document is to become beside it, whole and durable, for ``swap``; ``None`` to remove it."""
+        """Write a document's new text beside it, whole and durable, for ``swap``; ``None`` removes it."""
         step = Replacement(name, state_of(before), state_of(after), self.token())
         if after is None:
             return step
@@ -205,7 +205,7 @@ class Documents:
         return step
 
     def swap(self, step: Replacement) -> bool:
-        """Replace a document by what was staged, durable, if it is still what that was made from.
+        """Replace a document by its staged text, durable, unless the document changed meanwhile.
 
         After a replacement the staged file holds the displaced text: ``drop`` it once the journal has the entry.
         """

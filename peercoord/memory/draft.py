@@ -224,7 +224,7 @@ def _rewritten(core: bytes, old: str, text: str, eol: bytes) -> bytes:
 
 
 def _settled(node: Node) -> int:
-    """Return the length of that part of a section's text that need not be read again: the text was only appended to."""
+    """Return the length of the part of a section that need not be parsed again, because text was only appended."""
     was = node.was
     if was is None or (node.head, node.lead) != (was.head, was.lead) or not node.core.startswith(was.core):
         return 0

@@ -139,7 +139,7 @@ def settled_by(entries: Sequence[Entry]) -> dict[str, str]:
 
 
 def landed(one: Entry, document: bytes | None, texts: Mapping[str, bytes]) -> bool:
-    """Check whether the document of an entry reached the disk, when its writer did not live to say so.
+    """Check whether an entry's document reached the disk before its writer crashed.
 
     If the document was edited since, its text decides: the entry landed if anything that it added is there.
     """

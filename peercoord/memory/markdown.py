@@ -50,7 +50,7 @@ class Heading:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A piece of text that stands or falls as one: a paragraph, a fence, a table, one item of a list."""
+    """A piece of text that is merged as one: a paragraph, a fence, a table, one item of a list."""
 
     text: str  # its lines, ``LF`` between them
     marker: str  # what makes it an item (``-``, ``*``, ``+``, ``.``, ``)``), ``table``, or nothing
@@ -218,7 +218,7 @@ def _item_meaning(lines: list[str]) -> str:
 
 
 def _same_words(text: str) -> str:
-    """Return a line without what does not change its meaning; code keeps every letter."""
+    """Normalize a line: outside code, emphasis, case and final punctuation do not count."""
     parts, at = [], 0
     for code in _CODE.finditer(text):
         parts += [_unmarked(text[at : code.start()]), code.group()]

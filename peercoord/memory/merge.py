@@ -135,7 +135,7 @@ class _Work:
         return digest(node.core) if node else ""
 
     def hold(self, candidate: Candidate, left: dict[str, Contribution]) -> None:
-        """Let a waiting candidate stand, with its members; or drop it, and its members go through the merge again."""
+        """Keep a waiting candidate if it still holds; else drop it, and its members are merged again."""
         key = fold_path(candidate.section), candidate.occurrence
         stands = self.current(candidate.section, candidate.occurrence) == candidate.current
         if not stands or key in self.held or not all(one in left for one in candidate.members):
@@ -182,7 +182,7 @@ class _Work:
     # -- one section -----------------------------------------------------------------------------------------
 
     def run(self, group: _Group) -> None:
-        """Work out one section: what needs no one's word, and on top of it what a person must agree to."""
+        """Work out one section: first what applies freely, then, on top of it, what a person must approve."""
         behind, text = self._behind(group), group.section.text if group.section else ""
         for critical in (False, True):
             ones = [one for one in group.members if bool(self._reason(group, one)) is critical]

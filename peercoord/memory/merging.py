@@ -38,7 +38,7 @@ def spelt(document: str, *known: Collection[str]) -> str:
 
 
 def batches(store: MemoryStore, document: str, queued: list[Contribution]) -> Iterator[list[Contribution]]:
-    """Divide what is queued for a document: at least one batch, since an empty one settles what a crash left."""
+    """Divide what is queued into batches, at least one: an empty one settles what a crash left."""
     held = {one for candidate, *_ in store.waiting() if candidate.document == document for one in candidate.members}
     members = [one for one in queued if one.id in held]
     others = sorted((one for one in queued if one.id not in held), key=lambda one: one.order)
@@ -48,7 +48,7 @@ def batches(store: MemoryStore, document: str, queued: list[Contribution]) -> It
 
 
 def without_merged(store: MemoryStore, one: Contribution) -> Contribution:
-    """Return an addition without what its author's earlier one, which it replaces, has brought already.
+    """Return an addition without the blocks that earlier additions, which it replaces, have brought already.
 
     A file may be edited at the very moment at which its earlier text is merged: its reader could not know.
     """

@@ -34,7 +34,7 @@ class Change:
 
 
 def latest(files: Files) -> int:
-    """Return the mark of now: ``changes_since`` returns nothing for it until something changes."""
+    """Return the current mark: ``changes_since`` returns nothing for it until something changes."""
     return max((mark for mark, _ in _landed(files, 0)), default=0)
 
 

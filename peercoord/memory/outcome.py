@@ -75,7 +75,7 @@ class Merged:
 
 
 def whole_conflict(ours: str, base: str, theirs: str) -> Merged:
-    """Return the merge of texts that cannot be merged: one conflict, all of it."""
+    """Return one conflict of two whole texts, for texts that cannot be merged."""
     return Merged([Conflict(ours, base, theirs)])
 
 

@@ -168,7 +168,7 @@ def percent(share: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return someone's words as Markdown that reads the same: one line, no markup, cut."""
+    """Escape foreign text as one line of plain Markdown, cut to its limit."""
     plain = " ".join(clean(text).split())
     if len(plain) > _TEXT_CHARS:
         plain = plain[: _TEXT_CHARS - 1] + "…"
@@ -180,7 +180,7 @@ _DOUBTED = {liveness.SUSPECT: "not heard of lately", liveness.DEAD: "gone"}
 
 
 def facts_of(board: Board) -> ProgressFacts:
-    """Return what there is to say of all peers and their tasks."""
+    """Gather the facts of all peers and their tasks."""
     figures = views.summary(board.rows)
     return ProgressFacts(
         total=board.wanted,

@@ -193,7 +193,7 @@ def from_file(
 
 
 def _empty(pieces: Sequence[Piece]) -> list[Piece]:
-    """Return the headings under which nothing stands, no other heading with text among them."""
+    """Return the headings that have no text, neither their own nor below other headings in them."""
     full = [piece.key[0] for piece in pieces if piece.text]
     return [
         piece
@@ -323,7 +323,7 @@ def _revise(write: _Writer, kind: str, piece: Piece, past: _Past) -> None:
 
 
 def _before(piece: Piece, past: _Past) -> str:
-    """Return a section as an edited copy would hold it, had its author changed nothing since what was merged of it."""
+    """Return the section as an edited copy holds it if its author changed nothing since the last merge."""
     text = unmarked(piece.section.text) if piece.section else ""
     for one in past.settled:
         if one.kind == "update" or not text:

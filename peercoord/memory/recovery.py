@@ -85,7 +85,7 @@ def _without_overwritten(store: MemoryStore, entries: list[Entry], document: byt
 
 
 def _rivals(entries: list[Entry], winner: Entry) -> set[str]:
-    """Ids of the entries that a document as ``winner`` made it does not hold.
+    """Ids of the entries whose text is not in the document that ``winner`` made.
 
     They follow the winner, or an entry that the winner follows, without being followed by it.
     """

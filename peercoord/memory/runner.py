@@ -138,7 +138,7 @@ def _refresh(bank: Bank, by: str, leads: Callable[[], bool], notes: list[str]) -
 
 
 def _wanted(bank: Bank, documents: Sequence[str], notes: list[str]) -> list[str]:
-    """Return the documents that are to be there: none is made where git would show it as something new."""
+    """Return the documents to refresh; none is created where git would show it as new."""
     there: list[str] = []
     missing: list[str] = []
     for document in documents:
@@ -155,7 +155,7 @@ def _wanted(bank: Bank, documents: Sequence[str], notes: list[str]) -> list[str]
 
 
 def _note(root: Root, by: str, term: int, error: PeercoordError | None, notes: Sequence[str]) -> None:
-    """Note how a merge went. A note: on a full disk it is lost."""
+    """Note how a merge went; on a full disk the note is lost."""
     old, now = health(root), root.clock.now()
     record: Json = {"schema_version": records.SCHEMA_VERSION, "at": now, "by": by, "term": term, "ok": error is None}
     record["last_ok"] = now if error is None else old.get("last_ok")
@@ -276,7 +276,7 @@ def _obstacle(found: Inspection, staged: Sequence[str]) -> str:
 
 
 def _record(found: Inspection, paths: Sequence[str], words: str) -> str:
-    """Make the commit of some files alone, and bring the index up to it."""
+    """Commit these files alone, and update the index."""
     names = "".join(f"{path}\0" for path in paths)
     env = {**found.identity(), "GIT_INDEX_FILE": f"{found.home}/commit"}
     before = found.text("rev-parse", "HEAD")

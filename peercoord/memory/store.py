@@ -130,7 +130,7 @@ class MemoryStore:
             self.files.move(paths.contribution(QUEUED, ident), paths.contribution(DONE, ident), make_home=True)
 
     def requeue(self, idents: Iterable[str]) -> None:
-        """Take contributions back that were settled by what did not last."""
+        """Queue contributions again whose merge was overwritten."""
         for ident in idents:
             self.requeued = True
             queued = paths.contribution(QUEUED, ident)
@@ -222,7 +222,7 @@ class MemoryStore:
         return ordered(self._journal(document, _JSON))
 
     def intents(self, document: str) -> list[Entry]:
-        """Entries whose document was perhaps never replaced."""
+        """Entries whose replacement is not confirmed."""
         return ordered(self._journal(document, _INTENT))
 
     def begin(self, entry: Entry) -> None:

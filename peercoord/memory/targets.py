@@ -56,7 +56,7 @@ class Piece:
 
 
 def purpose(file: str, peer: str, bank: Collection[str]) -> Purpose:
-    """Return what a file in ``memory-contributions/`` is for, from its name."""
+    """Return the purpose of a file in ``memory-contributions/``, by its name."""
     if file == "progress-report.md":
         return Purpose(_spelt("progress.md", bank), "addition", (REPORTS, peer))
     if file == "learnings.md":

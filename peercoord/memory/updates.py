@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Fold:
-    """What became of a row of updates."""
+    """The result of applying updates in order."""
 
     text: str  # the section's text with ``members`` applied
     members: list[Contribution] = field(default_factory=list)  # those that changed it
