@@ -7,7 +7,6 @@ A worktree is inspected only if it, its git directory and the coordination direc
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from peercoord.errors import NotFoundError, PeercoordError
@@ -18,7 +17,7 @@ from peercoord.system import gitdirs
 from peercoord.system.git import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from peercoord.store.isolated_git import Inspection
@@ -26,15 +25,12 @@ if TYPE_CHECKING:
     from peercoord.store.root import Root
 
 
-@contextmanager
-def of_main(project: Project) -> Iterator[Inspection]:
+def of_main(project: Project) -> AbstractContextManager[Inspection]:
     """Inspect the main checkout."""
-    with of_directory(str(project.main)) as found:
-        yield found
+    return of_directory(str(project.main))
 
 
-@contextmanager
-def of_directory(directory: str) -> Iterator[Inspection]:
+def of_directory(directory: str) -> AbstractContextManager[Inspection]:
     """Inspect the checkout that a directory lies in. Its ``.git`` is believed: it is not an instance's worktree."""
     tree, git_dir, common = gitdirs.repository(directory)
     if not tree:
@@ -43,22 +39,18 @@ def of_directory(directory: str) -> Iterator[Inspection]:
             "name a directory of the project, or make it one: git init",
             code="no-repository",
         )
-    with of(Checkout(tree, git_dir, common)) as found:
-        yield found
+    return of(Checkout(tree, git_dir, common))
 
 
-@contextmanager
-def of_worktree(project: Project, tree: Path, git_dir: Path) -> Iterator[Inspection]:
+def of_worktree(project: Project, tree: Path, git_dir: Path) -> AbstractContextManager[Inspection]:
     """Inspect a worktree of a project, unless it, its git directory and the main repository contradict each other."""
     checkout = Checkout(str(tree), str(git_dir), str(project.common))
     _check_record(project, checkout)
     checkout.check()
-    with of(checkout) as found:
-        yield found
+    return of(checkout)
 
 
-@contextmanager
-def of_instance(root: Root, project: str, worktree: str, peer: str = "") -> Iterator[Inspection]:
+def of_instance(root: Root, project: str, worktree: str, peer: str = "") -> AbstractContextManager[Inspection]:
     """Inspect the worktree of an instance, as the coordination directory records it.
 
     Args:
@@ -66,10 +58,6 @@ def of_instance(root: Root, project: str, worktree: str, peer: str = "") -> Iter
         project: The project's directory in the main checkout.
         worktree: The same directory in the worktree.
         peer: The instance, if it is the caller's own: a team made by version 0.1.0 may have no record of it yet.
-
-    Raises:
-        NotFoundError: No instance has that worktree.
-        PeercoordError: Worktree, git directory and coordination directory contradict each other.
     """
     record = instance_records.read(root, peer) if peer else instance_records.of_worktree(root, worktree)
     if record and record["worktree"] != worktree:
@@ -82,8 +70,7 @@ def of_instance(root: Root, project: str, worktree: str, peer: str = "") -> Iter
     tree = worktree if sub == "." else worktree.removesuffix(f"/{sub}")
     checkout = Checkout(tree, git_dir, common)
     checkout.check()
-    with of(checkout) as found:
-        yield found
+    return of(checkout)
 
 
 def _check_record(project: Project, checkout: Checkout) -> None:
@@ -129,8 +116,7 @@ def submodule_changes(found: Inspection) -> Changes:
     return changes
 
 
-@contextmanager
-def of_submodule(found: Inspection, path: str) -> Iterator[Inspection]:
+def of_submodule(found: Inspection, path: str) -> AbstractContextManager[Inspection]:
     """Inspect a submodule of a checkout that is inspected, unless its ``.git`` leads out of that checkout's modules."""
     tree = os.path.join(found.checkout.tree, path)
     inside = os.path.realpath(tree) == os.path.join(os.path.realpath(found.checkout.tree), path)
@@ -143,5 +129,4 @@ def of_submodule(found: Inspection, path: str) -> Iterator[Inspection]:
             "see what is in it, and move it into place: git submodule absorbgitdirs",
             code=CHANGED,
         )
-    with of(Checkout(tree, git_dir, git_dir)) as inner:
-        yield inner
+    return of(Checkout(tree, git_dir, git_dir))

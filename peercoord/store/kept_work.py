@@ -31,15 +31,9 @@ def reference(task: str, epoch: int) -> str:
 
 
 def keep(git: Inspection, ref: str, message: str) -> bool:
-    """Keep what is not committed in a checkout; what is ignored does not count.
+    """Keep what is not committed in a checkout, without ignored files; ``False`` if there is nothing to keep.
 
-    Args:
-        git: An inspection of the checkout.
-        ref: The name to keep it under; what it named before is replaced.
-        message: The message of the commit.
-
-    Returns:
-        Whether there was anything to keep.
+    ``ref`` is the name to keep it under; what it named before is replaced.
     """
     head = git.text("rev-parse", "-q", "--verify", "HEAD^{commit}", ok=(0, 1))
     found = git.changes("--untracked-files=all")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import LostError
 from peercoord.store.files import refused, refusing
 from peercoord.system.clock import wait_until
-from peercoord.system.disk import open_file
+from peercoord.system.disk import closed_after, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,22 +25,16 @@ _LONGEST = 0.1
 
 @contextmanager
 def held(path: str, wait: float = 30.0, busy: str = "", opened: Callable[[], int] | None = None) -> Iterator[int]:
-    """Hold the mutex at ``path`` while the block runs.
+    """Hold the mutex at ``path`` while the block runs; yield the descriptor, as another file may stand there by then.
 
     It is tried without blocking, with pauses: a blocking lock was seen to stall for 43 s on NFSv4 after a server start.
+    A ``LostError`` says that another call holds it all the time.
 
     Args:
         path: An absolute path; the file is created if missing and never removed.
         wait: Seconds to try for; 0 tries once.
         busy: The message if it stays taken.
         opened: Opens the file, where ``path`` must not be followed; see ``beneath``.
-
-    Yields:
-        The descriptor of the locked file: another file may stand at ``path`` by then.
-
-    Raises:
-        LostError: Another call holds it; safe to try again.
-        StorageError: The file cannot be opened or locked at all.
     """
     from portalocker import LOCK_EX, LOCK_NB, LockException, lock, unlock
 
@@ -56,15 +50,13 @@ def held(path: str, wait: float = 30.0, busy: str = "", opened: Callable[[], int
 
     with refusing(path):
         handle = opened() if opened else open_file(path, os.O_RDWR | os.O_CREAT)
-    try:
+    with closed_after(handle):
         if not wait_until(taken, wait, _PAUSE, _LONGEST):
             raise LostError(busy or f"{path} is held by another call", _who(handle), code="busy")
         try:
             yield handle
         finally:
             unlock(handle)
-    finally:
-        os.close(handle)
 
 
 def _who(handle: int) -> str:

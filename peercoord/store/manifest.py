@@ -161,15 +161,7 @@ def beneath(git_dir: Path) -> InstanceFiles:
 
 @contextmanager
 def held(common: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold the mutex for set-up and removal, one at a time in a repository. A failed call leaves nothing behind.
-
-    Args:
-        common: The shared git directory.
-        wait: Seconds to try for.
-
-    Raises:
-        LostError: Another set-up or removal runs there.
-    """
+    """Hold the mutex for set-up and removal, one at a time in a repository. A failed call leaves nothing behind."""
     home = common / HOME
     with refusing(str(home)):
         home.mkdir(exist_ok=True)

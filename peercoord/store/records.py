@@ -155,11 +155,7 @@ class Definition(NamedTuple):
 
     @classmethod
     def read(cls, raw: Json, where: str, task: str) -> Definition:
-        """Check a definition read from ``where``, whose name says that it is of ``task``.
-
-        Raises:
-            BrokenFileError: A field is missing or of the wrong kind; the message says which.
-        """
+        """Check a definition read from ``where``, whose name says that it is of ``task``."""
         try:
             made = checked(raw)
         except UsageError as error:
@@ -295,11 +291,7 @@ class Birth(NamedTuple):
 
     @classmethod
     def read(cls, raw: Json, where: str, task: str) -> Birth:
-        """Check a birth record.
-
-        Raises:
-            BrokenFileError: It is not one.
-        """
+        """Check a birth record; a ``BrokenFileError`` says why it is none."""
         nonce, order, inner = raw.get("nonce"), foreign.whole(raw.get("order")), raw.get("definition")
         if order is None or order < 0:
             raise BrokenFileError(f"{where} is no birth record: its order is no whole number")

@@ -36,15 +36,7 @@ _PAGE = "store/coordination-directory.md"
 
 
 class Root:
-    """An open coordination directory: files, clock, randomness, and ``protocol.json``.
-
-    Args:
-        files: The files of the directory.
-        protocol: The content of ``protocol.json``.
-        clock: Wall and monotonic time.
-        chance: Returns a random whole number at each call.
-        intake: Returns the mutex for adding and editing, as a context manager.
-    """
+    """An open coordination directory: files, clock, randomness, ``protocol.json``, and the mutex for adding tasks."""
 
     def __init__(
         self,
@@ -54,11 +46,8 @@ class Root:
         chance: Callable[[], int] = clocks.chance,
         intake: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.files = files
-        self.protocol = protocol
-        self.clock = clock or Clock()
-        self.chance = chance
-        self.intake = intake
+        self.files, self.protocol, self.clock = files, protocol, clock or Clock()
+        self.chance, self.intake = chance, intake
 
     @property
     def store_id(self) -> str:
@@ -211,11 +200,7 @@ def has_protocol(path: str) -> bool:
 
 
 def open_root(path: str, expected: str = "") -> Root:
-    """Open the coordination directory at ``path``.
-
-    Args:
-        path: Its absolute path.
-        expected: The store id that this project recorded; empty if none.
+    """Open the coordination directory at an absolute path, which has to have the ``expected`` store id, if any.
 
     Raises:
         NotFoundError: There is none, or it is another project's.
@@ -232,18 +217,7 @@ def open_root(path: str, expected: str = "") -> Root:
 
 
 def read_protocol(files: Files, path: str, expected: str = "") -> Json:
-    """Read ``protocol.json`` and check that this program can work with it.
-
-    Args:
-        files: The files of the coordination directory.
-        path: Its absolute path, for messages.
-        expected: The store id that it must have; empty: any.
-
-    Raises:
-        NotFoundError: There is none, or it is another project's.
-        BrokenFileError: It cannot be understood.
-        PeercoordError: It needs a newer version of this program.
-    """
+    """Read ``protocol.json`` and check that this program can work with it; see ``open_root``."""
     try:
         data = files.read(paths.PROTOCOL)
         if data is None:

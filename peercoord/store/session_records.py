@@ -6,7 +6,6 @@ hooks themselves: a session's life is told by its process alone, and losing the 
 
 from __future__ import annotations
 
-from peercoord.errors import BrokenFileError
 from peercoord.store import paths, records
 from peercoord.system.sessions import STATES
 
@@ -20,12 +19,7 @@ LONGEST_SECONDS = 8 * 86400  # until a limit resets; what is noted further away,
 
 def read(files: Files, peer: str) -> Json:
     """Return what the last coding session of an instance said; empty if nothing that can be read."""
-    path = paths.session(peer)
-    try:
-        data = files.read(path)
-        record = {} if data is None else records.decode(data, path)
-    except BrokenFileError:
-        return {}
+    record = files.record(paths.session(peer)) or {}
     return record if record.get("state") in STATES and isinstance(record.get("process"), dict) else {}
 
 
