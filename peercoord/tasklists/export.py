@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from peercoord.store.records import Definition
 
 FORMATS = ("tasks.json", "beads", "csv")
+WHOLE = "whole"  # a ``tasks.json`` that loses nothing when it is imported here again
 _TM_KEYS = ("acceptanceCriteria", "relevantFiles", "complexity", "effort", "assignee", "tags")
 _TM_PRIORITIES = ("critical", "high", "medium", "low")
 _BEADS_WORDS = ColumnWords((), ("open", "in_progress", "blocked", "deferred", "closed"))
@@ -92,22 +93,16 @@ def _ended(queue: Queue, definition: Definition, state: str) -> str:
 
 
 def export(tasks: Sequence[Task], form: str, now: str) -> str:
-    """Write tasks, in order, in one of ``FORMATS``. The same board gives the same bytes, whenever it is written.
+    """Write tasks, in order, in one of ``FORMATS``, or ``WHOLE``.
 
-    ``now`` is written only where no task says a time.
+    The same board gives the same bytes, whenever it is written: ``now`` stands only where no task says a time.
     """
-    made = {"tasks.json": _tasks_json, "beads": _beads, "csv": _csv}
-    return made[form](tasks, _newest(tasks, now))
-
-
-def _newest(tasks: Sequence[Task], now: str) -> str:
-    """The last moment that the tasks know of."""
-    return max((moment for task in tasks for moment in (task.added, task.ended) if moment), default=now)
-
-
-def whole(tasks: Sequence[Task], now: str) -> str:
-    """Write tasks as a ``tasks.json`` that loses nothing when it is imported here again."""
-    return _tasks_json(tasks, _newest(tasks, now), exact=True)
+    newest = max((moment for task in tasks for moment in (task.added, task.ended) if moment), default=now)
+    if form == WHOLE:
+        return _tasks_json(tasks, newest, exact=True)
+    if form == "tasks.json":
+        return _tasks_json(tasks, newest)
+    return _beads(tasks, newest) if form == "beads" else _csv(tasks)
 
 
 # -- claude-task-master ------------------------------------------------------------------------------------------
@@ -229,7 +224,7 @@ def _edge(issue: str, need: str, kind: str, now: str) -> Json:
 # -- a table -----------------------------------------------------------------------------------------------------
 
 
-def _csv(tasks: Sequence[Task], now: str) -> str:  # noqa: ARG001 - one signature for every form
+def _csv(tasks: Sequence[Task]) -> str:
     out = io.StringIO()
     table = csv_format.writer(out, lineterminator="\n")
     table.writerow(_COLUMNS)

@@ -156,30 +156,24 @@ def _steps(task: str, row: Row, refused: list[tuple[str, str]]) -> dict[str, Ste
     """Return the subtasks that can be steps, by full id. The notes of the task name what is left out."""
     steps: dict[str, StepRow] = {}
     for at, found in enumerate(row.steps, 1):
-        step, why = _step_id(found, task)
-        if not why and step in steps:
+        step, title, why = normalize.identifier(found.step), _step_title(found), ""
+        try:
+            step = records.step_id(step, task) if step else ""
+        except UsageError:
+            why = "its id is not allowed"
+        if not step:
+            why = "it has no id"
+        elif not why and not title:
+            why = "it has no title"
+        elif not why and step in steps:
             why = "an earlier step has the same id"
-        if not why:
+        if why:
+            what = f"step {shown(step) if step else at} of task {task}" + (f" ({shown(title)})" if title else "")
+            refused.append((what, why))
+            row.notes.append(f"{what} was left out: {why}")
+        else:
             steps[step] = found
-            continue
-        what = f"step {shown(step) if step else at} of task {task}"
-        if title := _step_title(found):
-            what += f" ({shown(title)})"
-        refused.append((what, why))
-        row.notes.append(f"{what} was left out: {why}")
     return steps
-
-
-def _step_id(found: StepRow, task: str) -> tuple[str, str]:
-    """Return the full id of a step, and why it cannot be one."""
-    own = normalize.identifier(found.step)
-    if not own:
-        return "", "it has no id"
-    try:
-        step = records.step_id(own, task)
-    except UsageError:
-        return own, "its id is not allowed"
-    return step, "" if _step_title(found) else "it has no title"
 
 
 def _step_title(found: StepRow) -> str:
@@ -220,7 +214,7 @@ class _Made:
             priority=priority or "medium",
             dependencies=list(dict.fromkeys(self.edges)),
             steps=steps,
-            **{key: self._more(key, value) for key, value in self.row.more.items()},
+            **{key: self._kept(key, value) for key, value in self.row.more.items()},
             notes=records.notes(self.notes),
             source=source,
         )
@@ -262,7 +256,7 @@ class _Made:
             self.notes.append(f"'{key}' was cut at {TEXT_CHARS} characters")
         return normalize.plain(value)
 
-    def _more(self, key: str, value: object) -> Any:
+    def _kept(self, key: str, value: object) -> Any:
         text = key == "details" or isinstance(value, (str, bytes))  # a definition's details are text, always
         return self._text(key, value) if text else normalize.kept(value)
 
@@ -309,17 +303,10 @@ def compared(found: Imported, texts: Iterable[str]) -> Json:
 
     ``texts`` are those of ``reconcile.TEXTS`` that the list can hold.
     """
-    raw = found.definition.raw
-    steps = found.definition.steps
-    said = {key: str(raw.get(key) or "") for key in texts}
-    if "description" in said:
-        said["description"] = reconcile.described(found.definition.title, said["description"])
+    left_out = {*reconcile.TEXTS} - {*texts}
     return {
-        **said,
-        "priority": raw["priority"],
-        "dependencies": sorted(found.definition.dependencies, key=ids.natural),
-        "steps": [[step.step, step.title] for step in steps],
-        "steps_done": sorted(step.step for step in steps if step.done),
-        "raw_steps": raw.get("subtasks", []),
+        **{key: value for key, value in reconcile.shared(found.definition).items() if key not in left_out},
+        "steps_done": sorted(step.step for step in found.definition.steps if step.done),
+        "raw_steps": found.definition.raw.get("subtasks", []),
         "reason": found.reason,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from math import isfinite
 from typing import Any
@@ -136,12 +136,7 @@ class ColumnWords:
         """
         if one_line(now) and status_of(now) == status:
             return one_line(now)
-        for near in (status, *_INSTEAD.get(status, ())):
-            if near in self._statuses:
-                return self._statuses[near]
-            if self.allowed is None:
-                return STATUS_WORDS[near][0]
-        return None
+        return self._nearest((status, *_INSTEAD.get(status, ())), self._statuses, STATUS_WORDS[status][0])
 
     def priority(self, priority: str, now: object = None) -> str | None:
         """Return the word to write for a priority; ``None`` if the column has no word near it."""
@@ -151,12 +146,14 @@ class ColumnWords:
         numbered = next(filter(_NUMBERED.fullmatch, self.counts), "")
         if numbered:
             return f"{numbered[0]}{level}"
-        for near in sorted(paths.PRIORITIES, key=lambda other: abs(paths.PRIORITIES.index(other) - level)):
-            if near in self._priorities:
-                return self._priorities[near]
-            if self.allowed is None:
-                return near
-        return None
+        near = sorted(paths.PRIORITIES, key=lambda other: abs(paths.PRIORITIES.index(other) - level))
+        return self._nearest(near, self._priorities, priority)
+
+    def _nearest(self, meanings: Sequence[str], words: Mapping[str, str], first: str) -> str | None:
+        """Return the word for the first of these meanings that has one; ``first`` where any word is allowed."""
+        if self.allowed is None:
+            return words.get(meanings[0], first)
+        return next((words[near] for near in meanings if near in words), None)
 
     @property
     def numbers(self) -> bool:

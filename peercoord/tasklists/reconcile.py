@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from peercoord.store import ids, paths
 from peercoord.tasklists.normalize import TaskStatus
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
+    from peercoord.store.records import Definition
 
 
 TEXTS = ("title", "description", "details", "testStrategy", "acceptanceCriteria")
@@ -262,9 +264,19 @@ def is_remade(replaced: int, reset: int, known: int) -> bool:
     return (replaced + reset > 3 and (replaced + reset) * 4 > known) or (replaced > 1 and replaced * 2 >= known)
 
 
-def described(title: str, description: str) -> str:
-    """Return a description to compare: empty if it repeats the title, as we write it for programs that need one."""
-    return "" if description == title else description
+def shared(definition: Definition) -> Json:
+    """Return the fields of a definition that lists share, as they are compared.
+
+    A description that only repeats the title counts as empty: we write it so for programs that need one.
+    """
+    texts = {key: str(definition.raw.get(key) or "") for key in TEXTS}
+    return {
+        **texts,
+        "description": "" if texts["description"] == definition.title else texts["description"],
+        "priority": paths.PRIORITIES[definition.level],
+        "dependencies": sorted(definition.dependencies, key=ids.natural),
+        "steps": [[step.step, step.title] for step in definition.steps],
+    }
 
 
 def too_many_gone(gone: int, known: int) -> bool:

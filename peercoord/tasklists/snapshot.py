@@ -181,7 +181,7 @@ class Tickets:
         instance = holder or (str(newest.get("peer", "")) if was_done else "") or None
         progress, data = _progress(place, last), self._data(definition, place, past, last)
         return {
-            **shared(definition),
+            **reconcile.shared(definition),
             "steps_done": _steps_done(definition, place, last),
             "state": _state(place, definition),
             "holder": holder,
@@ -255,19 +255,6 @@ class Tickets:
             if (event.get("event"), str(event.get("task")), event.get("epoch")) == ("claimed", task, epoch):
                 return str(event.get("at"))
         return None
-
-
-def shared(definition: Definition) -> Json:
-    """Return the fields of a definition that other lists share, in the form in which they are compared."""
-    raw = definition.raw
-    texts = {key: str(raw.get(key) or "") for key in reconcile.TEXTS}
-    return {
-        **texts,
-        "description": reconcile.described(definition.title, texts["description"]),
-        "priority": paths.PRIORITIES[definition.level],
-        "dependencies": sorted(definition.dependencies, key=ids.natural),
-        "steps": [[step.step, step.title] for step in definition.steps],
-    }
 
 
 def parked_status(why: str) -> TaskStatus:

@@ -36,7 +36,7 @@ from peercoord.tasklists.reconcile import (
     Resolution,
     TaskVersion,
 )
-from peercoord.tasklists.snapshot import Tickets, location_at, parked_status, shared
+from peercoord.tasklists.snapshot import Tickets, location_at, parked_status
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
@@ -215,7 +215,7 @@ class Sync:
             base, is_same = self._first_base(task, theirs, there)
         elif base.get("life") != self._life:  # agreed on before the directory was lost
             birth = self._birth(task)
-            base = base if birth is None else reconcile.of_former(base, shared(birth.definition), ours)
+            base = base if birth is None else reconcile.of_former(base, reconcile.shared(birth.definition), ours)
         elif base.get("removed"):
             base = {"ours": {}, "theirs": theirs}  # the row of a task that has another id now: it is this one's
         if is_same:
@@ -277,7 +277,7 @@ class Sync:
         birth = self._birth(task)
         if birth is None:
             return None, False
-        born, source = shared(birth.definition), source_of(birth.definition)
+        born, source = reconcile.shared(birth.definition), source_of(birth.definition)
         if not there.is_source(source):
             return None, born["title"].casefold() == str(theirs.get("title", "")).casefold()
         was_done, note = self.queue.was_added_done(task), birth.definition.set_aside

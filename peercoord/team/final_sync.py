@@ -26,7 +26,7 @@ from peercoord.system import process
 from peercoord.tasklists import export, reconcile, runner, selection
 from peercoord.tasklists.export import gather
 from peercoord.tasklists.normalize import TaskStatus
-from peercoord.tasklists.snapshot import Tickets, shared
+from peercoord.tasklists.snapshot import Tickets
 from peercoord.tasklists.source import read_source
 from peercoord.team import agents, tasklist
 from peercoord.team.plan import Action
@@ -161,7 +161,7 @@ def _keep(project: Project, root: Root, elsewhere: set[str], notes: list[str]) -
         )
     tasks = [task for task in found if task.definition.task not in elsewhere]
     path = _free(project, ".json")
-    _write(path, export.whole(tasks, root.clock.now()).encode())
+    _write(path, export.export(tasks, export.WHOLE, root.clock.now()).encode())
     notes.append(_kept(f"{_many(len(tasks))} that only this team knew", project, path))
 
 
@@ -257,8 +257,8 @@ def _as_imported(project: Project, queue: Queue, tasks: Collection[str]) -> Iter
         except (BrokenFileError, NotFoundError):
             continue
         told = values["instance_progress"] or {}
-        theirs = read[place].get(task)
-        if theirs == {**shared(definition), "state": values["state"]} and not any(told.get(key) for key in _TELLING):
+        here = {**reconcile.shared(definition), "state": values["state"]}
+        if read[place].get(task) == here and not any(told.get(key) for key in _TELLING):
             yield task
 
 
@@ -269,7 +269,7 @@ def _read(project: Project, path: str, tag: str | None) -> dict[str, Json]:
         reading = read_source(where, tag, project.directory, tasklist.key_in(project, where, ""))
     except (PeercoordError, OSError):
         return {}
-    return {item.definition.task: {**shared(item.definition), "state": item.state} for item in reading.tasks}
+    return {item.definition.task: {**reconcile.shared(item.definition), "state": item.state} for item in reading.tasks}
 
 
 # -- without a coordination directory ----------------------------------------------------------------------------
