@@ -47,12 +47,8 @@ GIVE_BACK = signal.SIGUSR2  # as in ``agent.loop``
 def place_of(worktree: str, project: str = "") -> Place:
     """Return the joined worktree that a directory is, or lies in.
 
-    Args:
-        worktree: A directory in it; the directory that holds ``.claude-instance/`` if the project is given.
-        project: Its project, if the caller knows it; then nothing in the worktree is trusted for it.
-
-    Raises:
-        NotFoundError: There is no such worktree, or its project does not know it.
+    A caller that knows the project names it, and the directory that holds ``.claude-instance/``: then nothing in the
+    worktree is trusted for it.
     """
     place = context.at(project, worktree) if project else context.find(given=worktree)
     place.require_worktree()
@@ -63,16 +59,10 @@ def place_of(worktree: str, project: str = "") -> Place:
 
 
 def run(worktree: str, ready: int = -1, aloud: bool = False, project: str = "") -> None:
-    """Run the agent of a worktree in this process, until told to stop.
+    """Run the agent of a worktree in this process, until told to stop; ``LostError`` if another one runs there.
 
-    Args:
-        worktree: The worktree.
-        ready: A descriptor to write a line to once the agent has joined; -1 for none.
-        aloud: Write log lines to stderr too.
-        project: Its project; empty: found as for a call in the worktree (version 0.1.0 gives none).
-
-    Raises:
-        LostError: Another agent runs there.
+    It writes a line to the descriptor ``ready`` once it has joined (-1: none), and its log to stderr too if ``aloud``.
+    Version 0.1.0 gives no project: it is found as for a call in the worktree.
     """
     from peercoord.agent.host import Worktree, preload
     from peercoord.agent.loop import Agent
@@ -109,11 +99,8 @@ def name_process(worktree: str, ready: int = -1, aloud: bool = False, project: s
     Arguments as for ``run``.
     """
     place = place_of(worktree, project)
-    words = [
-        *_run_words(place),
-        *(["--ready-fd", str(ready)] if ready >= 0 else []),
-        *(["--foreground"] if aloud else []),
-    ]
+    words = [*_run_words(place), *(["--ready-fd", str(ready)] if ready >= 0 else [])]
+    words += ["--foreground"] if aloud else []
     seen = process.command_line(os.getpid())
     if seen and signals.worktree_of(seen) != place.worktree and not os.environ.get(NAMED):
         os.environ[NAMED] = "1"  # once: Python may be started by a wrapper here that changes the words
@@ -184,18 +171,9 @@ def _run_words(place: Place) -> list[str]:
 
 
 def start(worktree: str, project: str = "") -> int:
-    """Start the agent of a worktree, detached, and wait until it has joined.
+    """Start the agent of a worktree, detached; return its pid once it has joined, also if it ran already.
 
-    Args:
-        worktree: The worktree.
-        project: Its project, if the caller knows it.
-
-    Returns:
-        The agent's pid, also if it ran already.
-
-    Raises:
-        PeercoordError: The agent ended at once; the message quotes its log.
-        DownError: A person took the team down.
+    The error for an agent that ended at once quotes its log; a ``DownError`` says that a person took the team down.
     """
     import select
 
@@ -213,26 +191,19 @@ def start(worktree: str, project: str = "") -> int:
         said = os.read(read, 16) if select.select([read], [], [], START_SECONDS)[0] else b""
     finally:
         os.close(read)
-    other = {} if said else _other(place)
-    if not said and not other:
+    if said:
+        return pid
+    # the agent of another start at the same moment is visible at once, and recorded when it has joined
+    wait_until(lambda: running_agent(place) or not signals.visible([place.worktree]), START_SECONDS, POLL_SECONDS)
+    other = running_agent(place)
+    if not other:
         import shlex
 
-        raise PeercoordError(
-            f"the agent of {place.worktree} did not start: {_last_line(place)}",
-            hint=f"see {context.instance_path(place.worktree, LOG)}, or run it in sight: "
-            f"peercoord -C {shlex.quote(place.worktree)} agent run --foreground",
-            code="agent",
-        )
-    return pid if said else int(other["pid"])
-
-
-def _other(place: Place) -> Json:
-    """Wait for the agent of another start at the same moment; empty if there is none.
-
-    Its process is visible at once, and is recorded when it has joined.
-    """
-    wait_until(lambda: running_agent(place) or not signals.visible([place.worktree]), START_SECONDS, POLL_SECONDS)
-    return running_agent(place)
+        text = f"the agent of {place.worktree} did not start: {_last_line(place)}"
+        in_sight = f"peercoord -C {shlex.quote(place.worktree)} agent run --foreground"
+        hint = f"see {context.instance_path(place.worktree, LOG)}, or run it in sight: {in_sight}"
+        raise PeercoordError(text, hint, code="agent")
+    return int(other["pid"])
 
 
 def start_apart(project: str, worktree: str) -> None:
@@ -272,12 +243,7 @@ def _spawn(words: list[str], place: Place, ready: int = -1) -> int:
 
 
 def stop(worktree: str, give_back: bool = False) -> bool:
-    """Stop the agent of a worktree and wait until it is gone; ``False`` if none ran.
-
-    Raises:
-        NotOursError: The process on record is not proven to be this worktree's agent, or runs elsewhere.
-        LostError: The agent did not end in time.
-    """
+    """Stop the agent of a worktree and wait until it is gone; ``False`` if none ran."""
     place = place_of(worktree)
     found = agents_of(opened(place), place.worktree)
     for record in found:
@@ -314,17 +280,16 @@ def agents_of(root: Root | None, worktree: str, peer: str = "") -> list[Json]:
     """
     here, found = process.here(), []
     for record in records_of(root, worktree, peer):
-        apart = liveness.elsewhere(record, here)
-        runs = process.running(record["agent"]) if apart is None else not liveness.in_sight(record, here)
-        if runs and (apart is None or locked(worktree, _checkout(root, worktree))):
+        if liveness.elsewhere(record, here) is None:
+            runs = process.running(record["agent"])
+        else:
+            checkout = instance_records.of_worktree(root, worktree).get("checkout", "") if root else ""
+            runs = not liveness.in_sight(record, here) and locked(worktree, str(checkout))
+        if runs:
             found.append(record)
     known = [record["agent"] for record in found]
     trees = {worktree, *(str(record.get("worktree")) for record in found)}
     return found + [record for record in signals.visible(trees) if record["agent"] not in known]
-
-
-def _checkout(root: Root | None, worktree: str) -> str:
-    return str(instance_records.of_worktree(root, worktree).get("checkout", "")) if root is not None else ""
 
 
 def status(worktree: str) -> Json:

@@ -23,24 +23,14 @@ SETTLE_SECONDS = 0.2  # changes come together, and a caller may be about to call
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something that only the leader does.
+    """Something that only the leader does; the next leader may do it again."""
 
-    Attributes:
-        name: Its name in messages.
-        every: Seconds between two runs.
-        run: Does it; given the term. The next leader may do it again. It may return the seconds until the next run,
-            if that is sooner.
-        least: Least seconds between two runs that changes bring forward; 0 if changes bring none forward.
-        rest: Frees what it holds, when another peer leads.
-        apart: It waits for a child process, perhaps long, and gets a thread of its own.
-    """
-
-    name: str
-    every: float
-    run: Callable[[int], object]
-    least: float = 0.0
-    rest: Callable[[], object] = lambda: None
-    apart: bool = False
+    name: str  # in messages
+    every: float  # seconds between two runs
+    run: Callable[[int], object]  # given the term; may return the seconds until the next run, if that is sooner
+    least: float = 0.0  # least seconds between two runs that changes bring forward; 0 if changes bring none forward
+    rest: Callable[[], object] = lambda: None  # frees what it holds, when another peer leads
+    apart: bool = False  # it waits for a child process, perhaps long, and gets a thread of its own
 
 
 def led(leadership: Leadership, duty: Duty) -> Callable[[], object]:

@@ -54,16 +54,10 @@ class Home:
         self._cleaned: float | None = None  # since when ``.claude-instance/`` is gone
 
     def look(self, now: float, grace: float) -> tuple[str, float | None]:
-        """Check whether the worktree and its project are there.
+        """Return what became of the worktree, and the seconds until the next look; ``None`` if there is no hurry.
 
-        Args:
-            now: Monotonic time, seconds.
-            grace: Seconds in which a cleaned worktree can be mended.
-
-        Returns:
-            ``here``; ``gone``; ``abandoned``: cleaned away, and not mended in time; ``replaced``: another agent serves
-            it; ``orphaned``: its project or coordination directory is gone. And the seconds until the next look;
-            ``None`` if there is no hurry.
+        ``abandoned`` is a worktree that was cleaned away and not mended within ``grace`` seconds; ``replaced``: another
+        agent serves it; ``orphaned``: its project or coordination directory is gone.
         """
         soon = None
         for state, because, missing, seconds in self._places():
@@ -79,7 +73,10 @@ class Home:
         if soon is not None:
             return HERE, soon
         if self.instance.stat(INFO) is None:
-            return self._without(now, grace)
+            self.because = f"{self.path} was cleaned away and not mended"
+            self._cleaned = now if self._cleaned is None else self._cleaned
+            left = self._cleaned + grace - now
+            return (HERE if left > 0 else ABANDONED), min(max(left, 0.0), LOOK_SECONDS)
         self._cleaned = None
         return (REPLACED if self._replaced() else HERE), None
 
@@ -101,12 +98,6 @@ class Home:
         except PeercoordError:
             return False
         return found is not None and found != self.root.store_id
-
-    def _without(self, now: float, grace: float) -> tuple[str, float]:
-        self.because = f"{self.path} was cleaned away and not mended"
-        self._cleaned = now if self._cleaned is None else self._cleaned
-        left = self._cleaned + grace - now
-        return (HERE if left > 0 else ABANDONED), min(max(left, 0.0), LOOK_SECONDS)
 
     def _replaced(self) -> bool:
         """Check whether the coordination directory names another agent for this worktree, and not this one."""

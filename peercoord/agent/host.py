@@ -202,9 +202,8 @@ class Worktree:
             return refusal(error, verbs.of(request).as_json)
         except FAULTS as error:
             self.log(f"{request.verb}:\n{traceback.format_exc()}")
-            fault = PeercoordError(
-                f"{request.verb} failed unexpectedly: {error}", f"see {context.instance_path(self.tree, 'agent.log')}"
-            )
+            hint = f"see {context.instance_path(self.tree, 'agent.log')}"
+            fault = PeercoordError(f"{request.verb} failed unexpectedly: {error}", hint)
             return refusal(fault, verbs.of(request).as_json)
 
     def _execute(self, request: Request, late: Mapping[str, Ticket] | None) -> Answer:
@@ -241,19 +240,14 @@ class Worktree:
     def pick_up(self) -> float | None:
         """Take in edits of ``progress.json``, and collect contributions; return the seconds until the next look."""
         try:
-            self._take_edits()
+            state = self._fingerprint_of("progress.json")
+            if state != self._seen:
+                for note in WorktreeCall(self.place(), Caller(), heard=False).pick_up():
+                    self.log(note)
+                self._seen = state
         finally:  # an unreadable report must not stop contributions
             again = self._collector.run()
         return again
-
-    def _take_edits(self) -> None:
-        """Report what a person typed into ``progress.json``; each call does that too."""
-        state = self._fingerprint_of("progress.json")
-        if state == self._seen:
-            return
-        for note in WorktreeCall(self.place(), Caller(), heard=False).pick_up():
-            self.log(note)
-        self._seen = state
 
     def signs_of_work(self) -> object:
         """Return a fingerprint of work without a call: edits by hand, git's index, commits, calls of tools."""
@@ -310,10 +304,8 @@ class Worktree:
     def renewed(self) -> bool:
         """Check whether another version of the program is installed, and starts."""
         now = _installed()
-        if now == self._installed:
+        if now == self._installed or not child.starts():  # that does not start is still being installed
             return False
-        if not child.starts():
-            return False  # still being installed: look again later
         self._installed = now
         return True
 

@@ -23,34 +23,28 @@ from peercoord.worktree import context
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from peercoord.foreign import Json
     from peercoord.store.root import Root
 
 
 def project_of(error: NotFoundError, command: Sequence[str], peer: str, task: str = "") -> str:
     """Return the project of the one running team of this user that has this peer and task, if they are named.
 
-    Raises:
-        NotFoundError: No running team fits, or several do; the message lists them for the call's words.
+    If no running team fits, or several do, the error lists them for the call's words.
     """
     teams = _teams()
     fitting = [project for project, root in teams.items() if _fits(root, peer, task)]
     if len(fitting) == 1:
         return fitting[0]
-    raise _undecided(error, fitting or list(teams), bool(fitting), shlex.join(command), peer, task) from None
-
-
-def _undecided(
-    error: NotFoundError, listed: list[str], fits: bool, command: str, peer: str, task: str
-) -> NotFoundError:
+    listed = fitting or list(teams)
     if not listed:
-        return NotFoundError(f"{error.message}, and no team of yours runs", error.hint, error.code)
+        raise NotFoundError(f"{error.message}, and no team of yours runs", error.hint, error.code) from None
     what = f"an instance {shown(peer)}" + (f" and a task {shown(task)}" if task else "")
-    which = f"{len(listed)} running teams have {what}" if fits else f"no running team has {what}"
+    which = f"{len(listed)} running teams have {what}" if fitting else f"no running team has {what}"
     places = ", ".join(shown(project, 200) for project in listed)
-    command = command if fits else "status"
-    hint = "; ".join(f"peercoord -C {shlex.quote(project)} {command}" for project in listed)
-    return NotFoundError(f"{error.message}, and {which}: {places}", f"name the project: {hint}", "several-teams")
+    words = shlex.join(command) if fitting else "status"
+    hint = "; ".join(f"peercoord -C {shlex.quote(project)} {words}" for project in listed)
+    text = f"{error.message}, and {which}: {places}"
+    raise NotFoundError(text, f"name the project: {hint}", "several-teams") from None
 
 
 def _teams() -> dict[str, Root]:
@@ -61,23 +55,16 @@ def _teams() -> dict[str, Root]:
             place = context.find(given=str(record["worktree"]))
             if place.worktree and place.project not in found:
                 root = open_root(place.coordination, place.store_id)
-                if _is_ours(place.coordination) and _is_on_record(root, record):
+                seen = os.lstat(place.coordination)  # this user's own, and no stranger may write it
+                if seen.st_uid != os.geteuid() or seen.st_mode & 0o002:
+                    continue
+                # a command line can be forged: a peer of the team must name this very process as its agent
+                peers = (members.record_of(root, who) for who in members.living(root))
+                if any(liveness.agent_of(peer) == record["agent"] for peer in peers):
                     found[place.project] = root
         except PeercoordError:
             continue  # no project knows it
     return dict(sorted(found.items()))
-
-
-def _is_ours(coordination: str) -> bool:
-    """Check whether a coordination directory is this user's own, and no stranger may write it."""
-    seen = os.lstat(coordination)
-    return seen.st_uid == os.geteuid() and not seen.st_mode & 0o002
-
-
-def _is_on_record(root: Root, agent: Json) -> bool:
-    """Check whether a peer of the team names this very process as its agent: a command line can be forged."""
-    records = (members.record_of(root, who) for who in members.living(root))
-    return any(liveness.agent_of(record) == agent["agent"] for record in records)
 
 
 def _fits(root: Root, peer: str, task: str) -> bool:

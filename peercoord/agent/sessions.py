@@ -26,12 +26,7 @@ LOCK_SECONDS = 5.0  # the longest wait for a running call of the worktree
 
 
 class SessionWatch:
-    """Keeps count of the coding sessions of a worktree, for its agent.
-
-    Attributes:
-        living: The sessions that ran at the last look.
-        ended: When the last session ended, by the monotonic clock and by wall time; ``None`` while one runs.
-    """
+    """Keeps count of the coding sessions of a worktree, for its agent."""
 
     def __init__(
         self,
@@ -44,8 +39,8 @@ class SessionWatch:
         self.instance, self.log, self.signs_of_work, self.work_left = instance, log, signs_of_work, work_left
         self.type_into = type_into
         self._typed = ""  # the reset for which the session was told to go on
-        self.living: list[Json] = []
-        self.ended: tuple[float, str] | None = None
+        self.living: list[Json] = []  # the sessions that ran at the last look
+        self.ended: tuple[float, str] | None = None  # when the last one ended, on both clocks; ``None`` while one runs
         self._signs: tuple[object, float, str] | None = None  # of work; unchanged since when, on both clocks
 
     def joined(self, peer: Peer) -> None:
@@ -58,27 +53,21 @@ class SessionWatch:
         known = liveness.sessions(record)
         living = self.living = [one for one in known if process.running(one)]
         watch_exits()
-        if (
-            living
-            and record.get("sessions") != living
-            and not self._note_if_unchanged(known, lambda: {"sessions": living})
-        ):
+        news = living and record.get("sessions") != living
+        if news and not self._note_if_unchanged(known, lambda: {"sessions": living}):
             return 0.0
         if living or not known:
             self.ended = None
             waits = [self._check_silence(record, living), self._check_limit(living)]
             return min((seconds for seconds in waits if seconds is not None), default=None)
-        grace = 0.0 if self._said_its_end(known) else float(self.root.number("session_grace_seconds"))
+        said = session_records.read(self.root.files, self.peer.name)
+        told = said.get("state") == ENDED and session_records.is_of(said, known[-1])  # its hooks said that it ends
+        grace = 0.0 if told else float(self.root.number("session_grace_seconds"))
         if self.ended is None:
             self.ended = self.clock.monotonic(), self.clock.now()
             self.log(f"the coding session has ended; its tasks go back in {grace:.0f} s unless another one comes")
         left = self.ended[0] + grace - self.clock.monotonic()
         return left if left > 0 else self._replace_or_end(known, self.ended[1])
-
-    def _said_its_end(self, known: list[Json]) -> bool:
-        """Check whether the last session said by its hooks that it ends: then nothing is waited for."""
-        said = session_records.read(self.root.files, self.peer.name)
-        return said.get("state") == ENDED and session_records.is_of(said, known[-1])
 
     def _replace_or_end(self, known: list[Json], at: str) -> float | None:
         successors = process.coding_agents_in(os.path.dirname(self.instance.place))
@@ -115,18 +104,16 @@ class SessionWatch:
 
     def _give_back(self) -> list[int | str]:
         """Release what the ended sessions held; return the tasks. Claims of an unknown caller stay."""
-        known = [
-            ticket for ticket in self.peer.worker.held() if not self.peer.worker.assignments.of_unknown_caller(ticket)
-        ]
-        return [ids.public(ticket.task) for ticket in known if self._give_up(ticket)]
-
-    def _give_up(self, ticket: Ticket) -> bool:
-        facts: Json = {}
-        try:
-            facts = self.work_left(ticket)
-        except PeercoordError as error:
-            self.log(f"what was not committed of task {ticket.task} is not kept: {error.message}")
-        return self.release(ticket, "its coding session ended", facts)
+        found, worker = [], self.peer.worker
+        for ticket in [held for held in worker.held() if not worker.assignments.of_unknown_caller(held)]:
+            facts: Json = {}
+            try:
+                facts = self.work_left(ticket)
+            except PeercoordError as error:
+                self.log(f"what was not committed of task {ticket.task} is not kept: {error.message}")
+            if self.release(ticket, "its coding session ended", facts):
+                found.append(ids.public(ticket.task))
+        return found
 
     def release(self, ticket: Ticket, why: str, facts: Json | None = None) -> bool:
         """Give one task back; ``False`` if the peer does not hold it any more."""
@@ -170,10 +157,8 @@ class SessionWatch:
     def _check_limit(self, living: list[Json]) -> float | None:
         """Type into the window of a session whose limit has reset, once, if no hook can wake it.
 
-        It is idle then: its last word was that it ran into the limit. Typing into a dialog could accept it.
-
-        Returns:
-            Seconds until the reset; ``None`` if there is nothing to wait for.
+        It is idle then: its last word was that it ran into the limit. Typing into a dialog could accept it. Return the
+        seconds until the reset; ``None`` if there is nothing to wait for.
         """
         said = session_records.read(self.root.files, self.peer.name)
         until = str(said.get("until") or "")

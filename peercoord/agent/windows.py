@@ -22,9 +22,9 @@ DRAFT_LINES = 10  # above the cursor, in which the first line of a draft is look
 _PROMPTS, _BORDERS = "›❯>", " \u00a0│┃|"
 
 
-def mark(worktree: str) -> str:
-    """Return the mark of a worktree's window."""
-    return hashlib.sha256(os.fsencode(worktree)).hexdigest()[:16]
+def mark(directory: str | os.PathLike[str]) -> str:
+    """Return the mark of a window or session: a digest of a path, since tmux cannot print every path."""
+    return hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
 
 
 def type_into(worktree: str, text: str) -> bool:
@@ -33,10 +33,6 @@ def type_into(worktree: str, text: str) -> bool:
     The line is pasted, since programs take keys that come fast for a paste and do not act on the Enter after them. It
     is entered only once the window shows it: a dialog shows nothing of a paste, and Enter would accept the dialog. What
     a person has typed there and not sent is not entered: nothing is typed until it is gone.
-
-    Args:
-        worktree: The directory that holds ``.claude-instance/``.
-        text: The line.
     """
     form = f"#{{window_id}} #{{pane_id}} #{{pane_in_mode}} #{{{OPTION}}}"
     listed = [line.split(" ") for line in (_tmux("list-panes", "-a", "-F", form) or "").splitlines()]

@@ -42,27 +42,17 @@ SETTINGS = {"heartbeat_seconds": 5, "state_seconds": 1}
 
 
 class Demo:
-    """One run of the demonstration.
-
-    Args:
-        home: An empty directory to make everything in.
-        count: How many worktrees.
-        tasks: How many tasks.
-        pause: How long a worker takes for a third of a task, in seconds.
-        limit: Seconds after which the run is given up.
-        say: Prints a line.
-        frame: Shows a board while the run goes on.
-    """
+    """One run of the demonstration."""
 
     def __init__(
         self,
-        home: Path,
-        count: int,
+        home: Path,  # an empty directory to make everything in
+        count: int,  # of worktrees
         tasks: int,
-        pause: float,
-        limit: float,
+        pause: float,  # seconds for a third of a task
+        limit: float,  # seconds after which the run is given up
         say: Callable[[str], None],
-        frame: Callable[[Board], None],
+        frame: Callable[[Board], None],  # shows a board while the run goes on
     ) -> None:
         self.home, self.tasks, self.pause, self.limit = home, tasks, pause, limit
         self.say, self.frame = say, frame

@@ -35,21 +35,13 @@ STALE_VIEWS = 4  # times state_seconds
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report.
+    """One line of the doctor's report."""
 
-    Attributes:
-        about: What was checked.
-        state: ``ok``, ``warning`` (works, but look) or ``bad`` (does not work, or must not be trusted).
-        text: What was found.
-        fix: The command that fixes it; empty if nothing needs fixing.
-        repair: Fixes it, and returns what people should know then, one line each; ``None`` where no program can.
-    """
-
-    about: str
-    state: str
-    text: str
-    fix: str = ""
-    repair: Callable[[], list[str]] | None = None
+    about: str  # what was checked
+    state: str  # ``ok``, ``warning`` (works, but look) or ``bad`` (does not work, or must not be trusted)
+    text: str  # what was found
+    fix: str = ""  # the command that fixes it; empty if nothing needs fixing
+    repair: Callable[[], list[str]] | None = None  # returns lines for people; ``None`` where no program can
 
     def record(self) -> Json:
         """Return it for programs."""
@@ -82,17 +74,8 @@ def bad(about: str, text: str, fix: str = "") -> Finding:
 def examine_team(queue: Queue) -> list[Finding]:
     """Check a team."""
     root = queue.root
-    return [
-        *_settings(root),
-        *_peers(root),
-        *_leader(root),
-        *_views(root),
-        *_tickets(queue),
-        *_departed(root),
-        *_quarantine(root),
-        *_sizes(root),
-        *_landing(root),
-    ]
+    found = [*_settings(root), *_peers(root), *_leader(root), *_views(root), *_tickets(queue)]
+    return [*found, *_departed(root), *_quarantine(root), *_sizes(root), *_landing(root)]
 
 
 def _settings(root: Root) -> Iterator[Finding]:
@@ -154,12 +137,8 @@ def leader_tickets(root: Root) -> list[str]:
     """List the leader's tickets; look again while none is seen, since one may be moving."""
     for _ in range(LOOKS):
         homes = [f"{base}/{home}" for base in (paths.PEERS, paths.DEPARTED) for home in root.files.scan(base)]
-        found = [
-            f"{home}/{name}"
-            for home in (paths.LEADER, *homes)
-            for name in root.files.scan(home)
-            if paths.parse_leader(name) is not None
-        ]
+        names = [f"{home}/{name}" for home in (paths.LEADER, *homes) for name in root.files.scan(home)]
+        found = [name for name in names if paths.parse_leader(name.rpartition("/")[2]) is not None]
         if found:
             return found
     return []
@@ -221,15 +200,12 @@ def _tickets(queue: Queue) -> Iterator[Finding]:
 
 def duplicate_tickets(queue: Queue) -> dict[str, list[str]]:
     """Return the tasks seen under the same several names twice."""
-    first, second = _several(queue), _several(queue)
-    return {task: paths for task, paths in first.items() if second.get(task) == paths}
-
-
-def _several(queue: Queue) -> dict[str, list[str]]:
-    seen: dict[str, set[str]] = {}
-    for sighting in queue.locations():
-        seen.setdefault(sighting.task, set()).add(sighting.path)
-    return {task: sorted(paths) for task, paths in seen.items() if len(paths) > 1}
+    looks: list[dict[str, set[str]]] = [{}, {}]
+    for seen in looks:
+        for sighting in queue.locations():
+            seen.setdefault(sighting.task, set()).add(sighting.path)
+    first, second = looks
+    return {task: sorted(paths) for task, paths in first.items() if len(paths) > 1 and second.get(task) == paths}
 
 
 def _departed(root: Root) -> Iterator[Finding]:
@@ -253,9 +229,8 @@ def _quarantine(root: Root) -> Iterator[Finding]:
         fix = f"peercoord task reopen {task}" if task else command("rm", "-rf", "--", place, f"{place}.why")
         yield warning("quarantine", f"{shown(name)}: {why[-1] if why else 'no reason was kept'}{rest}", fix)
     if len(kept) > SHOWN:
-        yield warning(
-            "quarantine", f"and {len(kept) - SHOWN} more", command("ls", f"{root.files.place}/{paths.QUARANTINE}")
-        )
+        fix = command("ls", f"{root.files.place}/{paths.QUARANTINE}")
+        yield warning("quarantine", f"and {len(kept) - SHOWN} more", fix)
 
 
 def _missing(root: Root, path: str) -> str:

@@ -37,20 +37,16 @@ def probe(root: str) -> list[Finding]:
     try:
         os.mkdir(home)
     except OSError as error:
-        return [
-            bad(
-                "filesystem", f"{root} cannot be written: {error.strerror}", command("ls", "-ld", f"{root}/{paths.TMP}")
-            )
-        ]
+        look = command("ls", "-ld", f"{root}/{paths.TMP}")
+        return [bad("filesystem", f"{root} cannot be written: {error.strerror}", look)]
     try:
         found = list(_tried(root, home))
     finally:
         shutil.rmtree(home, ignore_errors=True)
     broken = [one.about for one in found if one.state == "bad"]
     if broken:
-        word = bad(
-            "filesystem", f"{kind}, {where}: not fit for a coordination directory ({', '.join(broken)})", ELSEWHERE
-        )
+        text = f"{kind}, {where}: not fit for a coordination directory ({', '.join(broken)})"
+        word = bad("filesystem", text, ELSEWHERE)
     else:
         word = good("filesystem", f"{kind}, {where}")
     return [word, *found, *_room(root)]
@@ -117,18 +113,9 @@ def _case(home: str) -> Finding:
 
 
 def _fsync(home: str) -> Finding:
-    begin = time.perf_counter()
-    handle = os.open(f"{home}/synced", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:
-        os.write(handle, b"x")
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    begin, disk = time.perf_counter(), Disk(home)
+    disk.create("synced", b"x", True)
+    disk.sync("")
     spent = time.perf_counter() - begin
     return good("fsync", f"a file and its directory take {spent * 1000:.1f} ms")
 
@@ -141,7 +128,11 @@ def _lock(home: str) -> Finding:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         child = os.fork()
         if child == 0:
-            os._exit(_try_lock(f"{home}/lock"))
+            try:
+                fcntl.flock(os.open(f"{home}/lock", os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os._exit(1)  # refused, as it should be
+            os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     finally:
         os.close(handle)
@@ -149,18 +140,6 @@ def _lock(home: str) -> Finding:
         return good("locks", "a lock keeps other processes out")
     text = "a lock does not keep other processes out: two agents of one worktree could start, no claim is at risk"
     return warning("locks", text)
-
-
-def _try_lock(path: str) -> int:
-    """Return 1 if the lock is refused, as it should be."""
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return 1
-    return 0
 
 
 def _listing(home: str) -> Finding:
@@ -190,11 +169,8 @@ def _one_device(root: str) -> Finding:
         except FileNotFoundError:
             continue
         if other != own:
-            return bad(
-                "one device",
-                f"{folder} lies on another filesystem than the rest",
-                command("umount", f"{root}/{folder}"),
-            )
+            text = f"{folder} lies on another filesystem than the rest"
+            return bad("one device", text, command("umount", f"{root}/{folder}"))
     return good("one device", "all of it lies on one filesystem")
 
 

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 def examine(project: str, root: Root | None) -> Iterator[Finding]:
     """Check the hooks of the sessions that ``up`` starts, and those that a person has set up.
 
-    Args:
-        project: The project in the main checkout.
-        root: Its coordination directory; ``None`` if that cannot be read.
+    The ``root`` is ``None`` if the coordination directory cannot be read.
     """
     home, person = Path(project) / paths.ROOT / paths.HOOKS, PersonalSetup()
     for agent in AGENTS.values():

@@ -81,18 +81,14 @@ def _git(place: Place) -> Iterator[Finding]:
     blocks = [git.lines(block) for block in listed.split("\n\n")]
     gone = [block[0].partition(" ")[2] for block in blocks if any(line.startswith("prunable") for line in block)]
     if gone:
-        mended = FIX if _team_lost(place) else command("git", "-C", place.project, "worktree", "prune")
+        team = repository.team_instances(repository.discover(place.project))
+        lost = any(not instance.worktree.exists() for instance in team)  # pruning would forget the instance
+        fix = FIX if lost else command("git", "-C", place.project, "worktree", "prune")
         yield warning(
-            "git", f"{counted(gone, 'worktree', 'is', 'are')} registered and gone: {', '.join(gone[:5])}", mended
+            "git", f"{counted(gone, 'worktree', 'is', 'are')} registered and gone: {', '.join(gone[:5])}", fix
         )
     else:
         yield good("git", version)
-
-
-def _team_lost(place: Place) -> bool:
-    """Check whether a worktree of the team is gone; pruning would forget its instance."""
-    team = repository.team_instances(repository.discover(place.project))
-    return any(not instance.worktree.exists() for instance in team)
 
 
 def _worktree(place: Place) -> Iterator[Finding]:
@@ -106,11 +102,8 @@ def _worktree(place: Place) -> Iterator[Finding]:
         yield good("agent", f"process {status['pid']} runs as {status['incarnation']}")
     files = place.files()
     if files.peek(SCRIPT) != coordinate_sh():
-        yield warning(
-            "coordinate.sh",
-            "it is missing or not this version's",
-            command("peercoord", "-C", place.worktree, "doctor", "--fix"),
-        )
+        fix = command("peercoord", "-C", place.worktree, "doctor", "--fix")
+        yield warning("coordinate.sh", "it is missing or not this version's", fix)
     waiting = [name for name in files.scan(protocol.OUTBOX) if protocol.parse_name(name)]
     unanswered = [name for name in waiting if files.stat(protocol.answer(name)) is None]
     if unanswered and not status["running"]:
@@ -130,19 +123,21 @@ def fix_script(place: Place) -> list[str]:
 
 
 _LEVELS = 2  # of directories below the coordination directory that are looked at
+_REPLACEABLE = stat.S_IWOTH | stat.S_ISVTX  # open to all, unless the sticky bit is set
 
 
 def _rights(place: Place) -> Iterator[Finding]:
     """Find directories that everyone may write, from the filesystem's root to the team's state."""
-    open_to_all = [path for path in _directories(place.coordination, _LEVELS) if _open(os.lstat(path).st_mode)]
+    open_to_all = [path for path in _directories(place.coordination, _LEVELS) if os.lstat(path).st_mode & stat.S_IWOTH]
     if open_to_all:
         more = f" and {len(open_to_all) - 1} more below it" if len(open_to_all) > 1 else ""
         text = f"every user of this machine may write {open_to_all[0]}{more}"
         yield bad("rights", text, f"chmod -R o-w {shlex.quote(place.coordination)}")
-    above = [path for path in _upward(place.project) if _replaceable(os.stat(path).st_mode)]
+    project = Path(place.project)
+    above = [path for path in (project, *project.parents) if path.stat().st_mode & _REPLACEABLE == stat.S_IWOTH]
     for path in above:
         text = f"every user of this machine may replace what lies in {path}, the team's state with it"
-        yield bad("rights", text, f"chmod o-w {shlex.quote(path)}")
+        yield bad("rights", text, f"chmod o-w {shlex.quote(str(path))}")
     if not open_to_all and not above:
         yield good("rights", "no other user may write the team's state, but for those of its group")
 
@@ -154,19 +149,3 @@ def _directories(top: str, levels: int) -> Iterator[str]:
             inner = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
         for path in inner:
             yield from _directories(path, levels - 1)
-
-
-def _upward(path: str) -> Iterator[str]:
-    while True:
-        yield path
-        if path in ("/", ""):
-            return
-        path = os.path.dirname(path)
-
-
-def _open(mode: int) -> bool:
-    return bool(mode & stat.S_IWOTH)
-
-
-def _replaceable(mode: int) -> bool:
-    return _open(mode) and not mode & stat.S_ISVTX

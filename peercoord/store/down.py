@@ -40,12 +40,10 @@ def write(root: Root, by: str, **facts: object) -> None:
         root.files.put(paths.DOWN, records.encode(record), durable=True)
 
 
-def remove(root: Root) -> bool:
-    """Remove the mark; ``False`` if the team was not down."""
-    removed = root.files.remove(paths.DOWN)
-    if removed:
+def remove(root: Root) -> None:
+    """Remove the mark."""
+    if root.files.remove(paths.DOWN):
         root.files.sync("")
-    return removed
 
 
 def require_up(files: Files) -> None:

@@ -62,7 +62,9 @@ def look(project: Project, name: str, starts: Iterable[str]) -> Bank:
     """Look at a project's memory bank."""
     if not name:
         return Bank("", shared=False)
-    _check(name)
+    if not paths.may_be_bank(name):
+        hint = "name a directory in the project, such as memory-bank"
+        raise UsageError(f"{shown(name)} cannot be the memory bank", hint)
     path = project.path(name.strip("/"))
     place = project.main / path
     modes = _modes(partial(git.fields, project.main), path, starts)
@@ -100,13 +102,15 @@ def plan_link(project: Project, bank: Bank, tree: Path, git_dir: Path | None) ->
     if git_dir is None:
         return [Action(words, lambda: link(project, bank, tree))], []
     with inspection.of_worktree(project, tree, git_dir) as found:
-        modes = _modes(found.fields, bank.path)
-        own = [] if place.is_symlink() else _own(found, bank.path)
+        modes, own = _modes(found.fields, bank.path), []
+        if not place.is_symlink():  # what git cannot restore
+            changes = found.changes("--untracked-files=all", "--ignored", "--", bank.path)
+            own = [name for name in (*changes.paths(), *changes.unsure) if os.path.exists(tree / name)]
     if modes.get(bank.path) == _LINK:
         return [], [f"{bank.path} in {project.short(tree)} is a link that its branch tracks: left as it is"]
     tracked = bank.tracked or bool(modes)
     right = place.is_symlink() and place.readlink() == _target(project, bank, tree)
-    if right and (not tracked or excludes.is_out(git_dir, excludes.pattern(bank.path))):
+    if right and (not tracked or excludes.is_out(git_dir, f"{excludes.pattern(bank.path)}/")):
         return [], []
     if own:
         some = ", ".join(map(shown_path, own[:3])) + (", …" if len(own) > 3 else "")
@@ -122,9 +126,13 @@ def link(project: Project, bank: Bank, tree: Path) -> str:
     with inspection.of_worktree(project, tree, git_dir) as found:
         _remove_link(beneath, bank.path)
         if bank.tracked or _modes(found.fields, bank.path):
-            excludes.leave_out(project, tree, git_dir, excludes.pattern(bank.path))
+            excludes.leave_out(project, tree, git_dir, f"{excludes.pattern(bank.path)}/")
         if _is_directory(beneath, bank.path):
-            _remove_copies(found, bank.path)
+            listed = found.fields("ls-files", "-s", "-z", "--", bank.path)
+            for facts, _, name in (entry.partition("\t") for entry in listed):
+                if files.is_own_file(tree / name) and not found.differs(name, facts.split(" ")[1]):
+                    with suppress(FileNotFoundError, NotADirectoryError):
+                        beneath.unlink(name)  # git can restore it
             _remove_empty(beneath, bank.path)
         try:
             beneath.make_directories(bank.path.rpartition("/")[0])
@@ -188,13 +196,6 @@ def _as_made(entry: Path) -> str:
         return _digest(data)
 
 
-def _check(name: str) -> None:
-    if not paths.may_be_bank(name):
-        raise UsageError(
-            f"{shown(name)} cannot be the memory bank", "name a directory in the project, such as memory-bank"
-        )
-
-
 def _modes(fields: Callable[..., list[str]], path: str, commits: Iterable[str] = ()) -> dict[str, str]:
     """Map the paths at or below a path, in a checkout's index and in some commits, to their modes."""
     listed = fields("ls-files", "-s", "-z", "--", path)
@@ -206,21 +207,6 @@ def _modes(fields: Callable[..., list[str]], path: str, commits: Iterable[str] =
 def _target(project: Project, bank: Bank, tree: Path) -> Path:
     """Return the link's target: the read-only copy, by a relative path."""
     return Path(os.path.relpath(copy.target(str(project.directory / paths.ROOT)), (tree / bank.path).parent))
-
-
-def _own(found: Inspection, path: str) -> list[str]:
-    """List the files below a directory of a worktree that git cannot restore."""
-    changes = found.changes("--untracked-files=all", "--ignored", "--", path)
-    return [name for name in (*changes.paths(), *changes.unsure) if os.path.exists(f"{found.checkout.tree}/{name}")]
-
-
-def _remove_copies(found: Inspection, path: str) -> None:
-    """Remove the files of a directory that equal their index entries: git can restore them."""
-    for facts, _, name in (entry.partition("\t") for entry in found.fields("ls-files", "-s", "-z", "--", path)):
-        place = Path(found.checkout.tree, name)
-        if files.is_own_file(place) and not found.differs(name, facts.split(" ")[1]):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                Beneath(found.checkout.tree).unlink(name)
 
 
 def _remove_empty(beneath: Beneath, path: str) -> None:

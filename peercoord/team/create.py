@@ -73,7 +73,7 @@ def take_in(project: Project, instance: Instance, git_dir: Path) -> None:
 def check_out(project: Project, bank: Bank, tree: Path, git_dir: Path) -> str:
     """Check out a new worktree's files except the memory bank's; the person's own filters run."""
     if bank.shared and bank.tracked:
-        excludes.leave_out(project, tree, git_dir, excludes.pattern(bank.path))
+        excludes.leave_out(project, tree, git_dir, f"{excludes.pattern(bank.path)}/")
     try:
         git.set_up(tree, "reset", "-q", "--hard")
     except GitError as error:
@@ -84,18 +84,16 @@ def check_out(project: Project, bank: Bank, tree: Path, git_dir: Path) -> str:
     return ""
 
 
-def belongs_to(tree: Path, git_dir: Path, moved: bool = False) -> bool:
-    """Check whether a directory's ``.git`` file names ``git_dir``."""
+def led_to(tree: Path, git_dir: Path) -> bool:
+    """Check whether a directory's ``.git`` file names ``git_dir``, or a lost one of its name: the repository moved."""
     target = Path(gitdirs.target(str(tree / ".git")) or "/")
-    if target == git_dir:
-        return True
-    return moved and target.parts[-2:] == git_dir.parts[-2:] and not target.exists()
+    return target == git_dir or (target.parts[-2:] == git_dir.parts[-2:] and not target.exists())
 
 
 def moved_to(beside: Path, git_dir: Path) -> Path | None:
     """Find the worktree of ``git_dir`` among the entries of a directory."""
     candidates = [pointer.parent for pointer in sorted(beside.glob("*/.git"))]
-    return next((tree for tree in candidates if belongs_to(tree, git_dir, moved=True)), None)
+    return next((tree for tree in candidates if led_to(tree, git_dir)), None)
 
 
 def repair(tree: Path, git_dir: Path) -> None:
@@ -165,19 +163,20 @@ def branch_name(prefix: str, peer: str) -> str:
 
 def check_branch(project: Project, known: Branches, branch: str) -> None:
     """Refuse a branch that cannot be used for a new worktree."""
-    hint = "name the team's branches otherwise: --branch-prefix agents/"
+    text, code = "", "branch-blocked"
     if branch in known.checked_out:
         where = project.short(known.checked_out[branch])
-        raise PeercoordError(f"branch '{branch}' is checked out in {where}", hint, code="branch-in-use")
-    for other in known.existing:
+        text, code = f"branch '{branch}' is checked out in {where}", "branch-in-use"
+    for other in known.existing if not text else ():
         if branch.startswith(f"{other}/") or other.startswith(f"{branch}/"):
-            text = (
-                f"a branch called '{shown_path(other)}' blocks '{branch}': git keeps branches as files and directories"
-            )
-            raise PeercoordError(text, hint, code="branch-blocked")
+            why = "git keeps branches as files and directories"
+            text = f"a branch called '{shown_path(other)}' blocks '{branch}': {why}"
+            break
         if other != branch and other.casefold() == branch.casefold():
             text = f"branch '{shown_path(other)}' differs from '{branch}' only in case: one file on some filesystems"
-            raise PeercoordError(text, hint, code="branch-blocked")
+            break
+    if text:
+        raise PeercoordError(text, "name the team's branches otherwise: --branch-prefix agents/", code=code)
 
 
 def check_has_project(project: Project, start: str, sub: str) -> None:

@@ -31,7 +31,6 @@ SERVE_SECONDS = 10.0
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from peercoord.foreign import Json
     from peercoord.store.paths import Incarnation
     from peercoord.store.project import Project
     from peercoord.store.root import Root
@@ -109,15 +108,14 @@ def _unlisted(root: Root | None, known: Collection[str]) -> list[Instance]:
 
 
 def _plan_note(root: Root | None) -> list[Action]:
-    return [] if root is None else own([Action("note that the team is down", partial(_note, root))], paths.DOWN)
+    def note(root: Root) -> str:
+        try:
+            down.write(root, login())
+        except StorageError as error:
+            return f"that the team is down cannot be noted, so an agent may start again: {error.message}"
+        return ""
 
-
-def _note(root: Root) -> str:
-    try:
-        down.write(root, login())
-    except StorageError as error:
-        return f"that the team is down cannot be noted, so an agent may start again: {error.message}"
-    return ""
+    return [] if root is None else [Action("note that the team is down", partial(note, root), paths.DOWN)]
 
 
 def refuse_loss(project: Project, named: Collection[str], dry_run: bool = False) -> None:
@@ -136,7 +134,7 @@ def _plan_serve(made: Plan, state: Path) -> None:
         what = f"the outbox of {instance.peer}"
         with suppress(PeercoordError, OSError):
             if unserved(instance):
-                made.actions += own([Action(f"serve what waits in {what}", partial(_serve, state, instance))], what)
+                made.actions.append(Action(f"serve what waits in {what}", partial(_serve, state, instance), what))
 
 
 def _living(root: Root | None, instance: Instance) -> list[Incarnation]:
@@ -164,12 +162,15 @@ def plan_clear(project: Project, named: Collection[str], purge: bool, dry_run: b
 
 
 def _stop(state: Path, instance: Instance) -> None:
-    """Stop a worktree's agent, or leave the team on its behalf if none runs."""
+    """Ask a worktree's agent to release and leave, and end it if it does not; leave on its behalf if none runs."""
     root = agents.opened(state)
     met: list[PeercoordError] = []
     for record in control.agents_of(root, str(instance.directory), instance.peer):
+        joined = bool(record.get("incarnation"))
+        numbers = (control.GIVE_BACK, signal.SIGCONT) if joined else ()
         try:
-            _halt(record)
+            if not signals.send(record, *numbers, wait=control.STOP_SECONDS if joined else 0.0):
+                agents.end([record])
         except PeercoordError as error:
             if not agents.is_here(record):
                 raise
@@ -179,14 +180,6 @@ def _stop(state: Path, instance: Instance) -> None:
             Peer.resume(root, who).leave()
     if met:
         raise met[0]
-
-
-def _halt(record: Json) -> None:
-    """Ask an agent to release and leave; end it if it does not."""
-    joined = bool(record.get("incarnation"))
-    numbers = (control.GIVE_BACK, signal.SIGCONT) if joined else ()
-    if not signals.send(record, *numbers, wait=control.STOP_SECONDS if joined else 0.0):
-        agents.end([record])
 
 
 def _serve(state: Path, instance: Instance) -> None:

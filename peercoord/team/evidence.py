@@ -40,46 +40,29 @@ _LISTS = ("steps_done", "achievements", "blockers")
 
 @dataclass(slots=True)
 class Known:
-    """What is known of one task.
-
-    Attributes:
-        definition: The task.
-        state: As a list gives it: ``open``, ``done``, ``held``, ``review``, ``blocked``, ``cancelled``, ``deferred``.
-        reason: Why, for people.
-        epoch: The highest epoch known.
-        hand_over: What its last holder left for the next one.
-        titled: Only its title is known.
-    """
+    """What is known of one task."""
 
     definition: Definition
-    state: str = "open"
-    reason: str = ""
-    epoch: int = 0
-    hand_over: Json = field(default_factory=dict)
-    titled: bool = False
+    state: str = "open"  # as a list gives it; also ``done held review blocked cancelled deferred``
+    reason: str = ""  # why, for people
+    epoch: int = 0  # the highest known
+    hand_over: Json = field(default_factory=dict)  # what its last holder left for the next one
+    titled: bool = False  # only its title is known
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What the lists and the worktrees' own records know.
+    """What the lists and the worktrees' own records know."""
 
-    Attributes:
-        store_id: That of the coordination directory; empty if it is unknown.
-        tasks: By id, in the order of their lists.
-        reports: The worktrees' progress reports, by peer.
-        numbers: The number of the last incarnation that a worktree remembers, by peer.
-        claims: The epochs of the worktrees' current claims, by task; a report may not have them yet.
-        origins: Where the tasks come from, for people.
-        notes: What could not be read.
-    """
-
-    store_id: str = ""
-    tasks: dict[str, Known] = field(default_factory=dict)
-    reports: dict[str, Json] = field(default_factory=dict)
-    numbers: dict[str, int] = field(default_factory=dict)
-    claims: dict[str, int] = field(default_factory=dict)
-    origins: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    store_id: str = ""  # that of the coordination directory; empty if it is unknown
+    tasks: dict[str, Known] = field(default_factory=dict)  # by id, in the order of their lists
+    reports: dict[str, Json] = field(default_factory=dict)  # the worktrees' progress reports, by peer
+    numbers: dict[str, int] = field(default_factory=dict)  # by peer: the last incarnation that its worktree remembers
+    claims: dict[str, int] = field(
+        default_factory=dict
+    )  # by task: the epoch of a current claim, maybe not reported yet
+    origins: list[str] = field(default_factory=list)  # where the tasks come from, for people
+    notes: list[str] = field(default_factory=list)  # what could not be read
 
 
 def gather(project: Project, lists: bool = True) -> Evidence:
@@ -171,7 +154,14 @@ def _read_worktree(found: Evidence, instance: Instance) -> None:
         ticket = paths.parse_ticket(word)
         if ticket and ticket.epoch <= CLAIMED_MOST:
             found.claims[ticket.task] = max(ticket.epoch, found.claims.get(ticket.task, 0))
-    info, report = (_read_own(found, instance, name) for name in ("info.json", "progress.json"))
+    own: dict[str, Json] = {"info.json": {}, "progress.json": {}}
+    for name in own:
+        try:
+            data = files.read(name)
+            own[name] = records.decode(data, name) if data else {}
+        except PeercoordError as error:
+            found.notes.append(f"{shown_path(instance_dir(instance) / name)} could not be read: {error}")
+    info, report = own.values()
     if ids.is_id(info.get("store_id")):
         found.store_id = found.store_id or info["store_id"]
     me = paths.parse_incarnation(_text(info.get("incarnation")))
@@ -184,16 +174,6 @@ def _read_worktree(found: Evidence, instance: Instance) -> None:
         found.origins.append(f"{instance.peer}'s own record")
     for entry in entries:
         _take_entry(found, instance, entry)
-
-
-def _read_own(found: Evidence, instance: Instance, name: str) -> Json:
-    """Read a record in a worktree; empty, with a note, if it is broken."""
-    try:
-        data = instance_files(instance).read(name)
-        return records.decode(data, name) if data else {}
-    except PeercoordError as error:
-        found.notes.append(f"{shown_path(instance_dir(instance) / name)} could not be read: {error}")
-        return {}
 
 
 def _clean(entry: Json) -> Json:

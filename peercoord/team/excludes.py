@@ -72,8 +72,11 @@ def plan_block(project: Project, bank: str, hidden: bool | None) -> list[Action]
     kept = [line for line in lines if line not in _OURS]
     if bank:
         link, directory = pattern(bank), f"!{pattern(bank)}/"
-        if hidden is None:
-            hidden = directory not in kept if link in kept else _is_ignored(project, bank)
+        if hidden is None and link in kept:
+            hidden = directory not in kept
+        elif hidden is None:
+            asked = bank if (project.main / bank).is_symlink() else f"{bank}/"
+            hidden = bool(git.ignored(project.main, [asked], also_tracked=True))
         kept = [line for line in kept if line not in (link, directory)]
         kept += [link] if hidden else [link, directory]
     wanted = [*_OURS, *kept]
@@ -85,30 +88,22 @@ def plan_block(project: Project, bank: str, hidden: bool | None) -> list[Action]
 
 def plan_inner(project: Project, tree: Path) -> list[Action]:
     """Plan to hide a joined worktree inside the main checkout, unless it is hidden already."""
-    line = _inner(project, tree)
-    if not line or git.ignored(project.main, [f"{tree.relative_to(project.main)}/"]):
+    inside = tree != project.main and tree.is_relative_to(project.main)
+    if not inside or git.ignored(project.main, [f"{tree.relative_to(project.main)}/"]):
         return []
     text = f"hide {project.short(tree)}/ from the main checkout's git status, in info/exclude"
-    return [Action(text, lambda: _edit(project, line, add=True))]
+    return [Action(text, lambda: show_inner(project, tree, hide=True))]
 
 
-def show_inner(project: Project, tree: Path) -> None:
-    """Undo ``plan_inner``."""
-    line = _inner(project, tree)
-    if line:
-        _edit(project, line, add=False)
-
-
-def _inner(project: Project, tree: Path) -> str:
-    inside = tree != project.main and tree.is_relative_to(project.main)
-    return f"{pattern(str(tree.relative_to(project.main)))}/" if inside else ""
-
-
-def _edit(project: Project, line: str, add: bool) -> None:
+def show_inner(project: Project, tree: Path, hide: bool = False) -> None:
+    """Undo ``plan_inner``, or do it."""
+    if tree == project.main or not tree.is_relative_to(project.main):
+        return
+    line = f"{pattern(str(tree.relative_to(project.main)))}/"
     outside, lines = _split(_read(project.common))
     others = [known for known in lines if known != line]
     at = len([known for known in others if known in _OURS])
-    wanted = [*others[:at], line, *others[at:]] if add else others
+    wanted = [*others[:at], line, *others[at:]] if hide else others
     if wanted != lines:
         _write(project, outside, wanted)
 
@@ -161,25 +156,13 @@ def _write(project: Project, outside: str, lines: Iterable[str]) -> None:
         outside += f"\n{_JOINED}\n{body}{_END}\n"
     elif body:
         outside += f"{_BEGIN}\n{body}{_END}\n"
-    if outside or body:
-        manifest.put(path, os.fsencode(outside))
-    else:
-        _remove(project.common)
-
-
-def _remove(common: Path) -> None:
-    made = manifest.read_team(common).get("exclude_made") or []
+    made = [] if outside else manifest.read_team(project.common).get("exclude_made") or []
     if "info/exclude" in made:
-        _file(common).unlink()
+        path.unlink()
     else:
-        manifest.put(_file(common), b"")
-    if "info" in made and not any(_file(common).parent.iterdir()):
-        _file(common).parent.rmdir()
-
-
-def _is_ignored(project: Project, bank: str) -> bool:
-    asked = bank if (project.main / bank).is_symlink() else f"{bank}/"
-    return bool(git.ignored(project.main, [asked], also_tracked=True))
+        manifest.put(path, os.fsencode(outside))
+    if "info" in made and not any(path.parent.iterdir()):
+        path.parent.rmdir()
 
 
 # -- files that a worktree leaves out ------------------------------------------------------------------------------
@@ -205,20 +188,16 @@ def plan_no_extension(project: Project) -> list[Action]:
     return [Action(f"turn {EXTENSION} off again, unless something else uses it", lambda: _turn_off(project))]
 
 
-def is_out(git_dir: Path, pattern: str, *, directory: bool = True) -> bool:
+def is_out(git_dir: Path, pattern: str) -> bool:
     """Check whether ``leave_out`` was done for a pattern in a worktree."""
     config = git_dir / "config.worktree"
     told = all(_in_file(config, key) == "true" for key in (_SPARSE, _EXPECT))
-    return told and _in_file(config, _CONE) == "false" and _out(pattern, directory) in _patterns(git_dir)
+    return told and _in_file(config, _CONE) == "false" and f"!{pattern}" in _patterns(git_dir)
 
 
-def _out(pattern: str, directory: bool) -> str:
-    return f"!{pattern}/" if directory else f"!{pattern}"
-
-
-def leave_out(project: Project, tree: Path, git_dir: Path, pattern: str, *, directory: bool = True) -> None:
-    """Leave a directory or file out of a worktree; changed files stay."""
-    if not is_out(git_dir, pattern, directory=directory):
+def leave_out(project: Project, tree: Path, git_dir: Path, pattern: str) -> None:
+    """Leave a file out of a worktree, or a directory if the pattern ends with a slash; changed files stay."""
+    if not is_out(git_dir, pattern):
         run(plan_extension(project))
         config = git_dir / "config.worktree"
         own, common = (_in_file(file, _SPARSE) for file in (config, project.common / "config"))
@@ -227,9 +206,8 @@ def leave_out(project: Project, tree: Path, git_dir: Path, pattern: str, *, dire
         if "sparse" not in manifest.read_worktree(git_dir):
             cone = (_in_file(config, _CONE) or _in_file(project.common / "config", _CONE)) if on else ""
             manifest.note_worktree(git_dir, sparse={"patterns": before, "cone": cone})
-        _set_sparse(
-            git_dir, [*(before or ["/*"]), _out(pattern, directory)], {_SPARSE: "true", _CONE: "false", _EXPECT: "true"}
-        )
+        values = {_SPARSE: "true", _CONE: "false", _EXPECT: "true"}
+        _set_sparse(git_dir, [*(before or ["/*"]), f"!{pattern}"], values)
     if isolated_git.is_indexed(git_dir):
         with inspection.of_worktree(project, tree, git_dir) as found:
             found.leave_out(_patterns(git_dir))
@@ -250,14 +228,6 @@ def take_back(found: Inspection, git_dir: Path) -> None:
     config = files.peek("config.worktree")
     if config is not None and not config.strip():
         files.remove("config.worktree")
-
-
-def _has_settings(git_dir: Path) -> bool:
-    files = manifest.beneath(git_dir)
-    if files.stat("config.worktree") is None:
-        return False
-    content = files.peek("config.worktree")
-    return content is None or bool(content.strip())  # what cannot be read may hold some
 
 
 def _set_sparse(git_dir: Path, patterns: list[str], values: dict[str, str]) -> None:
@@ -312,8 +282,12 @@ def _turn_on(project: Project) -> None:
 def _turn_off(project: Project) -> str:
     common, own = project.common / "config", project.common / "config.worktree"
     known = manifest.table(manifest.read_team(project.common), "worktree_config")
-    moved = manifest.table(known, "moved")
-    users = [tree / "config.worktree" for tree in project.common.glob("worktrees/*") if _has_settings(tree)]
+    moved, users = manifest.table(known, "moved"), []
+    for git_dir in project.common.glob("worktrees/*"):
+        files = manifest.beneath(git_dir)
+        content = files.peek("config.worktree") if files.stat("config.worktree") is not None else b""
+        if content is None or content.strip():  # what cannot be read may hold some
+            users.append(git_dir / "config.worktree")
     if own.is_file():
         listed = git.fields(project.common, "config", "--file", str(own), "--list", "--name-only", "-z")
         users += [own] if set(listed) - {key.lower() for key in moved} else []

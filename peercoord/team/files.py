@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,10 +37,9 @@ def selected_files(project: Project, bank: str) -> list[str]:
     if not patterns.is_file():
         return []
     words = ("ls-files", "-z", "--others", "--ignored", f"--exclude-from={patterns}")
-    matching = [
-        path for path in git.fields(project.main, *words) if not path.endswith("/") and not _is_shared(path, bank)
-    ]
-    return git.ignored(project.main, matching)
+    found = [path for path in git.fields(project.main, *words) if not path.endswith("/")]
+    found = [path for path in found if not any(part in _OURS for part in path.split("/"))]
+    return git.ignored(project.main, [path for path in found if not (bank and f"{path}/".startswith(f"{bank}/"))])
 
 
 def plan_copies(project: Project, tree: Path, chosen: list[str]) -> list[Action]:
@@ -66,10 +64,6 @@ def digest(path: Path) -> str:
 def is_own_file(place: Path) -> bool:
     """Check whether a file exists without a link in its path."""
     return place.is_file() and not place.is_symlink() and Path(os.path.realpath(place.parent)) == place.parent
-
-
-def _is_shared(path: str, bank: str) -> bool:
-    return any(part in _OURS for part in path.split("/")) or (bool(bank) and f"{path}/".startswith(f"{bank}/"))
 
 
 def _copy_all(project: Project, tree: Path, paths: list[str]) -> str:
@@ -200,13 +194,10 @@ def plan_leave_out_list(project: Project, made: Plan, kept: str) -> None:
     begin = len(made.actions)
     for instance in made.instances:
         with apart(made, instance.peer):
-            if instance.git_dir is not None and _is_left_out(instance, path):
+            git_dir, there = instance.git_dir, os.path.lexists(instance.worktree / path)
+            if git_dir is not None and not there and excludes.is_out(git_dir, excludes.pattern(path)):
                 continue
-            if (
-                instance.git_dir is not None
-                and isolated_git.is_indexed(instance.git_dir)
-                and _is_changed(project, instance, path)
-            ):
+            if git_dir and isolated_git.is_indexed(git_dir) and _is_changed(project, instance, git_dir, path):
                 made.notes.append(_own_changes(project, instance, path))
                 continue
             text = f"leave {shown(path, 300)} out of {project.short(instance.worktree)}: its copy is not kept in step"
@@ -233,20 +224,12 @@ def stale_copies(records: dict[str, Json], project: Path, kept: str) -> Iterator
         yield peer, f"{directory}/{kept}"
 
 
-def _is_left_out(instance: Instance, path: str) -> bool:
-    """Check whether a path is left out of a worktree and nothing lies there."""
-    there = instance.git_dir is not None and excludes.is_out(instance.git_dir, excludes.pattern(path), directory=False)
-    return there and not os.path.lexists(instance.worktree / path)
-
-
-def _is_changed(project: Project, instance: Instance, path: str) -> bool:
-    if instance.git_dir is None or not os.path.lexists(instance.worktree / path):
+def _is_changed(project: Project, instance: Instance, git_dir: Path, path: str) -> bool:
+    if not os.path.lexists(instance.worktree / path):
         return False
-    with inspection.of_worktree(project, instance.worktree, instance.git_dir) as found:
+    with inspection.of_worktree(project, instance.worktree, git_dir) as found:
         changes = found.changes("--untracked-files=all", "--", path)
-    return bool(changes.entries or changes.unsure) or excludes.is_out(
-        instance.git_dir, excludes.pattern(path), directory=False
-    )
+    return bool(changes.entries or changes.unsure) or excludes.is_out(git_dir, excludes.pattern(path))
 
 
 def _own_changes(project: Project, instance: Instance, path: str) -> str:
@@ -258,7 +241,7 @@ def _own_changes(project: Project, instance: Instance, path: str) -> str:
 
 def _leave_out_list(project: Project, instance: Instance, path: str) -> str:
     git_dir = repository.git_dirs(project)[instance.worktree]
-    if _is_changed(project, replace(instance, git_dir=git_dir), path):
+    if _is_changed(project, instance, git_dir, path):
         return _own_changes(project, instance, path)
-    excludes.leave_out(project, instance.worktree, git_dir, excludes.pattern(path), directory=False)
+    excludes.leave_out(project, instance.worktree, git_dir, excludes.pattern(path))
     return ""

@@ -23,6 +23,7 @@ from peercoord.status.board import Reader
 from peercoord.store import down, ids, manifest, paths
 from peercoord.store.files import refused
 from peercoord.system import process
+from peercoord.system.disk import Disk
 from peercoord.tasklists import export, reconcile, runner, selection
 from peercoord.tasklists.export import gather
 from peercoord.tasklists.normalize import TaskStatus
@@ -32,10 +33,9 @@ from peercoord.team import agents, tasklist
 from peercoord.team.plan import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from peercoord.foreign import Json
-    from peercoord.store.paths import Incarnation
     from peercoord.store.project import Project
     from peercoord.store.root import Root
 
@@ -44,9 +44,18 @@ ACTOR = "person"
 
 def bring_up_to_date(project: Project, root: Root) -> str:
     """Bring lists, memory bank, reports and views up to date; return the failures."""
-    troubles = [_still_there(root, who) for who in members.living(root)]
-    for step in (lambda: sync_lists(project, root), lambda: merge_memory(root), lambda: _publish(root)):
-        troubles += _failure_of(step)
+    troubles = []
+    for who in members.living(root):
+        peer, where = members.record_of(root, who), "is still there"
+        if peer.get("machine") != process.here()["machine"]:
+            where = f"works on another machine, {peer.get('host')}"
+        troubles.append(f"{who.peer} {where}, and leaves once it sees that the team is down")
+    steps = partial(sync_lists, project, root), partial(merge_memory, root), partial(_publish, root)
+    for step in steps:
+        try:
+            step()
+        except PeercoordError as error:
+            troubles.append(error.message)
     if not troubles and down.read(root.files) is not None:
         down.write(root, ACTOR, settled_at=root.clock.now())
     return "; ".join(troubles)
@@ -70,27 +79,12 @@ def merge_memory(root: Root) -> None:
         banking.run(root, ACTOR)
 
 
-def _still_there(root: Root, who: Incarnation) -> str:
-    peer = members.record_of(root, who)
-    if peer.get("machine") != process.here()["machine"]:
-        return f"{who.peer} works on another machine, {peer.get('host')}, and leaves once it sees that the team is down"
-    return f"{who.peer} is still there, and leaves once it sees that the team is down"
-
-
 def _publish(root: Root) -> None:
     living = members.living(root)
     queue = Queue(root, ACTOR)
     for peer in {name.removesuffix(".json") for name in root.files.scan(paths.REPORTS)} - {who.peer for who in living}:
         Reports(queue).interrupt(peer)
     Reader(queue, lambda who: judge(root, who)).publish()
-
-
-def _failure_of(step: Callable[[], None]) -> list[str]:
-    try:
-        step()
-    except PeercoordError as error:
-        return [error.message]
-    return []
 
 
 # -- tasks that only this team knows -------------------------------------------------------------------------------
@@ -109,7 +103,12 @@ def require_sync(project: Project, named: Collection[str]) -> None:
     try:
         sync_lists(project, root)
     except PeercoordError as error:
-        lost = _done_since(root)
+        began, queue = str(runner.health(root).get("last_ok_began") or ""), Queue(root)
+        ended = {task: last for task in queue.all_tasks() if (last := queue.result(task)) and last[0]}
+        done = [
+            task for task, (_, end, record) in ended.items() if end == "done" and str(record.get("at", "")) >= began
+        ]
+        lost = sorted(done, key=ids.natural)
         some = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
         what = f"; tasks done here that it may not know: {some}" if lost else ""
         where = runner.Lists.shown(selection.Choice.of(root.protocol))
@@ -119,19 +118,6 @@ def require_sync(project: Project, named: Collection[str]) -> None:
             f"throw them away: peercoord down --purge --discard {TASKS}",
             code="not-in-step",
         ) from None
-
-
-def _done_since(root: Root) -> list[str]:
-    """List the tasks completed since the last successful sync."""
-    health = runner.health(root)
-    began = str(health.get("last_ok_began") or "")
-    queue = Queue(root)
-    found = []
-    for task in queue.all_tasks():
-        last = queue.result(task)
-        if last and last[1] == "done" and last[0] and str(last[2].get("at", "")) >= began:
-            found.append(task)
-    return sorted(found, key=ids.natural)
 
 
 def plan_keep_tasks(project: Project, named: Collection[str], notes: list[str], dry_run: bool = False) -> list[Action]:
@@ -185,16 +171,10 @@ def _free(project: Project, suffix: str) -> Path:
 
 def _write(path: Path, data: bytes) -> None:
     """Create a file that survives a power cut."""
+    disk = Disk(str(path.parent))
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        disk.create(path.name, data, True)
+        disk.sync("")
     except OSError as error:
         raise refused(error, str(path)) from None
 
@@ -225,10 +205,8 @@ def _planned(kept: runner.Lists, dry_run: bool) -> Iterator[set[str]]:
             raise
         return  # the list does not exist yet
     for at, (_, outcome) in enumerate(everything):
-        to_come = (
-            {comparison.task for comparison in next_[at][1].comparisons if not comparison.why} if dry_run else set()
-        )
-        yield {m.task for m in outcome.comparisons if _says_all(m) or m.task in to_come}
+        to_come = {entry.task for entry in next_[at][1].comparisons if not entry.why} if dry_run else set()
+        yield {entry.task for entry in outcome.comparisons if _says_all(entry) or entry.task in to_come}
 
 
 def _says_all(comparison: reconcile.Comparison) -> bool:

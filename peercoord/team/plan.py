@@ -42,19 +42,12 @@ class Instance:
 
 @dataclass(slots=True)
 class Plan:
-    """Actions in order, notes, and the worktrees as they will be.
-
-    Attributes:
-        actions: What to do, in order.
-        notes: What people should know, one line each.
-        instances: The team's worktrees, by index.
-        failed: By peer, why nothing can be planned for that instance.
-    """
+    """What to do, in order, and the worktrees as they will be."""
 
     actions: list[Action] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    instances: list[Instance] = field(default_factory=list)
-    failed: dict[str, PeercoordError] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # for people, one line each
+    instances: list[Instance] = field(default_factory=list)  # by index
+    failed: dict[str, PeercoordError] = field(default_factory=dict)  # by peer: why nothing can be planned for it
 
 
 @contextmanager
@@ -67,12 +60,13 @@ def apart(made: Plan, name: str) -> Iterator[None]:
     try:
         yield
         made.actions[begin:] = own(made.actions[begin:], name)
-    except PeercoordError as error:
-        made.failed[name] = error
+    except (PeercoordError, OSError) as error:
+        made.failed[name] = _failure(error, name)
         del made.actions[begin:]
-    except OSError as error:
-        made.failed[name] = refused(error, str(error.filename or name))
-        del made.actions[begin:]
+
+
+def _failure(error: PeercoordError | OSError, name: str) -> PeercoordError:
+    return error if isinstance(error, PeercoordError) else refused(error, str(error.filename or name))
 
 
 def own(actions: Iterable[Action], peer: str) -> list[Action]:
@@ -85,19 +79,10 @@ def run(
     say: Callable[[str], None] | None = None,
     failed: dict[str, PeercoordError] | None = None,
 ) -> list[str]:
-    """Carry out actions in order.
+    """Carry out actions in order, after calling ``say`` with the text of each; return the warnings.
 
-    Args:
-        actions: The actions.
-        say: Called with the text of each action before it is carried out.
-        failed: Takes, by peer, why an instance's action failed; its later actions are left out and the others go on.
-            ``None``: the first failure ends the run.
-
-    Returns:
-        Warnings: what did not go well and stopped nothing.
-
-    Raises:
-        PeercoordError: An action of the team failed; those before it are done.
+    ``failed`` takes, by peer, why an instance's action failed; its later actions are left out, and the others go on.
+    Without it, or if an action of the whole team fails, the first failure ends the run.
     """
     warnings = []
     for action in actions:
@@ -106,19 +91,10 @@ def run(
         if say:
             say(action.text)
         try:
-            warning = _done(action)
-        except PeercoordError as error:
+            warnings.append(action.do())
+        except (PeercoordError, OSError) as error:
+            failure = _failure(error, action.text)
             if failed is None or not action.peer:
-                raise
-            failed[action.peer] = error
-            continue
-        if warning:
-            warnings.append(warning)
-    return warnings
-
-
-def _done(action: Action) -> str | None:
-    try:
-        return action.do()
-    except OSError as error:
-        raise refused(error, str(error.filename or action.text)) from None
+                raise failure from None
+            failed[action.peer] = failure
+    return [warning for warning in warnings if warning]

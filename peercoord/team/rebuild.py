@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from peercoord.foreign import Json
-    from peercoord.queue.placement import Location
     from peercoord.store.paths import Incarnation
     from peercoord.store.project import Project
     from peercoord.store.root import Root
@@ -205,28 +204,24 @@ def _bring_forward(queue: Queue, tasks: Iterable[Known]) -> None:
         if sighting is None:
             continue
         if known.epoch:
-            _write_result(queue, known)
+            outcome = "done" if known.state == "done" else "released"
+            result: Json = {
+                "schema_version": records.SCHEMA_VERSION,
+                "task_id": ids.public(task),
+                "epoch": known.epoch,
+                "outcome": outcome,
+                "by": ACTOR,
+                "at": queue.root.clock.now(),
+                "reason": "the coordination directory was lost and rebuilt",
+                **known.hand_over,
+            }
+            queue.files.publish(paths.result(task, known.epoch, outcome), records.encode_stored(result))
         if sighting.state == "done":
             continue
         if known.state != "done":
             queue.place(sighting.path, Ticket(task, max(sighting.epoch, known.epoch + EPOCH_GAP)))
         elif queue.files.move(sighting.path, paths.done(task), make_home=True):
             queue.place_waiting(task)
-
-
-def _write_result(queue: Queue, known: Known) -> None:
-    task, outcome = known.definition.task, "done" if known.state == "done" else "released"
-    result: Json = {
-        "schema_version": records.SCHEMA_VERSION,
-        "task_id": ids.public(task),
-        "epoch": known.epoch,
-        "outcome": outcome,
-        "by": ACTOR,
-        "at": queue.root.clock.now(),
-        "reason": "the coordination directory was lost and rebuilt",
-        **known.hand_over,
-    }
-    queue.files.publish(paths.result(task, known.epoch, outcome), records.encode_stored(result))
 
 
 def _put_reports(queue: Queue, known: Evidence, raised: Collection[str]) -> None:
@@ -309,19 +304,17 @@ def behind(queue: Queue, known: Evidence) -> dict[str, Known]:
     """Find the tasks about which the worktrees know more than the coordination directory."""
     found = {}
     for task, said in known.tasks.items():
-        sighting = queue.locate(task)
-        if sighting is None or _is_behind(queue, said, sighting):
+        sighting, results = queue.locate(task), queue.results(task)
+        if sighting is None:
+            late = True
+        elif said.state == "done" and sighting.state != "done" and said.epoch >= sighting.epoch:
+            # a reopened task still has the result of its end; an older copy never had it
+            late = paths.result(task, said.epoch, "done").rpartition("/")[2] not in results
+        else:
+            late = max(sighting.epoch, placement.highest_epoch(task, results)) < said.epoch
+        if late:
             found[task] = said
     return found
-
-
-def _is_behind(queue: Queue, said: Known, sighting: Location) -> bool:
-    task = said.definition.task
-    results = queue.results(task)
-    if said.state == "done" and sighting.state != "done" and said.epoch >= sighting.epoch:
-        # a reopened task still has the result of its end; an older copy never had it
-        return paths.result(task, said.epoch, "done").rpartition("/")[2] not in results
-    return max(sighting.epoch, placement.highest_epoch(task, results)) < said.epoch
 
 
 def _catch_up(project: Project, root: Root, known: Evidence, late: dict[str, Known], notes: list[str]) -> None:

@@ -28,7 +28,7 @@ from peercoord.team.repository import instance_dir, instance_files, is_place_of,
 from peercoord.worktree import landed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from peercoord.store.project import Project
     from peercoord.team.plan import Instance
@@ -48,7 +48,7 @@ def plan_remove(
         if not instance.made:
             made.notes.append(f"{where} stays: it was there before the team")
         elif reasons:
-            made.notes.append(f"{where} stays: {'; '.join(reason.text for reason in reasons)}")
+            made.notes.append(_stays(where, reasons))
         else:
             step = partial(remove, project, instance, instance.peer in named, ignore_pids)
             lost = " with all that is in it, as you named it" if instance.peer in named else ""
@@ -62,7 +62,7 @@ def remove(project: Project, instance: Instance, despite: bool = False, ignore_p
     """Remove one worktree; its branch stays."""
     reasons = _reasons(project, instance, despite, ignore_pids)
     if reasons:
-        return f"{project.short(instance.worktree)} stays: {'; '.join(reason.text for reason in reasons)}"
+        return _stays(project.short(instance.worktree), reasons)
     # not by git, which would follow its own list and a link swapped in meanwhile, and run filters
     for place in (instance.worktree, instance.git_dir):
         if place is not None and os.path.lexists(place):
@@ -102,8 +102,7 @@ def leave(project: Project, instance: Instance, remember: bool = False) -> str:
     _forget_worktree(instance, remember)
     _forget_instance(project, instance)
     excludes.show_inner(project, instance.worktree)
-    where = project.short(instance_dir(instance))
-    return f"{where} stays: {'; '.join(reason.text for reason in left)}" if left else ""
+    return _stays(project.short(instance_dir(instance)), left) if left else ""
 
 
 def _forget_worktree(instance: Instance, remember: bool) -> None:
@@ -121,15 +120,11 @@ def _forget_instance(project: Project, instance: Instance) -> None:
         root.files.remove(paths.session(instance.peer))
 
 
-def _has_instance(instance: Instance) -> bool:
-    seen = instance_files(instance).stat("")
-    return seen is not None and seen.is_dir
-
-
 def _delete_instance(instance: Instance, keep: Collection[str]) -> None:
     """Delete our files in a worktree except directories in which something waits."""
     tree, files = instance_files(instance, "").beneath, instance_files(instance)
-    if not _has_instance(instance):
+    home = files.stat("")
+    if home is None or not home.is_dir:
         with suppress(FileNotFoundError, NotADirectoryError):
             tree.unlink(paths.INSTANCE)  # a link or a file in its place
         return
@@ -208,7 +203,12 @@ def plan_purge(
         made.actions += tasklist.plan_forget(project, made.notes)
     if delete_state and state.is_dir():
         made.actions.append(Action(f"delete {project.short(state)}/", lambda: _delete(state)))
-    made.actions += _plan_bank(project, made)
+    bank_made = manifest.table(manifest.read_project(project.common, project.sub), "bank_made")
+    bank = bank_link.untouched(project) if bank_made else None
+    if bank is not None:
+        made.actions.append(Action(f"delete {project.short(bank)}/, which is as it was made", partial(_delete, bank)))
+    elif bank_made:
+        made.notes.append(f"{bank_made.get('path')}/ stays: it is more than the empty documents it was made with")
     made.actions += _plan_settings(project, bool(made.actions))
     return made
 
@@ -216,16 +216,16 @@ def plan_purge(
 def left(project: Project) -> list[str]:
     """List worktrees and unmerged branches that a removed team left behind."""
     trees = left_behind(project)
-    again = "remove what is merged by now: peercoord down --purge"
-    found = [
-        f"{project.short(instance.worktree)} is left from a team that was taken away; {again}" for instance in trees
-    ]
     used = {instance.branch for instance in trees}
     former = manifest.table(manifest.table(manifest.read_team(project.common), "left"), project.sub)
-    branches = [branch for branch in former if branch not in used and _tip(project, branch)]
-    return found + [
-        f"branch {shown_path(branch)} is left from a team that was taken away; {again}" for branch in branches
-    ]
+    found = [project.short(instance.worktree) for instance in trees]
+    found += [f"branch {shown_path(name)}" for name in former if name not in used and _tip(project, name)]
+    again = "remove what is merged by now: peercoord down --purge"
+    return [f"{what} is left from a team that was taken away; {again}" for what in found]
+
+
+def _stays(where: str, reasons: Sequence[safety.Reason]) -> str:
+    return f"{where} stays: {'; '.join(reason.text for reason in reasons)}"
 
 
 def _reasons(project: Project, instance: Instance, despite: bool, ignore_pids: Collection[int]) -> list[safety.Reason]:
@@ -237,17 +237,6 @@ def _reasons(project: Project, instance: Instance, despite: bool, ignore_pids: C
     if instance.worktree.is_dir() and not (instance.worktree / ".git").exists():
         found.append(safety.Reason("unknown", "its .git file is gone, so git cannot tell what is in it"))
     return [reason for reason in found if reason.kind == "process" or not despite]
-
-
-def _plan_bank(project: Project, made: Plan) -> list[Action]:
-    known = manifest.table(manifest.read_project(project.common, project.sub), "bank_made")
-    if not known:
-        return []
-    place = bank_link.untouched(project)
-    if place is None:
-        made.notes.append(f"{known.get('path')}/ stays: it is more than the empty documents it was made with")
-        return []
-    return [Action(f"delete {project.short(place)}/, which is as it was made", lambda: _delete(place))]
 
 
 def _plan_settings(project: Project, changed: bool) -> list[Action]:
@@ -267,14 +256,10 @@ def _plan_settings(project: Project, changed: bool) -> list[Action]:
         project, project.path(known) if isinstance(known, str) and known else "", not others
     )
     if git.text(project.main, "for-each-ref", PINNED):
-        step = partial(_unpin, project)
-        actions.append(Action(f"delete {PINNED}, merged work that was not moved onto its branch", step))
+        text = f"delete {PINNED}, merged work that was not moved onto its branch"
+        actions.append(Action(text, lambda: git.text(project.main, "update-ref", "-d", PINNED)))
     home = project.short(project.common / manifest.HOME)
     return [*actions, Action(f"delete the record of the team in {home}", partial(_forget, project))]
-
-
-def _unpin(project: Project) -> None:
-    git.ask(project.main, "update-ref", "-d", PINNED)
 
 
 def _forget(project: Project) -> None:

@@ -33,16 +33,10 @@ if TYPE_CHECKING:
 
 
 def discover(directory: Path | str, exact: bool = False) -> Project:
-    """Find the project that a directory belongs to.
+    """Find the project that a directory of the main checkout or of a worktree belongs to.
 
-    Args:
-        directory: Any directory of the main checkout or of a worktree.
-        exact: The directory itself is the project, as for one that is being set up. Otherwise it is the nearest
-            directory above that has a team, or the root of the checkout.
-
-    Raises:
-        NotFoundError: There is no such directory, or it is in no checkout.
-        PeercoordError: Git is too old, or refuses.
+    It is the nearest directory above that has a team, or the root of the checkout; if ``exact``, as for one that is
+    being set up, the directory itself.
     """
     git.check_version()
     start = Path(os.path.realpath(directory))
@@ -61,7 +55,10 @@ def discover(directory: Path | str, exact: bool = False) -> Project:
     main = _main(here, _path(start, "--absolute-git-dir"), common)
     below = PurePosixPath(git.text(start, "rev-parse", "--show-prefix"))
     sub = below if exact else _with_team(main, common, below)
-    _must_be_text(main, here, common, sub)
+    for path in (main, here, common, sub):
+        if os.fsencode(path).decode(errors="replace") != str(path):
+            text = f"the path {shown_path(path)} is not UTF-8, and records of it could not be written"
+            raise PeercoordError(text, "rename that directory", code="bad-path")
     return Project(main, _sub(sub), common, here, shallow == "true")
 
 
@@ -93,11 +90,8 @@ def _as_recorded(project: Project, tree: Worktree) -> Worktree:
     """
     if tree.git_dir == project.common or leads_to(tree.path, tree.git_dir):
         return tree
-    noted = (
-        known for known in instance_records.all(state_of(project)).values() if known["git_dir"] == str(tree.git_dir)
-    )
-    place = next((Path(known["worktree"]) for known in noted), tree.path / project.sub)
-    path = Path(str(place).removesuffix(f"/{project.sub}")) if project.sub else place
+    place = _by_git_dir(project).get(str(tree.git_dir), {}).get("worktree", str(tree.path / project.sub))
+    path = Path(place.removesuffix(f"/{project.sub}") if project.sub else place)
     return replace(tree, path=path, missing=not (path / ".git").exists())
 
 
@@ -117,17 +111,12 @@ def commit(project: Project, name: str = "HEAD") -> str:
     found = git.ask(project.main, *words, ok=(0, 1, 128)).out.strip()
     if found:
         return found
+    where = shown_path(project.main)
     if name == "HEAD":
-        raise PeercoordError(
-            f"the repository in {shown_path(project.main)} has no commit yet, so no worktree can be made of it",
-            "make the first one: git commit --allow-empty -m start",
-            code="no-commit",
-        )
-    raise NotFoundError(
-        f"'{shown_path(name)}' is no commit, branch or tag of {shown_path(project.main)}",
-        "see them with: git branch -a",
-        code="no-base",
-    )
+        text = f"the repository in {where} has no commit yet, so no worktree can be made of it"
+        raise PeercoordError(text, "make the first one: git commit --allow-empty -m start", code="no-commit")
+    text = f"'{shown_path(name)}' is no commit, branch or tag of {where}"
+    raise NotFoundError(text, "see them with: git branch -a", code="no-base")
 
 
 def _path(at: Path, question: str) -> Path:
@@ -181,37 +170,33 @@ def _sub(below: PurePosixPath) -> str:
     return "" if below == PurePosixPath() else str(below)
 
 
-def _must_be_text(*paths: PurePath) -> None:
-    for path in paths:
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            raise PeercoordError(
-                f"the path {shown_path(path)} is not UTF-8, and records of it could not be written",
-                "rename that directory",
-                code="bad-path",
-            ) from None
-
-
 def _listed(common: Path) -> list[Worktree]:
     """Read git's list as it is, without a bare repository's own entry.
 
     Git itself would wait for ever at a FIFO in a worktree's git directory, where an agent that may commit can put one.
     Then the files are read here, and the worktree in question is left out.
     """
-    admin = _admin_dirs(common)
+    admin: dict[Path, list[Path]] = {}  # by root, also where it is gone: several git directories may claim one root
+    for pointer in sorted(common.glob("worktrees/*/gitdir")):
+        if root := gitdirs.root_of(str(pointer.parent)):
+            admin.setdefault(Path(root), []).append(pointer.parent)
     if irregular(common):
         return _read_here(common, admin)
     found = []
     for block in git.ask(common, "--git-dir=.", "worktree", "list", "--porcelain", "-z").out.split("\0\0"):
         facts = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
         if facts and "bare" not in facts:
-            path = Path(facts["worktree"])
-            head = facts.get("HEAD", "")
+            path, head = Path(facts["worktree"]), facts.get("HEAD", "")
+            # of several git directories that claim one root, the one with the head of this entry
+            claims, on = admin.get(path, []), facts.get("branch", head)
+            same = [one for one in claims if gitdirs.line(str(one / "HEAD")).removeprefix("ref: ") == on]
+            git_dir = next(iter(same or claims), common)
+            if git_dir in claims:
+                claims.remove(git_dir)
             found.append(
                 Worktree(
                     path=path,
-                    git_dir=_taken(admin.get(path, []), facts.get("branch", head)) or common,
+                    git_dir=git_dir,
                     head=head if head.strip("0") else "",
                     branch=facts.get("branch", "").removeprefix("refs/heads/"),
                     locked=facts.get("locked"),
@@ -245,13 +230,11 @@ def refuse_irregular(common: Path) -> None:
 
 def _read_here(common: Path, admin: dict[Path, list[Path]]) -> list[Worktree]:
     """Read the list from its files, without the worktrees whose files are not regular."""
-    refused = {path.parent for path in irregular(common)}
+    refused, listed = {path.parent for path in irregular(common)}, []
     tips = git.tips(git.ask(common, "--git-dir=.", "for-each-ref", git.TIPS, "refs/heads").out)
     main = common.parent if common.name == ".git" else common
-    found = [(main, common)]
-    found += [(root, one) for root, claims in admin.items() for one in claims if one not in refused]
-    listed = []
-    for root, git_dir in found:
+    linked = [(root, one) for root, claims in admin.items() for one in claims if one not in refused]
+    for root, git_dir in [(main, common), *linked]:
         head = gitdirs.line(str(git_dir / "HEAD"))
         branch = head.removeprefix("ref: ") if head.startswith("ref: ") else ""
         locked = gitdirs.line(str(git_dir / "locked")) if (git_dir / "locked").exists() else None
@@ -266,25 +249,6 @@ def _read_here(common: Path, admin: dict[Path, list[Path]]) -> list[Worktree]:
             )
         )
     return listed
-
-
-def _admin_dirs(common: Path) -> dict[Path, list[Path]]:
-    """Map each linked worktree's root, also where it is gone, to its own git directory: several may claim one root."""
-    found: dict[Path, list[Path]] = {}
-    for pointer in sorted(common.glob("worktrees/*/gitdir")):
-        root = gitdirs.root_of(str(pointer.parent))
-        if root:
-            found.setdefault(Path(root), []).append(pointer.parent)
-    return found
-
-
-def _taken(claims: list[Path], head: str) -> Path | None:
-    """Take, of the git directories that claim one root, that of an entry in git's list: the one with its head."""
-    same = [git_dir for git_dir in claims if gitdirs.line(str(git_dir / "HEAD")).removeprefix("ref: ") == head]
-    chosen = next(iter(same or claims), None)
-    if chosen is not None:
-        claims.remove(chosen)
-    return chosen
 
 
 # -- the worktrees of the team -------------------------------------------------------------------------------------
@@ -340,8 +304,7 @@ def is_place_of(project: Project, instance: Instance) -> bool:
 
 
 def _by_git_dir(project: Project) -> dict[str, Json]:
-    root = Root(Files(Disk(str(project.directory / paths.ROOT)), clock.token), {})
-    return {known["git_dir"]: known for known in instance_records.all(root).values()}
+    return {known["git_dir"]: known for known in instance_records.all(state_of(project)).values()}
 
 
 def _instance(project: Project, tree: Worktree, noted: Json, left: bool = False) -> Instance | None:

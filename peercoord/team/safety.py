@@ -17,19 +17,16 @@ from peercoord.errors import PeercoordError
 from peercoord.mailbox import protocol
 from peercoord.memory import contribution, reader
 from peercoord.store import inspection, isolated_git, manifest, paths, records
-from peercoord.store.files import Files
 from peercoord.store.settings import DOCUMENT_BYTES, RECORD_BYTES
-from peercoord.system import clock, gitdirs
+from peercoord.system import gitdirs
 from peercoord.system.disk import Disk, read_file
 from peercoord.system.git import shown_path
 from peercoord.team import files
-from peercoord.team.repository import instance_files, worktrees
+from peercoord.team.repository import instance_files, state_of, worktrees
 from peercoord.worktree import landed, progress_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-
-    import psutil
 
     from peercoord.foreign import Json
     from peercoord.memory.contribution import Contribution
@@ -43,16 +40,10 @@ _MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")  # in directories that a program can reb
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a worktree is kept.
+    """Why a worktree is kept."""
 
-    Attributes:
-        kind: A stable word: ``changed``, ``untracked``, ``ignored``, ``hidden``, ``commits``, ``stash``, ``process``,
-            ``locked``, ``under-way``, ``submodule`` or ``unknown``.
-        text: What was found, for people.
-    """
-
-    kind: str
-    text: str
+    kind: str  # ``changed untracked ignored hidden commits stash process locked under-way submodule unknown``
+    text: str  # what was found, for people
 
 
 def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = ()) -> list[Reason]:
@@ -62,7 +53,7 @@ def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = (
     """
     tree = next(tree for tree in worktrees(project) if tree.path == worktree)
     found = [] if tree.locked is None else [Reason("locked", f"it is locked: {shown_path(tree.locked) or 'no reason'}")]
-    found += _under_way(tree.git_dir)
+    found += [Reason("under-way", f"{what} is under way") for what in gitdirs.under_way(str(tree.git_dir))]
     try:
         found += _commits(project, tree)
         found += _stashes(project, tree)
@@ -94,10 +85,6 @@ def _work(project: Project, tree: Worktree) -> list[Reason]:
         return [*_files(git, project.main, link, manifest.table(known, "copied")), *_submodules(git, project.main)]
 
 
-def _under_way(git_dir: Path) -> list[Reason]:
-    return [Reason("under-way", f"{what} is under way") for what in gitdirs.under_way(str(git_dir))]
-
-
 def _commits(project: Project, tree: Worktree) -> list[Reason]:
     if not tree.head or landed.kept_in(project, tree.head, [tree.branch]):
         return []
@@ -110,15 +97,12 @@ def _commits(project: Project, tree: Worktree) -> list[Reason]:
 def _stashes(project: Project, tree: Worktree) -> list[Reason]:
     with inspection.of_main(project) as git:
         lines = git.fields("stash", "list", "-z", "--format=%gd %gs")
-    on = tree.branch or "(no branch)"
-    made = [line.split(" ")[0] for line in lines if _stashed_on(line) == on]
+    made = []
+    for name, _, words in (line.partition(" ") for line in lines):  # "stash@{0} WIP on main: 1a2b3c4 words"
+        branch = words.removeprefix("WIP ").removeprefix("On ").removeprefix("on ").partition(": ")[0]
+        if branch == (tree.branch or "(no branch)"):
+            made.append(name)
     return [Reason("stash", f"stashed there: {', '.join(made)}")] if made else []
-
-
-def _stashed_on(line: str) -> str:
-    """Return the branch in a stash's line, ``stash@{0} WIP on main: 1a2b3c4 words``."""
-    words = line.split(" ", 1)[1].removeprefix("WIP ")
-    return words.removeprefix("On ").removeprefix("on ").partition(": ")[0]
 
 
 # -- files -------------------------------------------------------------------------------------------------------
@@ -203,15 +187,11 @@ def _in_submodule(git: Inspection, original: Path) -> list[Reason]:
     reasons = _files(git, original, "", {})
     if git.text("stash", "list", "-n1"):
         reasons.append(Reason("stash", "it has stashes"))
-    alone = [tip for tip in _tips(git) if not _has(original, tip)]
+    unpushed = git.text("rev-list", "HEAD", "--branches", "--not", "--remotes").split()[:3]
+    alone = [commit[:7] for commit in unpushed if not _has(original, commit)]
     if alone:
-        reasons.append(Reason("commits", f"commits are there alone, not pushed: {', '.join(t[:7] for t in alone)}"))
+        reasons.append(Reason("commits", f"commits are there alone, not pushed: {', '.join(alone)}"))
     return reasons
-
-
-def _tips(git: Inspection) -> list[str]:
-    """List up to three commits that a submodule's remote branches lack."""
-    return git.text("rev-list", "HEAD", "--branches", "--not", "--remotes").split()[:3]
 
 
 def _has(original: Path, commit: str) -> bool:
@@ -231,18 +211,14 @@ def _processes(tree: Path, ignore: Collection[int]) -> list[Reason]:
     found = []
     for process in psutil.process_iter(["cwd"]):
         cwd = process.info["cwd"]
-        if cwd and process.pid != os.getpid() and process.pid not in ignore and Path(cwd).is_relative_to(tree):
-            found.append(Reason("process", f"process {process.pid} works there: {_command(process)}"))
+        if not cwd or process.pid in (os.getpid(), *ignore) or not Path(cwd).is_relative_to(tree):
+            continue
+        try:
+            command = shown_path(" ".join(process.cmdline()) or process.name())[:80]
+        except psutil.Error:
+            command = "gone by now"
+        found.append(Reason("process", f"process {process.pid} works there: {command}"))
     return found
-
-
-def _command(process: psutil.Process) -> str:
-    import psutil
-
-    try:
-        return shown_path(" ".join(process.cmdline()) or process.name())[:80]
-    except psutil.Error:
-        return "gone by now"
 
 
 # -- what a peer left for others -----------------------------------------------------------------------------------
@@ -277,8 +253,7 @@ def undelivered(project: Project, instance: Instance) -> list[Left]:
 def _typed(project: Project, instance: Instance) -> list[Left]:
     """List hand edits of ``progress.json`` that were not taken in."""
     files = instance_files(instance)
-    root = Files(Disk(str(project.directory / paths.ROOT)), clock.token)
-    published = root.read(paths.report(instance.peer)) or b"{}"
+    published = state_of(project).files.read(paths.report(instance.peer)) or b"{}"
     found = []
     if progress_file.ProgressFile(files).says_news(records.decode(published, paths.report(instance.peer))):
         text = f"something was typed into {progress_file.NAME} that is not taken in"

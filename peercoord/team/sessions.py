@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from peercoord.errors import NotFoundError, UsageError
@@ -13,6 +12,7 @@ from peercoord.foreign import shown
 from peercoord.integrations import check, launch
 from peercoord.integrations.agents import AGENTS, CLAUDE
 from peercoord.store import manifest, paths
+from peercoord.store import root as roots
 from peercoord.system.git import pasted
 from peercoord.team import rebuild
 from peercoord.team.hooks import INDEX
@@ -31,29 +31,15 @@ _AGENTS = "agents"  # key of the team's record
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a person chose to run in the sessions.
+    """What a person chose to run in the sessions."""
 
-    Attributes:
-        agents: Coding agents, repeated over the instances; none if a command was named.
-        command: The words of another command.
-        named: The person named it.
-    """
-
-    agents: tuple[CodingAgent, ...]
-    command: tuple[str, ...] = ()
-    named: bool = True
+    agents: tuple[CodingAgent, ...]  # repeated over the instances; none if a command was named
+    command: tuple[str, ...] = ()  # the words of another command
+    named: bool = True  # the person named it
 
     @classmethod
     def read(cls, agents: str, command: str) -> Choice:
-        """Read what people gave.
-
-        Args:
-            agents: Names of coding agents with commas between; empty: Claude Code.
-            command: A command line; empty if none was named.
-
-        Raises:
-            UsageError: There is no such agent, or a quote is not closed.
-        """
+        """Read the options: names of coding agents with commas between (empty: Claude Code), or a command line."""
         if command and agents:
             raise UsageError("--agent and --command cannot both be given", "leave one of them out")
         if command:
@@ -69,11 +55,7 @@ class Choice:
 
     @classmethod
     def of_team(cls, project: Project, agents: str, command: str) -> Choice:
-        """Read what people gave; if nothing, what the team's sessions were started with before.
-
-        Raises:
-            UsageError: There is no such agent, or a quote is not closed.
-        """
+        """Read the options; if none is given, what the team's sessions were started with before."""
         before = manifest.read_project(project.common, project.sub).get(_AGENTS)
         if agents or command or not isinstance(before, str):
             return cls.read(agents, command)
@@ -108,11 +90,7 @@ class Choice:
 
 
 def windows(project: Project, instances: Iterable[Instance], choice: Choice) -> list[Window]:
-    """Return what is to run in the window of each worktree.
-
-    Raises:
-        NotFoundError: The default coding agent is not installed.
-    """
+    """Return what is to run in the window of each worktree."""
     if not choice.named and not shutil.which(CLAUDE.program):
         text = f"there is nothing to run in the sessions: {CLAUDE.program} is not installed"
         hint = "name a coding agent: --agent AGENT, or a program: --command CMD; or start by hand: --launch none"
@@ -143,14 +121,13 @@ def plan_settings(project: Project) -> list[Action]:
     root = rebuild.opened(project)
     if root is not None and not launch.missing(root, str(project.directory), _bank(project)):
         return []
-    where = project.short(project.directory / paths.ROOT / paths.HOOKS)
-    return [Action(f"write the hooks and settings of coding agents in {where}/", partial(_install, project))]
+    state = project.directory / paths.ROOT
 
+    def install() -> None:
+        launch.install(roots.open_root(str(state)), str(project.directory), _bank(project))
 
-def _install(project: Project) -> None:
-    from peercoord.store.root import open_root
-
-    launch.install(open_root(str(project.directory / paths.ROOT)), str(project.directory), _bank(project))
+    where = project.short(state / paths.HOOKS)
+    return [Action(f"write the hooks and settings of coding agents in {where}/", install)]
 
 
 def _bank(project: Project) -> str:

@@ -164,7 +164,7 @@ def plan(
     if there and choice.facts() == known.facts():
         return []
     if not choice:
-        return [Action("keep no database in step", partial(_none, project, choice))]
+        return [Action("keep no database in step", lambda: remember(project, open_root(str(state)), choice))]
     _check(project, choice, database if "://" in database else "", count)
     where = runner.Lists.shown(choice)
     if source.use == KEPT:
@@ -209,20 +209,14 @@ def _check(project: Project, choice: Choice, url: str, count: int | None) -> Non
     except (NotFoundError, StorageError):
         return
     except UsageError as error:
-        hint = _hint(error, project, store.database.address.word, count)
+        database, place, hint = store.database.address.word, shlex.quote(str(project.directory)), error.hint
+        if error.code == "no-project-row":  # a command that works before there is a team
+            team = f"{place} {count}" if count else place
+            hint = f"say which one is meant: claude-team-coordinated {team} --database {database} --project NAME"
+        elif error.code == "other-store":
+            then = f"peercoord -C {place} sync --database {database} --take-over"
+            hint = f"name another database, or if that team no longer exists, set up without this one, then: {then}"
         raise UsageError(error.message, hint=hint, code=error.code) from None
-
-
-def _hint(error: UsageError, project: Project, database: str, count: int | None) -> str:
-    """Return a hint whose command works before there is a team."""
-    place = shlex.quote(str(project.directory))
-    if error.code == "no-project-row":
-        team = f"{place} {count}" if count else place
-        return f"say which one is meant: claude-team-coordinated {team} --database {database} --project NAME"
-    if error.code == "other-store":
-        then = f"peercoord -C {place} sync --database {database} --take-over"
-        return f"name another database, or if that team no longer exists, set up without this one, then: {then}"
-    return error.hint
 
 
 def plan_forget(project: Project, notes: list[str]) -> list[Action]:
@@ -302,10 +296,6 @@ def _is_database(source: str) -> bool:
             return handle.read(len(files.SQLITE_MAGIC)) == files.SQLITE_MAGIC
     except OSError:
         return False
-
-
-def _none(project: Project, choice: Choice) -> None:
-    remember(project, open_root(str(project.directory / paths.ROOT)), choice)
 
 
 def _begin(project: Project, choice: Choice, database: str, make: bool, notes: list[str]) -> str:

@@ -9,7 +9,6 @@ Commands are lists of words. They run through ``env``, since tmux would hand a s
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -18,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from peercoord.agent import windows
+from peercoord.agent.windows import mark as _mark
 from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.foreign import shown
 from peercoord.system import child
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    import psutil
-
     from peercoord.team.plan import Instance
 
-_WINDOW, _SESSION = "@peercoord", "@peercoord-team"
+_WINDOW, _SESSION = windows.OPTION, "@peercoord-team"
 STATUS = "status"
 STATUS_SECONDS = 5
 COMMAND_CHARS = 100  # shown of a command that a window runs
@@ -43,52 +42,30 @@ END_SECONDS = 5.0  # for what runs in a window to end once it is closed
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What runs in the window of one worktree.
+    """What runs in the window of one worktree."""
 
-    Attributes:
-        instance: The worktree, there or about to be.
-        command: The words to run.
-        env: Further variables.
-    """
-
-    instance: Instance
+    instance: Instance  # there, or about to be
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(programs: Iterable[str]) -> None:
-    """Check whether tmux and the programs that are to run in it are there.
-
-    Raises:
-        NotFoundError: One of them is not.
-    """
+    """Refuse to go on without tmux, or without a program that is to run in it."""
     if not shutil.which("tmux"):
-        raise NotFoundError(
-            "there is no tmux on this machine", "install it, or start the sessions by hand: --launch none"
-        )
+        hint = "install it, or start the sessions by hand: --launch none"
+        raise NotFoundError("there is no tmux on this machine", hint)
     for program in programs:
         if not shutil.which(program) and not ("/" in program and not os.path.isabs(program)):
-            raise NotFoundError(
-                f"there is no program {shown(program)}",
-                "name another: --agent AGENT or --command CMD; or start by hand: --launch none",
-                code="no-command",
-            )
+            hint = "name another: --agent AGENT or --command CMD; or start by hand: --launch none"
+            raise NotFoundError(f"there is no program {shown(program)}", hint, code="no-command")
 
 
-def plan_open(project: Path, windows: Iterable[Window]) -> list[Action]:
-    """Plan a window for each worktree that has none, in the team's session.
-
-    Args:
-        project: The project in the main checkout.
-        windows: What is to run.
-
-    Raises:
-        NotFoundError: There is no tmux, or a program is missing.
-    """
-    windows = list(windows)
-    check(window.command[0] for window in windows)
+def plan_open(project: Path, wanted: Iterable[Window]) -> list[Action]:
+    """Plan a window for each worktree that has none, in the team's session."""
+    wanted = list(wanted)
+    check(window.command[0] for window in wanted)
     known = _windows()
-    return [_open_action(project, window) for window in windows if _mark(window.instance.directory) not in known]
+    return [_open_action(project, window) for window in wanted if _mark(window.instance.directory) not in known]
 
 
 def open_windows(instances: Iterable[Instance]) -> dict[str, str]:
@@ -117,12 +94,7 @@ def session_of(project: Path) -> str:
 
 
 def plan_close(instances: Iterable[Instance], project: Path | None = None) -> list[Action]:
-    """Plan to close the windows of worktrees and all that runs in them.
-
-    Args:
-        instances: The worktrees.
-        project: The project, if its status window goes too.
-    """
+    """Plan to close the windows of worktrees, and a project's status window, with all that runs in them."""
     known = _windows() if shutil.which("tmux") else {}
     marks = [_mark(instance.directory) for instance in instances]
     marks += [_mark(project)] if project is not None else []
@@ -133,11 +105,6 @@ def session_name(project: Path, taken: Iterable[str] = ()) -> str:
     """Return a session name from the project's, in letters that need no quoting."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", project.name).strip("_-") or "team"
     return f"{name}-{_mark(project)[:6]}" if name in set(taken) else name
-
-
-def _mark(directory: Path | str) -> str:
-    """Return a digest of a path; tmux cannot print every path."""
-    return hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
 
 
 # -- opening -------------------------------------------------------------------------------------------------------
@@ -160,12 +127,9 @@ def _open_action(project: Path, window: Window) -> Action:
             return f"{shown(window.command[0])} ended at once in the window of {instance.peer}"
         return ""
 
-    text = _shortened(shown_path(shlex.join(window.command)))
+    text = shown_path(shlex.join(window.command))
+    text = text if len(text) <= COMMAND_CHARS else f"{text[:COMMAND_CHARS]}…"
     return Action(f"open tmux window {instance.peer}: {text} (tmux attach -t {session})", do)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= COMMAND_CHARS else f"{text[:COMMAND_CHARS]}…"
 
 
 def _session(project: Path) -> str:
@@ -174,7 +138,7 @@ def _session(project: Path) -> str:
     mark = _mark(project)
     if mark in sessions:
         return sessions[mark]
-    name = session_name(project, _tmux_names())
+    name = session_name(project, _tmux("list-sessions", "-F", "#{session_name}").splitlines())
     loop = f'while clear; do "$@"; sleep {STATUS_SECONDS}; done'
     status = _literal(["/bin/sh", "-c", loop, STATUS, *child.command(), "-C", str(project), "status"])
     marks = [";", "set-option", "-t", f"={name}:", _SESSION, mark, ";", "set-option", "-w", "-t", f"={name}:"]
@@ -205,24 +169,16 @@ def _close_action(window: _Open) -> Action:
     def do() -> str:
         if window.ident not in {known.ident for known in _windows().values()}:
             return ""
-        running = _running_in(window.ident)
+        running = []
+        for pid in _tmux("list-panes", "-t", window.ident, "-F", "#{pane_pid}").split():
+            with suppress(psutil.NoSuchProcess):
+                pane = psutil.Process(int(pid))
+                running += [pane, *pane.children(recursive=True)]
         _tmux("kill-window", "-t", window.ident)
         _, left = psutil.wait_procs(running, timeout=END_SECONDS)
         return f"process {left[0].pid} of tmux window {where} has not ended" if left else ""
 
     return Action(f"close tmux window {where}", do)
-
-
-def _running_in(window: str) -> list[psutil.Process]:
-    """List the processes of a window's panes and their children."""
-    import psutil
-
-    found = []
-    for pid in _tmux("list-panes", "-t", window, "-F", "#{pane_pid}").split():
-        with suppress(psutil.NoSuchProcess):
-            pane = psutil.Process(int(pid))
-            found += [pane, *pane.children(recursive=True)]
-    return found
 
 
 # -- what is open --------------------------------------------------------------------------------------------------
@@ -245,10 +201,6 @@ def _sessions() -> dict[str, str]:
     """Return the names of the teams' sessions by mark."""
     lines = _tmux("list-sessions", "-F", f"#{{{_SESSION}}} #{{session_name}}").splitlines()
     return {mark: name for mark, _, name in (line.partition(" ") for line in lines) if mark}
-
-
-def _tmux_names() -> list[str]:
-    return _tmux("list-sessions", "-F", "#{session_name}").splitlines()
 
 
 def _tmux(*words: str) -> str:

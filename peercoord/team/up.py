@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.store.beneath import InstanceFiles
     from peercoord.store.project import Project
-    from peercoord.store.root import Root
     from peercoord.tasklists.imported import Reading
 
 SHELL_TEMPLATE = "coordinate.sh"
@@ -48,31 +47,18 @@ DIRECTORIES = ("memory-contributions", "outbox", "inbox")
 
 @dataclass(frozen=True, slots=True)
 class SetupOptions:
-    """What the user asked of set-up.
+    """What the user asked of set-up."""
 
-    Attributes:
-        count: How many worktrees; ``None``: as many as there are, or the default.
-        worktrees: What they chose about the worktrees.
-        tasks: Where tasks come from; empty: looked for in the project.
-        tag: The tag of a tasks.json.
-        take_in_progress: Take tasks that a person has in progress there.
-        settings: Shared settings that differ from the defaults.
-        database: The database to keep the tasks in step with; empty: the one chosen before, or the project's own.
-        sync: Keep the list in step, also if it was only found.
-        import_only: Read the list once, also if it was named.
-        key: What a database of several projects calls this one; empty: its name.
-    """
-
-    count: int | None = None
+    count: int | None = None  # of worktrees; ``None``: as many as there are, or the default
     worktrees: worktrees.WorktreeOptions = field(default_factory=worktrees.WorktreeOptions)
-    tasks: str = ""
-    tag: str | None = None
-    take_in_progress: bool = False
-    settings: Json = field(default_factory=dict)
-    database: str = ""
-    sync: bool = False
-    key: str = ""
-    import_only: bool = False
+    tasks: str = ""  # where tasks come from; empty: looked for in the project
+    tag: str | None = None  # of a tasks.json
+    take_in_progress: bool = False  # import tasks that a person has in progress there
+    settings: Json = field(default_factory=dict)  # shared settings that differ from the defaults
+    database: str = ""  # to keep the tasks in step with; empty: the one chosen before, or the project's own
+    sync: bool = False  # keep the list in step, also if it was only found
+    key: str = ""  # what a database of several projects calls this one; empty: its name
+    import_only: bool = False  # read the list once, also if it was named
 
 
 def plan(project: Project, options: SetupOptions) -> Plan:
@@ -112,8 +98,8 @@ def plan(project: Project, options: SetupOptions) -> Plan:
 
 def flush(project: Project, made: Plan) -> None:
     """Flush what set-up and git wrote on each filesystem that holds it."""
-    held = [project.directory, project.common, *(instance.worktree for instance in made.instances)]
-    for place in {os.stat(path).st_dev: path for path in held if path.is_dir()}.values():
+    written = [project.directory, project.common, *(instance.worktree for instance in made.instances)]
+    for place in {os.stat(path).st_dev: path for path in written if path.is_dir()}.values():
         try:
             Disk(str(place)).flush()
         except OSError as error:
@@ -154,7 +140,7 @@ def _plan_instances(project: Project, made: Plan, again: Collection[str] = ()) -
     root = rebuild.opened(project)
     mark = down.read(root.files) if root else None
     if root and mark is not None:
-        made.actions.append(Action(f"start the team again, taken down {down.since(mark)}", partial(_start_again, root)))
+        made.actions.append(Action(f"start the team again, taken down {down.since(mark)}", partial(down.remove, root)))
     made.actions += sessions.plan_settings(project)
     for instance in made.instances:
         with apart(made, instance.peer):
@@ -165,10 +151,6 @@ def _plan_instances(project: Project, made: Plan, again: Collection[str] = ()) -
             elif instance.peer in again or fitting or agents.orphan_agents(project, instance):
                 text = f"start the agent of {instance.peer} again"
                 made.actions.append(Action(text, partial(_start, project, instance, True)))
-
-
-def _start_again(root: Root) -> None:
-    down.remove(root)
 
 
 def _create(project: Project, state: Path, settings: Json) -> None:
@@ -219,22 +201,27 @@ def _fit(project: Project, instance: Instance) -> list[Action]:
     """Plan what is missing of a worktree's ``.claude-instance/``."""
     home, files = instance_dir(instance), instance_files(instance)
     info, script = context.read_copy(files), files.peek(SCRIPT)
-    whole = all(_is_dir(files, name) for name in DIRECTORIES) and _has_progress(files)
-    root = project.directory / paths.ROOT
-    whole = whole and root.is_dir() and files.is_restricted(str(root))
+    whole = all((seen := files.stat(name)) and seen.is_dir for name in DIRECTORIES) and _has_progress(files)
+    state, root = project.directory / paths.ROOT, rebuild.opened(project)
+    whole = whole and state.is_dir() and files.is_restricted(str(state))
     right = {"project": str(project.directory), "worktree_path": str(instance.directory), "instance_id": instance.peer}
-    if whole and script == coordinate_sh() and right.items() <= info.items() and _is_recorded(project, instance):
-        return []
+    if whole and script == coordinate_sh() and right.items() <= info.items() and root is not None:
+        recorded = instance_records.read(root, instance.peer)
+        if _where(project, instance).items() <= recorded.items():
+            return []
     where = project.short(home)
     return [Action(f"write {where}/ (info.json, progress.json, coordinate.sh)", partial(fit, project, instance))]
 
 
 def fit(project: Project, instance: Instance) -> None:
     """Write an instance's own files where they are missing or wrong."""
-    files = instance_files(instance)
-    _make_directories(instance, files, project.directory / paths.ROOT)
+    state, files = str(project.directory / paths.ROOT), instance_files(instance)
+    excludes.hide_instance(instance)
+    for name in DIRECTORIES:
+        files.claim_directory(name)
+    files.restrict(state)
     known = context.read_copy(files)
-    root = roots.open_root(str(project.directory / paths.ROOT))
+    root = roots.open_root(state)
     info: Json = {
         "schema_version": records.SCHEMA_VERSION,
         "index": instance.index,
@@ -243,12 +230,14 @@ def fit(project: Project, instance: Instance) -> None:
         **known,
         "instance_id": instance.peer,
         "project": str(project.directory),
-        "coordination": str(project.directory / paths.ROOT),
+        "coordination": state,
         "store_id": root.store_id,
         "worktree_path": str(instance.directory),
         "branch": instance.branch,
     }
-    _record(root, project, instance)
+    recorded = {"created": Clock().now(), **instance_records.read(root, instance.peer), **_where(project, instance)}
+    facts = {"checkout": str(instance.worktree), "index": instance.index, "branch": instance.branch}
+    instance_records.write(root, instance.peer, **{**recorded, **facts})
     files.replace("info.json", records.encode(info))
     if not _has_progress(files):
         empty: Json = {"instance_id": instance.peer, "assigned_tasks": [], "memory_contributions": []}
@@ -260,34 +249,6 @@ def fit(project: Project, instance: Instance) -> None:
 def _has_progress(files: InstanceFiles) -> bool:
     data = files.peek("progress.json")
     return data is not None and not records.is_blank(data)
-
-
-def _make_directories(instance: Instance, files: InstanceFiles, root: Path) -> None:
-    """Make the directories of an instance; other entries of those names are set aside."""
-    excludes.hide_instance(instance)
-    for name in DIRECTORIES:
-        files.claim_directory(name)
-    files.restrict(str(root))
-
-
-def _is_dir(files: InstanceFiles, name: str) -> bool:
-    seen = files.stat(name)
-    return seen is not None and seen.is_dir
-
-
-def _is_recorded(project: Project, instance: Instance) -> bool:
-    """Check whether the coordination directory knows the worktree where it is now."""
-    root = rebuild.opened(project)
-    return root is not None and _where(project, instance).items() <= instance_records.read(root, instance.peer).items()
-
-
-def _record(root: Root, project: Project, instance: Instance) -> None:
-    """Record the worktree in the coordination directory."""
-    known = instance_records.read(root, instance.peer)
-    facts = {"checkout": str(instance.worktree), "index": instance.index, "branch": instance.branch}
-    instance_records.write(
-        root, instance.peer, **{"created": Clock().now(), **known, **_where(project, instance), **facts}
-    )
 
 
 def _where(project: Project, instance: Instance) -> Json:

@@ -27,6 +27,7 @@ from peercoord.team.repository import (
     instance_dir,
     irregular,
     is_place_of,
+    leads_to,
     left_behind,
     peer_name,
     refuse_irregular,
@@ -38,7 +39,7 @@ from peercoord.team.repository import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from peercoord.store.project import Project, Worktree
+    from peercoord.store.project import Project
 
 DEFAULT_COUNT = 3
 BANK = "memory-bank"
@@ -47,19 +48,12 @@ PREFIX = "team/"
 
 @dataclass(frozen=True, slots=True)
 class WorktreeOptions:
-    """What people may choose about a team's worktrees.
+    """What people may choose about a team's worktrees."""
 
-    Attributes:
-        base: What new branches start from; empty: where the main checkout stands.
-        branch_prefix: Before ``instance-<k>`` in a branch's name; ``None``: as last time, or ``PREFIX``.
-        bank: The memory bank's directory in the project, empty for none; ``None``: as last time, or ``BANK``.
-        setup: A command to run in each new worktree, as a list of words; empty for none.
-    """
-
-    base: str = ""
-    branch_prefix: str | None = None
-    bank: str | None = None
-    setup: tuple[str, ...] = ()
+    base: str = ""  # what new branches start from; empty: where the main checkout stands
+    branch_prefix: str | None = None  # before ``instance-<k>`` in a branch; ``None``: as last time, or ``PREFIX``
+    bank: str | None = None  # the memory bank's directory, empty for none; ``None``: as last time, or ``BANK``
+    setup: tuple[str, ...] = ()  # the words of a command to run in each new worktree; empty for none
 
 
 def plan(project: Project, count: int | None = None, options: WorktreeOptions | None = None) -> Plan:
@@ -101,23 +95,19 @@ def plan_join(project: Project, path: Path, peer: str = "", bank_name: str | Non
     team = team_instances(project)
     instance = next((instance for instance in team if instance.worktree == root), None)
     if instance is None:
-        instance = _newcomer(project, team, tree, peer)
+        free = [index for index in range(1, MOST + 1) if index not in {member.index for member in team}]
+        index = next((index for index in free if peer_name(index) == peer), free[0])
+        name = ids.check(peer, "peer name") if peer else peer_name(index)
+        if any(member.peer.casefold() == name.casefold() for member in team):
+            text = f"the team has a peer '{name}' already"
+            raise PeercoordError(text, "join under another name: --name", code="name-taken")
+        directory = tree.path / project.sub
+        instance = Instance(index, name, tree.path, directory, tree.branch, made=False, git_dir=tree.git_dir)
     planner = _Planner(project, team, WorktreeOptions(bank=bank_name))
     planner.prepare([*team, instance])
     planner.made.actions += excludes.plan_inner(project, root)
     planner.plan_existing(instance, tree.git_dir)
     return planner.finish()
-
-
-def _newcomer(project: Project, team: list[Instance], tree: Worktree, peer: str) -> Instance:
-    free = [index for index in range(1, MOST + 1) if index not in {instance.index for instance in team}]
-    index = next((index for index in free if peer_name(index) == peer), free[0])
-    name = ids.check(peer, "peer name") if peer else peer_name(index)
-    if any(instance.peer.casefold() == name.casefold() for instance in team):
-        raise PeercoordError(
-            f"the team has a peer '{name}' already", "join under another name: --name", code="name-taken"
-        )
-    return Instance(index, name, tree.path, tree.path / project.sub, tree.branch, made=False, git_dir=tree.git_dir)
 
 
 class _Planner:
@@ -151,16 +141,16 @@ class _Planner:
 
     def missing(self, index: int) -> Instance:
         """Return the instance for a free number: an existing worktree or a new one."""
-        path = home(self.project, index)
+        project, peer, path = self.project, peer_name(index), home(self.project, index)
         tree = self.trees.get(path)
         if tree is not None:
-            left = path in {instance.worktree for instance in left_behind(self.project)}
-            made = left or tree.branch in manifest.branches(self.project.common, self.project.sub)
-            return Instance(index, peer_name(index), path, path / self.project.sub, tree.branch, made, tree.git_dir)
+            left = path in {instance.worktree for instance in left_behind(project)}
+            made = left or tree.branch in manifest.branches(project.common, project.sub)
+            return Instance(index, peer, path, path / project.sub, tree.branch, made, tree.git_dir)
         create.check_place(path)
-        branch = create.branch_name(self.prefix, peer_name(index))
-        create.check_branch(self.project, self.branches, branch)
-        return Instance(index, peer_name(index), path, path / self.project.sub, branch, made=True)
+        branch = create.branch_name(self.prefix, peer)
+        create.check_branch(project, self.branches, branch)
+        return Instance(index, peer, path, path / project.sub, branch, made=True)
 
     def prepare(self, team: list[Instance]) -> None:
         """Plan what concerns the repository as a whole."""
@@ -190,9 +180,8 @@ class _Planner:
             return
         place = f"{home(self.project, 1).relative_to(outer)}/"
         if not git.ignored(outer, [place]):
-            hint = (
-                f"hide them there with a line {excludes.pattern(place.replace('-1/', '-'))}*/ in its .git/info/exclude"
-            )
+            line = f"{excludes.pattern(place.replace('-1/', '-'))}*/"
+            hint = f"hide them there with a line {line} in its .git/info/exclude"
             self.made.notes.append(f"the worktrees lie in the checkout {git.shown_path(outer)}; {hint}")
 
     def plan_new(self, instance: Instance) -> None:
@@ -214,7 +203,7 @@ class _Planner:
         """Plan what an existing worktree lacks."""
         project, where = self.project, self.project.short(instance.worktree)
         head = next((tree.head for tree in self.trees.values() if tree.git_dir == git_dir), "")
-        whole = create.belongs_to(instance.worktree, git_dir)
+        whole = leads_to(instance.worktree, git_dir)
         if not whole:
             instance = self._bring_back(instance, git_dir)
         elif os.path.realpath(gitdirs.root_of(str(git_dir))) != os.path.realpath(instance.worktree):
@@ -271,19 +260,18 @@ class _Planner:
     def _bring_back(self, instance: Instance, git_dir: Path) -> Instance:
         """Plan for a worktree that is missing, was moved, or whose repository was moved."""
         project, where = self.project, self.project.short(instance.worktree)
-        if create.belongs_to(instance.worktree, git_dir, moved=True):
+        if create.led_to(instance.worktree, git_dir):
             text = f"git worktree repair {where}, since the main checkout moved"
             self.do(text, partial(create.repair, instance.worktree, git_dir))
-            self._end_agents(instance)
+            if agents.at([instance.directory]):
+                text = f"end the agent of {instance.peer}, which looks for the project where it was"
+                self.do(text, lambda: agents.end(agents.at([instance.directory])))
             return instance
         locked = self.trees[instance.worktree].locked
         if locked is not None:
             text = f"worktree {where} is gone, and locked" + (f": {git.shown_path(locked)}" if locked else "")
-            raise PeercoordError(
-                text,
-                f"bring its disk back, or: git worktree unlock {git.pasted(instance.worktree)}",
-                code="worktree-locked",
-            )
+            hint = f"bring its disk back, or: git worktree unlock {git.pasted(instance.worktree)}"
+            raise PeercoordError(text, hint, code="worktree-locked")
         moved = create.moved_to(instance.worktree.parent, git_dir) or create.moved_to(project.main.parent, git_dir)
         if moved and moved not in self.trees:
             text = f"git worktree repair {project.short(moved)}, which was {where}"
@@ -294,18 +282,11 @@ class _Planner:
             raise PeercoordError(text, "move it away, then run the same command again", code="place-taken")
         if not is_place_of(project, instance):
             text = f"git's list alone says that {instance.peer} had its worktree in {where}, and nothing is there"
-            raise PeercoordError(
-                text, "take it out of the list: git worktree prune; then: peercoord up", code="place-unknown"
-            )
+            hint = "take it out of the list: git worktree prune; then: peercoord up"
+            raise PeercoordError(text, hint, code="place-unknown")
         text = f"make worktree {where} again: it is gone (had you moved it: git worktree repair NEW-PLACE)"
         self.do(text, partial(create.make_again, project, instance.worktree, git_dir))
         return instance
-
-    def _end_agents(self, instance: Instance) -> None:
-        """Plan to end the agents of a moved project; each keeps the old path."""
-        if agents.at([instance.directory]):
-            step = partial(_end_agents, instance.directory)
-            self.do(f"end the agent of {instance.peer}, which looks for the project where it was", step)
 
     def finish(self) -> Plan:
         """Return the plan, preceded by the step that records what is added."""
@@ -321,10 +302,6 @@ class _Planner:
             self.made.actions.insert(0, Action(f"note in {home_of_record} what is added, to undo it one day", remember))
         self.made.instances.sort(key=lambda instance: instance.index)
         return self.made
-
-
-def _end_agents(directory: Path) -> None:
-    agents.end(agents.at([directory]))
 
 
 def _chosen(given: str | None, before: object, default: str) -> str:

@@ -26,7 +26,6 @@ from peercoord.worktree.progress_file import ProgressFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from peercoord.foreign import Json
     from peercoord.store.paths import Ticket
@@ -38,15 +37,7 @@ DIRTY_MOST = 200  # files named that are not committed
 
 
 class WorktreeCall:
-    """One call made in a worktree.
-
-    Args:
-        place: The worktree; it must have joined.
-        caller: Who calls; found from this process if not given.
-        request: The id of the mailbox request that is served; empty if there is none.
-        heard: Whether the caller sees the notes. The next call repeats a note that was not seen.
-        late: By task, a claim that a queued request is about and that was given back since.
-    """
+    """One call made in a worktree that has joined."""
 
     def __init__(
         self,
@@ -60,9 +51,9 @@ class WorktreeCall:
         self.place = place
         self.caller = process.caller_of(os.getpid()) if caller is None else caller
         self.root: Root = roots.open_root(place.coordination, place.store_id)
-        self.request = request
-        self.heard = heard
-        self.late = late
+        self.request = request  # the id of the mailbox request that is served; empty if there is none
+        self.heard = heard  # the caller sees the notes; the next call repeats a note that was not seen
+        self.late = late  # by task: a claim that a queued request is about and that was given back since
         self.told: int | None = None  # mark of the memory bank's changes that the worktree knew before this call
         self.notes: list[str] = []
         self.unknown = ""  # why git could not tell the state of the worktree
@@ -75,7 +66,7 @@ class WorktreeCall:
     def peer(self, verb: str = "") -> Iterator[Peer]:
         """Act as the worktree's peer, one call at a time; join if there is no such peer, or no longer."""
         down.require_up(self.root.files)
-        with self._exclusive():
+        with self.place.files().held("call.lock", busy="another call of this worktree is at work"):
             peer = self._member(verb)
             peer.worker.assignments.caller = self.caller if verb else None
             self.told = notices.mark(self.place)
@@ -98,9 +89,6 @@ class WorktreeCall:
         file.content()
         with self.peer():
             return self.progress.notes[len(file.notes) :]
-
-    def _exclusive(self) -> AbstractContextManager[object]:
-        return self.place.files().held("call.lock", busy="another call of this worktree is at work")
 
     def _take_edits(self, peer: Peer) -> None:
         """Take in edits of ``progress.json`` before this call writes the file."""
@@ -133,19 +121,16 @@ class WorktreeCall:
                 with suppress(StorageError):  # a full disk: the call is served without a note of the caller
                     self._note_caller(peer, verb)
                 return peer
+        place, session = self.place, self.caller.session
+        record = {"worktree": place.worktree, "branch": str(place.info.get("branch", "")), "session": session}
         peer = Peer.join(
-            self.place.project,
-            self.place.instance,
-            record={
-                "worktree": self.place.worktree,
-                "branch": str(self.place.info.get("branch", "")),
-                "session": self.caller.session,
-                **self._call_facts(verb),
-            },
-            expected_store=self.place.store_id,
+            place.project,
+            place.instance,
+            record={**record, **self._call_facts(verb)},
+            expected_store=place.store_id,
             least=me.number + 1 if me else 1,
         )
-        self.place.remember(incarnation=str(peer.membership.me), store_id=self.root.store_id)
+        place.remember(incarnation=str(peer.membership.me), store_id=self.root.store_id)
         return peer
 
     def _note_caller(self, peer: Peer, verb: str) -> None:
@@ -213,10 +198,8 @@ class WorktreeCall:
         except PeercoordError as error:
             self._note_unknown(f"git could not be asked: {error.message}")
             return facts
-        own_files = [
-            path for how, path in found.entries if how != "??" or not _is_placeholder(os.path.join(root, path))
-        ]
-        facts["dirty_files"] = list(dict.fromkeys([*own_files, *inner.paths()]))[:DIRTY_MOST]
+        changed = [path for how, path in found.entries if how != "??" or not _is_placeholder(os.path.join(root, path))]
+        facts["dirty_files"] = list(dict.fromkeys([*changed, *inner.paths()]))[:DIRTY_MOST]
         unsure = [*found.unsure, *inner.unsure]
         if unsure:
             some = foreign.shown(unsure[0])
@@ -224,12 +207,7 @@ class WorktreeCall:
         return facts
 
     def work_left(self, ticket: Ticket, tree: str = "") -> Json:
-        """Return what git knows of a worktree whose session is gone, and keep there what it did not commit.
-
-        Args:
-            ticket: The claim that the session held.
-            tree: The worktree; this one by default.
-        """
+        """Return what git knows of a worktree whose session, with this claim, is gone; keep its uncommitted work."""
         from peercoord.store import inspection, kept_work
 
         facts = self.git_facts(tree)

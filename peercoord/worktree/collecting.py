@@ -5,6 +5,7 @@ The Markdown parser is loaded when the first file appears.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
@@ -53,37 +54,26 @@ class CollectionJob:
 
     def run(self) -> float | None:
         """Collect what is there; return the seconds until the next look, ``None`` if nothing is pending."""
-        if self._collector is None and not self._anything():
-            return None
-        collector = self._open()
-        scan = collector.look()
+        place = self.place()
+        if self._collector is None:
+            with suppress(PeercoordError):  # what cannot be listed may hold something
+                if all(name.startswith(".") for name in place.files().scan("memory-contributions")):
+                    return None
+        if self._collector is None or self._store != place.store_id:
+            self._collector, self._store = collector_of(place), place.store_id
+        scan = self._collector.look()
         if scan.ready or scan.refused:
             from peercoord.worktree.call import WorktreeCall
 
             call = WorktreeCall(self.place(), Caller(), heard=False)
             with call.peer() as peer:
-                done = take(call, peer, collector, scan)
-            self._tell(done)
-        return collector.again(scan)
-
-    def _anything(self) -> bool:
-        try:
-            return any(not name.startswith(".") for name in self.place().files().scan("memory-contributions"))
-        except PeercoordError:
-            return True
-
-    def _open(self) -> Collector:
-        place = self.place()
-        if self._collector is None or self._store != place.store_id:
-            self._collector = collector_of(place)
-            self._store = place.store_id
-        return self._collector
-
-    def _tell(self, done: Collected) -> None:
-        if done.contributions:
-            documents = ", ".join(sorted({one.document for one in done.contributions}))
-            self.log(f"{counted(done.contributions, 'contribution')} queued for {documents}")
-        for name, why in done.refused:
-            self.log(f"not taken from {FOLDER}: {why.message}" if name in why.message else f"{name!a}: {why.message}")
-        for note in done.notes:
-            self.log(note)
+                done = take(call, peer, self._collector, scan)
+            if done.contributions:
+                documents = ", ".join(sorted({one.document for one in done.contributions}))
+                self.log(f"{counted(done.contributions, 'contribution')} queued for {documents}")
+            for name, why in done.refused:
+                known = name in why.message
+                self.log(f"not taken from {FOLDER}: {why.message}" if known else f"{name!a}: {why.message}")
+            for note in done.notes:
+                self.log(note)
+        return self._collector.again(scan)

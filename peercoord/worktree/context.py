@@ -8,6 +8,7 @@ worktree. A worktree that has not joined leads to its main checkout by its ``.gi
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
@@ -35,15 +36,7 @@ _LEVELS = 8  # of directories above a worktree that are searched for its project
 
 
 class Place:
-    """Where a call stands.
-
-    Attributes:
-        project: Absolute path of the project: the main checkout, or the directory in it that was set up.
-        worktree: Absolute path of the joined worktree the call stands in; empty in the main checkout.
-        info: That worktree's ``info.json``, corrected by what its project has recorded; empty in the main checkout.
-        stray: Absolute path of the worktree the call stands in, if that has not joined, or has left.
-        checkout: Absolute path of the worktree's root; ``worktree`` itself, or above it.
-    """
+    """Where a call stands: absolute paths, and the worktree's ``info.json``."""
 
     def __init__(
         self,
@@ -54,11 +47,11 @@ class Place:
         checkout: str = "",
         files: InstanceFiles | None = None,
     ) -> None:
-        self.project = project
-        self.worktree = worktree
-        self.info = info or {}
-        self.stray = stray
-        self.checkout = checkout or worktree
+        self.project = project  # the main checkout, or the directory in it that was set up
+        self.worktree = worktree  # the joined worktree the call stands in; empty in the main checkout
+        self.info = info or {}  # its ``info.json``, corrected by what its project has recorded
+        self.stray = stray  # the worktree the call stands in, if that has not joined, or has left
+        self.checkout = checkout or worktree  # the worktree's root: ``worktree`` itself, or above it
         self._files = files
 
     @property
@@ -99,18 +92,14 @@ class Place:
     def require_worktree(self) -> None:
         """Refuse a call outside of a joined worktree."""
         if self.stray:
-            raise NotFoundError(
-                f"{shown(self.stray, 200)} is no instance's worktree: it never joined, or its {paths.INSTANCE}/ "
-                "is gone",
-                hint=f"bring back what is gone: {FIX}; or join: peercoord join",
-                code="no-instance",
-            )
+            why = f"it never joined, or its {paths.INSTANCE}/ is gone"
+            text = f"{shown(self.stray, 200)} is no instance's worktree: {why}"
+            hint = f"bring back what is gone: {FIX}; or join: peercoord join"
+            raise NotFoundError(text, hint, code="no-instance")
         if not self.worktree:
-            raise NotFoundError(
-                f"{shown(self.project, 200)} is the main checkout, no instance's worktree",
-                hint="call this in a worktree, or name one: peercoord -C WORKTREE …",
-                code="no-instance",
-            )
+            text = f"{shown(self.project, 200)} is the main checkout, no instance's worktree"
+            hint = "call this in a worktree, or name one: peercoord -C WORKTREE …"
+            raise NotFoundError(text, hint, code="no-instance")
 
     def remember(self, **facts: object) -> None:
         """Write facts into the worktree's ``info.json``, and keep the others."""
@@ -121,15 +110,10 @@ class Place:
 
 
 def find(start: str = "", given: str = "") -> Place:
-    """Find where a call stands.
+    """Find where a call stands that starts in a directory, or in the one that the user named.
 
-    Args:
-        start: The directory to start from; the working directory if empty.
-        given: A project or worktree that the user named (``-C``, ``PEERCOORD_PROJECT``); empty if none.
-
-    Raises:
-        NotFoundError: No project is set up there or above, or the project does not know the worktree.
-        BrokenFileError: The worktree's ``info.json`` cannot be understood, and no project knows the worktree.
+    ``given`` is what the user named with ``-C``; then comes ``PEERCOORD_PROJECT``, then ``start``, then the working
+    directory. An error says that no project is set up there or above, or that none knows the worktree.
     """
     named = given or os.environ.get("PEERCOORD_PROJECT", "")
     begin = os.path.realpath(os.path.expanduser(named) if named else start or os.getcwd())
@@ -203,8 +187,11 @@ def _instance(directory: str) -> Place:
                 f"{directory}/{INFO} cannot be understood, and no project beside this worktree has recorded it",
                 f"have it written again from the main checkout: {FIX}",
             )
-    if not os.path.lexists(f"{claimed}/{paths.ROOT}") and _is_harmless(claimed, directory):
-        return Place(claimed, directory, copy)
+    if not os.path.lexists(f"{claimed}/{paths.ROOT}"):
+        # it may be named in an error if it is gone too, moved or deleted, or if its repository lists this worktree
+        inside = os.path.lexists(claimed) and _within(claimed, directory)
+        if not os.path.lexists(claimed) or (not inside and gitdirs.git_dir_of(claimed, directory)):
+            return Place(claimed, directory, copy)
     facts = {} if _within(claimed, directory) else _known(claimed, directory)
     if not facts:
         raise NotFoundError(
@@ -214,15 +201,6 @@ def _instance(directory: str) -> Place:
             code="no-instance",
         )
     return _placed(claimed, directory, facts)
-
-
-def _is_harmless(claimed: str, directory: str) -> bool:
-    """Check whether a project without a coordination directory may be named as the worktree's in an error.
-
-    The project is gone too, moved or deleted; or its repository has this worktree in its list.
-    """
-    gone = not os.path.lexists(claimed)
-    return gone or (not _within(claimed, directory) and bool(gitdirs.git_dir_of(claimed, directory)))
 
 
 def _placed(project: str, worktree: str, facts: Json) -> Place:
@@ -247,32 +225,26 @@ def _placed(project: str, worktree: str, facts: Json) -> Place:
 
 
 def joined(files: Files, peer: str, worktree: str, last: str) -> Json:
-    """Find the incarnation under which a worktree is a peer, if it differs from the last one it knows.
+    """Find the incarnation under which a worktree is a peer, as a fact of ``info.json``; empty if it is still ``last``.
 
-    Returns:
-        The incarnation, as a fact of ``info.json``; empty if there is none, or ``last`` is still a peer.
+    Where its ``peer.json`` cannot be read, the record of the instance says whether it is the worktree's. A team of
+    version 0.1.0 has no such record: on a local filesystem its only incarnation of that name counts.
     """
     peers = files.scan(paths.PEERS)
     for who in [] if last in peers else sorted(filter(None, map(paths.parse_incarnation, peers))):
         if who.peer != peer:
             continue
         record = members.read_record(files, paths.peer_dir(who))
-        if record and record.get("worktree") == worktree and liveness.same_host(record, process.here()):
-            return {"incarnation": str(who)}
-        if record is None and _is_recorded(files, peer, worktree, who):
+        if record is None:
+            known = instance_records.read(Root(files, {}), peer)
+            ours = known.get("incarnation") == str(who)
+            if known.get("worktree") == worktree and "incarnation" not in known:
+                ours = is_local(filesystem_type(files.place))
+        else:
+            ours = record.get("worktree") == worktree and liveness.same_host(record, process.here())
+        if ours:
             return {"incarnation": str(who)}
     return {}
-
-
-def _is_recorded(files: Files, peer: str, worktree: str, who: Incarnation) -> bool:
-    """Check whether an incarnation whose ``peer.json`` cannot be read is recorded as the worktree's.
-
-    A team of version 0.1.0 has no such record. On a local filesystem its only incarnation of that name counts.
-    """
-    known = instance_records.read(Root(files, {}), peer)
-    if known.get("worktree") != worktree or "incarnation" in known:
-        return known.get("incarnation") == str(who)
-    return is_local(filesystem_type(files.place))
 
 
 def _beside(directory: str) -> tuple[str, Json]:
@@ -314,21 +286,19 @@ def _known(project: str, worktree: str) -> Json:
     with what set-up noted there.
     """
     root = Root(_shared(project), {})
-    found = _recorded(root, worktree)
-    if found:
-        return found
+    for known in instance_records.all(root).values():
+        if _is_at(known, worktree):
+            return known
     git_dir, checkout = gitdirs.find(project, worktree)
     located = {"git_dir": git_dir, "checkout": checkout} if git_dir else {}
     for who in members.living(root):
         record = members.record_of(root, who)
         if record.get("worktree") == worktree:
             return {"instance_id": who.peer, **located}
-    noted = _noted(git_dir) if git_dir else {}
+    noted: Json = {}
+    with suppress(PeercoordError):
+        noted = Files(Disk(git_dir), clocks.token).record("peercoord.json") or {} if git_dir else {}
     return {"instance_id": noted["peer"], **located} if ids.is_id(noted.get("peer")) else {}
-
-
-def _recorded(root: Root, worktree: str) -> Json:
-    return next((known for known in instance_records.all(root).values() if _is_at(known, worktree)), {})
 
 
 def _is_at(known: Json, worktree: str) -> bool:
@@ -338,13 +308,6 @@ def _is_at(known: Json, worktree: str) -> bool:
     checkout = str(known.get("checkout", known["worktree"]))
     inside = os.path.relpath(known["worktree"], checkout)
     return os.path.normpath(f"{os.path.realpath(checkout)}/{inside}") == worktree
-
-
-def _noted(git_dir: str) -> Json:
-    try:
-        return Files(Disk(git_dir), clocks.token).record("peercoord.json") or {}
-    except PeercoordError:
-        return {}
 
 
 def _shared(project: str) -> Files:
@@ -364,12 +327,9 @@ def _refuse_inside(directory: str) -> None:
         found = _recorded_in(os.path.dirname(home), home, *wanted.items())
         project = found[0] if found else ""
         if project or os.path.lexists(f"{home}/{INFO}"):
-            named = pasted(project) if project else "PROJECT"
-            raise NotFoundError(
-                f"{shown(directory, 200)}/{paths.ROOT} lies in the worktree of an instance, and is not used",
-                hint=f"call it for the project itself: peercoord -C {named}",
-                code="no-project",
-            )
+            text = f"{shown(directory, 200)}/{paths.ROOT} lies in the worktree of an instance, and is not used"
+            hint = f"call it for the project itself: peercoord -C {pasted(project) if project else 'PROJECT'}"
+            raise NotFoundError(text, hint, code="no-project")
 
 
 def pasted(path: str) -> str:

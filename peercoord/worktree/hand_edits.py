@@ -39,7 +39,11 @@ def take(call: WorktreeCall, peer: Peer, file: ProgressFile) -> list[str]:
         return [f"{error.message}: it is kept as {paths.INSTANCE}/{aside}, and written again"]
     published = peer.queue.read_record(paths.report(peer.name)) or {}
     base = file.base(published)
-    notes = [note for entry in _entries(said, file) for note in _take_entry(call, peer, file, entry, base, published)]
+    entries = [entry for entry in said.get(TASKS, []) if isinstance(entry, dict)]
+    known = file.kept
+    file.kept = [entry for entry in entries if entry in known]
+    new = [entry for entry in entries if entry not in known]
+    notes = [note for entry in new for note in _take_entry(call, peer, file, entry, base, published)]
     before, file.refused = file.refused, []
     for word, entry in progress_file.typed_contributions(said, base, published):
         typed = entry.get("") if not word else entry
@@ -48,12 +52,6 @@ def take(call: WorktreeCall, peer: Peer, file: ProgressFile) -> list[str]:
         else:
             notes += _take_contribution(call, peer, file, word, entry)
     return notes
-
-
-def _entries(said: Json, file: ProgressFile) -> list[Json]:
-    found = [entry for entry in said.get(TASKS, []) if isinstance(entry, dict)]
-    file.kept = [entry for entry in found if entry in file.kept]
-    return [entry for entry in found if entry not in file.kept]
 
 
 # -- tasks -------------------------------------------------------------------------------------------------------
@@ -180,16 +178,12 @@ def _queue(call: WorktreeCall, peer: Peer, store: MemoryStore, word: str, entry:
             peer.root.event(peer.name, "contributed", id=one.id, file=document)
         peer.root.files.ring()
     more = {key: value for key, value in entry.items() if key not in _ENTRY_KEYS}
+    time = entry.get("timestamp")  # what the author wrote, if it is valid
+    at = {"timestamp": time} if isinstance(time, str) and _TIME.fullmatch(time) else {}
     for one in found.contributions if new else tips:
-        noted = {**one.raw, **_time(entry)}
+        noted = {**one.raw, **at}
         peer.worker.reports.contributed(peer.membership.me, noted, more, [old.id for old in earlier if old != one])
     return found.contributions if new else []
-
-
-def _time(entry: Json) -> Json:
-    """Return the time that the author wrote, if it is valid."""
-    time = entry.get("timestamp")
-    return {"timestamp": time} if isinstance(time, str) and _TIME.fullmatch(time) else {}
 
 
 def _mine(store: MemoryStore, peer: str) -> Iterator[Contribution]:

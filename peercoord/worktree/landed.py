@@ -25,15 +25,8 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
 
 _DIFF = (
-    "--no-ext-diff",
-    "--no-textconv",
-    "--no-color",
-    "--full-index",
-    "--no-renames",
-    "--submodule=short",
-    "--ignore-submodules=none",  # .gitmodules may say otherwise
-    "--src-prefix=a/",
-    "--dst-prefix=b/",
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--full-index", "--no-renames", "--submodule=short"),
+    *("--ignore-submodules=none", "--src-prefix=a/", "--dst-prefix=b/"),  # .gitmodules may say otherwise
 )
 
 
@@ -83,11 +76,8 @@ def how_contained(git: Inspection, target: str, tip: str) -> str:
     if base == tip:
         return "merged"
     if base == target:  # no commit there since: only changes that undo each other bring nothing
-        return (
-            "same content"
-            if len(set(git.text("rev-parse", f"{base}^{{tree}}", f"{tip}^{{tree}}").split())) == 1
-            else ""
-        )
+        trees = git.text("rev-parse", f"{base}^{{tree}}", f"{tip}^{{tree}}").split()
+        return "same content" if trees[0] == trees[1] else ""
     merges = git.text("rev-list", "--merges", "-n1", f"{base}..{tip}")
     try:
         if not merges and _all_picked(git, base, target, tip):

@@ -62,19 +62,12 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class PastClaim:
-    """A claim of an instance, and how it ended.
-
-    Attributes:
-        task: The task.
-        began: When it was claimed.
-        outcome: How it ended; empty if it is held.
-        commit: The commit that was noted at its end; empty if none was.
-    """
+    """A claim of an instance, and how it ended."""
 
     task: str
-    began: str
-    outcome: str
-    commit: str
+    began: str  # when it was claimed
+    outcome: str  # how it ended; empty if it is held
+    commit: str  # the commit that was noted at its end; empty if none was
 
 
 def missing(
@@ -82,17 +75,9 @@ def missing(
 ) -> tuple[list[Json], Json | None]:
     """List the finished dependencies whose work a worktree lacks, and the branch on which work has landed.
 
-    Args:
-        queue: The tasks.
-        project: The project's directory in the main checkout.
-        worktree: The same directory in the worktree.
-        peer: The worktree's instance.
-        dependencies: Ids of finished tasks.
-
-    Returns:
-        For each missing dependency ``task_id``, ``branch``, ``commit``, ``command`` (empty if no command brings the
-        work) and perhaps ``note``; and the same, without ``task_id``, for a branch with landed work that the worktree
-        lacks, ``None`` if there is none. What comes with that branch is not missing.
+    Each missing dependency has ``task_id``, ``branch``, ``commit``, ``command`` (empty if no command brings the work)
+    and perhaps ``note``; a branch with landed work that the worktree lacks has the same without ``task_id``. What comes
+    with that branch is not missing.
     """
     works = [work for task in dependencies if (work := _work(queue, task))]
     landing = landings.newest(queue.root)
@@ -130,13 +115,11 @@ class Search:
         self.head = git.text("rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
         self.tips = branches(git.text("for-each-ref", TIPS, "refs/heads"))
         main = gitdirs.line(os.path.join(git.checkout.common, "HEAD")).removeprefix("ref: refs/heads/")
-        self.common = [
-            f"^{tip}" for tip in (self.head, self.tips.get(main, "")) if tip
-        ]  # commits that belong to no task
+        shared = (self.head, self.tips.get(main, ""))
+        self.common = [f"^{tip}" for tip in shared if tip]  # commits that belong to no task
         self.is_here = cache(partial(landed.how_contained, git, self.head))
         self.is_known = cache(self._is_known)
         self.contains = cache(self._contains)
-        self.has_rewritten = partial(has_rewritten, git)
         self.claims = cache(partial(past_claims, queue))
         self.also = cache(self._also)
 
@@ -200,7 +183,7 @@ class Search:
         found += [one for one in self._stands_on(work) if one not in found]
         if not commit:
             return (*found[0], False) if found else ("", "", False)
-        for has in (self.contains, self.has_rewritten):
+        for has in (self.contains, partial(has_rewritten, self.git)):
             for name, tip in found:
                 if has(tip, commit):
                     return name, tip, True
@@ -231,19 +214,21 @@ class Search:
         for number, claim in enumerate(claims):
             later = claims[number + 1 :]
             done = claim.outcome == "done" or any(one.task == claim.task and one.outcome == "done" for one in later)
-            if not done and (not claim.commit or self._comes_with(tip, claim.commit)):
+            known = bool(claim.commit) and self.is_known(claim.commit)
+            comes = not done and known and self._comes_with(tip, claim.commit)
+            if comes or not (done or claim.commit):
                 # without a recorded commit: those made while it was held
                 held = [f"--since={claim.began}", *(f"--before={one.began}" for one in later[:1])]
                 made = [claim.commit] if claim.commit else [*held, tip]
                 if self.git.text("rev-list", "-n1", *made, *before):
                     why = ENDS.get(claim.outcome, "is not done")
                     found.append(f"brings commits of task {claim.task} too, which {why}")
-            if claim.commit and self.is_known(claim.commit):
+            if known:
                 before.append(f"^{claim.commit}")
         return list(dict.fromkeys(found))
 
     def _comes_with(self, tip: str, commit: str) -> bool:
-        return self.brings(tip, commit) or (self.is_known(commit) and self.has_rewritten(tip, commit))
+        return self.contains(tip, commit) or has_rewritten(self.git, tip, commit)
 
 
 def has_rewritten(git: Inspection, tip: str, commit: str) -> bool:

@@ -29,26 +29,17 @@ NOTES_MOST = 50
 
 
 class ProgressFile:
-    """The file of one worktree, during one call.
-
-    Args:
-        files: The worktree's ``.claude-instance/``.
-
-    Attributes:
-        data: Its content when the call began; ``None`` if there was no file.
-        kept: Entries of tasks that stay as they were typed, since they cannot be reported.
-        refused: Memory contributions that stay as they were typed.
-        held_back: This call must not write the file: the edits could not be taken in now.
-    """
+    """The file of one worktree, during one call."""
 
     def __init__(self, files: InstanceFiles) -> None:
         self.files = files
-        self.data = files.peek(NAME)
-        self.known = self._known()
+        self.data = files.peek(NAME)  # its content when the call began; ``None`` if there was no file
+        self.known = files.peek_record(KNOWN)  # the next call writes a broken one again
+        # what stays as it was typed: entries of tasks that cannot be reported, and contributions that were refused
         self.kept: list[Json] = _objects(self.known.get("kept"))
         self.refused: list[object] = _list(self.known.get("refused"))
         self.notes: list[str] = [str(note) for note in _list(self.known.get("notes"))]
-        self.held_back = False
+        self.held_back = False  # this call must not write the file: the edits could not be taken in now
 
     def edited(self, published: Callable[[], bytes | None]) -> bool:
         """Check whether the file was edited since a call wrote it; version 0.1.0 wrote the published report into it."""
@@ -138,7 +129,10 @@ class ProgressFile:
             said = self.content() if self.data is not None and not records.is_blank(self.data) else {}
         except BrokenFileError:
             said = {}
-        entries = [self._entry(entry, _objects(said.get(TASKS))) for entry in _objects(published.get(TASKS))]
+        entries = []
+        for entry in _objects(published.get(TASKS)):  # with the unknown keys that a person typed
+            own = next((one for one in _objects(said.get(TASKS)) if same_claim(one, entry)), {})
+            entries.append({**entry, **{key: own[key] for key in own if key not in entry}})
         typed = [one for one in self.refused if one in _list(said.get(MEMORY))]
         kept = [one for one in self.kept if one in _list(said.get(TASKS))]
         self.refused, self.kept = typed, kept
@@ -148,15 +142,6 @@ class ProgressFile:
             MEMORY: [*_list(published.get(MEMORY)), *typed],
             **{key: said[key] for key in said if key not in published and key not in (TASKS, MEMORY)},
         }
-
-    @staticmethod
-    def _entry(entry: Json, said: list[Json]) -> Json:
-        """Add to a published entry the unknown keys that a person typed."""
-        own = next((one for one in said if same_claim(one, entry)), {})
-        return {**entry, **{key: own[key] for key in own if key not in entry}}
-
-    def _known(self) -> Json:
-        return self.files.peek_record(KNOWN)  # a broken one is written again by the next call
 
 
 def same_claim(typed: Json, entry: Json) -> bool:
