@@ -64,16 +64,15 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """Complete a task's id."""
     from click.shell_completion import CompletionItem
 
-    queue = _queue(ctx)
+    queue, items = _queue(ctx), []
     try:
         found = [task for task in queue.all_tasks() if task.startswith(incomplete)] if queue else []
-        titled = queue is not None and len(found) <= TITLES_MOST
-        return [
-            CompletionItem(task, help=_title(queue, task) if queue and titled else None)
-            for task in sorted(found, key=ids.natural)
-        ]
+        for task in sorted(found, key=ids.natural):
+            title = _title(queue, task) if queue and len(found) <= TITLES_MOST else None
+            items.append(CompletionItem(task, help=title))
     except (PeercoordError, OSError):
         return []
+    return items
 
 
 def _title(queue: Queue, task: str) -> str | None:

@@ -34,9 +34,8 @@ def config(call: Call, key: str, value: str, as_json: bool) -> Reply:  # noqa: A
     """Show the shared settings, or set KEY to VALUE. Times are in seconds."""
     root = call.root
     if key and key not in DEFAULT_SETTINGS:
-        raise UsageError(
-            f"there is no setting {foreign.shown(key)}", hint=f"those there are: {', '.join(DEFAULT_SETTINGS)}"
-        )
+        hint = f"those there are: {', '.join(DEFAULT_SETTINGS)}"
+        raise UsageError(f"there is no setting {foreign.shown(key)}", hint)
     notes = _set(root, call, key, value) if value else []
     shown = {k: root.setting(k) for k in DEFAULT_SETTINGS if not key or k == key}
     found = problems(root.protocol.get("settings"))
@@ -47,8 +46,11 @@ def config(call: Call, key: str, value: str, as_json: bool) -> Reply:  # noqa: A
 
 
 def _set(root: Root, call: Call, key: str, value: str) -> list[str]:
-    """Set one setting; return notes."""
-    wanted = _checked(key, value)
+    """Set one setting, also in the git directory's record; return notes."""
+    from peercoord.store import manifest
+    from peercoord.team import repository
+
+    wanted, project = _checked(key, value), call.place.project
     with root.intake():
         protocol = read_protocol(root.files, call.place.coordination, root.store_id)
         known = protocol.get("settings")
@@ -56,14 +58,6 @@ def _set(root: Root, call: Call, key: str, value: str) -> list[str]:
         root.protocol = {**protocol, "settings": settings}
         root.files.put(paths.PROTOCOL, records.encode(root.protocol), durable=True)
     root.event(call.actor, "configured", key=key, value=wanted)
-    return _record(root, call.place.project)
-
-
-def _record(root: Root, project: str) -> list[str]:
-    """Record the settings in the git directory; return a note if that fails."""
-    from peercoord.store import manifest
-    from peercoord.team import repository
-
     try:
         found = repository.discover(project, exact=True)
         if repository.is_known(found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import click
 from peercoord.cli.main import Call
 from peercoord.mailbox.verbs import json_option
 from peercoord.system import streams
+from peercoord.system.disk import remove_tree
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def demo(call: Call, instances: int, tasks: int, fast: bool, keep: bool, as_json
     """
     from rich.console import Console
 
-    say = _nothing if as_json or call.quiet else _say
+    say: Callable[[str], None] = (lambda _: None) if as_json or call.quiet else streams.show
     pause = FAST_PAUSE if fast else PAUSE
     live = Console().is_terminal and not as_json
     began, ended = time.monotonic(), False
@@ -52,7 +54,8 @@ def demo(call: Call, instances: int, tasks: int, fast: bool, keep: bool, as_json
         ended = True
     finally:
         if not keep:
-            _remove(home)
+            with suppress(OSError):
+                remove_tree(str(home))
         if not ended:
             streams.say(f"\npeercoord: broken off; {home} {'is left as it is' if keep else 'is removed'}\n".encode())
     data: Json = {
@@ -87,14 +90,9 @@ def _shown(
 
 
 def _handed(show: Demo) -> list[Json]:
+    who = show.victim
     return [
-        {
-            "task_id": h.task,
-            "from": show.victim,
-            "to": h.done_by,
-            "free_after": h.free_after,
-            "held_after": h.again_after,
-        }
+        {"task_id": h.task, "from": who, "to": h.done_by, "free_after": h.free_after, "held_after": h.again_after}
         for h in show.handed.values()
     ]
 
@@ -128,20 +126,3 @@ def _own_project() -> str:
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.2f} s"
-
-
-def _say(line: str) -> None:
-    streams.show(line)
-
-
-def _nothing(line: str) -> None:
-    """Print nothing: a program reads the end, or the caller wants quiet."""
-
-
-def _remove(home: Path) -> None:
-    from contextlib import suppress
-
-    from peercoord.system.disk import remove_tree
-
-    with suppress(OSError):
-        remove_tree(str(home))

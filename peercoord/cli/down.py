@@ -61,9 +61,8 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     unknown = set(named) - set(words)
     if unknown:
         known = ", ".join(instance.peer for instance in stop.instances) or "none"
-        raise NotFoundError(
-            f"there is no instance {plain(min(unknown))}", hint=f"those there are: {known}", code="no-peer"
-        )
+        text = f"there is no instance {plain(min(unknown))}"
+        raise NotFoundError(text, hint=f"those there are: {known}", code="no-peer")
     with ExitStack() as stack:
         busy = _alone(stack, found, dry_run)
         if purge:

@@ -86,27 +86,15 @@ VERBS_HINT = f"in a worktree: coordinate.sh {' | '.join([*VERBS, 'release'])}; a
 
 
 class Call:
-    """One call of the command line: where it stands, found when a command first asks.
-
-    Args:
-        place: Where it stands, if that is known.
-        caller: Who makes it; found from this process if not given.
-
-    Attributes:
-        directory: The directory that ``-C`` names.
-        project: The project that ``--project`` names.
-        quiet: Show results and errors, but no notes.
-        notes: Messages for stderr, also shown with an error.
-        withdraw: Undoes the action if its answer is not delivered; ``None`` if the action stays.
-    """
+    """One call of the command line: where it stands, found when a command first asks."""
 
     def __init__(self, place: context.Place | None = None, caller: Caller | None = None) -> None:
-        self.caller = caller
-        self.directory = ""
-        self.project = ""
-        self.quiet = False
-        self.notes: list[str] = []
-        self.withdraw: Callable[[], str] | None = None
+        self.caller = caller  # who makes it; found from this process if not given
+        self.directory = ""  # that ``-C`` names
+        self.project = ""  # that ``--project`` names
+        self.quiet = False  # show results and errors, but no notes
+        self.notes: list[str] = []  # messages for stderr, also shown with an error
+        self.withdraw: Callable[[], str] | None = None  # undoes the action if its answer is not delivered
         self._place = place
 
     @property

@@ -42,11 +42,6 @@ class SyncOptions:
     restore: bool
     take_edits: bool
 
-    @property
-    def chooses(self) -> bool:
-        """Whether it says which lists are meant."""
-        return bool(self.database or self.project or self.tasks_file)
-
 
 @click.command(short_help="Keep the list of tasks and the tickets in step.", name="sync")
 @click.option("--dry-run", is_flag=True, help="Show what would change, row by row, and change nothing.")
@@ -82,20 +77,14 @@ def sync_(
     if options.database == selection.NONE:
         return _none(root, choice, looks)
     url = options.database if "://" in options.database else ""
-    lists = runner.Lists(
-        root,
-        call.actor,
-        choice,
-        url=url,
-        take_over=options.take_over,
-        restore=options.restore,
-        take_edits=options.take_edits,
-    )
+    asked = {"take_over": options.take_over, "restore": options.restore, "take_edits": options.take_edits}
+    lists = runner.Lists(root, call.actor, choice, url=url, **asked)
     if looks:
         return _look(lists, dry_run=dry_run, explain=explain)
     _make(lists, named=bool(options.database) or not selection.Choice.of(root.protocol))
     found = runner.run(lists, term)
-    if options.chooses or choice.facts() != selection.Choice.of(root.protocol).facts():
+    chosen = options.database or options.project or options.tasks_file
+    if chosen or choice.facts() != selection.Choice.of(root.protocol).facts():
         _remember(root, choice)
     data = _data(lists, found)
     data["changed"] = any(comparison.changes for _, outcome in found for comparison in outcome.comparisons)
@@ -258,12 +247,9 @@ def _rows(comparison: Comparison) -> list[Json]:
             return [_row(task, "state", "in", comparison.ours.get("state"), TaskStatus.CANCELLED, comparison)]
         way = "in" if comparison.kind == "new there" else "out"
         return [_row(task, "task", way, None, title, comparison)] if comparison.changes else []
-    incoming = comparison.resolution.incoming.items()
-    outgoing = comparison.resolution.outgoing.items()
-    rows = [_row(task, field, "in", comparison.ours.get(field), value, comparison) for field, value in incoming]
-    return rows + [
-        _row(task, field, "out", comparison.theirs.get(field), value, comparison) for field, value in outgoing
-    ]
+    found, ours, theirs = comparison.resolution, comparison.ours, comparison.theirs
+    rows = [_row(task, key, "in", ours.get(key), value, comparison) for key, value in found.incoming.items()]
+    return rows + [_row(task, key, "out", theirs.get(key), value, comparison) for key, value in found.outgoing.items()]
 
 
 def _row(task: object, field: str, way: str, was: object, now: object, comparison: Comparison) -> Json:

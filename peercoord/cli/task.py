@@ -63,18 +63,11 @@ def add(
     as_json: bool,  # noqa: ARG001 - read by the frame
 ) -> Reply:
     """Add a task called TITLE."""
+    needs = [ids.typed(one, "dependency") for one in dependencies]
 
     def define(task: str) -> Definition:
-        return records.define(
-            task,
-            title,
-            description=description,
-            priority=priority,
-            dependencies=[ids.typed(d, "dependency") for d in dependencies],
-            steps=[
-                {"id": f"{task}.{at}", "title": clean(step), "status": "pending"} for at, step in enumerate(steps, 1)
-            ],
-        )
+        parts = [{"id": f"{task}.{at}", "title": clean(step), "status": "pending"} for at, step in enumerate(steps, 1)]
+        return records.define(task, title, description=description, priority=priority, dependencies=needs, steps=parts)
 
     queue = call.queue
     task_id = task_id and ids.typed(task_id)

@@ -43,14 +43,11 @@ def join(call: Call, path: str, name: str, dry_run: bool, as_json: bool) -> Repl
         warnings = carry_out(call, made, dry_run, as_json)
         if not dry_run:
             flush(found, made)
-    data: Json = {
-        "dry_run": dry_run,
-        "actions": [action.text for action in made.actions],
-        "notes": made.notes,
-        "instance": instance_record(made.instances[0]),
-    }
     _raise_first(made)
-    joined = "nothing was done (--dry-run)" if dry_run else f"{made.instances[0].peer} is in the team"
+    member = made.instances[0]
+    told = {"actions": [action.text for action in made.actions], "notes": made.notes}
+    data: Json = {"dry_run": dry_run, **told, "instance": instance_record(member)}
+    joined = "nothing was done (--dry-run)" if dry_run else f"{member.peer} is in the team"
     return Reply(data, [*[f"  {plain(note)}" for note in made.notes], joined], warnings)
 
 
@@ -73,11 +70,8 @@ def leave(call: Call, path: str, dry_run: bool, as_json: bool) -> Reply:
         made = downs.plan_leave(found, instance)
         warnings = carry_out(call, made, dry_run, as_json)
     _raise_first(made)
-    data: Json = {
-        "dry_run": dry_run,
-        "actions": [action.text for action in made.actions],
-        "instance": instance_record(instance),
-    }
+    actions = [action.text for action in made.actions]
+    data: Json = {"dry_run": dry_run, "actions": actions, "instance": instance_record(instance)}
     return Reply(data, ["nothing was done (--dry-run)" if dry_run else f"{instance.peer} has left the team"], warnings)
 
 
@@ -116,7 +110,7 @@ def carry_out(call: Call, made: Plan, dry_run: bool, as_json: bool, undo: str = 
     def say(text: str) -> None:
         begun.append(text)
         if not (as_json or call.quiet):
-            _say(text)
+            streams.show(f"  {plain(text)}")
 
     try:
         return plans.run(actions, say, made.failed)
@@ -143,16 +137,7 @@ def failed_lines(made: Plan, what: str) -> list[str]:
     return lines
 
 
-def _say(text: str) -> None:
-    """Print a step."""
-    streams.show(f"  {plain(text)}")
-
-
 def instance_record(instance: Instance) -> Json:
     """Return an instance for programs."""
-    return {
-        "id": instance.peer,
-        "worktree_path": str(instance.directory),
-        "branch": instance.branch,
-        "index": instance.index,
-    }
+    tree, branch = str(instance.directory), instance.branch
+    return {"id": instance.peer, "worktree_path": tree, "branch": branch, "index": instance.index}

@@ -133,11 +133,8 @@ def _no_tasks(found: Project) -> list[str]:
     from peercoord.store.root import open_root
     from peercoord.worktree.handover import NO_TASKS
 
-    return (
-        []
-        if Queue(open_root(str(found.directory / paths.ROOT))).all_tasks()
-        else [f"there are no tasks yet: {NO_TASKS}"]
-    )
+    tasks = Queue(open_root(str(found.directory / paths.ROOT))).all_tasks()
+    return [] if tasks else [f"there are no tasks yet: {NO_TASKS}"]
 
 
 @contextmanager
@@ -214,10 +211,8 @@ def _options(count: int | None, wished: dict[str, Any]) -> SetupOptions:
 
     about_worktrees = {key: wished.pop(key) for key in ("base", "branch_prefix", "bank")}
     command = wished.pop("setup")
-    setup = ("/bin/sh", "-c", command) if command else ()
-    return SetupOptions(
-        count, WorktreeOptions(**about_worktrees, setup=setup), **{**wished, "tag": wished["tag"] or None}
-    )
+    worktrees = WorktreeOptions(**about_worktrees, setup=("/bin/sh", "-c", command) if command else ())
+    return SetupOptions(count, worktrees, **{**wished, "tag": wished["tag"] or None})
 
 
 def _undo(found: Project, is_new: bool) -> str:
@@ -265,8 +260,5 @@ def _attach(opened: dict[str, str]) -> list[str]:
     names = dict.fromkeys(target.partition(":")[0] for target in opened.values())
     verb = "switch-client" if os.environ.get("TMUX") else "attach"
     windows = ", ".join(plain(target.partition(":")[2]) for target in opened.values())
-    return [
-        "",
-        f"Sessions: {windows} (next window: C-b n; leave them: C-b d)",
-        *[f"  tmux {verb} -t {name}" for name in names],
-    ]
+    shown = f"Sessions: {windows} (next window: C-b n; leave them: C-b d)"
+    return ["", shown, *[f"  tmux {verb} -t {name}" for name in names]]
