@@ -86,7 +86,11 @@ class Agent:
         self._ends: list[Json] = []
         self._join()
         self.outbox = Outbox(instance, self._serve, host.standing, self.clock.monotonic, host.closed, host.late)
-        self._open_door()
+        listen = self.outbox.open()
+        if listen is not None:
+            wake.listen("door", listen)
+        else:
+            host.log("this filesystem has no FIFOs: the mailbox is polled")
 
     # -- joining ---------------------------------------------------------------------------------------------
 
@@ -104,7 +108,9 @@ class Agent:
         self._shows_waiting = False  # joining clears the note
         self.home = Home(self.instance, self.root, peer.name)
         self._arrived = False
-        self._try_events()
+        probe = f"probe{self.root.files.token()}"
+        folders = ((self.instance.disk, ""), (self.root.files.disk, paths.TMP))
+        self.events = self.changes.works = all(events_come(disk, folder, probe) for disk, folder in folders)
         if self.duties is not None:
             self.duties.end()
         self.duties = Duties(self.leadership, host.duties(peer, self.observer), host.log)
@@ -127,12 +133,6 @@ class Agent:
         self.schedule.add(Step("home", min(homes.LOOK_SECONDS, self.root.number("state_seconds")), self.stay))
         pace = min(RESCAN_SECONDS, self.root.number("state_seconds"))
         self.schedule.add(Step("settings", pace, self.refresh))
-
-    def _try_events(self) -> None:
-        probe = f"probe{self.root.files.token()}"
-        folders = ((self.instance.disk, ""), (self.root.files.disk, paths.TMP))
-        self.events = all(events_come(disk, folder, probe) for disk, folder in folders)
-        self.changes.works = self.events
 
     def _watch_directories(self, leads: bool) -> None:
         """Watch the few directories that this peer depends on, never the whole tree."""
@@ -163,13 +163,6 @@ class Agent:
             self.wake.poke(name)
         elif entry in (homes.INFO, homes.AGENT):
             self.wake.poke("home")
-
-    def _open_door(self) -> None:
-        listen = self.outbox.open()
-        if listen is not None:
-            self.wake.listen("door", listen)
-        else:
-            self.host.log("this filesystem has no FIFOs: the mailbox is polled")
 
     # -- the loop --------------------------------------------------------------------------------------------
 

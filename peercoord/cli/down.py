@@ -120,7 +120,7 @@ def _down_without_git(call: Call, error: PeercoordError, dry_run: bool, as_json:
 
 
 def _alone(stack: ExitStack, found: Project, dry_run: bool) -> LostError | None:
-    """Wait a while for another set-up or removal to end; if it does not, agents are stopped all the same."""
+    """Wait a while for another set-up or removal to end; if it does not, agents are stopped even so."""
     from peercoord.store import manifest
 
     try:

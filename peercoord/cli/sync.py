@@ -75,7 +75,11 @@ def sync_(
     notes: list[str] = []
     choice = _choice(root, options, notes)
     if options.database == selection.NONE:
-        return _none(root, choice, looks)
+        data: Json = {"dry_run": looks, "database": None, "changed": False, "lists": []}
+        if looks:
+            return Reply(data, ["no database would be kept in step any more", "nothing was changed"])
+        _remember(root, choice)
+        return Reply(data, ["no database is kept in step any more"])
     url = options.database if "://" in options.database else ""
     asked = {"take_over": options.take_over, "restore": options.restore, "take_edits": options.take_edits}
     lists = runner.Lists(root, call.actor, choice, url=url, **asked)
@@ -96,19 +100,14 @@ def sync_(
     return Reply(data, _lines(found) or [f"in step with {_named(lists)}: nothing to do"], notes)
 
 
-def _none(root: Root, choice: selection.Choice, looks: bool) -> Reply:
-    data: Json = {"dry_run": looks, "database": None, "changed": False, "lists": []}
-    if looks:
-        return Reply(data, ["no database would be kept in step any more", "nothing was changed"])
-    _remember(root, choice)
-    return Reply(data, ["no database is kept in step any more"])
-
-
 def _look(lists: runner.Lists, *, dry_run: bool, explain: bool) -> Reply:
     """Show what a sync would do, or how tables are read, or both; write nothing."""
     from peercoord.tasklists.tasks_json import reformat_note
 
-    _require_there(lists)
+    path = lists.database.database.address.path
+    if path is not None and not path.exists():
+        text = f"the database {lists.database.name} is not there yet: every task would be written to it"
+        raise NotFoundError(text, "make it with: peercoord sync", code="no-database")
     found = lists.plan(every=explain) if dry_run else []
     data = {**_data(lists, found), "dry_run": True}
     lines = _lines(found)
@@ -149,10 +148,8 @@ def _choice(root: Root, options: SyncOptions, notes: list[str]) -> selection.Cho
     """Return which lists are kept in step: the earlier choice, with what the user says now."""
     choice, home = selection.Choice.of(root.protocol), root.project
     if options.project and not (options.database or choice):
-        raise UsageError(
-            "--project goes with a database of several projects, and none is chosen",
-            hint="name it too: peercoord sync --database PATH_OR_URL --project NAME",
-        )
+        hint = "name it too: peercoord sync --database PATH_OR_URL --project NAME"
+        raise UsageError("--project goes with a database of several projects, and none is chosen", hint)
     if options.database:
         none = options.database == selection.NONE
         choice.choose(selection.NONE if none else selection.noted(options.database, home))
@@ -165,9 +162,8 @@ def _choice(root: Root, options: SyncOptions, notes: list[str]) -> selection.Cho
     if options.tasks_file:
         if not os.path.isfile(os.path.expanduser(options.tasks_file)):
             raise NotFoundError(f"{shown(options.tasks_file, 300)} is not there", hint="name a tasks.json")
-        choice.choose_file(
-            selection.noted(options.tasks_file, home), tag_of(options.tasks_file, options.tag), Queue(root)
-        )
+        tag = tag_of(options.tasks_file, options.tag)
+        choice.choose_file(selection.noted(options.tasks_file, home), tag, Queue(root))
     elif options.tag:
         raise UsageError("--tag goes with --tasks-file", hint="peercoord sync --tasks-file PATH --tag T")
     return choice
@@ -207,16 +203,6 @@ def _make(lists: runner.Lists, *, named: bool) -> None:
     home = lists.root.project
     if named or str(path) == os.path.abspath(home / _own(home)):
         lists.create()
-
-
-def _require_there(lists: runner.Lists) -> None:
-    path = lists.database.database.address.path
-    if path is not None and not path.exists():
-        raise NotFoundError(
-            f"the database {lists.database.name} is not there yet: every task would be written to it",
-            hint="make it with: peercoord sync",
-            code="no-database",
-        )
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------

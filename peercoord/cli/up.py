@@ -195,7 +195,7 @@ def _offer_shared(found: Project, wished: dict[str, Any], *, ask: bool) -> list[
 
     shared = tasklist.shared_database()
     new = not (found.directory / paths.ROOT / paths.PROTOCOL).exists()
-    if not (new and shared) or wished["database"] or tasklist.names_database(str(wished["tasks"])):
+    if not (new and shared) or wished["database"] or (wished["tasks"] and tasklist.is_database(str(wished["tasks"]))):
         return []
     if not (ask and sys.stdin.isatty()):
         command = f"claude-team-coordinated {pasted(found.directory)} --database {shared}"

@@ -321,14 +321,10 @@ def completions(queue: Queue) -> set[tuple[str, int]]:
     the sweep then writes what became of that attempt.
     """
     by_attempt: dict[tuple[str, int], set[str]] = {}
-    for task, epoch, outcome in _results(queue):
-        by_attempt.setdefault((task, epoch), set()).add(outcome)
-    return {attempt for attempt, outcomes in by_attempt.items() if outcomes == {"done"}}
-
-
-def _results(queue: Queue) -> Iterable[tuple[str, int, str]]:
     for shard in queue.files.scan(paths.RESULTS):
-        yield from filter(None, map(paths.parse_result, queue.files.scan(f"{paths.RESULTS}/{shard}")))
+        for task, epoch, outcome in filter(None, map(paths.parse_result, queue.files.scan(f"{paths.RESULTS}/{shard}"))):
+            by_attempt.setdefault((task, epoch), set()).add(outcome)
+    return {attempt for attempt, outcomes in by_attempt.items() if outcomes == {"done"}}
 
 
 def views_agree(queue: Queue, tasks: int) -> Check:

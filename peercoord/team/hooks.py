@@ -32,8 +32,16 @@ def plan_hook(project: Project, instance: Instance) -> list[Action]:
     """Plan to run the repository's ``post-checkout`` hook in a new worktree."""
     if not git.has_hook(project.main, "post-checkout"):
         return []
-    text = f"run the repository's post-checkout hook in {project.short(instance.worktree)}"
-    return [Action(text, lambda: _hook(instance.worktree))]
+
+    def run() -> str:
+        head = git.text(instance.worktree, "rev-parse", "HEAD")
+        try:
+            git.hook(instance.worktree, "post-checkout", "0" * len(head), head, "1")
+        except GitError as error:
+            return f"{error.message}; the worktree is made all the same"
+        return ""
+
+    return [Action(f"run the repository's post-checkout hook in {project.short(instance.worktree)}", run)]
 
 
 def plan_command(project: Project, instance: Instance, command: Sequence[str]) -> list[Action]:
@@ -50,15 +58,6 @@ def is_unfinished(git_dir: Path) -> bool:
     """Check whether a worktree's set-up command did not succeed."""
     known = manifest.table(manifest.read_worktree(git_dir), "setup")
     return bool(known) and known.get("status") != 0
-
-
-def _hook(tree: Path) -> str:
-    head = git.text(tree, "rev-parse", "HEAD")
-    try:
-        git.hook(tree, "post-checkout", "0" * len(head), head, "1")
-    except GitError as error:
-        return f"{error.message}; the worktree is made all the same"
-    return ""
 
 
 def _run(project: Project, instance: Instance, command: list[str]) -> str:

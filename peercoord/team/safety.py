@@ -57,7 +57,13 @@ def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = (
     try:
         found += _commits(project, tree)
         found += _stashes(project, tree)
-        found += _left_behind(project, tree) if tree.missing else _work(project, tree)
+        if tree.missing:
+            found += _left_behind(project, tree)
+        else:
+            copied = manifest.table(manifest.read_worktree(tree.git_dir), "copied")
+            link = project.path(str(manifest.read_project(project.common, project.sub).get("bank") or ""))
+            with inspection.of_worktree(project, tree.path, tree.git_dir) as git:
+                found += [*_files(git, project.main, link, copied), *_submodules(git, project.main)]
     except PeercoordError as error:
         found.append(Reason("unknown", f"git cannot tell what is in it: {error.message}"))
     return found if tree.missing else [*found, *_processes(tree.path, ignore_pids)]
@@ -75,14 +81,6 @@ def _left_behind(project: Project, tree: Worktree) -> list[Reason]:
     if (tree.git_dir / "modules").exists():
         found.append(Reason("submodule", "its directory is gone, but not the commits of its submodules"))
     return found
-
-
-def _work(project: Project, tree: Worktree) -> list[Reason]:
-    """List what is only in a worktree and its submodules."""
-    known = manifest.read_worktree(tree.git_dir)
-    link = project.path(str(manifest.read_project(project.common, project.sub).get("bank") or ""))
-    with inspection.of_worktree(project, tree.path, tree.git_dir) as git:
-        return [*_files(git, project.main, link, manifest.table(known, "copied")), *_submodules(git, project.main)]
 
 
 def _commits(project: Project, tree: Worktree) -> list[Reason]:
@@ -118,11 +116,15 @@ def _files(git: Inspection, main: Path, link: str, copied: dict[str, str]) -> li
     untracked = [path for marks, path in entries if marks == "??"]
     ignored = [new for marks, path in entries if marks == "!!" for new in _new(tree, main, path, link, copied)]
     found = []
+    marked = [(line[0], line[2:]) for line in git.fields("ls-files", "-v", "-z")]
+    asked = [path for mark, path in marked if (mark == "S" or mark.islower()) and files.is_own_file(tree / path)]
+    listed = [entry.partition("\t") for entry in git.fields("ls-files", "-s", "-z", "--", *asked)] if asked else []
+    hidden = [path for facts, _, path in listed if git.differs(path, facts.split(" ")[1])]
     for kind, word, some in (
         ("changed", "not committed", changed),
         ("untracked", "not tracked", untracked),
         ("ignored", "ignored by git, and only there", ignored),
-        ("hidden", "changed, but hidden from git status (assume-unchanged, skip-worktree)", _hidden(git, tree)),
+        ("hidden", "changed, but hidden from git status (assume-unchanged, skip-worktree)", hidden),
         ("unknown", "git cannot tell whether it changed without running its filter", status.unsure),
     ):
         if some:
@@ -145,26 +147,10 @@ def _new(tree: Path, main: Path, path: str, link: str, copied: dict[str, str]) -
             return
         for entry in sorted(os.listdir(place)):
             yield from _new(tree, main, f"{path.rstrip('/')}/{entry}", link, copied)
-    elif not _is_copy(place, main / path, copied.get(path)):
+        return
+    own, there = (files.digest(one) if one.is_symlink() or one.is_file() else None for one in (place, main / path))
+    if own is None or own not in (copied.get(path), there):
         yield path
-
-
-def _is_copy(place: Path, original: Path, digest: str | None) -> bool:
-    if not place.is_symlink() and not place.is_file():
-        return False
-    own = files.digest(place)
-    if own == digest:
-        return True
-    return (original.is_symlink() or original.is_file()) and own == files.digest(original)
-
-
-def _hidden(git: Inspection, tree: Path) -> list[str]:
-    """List changed files that the index hides from ``git status``."""
-    marks = [(line[0], line[2:]) for line in git.fields("ls-files", "-v", "-z")]
-    asked = [path for mark, path in marks if (mark == "S" or mark.islower()) and files.is_own_file(tree / path)]
-    listed = git.fields("ls-files", "-s", "-z", "--", *asked) if asked else []
-    entries = (entry.partition("\t") for entry in listed)
-    return [path for facts, _, path in entries if git.differs(path, facts.split(" ")[1])]
 
 
 # -- submodules and processes --------------------------------------------------------------------------------------
@@ -224,7 +210,8 @@ def _processes(tree: Path, ignore: Collection[int]) -> list[Reason]:
 # -- what a peer left for others -----------------------------------------------------------------------------------
 
 
-WAITING = ("queued", "candidates", "approvals")
+QUEUED = "queued"
+WAITING = (QUEUED, "candidates", "approvals")
 FOLDER = "memory-contributions"
 _SCRATCH = ("~", ".swp", ".tmp", ".part", ".crdownload")
 _ANY_TIME = "1970-01-01T00:00:00Z"  # of contributions that are only counted
@@ -294,18 +281,14 @@ def waiting_contributions(project: Project) -> int:
 
     One that a person has to decide on lies in the queue as well, and in each change that it takes part in.
     """
-    state = project.directory / paths.ROOT / paths.MEMORY
-    return len({one for kind in WAITING for path in (state / kind).glob("*.json") for one in _held_in(path, kind)})
-
-
-def _held_in(path: Path, kind: str) -> list[str]:
-    """List the contributions in a file; an unreadable one counts as one."""
-    try:
-        inner = None if kind == "queued" else _record(path).get("contributions")
-    except (PeercoordError, OSError):
-        inner = None
-    held = [one for one in inner if isinstance(one, str)] if isinstance(inner, list) else []
-    return held or [path.stem]
+    state, found = project.directory / paths.ROOT / paths.MEMORY, set[str]()
+    for path in (path for kind in WAITING for path in (state / kind).glob("*.json")):
+        inner: object = None
+        with suppress(PeercoordError, OSError):  # an unreadable file counts as one contribution
+            inner = None if path.parent.name == QUEUED else _record(path).get("contributions")
+        held = [one for one in inner if isinstance(one, str)] if isinstance(inner, list) else []
+        found.update(held or [path.stem])
+    return len(found)
 
 
 def _has_news(

@@ -63,7 +63,8 @@ def source_of(
         return Source()
     known, before = _current(project), manifest.read_project(project.common, project.sub)
     there = has_protocol(str(project.directory / paths.ROOT))
-    spelled, kept = written(project, where), _is_kept(project, known, where)
+    spelled, place = written(project, where), selection.noted(where, project.directory)
+    kept = bool(place) and place in (known.tasks_file, known.database)
     same, shown = spelled == before.get("source"), foreign.shown(spelled, 300)
     asked = bool(named or sync or import_only or tag)
     if not (asked or same or kept) and there and (before.get("source") or known.tasks_file):
@@ -119,11 +120,6 @@ def kept_file(project: Project, source: Source) -> str:
     return _chosen(project, _current(project), "", source).tasks_file
 
 
-def _is_kept(project: Project, known: Choice, where: str) -> bool:
-    place = selection.noted(where, project.directory)
-    return place in (known.tasks_file, known.database) if place else False
-
-
 def _pinned(project: Project, known: Choice, before: Json, noted: str, there: bool) -> str | None:
     """Return the tag chosen before, from the record or from the imported tasks."""
     if known.tasks_file and known.tasks_file == noted and known.tag:
@@ -156,7 +152,7 @@ def plan(
     choice = _chosen(project, known, database, source)
     if choice.database not in (selection.NONE, own):
         choice.key = key or choice.key
-    elif key and not (source.where and _is_database(source.where)):
+    elif key and not (source.where and is_database(source.where)):
         raise UsageError(
             "--project goes with a database of several projects, and none is named",
             hint="name it too, with --database PATH_OR_URL",
@@ -268,7 +264,7 @@ def _chosen(project: Project, known: Choice, database: str, source: Source) -> C
         chosen.choose(default_database(project.directory, project.common))
     elif source.stop:
         chosen.choose_file("", None)
-    elif source.use == KEPT and _is_database(source.where):
+    elif source.use == KEPT and is_database(source.where):
         database = database or source.where
     elif source.use == KEPT and where:
         state = str(project.directory / paths.ROOT)
@@ -286,7 +282,8 @@ def _chosen(project: Project, known: Choice, database: str, source: Source) -> C
     return chosen
 
 
-def _is_database(source: str) -> bool:
+def is_database(source: str) -> bool:
+    """Check whether a source of tasks is a database."""
     from peercoord.tasklists import files
 
     if "://" in source:
@@ -326,11 +323,6 @@ def remember(project: Project, root: Root, choice: Choice) -> None:
     selection.remember(root, choice)
     facts = {key: value for key, value in choice.facts().items() if value is not None}
     manifest.note_project(project.common, project.sub, lists=facts)
-
-
-def names_database(source: str) -> bool:
-    """Check whether the named source of tasks is a database."""
-    return bool(source) and _is_database(source)
 
 
 def shared_database() -> str:

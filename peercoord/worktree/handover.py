@@ -166,8 +166,12 @@ def nothing(peer: Peer, notes: list[str]) -> Reply:
     states = peer.queue.survey()
     wanted = [s for s in states.values() if (s.state, s.detail) != ("parked", "cancelled")]
     left = [s for s in wanted if s.state != "done"]
-    if not left:
-        return _none_left(len(states), notes)
+    if not left:  # an empty list is not finished: its first task may come
+        none: Json = {"finished": bool(states), "total_tasks": len(states)}
+        if states:
+            return Reply(none, ["every task is done: nothing to do"], notes)
+        none["wait"] = {"helps": False, "for": []}
+        return Reply(none, ["there are no tasks yet: ask again later", NO_TASKS], notes, code=NOTHING_READY)
     why = [_why(peer, s, states) for s in sorted(left, key=lambda s: ids.natural(s.task))[:WHY_MOST]]
     wait = _wait(left, states)
     data = {"finished": False, "ready": 0, "waiting_for": why, "not_done": len(left), "wait": wait}
@@ -213,16 +217,6 @@ def _wait_line(entry: Json) -> str:
     more = ", …" if len(frees) > FREED_MOST else ""
     what = f", and {', '.join(frees[:FREED_MOST])}{more} wait{'s' if len(frees) == 1 else ''} for it" if frees else ""
     return f"wait for {entry['held_by']}: it works on task {entry['task_id']}{what}"
-
-
-def _none_left(tasks: int, notes: list[str]) -> Reply:
-    """Return the reply when no task is left. An empty list is not finished: its first task may come."""
-    data: Json = {"finished": tasks > 0, "total_tasks": tasks}
-    if tasks:
-        return Reply(data, ["every task is done: nothing to do"], notes)
-    data["wait"] = {"helps": False, "for": []}
-    lines = ["there are no tasks yet: ask again later", NO_TASKS]
-    return Reply(data, lines, notes, code=NOTHING_READY)
 
 
 def _why(peer: Peer, sighting: Location, states: Mapping[str, Location]) -> Json:

@@ -43,20 +43,14 @@ class Reply:
         """Return the exit code, standard output and standard error."""
         out: list[str] = []
         err = [] if quiet else [f"peercoord: {plain(note)}" for note in self.notes]
-        if self.error:
-            err += [] if as_json else _told(self.error)
-        elif not as_json:
+        error, body = self.error, {"data": self.data}
+        if error is not None:
+            body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        if as_json:
+            return self.code, records.encode({"schema_version": SCHEMA_VERSION, **body}), "\n".join([*err, ""]).encode()
+        if error is None:
             out = self.lines
-        body = self._envelope() if as_json else "\n".join([*out, ""]).encode()
-        return self.code, body, "\n".join([*err, ""]).encode()
-
-    def _envelope(self) -> bytes:
-        if self.error is None:
-            return records.encode({"schema_version": SCHEMA_VERSION, "data": self.data})
-        error = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
-        return records.encode({"schema_version": SCHEMA_VERSION, "error": error})
-
-
-def _told(error: PeercoordError) -> list[str]:
-    usage = error.usage.split("\n") if isinstance(error, UsageError) and error.usage else []
-    return [*usage, f"peercoord: {plain(error.message)}", *([f"hint: {plain(error.hint)}"] if error.hint else [])]
+        else:
+            err += error.usage.split("\n") if isinstance(error, UsageError) and error.usage else []
+            err += [f"peercoord: {plain(error.message)}", *([f"hint: {plain(error.hint)}"] if error.hint else [])]
+        return self.code, "\n".join([*out, ""]).encode(), "\n".join([*err, ""]).encode()
