@@ -43,7 +43,7 @@ LOOK_SECONDS = 15.0  # between two looks otherwise
 
 
 class Home:
-    """The worktree of one agent, and the project that it belongs to; ``because`` says why the agent has to end."""
+    """The worktree of one agent, and the project that it belongs to; ``because`` says why the agent must end."""
 
     def __init__(self, instance: Files, root: Root, peer: str) -> None:
         self.instance, self.root, self.peer = instance, root, peer

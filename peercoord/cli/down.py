@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
     from peercoord.team.plan import Plan
 
-LOCK_SECONDS = 10.0  # how long `down` waits for another set-up or removal before it stops agents all the same
+LOCK_SECONDS = 10.0  # how long `down` waits for another set-up or removal before it stops agents even so
 
 
 @click.command(short_help="Stop the team and give every task back.")
@@ -88,7 +88,7 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     lines = [f"  {plain(note)}" for note in clear.notes]
     end = "nothing was done (--dry-run)" if dry_run else "the team is down" if actions else "nothing to do"
     if stop.failed:
-        end = f"the team is down, but for {', '.join(map(plain, stop.failed))}"
+        end = f"the team is down, except {', '.join(map(plain, stop.failed))}"
     notes = [*warnings, *failed_lines(stop, "not stopped")]
     return Reply(data, [*lines, end], notes, code=1 if stop.failed else 0)
 

@@ -139,7 +139,7 @@ def _rights(place: Place) -> Iterator[Finding]:
         text = f"every user of this machine may replace what lies in {path}, the team's state with it"
         yield bad("rights", text, f"chmod o-w {shlex.quote(str(path))}")
     if not open_to_all and not above:
-        yield good("rights", "no other user may write the team's state, but for those of its group")
+        yield good("rights", "only this user and the group may write the team's state")
 
 
 def _directories(top: str, levels: int) -> Iterator[str]:

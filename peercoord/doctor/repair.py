@@ -72,7 +72,7 @@ def repair_all(place: Place) -> list[str]:
 
 def examine_setup(place: Place) -> list[Finding]:
     """Check what set-up made; one good finding if all is as it was set up."""
-    return find_damage(place) or [good("set-up", "what was made is there, as it was made")]
+    return find_damage(place) or [good("set-up", "everything that set-up made is in place")]
 
 
 def find_damage(place: Place) -> list[Finding]:
@@ -204,7 +204,7 @@ def _stash_with(project: Project, path: str) -> str:
 
 
 def _worktrees(project: Project) -> Iterator[Finding]:
-    """Find what set-up would have to do again in the worktrees."""
+    """Find what set-up would do again in the worktrees."""
     made = plan_repair(project)
     for peer, error in made.failed.items():
         yield damage(f"{peer}: {error.message}", error.hint or _again(project))

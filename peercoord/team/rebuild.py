@@ -225,7 +225,7 @@ def _bring_forward(queue: Queue, tasks: Iterable[Known]) -> None:
 
 
 def _put_reports(queue: Queue, known: Evidence, raised: Collection[str]) -> None:
-    """Publish the worktrees' reports, with new epochs so that last holders are preferred."""
+    """Publish the worktrees' reports, with new epochs so that the last holders come first."""
     for peer, report in known.reports.items():
         entries = []
         for entry in report["assigned_tasks"]:

@@ -78,7 +78,7 @@ class Choice:
         return all(map(shutil.which, ("tmux", *self.programs)))
 
     def notes(self, instances: Iterable[Instance]) -> list[str]:
-        """Return what a person has to do before the hooks run."""
+        """Return what a person must do before the hooks run."""
         trees: dict[str, list[str]] = {}
         for instance in instances if self.agents else ():
             trees.setdefault(self.agent_of(instance).key, []).append(str(instance.directory))

@@ -68,7 +68,7 @@ def source_of(
     same, shown = spelled == before.get("source"), foreign.shown(spelled, 300)
     asked = bool(named or sync or import_only or tag)
     if not (asked or same or kept) and there and (before.get("source") or known.tasks_file):
-        notes.append(f"{shown} is another list, and is not taken in; to do so: {_again(project, where)}")
+        notes.append(f"{shown} is another list, and is not imported; to import it: {_again(project, where)}")
         return Source()
     if kept and not asked:
         return Source(where, KEPT, known.tag, read=False)  # the sync imports new tasks

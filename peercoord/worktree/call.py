@@ -236,12 +236,12 @@ class WorktreeCall:
                 if ticket in peer.worker.held():
                     peer.worker.release(ticket.task, "its holder was not told of it")
         except (PeercoordError, *FAULTS) as error:
-            return f"task {ticket.task} is held all the same: {error}"
+            return f"task {ticket.task} is still held: {error}"
         return f"task {ticket.task} was given back"
 
 
 def _is_placeholder(path: str) -> bool:
-    """Check whether a file is empty and nobody may write it: a sandbox makes such files to hide what is not there."""
+    """Check whether a file is empty and read-only: a sandbox makes such files as placeholders."""
     with suppress(OSError):
         seen = os.lstat(path)
         return stat.S_ISREG(seen.st_mode) and seen.st_size == 0 and not seen.st_mode & 0o222

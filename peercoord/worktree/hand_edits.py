@@ -117,7 +117,7 @@ def _report(call: WorktreeCall, peer: Peer, task: str, epoch: int | None, said: 
         yield f"{NAME}: {reporting.report_late(call, peer, ticket, said, ended)}"
         return
     peer.worker.require(task)
-    raise UsageError(f"it speaks of task {task} at epoch {epoch}, which is over")
+    raise UsageError(f"it is about task {task} at epoch {epoch}, which has ended")
 
 
 def _epoch(typed: Json, now: Json) -> int | None:

@@ -82,7 +82,7 @@ def _ended(call: WorktreeCall, peer: Peer, task: str, said: Json, status: str, r
     if status == "done":
         _check_committed(call, facts)
         fits = f"see whether what is done fits: peercoord task show {task}"
-        call.note_task(task, stop="what is done is done all the same", edited=fits)
+        call.note_task(task, stop="it is recorded as done even so", edited=fits)
         result = peer.worker.complete(task, said, {k: v for k, v in facts.items() if k != "dirty_files"})
         lines.insert(0, f"task {task} is done (epoch {result['epoch']})")
         return Reply({"task_id": ids.public(task), "status": "done", **result}, lines, call.notes)

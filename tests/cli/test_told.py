@@ -76,7 +76,7 @@ def test_a_cancelled_task_beside_the_one_that_is_answered_is_named_too(held: Pro
     [
         ("release 1", "task 1 is set aside, it is cancelled", "no instance will continue it", "parked"),
         ("report 1 --status failed", "attempt failed; set aside, it is cancelled", "no instance will", "parked"),
-        ("report 1 --status done", "task 1 is done", "what is done is done all the same", "done"),
+        ("report 1 --status done", "task 1 is done", "it is recorded as done even so", "done"),
     ],
 )
 def test_a_cancelled_task_ends_as_its_holder_says_and_no_other_gets_it(

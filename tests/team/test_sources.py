@@ -197,7 +197,7 @@ def test_a_list_that_turns_up_later_is_named_and_not_taken_in(listed: Listed, tm
     listed.up(tasks=str(mine))
     assert listed.tasks == ["5"]
     said = listed.up()
-    assert f"'{FILE}' is another list, and is not taken in" in said
+    assert f"'{FILE}' is another list, and is not imported" in said
     assert listed.tasks == ["5"]
 
 
