@@ -48,7 +48,7 @@ LITTER_SECONDS, ARCHIVE_SECONDS = 15.0, 3600.0  # between two removals of litter
 _ABSENT = (0, 0, 0)  # the fingerprint of a file that is not there
 _LAZY = (  # imported by calls and duties where they need it
     *("ctypes", "difflib", "encodings.utf_16_be", "re", "select", "shlex", "shutil", "subprocess", "tempfile"),
-    *("threading", "orjson", "portalocker", "psutil", "watchdog.observers"),
+    *("threading", "orjson", "portalocker", "psutil", "rich.text", "watchdog.observers"),
     *(f"peercoord.memory.{name}" for name in ("cleanup", "copy", "reader", "store", "collector", "runner")),
     *(f"peercoord.status.{name}" for name in ("board", "dashboard", "needs", "publisher")),
     *(f"peercoord.store.{name}" for name in ("lock", "manifest", "inspection", "kept_work")),
