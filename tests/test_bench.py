@@ -59,3 +59,10 @@ def test_ways_are_counted(tmp_path: Path) -> None:
     assert len(data["actions"]) == 8
     for one in data["actions"].values():
         assert 0 < one["files"] <= one["changes"] + 1 <= one["calls"]
+
+
+@pytest.mark.slow
+def test_the_status_of_a_large_team_is_timed(tmp_path: Path) -> None:
+    code, data = measured(tmp_path, "screens", "--tasks", "3000", "--rounds", "3")
+    assert data["first_s"] > 0 < data["median_s"]
+    assert (len(data["bars"]), code) == (1, 0 if all(data["bars"].values()) else 1)

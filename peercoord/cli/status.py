@@ -62,11 +62,14 @@ def status(call: Call, project: str, check: bool, watch: bool, as_json: bool) ->
         if check or as_json:
             raise UsageError("--watch goes with neither --check nor --json")
         return _watched(call, reader)
-    seen, at = overview(reader, call.place.project), _elsewhere(call)
+    seen, at = overview(reader, call.place.project, brief=not as_json), _elsewhere(call)
     board = seen.board
+    code = 5 if check and seen.needs else 0
+    if not as_json:
+        return Reply({}, screen.written(_drawn(seen, at), terminal.has_colours()), code=code)
     data = {
         **views.state(board),
-        "tasks": views.task_queue(board)["tasks"] if as_json else [],
+        "tasks": views.task_queue(board)["tasks"],
         "needs_you": dashboard.data(seen.needs, at),
         "branches": [one.as_json() for one in seen.forecasts.values()],
     }
@@ -74,8 +77,7 @@ def status(call: Call, project: str, check: bool, watch: bool, as_json: bool) ->
         data["down"] = {key: seen.down[key] for key in ("at", "by") if key in seen.down}
     if board.finished:
         data["not_landed"] = seen.unlanded
-    lines = screen.written(_drawn(seen, at), terminal.has_colours())
-    return Reply(data, lines, code=5 if check and seen.needs else 0)
+    return Reply(data, code=code)
 
 
 def _drawn(seen: Overview, at: str, changed: str = "") -> list[Text]:
@@ -98,7 +100,7 @@ def _watched(call: Call, reader: Reader) -> int:
     changed_at, at = "", _elsewhere(call)
 
     def look() -> live.Look[Overview]:
-        seen = overview(reader, call.place.project)
+        seen = overview(reader, call.place.project, brief=True)
         known = [*seen.board.peers, *seen.board.lost]
         mark = (
             tuple((need.kind, need.about) for need in seen.needs),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.foreign import plain
+from peercoord.status import brief as in_brief
 from peercoord.status import dashboard
 from peercoord.status.needs import THEN, needs
 from peercoord.store import down, landings, manifest
@@ -63,9 +64,15 @@ class Overview:
         return lines
 
 
-def overview(reader: Reader, project: str) -> Overview:
-    """Read a team at this moment; ``project`` is the path of its main checkout."""
-    board = reader.board()
+def overview(reader: Reader, project: str, brief: bool = False) -> Overview:
+    """Read a team at this moment.
+
+    Args:
+        reader: Reads its board.
+        project: The path of its main checkout.
+        brief: Of a large team, read only what the status screen names, and count the rest.
+    """
+    board = in_brief.board(reader) if brief else reader.board()
     return Overview(
         board,
         _needs(board, project),

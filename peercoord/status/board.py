@@ -7,6 +7,7 @@ reader, which reads no definition again that did not change.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError
@@ -18,7 +19,7 @@ from peercoord.store import ids, paths, records, session_records
 from peercoord.system import clock, process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from peercoord.foreign import Json
     from peercoord.membership.liveness import Verdict
@@ -50,13 +51,26 @@ class Reader:
     def board(self) -> Board:
         """Read everything, once."""
         living = members.living(self.root)
-        reports = {who.peer: self._report(who.peer) for who in living}
-        finished, ended = self._finished()
         tasks = sorted(self.queue.all_tasks(), key=ids.natural)
-        states = self.queue.survey(tasks)
+        reports = {who.peer: self.report(who.peer) for who in living}
+        return self.assembled(tasks, living, reports, self.queue.survey(tasks))
+
+    def assembled(
+        self,
+        tasks: Sequence[str],
+        living: Sequence[Incarnation],
+        reports: dict[str, dict[str, Json]],
+        states: Mapping[str, Location],
+        counted: Mapping[str, int] | None = None,
+        counted_progress: float = 0.0,
+    ) -> Board:
+        """Read these tasks, and everything else, into a board; the other tasks are only counted, by their state."""
+        finished, ended = self._finished(set(tasks))
         rows = [self._row(task, states.get(task), reports, finished.get(task), ended.get(task, "")) for task in tasks]
         peers = [self._peer(who, reports.get(who.peer, {}), rows) for who in living]
-        return self._board(rows, peers, [self._lost(*both) for both in self._evicted(living)])
+        lost = [self._lost(*both) for both in self._evicted(living)]
+        made = self._board(rows, peers, lost)
+        return replace(made, counted=counted or {}, counted_progress=counted_progress)
 
     def parked(self) -> Board:
         """Read only the tasks that wait for a person, which is cheap enough for an agent's call."""
@@ -198,7 +212,8 @@ class Reader:
         self._known[task] = (mark, definition)
         return definition
 
-    def _report(self, peer: str) -> dict[str, Json]:
+    def report(self, peer: str) -> dict[str, Json]:
+        """Read what a peer reported of each of its tasks, in the order in which it began them."""
         found = self._record(paths.report(peer)).get("assigned_tasks")
         entries = [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
         return {ids.read(entry.get("task_id")): entry for entry in entries}
@@ -206,7 +221,7 @@ class Reader:
     def _record(self, path: str) -> Json:
         return self.queue.read_record(path) or {}
 
-    def _finished(self) -> tuple[dict[str, tuple[int, End]], dict[str, str]]:
+    def _finished(self, tasks: set[str]) -> tuple[dict[str, tuple[int, End]], dict[str, str]]:
         """How each task ended, from results of claims; epoch 0 (done before it was added) counts for no peer.
 
         Returns:
@@ -217,8 +232,7 @@ class Reader:
         newest: dict[str, tuple[int, str, str]] = {}
         for shard in self.files.scan(paths.RESULTS):
             for name in self.files.scan(f"{paths.RESULTS}/{shard}"):
-                result = paths.parse_result(name)
-                if result is None:
+                if name.partition("~")[0] not in tasks or (result := paths.parse_result(name)) is None:
                     continue
                 task, epoch, outcome = result
                 path = f"{paths.RESULTS}/{shard}/{name}"
@@ -265,7 +279,7 @@ class Reader:
         known = [*liveness.sessions(record), record.get("session_ended")]
         return said if any(isinstance(one, dict) and session_records.is_of(said, one) for one in known) else {}
 
-    def _evicted(self, living: list[Incarnation]) -> list[tuple[Incarnation, Incarnation]]:
+    def _evicted(self, living: Sequence[Incarnation]) -> list[tuple[Incarnation, Incarnation]]:
         """List the last incarnation of each peer that was evicted and has not come back, and who evicted it."""
         here = {who.peer for who in living}
         last = {who.peer: (who, by) for who, by in members.departed(self.root) if who.peer not in here}

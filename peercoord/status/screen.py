@@ -81,7 +81,7 @@ def draw(
     peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
     standing = [Text(line, "bold") for line in above or _standing(board)]
     asked = [*needed(found, board.now, at, width), *(line for one in standing for line in _wrapped(one, width, 2))]
-    share = views.summary(board.rows)["overall_progress"]
+    share = board.progress
     progress = f"📊 Overall Progress: {bar(share)} {percent(share)} ({board.count('done')}/{board.wanted} tasks)"
     blocks = [
         Text("🤖 Multi-Agent Progress Dashboard", "bold"),
@@ -154,7 +154,7 @@ def _header(board: Board, width: int, changed: str) -> list[Text]:
 
 def _standing(board: Board) -> list[str]:
     """The line for a list that is empty or done."""
-    if not board.rows:
+    if not board.total:
         return ['No tasks yet: peercoord task add "…"']
     return [dashboard.all_done(board)] if board.finished else []
 

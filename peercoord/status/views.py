@@ -5,6 +5,7 @@ A view is never the truth: no decision reads it, and deleting or corrupting one 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from peercoord.membership import liveness
 from peercoord.store import ids, paths, records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from peercoord.foreign import Json
     from peercoord.queue.placement import Location
@@ -155,6 +156,8 @@ class Board:
         lost: Every peer that was evicted and has not come back, in order.
         deciding: The records of changes of the memory bank that wait for a person.
         synced: How the last sync with another list went, ``sync.json``; empty if there was none.
+        counted: Of a board in brief, the number of further tasks that are not among the rows, by state.
+        counted_progress: The sum of the progress of those that are not done.
     """
 
     project: str
@@ -168,6 +171,8 @@ class Board:
     lost: Sequence[PeerView] = ()
     deciding: Sequence[Json] = ()
     synced: Json = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
+    counted_progress: float = 0.0
 
     @property
     def leader(self) -> str:
@@ -200,12 +205,23 @@ class Board:
 
     def count(self, *statuses: str) -> int:
         """The number of tasks in one of these states."""
-        return sum(len(self.by_status.get(status, ())) for status in statuses)
+        return sum(len(self.by_status.get(status, ())) + self.counted.get(status, 0) for status in statuses)
+
+    @property
+    def total(self) -> int:
+        """The number of all tasks."""
+        return len(self.rows) + sum(self.counted.values())
+
+    @cached_property
+    def progress(self) -> float:
+        """The mean progress of all tasks not cancelled, 0 … 1; 1 only if these are all done."""
+        done = sum(row.progress for row in self.rows if row.status != "cancelled")
+        return _mean(done + self.counted.get("done", 0) + self.counted_progress, self.wanted, self.finished)
 
     @property
     def wanted(self) -> int:
         """The number of tasks that count: all but the cancelled."""
-        return len(self.rows) - self.count("cancelled")
+        return self.total - self.count("cancelled")
 
     @property
     def finished(self) -> bool:
@@ -220,23 +236,29 @@ def summary(rows: Iterable[Row]) -> Json:
     progress of all tasks not cancelled, and 1 only if these are all done. ``total_tasks`` and ``parked`` count the
     cancelled ones too, which ``cancelled`` counts alone.
     """
-    rows = list(rows)
-    counted = [row for row in rows if row.status != "cancelled"]
-    held = sum(row.status == "in-progress" for row in rows)
-    mean = round(sum(row.progress for row in counted) / len(counted), 4) if counted else 0.0
-    if any(row.status != "done" for row in counted):
-        mean = min(mean, 0.9999)
+    counts, finished_by, progress = Counter[str](), 0, 0.0
+    for row in rows:
+        status = row.status
+        counts[status] += 1
+        finished_by += bool(row.finished_by)
+        progress += row.progress if status != "cancelled" else 0
+    wanted = counts.total() - counts["cancelled"]
     return {
-        "total_tasks": len(rows),
-        "assigned": held + sum(bool(row.finished_by) for row in rows),
-        "in_progress": held,
-        "completed": sum(row.status == "done" for row in rows),
-        "overall_progress": mean,
-        "ready": sum(row.status == "ready" for row in rows),
-        "waiting": sum(row.status == "waiting" for row in rows),
-        "parked": sum(row.status in paths.PARKED_WHY for row in rows),
-        "cancelled": len(rows) - len(counted),
+        "total_tasks": counts.total(),
+        "assigned": counts["in-progress"] + finished_by,
+        "in_progress": counts["in-progress"],
+        "completed": counts["done"],
+        "overall_progress": _mean(progress, wanted, wanted == counts["done"]),
+        "ready": counts["ready"],
+        "waiting": counts["waiting"],
+        "parked": sum(counts[why] for why in paths.PARKED_WHY),
+        "cancelled": counts["cancelled"],
     }
+
+
+def _mean(progress: float, wanted: int, finished: bool) -> float:
+    mean = round(progress / wanted, 4) if wanted else 0.0
+    return mean if finished else min(mean, 0.9999)
 
 
 def state(board: Board) -> Json:

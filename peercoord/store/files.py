@@ -98,6 +98,14 @@ class Files:
         """Names in a directory, in no order; none if it does not exist."""
         return self._looked(self.disk.listdir, path, [])
 
+    def marks(self, path: str) -> list[tuple[str, int, int]]:
+        """Name, time of change and size of all that is in a directory, in no order; none if it does not exist."""
+        look = getattr(self.disk, "marks", None)
+        if look is not None:
+            return self._looked(look, path, [])
+        found = ((name, self.stat(f"{path}/{name}")) for name in self.scan(path))
+        return [(name, seen.modified_ns, seen.size) for name, seen in found if seen]
+
     def stat(self, path: str) -> Stat | None:
         """Return the state of a path; ``None`` if it does not exist."""
         return self._looked(self.disk.stat, path, None)

@@ -14,7 +14,7 @@ import errno
 import os
 import stat as _stat
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -83,6 +83,16 @@ class Disk:
     def irregular(self, path: str) -> list[str]:
         """Names in a directory that are not regular files, from the listing alone."""
         return irregular(self.below + path)
+
+    def marks(self, path: str) -> list[tuple[str, int, int]]:
+        """Name, time of change and size of all that is in a directory."""
+        found = []
+        with os.scandir(self.below + path) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    seen = entry.stat(follow_symlinks=False)
+                    found.append((entry.name, seen.st_mtime_ns, seen.st_size))
+        return found
 
     def read(self, path: str, most: int) -> bytes:
         """Content of a regular file, at most ``most`` bytes. Links are not followed; a FIFO or device is ENXIO."""

@@ -1,4 +1,4 @@
-"""``python tests/bench cli|agent|sync|merge|ways``: measure on this machine."""
+"""``python tests/bench cli|agent|sync|merge|ways|screens``: measure on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 if __name__ == "__main__":  # run as a directory: find this package as pytest finds it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import calls, idle, merge, sync, ways
+from bench import calls, idle, merge, screens, sync, ways
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 where_option = click.option("--dir", "where", default="", metavar="DIR", help="Measure on the filesystem of DIR.")
@@ -103,6 +103,22 @@ def ways_(cold: bool, where: str, as_json: bool) -> None:
     for name, one in data["actions"].items():
         lines.append(f"{name:32}  {one['files']:5}  {one['calls']:6}  {one['changes']:6}")
     answer(data, lines, as_json)
+
+
+@bench.command("screens")
+@click.option("--tasks", default=100_000, type=click.IntRange(min=10), help="How many tasks.")
+@click.option("--rounds", default=5, type=click.IntRange(min=3), help="How often status is called.")
+@where_option
+@json_option
+def screens_(tasks: int, rounds: int, where: str, as_json: bool) -> None:
+    """Time `status` on a large team, the first time and after."""
+    data = screens.measure(tasks, rounds, where)
+    lines = [
+        f"{tasks} tasks                    seconds",
+        f"status, the first time      {data['first_s']:9.2f}",
+        f"status, median of {rounds:<3}       {data['median_s']:9.2f}",
+    ]
+    judge(data, lines, as_json)
 
 
 def judge(data: dict[str, Any], lines: list[str], as_json: bool) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from peercoord.agent import control
+from peercoord.queue.intake import ADDED
 from peercoord.queue.queue import Queue
 from peercoord.store import instance_records, paths, records
 from peercoord.store import root as roots
@@ -53,8 +54,8 @@ def _make(base: str, count: int, tasks: int) -> Scene:
     root = roots.create(f"{project}/{paths.ROOT}", "bench")
     queue = Queue(root)
     with root.intake():
-        for order in range(tasks):
-            queue.create(records.define(str(order + 1), f"task {order + 1}"), order, durable=False)
+        coming = ((records.define(str(order + 1), f"task {order + 1}"), order, False) for order in range(tasks))
+        assert sum(made == ADDED for _, made in queue.create_all(coming)) == tasks
     worktrees = [f"{base}/instance-{number + 1}" for number in range(count)]
     for worktree in worktrees:
         os.makedirs(f"{worktree}/{paths.INSTANCE}/memory-contributions")
