@@ -24,7 +24,7 @@ from peercoord.memory.reader import from_file
 from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore, read
 from peercoord.memory.targets import purpose
 from peercoord.store import ids, paths
-from peercoord.store.files import Files, refused, refusing
+from peercoord.store.files import Files, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class Folder:
         """
         ids.check(name, "file name")
         scratch = f"{ORIGINS}/.{self.files.token()}"
-        with refusing(f"{ORIGINS}/{name}"):
+        try:
             with suppress(FileExistsError):
                 self.disk.mkdir(ORIGINS)
             if self.files.stat(f"{ORIGINS}/{name}") is not None:
@@ -102,6 +102,8 @@ class Folder:
             self.disk.create(scratch, document, durable=True)
             self.disk.rename(scratch, f"{ORIGINS}/{name}")  # one agent collects: nothing makes that name meanwhile
             self.files.sync(ORIGINS)
+        except OSError as error:
+            raise refused(error, f"{ORIGINS}/{name}") from None
 
     # -- one look --------------------------------------------------------------------------------------------
 

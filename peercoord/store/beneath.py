@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError, StorageError
-from peercoord.store.files import Files, refusing
+from peercoord.store.files import Files, refused
 from peercoord.system import clock
-from peercoord.system.disk import Stat, closed_after, create_file, irregular, open_file, read_file, shown, write_all
+from peercoord.system.disk import Stat, create_file, irregular, open_file, read_file, shown, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,8 +70,12 @@ class Beneath:
         return self._listing(path, irregular)
 
     def _listing(self, path: str, names: Callable[[int], list[str]]) -> list[str]:
-        with self._at(path) as (at, name), closed_after(os.open(name, _LISTED, dir_fd=at)) as handle:
+        with self._at(path) as (at, name):
+            handle = os.open(name, _LISTED, dir_fd=at)
+        try:
             return names(handle)
+        finally:
+            os.close(handle)
 
     def read(self, path: str, most: int) -> bytes:
         """The content of a regular file, at most ``most`` bytes."""
@@ -85,8 +89,11 @@ class Beneath:
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file that one writer owns; made if missing."""
-        with closed_after(self.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)) as handle:
+        handle = self.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
             write_all(handle, data)
+        finally:
+            os.close(handle)
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, only if that is free. The caller removes the first."""
@@ -121,13 +128,20 @@ class Beneath:
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut."""
-        with self._at(path) as (at, name), closed_after(os.open(name, _LISTED, dir_fd=at)) as handle:
+        with self._at(path) as (at, name):
+            handle = os.open(name, _LISTED, dir_fd=at)
+        try:
             os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def touch(self, path: str) -> None:
         """Set a file's time of change to now; made if missing."""
-        with closed_after(self.open(path, os.O_WRONLY | os.O_CREAT)) as handle:
+        handle = self.open(path, os.O_WRONLY | os.O_CREAT)
+        try:
             os.utime(handle)
+        finally:
+            os.close(handle)
 
     def flush(self) -> None:
         """Write out all that the system holds back."""
@@ -222,11 +236,15 @@ def _share(home: int, at: int, name: str) -> None:
     """Let the group use a new file in a directory of the group, under any umask; ``home`` is the directory's mode."""
     if home & _GROUP != _GROUP:
         return
-    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
-    with closed_after(opened) as handle, suppress(PermissionError):  # another user's
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    try:
         now = os.fstat(handle).st_mode
         if now & 0o060 != 0o060:
             os.fchmod(handle, (now & 0o7777) | (0o070 if now & 0o100 else 0o060))
+    except PermissionError:
+        return  # another user's
+    finally:
+        os.close(handle)
 
 
 def _rights(root: str) -> tuple[int, int]:
@@ -249,12 +267,14 @@ class InstanceFiles(Files):
         is not ``durable`` is made again by the next call or set-up after a power cut.
         """
         staged = f".{path.rpartition('/')[2]}.{self.token()}"
-        with refusing(f"{self.beneath.root}/{path}"):
+        try:
             try:
                 self.beneath.replace(path, staged, data, program, durable)
             except IsADirectoryError:
                 self._set_apart(path)
                 self.beneath.replace(path, staged, data, program, durable)
+        except OSError as error:
+            raise refused(error, f"{self.beneath.root}/{path}") from None
 
     def restrict(self, root: str) -> None:
         """Close the directories to users who may not write into the coordination directory."""
@@ -274,7 +294,8 @@ class InstanceFiles(Files):
         return all(kind & 0o7777 == mode for kind in kinds if _stat.S_ISDIR(kind))
 
     def _restrict(self, path: str, mode: int, group: int) -> None:
-        with closed_after(self.beneath.open_any(path)) as handle:
+        handle = self.beneath.open_any(path)
+        try:
             seen = os.fstat(handle)
             if group != seen.st_gid and mode & _GROUP == _GROUP:
                 os.fchown(handle, -1, group)
@@ -282,6 +303,8 @@ class InstanceFiles(Files):
                 os.fchmod(handle, mode)
             elif seen.st_nlink == 1 and _stat.S_ISREG(seen.st_mode):
                 os.fchmod(handle, (seen.st_mode & mode & 0o777) | (mode & 0o660))
+        finally:
+            os.close(handle)
 
     def peek(self, path: str) -> bytes | None:
         """Read a file; ``None`` also if it is not a regular file or cannot be read."""

@@ -14,7 +14,7 @@ Losing a race is ``False``; a filesystem that refuses is a ``StorageError`` with
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from peercoord.errors import BrokenFileError, StorageError
@@ -56,15 +56,6 @@ def refused(error: OSError, path: str) -> StorageError:
     """Turn an ``OSError`` about a path into an error that says what to do."""
     reason, hint = _WHY.get(error.errno or 0, (error.strerror or str(error), "look with: peercoord doctor"))
     return StorageError(f"{path}: {reason}", hint, code=errno.errorcode.get(error.errno or 0, "EIO").lower())
-
-
-@contextmanager
-def refusing(path: str) -> Iterator[None]:
-    """Turn an ``OSError`` of the block about a path into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise refused(error, path) from None
 
 
 def parent(path: str) -> str:
@@ -238,8 +229,10 @@ class Files:
 
     def append(self, path: str, data: bytes) -> None:
         """Add to a file that one writer owns."""
-        with refusing(path):
+        try:
             self.disk.append(path, data)
+        except OSError as error:
+            raise refused(error, path) from None
 
     def ring(self) -> None:
         """Wake the peers that watch the bell. It is a hint: nothing depends on it."""
@@ -249,8 +242,10 @@ class Files:
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut, and its own name: the directory may be new."""
         for home in dict.fromkeys((path, parent(path))):
-            with refusing(home):
+            try:
                 self.disk.sync(home)
+            except OSError as error:
+                raise refused(error, home) from None
 
     def sync_move(self, source: str, target: str) -> None:
         """Make a move that was done survive a power cut: by the directory it went to, or the one it came from.
@@ -267,8 +262,10 @@ class Files:
 
     def flush(self) -> None:
         """Make everything written so far survive a power cut: one flush for a thousand files."""
-        with refusing(paths.ROOT):
+        try:
             self.disk.flush()
+        except OSError as error:
+            raise refused(error, paths.ROOT) from None
 
     # -- moving ----------------------------------------------------------------------------------------------
 

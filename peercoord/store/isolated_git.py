@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.store import manifest
-from peercoord.store.files import refused, refusing
+from peercoord.store.files import refused
 from peercoord.system import clock, git, gitdirs
 from peercoord.system.git import shown_path
 
@@ -215,8 +215,10 @@ class Inspection:
         """
         lock = "index.lock"
         files = manifest.beneath(Path(self.checkout.git_dir)).beneath
-        with refusing(f"{self.checkout.git_dir}/{lock}"):
+        try:
             handle = files.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            raise refused(error, f"{self.checkout.git_dir}/{lock}") from None
         try:
             os.write(handle, mark)
             yield partial(self._replace_index, files)
@@ -317,8 +319,10 @@ def _same(tree: str, entry: dict[str, str], written: int, pointer: tuple[str, in
 def of(checkout: Checkout) -> Iterator[Inspection]:
     """Inspect a checkout whose parts are known to belong together."""
     config = _config(checkout.git_dir)
-    with refusing("the temporary directory"):
+    try:
         made = tempfile.TemporaryDirectory(prefix="peercoord-git-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise refused(error, "the temporary directory") from None
     with made as home:
         try:
             values = _furnish(home, checkout, config)

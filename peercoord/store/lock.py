@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
-from peercoord.store.files import refused, refusing
+from peercoord.store.files import refused
 from peercoord.system.clock import wait_until
-from peercoord.system.disk import closed_after, open_file
+from peercoord.system.disk import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,15 +48,19 @@ def held(path: str, wait: float = 30.0, busy: str = "", opened: Callable[[], int
             return False
         return True
 
-    with refusing(path):
+    try:
         handle = opened() if opened else open_file(path, os.O_RDWR | os.O_CREAT)
-    with closed_after(handle):
+    except OSError as error:
+        raise refused(error, path) from None
+    try:
         if not wait_until(taken, wait, _PAUSE, _LONGEST):
             raise LostError(busy or f"{path} is held by another call", _who(handle), code="busy")
         try:
             yield handle
         finally:
             unlock(handle)
+    finally:
+        os.close(handle)
 
 
 def _who(handle: int) -> str:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError
 from peercoord.store import lock, records
 from peercoord.store.beneath import Beneath, InstanceFiles
-from peercoord.store.files import refused, refusing
+from peercoord.store.files import refused
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.system import clock
-from peercoord.system.disk import Disk, closed_after, read_file
+from peercoord.system.disk import Disk, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -163,8 +163,10 @@ def beneath(git_dir: Path) -> InstanceFiles:
 def held(common: Path, wait: float = 0.0) -> Iterator[None]:
     """Hold the mutex for set-up and removal, one at a time in a repository. A failed call leaves nothing behind."""
     home = common / HOME
-    with refusing(str(home)):
+    try:
         home.mkdir(exist_ok=True)
+    except OSError as error:
+        raise refused(error, str(home)) from None
     with lock.held(str(home / _LOCK), wait, f"another set-up or removal runs in {common}"):
         try:
             yield
@@ -192,8 +194,11 @@ def settle(*paths: Path) -> None:
     """Make files that another program wrote survive a power cut, where they are there."""
     for path in paths:
         try:
-            with closed_after(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as handle:
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
                 os.fsync(handle)
+            finally:
+                os.close(handle)
             Disk(str(path.parent)).sync("")
         except FileNotFoundError:
             continue

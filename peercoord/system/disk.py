@@ -14,11 +14,10 @@ import errno
 import os
 import stat as _stat
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Protocol
 
     class DiskLike(Protocol):
@@ -104,8 +103,11 @@ class Disk:
 
     def append(self, path: str, data: bytes) -> None:
         """Add to the end of a file that one writer owns; made if missing."""
-        with closed_after(open_file(self.below + path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)) as handle:
+        handle = open_file(self.below + path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
             write_all(handle, data)
+        finally:
+            os.close(handle)
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, only if that is free."""
@@ -133,18 +135,27 @@ class Disk:
 
     def sync(self, path: str) -> None:
         """Make the names in a directory survive a power cut."""
-        with closed_after(os.open(self.below + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as handle:
+        handle = os.open(self.below + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
             os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def touch(self, path: str) -> None:
         """Set a file's time of change to now; made if missing."""
-        with closed_after(open_file(self.below + path, os.O_WRONLY | os.O_CREAT)) as handle:
+        handle = open_file(self.below + path, os.O_WRONLY | os.O_CREAT)
+        try:
             os.utime(handle)
+        finally:
+            os.close(handle)
 
     def flush(self) -> None:
         """Write out everything that the system buffers for this filesystem."""
-        with closed_after(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as handle:
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
             flush(handle)
+        finally:
+            os.close(handle)
 
 
 def flush(handle: int) -> None:
@@ -164,15 +175,6 @@ def flush(handle: int) -> None:
 # -- regular files, and nothing else -----------------------------------------------------------------------------
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-
-@contextmanager
-def closed_after(handle: int) -> Iterator[int]:
-    """Close a descriptor when the block ends."""
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def open_file(path: str, flags: int, mode: int = 0o666, at: int | None = None, single: bool = False) -> int:
@@ -202,27 +204,34 @@ def remove_tree(path: str) -> None:
 
 def read_file(path: str, most: int, at: int | None = None, single: bool = False) -> bytes:
     """Read a regular file, at most ``most`` bytes; see ``open_file``."""
-    with closed_after(open_file(path, os.O_RDONLY, at=at, single=single)) as handle:
+    handle = open_file(path, os.O_RDONLY, at=at, single=single)
+    try:
         parts, left = [], most
         while left > 0 and (part := os.read(handle, left)):
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
+    finally:
+        os.close(handle)
 
 
 def create_file(path: str, data: bytes, durable: bool = False, mode: int = 0o666, at: int | None = None) -> None:
     """Make a new file with this content; ``FileExistsError`` if the name is taken, by a link as well."""
-    with closed_after(open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, at)) as handle:
+    handle = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, at)
+    try:
         write_all(handle, data)
         if durable:
             os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_named(path: str, most: int, patience: float = 60.0) -> bytes:
     """Read a file that a person named: links are followed; a pipe may pause for ``patience`` seconds."""
     import select
 
-    with closed_after(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)) as handle:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
         parts, left = [], most
         while left > 0:
             try:
@@ -236,6 +245,8 @@ def read_named(path: str, most: int, patience: float = 60.0) -> bytes:
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
+    finally:
+        os.close(handle)
 
 
 def write_all(handle: int, data: bytes) -> None:
