@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import calls, idle
+from bench import calls, dash, idle
 from bench.__main__ import bench
 from click.testing import CliRunner
 
@@ -66,3 +66,10 @@ def test_the_status_of_a_large_team_is_timed(tmp_path: Path) -> None:
     code, data = measured(tmp_path, "screens", "--tasks", "3000", "--rounds", "3")
     assert data["first_s"] > 0 < data["median_s"]
     assert (len(data["bars"]), code) == (1, 0 if all(data["bars"].values()) else 1)
+
+
+@pytest.mark.slow
+def test_an_open_dash_is_measured(tmp_path: Path) -> None:
+    _, data = measured(tmp_path, "dash", "--tasks", "40", "--seconds", "1")
+    assert data["rss_mib"] > 0
+    assert max(data["first_seconds"], data["last_row_seconds"], data["change_seconds"]) < dash.FIRST_SECONDS

@@ -346,7 +346,7 @@ class Dash(dash_acting.Acting, App[None]):
             return
         if lists:
             found = lists[at % len(lists)]
-            found.focus()
+            self.screen_stack[0].set_focus(found)
             if edge:
                 found.action_edge(0 if step > 0 else 1)
 
@@ -359,7 +359,7 @@ class Dash(dash_acting.Acting, App[None]):
 
     def action_go(self, ident: str) -> None:
         """Go to a list."""
-        self.rows(ident).focus()
+        self.screen_stack[0].set_focus(self.rows(ident))  # at once: the next key is meant for it
 
     def action_filter(self) -> None:
         """Ask for a word that rows must contain."""

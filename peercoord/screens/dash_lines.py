@@ -127,10 +127,10 @@ def peer(one: PeerView, view: View, now: str, width: int) -> list[Text]:
     crown = ("*", "dim") if one.leads else ""
     left = Text.assemble((f" {does.sign} ", tone), (plain(one.name), "bold"), crown, "  ", (f"{said}{ago}", tone))
     ends = branch(one, view.team.forecasts.get(one.branch))
-    end = next((end for end in ends if left.cell_len + end.cell_len + 2 <= width), ends[-1])
-    if does.why and left.cell_len + end.cell_len + 8 < width:
+    end = next((end for end in ends if left.cell_len + end.cell_len + 3 <= width), ends[-1])
+    if does.why and left.cell_len + end.cell_len + 9 < width:
         left.append(f": {plain(does.why)}", "dim")
-    return [fitted(left, end, width), *_tasks_of(one, view, width)]
+    return [fitted(left, Text.assemble(end, " "), width), *_tasks_of(one, view, width)]
 
 
 def branch(one: PeerView, forecast: Forecast | None) -> list[Text]:

@@ -44,7 +44,7 @@ def task(source: Source, view: View, name: str) -> list[Text]:
     row = view.row(name)
     if row is None:
         return [Text(f"There is no task {plain(name)}.")]
-    lines = [Text(plain(row.title), "bold"), _state(row, view), Text()]
+    lines = [Text(plain(row.title), "bold"), _state(row), Text()]
     try:
         definition: Definition | None = source.queue.definition(name)
     except PeercoordError as error:
@@ -112,13 +112,11 @@ def needed(one: Need) -> list[Text]:
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def _state(row: Row, view: View) -> Text:
+def _state(row: Row) -> Text:
     sign, tone = dash_lines.SIGNS.get(row.status, ("!", "yellow"))
-    since = str(row.assignment.get("assigned_at") or "")
-    parts = [f"{sign} {paths.PARKED_WORDS.get(row.status, row.status)}"]
+    parts = [f"{sign} {paths.PARKED_WORDS.get(row.status, row.status).replace('-', ' ')}"]
     if row.holder:
-        hand = age(since, view.board.now)
-        parts += [plain(row.holder), f"{hand} in hand" if hand else "", percent(row.progress)]
+        parts += [plain(row.holder), percent(row.progress)]
     elif row.finished_by:
         parts.append(f"by {plain(row.finished_by)}")
     parts.append(f"epoch {row.epoch}" if row.epoch is not None else "")

@@ -1,4 +1,4 @@
-"""``python tests/bench cli|agent|sync|merge|ways|screens``: measure on this machine."""
+"""``python tests/bench cli|agent|dash|sync|merge|ways|screens``: measure on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 if __name__ == "__main__":  # run as a directory: find this package as pytest finds it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import calls, idle, merge, screens, sync, ways
+from bench import calls, dash, idle, merge, screens, sync, ways
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 where_option = click.option("--dir", "where", default="", metavar="DIR", help="Measure on the filesystem of DIR.")
@@ -55,6 +55,23 @@ def agent_(agents: int, seconds: float, tasks: int, where: str, as_json: bool) -
         f"{agents} idle agent(s) over {data['seconds']} s",
         f"processor, % of a core:  {cpu['mean']} each (most {cpu['most']}), {cpu['together']} together",
         f"memory, MiB:             {rss['mean']} resident (most {rss['most']}), {own['mean']} of its own",
+    ]
+    judge(data, lines, as_json)
+
+
+@bench.command("dash")
+@click.option("--tasks", default=100_000, type=click.IntRange(min=10), help="Tasks in the queue.")
+@click.option("--seconds", default=60.0, type=click.FloatRange(min=1), help="How long to watch it.")
+@where_option
+@json_option
+def dash_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
+    """Measure an open dash: drawing, a key, a change, and what it costs while nothing happens."""
+    data = dash.measure(tasks, seconds, where)
+    lines = [
+        f"{tasks} tasks, over {data['seconds']} s",
+        f"drawn after {data['first_seconds']} s, the last row {data['last_row_seconds']} s after its key",
+        f"a change by another process is shown after {data['change_seconds']} s",
+        f"processor: {data['cpu_percent']} % of a core; memory: {data['rss_mib']} MiB resident",
     ]
     judge(data, lines, as_json)
 

@@ -15,6 +15,9 @@ from memory.helpers import LIMITS, TECH, change
 from support.project import Project, add_worktree, git
 
 from peercoord.cli import main as cli
+from peercoord.landing.forecast import forecasts
+from peercoord.membership import membership as members
+from peercoord.membership.leadership import Leadership
 from peercoord.memory.bank import Bank
 from peercoord.memory.document import split_document
 from peercoord.queue.queue import Queue
@@ -74,7 +77,7 @@ def begun(home: Path, name: str = "my-app") -> Project:
     git(main, "commit", "-q", "-m", "first")
     made = Project(main, main, Queue(roots.create(str(main / ".claude-coordination"), name)))
     for one in NAMES:
-        made.worktree = add_worktree(made, one)
+        made.worktree = add_worktree(made, one, f"team/{one}")
     return made
 
 
@@ -101,6 +104,13 @@ def commit(project: Project, number: int, name: str, text: str) -> None:
     git(tree(project, number), "commit", "-q", "-m", f"change {name}")
 
 
+def lead(project: Project, name: str) -> None:
+    """Let an instance lead the team."""
+    root = project.queue.root
+    me = next(who for who in members.living(root) if who.peer == name)
+    assert Leadership(members.Membership(root, me)).take() is not None
+
+
 def said(project: Project, number: int, state: str, since: str, why: str = "") -> None:
     """Let the coding session of an instance say what it does."""
     who = f"instance-{number}"
@@ -118,6 +128,7 @@ def at_work(home: Path, name: str = "my-app") -> Project:
             call(project, 0, "task", "add", title, "--priority", priority, *depends)
         clock("13:02")
         call(project, 1, "request-task")
+        lead(project, "instance-1")
         call(project, 2, "request-task")
         commit(project, 1, "setup.py", "from setuptools import setup\nsetup()\n")
         clock("13:31")
@@ -144,6 +155,8 @@ def at_work(home: Path, name: str = "my-app") -> Project:
         clock("14:31:53")
         call(project, 1, "report-progress", "3", "--progress", "0.7", "--achievement", "handlers for invoices")
         clock("14:32:05")
+        while len(forecasts(project.queue.root, [f"team/{one}" for one in NAMES])) < len(NAMES):
+            pass  # git has a second for all of them, which a busy machine may not give it at once
     return project
 
 

@@ -53,9 +53,9 @@ def git(at: Path, *words: str) -> str:
     return subprocess.run(["git", "-C", str(at), *identity, *words], check=True, capture_output=True, text=True).stdout
 
 
-def add_worktree(project: Project, name: str) -> Path:
+def add_worktree(project: Project, name: str, branch: str = "") -> Path:
     tree = project.main.parent / name
-    git(project.main, "worktree", "add", "-q", str(tree), "-b", name)
+    git(project.main, "worktree", "add", "-q", str(tree), "-b", branch or name)
     (tree / ".claude-instance").mkdir()
     info = {
         "schema_version": 1,
@@ -63,7 +63,7 @@ def add_worktree(project: Project, name: str) -> Path:
         "project": str(project.main),
         "store_id": project.queue.root.store_id,
         "worktree_path": str(tree),
-        "branch": name,
+        "branch": branch or name,
     }
     context.instance_files(str(tree)).replace("info.json", records.encode(info))
     git_dir = git(tree, "rev-parse", "--absolute-git-dir").strip()
