@@ -44,19 +44,10 @@ class Applier:
         self._applied: set[str] = set()  # fields
 
     def apply(self, task: str, version: TaskVersion, found: Resolution, theirs: Json) -> str:
-        """Apply the incoming changes of one task, at the version that was compared.
+        """Apply what follows from comparing one task at this version; return why nothing was applied, else empty.
 
-        Args:
-            task: Task id.
-            version: The version that was compared.
-            found: What follows from the comparison.
-            theirs: The list's values: the ``reason`` for its state, its ``raw_steps``.
-
-        Returns:
-            Why nothing was applied; empty if it was.
-
-        Raises:
-            LostError: The term is over; nothing was changed.
+        Of ``theirs``, the ``reason`` for the state and the ``raw_steps`` count. A ``LostError`` means that the term is
+        over, and nothing was changed.
         """
         self.require()
         try:

@@ -55,12 +55,9 @@ class Intake:
 
 
 def take_in(queue: Queue, tasks: Sequence[Imported], *, take_in_progress: bool = False) -> Intake:
-    """Import tasks.
+    """Import the tasks of a source, in its order.
 
-    Args:
-        queue: Where to.
-        tasks: The tasks of a source, in its order.
-        take_in_progress: Make tasks free to claim that a person has in progress there, instead of parking them as held.
+    With ``take_in_progress``, tasks that a person has in progress there are free to claim, instead of parked as held.
     """
     intake = Intake()
     with queue.root.intake():

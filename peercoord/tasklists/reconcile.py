@@ -108,10 +108,10 @@ def resolve(base: Json | None, ours: Json, theirs: Json) -> Resolution:
     """Compare one task that both sides have.
 
     Args:
-        base: ``{"ours": …, "theirs": …}`` as they last agreed; ``None`` if they meet for the first time.
-        ours: Fields as the tickets say: those of ``SHARED``, ``steps_done``, ``state``, those of ``OUTWARD``, and
-            ``holder``, the name of the peer that holds the task, empty if none does.
-        theirs: Fields as the other list says. One that it cannot hold is missing and not compared.
+        base: ``{"ours": …, "theirs": …}`` as they last agreed; ``None`` at the first comparison.
+        ours: The fields of ``SHARED`` and ``OUTWARD``, ``steps_done``, ``state``, and ``holder``: the peer that holds
+            the task, empty if none does.
+        theirs: The same of the other list. A field that it cannot hold is missing and not compared.
     """
     found = Resolution()
     for key in SHARED:

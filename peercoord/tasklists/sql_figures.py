@@ -53,8 +53,10 @@ def of_tasks(
 
     table = projects.schema.tasks
     progress, updated = table.column(PROGRESS), table.column(UPDATED)
-    how = Scale(connection, table, progress) if progress and updates else None
-    when = {updated.name: moment(connection, table, updated, now)} if updated and updates else {}
+    if not updates or not (progress or updated):
+        return
+    how = Scale(connection, table, progress) if progress else None
+    when = {updated.name: moment(connection, table, updated, now)} if updated else {}
     rows: dict[bool, list[Json]] = {True: [], False: []}
     for task, update in updates:
         share = _share(update.ours)

@@ -78,15 +78,10 @@ class Sync:
         return Outcome(comparisons, list(dict.fromkeys(refused)))
 
     def sync(self, term: int, leads: Callable[[], bool]) -> Outcome:
-        """Bring both sides into step, under the leader's term.
+        """Bring both sides into step under the leader's term; ``leads``: whether that is still the current one.
 
-        Args:
-            term: The leader's term.
-            leads: Whether that term is still the current one.
-
-        Raises:
-            LostError: The term is over; nothing was changed from then on.
-            PeercoordError: The list cannot be read or written now; what came in stays.
+        A ``LostError`` means that the term is over: nothing was changed from then on. After any other error, what came
+        in stays.
         """
         there = self.list.snapshot()
         self._require(there.term, term, leads)
