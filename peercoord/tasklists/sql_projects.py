@@ -94,8 +94,8 @@ class ProjectFilter:
         return found
 
 
-def filter_for_sync(connection: Connection, schema: Schema, team: Team, where: str, word: str) -> ProjectFilter:
-    """Return the rows of a team in a database, called ``where`` in messages and ``word`` in a command.
+def filter_for_sync(connection: Connection, schema: Schema, team: Team) -> ProjectFilter:
+    """Return the rows of a team.
 
     Raises:
         UsageError: The project is not known there, or a table does not tell projects apart.
@@ -108,7 +108,7 @@ def filter_for_sync(connection: Connection, schema: Schema, team: Team, where: s
     if project is None and team.key and not listed:
         project = team.key  # the first tasks of a new project
     elif project is None and (listed or (there and not team.key)):
-        raise _unknown(where, word, schema, team.names[0], there or listed, listed)
+        raise _unknown(schema, team.names[0], there or listed, listed)
     elif project is None and not used:
         project = team.project
     found = ProjectFilter(schema, project, is_alone=not there - {project})
@@ -117,17 +117,14 @@ def filter_for_sync(connection: Connection, schema: Schema, team: Team, where: s
             continue
         other = table.first(PROJECT_COLUMNS)
         if other:
-            why = f"says whose a row is by '{other}', and '{TASKS}' by '{schema.project}'"
-            raise _indistinct(where, name, why, schema.project)
+            raise _indistinct(schema, name, f"says whose a row is by '{other}', and '{TASKS}' by '{schema.project}'")
         if not found.is_alone and not schema.has_unique_ids:
             why = f"does not say whose a row is, and other projects in '{TASKS}' have the same ids"
-            raise _indistinct(where, name, why, schema.project)
+            raise _indistinct(schema, name, why)
     return found
 
 
-def filter_for_import(
-    connection: Connection, schema: Schema, names: Sequence[str], where: str, word: str
-) -> ProjectFilter:
+def filter_for_import(connection: Connection, schema: Schema, names: Sequence[str]) -> ProjectFilter:
     """Return the rows of one project in a database that is read once; all rows where ids cannot be confused.
 
     Raises:
@@ -143,15 +140,14 @@ def filter_for_import(
     project = _matching(names, there, listed)
     if project is None:
         if len({identifier(key) for key, _ in pairs}) < len(pairs):
-            raise _unknown(where, word, schema, names[0], there, listed, ", with --project NAME beside --tasks, or")
+            raise _unknown(schema, names[0], there, listed, ", with --project NAME beside --tasks, or")
         return ProjectFilter(schema)
     found = ProjectFilter(schema, project, is_alone=False)
     ours = {identifier(key) for key, whose in pairs if whose == project}
     crossed = any(identifier(key) in ours for key, whose in pairs if whose != project)
     for name, table, of in schema.beside():
         if of and crossed and found.column(table) is None:
-            why = "does not say whose a row is, and other projects have the same ids"
-            raise _indistinct(where, name, why, schema.project)
+            raise _indistinct(schema, name, "does not say whose a row is, and other projects have the same ids")
     return found
 
 
@@ -174,26 +170,21 @@ def _listed(connection: Connection, schema: Schema) -> dict[object, str]:
 
 
 def _unknown(
-    where: str,
-    word: str,
-    schema: Schema,
-    name: str,
-    there: Collection[object],
-    listed: dict[object, str],
-    how: str = "",
+    schema: Schema, name: str, there: Collection[object], listed: dict[object, str], how: str = ""
 ) -> UsageError:
     known = ", ".join(shown(listed.get(value, value)) for value in sorted(there, key=str)[:_MAX_SHOWN])
     return UsageError(
-        f"{where} keeps several projects, told apart by its column '{schema.project}', and none of them is "
+        f"{schema.shown} keeps several projects, told apart by its column '{schema.project}', and none of them is "
         f"{shown(name)}; those there are: {known}",
-        hint=f"say which one is meant{how}: peercoord sync --database {word} --project NAME",
+        hint=f"say which one is meant{how}: peercoord sync --database {schema.word} --project NAME",
         code="no-project-row",
     )
 
 
-def _indistinct(where: str, table: str, why: str, column: str) -> UsageError:
+def _indistinct(schema: Schema, table: str, why: str) -> UsageError:
     return UsageError(
-        f"{where} keeps several projects, but its table {shown(table)} {why}",
-        hint=f"give it a column '{column}' and fill that, or name a database for this project alone with --database",
+        f"{schema.shown} keeps several projects, but its table {shown(table)} {why}",
+        hint=f"give it a column '{schema.project}' and fill that, "
+        "or name a database for this project alone with --database",
         code="no-project-column",
     )

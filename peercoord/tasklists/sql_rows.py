@@ -62,9 +62,9 @@ def read(
     names = [project] if project or home is None else [home.name, str(home)]
 
     def work(connection: Connection) -> dict[str, Rows]:
-        schema = reflect(connection)
-        schema.require(where)
-        mine = filter_for_import(connection, schema, names, where, shlex.quote(str(path)))
+        schema = reflect(connection, where, shlex.quote(str(path)))
+        schema.require()
+        mine = filter_for_import(connection, schema, names)
         return mine.read(connection, list(schema.tasks.columns))
 
     tables = sql_engine.read_only(path, work, wait)

@@ -177,8 +177,9 @@ class Table:
 class Schema:
     """The tables that matter, as they are now, by lower-case name; and the names of all tables."""
 
-    def __init__(self, tables: dict[str, Table], names: Sequence[str]) -> None:
+    def __init__(self, tables: dict[str, Table], names: Sequence[str], shown: str = "", word: str = "") -> None:
         self.tables, self.names = tables, names
+        self.shown, self.word = shown, word  # the database's name in messages, and in a command
         self.tasks = tables.get(TASKS) or Table(TASKS)  # without columns if there is none
         self.keys = {meaning: first(self.tasks.columns, names) for meaning, names in COLUMNS.items()}
 
@@ -244,13 +245,13 @@ class Schema:
         """Return the column of ``tasks`` for a meaning."""
         return self.tasks.columns.get(self.keys[meaning] or "")
 
-    def require(self, where: str) -> None:
-        """Refuse a database, shown by this name, without tasks, or whose tasks have no id or title."""
+    def require(self) -> None:
+        """Refuse a database without tasks, or whose tasks have no id or title."""
         if not self.has_tasks:
-            raise unfit(where, f"it has no table '{TASKS}'", "tables", self.names)
+            raise unfit(self.shown, f"it has no table '{TASKS}'", "tables", self.names)
         for key in ("id", "title"):
             if self.keys[key] is None:
-                raise unfit(where, f"its table '{TASKS}' has no column '{key}'", "columns", self.tasks.columns)
+                raise unfit(self.shown, f"its table '{TASKS}' has no column '{key}'", "columns", self.tasks.columns)
 
 
 def unfit(where: str, what: str, kind: str, there: Iterable[str]) -> BrokenFileError:
@@ -265,8 +266,8 @@ def unfit(where: str, what: str, kind: str, there: Iterable[str]) -> BrokenFileE
 # -- reflection --------------------------------------------------------------------------------------------------
 
 
-def reflect(connection: Connection) -> Schema:
-    """Return how a database keeps tasks now."""
+def reflect(connection: Connection, shown: str = "", word: str = "") -> Schema:
+    """Return how a database keeps tasks now; it is called ``shown`` in messages and ``word`` in a command."""
     import warnings
 
     from sqlalchemy import inspect
@@ -278,7 +279,8 @@ def reflect(connection: Connection) -> Schema:
         views = set(look.get_view_names())
         names = [*look.get_table_names(), *views]
         known = [name for name in names if name.lower() in _KNOWN_TABLES]
-        return Schema({name.lower(): _table(connection, look, name, name in views) for name in known}, names)
+        tables = {name.lower(): _table(connection, look, name, name in views) for name in known}
+        return Schema(tables, names, shown, word)
 
 
 def _table(connection: Connection, look: Inspector, name: str, is_view: bool) -> Table:

@@ -94,19 +94,19 @@ class SqlTaskList:
         return SqlSnapshot(projects, tables, term, agreed, self.origin, bases, self._memo)
 
     def _projects(self, connection: Connection) -> ProjectFilter:
-        schema = reflect(connection)
+        schema = reflect(connection, self.name, self.database.address.word)
         if schema.tasks.is_view:
             message = f"{self.name}: 'tasks' is a view, which cannot be written"
             raise BrokenFileError(message, hint="name another database")
         if schema.has_tasks:
-            schema.require(self.name)
+            schema.require()
         table = schema.tables.get(ASSIGNMENTS)
         there = {column.name for column in table.columns.values()} if table else ASSIGNMENT_COLUMNS
         missing = [shown(name) for name in ASSIGNMENT_COLUMNS if name not in there]
         if missing:
             message = f"{self.name}: its table '{ASSIGNMENTS}' has no column {', '.join(missing)}"
             raise BrokenFileError(message, hint="add it, or rename that table; peercoord then makes its own")
-        return filter_for_sync(connection, schema, self.team, self.name, self.database.address.word)
+        return filter_for_sync(connection, schema, self.team)
 
     # -- writing ---------------------------------------------------------------------------------------------
 
