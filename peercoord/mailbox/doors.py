@@ -87,7 +87,7 @@ class Doors:
         for number in [n for n, door in self._open.items() if n not in there and not door.attended()]:
             self.drop(number)
         for number in there - self._open.keys():
-            self.files.remove(protocol.fifo(number))  # a plain file, made by a caller that came too late
+            self.files.remove(protocol.fifo(number))  # a plain file, written by a caller that came too late
 
 
 def last_count(files: InstanceFiles) -> int:

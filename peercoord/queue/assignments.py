@@ -71,7 +71,7 @@ class Assignments:
         except StorageError:
             if awaited:
                 with suppress(StorageError):
-                    self.files.remove(path)  # a task whose caller was told of it must not be given back
+                    self.files.remove(path)  # the caller was told of the task, so it must not be given back
         return awaited
 
     def is_awaited(self, ticket: Ticket) -> bool:
@@ -81,7 +81,7 @@ class Assignments:
     def of_unknown_caller(self, ticket: Ticket) -> bool:
         """Check whether an unknown caller made a claim; such a claim does not end with any session."""
         record = self._read(ticket)
-        claimed = "caller" in record or isinstance(record.get("session"), dict)  # else a person put it there
+        claimed = "caller" in record or isinstance(record.get("session"), dict)  # else a person assigned it
         return claimed and not liveness.known_sessions({"session": record.get("session")})
 
     def _read(self, ticket: Ticket) -> Json:

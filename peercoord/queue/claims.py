@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from peercoord.queue.tasks import Tasks
     from peercoord.store.records import Definition
 
-DENIED = ("eacces", "eperm")  # the rights of one user, not the state of the disk
-PASSES_MOST = 64  # a network filesystem may go on listing tickets that are long gone
-_FIRST_BLOCK = f"/{paths.ready_shard(0)}"  # of a level: it stays when it is empty
+DENIED = ("eacces", "eperm")  # one user lacks rights; the disk is fine
+PASSES_MOST = 64  # a network filesystem may list tickets long after they are gone
+_FIRST_BLOCK = f"/{paths.ready_shard(0)}"  # of a level; kept even when empty
 _SHOWS_WORK = ("progress", "steps_done", "achievements", "blockers", "dirty_files")
-_LOOK_BACK = 8  # newest results that are searched for work to hand over
+_LOOK_BACK = 8  # newest results to search for work to hand over
 
 
 class Claim(NamedTuple):
@@ -101,7 +101,7 @@ class Claims:
                     raise
                 if claim:
                     return claim
-                break  # it was placed elsewhere, not lost to another peer: start again from the most urgent
+                break  # the task was not ready, and its ticket was placed elsewhere: start again
             if not seen:
                 return None
         return None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ADDED, KNOWN = "added", "known"
 BATCH = 1000  # births that are flushed at once
-NO_DIRECTORY = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it is removed again each time
+NO_DIRECTORY = ("enospc", "edquot", "unsteady")  # no room for a shard's directory, or it keeps being removed
 
 
 class Intake(Tasks):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SECONDS_MOST = 10**12  # of time spent on one task: more is a mistake
 MEASURED = "time_measured"  # the time spent is the time since the claim, not the peer's own figure
-INTERRUPTED = "interrupted"  # the holder left during the claim, and is preferred for the task when it is back
+INTERRUPTED = "interrupted"  # the holder left during the claim; it is preferred for the task when it returns
 ASKED = ("blocked", "review")  # the claim ended with a question to a person; its holder goes on after the answer
 KEPT = 20  # newest entries of finished tasks, and of contributions, that stay in a report
 

@@ -10,7 +10,7 @@ from peercoord.store import paths
 if TYPE_CHECKING:
     from peercoord.queue.queue import Queue
 
-LEAST_SECONDS = 1.0  # between two calls that are worth making: a listed ticket may be out of reach
+LEAST_SECONDS = 1.0  # between two useful calls: a listed ticket may be out of reach
 POLL_SECONDS = 5.0  # between two looks if the bell is noticed
 DEAF_SECONDS = 2.0  # if it is not
 

@@ -209,7 +209,7 @@ class Queue(Intake):
             try:
                 self.files.sync_move(path, paths.parked(why, ticket))
                 self.files.put(paths.definition(ticket.task), data, durable=True)
-            except StorageError:  # back to its holder, at the next epoch as always
+            except StorageError:  # back to its holder, at the next epoch
                 self.files.move(paths.parked(why, ticket), f"{parent(path)}/{self.next_claim(ticket)}")
                 raise
         self.root.event(self.actor, "parked", task=ticket.task, why=why, reason=reason)

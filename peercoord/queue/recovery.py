@@ -44,7 +44,7 @@ class Janitor:
         self.root: Root = queue.root
         self.files = queue.files
         self.by = by
-        self._edited: dict[str, tuple[int, int]] = {}  # tickets placed after an edit: their time, their definition's
+        self._edited: dict[str, tuple[int, int]] = {}  # times of tickets placed after an edit, and of their definitions
         self._ticked: int | None = None  # the filesystem's clock in the current pass
 
     # -- eviction --------------------------------------------------------------------------------------------

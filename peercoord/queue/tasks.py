@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Scan = Callable[[str], list[str]]
 
-WRITING_NS = 2 * 10**9  # an editor may have emptied a file so short a time ago and be about to write it
+WRITING_NS = 2 * 10**9  # an editor may have emptied the file and be about to write it
 
 
 class Tasks:
@@ -92,7 +92,7 @@ class Tasks:
             raise no_task(task)
         path, whole = paths.definition(task), records.encode(birth.definition.raw)
         with suppress(BrokenFileError, StorageError):
-            # only if the name is free: the file may be there although a read did not show it
+            # only if the name is free: a read may not have shown an existing file
             if not self.files.publish(path, whole) and self._is_abandoned(task, path):
                 self.files.put(path, whole)
         return birth.definition
@@ -323,7 +323,7 @@ class Tasks:
                     continue
                 return found[task]
             if not self.files.listed(paths.birth(task)):
-                break  # no such task: no ticket of it is on its way anywhere
+                break  # no such task: no ticket of it is moving
         return None
 
     def find(self, task: str) -> Location:

@@ -132,7 +132,7 @@ class Worker(Claims):
             known = self._completed_before(task) or self._finish_marked(task)
             if known is None:
                 raise
-            self._sync_done(task, self.home)  # the call before this one may have been stopped before it did
+            self._sync_done(task, self.home)  # an earlier call may have been stopped before it did
             return self._complete_again(task, known, said or {}, facts or {})
         definition = self._readable(task)
         steps = [step.step for step in definition.steps]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BY = "database"
 _UNCLAIMED = ("waiting", "ready", "parked", "done")
-_MAX_MOVES = 3  # by others, of one ticket, while it is moved here; after that the next sync compares it again
+_MAX_MOVES = 3  # of one ticket by others, while it is moved here; then it is left to the next sync
 
 
 class Applier:

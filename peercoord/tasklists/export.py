@@ -70,7 +70,7 @@ def gather(queue: Queue) -> tuple[list[Task], list[tuple[str, str]]]:
     here = tickets.snapshot()
     for task in sorted({*here.versions, *here.moving}, key=ids.natural):
         if task not in here.versions:
-            here.versions.update(tickets.snapshot().versions)  # it was between two places
+            here.versions.update(tickets.snapshot().versions)  # it was moving
         if task not in here.versions:
             left_out.append((task, "it is moving between two places: export again"))
             continue
@@ -205,7 +205,7 @@ def _children(task: Task, now: str) -> list[Json]:
 
 
 def _standing(state: str, added: str, ended: str, reason: str) -> Json:
-    over = state in (TaskStatus.DONE, TaskStatus.CANCELLED)  # for which beads has one word
+    over = state in (TaskStatus.DONE, TaskStatus.CANCELLED)  # beads has one word for both
     closed = {"closed_at": ended, "close_reason": reason} if over else {}
     word = _BEADS_WORDS.status(TaskStatus.DONE if over else TaskStatus(state))
     return {"status": word, "created_at": added, "updated_at": ended if closed else added, **closed}

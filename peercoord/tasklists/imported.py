@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-EXTRA_BYTES = 8 << 10  # unknown keys kept of one task; larger ones stay in the source and are named in a note
+EXTRA_BYTES = 8 << 10  # of unknown keys kept for one task; larger ones are named in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Imported:
 
     definition: Definition
     state: str
-    reason: str  # why, for people; empty for ``open`` and ``done``
+    reason: str  # why, in words; empty for ``open`` and ``done``
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Reading:
     """What a source holds."""
 
     tasks: list[Imported]  # in the source's order
-    refused: list[tuple[str, str]]  # what could not become a task or a step, and why; the rest went on
+    refused: list[tuple[str, str]]  # what could not become a task or a step, and why
     tag: str | None = None  # which list of the source it is, where the source has several
 
 

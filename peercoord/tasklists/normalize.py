@@ -22,7 +22,7 @@ from peercoord.store.settings import TEXT_CHARS, TITLE_CHARS
 
 _SEPARATORS = re.compile(r"[,;\s]+")
 _NOTHING = ("", "none", "null", "nil", "-", "n/a")
-_MAX_DEPTH = 20  # levels of nested values that are kept; deeper ones cannot be written as a record
+_MAX_DEPTH = 20  # levels of nested values to keep; a record cannot hold deeper ones
 
 
 # -- statuses and priorities -------------------------------------------------------------------------------------

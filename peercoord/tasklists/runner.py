@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from peercoord.tasklists.sync import Sync
     from peercoord.tasklists.tasks_json_list import TasksJson
 
-LEAST_SECONDS = 0.1  # between two syncs that claims and completions call for
-REFUSED_MOST = 50  # of what a sync could not settle, in the note about it
-_ROUNDS = 2  # what comes in from one list goes out to the others in the same run
+LEAST_SECONDS = 0.1  # between two syncs caused by claims and completions
+REFUSED_MOST = 50  # refusals in the note about a sync
+_ROUNDS = 2  # so that changes from one list reach the others in the same run
 
 
 # -- running -----------------------------------------------------------------------------------------------------

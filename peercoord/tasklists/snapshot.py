@@ -41,7 +41,7 @@ class Snapshot:
     """Every task at one moment."""
 
     versions: dict[str, TaskVersion]  # the version of each task
-    moving: set[str]  # tasks between two places: looked at by the next sync
+    moving: set[str]  # tasks whose tickets are moving, left to the next sync
 
     def stored(self, task: str) -> str:
         """Return the stored form of a task's version; empty if there is no such task."""
@@ -264,7 +264,7 @@ def parked_status(why: str) -> TaskStatus:
 
 def _state(place: Location, definition: Definition) -> str:
     if definition.cancelled is not None and place.state != "done":
-        return TaskStatus.CANCELLED  # also while its holder does not know yet
+        return TaskStatus.CANCELLED  # even before its holder knows
     if place.state == "parked" and place.detail == TaskStatus.BLOCKED and definition.set_aside is None:
         return TaskStatus.OPEN  # it is blocked by its dependencies, which the list knows itself
     if place.state == "parked":

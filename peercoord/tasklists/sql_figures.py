@@ -37,7 +37,7 @@ COUNTS = {
 }
 _SUMMARY = "progress_summary"
 _ACTIVE, _COMPLETED = ("active", "in-progress", "in_progress"), ("completed", "complete", "done", "finished")
-_KNOWN_MOST = 50  # rows of a column that are looked at to see how it writes
+_KNOWN_MOST = 50  # values of a column to learn its format from
 _MILLISECONDS = 10**11  # a larger number cannot be seconds since 1970 in this millennium
 _SPACED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")  # as SQLite's own functions write it
 

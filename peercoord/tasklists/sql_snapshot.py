@@ -59,7 +59,7 @@ class SqlSnapshot(ListSnapshot):
             task = str(value) if type(value) is int else normalize.identifier(value)
             try:
                 data = dumps((*row, *missing), default=repr)
-            except orjson.JSONEncodeError:  # half a character
+            except orjson.JSONEncodeError:  # a lone surrogate
                 data = repr((*row, *missing)).encode("utf-8", "surrogatepass")
             digests[task] = TWICE if task in digests else blake2b(data, digest_size=9).hexdigest()
             records[task] = row
@@ -116,7 +116,7 @@ class SqlSnapshot(ListSnapshot):
         return imported.build(rows, self.origin, [*refused, *self.projects.nameless])
 
     def _values(self, task: str) -> Json | None:
-        # one row by itself, unless all rows are read anyway, as at a first sync
+        # read one row by itself, unless all rows are read anyway, as in a first sync
         alone = self.schema.is_flat and self.agreed and "reading" not in vars(self)
         found = self._alone(task) if alone else None
         if found is None:

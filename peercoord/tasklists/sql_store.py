@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PLACE = ""
 """The place of a database's own tasks in what it remembers."""
-_MAX_TRIES = 3  # of a transaction that another one crossed
+_MAX_TRIES = 3  # of a transaction that conflicts with another one
 
 
 class SqlTaskList:

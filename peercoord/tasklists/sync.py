@@ -62,7 +62,7 @@ class Sync:
         self.queue, self.list = queue, tasklist
         self.restore, self.take_edits = restore, take_edits
         self.tickets = Tickets(queue)
-        self._life = str(queue.root.protocol.get("created", ""))  # another one once the directory was rebuilt
+        self._life = str(queue.root.protocol.get("created", ""))  # changes when the directory is rebuilt
         self._values: dict[str, tuple[TaskVersion, Json]] = {}
         self._former: set[str] | None = None
 
@@ -160,7 +160,7 @@ class Sync:
         for task in sorted(touched, key=ids.natural):
             theirs = there.row(task)
             if task in there.overtaken or (theirs is None and task in digests):
-                continue  # another leader writes it; or its row is no task now, which decides nothing about it
+                continue  # another leader writes it, or its row is no valid task now, which decides nothing
             is_fresh = digests.get(task) == fresh.get(task)
             comparison = self._compare_task(task, versions.get(task), theirs, bases.get(task), there, is_fresh)
             if comparison:
@@ -212,7 +212,7 @@ class Sync:
             birth = self._birth(task)
             base = base if birth is None else reconcile.of_former(base, reconcile.shared(birth.definition), ours)
         elif base.get("removed"):
-            base = {"ours": {}, "theirs": theirs}  # the row of a task that has another id now: it is this one's
+            base = {"ours": {}, "theirs": theirs}  # the row belonged to a task that was renamed; now it is this task's
         if is_same:
             return Comparison(task, BOTH, version, ours, theirs, base, reconcile.resolve(base, ours, theirs))
         title = shown(theirs.get("title", ""))
@@ -289,7 +289,7 @@ class Sync:
         row |= {"steps_done": sorted(step.step for step in steps if step.done)}
         return {"ours": ours, "theirs": row}, True
 
-    # -- rows that are not what they seem --------------------------------------------------------------------
+    # -- moved, copied and replaced rows ---------------------------------------------------------------------
 
     def _mark_moved(
         self, comparisons: Sequence[Comparison], versions: Mapping[str, TaskVersion], digests: Mapping[str, str]
@@ -303,7 +303,7 @@ class Sync:
                 continue
             was = comparison.base["theirs"].get("title") if comparison.base and comparison.kind == BOTH else None
             if was is not None and was == comparison.theirs["title"]:
-                continue  # its own row, with a copy of another task's note in it: the note is corrected
+                continue  # its own row with another task's note copied into it: the note is corrected
             moved[task] = comparison.task
             if task in digests:
                 then = "copied: to make it a task of its own, take that note out of it"

@@ -312,6 +312,6 @@ def digest(entry: Json) -> str:
     """Return a digest of a task object."""
     try:
         data = orjson.dumps(entry)
-    except orjson.JSONEncodeError:  # half a character, or a number of more than 64 bits
+    except orjson.JSONEncodeError:  # a lone surrogate, or a number of more than 64 bits
         data = repr(entry).encode("utf-8", "surrogatepass")
     return blake2b(data, digest_size=9).hexdigest()

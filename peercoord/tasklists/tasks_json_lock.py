@@ -113,7 +113,7 @@ def _remove(disk: DiskLike, lock: str) -> None:
         disk.rename(lock, aside)
     except OSError:
         return  # another process was first
-    if _changed(disk, aside) != seen:  # it was a new one, made at this moment
+    if _changed(disk, aside) != seen:  # it was a new lock, made just now
         with suppress(OSError):
             disk.rename(aside, lock)
         return
