@@ -16,6 +16,7 @@ from peercoord.mailbox.verbs import json_option
 from peercoord.membership.membership import judge
 from peercoord.queue.progress import Reports
 from peercoord.queue.queue import Queue
+from peercoord.screens.notify import Notifier
 from peercoord.screens.overview import Overview, overview
 from peercoord.status import dashboard, screen, views
 from peercoord.status.board import Reader
@@ -52,16 +53,28 @@ def board_of(call: Call) -> Board:
 @click.argument("project", default="")
 @click.option("--check", is_flag=True, help="Exit 5 if someone is needed.")
 @click.option("--watch", "-w", is_flag=True, help="Show it again at every change; q ends it.")
+@click.option(
+    "--notify", "ways", multiple=True, type=click.Choice(["bell", "desktop"]), help="With --watch: tell of news."
+)
+@click.option("--notify-command", "command", metavar="CMD", default="", help="With --watch: run this at news.")
 @json_option
 @click.pass_obj
-def status(call: Call, project: str, check: bool, watch: bool, as_json: bool) -> Reply | int:
-    """Show the team of PROJECT: who needs you, progress, instances, pipeline, memory."""
+def status(
+    call: Call, project: str, check: bool, watch: bool, ways: tuple[str, ...], command: str, as_json: bool
+) -> Reply | int:
+    """Show the team of PROJECT: who needs you, progress, instances, pipeline, memory.
+
+    News are: something needs you, an instance is gone, all tasks are done. CMD is run by the shell; it finds the text
+    in $PEERCOORD_NOTICE, the team in $PEERCOORD_TEAM, and all as JSON on standard input.
+    """
     call.directory = project or call.directory
     reader = reader_of(call)
     if watch:
         if check or as_json:
             raise UsageError("--watch goes with neither --check nor --json")
-        return _watched(call, reader)
+        return _watched(call, reader, Notifier(ways, command))
+    if ways or command:
+        raise UsageError("--notify and --notify-command go with --watch")
     seen, at = overview(reader, call.place.project, brief=not as_json), _elsewhere(call)
     board = seen.board
     code = 5 if check and seen.needs else 0
@@ -93,7 +106,7 @@ def _drawn(seen: Overview, at: str, changed: str = "") -> list[Text]:
     )
 
 
-def _watched(call: Call, reader: Reader) -> int:
+def _watched(call: Call, reader: Reader, notifier: Notifier) -> int:
     """Show the status screen until a person has seen enough."""
     from peercoord.screens import live
 
@@ -101,6 +114,7 @@ def _watched(call: Call, reader: Reader) -> int:
 
     def look() -> live.Look[Overview]:
         seen = overview(reader, call.place.project, brief=True)
+        notifier.look(seen)
         known = [*seen.board.peers, *seen.board.lost]
         mark = (
             tuple((need.kind, need.about) for need in seen.needs),
