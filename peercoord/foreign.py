@@ -103,8 +103,13 @@ def shown(text: object, most: int = 80) -> str:
 
 
 def block(text: object, indent: str = "  ") -> list[str]:
-    """Make a text of several lines safe for a terminal and indent it."""
+    """Make a text of several lines safe for a terminal and indent it, or set a mark before each line."""
     return [f"{indent}{plain(line)}".rstrip() for line in str(text).splitlines()]
+
+
+def quoted(text: object) -> str:
+    """Write a text within a line, in quotes that it cannot close."""
+    return '"' + plain(text).replace('"', "'") + '"'
 
 
 def whole(value: object) -> int | None:

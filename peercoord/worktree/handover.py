@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
-from peercoord.foreign import block, plain, shown
+from peercoord.foreign import block, plain, quoted, shown
 from peercoord.status.dashboard import percent
 from peercoord.store import ids, paths
 from peercoord.worktree.reply import Reply
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHELL = f"./{paths.INSTANCE}/coordinate.sh"
 NOTHING_READY = 4
 NO_TASKS = 'add one with: peercoord task add "TITLE"'
+QUOTE = "  > "  # before each line that people or other agents wrote
 CHECKS = {"testStrategy": "how to test it", "acceptanceCriteria": "it is done when"}
 """The keys of a definition that say when a task is done, and their headings for people."""
 WHY_MOST = 20  # tasks named when nothing is ready
@@ -96,23 +97,27 @@ def _cancelled(definition: Definition) -> str:
     note, reason = definition.raw["cancelled"], definition.cancelled
     who = note.get("by") if isinstance(note, dict) else None
     by = f" by {who if ids.is_id(who) else shown(who)}" if who else ""
-    why = f" ({shown(reason, 400)})" if reason != "cancelled" else ""
+    why = f" ({quoted(str(reason)[:400])})" if reason != "cancelled" else ""
     return f"task {definition.task} was cancelled{by}{why}"
 
 
 def claim_lines(data: Json, peer: str) -> list[str]:
-    """Return the lines that show a task to its new holder."""
+    """Return the lines that show a task to its new holder.
+
+    What people and other agents wrote stands in quotes, or behind a mark on each of its lines: it can be told from the
+    rest, whatever it says.
+    """
     again = " (held already)" if data["held_before"] else ""
     lines = [
-        f"task {data['task_id']}: {plain(data['title'])}{again}",
+        f"task {data['task_id']}: {quoted(data['title'])}{again}",
         f"  priority {data['priority']}, epoch {data['epoch']}",
     ]
     for key in ("description", "details"):
-        lines += block(data[key]) if data.get(key) else []
-    lines += [f"  [{'x' if s['done'] else ' '}] {s['id']} {plain(s['title'])}" for s in data["steps"]]
+        lines += block(data[key], QUOTE) if data.get(key) else []
+    lines += [f"  [{'x' if s['done'] else ' '}] {s['id']} {quoted(s['title'])}" for s in data["steps"]]
     for key, name in CHECKS.items():
         lines += [f"  {name}:", *_listed(data[key])] if data.get(key) else []
-    lines += [f"  note: {plain(note)}" for note in data["notes"]]
+    lines += [f"  note: {quoted(note)}" for note in data["notes"]]
     lines += _hand_over_lines(data["hand_over"], peer)
     base = data["base"]
     lines += [f"  {plain(base['note'])}: {base['command']}"] if base else []
@@ -133,8 +138,8 @@ def claim_lines(data: Json, peer: str) -> list[str]:
 def _listed(text: object) -> list[str]:
     """Return the lines of a text, or of each text in a list."""
     if isinstance(text, list):
-        return [f"    - {plain(entry if isinstance(entry, str) else str(entry))}" for entry in text]
-    return block(text, "    ")
+        return [f"  {QUOTE}{plain(entry)}" for entry in text]
+    return block(text, f"  {QUOTE}")
 
 
 def _hand_over_lines(left: Json, peer: str) -> list[str]:
@@ -144,20 +149,19 @@ def _hand_over_lines(left: Json, peer: str) -> list[str]:
     who = "you, earlier" if left.get("peer") == peer else f"before you: {plain(left.get('peer', 'someone'))}"
     lines = [f"  {who}, {plain(left['outcome'])}{came}"] if "outcome" in left else []
     for key in ("achievements", "blockers"):
-        lines += [f"    {key[:-1]}: {plain(item)}" for item in left.get(key) or []]
+        lines += [f"    {key[:-1]}: {quoted(item)}" for item in left.get(key) or []]
     where = [f"{key} {plain(left[key])}" for key in ("branch", "commit", "worktree") if left.get(key)]
     lines += [f"    {', '.join(where)}"] if where else []
     dirty = left.get("dirty_files") or []
-    lines += [f"    not committed there: {', '.join(map(plain, dirty[:10]))}"] if dirty else []
+    lines += [f"    not committed there: {', '.join(map(quoted, dirty[:10]))}"] if dirty else []
     if left.get("kept"):
         lines += [f"    what was not committed is kept: git show {plain(left['kept'])}"]
         lines += [f"    it is brought here by: git cherry-pick --no-commit {plain(left['kept'])}"]
         lines += ["    a program that the session had started may still run there and write"]
     for one in left.get("answers") or []:
         asked = f" ({plain(one['asked_by'])})" if one.get("asked_by") else ""
-        lines += [f"  asked{asked}: {plain(one['question'])}"] if one.get("question") else []
-        first, *rest = block(one["answer"], "    ") or [""]
-        lines += [f"  answer: {first.strip()}", *rest]
+        lines += [f"  asked{asked}: {quoted(one['question'])}"] if one.get("question") else []
+        lines += ["  answer:", *block(one["answer"], f"  {QUOTE}")]
     return lines
 
 

@@ -42,7 +42,7 @@ def edit(project: Project, task: str, *changes: str) -> None:
 
 def test_the_holder_of_a_cancelled_task_is_told_whenever_it_reports_or_looks(held: Project) -> None:
     cancel(held, "--reason", "no longer \x1b[31mwanted")
-    told = rf"task 1 was cancelled by person ('no longer \x1b[31mwanted'): {STOP}"
+    told = f'task 1 was cancelled by person ("no longer ·[31mwanted"): {STOP}'
     for words in (["report", "1", "--progress", "0.5"], ["check-status"], ["check", "--json"]):
         code, _, err = held(*words)
         assert (code, told in err, "\x1b" in err) == (0, True, False), err
@@ -54,7 +54,7 @@ def test_asking_for_the_next_task_says_which_one_was_withdrawn(held: Project, ot
     if not other:
         held("task", "cancel", "2")
     code, out, err = held("request-task")
-    assert (code, ("task 2: second" if other else "every task is done") in out) == (0, True)
+    assert (code, ('task 2: "second"' if other else "every task is done") in out) == (0, True)
     assert "task 1 was cancelled by person, and is yours no longer: stop working on it" in err
     assert "task 2" not in err, "it was not held"
     assert held.data("task", "show", "1")["detail"] == "cancelled"
@@ -67,7 +67,7 @@ def test_a_cancelled_task_beside_the_one_that_is_answered_is_named_too(held: Pro
     held("check")
     cancel(held)
     code, out, err = held("request-task")
-    assert (code, "task 2: second (held already)" in out) == (0, True)
+    assert (code, 'task 2: "second" (held already)' in out) == (0, True)
     assert f"task 1 was cancelled by person: {STOP}" in err, "it is still held"
 
 

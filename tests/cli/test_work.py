@@ -70,7 +70,7 @@ def test_a_task_comes_with_how_to_test_it_and_when_it_is_done(project: Project) 
     raw = project.queue.definition("1").raw | {"testStrategy": "run it\ntwice", "acceptanceCriteria": ["one", "two"]}
     (project.state / paths.definition("1")).write_text(json.dumps(raw))
     out = project("request")[1]
-    assert "  how to test it:\n    run it\n    twice\n  it is done when:\n    - one\n    - two\n" in out
+    assert "  how to test it:\n    > run it\n    > twice\n  it is done when:\n    > one\n    > two\n" in out
     found = project.data("request")
     assert (found["testStrategy"], found["acceptanceCriteria"]) == ("run it\ntwice", ["one", "two"])
 

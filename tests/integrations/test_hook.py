@@ -121,10 +121,10 @@ class TestStart:
         one.tell("prompt", prompt="go on")
         told = one.told("start", source="compact")
         for text in (
-            "task 1: Codes",
+            'task 1: "Codes"',
             "Short codes.",
-            "[x] 1.1 write it",
-            "[ ] 1.2 test it",
+            '[x] 1.1 "write it"',
+            '[ ] 1.2 "test it"',
             "burst test",
             "no doubles",
         ):
@@ -195,7 +195,7 @@ class TestTools:
         one.verb("request-task")
         path = one.crew.state / paths.definition("1")
         path.write_text(json.dumps({**json.loads(path.read_text()), "cancelled": "not needed"}))
-        assert "was cancelled ('not needed')" in one.told("tools")
+        assert 'was cancelled ("not needed")' in one.told("tools")
         assert one.tell("tools") == {}
 
     def test_a_task_that_another_has_now_is_told_once(self, coder: Make) -> None:

@@ -58,7 +58,7 @@ class TestDecision:
         one.verb("report-progress", "1", "--status", "done")
         answer = one.tell("stop", stop_hook_active=False)
         assert answer["decision"] == "block"
-        assert "task 2: task 2" in answer["reason"]
+        assert 'task 2: "task 2"' in answer["reason"]
         assert one.crew.holder("2") == "one"
         assert one.state == "working"
 
@@ -220,7 +220,7 @@ class TestWaiter:
         thread.join()
         answer = found[0]
         assert (answer.code, one.crew.holder("2")) == (2, "one")  # type: ignore[attr-defined]
-        assert "task 2: late" in answer.err  # type: ignore[attr-defined]
+        assert 'task 2: "late"' in answer.err  # type: ignore[attr-defined]
         assert one.state == "working"
 
     @pytest.mark.parametrize("what", ["full disk", "nobody reads it"])
@@ -239,7 +239,7 @@ class TestWaiter:
         one.crew.queue.add(records.define("3", "late"))
         if what == "full disk":
             monkeypatch.setattr(session_records, "write", full)
-            assert "task 3: late" in one.answer("wait").err
+            assert 'task 3: "late"' in one.answer("wait").err
         else:
             answer = one.answer("wait")
             assert one.crew.holder("3") == "one"

@@ -112,4 +112,4 @@ def test_every_line_of_the_example(sh: Shell) -> None:
 
     # a person moves a task to another instance
     sh.run(main, "claude-reassign-task", "5", "instance-2")
-    assert says(2, "request-task").startswith("task 5: Task 5")
+    assert says(2, "request-task").startswith('task 5: "Task 5"')

@@ -147,7 +147,7 @@ def test_a_running_team_goes_on_when_the_package_is_upgraded_under_it(team: Team
     assert "Task 1" in team.verb(1, "check-status")
     team.verb(1, "report-progress", "1", "--progress", "0.75")
     team.verb(2, "report-progress", "2", "--status", "done")
-    assert "task 3: Task 3" in team.verb(2, "request-task")
+    assert 'task 3: "Task 3"' in team.verb(2, "request-task")
     assert team.held() == {"1": ("instance-1", 1), "3": ("instance-2", 2)}
     assert {index: team.script(index) for index in scripts} == scripts
     until(lambda: team.statuses()[2] == "done", what="the database knows that task 2 is done")
