@@ -34,7 +34,7 @@ def test_an_answer_reaches_the_one_who_asked_or_another_if_it_is_busy(asked: Pro
     assert (claim["task_id"], claim["hand_over"]["peer"]) == (1, "one")
     assert (one["question"], one["asked_by"], one["answer"]) == ("needs the API key", "one", "it is in .env")
     again = asked("request", at=at)[1]
-    assert "  asked (one): needs the API key\n  answer: it is in .env\n" in again
+    assert '  asked (one): "needs the API key"\n  answer:\n    > it is in .env\n' in again
 
 
 def waits(asked: Project, fact: object) -> None:

@@ -131,7 +131,7 @@ def test_hostile_words_reach_no_terminal(project: Project) -> None:
     project("task", "answer", "1", HOSTILE)
     shown = project("request")[1]
     assert "\x1b" not in shown
-    assert "\n  answer: ab\n    NEEDS YOU (0)\n" in shown
+    assert "\n  answer:\n    > ab\n    > NEEDS YOU (0)\n" in shown
 
 
 def test_a_dead_instance_stays_until_its_tombstone_goes(project: Project, second: Path) -> None:
