@@ -195,19 +195,14 @@ class Outcome:
     document: bytes = b""  # the document after the merge; the very same bytes if nothing was applied
     applied: list[str] = field(default_factory=list)  # ids whose text is in it now
     duplicates: list[str] = field(default_factory=list)  # ids whose text was there already; nothing was added
-    # ids that a later contribution of the same author replaces, and by which
-    superseded: dict[str, str] = field(default_factory=dict)
+    superseded: dict[str, str] = field(default_factory=dict)  # ids that a later one of the same author replaces, which
     candidates: list[Candidate] = field(default_factory=list)  # new candidates; their members wait in them
     standing: list[Candidate] = field(default_factory=list)  # candidates given that still hold, with their members
-    # candidates given that no longer hold: a member was replaced or settled, or the section changed since. Their
-    # members went through this merge again
-    void: list[str] = field(default_factory=list)
-    # ids that queue behind a candidate of their section, and which
-    waiting: dict[str, str] = field(default_factory=dict)
+    void: list[str] = field(default_factory=list)  # candidates that no longer hold; their members were merged again
+    waiting: dict[str, str] = field(default_factory=dict)  # ids that queue behind a candidate of their section, which
     rejected: dict[str, str] = field(default_factory=dict)  # ids that cannot be taken, and why
     edits: list[Edit] = field(default_factory=list)  # what changed, by section
-    # by hash, the bytes that ``edits`` names: to be kept as long as the merge can be undone
-    texts: dict[str, bytes] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict)  # by hash, the bytes that ``edits`` names: kept for undo
 
 
 def compare(

@@ -20,25 +20,18 @@ class Fold:
     text: str  # the section's text with ``members`` applied
     members: list[Contribution] = field(default_factory=list)  # those that changed it
     same: list[Contribution] = field(default_factory=list)  # those that say what it says already
-    # ids that a later update of the same author replaces, and by which
-    overruled: dict[str, str] = field(default_factory=dict)
+    overruled: dict[str, str] = field(default_factory=dict)  # ids that a later one of the same author replaces, which
     clash: Contribution | None = None  # the first that did not merge cleanly; those after it were not looked at
     merged: Merged = field(default_factory=lambda: Merged([]))  # how ``clash`` merged with ``text``
 
 
 @dataclass(frozen=True, slots=True)
 class Updates:
-    """Applies updates to one section.
+    """Applies updates to one section."""
 
-    Args:
-        section: The section; ``None`` if it does not exist.
-        texts: Section texts by hash.
-        merge3: The three-way text merge.
-    """
-
-    section: Section | None
-    texts: Mapping[str, bytes]
-    merge3: Merge3
+    section: Section | None  # ``None`` if it does not exist
+    texts: Mapping[str, bytes]  # section texts by hash
+    merge3: Merge3  # the three-way text merge
 
     def fold(self, text: str, updates: Sequence[Contribution]) -> Fold:
         """Apply updates in order to a section's text, as far as they merge cleanly."""

@@ -61,17 +61,7 @@ class Result:
 
 
 def take(bank: Bank, item: Item, choice: str, by: Decider) -> Result:
-    """Approve one of an item's texts.
-
-    Args:
-        bank: The memory bank.
-        item: What waits.
-        choice: ``left``, ``right``, ``both`` or ``proposed``; empty for the proposal where the sides do not differ.
-        by: Who decides.
-
-    Raises:
-        UsageError: Two sides differ and none was named.
-    """
+    """Approve one of an item's texts: ``left``, ``right``, ``both`` or, where the sides do not differ, ``proposed``."""
     if item.conflict and choice in ("", "proposed"):
         raise UsageError(
             f"{item.called} has two sides that differ: {' and '.join(side.label for side in item.sides)}",
@@ -98,18 +88,7 @@ def edit(bank: Bank, item: Item, by: Decider, ask: Callable[[str], bool]) -> Res
     """Open the proposed text in the person's editor, and approve the result.
 
     The file is removed when its text has arrived or was not wanted. After any failure it stays, and the error says
-    where.
-
-    Args:
-        bank: The memory bank.
-        item: What waits.
-        by: Who decides.
-        ask: Asks the person a question of yes or no.
-
-    Raises:
-        NotFoundError: There is no editor.
-        UsageError: Conflict markers are left in the text.
-        PeercoordError: The editor failed, or the text was refused.
+    where. ``ask`` asks the person a question of yes or no.
     """
     proposed = item.takes["proposed"]
     try:
@@ -180,20 +159,15 @@ class NotAPersonError(PeercoordError):
 
 
 def person(project: str, named: str, words: Sequence[str], command: str = "review") -> tuple[str, Json]:
-    """Return who decides, and from where.
+    """Return who decides, and from where: host, user, terminal, pid and calling program.
+
+    A ``NotAPersonError`` refuses a call from a coding session, and one that has neither a terminal nor a name.
 
     Args:
         project: Absolute path of the project, for the command in the message.
         named: The name given with ``--as``; else git's ``user.name``, else the login name.
         words: The command to call again: ``approve``, ``k-…``.
         command: The command that these words follow.
-
-    Returns:
-        The person's name; and host, user, terminal, pid and calling program.
-
-    Raises:
-        NotAPersonError: The call comes from a coding session, or has neither a terminal nor a name.
-        UsageError: The name is not a name.
     """
     session = coding_session(os.environ)
     if session:

@@ -29,8 +29,7 @@ class Line:
 
     mark: str  # ``SAME``, ``ADDED`` or ``TAKEN``; in a text with conflict markers also ``MARKER`` and ``WITHIN``
     text: str  # the line
-    # the characters in it that differ from its other form: start and end of each run
-    changed: tuple[tuple[int, int], ...] = ()
+    changed: tuple[tuple[int, int], ...] = ()  # start and end of each run that differs from its other form
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,6 @@ def ready_shard(order: int) -> str:
     return f"{order // READY_BLOCK:06d}"
 
 
-def parse_level(name: str) -> int | None:
-    """Read the name of a directory below ``READY``: the priority level."""
-    return int(name) if name in LEVELS else None
-
-
 def parse_block(name: str) -> int | None:
     """Read the name of a directory below a level: the number of the block."""
     digits = 6 <= len(name) <= EPOCH_DIGITS and name.isascii() and name.isdigit()

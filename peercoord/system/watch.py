@@ -34,13 +34,9 @@ PROBE_SECONDS = 1.0
 
 
 class ExitWatch:
-    """Becomes readable when one process ends: by the kernel, not by polling (pidfd on Linux, kqueue on macOS).
+    """Becomes readable when one process ends, not only a child of ours: by pidfd on Linux, by kqueue on macOS.
 
-    Args:
-        pid: The process, which need not be a child of ours.
-
-    Raises:
-        OSError: There is no such process, or this system cannot watch one.
+    ``OSError`` if there is no such process, or this system cannot watch one.
     """
 
     def __init__(self, pid: int) -> None:
@@ -67,11 +63,7 @@ class ExitWatch:
 
 
 class Wakeups:
-    """The events that one process waits for.
-
-    Attributes:
-        signals: Numbers of the received signals, in order.
-    """
+    """The events that one process waits for; ``signals`` are the numbers of the received ones, in order."""
 
     def __init__(self) -> None:
         self.signals: list[int] = []
@@ -129,8 +121,7 @@ class Wakeups:
     def wait(self, seconds: float) -> set[str]:
         """Wait for an event, at most this many seconds.
 
-        Returns:
-            The names of what happened: those given to ``poke`` and ``listen``, and ``exit`` for the end of a process.
+        Returns the names given to ``poke`` and ``listen``, and ``exit`` for the end of a process.
         """
         happened: set[str] = set()
         for key, _ in self._selector.select(max(0.0, seconds)):
@@ -173,10 +164,8 @@ class Changes:
     def watch(self, name: str, path: str) -> bool:
         """Watch one directory, without its subdirectories; replaces a watch of the same name elsewhere.
 
-        Call it repeatedly: a directory that was created again has to be watched again.
-
-        Returns:
-            Whether events arrive; if not, the caller has to poll.
+        ``False`` if no events arrive and the caller has to poll. Call it repeatedly: a directory that was created again
+        has to be watched again.
         """
         if not self.works:
             return False

@@ -64,7 +64,7 @@ PARSERS = {
     "leader": _parsing(paths.parse_leader, "term"),
     "result": _parsing(paths.parse_result, "task", "epoch", "outcome"),
     "record": _parsing(paths.parse_record, "task"),
-    "level": _parsing(paths.parse_level, "level"),
+    "level": _parsing(lambda name: int(name) if name in paths.LEVELS else None, "level"),
     "block": _parsing(paths.parse_block, "number"),
 }
 

@@ -28,7 +28,6 @@ NAMES: list[tuple[Callable[[str], object], Callable[..., str]]] = [
     (paths.parse_leader, lambda term: paths.leader("", term)),
     (paths.parse_new, paths.new_ticket),
     (paths.parse_record, paths.birth),
-    (paths.parse_level, str),
     (paths.parse_block, lambda block: paths.ready_shard(block * READY_BLOCK)),
     (paths.number, str),
 ]
