@@ -246,8 +246,9 @@ def note(agent: CodingAgent, trees: Sequence[str] = ()) -> list[str]:
     from peercoord.integrations.setup import PersonalSetup
 
     if agent is CODEX:
-        trust = "Codex asks in its window whether you trust the hooks, once for all worktrees; until then it skips them"
-        return [f"{trust}. It asks before each commit too, unless you let it: peercoord setup codex --allow-commits"]
+        asks = "Codex asks in its window to sign in, and whether you trust the hooks, once for all worktrees"
+        commits = "It asks before each commit too, unless you let it: peercoord setup codex --allow-commits"
+        return [f"{asks}; until then it skips them. {commits}"]
     if agent is GEMINI:
         person = PersonalSetup()
         if person.known(agent) is None:

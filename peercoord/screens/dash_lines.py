@@ -56,6 +56,7 @@ KEYS = {
     "permission": "t attach",
     "asks": "t attach",
     "turn": "t attach",
+    "not-started": "t attach",
     "limit": "t attach",
     "blocked": "a answer",
     "review": "a accept",

@@ -11,16 +11,16 @@ from peercoord.errors import PeercoordError
 from peercoord.foreign import plain
 from peercoord.status import brief as in_brief
 from peercoord.status import dashboard
-from peercoord.status.needs import THEN, needs
+from peercoord.status.needs import THEN, Need, doing, needs
 from peercoord.store import down, landings, manifest
+from peercoord.system.clock import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from peercoord.foreign import Json
     from peercoord.landing.forecast import Forecast
     from peercoord.status.board import Reader
-    from peercoord.status.needs import Need
     from peercoord.status.views import Board
 
 
@@ -95,7 +95,19 @@ def _needs(board: Board, project: str) -> list[Need]:
             found[index] = replace(need, commands=[shown])
         if need.kind == "gone" and THEN in first and (again := tmux.started_again(Path(project), first[1])):
             found[index] = replace(need, commands=[again, *others])
-    return found
+    return [*found, *_not_started(board)]
+
+
+def _not_started(board: Board) -> Iterator[Need]:
+    """Name the windows in which a coding agent was started and no hook has fired: it may ask a person to sign in."""
+    from peercoord.team import tmux
+
+    silent = [one for one in board.peers if not one.said and doing(board, one).state == "no-session"]
+    places = {place: peer for peer in silent if (place := str(peer.record.get("worktree") or ""))}
+    for place, since in (tmux.hooks_due(places) if places else {}).items():
+        name, look = places[place].name, [tmux.looked_at(place)]
+        why = "no hook has fired: its window may ask something, such as to sign in"
+        yield Need("not-started", name, "has not started yet", look, who=name, why=why, since=moment(since))
 
 
 def _forecasts(reader: Reader, board: Board) -> dict[str, Forecast]:

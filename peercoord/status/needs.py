@@ -35,7 +35,7 @@ class Need:
     Attributes:
         kind: A word for programs: ``blocked``, ``review``, ``failed``, ``dependency``, ``unreadable``, ``missing``,
             ``gone``, ``silent``, ``permission``, ``asks``, ``turn``, ``limit``, ``stopped``, ``worktree``,
-            ``conflict``, ``approval``, ``refused``, ``sync`` or ``quarantined``.
+            ``not-started``, ``conflict``, ``approval``, ``refused``, ``sync`` or ``quarantined``.
         about: What it is about, for people: ``#14 "Pricing rules"``.
         what: What is the matter, in a word or two: ``blocked``.
         commands: What settles it, as words; the first is the usual one. ``TEXT`` and ``THEN`` may be among them.

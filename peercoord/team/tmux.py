@@ -21,7 +21,8 @@ from peercoord.agent import windows
 from peercoord.agent.windows import mark as _mark
 from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.foreign import shown
-from peercoord.system import child
+from peercoord.integrations.launch import WORKTREE
+from peercoord.system import child, clock
 from peercoord.system.git import shown_path
 from peercoord.team.hooks import INDEX
 from peercoord.team.plan import Action
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
     from peercoord.team.plan import Instance
 
 _WINDOW, _SESSION = windows.OPTION, "@peercoord-team"
+_OPENED = "@peercoord-opened"  # when a window was opened for a coding agent with hooks, in seconds since the epoch
 STATUS = "status"
 STATUS_SECONDS = 5
 COMMAND_CHARS = 100  # shown of a command that a window runs
 ANSWER_SECONDS = 10.0  # for a tmux server to answer
 END_SECONDS = 5.0  # for what runs in a window to end once it is closed
+START_SECONDS = 20  # for a coding agent to fire its first hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,16 @@ def looked_at(worktree: str) -> tuple[str, ...]:
     return ("tmux", verb, "-t", f"{window.session}:{window.name}") if window else ()
 
 
+def hooks_due(worktrees: Iterable[str]) -> dict[str, float]:
+    """Return when a coding agent was started in the windows of worktrees, where its first hook is due by now.
+
+    Whether a hook has fired the caller knows.
+    """
+    known = _windows() if shutil.which("tmux") else {}
+    there = {tree: known[_mark(tree)].opened for tree in worktrees if _mark(tree) in known}
+    return {tree: float(at) for tree, at in there.items() if at and clock.wall() - at >= START_SECONDS}
+
+
 def started_again(project: Path, worktree: str) -> tuple[str, ...]:
     """Return the command that opens the window of a worktree again; empty if it has one, or the team no session."""
     there = not session_of(project) or looked_at(worktree)
@@ -123,6 +136,8 @@ def _open_action(project: Path, window: Window) -> Action:
         made = _tmux("new-window", "-d", "-P", "-F", "#{window_id}", *where, *words).strip()
         try:
             _tmux("set-option", "-w", "-t", made, _WINDOW, _mark(instance.directory))
+            if WORKTREE in window.env:  # it has hooks of ours
+                _tmux("set-option", "-w", "-t", made, _OPENED, str(int(clock.wall())))
         except PeercoordError:
             return f"{shown(window.command[0])} ended at once in the window of {instance.peer}"
         return ""
@@ -159,6 +174,7 @@ class _Open:
     ident: str
     session: str
     name: str
+    opened: int = 0
 
 
 def _close_action(window: _Open) -> Action:
@@ -187,13 +203,14 @@ def _close_action(window: _Open) -> Action:
 def _windows() -> dict[str, _Open]:
     """Return the open windows by mark: a worktree's, or the project's for its status."""
     found = {}
-    fields = f"#{{window_id}} #{{{_WINDOW}}} #{{session_name}}\t#{{window_name}}"
+    fields = f"#{{window_id}} #{{{_WINDOW}}} #{{{_OPENED}}} #{{session_name}}\t#{{window_name}}"
     for line in _tmux("list-windows", "-a", "-F", fields).splitlines():
         ident, _, rest = line.partition(" ")
-        mark, _, names = rest.partition(" ")
+        mark, _, rest = rest.partition(" ")
+        opened, _, names = rest.partition(" ")
         session, _, name = names.partition("\t")
         if mark:
-            found[mark] = _Open(ident, session, name)
+            found[mark] = _Open(ident, session, name, int(opened) if opened.isdecimal() else 0)
     return found
 
 

@@ -128,6 +128,18 @@ def test_the_window_of_a_worktree_is_shown_by_one_command(server, tmp_path, monk
 
 
 @needs_tmux
+def test_a_first_hook_is_due_some_time_after_a_coding_agent_was_started(server, tmp_path, monkeypatch):
+    one, two, project = instance(tmp_path / "a"), instance(tmp_path / "b", 2), tmp_path / "my app"
+    monkeypatch.setattr(tmux.clock, "wall", lambda: 1000.5)
+    hooked = Window(one, ["cat"], {"PEERCOORD_WORKTREE": str(one.directory)})
+    plans.run(tmux.plan_open(project, [hooked, Window(two, ["cat"])]))
+    trees = [str(one.directory), str(two.directory), str(tmp_path)]
+    assert tmux.hooks_due(trees) == {}
+    monkeypatch.setattr(tmux.clock, "wall", lambda: 1000 + tmux.START_SECONDS)
+    assert tmux.hooks_due(trees) == {trees[0]: 1000.0}, "another program has no hooks"
+
+
+@needs_tmux
 def test_a_window_that_closed_is_opened_again_by_one_command(server, tmp_path):
     one, two, project = instance(tmp_path / "a"), instance(tmp_path / "b"), tmp_path / "my app"
     assert tmux.started_again(project, str(one.directory)) == (), "the team has no session"
