@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peercoord.cli import completion
+from peercoord.cli import completion, progress
 from peercoord.cli.main import Call
 from peercoord.cli.review import as_option
 from peercoord.errors import NotFoundError, UsageError
@@ -85,9 +85,10 @@ def land(
 
     def say(text: str) -> None:
         if not (as_json or call.quiet):
-            click.echo(f"  {plain(text)} …", err=True)
+            progress.say(f"  {plain(text)} …", error=True)
 
-    made = landing.land(project, queue, by, peers, onto, check, dry_run, say)
+    with progress.shown(as_json or call.quiet):
+        made = landing.land(project, queue, by, peers, onto, check, dry_run, say)
     offered = _offered(call, queue, made, new=offer and not dry_run)
     return Reply(
         _data(made, offered), _lines(project, made, offered), made.notes, code=int(bool(_stuck(made) or made.obstacles))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from peercoord.cli import progress
 from peercoord.cli.main import Call
 from peercoord.errors import NotFoundError, UsageError
 from peercoord.foreign import plain, shown
@@ -62,7 +63,7 @@ def sync_(
     dry_run: bool,
     explain: bool,
     term: int | None,
-    as_json: bool,  # noqa: ARG001 - read by the frame
+    as_json: bool,
     **given: object,
 ) -> Reply:
     """Bring the TaskMaster database and the tickets into step: both ways, at once.
@@ -86,7 +87,8 @@ def sync_(
     if looks:
         return _look(lists, dry_run=dry_run, explain=explain)
     _make(lists, named=bool(options.database) or not selection.Choice.of(root.protocol))
-    found = runner.run(lists, term)
+    with progress.shown(as_json or call.quiet):
+        found = runner.run(lists, term)
     chosen = options.database or options.project or options.tasks_file
     if chosen or choice.facts() != selection.Choice.of(root.protocol).facts():
         _remember(root, choice)

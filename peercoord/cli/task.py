@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from peercoord.cli import completion, task_show
+from peercoord.cli import completion, progress, task_show
 from peercoord.errors import PeercoordError, UsageError
 from peercoord.foreign import clean, plain
 from peercoord.mailbox.verbs import json_option
@@ -138,13 +138,14 @@ def edit(
 @click.option("--take-in-progress", is_flag=True, help="Take tasks a person has in progress there as free to claim.")
 @json_option
 @click.pass_obj
-def import_(call: Call, source: str, tag: str | None, take_in_progress: bool, as_json: bool) -> Reply:  # noqa: ARG001
+def import_(call: Call, source: str, tag: str | None, take_in_progress: bool, as_json: bool) -> Reply:
     """Take in the tasks of a TaskMaster database, a tasks.json or a beads file. Twice changes nothing."""
     from peercoord.tasklists.importer import take_in
     from peercoord.tasklists.source import read_source
 
     reading = read_source(source, tag, Path(call.place.project))
-    intake = take_in(call.queue, reading.tasks, take_in_progress=take_in_progress)
+    with progress.shown(as_json or call.quiet):
+        intake = take_in(call.queue, reading.tasks, take_in_progress=take_in_progress)
     intake.refused += reading.refused
     code = 1 if intake.refused else 0
     return Reply({"source": source, **intake.as_json()}, import_lines(source, intake), code=code)

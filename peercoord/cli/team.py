@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from peercoord.cli import progress
 from peercoord.cli.main import Call
 from peercoord.errors import NotFoundError, StoppedError, UsageError
 from peercoord.foreign import plain
 from peercoord.mailbox.verbs import json_option
-from peercoord.system import streams
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:
@@ -110,10 +110,11 @@ def carry_out(call: Call, made: Plan, dry_run: bool, as_json: bool, undo: str = 
     def say(text: str) -> None:
         begun.append(text)
         if not (as_json or call.quiet):
-            streams.show(f"  {plain(text)}")
+            progress.say(f"  {plain(text)}")
 
     try:
-        return plans.run(actions, say, made.failed)
+        with progress.shown(as_json or call.quiet or dry_run):
+            return plans.run(actions, say, made.failed)
     except KeyboardInterrupt:
         done = f"interrupted at step {len(begun)} of {len(actions)}: {begun[-1]}" if begun else "nothing was done"
         kept = "; the steps before it are done" if len(begun) > 1 else ""

@@ -22,6 +22,7 @@ from peercoord.landing.works import named
 from peercoord.store import ids, inspection, landings
 from peercoord.store.landings import BESIDE, Landing
 from peercoord.system import git as plain_git
+from peercoord.system import progress
 from peercoord.system.git import GitError
 from peercoord.team import repository
 from peercoord.worktree import merging
@@ -234,7 +235,7 @@ class Merger:
     def run(self) -> list[Step]:
         """Merge what can be merged; return what became of each work, in order."""
         stopped = ""
-        for work in self.found.works:
+        for work in progress.track(self.found.works, "landing", len(self.found.works)):
             if work.commit in self.steps:
                 continue
             if stopped:

@@ -18,6 +18,7 @@ from peercoord.foreign import shown
 from peercoord.queue import placement, renaming
 from peercoord.queue.intake import ADDED
 from peercoord.store import records
+from peercoord.system import progress
 from peercoord.tasklists import normalize, reconcile
 from peercoord.tasklists.imported import source_of
 from peercoord.tasklists.normalize import TaskStatus
@@ -75,7 +76,7 @@ def take_in(queue: Queue, tasks: Sequence[Imported], *, take_in_progress: bool =
         finished = {task for task, item in new.items() if item.state in (TaskStatus.DONE, TaskStatus.CANCELLED)}
         ordered = _dependencies_first(prepared, finished)
         coming = [(prepared[task], order[task], new[task].state == "done") for task in ordered]
-        for definition, said in queue.create_all(coming):
+        for definition, said in progress.track(queue.create_all(coming), "taking tasks in", len(coming)):
             if isinstance(said, UsageError):
                 intake.refused.append((f"task {definition.task}", said.message))
             elif said == ADDED:

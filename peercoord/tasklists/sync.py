@@ -18,6 +18,7 @@ from peercoord.errors import BrokenFileError, NotFoundError, UsageError
 from peercoord.foreign import shown
 from peercoord.queue.renaming import former_ids
 from peercoord.store import ids, paths
+from peercoord.system import progress
 from peercoord.tasklists import reconcile
 from peercoord.tasklists.apply import Applier
 from peercoord.tasklists.imported import source_of
@@ -132,7 +133,7 @@ class Sync:
             outcome.added = list(intake.added)
             outcome.refused += [*intake.refused, *there.refused()]
         applier = Applier(self.queue, self.tickets, shown(self.list.noted), require)
-        for c in outcome.comparisons:
+        for c in progress.track(outcome.comparisons, "taking edits in", len(outcome.comparisons)):
             if c.version and c.resolution.incoming and not c.why:
                 c.why = applier.apply(c.task, c.version, c.resolution, c.theirs)
         applier.finish()
@@ -157,7 +158,7 @@ class Sync:
             return []
         bases, self._former = there.bases(touched), None
         found = []
-        for task in sorted(touched, key=ids.natural):
+        for task in progress.track(sorted(touched, key=ids.natural), "comparing", len(touched)):
             theirs = there.row(task)
             if task in there.overtaken or (theirs is None and task in digests):
                 continue  # another leader writes it, or its row is no valid task now, which decides nothing

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.store.files import refused
+from peercoord.system import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def own(actions: Iterable[Action], peer: str) -> list[Action]:
 
 
 def run(
-    actions: Iterable[Action],
+    actions: Sequence[Action],
     say: Callable[[str], None] | None = None,
     failed: dict[str, PeercoordError] | None = None,
 ) -> list[str]:
@@ -85,7 +86,7 @@ def run(
     Without it, or if an action of the whole team fails, the first failure ends the run.
     """
     warnings = []
-    for action in actions:
+    for action in progress.track(actions, "steps", len(actions)):
         if failed is not None and action.peer in failed:
             continue
         if say:
