@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from peercoord.store.files import Files
     from peercoord.store.root import Root
 
-GRACE_NS = 3600 * 10**9  # a text is kept before what names it
+GRACE_NS = 3600 * 10**9  # texts are written before the entries that name them
 PROGRESS_NS = 86400 * 10**9  # entries of progress.md are many, and nothing can be undone in them
 
 

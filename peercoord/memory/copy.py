@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     State = tuple[int, int, int]
     """Size, when it was last changed in any way, in nanoseconds, and the mode of its folder in a copy."""
 
-EVERY_SECONDS, LEAST_SECONDS = 10.0, 1.0  # between two looks at the bank, and where something else happened
+EVERY_SECONDS, LEAST_SECONDS = 10.0, 1.0  # between two looks at the bank; after an event
 SETTLE_SECONDS = 2.0  # a document not written for this long is whole
 LONGEST_SECONDS = 10.0  # the longest that others wait for a document that is being written
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-MOST, DEPTH_MOST = 4000, 8  # documents, and directories in one another, of a bank
+MOST, DEPTH_MOST = 4000, 8  # documents of a bank, and levels of its directories
 
 
 def target(coordination: str) -> str:

@@ -50,7 +50,7 @@ STAGED = ".peercoord-"  # hidden, beside the documents: only there is a rename s
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 _CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
-_STRANGE = "?"  # the state of what is no file, unlike that of any text
+_STRANGE = "?"  # state of anything but a regular file; no text has it
 _MARK = 16  # characters of a hash in the name of a staged file
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <linux/fs.h>
 

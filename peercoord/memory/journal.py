@@ -243,7 +243,7 @@ class _Undo:
         """Return the document, after a check that it has the sections it should have."""
         last = list(self.draft)[-1]
         if self.end is not None and last is not self.last:
-            last.tail = self.end  # it stands at the end now, where the section stood that this tail is from
+            last.tail = self.end  # it is last now, and ends the document as the removed section did
         document = self.draft.join()
         meant = [(node.level, fold_path(node.path)) for node in self.draft]
         if [(s.level, fold_path(s.path)) for s in split_document(document).sections] != meant:

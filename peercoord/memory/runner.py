@@ -51,7 +51,7 @@ def directory(home: Path) -> str:
         name = None  # a repository that knows no team: a project made by hand
     if name == "":
         return ""
-    # a coding agent that may commit may write that record: it names no place outside the project
+    # a coding agent that may commit may write that record, so the bank has to lie in the project
     return str(home / (name if isinstance(name, str) and paths.may_be_bank(name) else paths.BANK))
 
 
@@ -284,9 +284,8 @@ def _record(found: Inspection, paths: Sequence[str], words: str) -> str:
     found.ask("update-index", "--add", "--remove", "-z", "--stdin", data=names, env=env)
     tree = found.ask("write-tree", env=env).out.strip()
     made = found.ask("commit-tree", tree, "-p", before, "-m", words, env=env).out.strip()
-    found.ask(
-        "update-index", "--add", "--remove", "-z", "--stdin", data=names
-    )  # the index itself, under git's own lock
+    # the index itself, under git's own lock
+    found.ask("update-index", "--add", "--remove", "-z", "--stdin", data=names)
     try:
         at = f"--git-dir={found.checkout.git_dir}"
         git.ask("/", at, "update-ref", "-m", f"commit: {words}", "HEAD", made, before, env=found.identity())

@@ -110,7 +110,7 @@ class MemoryStore:
         """Find a contribution, whatever its state; ``None`` if there is none."""
         if not ids.is_id(ident):
             return None
-        places = (QUEUED, DONE, REJECTED, QUEUED)  # it may move under our eyes
+        places = (QUEUED, DONE, REJECTED, QUEUED)  # it may move meanwhile
         return next((one for state in places if (one := self._read(state, ident))), None)
 
     def merged(self, idents: Iterable[str]) -> dict[str, Contribution]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.store.files import Files
 
-LONGEST_SECONDS = 8 * 86400  # until a limit resets; what is noted further away, a clock noted that was wrong
+LONGEST_SECONDS = 8 * 86400  # until a limit resets; a later time comes from a wrong clock
 
 
 def read(files: Files, peer: str) -> Json:
