@@ -10,7 +10,6 @@ states, so that an edited file gives only what is new. Therefore settled contrib
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from peercoord.memory.reader import from_file
 from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore, read
 from peercoord.memory.targets import purpose
 from peercoord.store import ids, paths
-from peercoord.store.files import Files, refused
+from peercoord.store.files import ABSENT, NO_FILE, Files, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,6 @@ FOLDER = f"{paths.INSTANCE}/memory-contributions"
 ORIGINS = f"{paths.INSTANCE}/collected"
 SETTLE_SECONDS = 2.0  # a file that has not changed for this long is whole
 FORGET_SECONDS = 60.0  # a file that was gone for this long is another one when it comes back
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _SCRATCH = ("~", ".swp", ".tmp", ".part", ".crdownload")
 
 
@@ -148,9 +146,9 @@ class Folder:
         try:
             data = self.disk.read(path, FILE_BYTES + 1)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return None
-            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EMLINK):
+            if error.errno in NO_FILE:
                 hint = "put a copy in its place: links are not followed"
                 return UsageError(f"{shown(name)} is no plain file", hint=hint, code="link")
             raise refused(error, path) from None

@@ -25,7 +25,7 @@ from peercoord.errors import BrokenFileError, NotFoundError, StorageError
 from peercoord.memory.contribution import check_document
 from peercoord.memory.journal import state_of
 from peercoord.store import ids
-from peercoord.store.files import refused
+from peercoord.store.files import ABSENT, NO_FILE, refused
 from peercoord.store.settings import DOCUMENT_BYTES
 from peercoord.system.disk import Disk
 
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A")
 STAGED = ".peercoord-"  # hidden, beside the documents: only there is a rename sure to be atomic
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
-_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 _CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
 _STRANGE = "?"  # state of anything but a regular file; no text has it
 _MARK = 16  # characters of a hash in the name of a staged file
@@ -163,9 +161,9 @@ class Documents:
         try:
             data = self.disk.read(name, DOCUMENT_BYTES + 1)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return None
-            if error.errno in _NO_FILE:
+            if error.errno in NO_FILE:
                 raise BrokenFileError(
                     f"{self._shown(name)} is a symlink or not a regular file: it is skipped",
                     hint="put a plain file in its place",
@@ -217,7 +215,7 @@ class Documents:
                     self.disk.sync("")
         except OSError as error:
             landed = self._state(step.name) == step.after  # an error is not an answer: it may be done
-            if not landed and error.errno not in _ABSENT:
+            if not landed and error.errno not in ABSENT:
                 raise refused(error, self._shown(step.name)) from None
             landed = landed and step.knows(self._state(step.path) or step.after)
         finally:
@@ -328,9 +326,9 @@ class Documents:
         try:
             return state_of(self.disk.read(path, DOCUMENT_BYTES + 1))
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return ""
-            if error.errno in _NO_FILE:
+            if error.errno in NO_FILE:
                 return _STRANGE
             raise refused(error, self._shown(path)) from None
 
@@ -341,7 +339,7 @@ class Documents:
         try:
             return look(name)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return absent
             raise refused(error, self._shown(name)) from None
 

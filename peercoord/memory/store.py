@@ -6,7 +6,6 @@ places, ``merged/`` and ``rejected/`` win over ``queued/``.
 
 from __future__ import annotations
 
-import errno
 import heapq
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -20,7 +19,7 @@ from peercoord.memory.journal import Entry
 from peercoord.memory.outcome import Candidate
 from peercoord.queue.queue import Queue
 from peercoord.store import ids, paths, records
-from peercoord.store.files import refused
+from peercoord.store.files import ABSENT, refused
 from peercoord.store.settings import BACKUPS_MOST, DOCUMENT_BYTES
 
 if TYPE_CHECKING:
@@ -329,6 +328,6 @@ def read(disk: DiskLike, path: str) -> bytes | None:
     try:
         return disk.read(path, DOCUMENT_BYTES + 1)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        if error.errno in ABSENT:
             return None
         raise refused(error, path) from None

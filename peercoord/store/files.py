@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 A = TypeVar("A")
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
-_GONE = tuple(errno.errorcode[number].lower() for number in _ABSENT)
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EMLINK)  # something else stands where a file should be
+_GONE = tuple(errno.errorcode[number].lower() for number in ABSENT)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
 _TRIES = 16  # attempts to use a directory that other peers remove whenever it is empty
@@ -109,7 +110,7 @@ class Files:
         try:
             return look(path)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return absent
             raise refused(error, path) from None
 
@@ -123,9 +124,9 @@ class Files:
         try:
             data = self.disk.read(path, RECORD_BYTES + 1)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return None
-            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EMLINK):
+            if error.errno in NO_FILE:
                 raise BrokenFileError(refused(error, path).message) from None
             raise refused(error, path) from None
         if len(data) > RECORD_BYTES:
@@ -288,7 +289,7 @@ class Files:
                     return self.listed(target)
                 if error.errno == errno.EISDIR and self.set_irregular_aside(target):
                     continue  # a directory stood where a ticket goes
-                if error.errno not in _ABSENT:
+                if error.errno not in ABSENT:
                     raise refused(error, target) from None
                 if not self._home_for(target, make_home):
                     return False
@@ -303,7 +304,7 @@ class Files:
         try:
             self.disk.unlink(path)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return False
             raise refused(error, path) from None
         return True
@@ -315,7 +316,7 @@ class Files:
         except OSError as error:
             if error.errno in _NOT_EMPTY:
                 return False
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return True
             raise refused(error, path) from None
         return True
@@ -397,7 +398,7 @@ class Files:
             except FileExistsError:
                 return False
             except OSError as error:
-                if error.errno not in _ABSENT or not self._home_for(path, make_home=True):
+                if error.errno not in ABSENT or not self._home_for(path, make_home=True):
                     raise refused(error, path) from None
             else:
                 return True
