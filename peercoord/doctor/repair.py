@@ -41,11 +41,9 @@ def find_project(directory: str = "") -> Place:
     """Find the project of a directory by the git directory's record."""
     found = repository.discover(directory or os.environ.get("PEERCOORD_PROJECT") or os.getcwd())
     if not repository.is_known(found):
-        raise NotFoundError(
-            f"no coordinated project at or above {shown_path(found.here)}",
-            hint=f"set one up with: claude-team-coordinated {pasted(found.main)}",
-            code="no-project",
-        )
+        text = f"no coordinated project at or above {shown_path(found.here)}"
+        hint = f"set one up with: claude-team-coordinated {pasted(found.main)}"
+        raise NotFoundError(text, hint, code="no-project")
     return Place(str(found.directory))
 
 

@@ -74,11 +74,9 @@ def look(project: Project, name: str, starts: Iterable[str]) -> Bank:
     if place.is_dir():
         return Bank(path, tracked=bool(modes), hidden=not modes if made else None)
     if os.path.lexists(place):
-        raise PeercoordError(
-            f"{project.short(place)} is not a directory, so it cannot be the memory bank",
-            "move it away, or name the memory bank's directory: --bank NAME",
-            code="no-bank",
-        )
+        text = f"{project.short(place)} is not a directory, so it cannot be the memory bank"
+        hint = "move it away, or name the memory bank's directory: --bank NAME"
+        raise PeercoordError(text, hint, code="no-bank")
     if modes:
         note = f"{path}/ is tracked but not in the main checkout (another branch, or sparse): worktrees keep their own"
         return Bank(path, tracked=True, shared=False, note=note)
@@ -257,11 +255,9 @@ def find_elsewhere(project: Path) -> str:
     first, entries = next(iter(found.items()))
     if len(found) > 1 or entries - _DOCUMENT_NAMES:
         beside = "" if len(found) > 1 else ", beside other things"
-        raise UsageError(
-            f"the project seems to have a memory bank already: {listed}{beside}",
-            hint=f"say which it is: --bank {first}, or for a new one: --bank memory-bank",
-            code="which-bank",
-        )
+        text = f"the project seems to have a memory bank already: {listed}{beside}"
+        hint = f"say which it is: --bank {first}, or for a new one: --bank memory-bank"
+        raise UsageError(text, hint, code="which-bank")
     return first
 
 

@@ -127,10 +127,9 @@ def _file(common: Path) -> Path:
 def _read(common: Path) -> str:
     path = _file(common)
     if path.is_symlink():
-        raise PeercoordError(
-            f"{shown_path(path)} is a link, and what it leads to is not ours to change",
-            "put a copy in its place, then run the same command again",
-        )
+        text = f"{shown_path(path)} is a link, and what it leads to is not ours to change"
+        hint = "put a copy in its place, then run the same command again"
+        raise PeercoordError(text, hint)
     return os.fsdecode(path.read_bytes()) if path.is_file() else ""
 
 

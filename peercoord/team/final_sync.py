@@ -140,11 +140,9 @@ def _keep(project: Project, root: Root, elsewhere: set[str], notes: list[str]) -
     found, unreadable = gather(Queue(root))
     if unreadable:
         task, why = unreadable[0]
-        raise PeercoordError(
-            f"task {task} cannot be kept: {why}",
-            f"fix it: peercoord doctor; throw such tasks away: peercoord down --purge --discard {TASKS}",
-            code="unreadable",
-        )
+        text = f"task {task} cannot be kept: {why}"
+        hint = f"fix it: peercoord doctor; throw such tasks away: peercoord down --purge --discard {TASKS}"
+        raise PeercoordError(text, hint, code="unreadable")
     tasks = [task for task in found if task.definition.task not in elsewhere]
     path = _free(project, ".json")
     _write(path, export.export(tasks, export.WHOLE, root.clock.now()).encode())

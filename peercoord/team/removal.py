@@ -166,11 +166,9 @@ def refuse_waiting(project: Project, named: Collection[str]) -> None:
     waiting = 0 if MEMORY in named else safety.waiting_contributions(project)
     if waiting:
         many = "a contribution" if waiting == 1 else f"{waiting} contributions"
-        raise PeercoordError(
-            f"{many} to the memory bank would be lost, not merged or not decided on yet",
-            f"see: peercoord memory list; throw them away: peercoord down --purge --discard {MEMORY}",
-            code="memory-waits",
-        )
+        text = f"{many} to the memory bank would be lost, not merged or not decided on yet"
+        hint = f"see: peercoord memory list; throw them away: peercoord down --purge --discard {MEMORY}"
+        raise PeercoordError(text, hint, code="memory-waits")
 
 
 def plan_purge(

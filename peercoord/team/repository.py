@@ -221,11 +221,9 @@ def refuse_irregular(common: Path) -> None:
     """Refuse to let git read a worktree's git directory that would make it wait."""
     found = irregular(common)
     if found:
-        raise PeercoordError(
-            f"{shown_path(found[0])} is not a regular file, and git would wait for it",
-            f"remove that entry: rm -r {shlex.quote(str(found[0].parent))}",
-            code="irregular",
-        )
+        text = f"{shown_path(found[0])} is not a regular file, and git would wait for it"
+        hint = f"remove that entry: rm -r {shlex.quote(str(found[0].parent))}"
+        raise PeercoordError(text, hint, code="irregular")
 
 
 def _read_here(common: Path, admin: dict[Path, list[Path]]) -> list[Worktree]:

@@ -129,11 +129,9 @@ def _pinned(project: Project, known: Choice, before: Json, noted: str, there: bo
     tags = selection.tags_of(Queue(open_root(str(project.directory / paths.ROOT))), noted) if there else set()
     if len(tags) > 1:
         named = ", ".join(map(foreign.shown, sorted(tags)))
-        raise UsageError(
-            f"tasks of several tags of {foreign.shown(noted, 300)} are here: {named}",
-            hint="say which is meant, with --tag",
-            code="no-tag",
-        )
+        text = f"tasks of several tags of {foreign.shown(noted, 300)} are here: {named}"
+        hint = "say which is meant, with --tag"
+        raise UsageError(text, hint, code="no-tag")
     return next(iter(tags), None)
 
 
@@ -153,10 +151,9 @@ def plan(
     if choice.database not in (selection.NONE, own):
         choice.key = key or choice.key
     elif key and not (source.where and is_database(source.where)):
-        raise UsageError(
-            "--project goes with a database of several projects, and none is named",
-            hint="name it too, with --database PATH_OR_URL",
-        )
+        text = "--project goes with a database of several projects, and none is named"
+        hint = "name it too, with --database PATH_OR_URL"
+        raise UsageError(text, hint)
     if there and choice.facts() == known.facts():
         return []
     if not choice:
@@ -270,10 +267,9 @@ def _chosen(project: Project, known: Choice, database: str, source: Source) -> C
         state = str(project.directory / paths.ROOT)
         chosen.choose_file(where, source.tag, Queue(open_root(state)) if has_protocol(state) else None)
         if database == selection.NONE:
-            raise UsageError(
-                "a tasks.json is kept in step through a database, and '--database none' rules one out",
-                hint="leave '--database none' out, or read the list once: --import-only",
-            )
+            text = "a tasks.json is kept in step through a database, and '--database none' rules one out"
+            hint = "leave '--database none' out, or read the list once: --import-only"
+            raise UsageError(text, hint)
     if database:
         none = database == selection.NONE
         chosen.choose(selection.NONE if none else selection.noted(database, project.directory))

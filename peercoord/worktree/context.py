@@ -129,22 +129,18 @@ def find(start: str = "", given: str = "") -> Place:
     import shlex
 
     checkout = shlex.quote(visible(gitdirs.repository(begin)[0])) if gitdirs.repository(begin)[0] else "PROJECT"
-    raise NotFoundError(
-        f"no coordinated project at or above {shown(begin, 200)}",
-        hint=f"set one up with: claude-team-coordinated {checkout}; one that was here comes back with: {FIX}",
-        code="no-project",
-    )
+    text = f"no coordinated project at or above {shown(begin, 200)}"
+    hint = f"set one up with: claude-team-coordinated {checkout}; one that was here comes back with: {FIX}"
+    raise NotFoundError(text, hint, code="no-project")
 
 
 def at(project: str, worktree: str) -> Place:
     """Return the place of a worktree whose project is known, if the project knows it."""
     facts = _known(project, worktree)
     if not facts or _within(project, worktree) or _within(project, facts.get("checkout", worktree)):
-        raise NotFoundError(
-            f"{shown(project, 200)} knows no worktree {shown(worktree, 200)}",
-            hint=f"take it in: claude-team-coordinated {pasted(project)}",
-            code="no-instance",
-        )
+        text = f"{shown(project, 200)} knows no worktree {shown(worktree, 200)}"
+        hint = f"take it in: claude-team-coordinated {pasted(project)}"
+        raise NotFoundError(text, hint, code="no-instance")
     return _placed(project, worktree, facts)
 
 
@@ -183,10 +179,9 @@ def _instance(directory: str) -> Place:
     if not isinstance(claimed, str) or not os.path.isabs(claimed) or not ids.is_id(copy.get("instance_id")):
         claimed = _main_checkout(directory)
         if not claimed:
-            raise BrokenFileError(
-                f"{directory}/{INFO} cannot be understood, and no project beside this worktree has recorded it",
-                f"have it written again from the main checkout: {FIX}",
-            )
+            text = f"{directory}/{INFO} cannot be understood, and no project beside this worktree has recorded it"
+            hint = f"have it written again from the main checkout: {FIX}"
+            raise BrokenFileError(text, hint)
     if not os.path.lexists(f"{claimed}/{paths.ROOT}"):
         # it may be named in an error if it is gone too, moved or deleted, or if its repository lists this worktree
         inside = os.path.lexists(claimed) and _within(claimed, directory)
