@@ -226,14 +226,14 @@ RACES: dict[str, Callable[[str, str, int], None]] = {
 LOST = (errno.ENOENT, errno.EEXIST)
 
 
-def winners(home: str, race: str, racers: int = RACERS, rounds: int = ROUNDS) -> list[int]:
+def winners(home: str, race: str, rounds: int = ROUNDS) -> list[int]:
     """Race processes for names in a directory."""
     names = [f"n{number:03d}" for number in range(rounds)]
     for name in names if race == "rename" else ():
         os.close(os.open(f"{home}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     gate_read, gate_write = os.pipe()
     pipes = []
-    for racer in range(racers):
+    for racer in range(RACERS):
         read, write = os.pipe()
         child = os.fork()
         if child == 0:

@@ -37,20 +37,18 @@ if TYPE_CHECKING:
 MEMORY = "memory"  # a person names this, like a peer, to throw away waiting contributions
 
 
-def plan_remove(
-    project: Project, team: Collection[Instance], named: Collection[str] = (), ignore_pids: Collection[int] = ()
-) -> Plan:
+def plan_remove(project: Project, team: Collection[Instance], named: Collection[str] = ()) -> Plan:
     """Plan to remove worktrees that hold nothing of their own."""
     made = Plan()
     for instance in team:
         where = project.short(instance.worktree)
-        reasons = _reasons(project, instance, instance.peer in named, ignore_pids)
+        reasons = _reasons(project, instance, instance.peer in named)
         if not instance.made:
             made.notes.append(f"{where} stays: it was there before the team")
         elif reasons:
             made.notes.append(_stays(where, reasons))
         else:
-            step = partial(remove, project, instance, instance.peer in named, ignore_pids)
+            step = partial(remove, project, instance, instance.peer in named)
             lost = " with all that is in it, as you named it" if instance.peer in named else ""
             made.actions.append(Action(f"remove worktree {where}{lost}", step))
             continue
@@ -58,9 +56,9 @@ def plan_remove(
     return made
 
 
-def remove(project: Project, instance: Instance, despite: bool = False, ignore_pids: Collection[int] = ()) -> str:
+def remove(project: Project, instance: Instance, despite: bool = False) -> str:
     """Remove one worktree; its branch stays."""
-    reasons = _reasons(project, instance, despite, ignore_pids)
+    reasons = _reasons(project, instance, despite)
     if reasons:
         return _stays(project.short(instance.worktree), reasons)
     # not by git, which would follow its own list and a link swapped in meanwhile, and run filters
@@ -171,24 +169,17 @@ def refuse_waiting(project: Project, named: Collection[str]) -> None:
         raise PeercoordError(text, hint, code="memory-waits")
 
 
-def plan_purge(
-    project: Project,
-    named: Collection[str] = (),
-    ignore_pids: Collection[int] = (),
-    delete_state: bool = True,
-    dry_run: bool = False,
-) -> Plan:
+def plan_purge(project: Project, named: Collection[str] = (), dry_run: bool = False) -> Plan:
     """Plan to remove everything that the team added to the repository.
 
     Agents and sessions must have been stopped. Worktrees with work in them stay, as ordinary ones, and are named in the
     notes; so do branches that are not merged, and the memory bank if it holds anything.
     """
-    if delete_state:
-        refuse_waiting(project, named)
-        if not dry_run:
-            final_sync.require_sync(project, named)
+    refuse_waiting(project, named)
+    if not dry_run:
+        final_sync.require_sync(project, named)
     team, former = team_instances(project), left_behind(project)
-    made = plan_remove(project, [*team, *former], named, ignore_pids)
+    made = plan_remove(project, [*team, *former], named)
     staying = made.instances
     for instance in staying:
         made.actions += plan_leave(project, instance, remember=True) if instance in team else []
@@ -196,10 +187,9 @@ def plan_purge(
     made.actions += merged.actions
     made.notes += merged.notes
     state = project.directory / paths.ROOT
-    if delete_state:
-        made.actions += final_sync.plan_keep_tasks(project, named, made.notes, dry_run)
-        made.actions += tasklist.plan_forget(project, made.notes)
-    if delete_state and state.is_dir():
+    made.actions += final_sync.plan_keep_tasks(project, named, made.notes, dry_run)
+    made.actions += tasklist.plan_forget(project, made.notes)
+    if state.is_dir():
         made.actions.append(Action(f"delete {project.short(state)}/", lambda: _delete(state)))
     bank_made = manifest.table(manifest.read_project(project.common, project.sub), "bank_made")
     bank = bank_link.untouched(project) if bank_made else None
@@ -226,12 +216,12 @@ def _stays(where: str, reasons: Sequence[safety.Reason]) -> str:
     return f"{where} stays: {'; '.join(reason.text for reason in reasons)}"
 
 
-def _reasons(project: Project, instance: Instance, despite: bool, ignore_pids: Collection[int]) -> list[safety.Reason]:
+def _reasons(project: Project, instance: Instance, despite: bool) -> list[safety.Reason]:
     if instance.git_dir is None or not (
         repository.leads_to(instance.worktree, instance.git_dir) or is_place_of(project, instance)
     ):
         return [safety.Reason("unknown", "git's list alone says that it is a worktree of the team")]
-    found = [*safety.removable(project, instance.worktree, ignore_pids), *safety.undelivered(project, instance)]
+    found = [*safety.removable(project, instance.worktree), *safety.undelivered(project, instance)]
     if instance.worktree.is_dir() and not (instance.worktree / ".git").exists():
         found.append(safety.Reason("unknown", "its .git file is gone, so git cannot tell what is in it"))
     return [reason for reason in found if reason.kind == "process" or not despite]

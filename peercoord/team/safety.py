@@ -26,7 +26,7 @@ from peercoord.team.repository import instance_files, state_of, worktrees
 from peercoord.worktree import landed, progress_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from peercoord.foreign import Json
     from peercoord.memory.contribution import Contribution
@@ -46,7 +46,7 @@ class Reason:
     text: str  # what was found, for people
 
 
-def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = ()) -> list[Reason]:
+def removable(project: Project, worktree: Path) -> list[Reason]:
     """List what would be lost if a worktree were removed.
 
     The files of ``.claude-instance/`` do not count: a removal collects what the peer left there.
@@ -66,7 +66,7 @@ def removable(project: Project, worktree: Path, ignore_pids: Collection[int] = (
                 found += [*_files(git, project.main, link, copied), *_submodules(git, project.main)]
     except PeercoordError as error:
         found.append(Reason("unknown", f"git cannot tell what is in it: {error.message}"))
-    return found if tree.missing else [*found, *_processes(tree.path, ignore_pids)]
+    return found if tree.missing else [*found, *_processes(tree.path)]
 
 
 def _left_behind(project: Project, tree: Worktree) -> list[Reason]:
@@ -190,14 +190,14 @@ def _has(original: Path, commit: str) -> bool:
     return answer.status == 0 and bool(answer.out)
 
 
-def _processes(tree: Path, ignore: Collection[int]) -> list[Reason]:
+def _processes(tree: Path) -> list[Reason]:
     """List this user's processes that work in a directory."""
     import psutil
 
     found = []
     for process in psutil.process_iter(["cwd"]):
         cwd = process.info["cwd"]
-        if not cwd or process.pid in (os.getpid(), *ignore) or not Path(cwd).is_relative_to(tree):
+        if not cwd or process.pid == os.getpid() or not Path(cwd).is_relative_to(tree):
             continue
         try:
             command = shown_path(" ".join(process.cmdline()) or process.name())[:80]

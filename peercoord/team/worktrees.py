@@ -84,7 +84,7 @@ def plan(project: Project, count: int | None = None, options: WorktreeOptions | 
     return planner.finish()
 
 
-def plan_join(project: Project, path: Path, peer: str = "", bank_name: str | None = None) -> Plan:
+def plan_join(project: Project, path: Path, peer: str = "") -> Plan:
     """Plan to add an existing worktree to the team, or to repair a member."""
     root = discover(path).here
     tree = next((tree for tree in worktrees(project) if tree.path == root), None)
@@ -103,7 +103,7 @@ def plan_join(project: Project, path: Path, peer: str = "", bank_name: str | Non
             raise PeercoordError(text, "join under another name: --name", code="name-taken")
         directory = tree.path / project.sub
         instance = Instance(index, name, tree.path, directory, tree.branch, made=False, git_dir=tree.git_dir)
-    planner = _Planner(project, team, WorktreeOptions(bank=bank_name))
+    planner = _Planner(project, team, WorktreeOptions())
     planner.prepare([*team, instance])
     planner.made.actions += excludes.plan_inner(project, root)
     planner.plan_existing(instance, tree.git_dir)

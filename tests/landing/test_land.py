@@ -303,7 +303,7 @@ def test_a_changed_checkout_is_not_touched_and_the_typed_line_moves_it(scene: Sc
     assert scene.repo.status() == " M src/main.py\n"
     assert scene.tip(PINNED) == made.after
     assert f"delete {PINNED}, merged work that was not moved onto its branch" in [
-        action.text for action in plan_purge(scene.repo.project(), delete_state=False).actions
+        action.text for action in plan_purge(scene.repo.project(), dry_run=True).actions
     ]
     scene.repo.git(*made.obstacles[0].command.split()[3:])
     assert (scene.repo.path / "src/main.py").read_text() == "mine\n"
