@@ -277,7 +277,7 @@ def test_a_worktree_taken_away_by_hand(team: Team, way: str) -> None:
         team.sh.git(team.main, "worktree", "remove", team.one)
     for words in (["status"], ["instance", "instance-1"]):
         told = team.sh.run(team.main, BIN / "peercoord", *words).stdout
-        assert f"! instance-1 its worktree is gone: {team.one}" in told
+        assert "! instance-1 its worktree is gone" in " ".join(told.split())
         assert "peercoord doctor --fix\n" in told
     others = {process.pid for process in team.sh.agents() if str(team.two) in process.cmdline()}
     assert any("instance-1" in finding.text for finding in team.look())
