@@ -18,7 +18,7 @@ from peercoord.queue.progress import Reports
 from peercoord.queue.queue import Queue
 from peercoord.screens.notify import Notifier
 from peercoord.screens.overview import Overview, overview
-from peercoord.status import dashboard, screen, views
+from peercoord.status import attempts, dashboard, screen, views
 from peercoord.status.board import Reader
 from peercoord.status.dashboard import bar, percent
 from peercoord.status.needs import doing
@@ -85,6 +85,7 @@ def status(
         "tasks": views.task_queue(board)["tasks"],
         "needs_you": dashboard.data(seen.needs, at),
         "branches": [one.as_json() for one in seen.forecasts.values()],
+        "efforts": attempts.efforts(reader.attempts(board), board.now),
     }
     if seen.down is not None:
         data["down"] = {key: seen.down[key] for key in ("at", "by") if key in seen.down}
@@ -171,11 +172,13 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
         raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
     _mark_returned(report, board, peer)
     needed, at = [need for need in seen.needs if need.who == wanted], _elsewhere(call)
+    took = attempts.effort((one for one in reader.attempts(board) if one.peer == wanted), board.now)
     data: Json = {
         **report,
         "instance_id": wanted,
         **(_peer(board, peer) if peer else {"status": "departed"}),
         "needs_you": dashboard.data(needed, at),
+        "effort": took.as_json(),
     }
     asked = screen.written(screen.needed(needed, board.now, at, terminal.width()), terminal.has_colours())
     lines = [*asked, *_instance_lines(seen, wanted, peer, data)]

@@ -11,7 +11,8 @@ from peercoord.errors import UsageError
 from peercoord.foreign import block, plain, shown
 from peercoord.mailbox import verbs
 from peercoord.mailbox.verbs import json_option
-from peercoord.status.dashboard import percent
+from peercoord.membership import membership as members
+from peercoord.status.dashboard import lasting, percent
 from peercoord.store import ids, paths, records
 from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from peercoord.cli.main import Call
     from peercoord.foreign import Json
     from peercoord.queue.queue import Queue
+    from peercoord.status.attempts import Effort
     from peercoord.status.views import Row
 
 
@@ -74,6 +76,7 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
     spot = queue.location_of(wanted) if sighting.state == "parked" else None
     definition = queue.definition(wanted)
     attempts = _attempts(queue, wanted)
+    took = _effort(call, wanted)
     data: Json = {
         "task_id": ids.public(wanted),
         "state": sighting.state,
@@ -83,6 +86,7 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
         "ticket": f"{paths.ROOT}/{sighting.path}",
         "file": f"{paths.ROOT}/{paths.definition(wanted)}",
         "results": attempts,
+        "effort": took.as_json(),
         "definition": definition.raw,
     }
     word = paths.PARKED_WORDS.get(sighting.detail, sighting.detail) if spot else sighting.detail
@@ -100,9 +104,34 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
             for one in records.answers(definition.raw.get("answers"))
         ],
         *map(_attempt_line, attempts),
+        *([f"  {_took(took)}"] if took.attempts else []),
         f"  edit: {data['file']}",
     ]
     return Reply(data, lines)
+
+
+def _effort(call: Call, task: str) -> Effort:
+    """What all attempts at a task took, with the one that goes on."""
+    from peercoord.cli.status import reader_of
+    from peercoord.status.attempts import effort
+
+    reader = reader_of(call)
+    living = members.living(reader.root)
+    reports = {who.peer: reader.report(who.peer) for who in living}
+    found = reader.queue.locate(task)
+    board = reader.assembled([task], living, reports, {task: found} if found else {})
+    return effort(reader.attempts(board, task), board.now)
+
+
+def _took(took: Effort) -> str:
+    """Say what attempts took: the time in hand, and tokens and cost if the coding agent told them."""
+    held = "an unknown time" if took.seconds is None else lasting(took.seconds)
+    said = f"in hand for {held}, {took.attempts} attempt{'' if took.attempts == 1 else 's'}"
+    usage = took.usage
+    tokens = [(usage.input_tokens, "tokens in"), (usage.output_tokens, "tokens out")]
+    parts = [f"{count} {what}" for count, what in tokens if count is not None]
+    parts += [f"{usage.cost_usd:.2f} USD"] if usage.cost_usd is not None else []
+    return f"{said}, {', '.join(parts) or 'tokens and cost unknown'}"
 
 
 def _attempts(queue: Queue, task: str) -> list[Json]:

@@ -14,7 +14,7 @@ from peercoord.status.dashboard import seconds_between
 from peercoord.status.needs import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from peercoord.foreign import Json
     from peercoord.status.views import Row
@@ -133,6 +133,20 @@ def effort(attempts: Iterable[Attempt], now: str) -> Effort:
     )
     time = _sum(times)
     return Effort(len(listed), None if time is None else int(time), counted)
+
+
+def efforts(attempts: Sequence[Attempt], now: str) -> Json:
+    """What attempts took, by task and by instance, for programs."""
+    tasks: dict[str, list[Attempt]] = {}
+    peers: dict[str, list[Attempt]] = {}
+    for one in attempts:
+        tasks.setdefault(one.task, []).append(one)
+        if one.peer:
+            peers.setdefault(one.peer, []).append(one)
+    return {
+        "tasks": {task: effort(found, now).as_json() for task, found in tasks.items()},
+        "instances": {peer: effort(found, now).as_json() for peer, found in peers.items()},
+    }
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

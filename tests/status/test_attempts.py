@@ -101,3 +101,23 @@ def test_effort_is_a_sum_or_unknown() -> None:
 )
 def test_what_makes_no_sense_counts_as_not_said(said: object, read: Usage) -> None:
     assert usage(said) == read
+
+
+def test_what_work_took_is_said_or_said_to_be_unknown(project: Project) -> None:
+    project("task", "add", "One")
+    project("task", "add", "Two")
+    project("request-task")
+    project("report-progress", "1", "--status", "done")
+    project("request-task")
+    unknown = {"input_tokens": None, "output_tokens": None, "cost_usd": None}
+    efforts = project.data("status")["efforts"]
+    assert {task: one["attempts"] for task, one in efforts["tasks"].items()} == {"1": 1, "2": 1}
+    assert efforts["instances"]["one"].items() > {"attempts": 2, **unknown}.items()
+    assert project.data("instance", "one")["effort"]["attempts"] == 2
+    assert project("task", "show", "2")[1].count("1 attempt, tokens and cost unknown\n") == 1
+    path = paths.result("1", 1, "done")
+    told = {"usage": {"input_tokens": 1200, "cost_usd": 0.5}}
+    project.queue.files.put(path, records.encode({**(project.queue.read_record(path) or {}), **told}))
+    assert project.data("task", "show", "1")["effort"]["input_tokens"] == 1200
+    assert "1 attempt, 1200 tokens in, 0.50 USD\n" in project("task", "show", "1")[1]
+    assert project.data("status")["efforts"]["instances"]["one"]["cost_usd"] is None, "that of task 2 is not known"
