@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -23,7 +24,7 @@ from textual.widgets import Input, Static
 from peercoord.errors import PeercoordError
 from peercoord.foreign import plain
 from peercoord.screens import dash_acting, dash_lines, dash_look, dash_story
-from peercoord.screens.dash_dialogs import Story
+from peercoord.screens.dash_dialogs import Notice, Story
 from peercoord.screens.dash_list import Rows
 from peercoord.screens.watching import Watching
 from peercoord.status.sentences import sentence
@@ -200,7 +201,8 @@ class Dash(dash_acting.Acting, App[None]):
         height = self.size.height
         found = len(view.needs)
         needs.styles.height = 1 + min(max(1, len(needs.items)), max(NEEDS_MOST, height // 5))
-        needs.border_title = Content(f"NEEDS YOU {found}" if found else "Nothing needs you.")
+        shown = f"{len(needs.items)} of {found}" if len(needs.items) != found else str(found)
+        needs.border_title = Content(f"NEEDS YOU {shown}" if found else "Nothing needs you.")
         needs.set_class(not found, "quiet")
         needs.can_focus = bool(needs.items)
         if not found:
@@ -253,7 +255,10 @@ class Dash(dash_acting.Acting, App[None]):
         self.screen_stack[0].query_one("#keys", Static).update(shown)
 
     def tell(self, text: str, tone: str = "green") -> None:
-        """Say what became of an action, for a while in place of the keys."""
+        """Say what became of an action, for a while in place of the keys; what is longer, in a dialog."""
+        if cell_len(text) >= self.size.width:
+            self.push_screen(Notice(plain(text), tone))
+            return
         self._told = (
             Text(f" {plain(text)}", f"bold {tone}", no_wrap=True, overflow="ellipsis"),
             (time.monotonic() + SAID_SECONDS),

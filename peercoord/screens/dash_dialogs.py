@@ -55,6 +55,22 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
+class Notice(ModalScreen[None]):
+    """A text that a person reads and closes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q,space", "dismiss", show=False)]
+
+    def __init__(self, text: str, tone: str) -> None:
+        super().__init__()
+        self._text, self._tone = text, tone
+
+    def compose(self) -> ComposeResult:
+        """Build the dialog."""
+        with Vertical(classes="dialog"):
+            yield Static(Text(self._text, self._tone))
+            yield Static(Text("enter closes it", "dim"), classes="below")
+
+
 class Choose(ModalScreen[str]):
     """One of several; escape is none of them."""
 

@@ -82,13 +82,14 @@ Rows > .rows--chosen { background: $surface; }
 Rows:focus > .rows--chosen { background: $chosen; }
 #needs { border-title-color: $warning; }
 #needs.quiet { border-title-color: $text-muted; border-title-style: none; }
-Confirm, Choose, Ask { align: center middle; background: $background 60%; }
+Confirm, Choose, Ask, Notice { align: center middle; background: $background 60%; }
 .dialog { width: 72; max-width: 94%; height: auto; max-height: 80%; background: $surface; border: solid $primary;
     padding: 1 2; }
 .dialog VerticalScroll { height: auto; max-height: 10; margin-top: 1; }
 .dialog Static { height: auto; }
 .dialog Rows { background: $surface; border: none; margin: 1 0; }
 .dialog Input { margin: 1 0; border: none; height: 1; background: $panel; }
+.dialog .below { margin-top: 1; }
 .buttons { height: 1; margin-top: 1; }
 .buttons Button { margin-right: 2; min-width: 10; background: $panel; color: $foreground; }
 .buttons Button:focus { background: $primary; color: $background; text-style: bold; }

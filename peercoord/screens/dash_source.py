@@ -104,7 +104,7 @@ class Source:
         for name in self.root.files.scan(paths.EVENTS):
             if name.endswith(".jsonl"):
                 found += self._last(f"{paths.EVENTS}/{name}")
-        return sorted(found, key=lambda event: str(event.get("at")), reverse=True)[:EVENTS_MOST]
+        return sorted(found, key=lambda event: str(event.get("at")))[: -EVENTS_MOST - 1 : -1]
 
     def _last(self, path: str) -> list[Json]:
         """The newest events of one file, which is read again only after it changed."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from screens import scene
-from support.project import Project, clear
+from support.project import Project, clear, copy
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,16 @@ def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+_BUILT: list[Path] = []  # tests get copies of one team: it takes two seconds to make
+
+
 @pytest.fixture
-def team(tmp_path: Path) -> Iterator[Project]:
+def team(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with scene.at():
-        yield scene.at_work(Path(os.path.realpath(tmp_path)))
+        if not _BUILT:
+            home = Path(os.path.realpath(tmp_path_factory.mktemp("team")))
+            scene.at_work(home)
+            _BUILT.append(home)
+        made = copy(_BUILT[0], Path(os.path.realpath(tmp_path)))
+        made.worktree = scene.tree(made, 3)
+        yield made

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from memory.helpers import LIMITS, TECH, change
-from support.project import Project, add_worktree, git
+from support.project import MAIN, Project, add_worktree, git
 
 from peercoord.cli import main as cli
 from peercoord.landing.forecast import forecasts
@@ -64,9 +64,9 @@ def clock(time: str) -> None:
     At.text = f"{DAY}T{time}:00Z" if len(time) == 5 else f"{DAY}T{time}Z"
 
 
-def begun(home: Path, name: str = "my-app") -> Project:
+def begun(home: Path) -> Project:
     """Make a repository with three worktrees and a memory bank."""
-    main = home / name
+    main = home / MAIN
     (main / "memory-bank").mkdir(parents=True)
     git(main, "init", "-q", "-b", "main", "--template=")
     (main / ".git" / "info").mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def begun(home: Path, name: str = "my-app") -> Project:
     (main / "api.py").write_text("def routes():\n    return []\n")
     git(main, "add", "-A")
     git(main, "commit", "-q", "-m", "first")
-    made = Project(main, main, Queue(roots.create(str(main / ".claude-coordination"), name)))
+    made = Project(main, main, Queue(roots.create(str(main / ".claude-coordination"), "my-app")))
     for one in NAMES:
         made.worktree = add_worktree(made, one, f"team/{one}")
     return made
@@ -118,11 +118,11 @@ def said(project: Project, number: int, state: str, since: str, why: str = "") -
     session_records.write(project.queue.root.files, who, record)
 
 
-def at_work(home: Path, name: str = "my-app") -> Project:
+def at_work(home: Path) -> Project:
     """A team in the middle of its work: one asks, one is blocked, two disagree about the memory bank."""
     with at():
         clock("12:58")
-        project = begun(home, name)
+        project = begun(home)
         for title, priority, needs in TASKS:
             depends = [word for one in needs for word in ("--depends-on", str(one))]
             call(project, 0, "task", "add", title, "--priority", priority, *depends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from screens.seen import Played, played
 from support.project import Project, git
 
 from peercoord.screens import dash_actions
+from peercoord.screens.dash import Dash
 from peercoord.system import process
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -145,10 +147,10 @@ def test_a_coding_session_may_neither_approve_nor_reject_nor_land(
     async def play(shown: Played) -> None:
         await shown.keys("m", "a", "enter")
         assert "this is a person's decision" in await shown.keys("y")
-        await shown.keys("m", "x")
+        await shown.keys("enter", "m", "x")
         await shown.typed("no")
         assert "this is a person's decision" in await shown.keys("enter")
-        await shown.keys("l")
+        await shown.keys("enter", "l")
         assert "this is a person's decision" in await shown.keys("y")
 
     played(scene.source(team), play)
@@ -171,3 +173,22 @@ def test_finished_work_is_landed_after_a_look_and_taken_back(team: Project) -> N
         assert git(team.main, "rev-parse", "main") == before
 
     played(scene.source(team), play)
+
+
+def test_a_change_by_another_process_is_shown_unasked(team: Project) -> None:
+    """The reader waits for the files; this test waits for the screen, as long as its time limit."""
+
+    async def run() -> None:
+        app = Dash(scene.source(team))
+        async with app.run_test(size=(100, 30)) as pilot:
+            shown = Played(app, pilot)
+            while "TASKS  ready 1" not in shown.text():
+                await pilot.pause(0.02)
+            scene.call(team, 0, "task", "add", "Seen at once")
+            while "TASKS  ready 2" not in shown.text():
+                await pilot.pause(0.02)
+            assert [row.title for row in app.rows("tasks").items if row.task == "10"] == ["Seen at once"]
+        assert app._thread is not None
+        assert not app._thread.is_alive()
+
+    asyncio.run(run())
