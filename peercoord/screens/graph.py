@@ -7,14 +7,14 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from peercoord.status.views import Board
 
 NODES_MOST = 300
-"""With more nodes than this, finished tasks are drawn together; what is still too much is left out, the last first."""
+"""With more nodes than this, finished tasks are drawn together; what is still too much is left out."""
 FIRST = ("in-progress", "ready", "blocked", "review", "failed", "waiting")
-"""The order in which tasks are drawn where there are too many, after those on the critical path."""
+"""The order in which tasks are looked at where there are too many, after those on the critical path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,12 @@ def graph(board: Board, most: int = NODES_MOST) -> Graph:
         else Node(name, f"{len(tasks)} finished tasks", "done", tasks=tuple(tasks))
         for name, tasks in members.items()
     ]
-    order = {status: at for at, status in enumerate(FIRST)}
-    nodes.sort(key=lambda node: (not node.critical, order.get(node.status, len(order))))
-    drawn = {node.task for node in nodes[:most]}
     edges = {(groups[one], groups[task]) for task in groups for one in needs[task] if groups[one] != groups[task]}
+    drawn = {node.task for node in nodes} if len(nodes) <= most else _nearest(nodes, edges, most)
     shown = sorted(edge for edge in edges if drawn.issuperset(edge))
     folded = sum(len(tasks) for tasks in members.values() if len(tasks) > 1)
-    return Graph(nodes[:most], shown, path, len(rows) - len(linked), folded, len(nodes[most:]))
+    kept = [node for node in nodes if node.task in drawn]
+    return Graph(kept, shown, path, len(rows) - len(linked), folded, len(nodes) - len(kept))
 
 
 def critical_path(needs: Mapping[str, Iterable[str]], done: set[str]) -> list[str]:
@@ -129,3 +128,23 @@ def _folded(needs: Mapping[str, Iterable[str]], linked: set[str], done: set[str]
             if one in done:
                 groups[first(task)] = first(one)
     return {task: first(task) for task in linked}
+
+
+def _nearest(nodes: Sequence[Node], edges: Iterable[tuple[str, str]], most: int) -> set[str]:
+    """Pick tasks that hang together: those on the critical path, then what is linked to them, ring by ring."""
+    beside: dict[str, list[str]] = {}
+    for one, other in sorted(edges):
+        beside.setdefault(one, []).append(other)
+        beside.setdefault(other, []).append(one)
+    order = {status: at for at, status in enumerate(FIRST)}
+    starts = sorted(nodes, key=lambda node: (not node.critical, order.get(node.status, len(order))))
+    path = [node.task for node in starts if node.critical]
+    picked = dict.fromkeys(path[:most])
+    ring = [*picked]
+    rest = iter(starts)
+    while len(picked) < most:
+        ring = [other for one in ring for other in beside.get(one, ()) if other not in picked]
+        if not ring:
+            ring = [next(node.task for node in rest if node.task not in picked)]
+        picked |= dict.fromkeys(dict.fromkeys(ring[: most - len(picked)]))
+    return set(picked)

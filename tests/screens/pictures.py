@@ -1,22 +1,30 @@
-"""``python tests/screens/pictures.py``: draw the README's pictures of the dash again, from a real team."""
+"""``python tests/screens/pictures.py``: draw the README's pictures again, from a real team.
+
+Those of the page need what the browser tests need.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import re
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: find these packages as pytest finds them
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from screens import scene
+from screens import programs, scene
 from screens.seen import Played
+from support.project import Project
 
 from peercoord.screens.dash import Dash
+from peercoord.screens.web import server
+from peercoord.screens.web.model import Source
 
 PICTURES = Path(__file__).resolve().parents[2] / "examples" / "pictures"
 FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -40,13 +48,45 @@ async def dash(source: object, keys: tuple[str, ...], size: tuple[int, int]) -> 
         return plain(app.export_screenshot(title="peercoord dash", simplify=True))
 
 
+PAGES = (("board", "/", "light", (1280, 1050)), ("timeline", "/timeline", "dark", (1280, 440)))
+
+SHORT = "home => document.querySelectorAll('code').forEach(o => o.textContent = o.textContent.replace(home, '~/code'))"
+"""Names the team's directory as a person would have it."""
+
+
+def pages(project: Project) -> None:
+    """Take pictures of the page in a browser whose clock stands still too."""
+    from playwright.sync_api import sync_playwright
+
+    told: queue.Queue[str] = queue.Queue()
+    page_of = Source(str(project.main), str(project.state))
+    threading.Thread(target=server.serve, args=[page_of, 0, False, None, told.put], daemon=True).start()
+    told.get()
+    link = re.search(r"(http://[^/]+)/in/\w+", told.get())
+    assert link
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=programs.chromium(), args=["--no-sandbox"])
+        page = browser.new_page(timezone_id="UTC")
+        page.clock.set_fixed_time(scene.NOW)
+        page.goto(link[0])
+        for name, path, scheme, (width, height) in PAGES:
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.goto(f"{link[1]}{path}")
+            page.wait_for_selector("#connection.live")
+            page.evaluate(SHORT, str(project.main.parent))
+            page.screenshot(path=PICTURES / f"{name}.png")
+        browser.close()
+
+
 def main() -> None:
     os.environ["TZ"] = "UTC"
     time.tzset()
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="peercoord-pictures-") as home, scene.at():
-        source = scene.source(scene.at_work(Path(os.path.realpath(home))))
-        picture = asyncio.run(dash(source, ("3",), (104, 30)))
+        project = scene.at_work(Path(os.path.realpath(home)))
+        picture = asyncio.run(dash(scene.source(project), ("3",), (104, 30)))
+        pages(project)
     (PICTURES / "dash.svg").write_text(picture, encoding="utf-8")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -27,11 +26,17 @@ def asked() -> list[list[str]]:
     return []
 
 
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """A project with one task, which no test here changes."""
+    home = tmp_path_factory.mktemp("guarded")
+    Queue(roots.create(str(home / paths.ROOT), "app")).add(records.define("1", "First"))
+    return Source(str(home), str(home / paths.ROOT))
+
+
 @pytest.fixture
-def page(tmp_path: Path, asked: list[list[str]]) -> Open:
+def page(source: Source, asked: list[list[str]]) -> Open:
     """Makes a page, and a browser that has signed in."""
-    root = roots.create(str(tmp_path / paths.ROOT), "app")
-    Queue(root).add(records.define("1", "First"))
 
     def do(words: list[str]) -> tuple[int, str]:
         asked.append(words)
@@ -39,7 +44,6 @@ def page(tmp_path: Path, asked: list[list[str]]) -> Open:
 
     def made(*, acts: bool = False, signed_in: bool = True, codes: list[str] | None = None) -> tuple[TestClient, Page]:
         shown: list[str] = [] if codes is None else codes
-        source = Source(str(tmp_path), str(tmp_path / paths.ROOT))
         found = Page(source, Door(shown.append), PORT, do if acts else None)
         client = TestClient(found.app, base_url=OWN, follow_redirects=False)
         if signed_in:

@@ -18,6 +18,7 @@
     return Math.max(0, Math.floor(seconds)) + "s";
   };
   const tick = () => {
+    if (document.body.classList.contains("report")) return;  // its ages are those of its moment
     const now = Date.now() / 1000;
     for (const one of all("time[data-age]")) {
       const said = age(now - Date.parse(one.dateTime) / 1000);
@@ -152,7 +153,7 @@
   // -- graph -----------------------------------------------------------------------------------------------------
   let drawnGraph = "";
   const graph = () => {
-    const box = document.getElementById("graph");
+    const box = document.getElementById("drawn-graph");
     if (!box || typeof dagre === "undefined" || !box.clientWidth || (box.dataset.graph === drawnGraph && box.firstChild)) return;
     drawnGraph = box.dataset.graph;
     const { nodes, edges } = JSON.parse(drawnGraph);
@@ -163,7 +164,7 @@
     for (const one of nodes) made.setNode(one.id, { width, height });
     for (const [from, to] of edges) made.setEdge(from, to);
     dagre.layout(made);
-    const size = made.graph(), canvas = node("svg", { width: size.width, height: size.height, role: "list", "aria-label": "tasks" });
+    const size = made.graph(), canvas = node("svg", { width: size.width, height: size.height, role: "group", "aria-label": "tasks" });
     for (const [from, to] of edges) {
       const points = made.edge(from, to).points;
       const heavy = critical.has(from) && critical.has(to);
@@ -172,9 +173,9 @@
     for (const one of nodes) {
       const at = made.node(one.id);
       const name = `#${one.id}`, room = 24 - name.length, short = one.label.length > room ? one.label.slice(0, room - 1) + "…" : one.label;
-      const link = node("a", { class: `node ${one.status}${one.critical ? " critical" : ""}`, tabindex: "-1", role: "listitem", "aria-label": `${name} ${one.label}, ${one.status}${one.critical ? ", on the critical path" : ""}`, transform: `translate(${at.x - width / 2},${at.y - height / 2})` });
+      const link = node("a", { class: `node ${one.status}${one.critical ? " critical" : ""}`, tabindex: "-1", role: "link", "aria-label": `${name} ${one.label}, ${one.status}${one.critical ? ", on the critical path" : ""}`, transform: `translate(${at.x - width / 2},${at.y - height / 2})` });
       if (one.href) link.setAttribute("href", one.href);
-      const text = node("text", { x: 8, y: 20 });
+      const text = node("text", { x: 8, y: 20, "aria-hidden": "true" });
       text.append(node("tspan", { class: "no" }, one.href ? name + " " : ""), node("tspan", {}, short));
       link.append(node("title", {}, `${name} ${one.label}\n${one.status}`), node("rect", { width, height, rx: 4 }), text);
       canvas.append(link);

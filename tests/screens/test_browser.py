@@ -1,0 +1,242 @@
+"""The page and the report in a real browser, on a team with 1,000 tasks, 50 peers, a dead one and a conflict.
+
+With ``PEERCOORD_SCREENSHOTS=DIRECTORY`` the pictures are kept there, for someone to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from screens import large, programs
+from support.project import Project
+
+from peercoord.screens.web.drawing import PAGES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+pytestmark = pytest.mark.browser
+
+LONG_MS = 60_000  # nobody waits so long: a page that is not there by then has failed
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+KEYS = {name: ("a" if name == "tasks" else name[0]) for name in PAGES}
+CLAIM = """
+import sys
+from peercoord.queue.queue import Queue
+from peercoord.membership.membership import Membership, living
+from peercoord.queue.worker import Worker
+from peercoord.store.root import open_root
+root = open_root(sys.argv[1])
+me = next(one for one in living(root) if one.peer == sys.argv[2])
+print(Worker(Queue(root, me.peer), Membership(root, me)).request().task)
+"""
+COMMAND = "from peercoord.cli.main import main; main()"
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return large.make(Path(os.path.realpath(tmp_path_factory.mktemp("large"))))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = programs.chromium()
+    with sync_api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+class Served:
+    """A page that is served, and what a browser noticed on it."""
+
+    def __init__(self, process: subprocess.Popen[str], context: BrowserContext, address: str) -> None:
+        self.process, self.context, self.address = process, context, address
+        self.heard: list[str] = []
+        self.asked: list[str] = []
+        context.on("console", lambda message: self.heard.append(f"{message.type}: {message.text}"))
+        context.on("weberror", lambda error: self.heard.append(f"error: {error.error}"))
+        context.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self) -> Page:
+        page = self.context.new_page()
+        page.set_default_timeout(LONG_MS)
+        page.goto(f"{self.address}/")
+        page.wait_for_selector("#connection.live")
+        return page
+
+    def quiet(self) -> None:
+        """Nothing was said on the console, and nothing was asked of another place."""
+        assert self.heard == []
+        assert [url for url in self.asked if not url.startswith(f"{self.address}/")] == []
+
+
+@pytest.fixture
+def served(team: Project, browser: Browser) -> Iterator[Served]:
+    words = [sys.executable, "-c", COMMAND, "-C", str(team.main), "web"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    context = browser.new_context()
+    try:
+        assert process.stderr is not None
+        told = ""
+        while "/in/" not in told:
+            told = process.stderr.readline()
+            assert told, "it ended"
+        link = re.search(r"(http://127\.0\.0\.1:\d+)/in/\w+", told)
+        assert link
+        found = Served(process, context, link[1])
+        page = context.new_page()
+        page.goto(link[0])
+        page.close()
+        yield found
+    finally:
+        context.close()
+        process.terminate()
+        process.communicate()
+
+
+def heading(page: Page, text: str) -> None:
+    page.wait_for_function("text => document.querySelector('h1')?.textContent.trim().startsWith(text)", arg=text)
+    page.wait_for_selector("body:not(:has(#connection)), #connection.live")  # its keys work from then on
+
+
+def fits(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+def serious(page: Page, source: str) -> list[str]:
+    """What axe-core finds on a page that keeps someone from using it."""
+    page.evaluate(source)
+    found: Any = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['html'][:160]} {json.dumps(node.get('failureSummary'))[:200]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"][:3]
+    ]
+
+
+def test_every_page_is_reached_and_used_by_keyboard_alone(served: Served) -> None:
+    page = served.open()
+    for name, (_, label) in PAGES.items():
+        page.keyboard.press("g")
+        page.keyboard.press(KEYS[name])
+        heading(page, label)
+    page.keyboard.press("g")
+    page.keyboard.press("b")
+    heading(page, "Board")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("?")
+    assert page.evaluate("document.getElementById('help').open")
+    page.keyboard.press("Escape")
+    assert not page.evaluate("document.getElementById('help').open")
+    page.evaluate("document.querySelector('#live').scrollTop = 0")
+    while not page.evaluate("document.activeElement.matches('.card')"):
+        page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    number = page.evaluate("document.activeElement.querySelector('.id').textContent")
+    page.keyboard.press("Enter")
+    heading(page, number)
+    page.keyboard.press("/")
+    heading(page, "Tasks")
+    page.keyboard.press("/")
+    page.keyboard.type("billing report")
+    shown = page.locator("#tasks-list tr:visible")
+    assert 0 < shown.count() < 1000
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tasks?q=billing+report")
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    heading(page, "Timeline")
+    page.locator(".scroll").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.matches('[data-bar]')")
+    served.quiet()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [("desk", "light"), ("phone", "dark"), ("desk", "dark"), ("phone", "light")]
+)
+def test_every_page_fits_and_is_accessible(served: Served, scheme: Any, size: str) -> None:
+    judged = (size, scheme) in (("desk", "light"), ("phone", "dark"))  # every width and every colour once
+    source, kept = programs.axe(), os.environ.get("PEERCOORD_SCREENSHOTS")
+    page = served.open()
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    found: list[str] = []
+    for path in (*(path for path, _ in PAGES.values()), "/task/500", "/instance/instance-4"):
+        page.goto(f"{served.address}{path}")
+        page.wait_for_selector("#connection.live")
+        if path == "/graph":
+            page.wait_for_selector("#drawn-graph .node")
+        assert fits(page), path
+        if kept:
+            name = path.strip("/").replace("/", "-") or "board"
+            page.screenshot(path=f"{kept}/{name}-{size}-{scheme}.png")
+        found += [f"{path} {one}" for one in serious(page, source)] if judged else []
+    assert found == []
+    served.quiet()
+
+
+def test_a_claim_of_another_process_shows(served: Served, team: Project) -> None:
+    page = served.open()
+    page.locator('[data-column="in-progress"] .card').first.focus()
+    focused = page.evaluate("document.activeElement.getAttribute('href')")
+    before = page.locator("#column-in-progress .count").inner_text()
+    words = [sys.executable, "-c", CLAIM, str(team.state), "instance-6"]
+    task = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    page.wait_for_function(
+        "before => document.querySelector('#column-in-progress .count').textContent !== before", arg=before
+    )
+    assert page.locator(f'.peer a[href="/task/{task}"]').count() == 1
+    assert page.evaluate("document.activeElement.getAttribute('href')") == focused
+    served.quiet()
+
+
+def test_a_lost_connection_is_told(served: Served) -> None:
+    page = served.open()
+    served.process.terminate()
+    page.wait_for_selector("#connection.lost")
+    assert "connection lost" in page.locator("#connection").inner_text()
+
+
+def test_the_address_opens_one_browser_only(served: Served, browser: Browser) -> None:
+    other = browser.new_context()
+    page = other.new_page()
+    page.goto(f"{served.address}/")
+    heading(page, "Sign in")
+    assert page.url == f"{served.address}/in"
+    other.close()
+
+
+def test_the_report_is_read_without_a_network(team: Project, browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    subprocess.run([sys.executable, "-c", COMMAND, "-C", str(team.main), "html", "-o", str(file)], check=True)
+    context = browser.new_context(offline=True)
+    seen = Served(subprocess.Popen(["true"], text=True), context, "file://")
+    page = context.new_page()
+    page.set_default_timeout(LONG_MS)
+    page.goto(file.as_uri())
+    page.wait_for_selector("#burn-up canvas")
+    page.wait_for_selector("#drawn-graph .node")
+    page.locator('nav a[href="#timeline"]').click()
+    page.locator('[data-zoom="3600"]').click()
+    assert page.locator("svg.time .axis text").count() > 10
+    for width, height in SIZES.values():
+        page.set_viewport_size({"width": width, "height": height})
+        assert fits(page)
+    assert seen.heard == []
+    assert seen.asked == [file.as_uri()]
+    context.close()

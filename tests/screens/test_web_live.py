@@ -1,0 +1,112 @@
+"""An open page hears of a change by another process, and nothing runs for a page that is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peercoord.queue.queue import Queue
+from peercoord.screens.web import live
+from peercoord.screens.web.app import Page
+from peercoord.screens.web.guard import Door
+from peercoord.screens.web.model import Source
+from peercoord.store import paths, records
+from peercoord.store import root as roots
+
+LONG = 60.0  # nobody waits so long: a stream that says nothing until then has failed
+
+
+class Stream:
+    """A browser's stream of changes, without a network: what came, and whether it hung up."""
+
+    def __init__(self, page: Page, query: str) -> None:
+        self.page, self.query = page, query
+        self.text, self.came, self.gone = "", asyncio.Event(), asyncio.Event()
+        self.running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        token = self.page.door.exchange(self.page.door.code)
+        headers = [(b"host", b"127.0.0.1:1"), (b"cookie", f"peercoord-1={token}".encode())]
+        scope = {"type": "http", "method": "GET", "path": "/live", "query_string": self.query.encode()}
+        scope |= {"headers": headers, "http_version": "1.1", "scheme": "http", "raw_path": b"/live", "root_path": ""}
+        await self.page.app({**scope, "asgi": {"version": "3.0", "spec_version": "2.3"}}, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.text += message.get("body", b"").decode()
+        self.came.set()
+
+    async def until(self, words: str) -> None:
+        async with asyncio.timeout(LONG):
+            while words not in self.text:
+                self.came.clear()
+                await self.came.wait()
+
+    async def hang_up(self) -> None:
+        self.gone.set()
+        await self.running
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    root = roots.create(str(tmp_path / paths.ROOT), "app")
+    Queue(root).add(records.define("1", "First"))
+    return Page(Source(str(tmp_path), str(tmp_path / paths.ROOT)), Door(lambda _: None), 1)
+
+
+def test_a_change_of_another_process_reaches_an_open_page(page: Page) -> None:
+    other = Queue(roots.open_root(page.source.path))
+
+    async def scenario() -> None:
+        stream = Stream(page, "page=board&ident=&known=")
+        await stream.until("First")
+        assert "Second" not in stream.text
+        await asyncio.to_thread(other.add, records.define("2", "Second"))
+        await stream.until("Second")
+        assert stream.text.count("id: ") >= 2
+        await stream.hang_up()
+
+    asyncio.run(scenario())
+    assert page.live._watching is None
+
+
+def test_a_page_that_knows_what_is_shown_is_not_drawn_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PING_SECONDS", 0.01)
+    from peercoord.screens.web.app import mark
+
+    known = mark(page.content("board", "", {}, "/"))
+
+    async def scenario() -> str:
+        stream = Stream(page, f"page=board&ident=&known={known}")
+        await stream.until(": still here\n\n: still here")
+        await stream.hang_up()
+        return stream.text
+
+    assert "data:" not in asyncio.run(scenario())
+
+
+def test_the_end_of_the_server_ends_the_streams(page: Page) -> None:
+    async def scenario() -> None:
+        stream = Stream(page, "page=board&ident=&known=")
+        await stream.until("First")
+        page.live.stop()
+        async with asyncio.timeout(LONG):
+            await stream.running
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_of_no_page_is_refused(page: Page) -> None:
+    async def scenario() -> str:
+        stream = Stream(page, "page=../app&ident=&known=")
+        await stream.running
+        return stream.text
+
+    assert "There is no such page" not in asyncio.run(scenario())
+    assert page.live._watching is None

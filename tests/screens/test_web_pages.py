@@ -1,0 +1,219 @@
+"""What the pages and the report show, and that text from outside is read, never obeyed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from screens import large
+
+from peercoord.screens.web import pages, report
+from peercoord.screens.web.app import mark
+from peercoord.screens.web.drawing import Site, draw, environment
+from peercoord.screens.web.model import Scene, Source
+from peercoord.store import paths, records, session_records
+from peercoord.system.sessions import PERMISSION
+
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
+PLAIN = tuple(f"text {number}" for number in range(len(large.HOSTILE)))
+MAY_LOAD = {"src", "href", "action", "data", "poster", "srcset", "style", "formaction", "background"}
+
+
+class Skeleton(HTMLParser):
+    """The tags of a page, each with the names of its attributes; and every address that it names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.loads: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, *(name for name, _ in attrs)))
+        self.loads += [(name, value or "") for name, value in attrs if name in MAY_LOAD or name.startswith("on")]
+        self.texts += [value or "" for _, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append((f"/{tag}",))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.tags.append(("comment", data))
+
+
+def made(home: Path, texts: tuple[str, ...]) -> Scene:
+    """A small team; these texts stand in every field of its records that may hold text."""
+    home.mkdir()
+    project = large.make(home, tasks=30, peers=9, texts=texts, branches=0)
+    root = project.queue.root
+    for number, path in enumerate(f"{paths.PEERS}/{name}/peer.json" for name in sorted(root.files.scan(paths.PEERS))):
+        record = root.files.record(path) or {}
+        changed = {"branch": texts[number % 7], "host": texts[1]} | ({"machine": "other"} if number > 8 else {})
+        root.files.put(path, records.encode({**record, **changed}))
+        said = {
+            "process": record["session"],
+            "agent": texts[2],
+            "state": PERMISSION,
+            "why": texts[4],
+            "since": texts[3],
+        }
+        session_records.write(root.files, str(record["peer"]), said)
+    sync = {"ok": False, "message": texts[0], "hint": texts[1], "database": texts[2], "at": root.clock.now()}
+    refused = [{"what": texts[3], "why": texts[4]}]
+    root.files.put(paths.SYNC, records.encode({**sync, "refused": refused}))
+    root.event("instance-1", texts[0], task="1", reason=texts[4], to=texts[2])
+    root.event("instance-1", "parked", task=texts[1], why=texts[2], reason=texts[4])
+    found = Source(str(project.main), str(project.state)).scene()
+    found.source.root.protocol["project"] = texts[0]
+    return found
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return made(tmp_path_factory.mktemp("pages") / "hostile", large.HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def shown(hostile: Scene) -> dict[str, str]:
+    """Every page of the team with hostile texts."""
+    return dict(drawn(hostile))
+
+
+@pytest.fixture(scope="module")
+def reported(hostile: Scene) -> str:
+    return report.draw(hostile)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return made(tmp_path_factory.mktemp("pages") / "plain", PLAIN)
+
+
+def drawn(scene: Scene) -> Iterator[tuple[str, str]]:
+    """Every page, with every task and instance."""
+    site = Site(actions=True, csrf="token", now=scene.board.now)
+    for name, page in pages.PAGES.items():
+        yield name, page(scene, site, {})
+    for row in scene.board.rows:
+        yield f"task {row.task}", pages.task(scene, site, row.task)
+    for peer, _ in scene.peers:
+        yield f"instance {peer.name}", pages.instance(scene, site, peer.name)
+    shell = {"title": large.HOSTILE[0], "name": "board", "live": "", "signed_in": True, "scripts": [], "content": ""}
+    yield "shell", draw("shell.html", site, project=str(scene.source.root.protocol["project"]), **shell)
+    yield "result", draw("result.html", site, ok=False, said=large.HOSTILE[4], back="/")
+
+
+def test_hostile_text_makes_no_tag_and_no_attribute(shown: dict[str, str], plain: Scene) -> None:
+    """The skeleton of every page is the same, whatever text stands in it."""
+    ours = dict(drawn(plain))
+    assert list(shown) == list(ours)
+    for name, text in shown.items():
+        if name != "memory":  # words that differ between two versions are marked there
+            assert Skeleton(text).tags == Skeleton(ours[name]).tags, name
+
+
+def test_no_page_names_an_address_of_another_place(shown: dict[str, str]) -> None:
+    for name, text in shown.items():
+        for attribute, value in Skeleton(text).loads:
+            assert attribute in ("href", "action", "src"), (name, attribute)
+            assert re.match(r"/(?![/\\])|#", value), (name, value)
+
+
+def test_no_character_that_steers_or_hides_gets_through(shown: dict[str, str]) -> None:
+    for name, text in shown.items():
+        assert not STEERING.search(text), name
+        assert "\u202e" not in "".join(Skeleton(text).texts), name
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_hostile_text_is_shown_as_it_is(shown: dict[str, str], at: int) -> None:
+    told = [" ".join(" ".join(Skeleton(text).texts).split()) for text in shown.values()]
+    assert sum(large.HOSTILE[at] in one for one in told) > 3
+
+
+def test_every_template_escapes() -> None:
+    made_ = environment()
+    for name in made_.list_templates():
+        assert made_.autoescape, name
+        source = made_.loader.get_source(made_, name)[0] if made_.loader else ""
+        assert "|safe" not in source.replace(" ", ""), name
+        assert "autoescape" not in source, name
+        assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", source), name
+        assert not re.search(r"=\{\{", source), f"{name}: an attribute without quotes"
+
+
+# -- the report --------------------------------------------------------------------------------------------------
+
+
+def test_the_report_is_one_file_that_loads_nothing(reported: str, plain: Scene) -> None:
+    text = reported
+    seen = Skeleton(text)
+    assert all(value.startswith("#") for _, value in seen.loads)
+    assert not {"img", "link", "iframe", "object", "form"} & {tag[0] for tag in seen.tags}
+    assert "default-src 'none'" in text
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert sum(len(one.encode()) for one in scripts) <= 200_000
+    assert all("Permission is hereby granted" in one for one in scripts[:2])
+    assert [tag[0] for tag in seen.tags].count("script") == len(scripts) == 3
+    outside = [tag for tag in Skeleton(report.draw(plain)).tags if tag[0] not in ("mark", "/mark")]
+    assert [tag for tag in seen.tags if tag[0] not in ("mark", "/mark")] == outside
+
+
+def test_every_link_of_the_report_leads_somewhere(hostile: Scene, reported: str) -> None:
+    text = reported
+    named = set(re.findall(r'\sid="([^"]+)"', text))
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= named
+    assert {f"task-{row.task}" for row in hostile.board.rows} <= named
+
+
+def test_no_id_of_the_report_is_used_twice(reported: str) -> None:
+    named = re.findall(r'\sid="([^"]+)"', reported)
+    assert sorted(set(named)) == sorted(named)
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------
+
+
+def test_ages_alone_are_no_change(plain: Scene) -> None:
+    site = Site(now=plain.board.now)
+    later = Site(now="2099-01-01T00:00:00Z")
+    board = pages.board(plain, site, {})
+    assert mark(board) == mark(pages.board(plain, later, {}))
+    assert mark(board) != mark(pages.board(plain, Site(now=site.now, actions=True), {}))
+
+
+def test_tasks_are_found_by_words_and_by_state(plain: Scene) -> None:
+    site = Site(now=plain.board.now)
+    every = set(re.findall(r'id="row-(\d+)"', pages.tasks(plain, site, {})))
+    assert every == {row.task for row in plain.board.rows}
+    parked = set(re.findall(r'id="row-(\d+)"', pages.tasks(plain, site, {"state": "parked"})))
+    assert parked == {row.task for row in plain.board.by_status["blocked"] + plain.board.by_status["review"]}
+    named = set(re.findall(r'id="row-(\d+)"', pages.tasks(plain, site, {"q": "#7"})))
+    assert named == {"7"}
+    assert "No task is like this" in pages.tasks(plain, site, {"q": "nothing has this title", "state": "<x>"})
+
+
+def test_the_story_of_a_task_has_every_attempt(plain: Scene) -> None:
+    site = Site(now=plain.board.now)
+    task = next(one.task for one in plain.history.attempts if one.outcome == "evicted")
+    text = pages.task(plain, site, task)
+    for one in plain.attempts[task]:
+        assert f'href="/instance/{one.peer}"' in text
+        assert f's-{one.outcome}">{one.outcome}</span>' in text
+        assert one.reason in text
+
+
+def test_both_versions_of_a_memory_text_are_beside_each_other(hostile: Scene) -> None:
+    text = pages.memory(hostile, Site(now=hostile.board.now), {})
+    cells = ["".join(Skeleton(cell).texts) for cell in re.findall(r'<td class="added">(.*?)</td>', text, re.DOTALL)]
+    assert len(cells) == 2
+    assert f"after 30 {large.HOSTILE[0]} minutes" in cells[0]
+    assert f"after 60 {large.HOSTILE[1]} minutes" in cells[1]
+    assert "review approve" in text
