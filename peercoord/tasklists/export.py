@@ -98,10 +98,8 @@ def export(tasks: Sequence[Task], form: str, now: str) -> str:
     The same board gives the same bytes, whenever it is written: ``now`` stands only where no task says a time.
     """
     newest = max((moment for task in tasks for moment in (task.added, task.ended) if moment), default=now)
-    if form == WHOLE:
-        return _tasks_json(tasks, newest, exact=True)
-    if form == "tasks.json":
-        return _tasks_json(tasks, newest)
+    if form in ("tasks.json", WHOLE):
+        return _tasks_json(tasks, newest, exact=form == WHOLE)
     return _beads(tasks, newest) if form == "beads" else _csv(tasks)
 
 
