@@ -29,6 +29,7 @@ CHANGING = [
     (re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r'("store": "|, store )\w+'), r"\1STORE"),
     (re.compile(r"\.json~\w+"), ".json~TOKEN"),
+    (re.compile(r"(in hand for )\d+s"), r"\1Ns"),
     (re.compile(r'^\s*"time_spent": \d+,\n', re.MULTILINE), ""),  # of a second or more, and else not there
     (re.compile(r'("time_spent": )\d+((, "\w*|,)?…)?'), r"\1N"),
 ]
