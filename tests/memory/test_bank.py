@@ -70,9 +70,11 @@ def test_a_broken_record_is_set_aside_and_the_others_go_on(scene: Scene) -> None
         scene.disk.create(paths.contribution("queued", name), b'{"id": "c-elsewhere"}', False)
     for path in (paths.contribution("candidates", "k-broken"), paths.entry(NAME, "e-0123456789abcdef")):
         scene.world.files.put(path, b'{"id": "half', durable=False)
+    scene.disk.mkdir(paths.entry(NAME, "e-fedcba9876543210"))  # a folder in an entry's place
     scene.merge()
     assert places(scene) == {one.id: "merged"}
     assert len([p for p in scene.disk.files() if p.startswith("quarantine/") and not p.endswith(".why")]) == 4
+    assert paths.entry(NAME, "e-fedcba9876543210") not in scene.disk.folders()
 
 
 def test_a_document_that_is_not_text_is_left_alone(scene: Scene) -> None:
