@@ -133,8 +133,10 @@ def _wrapped(line: Text, width: int, indent: int) -> list[Text]:
         return [line]
     first, *_ = line.wrap(_WRAPS, width)
     rest = line[len(first.plain) :]
-    more = rest.wrap(_WRAPS, width - indent)
-    return [first, *(Text(" " * indent) + Text(one.plain.strip(), one.style) for one in more if one.plain.strip())]
+    more = [one for one in rest.wrap(_WRAPS, width - indent) if one.plain.strip()]
+    for one in more:
+        one.rstrip()
+    return [first, *(Text(" " * indent) + one[len(one.plain) - len(one.plain.lstrip()) :] for one in more)]
 
 
 def _header(board: Board, width: int, changed: str) -> list[Text]:

@@ -6,6 +6,7 @@ Those of the page need what the browser tests need.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import queue
 import re
@@ -13,18 +14,24 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: find these packages as pytest finds them
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from rich.console import Console
 from screens import programs, scene
 from screens.seen import Played
 from support.project import Project
 
+from peercoord.membership.membership import judge
 from peercoord.screens.dash import Dash
+from peercoord.screens.overview import Overview, overview
 from peercoord.screens.web import server
 from peercoord.screens.web.model import Source
+from peercoord.status.board import Reader
+from peercoord.status.screen import draw
 
 PICTURES = Path(__file__).resolve().parents[2] / "examples" / "pictures"
 FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -79,14 +86,28 @@ def pages(project: Project) -> None:
         browser.close()
 
 
+def status(seen: Overview, home: str) -> str:
+    """Draw the status screen, as if the team were in /code."""
+    words = [[tuple(word.replace(home, "/code") for word in one) for one in need.commands] for need in seen.needs]
+    wanted = [replace(need, commands=commands) for need, commands in zip(seen.needs, words, strict=True)]
+    console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
+    for line in draw(seen.board, width=80, above=seen.standing, branches=seen.branches, wanted=wanted):
+        console.print(line)
+    return plain(console.export_svg(title="claude-coordination-status"))
+
+
 def main() -> None:
     os.environ["TZ"] = "UTC"
     time.tzset()
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="peercoord-pictures-") as home, scene.at():
         project = scene.at_work(Path(os.path.realpath(home)))
+        root = project.queue.root
+        reader = Reader(project.queue, lambda who: judge(root, who))
+        text = status(overview(reader, str(project.main)), str(project.main.parent))
         picture = asyncio.run(dash(scene.source(project), ("3",), (104, 30)))
         pages(project)
+    (PICTURES / "status.svg").write_text(text, encoding="utf-8")
     (PICTURES / "dash.svg").write_text(picture, encoding="utf-8")
 
 
