@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,16 +66,14 @@ def test_nothing_is_told_of_a_team_that_was_taken_down() -> None:
 
 def test_a_command_of_the_persons_gets_the_text_as_data(tmp_path: Path) -> None:
     told = tmp_path / "told"
-    os.mkfifo(told)
     hostile = replace(foreign(), rows=foreign().rows[6:7], peers=[], deciding=[], synced={})
     notifier = Notifier(
         [], f'printf "%s\\n" "$PEERCOORD_KIND" "$PEERCOORD_NOTICE" "$PEERCOORD_TEAM" > {told}; cat >> {told}'
     )
     notifier.look(seen(replace(hostile, rows=[])))
     (notice,) = notifier.look(seen(hostile))
-    with open(told) as handle:  # ends when the command has
-        kind, text, team, data = handle.read().split("\n")
-    assert [one.wait(60) for one in notifier._running] == [0]
+    assert [one.wait() for one in notifier._running] == [0]
+    kind, text, team, data = told.read_text().split("\n")
     assert (kind, text, team) == ("need", notice.text, plain(HOSTILE))
     assert json.loads(data) == {"kind": "need", "text": text, "project": team}
     assert text == plain(text)
