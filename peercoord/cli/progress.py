@@ -41,7 +41,7 @@ class Bar:
             self.drawn.start()
         if what not in self._tasks:
             self._tasks[what] = self.drawn.add_task(what, total=total)
-        self.drawn.update(self._tasks[what], completed=done, total=total)
+        self.drawn.update(self._tasks[what], completed=done, total=total, visible=done < total)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -53,10 +53,13 @@ class Overview:
 
     @property
     def standing(self) -> list[str]:
-        """Lines on the state of the team as a whole: it is down, all is done, a landing waits, there are no tasks."""
+        """Lines on the state of the team as a whole: it is down, all is done, a landing waits.
+
+        A command that may be long has a line of its own, which begins with blanks and is not to be broken.
+        """
         lines = []
         if self.down is not None:
-            lines.append(f"The team is down, taken down {down.since(self.down)}; start it: {self.start}")
+            lines += [f"The team is down, taken down {down.since(self.down)}; start it:", f"  {self.start}"]
         if self.board.finished:
             lines += _finished(dashboard.all_done(self.board), self.unlanded)
         if self.landing:

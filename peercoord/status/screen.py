@@ -79,8 +79,8 @@ def draw(
     """
     found = needs.needs(board) if wanted is None else wanted
     peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
-    standing = [Text(line, "bold") for line in above or _standing(board)]
-    asked = [*needed(found, board.now, at, width), *(line for one in standing for line in _wrapped(one, width, 2))]
+    standing = [Text(line, COMMAND if line.startswith(" ") else "bold") for line in above or _standing(board)]
+    asked = [*needed(found, board.now, at, width), *(line for one in standing for line in _unbroken(one, width))]
     share = board.progress
     progress = f"📊 Overall Progress: {bar(share)} {percent(share)} ({board.count('done')}/{board.wanted} tasks)"
     blocks = [
@@ -125,6 +125,11 @@ def fit(text: object, cells: int) -> str:
     cut = Text(said)
     cut.truncate(max(1, cells), overflow="ellipsis")
     return f"{cut.plain[:-1].rstrip()}…"
+
+
+def _unbroken(line: Text, width: int) -> list[Text]:
+    """Break a line between words, unless it is a command, which people paste: that begins with blanks."""
+    return [line] if line.plain.startswith(" ") else _wrapped(line, width, 2)
 
 
 def _wrapped(line: Text, width: int, indent: int) -> list[Text]:

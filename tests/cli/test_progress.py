@@ -62,9 +62,8 @@ def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_bar_on_a_terminal_that_leaves_only_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     said = work(monkeypatch, is_terminal=True)
     assert "[b]counting[/b]" in said, "it is no markup"
-    assert "3/3" in said
     assert [f"line {at}" in said for at in range(3)] == [True] * 3
-    assert said.endswith("\x1b[2K"), "the bar is gone"
+    assert "\x1b[2K" in said[said.rindex("counting") :], "the bar is gone"
     assert "\x1b[?25h" in said, "the cursor is there again"
 
 
@@ -78,7 +77,7 @@ def test_an_error_takes_the_bar_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     with pytest.raises(ValueError, match="broken"), shown.shown(False):
         next(map(int, track(["broken"], "work", 1)))
-    assert stream.text.endswith("\x1b[2K")
+    assert "\x1b[2K" in stream.text[stream.text.rindex("work") :]
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])

@@ -88,3 +88,11 @@ def test_columns_stay_where_they_are_while_ages_grow() -> None:
     spots = [[line.index(sign) for sign in signs for line in lines if sign in line[40:]] for lines in (before, after)]
     assert spots[0] == spots[1]
     assert len(spots[0]) == 5
+
+
+def test_a_command_below_the_needs_is_not_broken() -> None:
+    command = f"  claude-team-coordinated '/code/{'a long name ' * 9}'"
+    lines = written(
+        draw(BOARDS["empty"](), width=40, above=["The team is down since an hour, and more; start it:", command])
+    )
+    assert lines[2:6] == ["The team is down since an hour, and", "  more; start it:", command, ""]
