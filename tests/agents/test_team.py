@@ -125,3 +125,26 @@ def test_a_codex_that_used_up_its_limit_goes_on_when_it_resets(tmp_path: Path) -
         )
         all_reported(world, 2)
         assert world.done() == {"1": ["instance-1"], "2": ["instance-1"]}
+
+
+@pytest.mark.parametrize("agent", ["copilot", "opencode"])
+def test_others_do_a_task_too_when_up_starts_them(tmp_path: Path, agent: str) -> None:
+    """A person trusts the folder, and the project allows what its tasks need."""
+    program = programs.find(agent)
+    with offline(tmp_path) as world:
+        world.make(1, 1)
+        variables = sessions.variables(world, agent)
+        sessions.write(tmp_path / "user" / ".copilot" / "config.json", {"trusted_folders": [str(tmp_path)]})
+        allowed = {"bash": dict.fromkeys(("printf *", "python3 *", "git *"), "allow")}
+        sessions.write(world.worktree(1) / "opencode.json", {"permission": allowed})
+        place = tmp_path / "bin"
+        place.mkdir()
+        allow = "--allow-all-tools" if agent == "copilot" else ""
+        (place / agent).write_text(f'#!/bin/sh\nexec {program} {allow} "$@"\n')
+        (place / agent).chmod(0o755)
+        variables["PATH"] = f"{place}:{world.environment()['PATH']}"
+        launch = ("--launch", "tmux", "--agent", agent)
+        world.run("peercoord", "up", str(world.project), "1", *launch, at=tmp_path, **variables)
+        all_reported(world, 1)
+        assert world.done() == {"1": ["instance-1"]}
+        assert world.commands("instance-1")[0].endswith("request-task"), "its hook named the command"
