@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import os
 import shlex
 import time
 from typing import TYPE_CHECKING
@@ -49,11 +50,16 @@ def data(found: Sequence[Need], at: str = "") -> list[Json]:
     ]
 
 
-def typed(words: Sequence[str], at: str = "") -> str:
-    """Write a command as it is typed in a shell, elsewhere than ``at`` with that directory."""
+def typed(words: Sequence[str], at: str = "", home: str = "") -> str:
+    """Write a command as it is typed in a shell: elsewhere than ``at`` with that directory, in ``home`` from there."""
     if at and words[0] == "peercoord" and words[1] != "-C":
         words = ("peercoord", "-C", at, *words[1:])
-    return " ".join({TEXT: '"…"', THEN: THEN}.get(word) or shlex.quote(word) for word in words)
+
+    def quoted(word: str) -> str:
+        inside = len(home) > 1 and word.startswith(f"{home}/")
+        return f"~/{shlex.quote(word[len(home) + 1 :])}" if inside else shlex.quote(word)
+
+    return " ".join({TEXT: '"…"', THEN: THEN}.get(word) or quoted(word) for word in words)
 
 
 def state(doing: Doing, now: str, why: bool = True) -> str:
@@ -133,7 +139,7 @@ def _need(need: Need, now: str, at: str) -> list[str]:
 
 def commands(need: Need, at: str) -> list[str]:
     """A need's commands: in one line if they are short and all ``peercoord``, else in a line each."""
-    found = [plain(typed(words, at)) for words in need.commands]
+    found = [plain(typed(words, at, os.path.expanduser("~"))) for words in need.commands]
     short = " | ".join([*found[:1], *(line.removeprefix("peercoord ") for line in found[1:])])
     ours = not at and all(words[0] == "peercoord" for words in need.commands)
     return [short] if ours and len(short) < WIDTH - 4 else found

@@ -21,6 +21,7 @@ from peercoord.queue.peer import Peer
 from peercoord.queue.placement import Location
 from peercoord.queue.recovery import Janitor
 from peercoord.status import dashboard, needs, screen, views
+from peercoord.status.board import Reader
 from peercoord.status.dashboard import bar, percent
 from peercoord.status.views import Board, PeerView, Row
 from peercoord.store import paths, session_records
@@ -53,6 +54,18 @@ def test_all_screens_name_the_same_needs(asked: Project) -> None:
         assert other == own, words
     assert asked("instance", "one")[1].startswith("NEEDS YOU (1)\n")
     assert asked("check")[1].startswith("NEEDS A PERSON (1)\n")
+
+
+def test_a_command_to_type_names_a_place_from_home(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(asked.main.parent))
+    said = dashboard.commands(first_need(asked), str(asked.main))
+    assert said[0] == f'peercoord -C ~/{shlex.quote(asked.main.name)} task answer 1 "…"'
+    assert shlex.quote(str(asked.main)) in dashboard.data([first_need(asked)], str(asked.main))[0]["commands"][0]
+
+
+def first_need(asked: Project) -> needs.Need:
+    board = Reader(asked.queue, lambda who: members.judge(asked.queue.root, who)).board()
+    return needs.needs(board)[0]
 
 
 def test_an_answered_task_is_not_called_blocked_any_more(asked: Project) -> None:
