@@ -39,7 +39,10 @@ export const Peercoord = async ({ client, directory }) => {
 
   const handle = {
     "session.created": ({ info }) => (info.parentID ? children.add(info.id) : begin(info.id, "start", { source: "startup" })),
-    "permission.asked": (it) => ask("permission", about(it.sessionID, { tool_name: it.permission || it.type || it.title || "" })),
+    "permission.asked": (it) => {
+      const command = [].concat(it.patterns || it.pattern || []).join(" ")
+      return ask("permission", about(it.sessionID, { tool_name: it.permission || it.type || it.title || "", tool_input: { command } }))
+    },
     "session.error": (it) => {
       const error = it.error || {}
       const message = (error.data && error.data.message) || error.message || ""
