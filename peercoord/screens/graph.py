@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from peercoord.status.views import Board
 
 NODES_MOST = 300
-"""With more nodes than this, finished tasks are drawn together; what is still too much is left out."""
+"""With more nodes than this, finished tasks are drawn together; of what is still too much, ``NODES_KEPT`` are drawn."""
+NODES_KEPT = 120
 FIRST = ("in-progress", "ready", "blocked", "review", "failed", "waiting")
 """The order in which tasks are looked at where there are too many, after those on the critical path."""
 
@@ -52,7 +53,7 @@ class Graph:
     """The number of nodes that are left out because there are too many."""
 
 
-def graph(board: Board, most: int = NODES_MOST) -> Graph:
+def graph(board: Board, most: int = NODES_MOST, kept: int = NODES_KEPT) -> Graph:
     """Draw up the graph of all tasks that are not cancelled."""
     rows = {row.task: row for row in board.rows if row.status != "cancelled"}
     needs = {
@@ -75,11 +76,11 @@ def graph(board: Board, most: int = NODES_MOST) -> Graph:
         for name, tasks in members.items()
     ]
     edges = {(groups[one], groups[task]) for task in groups for one in needs[task] if groups[one] != groups[task]}
-    drawn = {node.task for node in nodes} if len(nodes) <= most else _nearest(nodes, edges, most)
+    drawn = {node.task for node in nodes} if len(nodes) <= most else _nearest(nodes, edges, kept)
     shown = sorted(edge for edge in edges if drawn.issuperset(edge))
     folded = sum(len(tasks) for tasks in members.values() if len(tasks) > 1)
-    kept = [node for node in nodes if node.task in drawn]
-    return Graph(kept, shown, path, len(rows) - len(linked), folded, len(nodes) - len(kept))
+    nodes = [node for node in nodes if node.task in drawn]
+    return Graph(nodes, shown, path, len(rows) - len(linked), folded, len(members) - len(nodes))
 
 
 def critical_path(needs: Mapping[str, Iterable[str]], done: set[str]) -> list[str]:

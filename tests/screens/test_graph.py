@@ -51,7 +51,7 @@ def test_finished_tasks_are_drawn_together_where_there_are_many() -> None:
 
 
 def test_the_critical_path_is_drawn_before_what_is_left_out() -> None:
-    found = graph(Reader(chain(6, 3).queue, unknown).board(), most=3)
+    found = graph(Reader(chain(6, 3).queue, unknown).board(), most=3, kept=3)
     assert [node.task for node in found.nodes] == ["4", "5", "6"]
     assert found.hidden == 1
     assert found.edges == [("4", "5"), ("5", "6")]

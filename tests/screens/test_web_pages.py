@@ -15,6 +15,7 @@ from peercoord.screens.web.app import mark
 from peercoord.screens.web.drawing import Site, draw, environment
 from peercoord.screens.web.model import Scene, Source
 from peercoord.store import paths, records, session_records
+from peercoord.store import root as roots
 from peercoord.system.sessions import PERMISSION
 
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
@@ -179,6 +180,20 @@ def test_no_id_of_the_report_is_used_twice(reported: str) -> None:
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------
+
+
+def test_a_team_without_tasks_and_instances_is_shown(tmp_path: Path) -> None:
+    roots.create(str(tmp_path / paths.ROOT), "app")
+    empty = Source(str(tmp_path), str(tmp_path / paths.ROOT)).scene()
+    site = Site(now=empty.board.now)
+    told = {name: " ".join(Skeleton(page(empty, site, {})).texts) for name, page in pages.PAGES.items()}
+    assert "No tasks yet: peercoord task add" in " ".join(told["board"].split())
+    assert "No instance has joined" in told["instances"]
+    assert "Nothing has happened yet" in told["timeline"]
+    assert "No task is finished yet" in told["progress"]
+    assert "No task waits for another one" in told["graph"]
+    assert "Nothing waits for a decision" in told["memory"]
+    assert "Nothing needs you" in report.draw(empty)
 
 
 def test_ages_alone_are_no_change(plain: Scene) -> None:

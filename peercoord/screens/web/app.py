@@ -177,7 +177,7 @@ class Page:
     async def _do(self, request: Request) -> Response:
         assert self.actions is not None  # noqa: S101 - the route is there only then
         fields = await _fields(request)
-        if not self.guard.may_change(request, fields.get("csrf")):
+        if not self.guard.may_change(fields.get("csrf")):
             content = draw("lost.html", self.site("/"), heading="Not done", said="This form is not of this page.")
             return self._shell(content, "Not done", "", "/", code=403)
         code, said = await run_in_threadpool(self.actions.run, request.path_params["action"], fields)

@@ -67,6 +67,13 @@
     const opener = event.target.closest("[data-open]");
     if (opener) document.getElementById(opener.dataset.open)?.showModal();
     const zoom = event.target.closest("[data-zoom]");
+    const size = event.target.closest("[data-scale]");
+    if (size) {
+      scale = Number(size.dataset.scale);
+      for (const one of all("[data-scale]")) one.setAttribute("aria-pressed", String(one === size));
+      drawnGraph = "";
+      graph();
+    }
     if (zoom) { span = Number(zoom.dataset.zoom); timeline(true); }
   });
 
@@ -151,40 +158,46 @@
   };
 
   // -- graph -----------------------------------------------------------------------------------------------------
-  let drawnGraph = "";
+  let drawnGraph = "", scale = 1;
+  const curve = (points) => {  // smooth, through the middle of each pair of points
+    const at = (p) => `${p.x.toFixed(1)},${p.y.toFixed(1)}`, middle = (p, q) => ({ x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 });
+    let path = `M${at(points[0])}`;
+    for (let i = 1; i < points.length - 1; i++) path += `Q${at(points[i])} ${at(i < points.length - 2 ? middle(points[i], points[i + 1]) : points.at(-1))}`;
+    return points.length > 2 ? path : `${path}L${at(points.at(-1))}`;
+  };
   const graph = () => {
     const box = document.getElementById("drawn-graph");
     if (!box || typeof dagre === "undefined" || !box.clientWidth || (box.dataset.graph === drawnGraph && box.firstChild)) return;
     drawnGraph = box.dataset.graph;
     const { nodes, edges } = JSON.parse(drawnGraph);
     const made = new dagre.graphlib.Graph();
-    made.setGraph({ rankdir: "LR", nodesep: 8, ranksep: 44, marginx: 16, marginy: 16, ranker: nodes.length > 200 ? "longest-path" : "network-simplex" });
+    made.setGraph({ rankdir: "LR", nodesep: 8, ranksep: 44, marginx: 16, marginy: 16, ranker: "network-simplex" });
     made.setDefaultEdgeLabel(() => ({}));
     const width = 184, height = 32, critical = new Set(nodes.filter((one) => one.critical).map((one) => one.id));
     for (const one of nodes) made.setNode(one.id, { width, height });
     for (const [from, to] of edges) made.setEdge(from, to);
     dagre.layout(made);
-    const size = made.graph(), canvas = node("svg", { width: size.width, height: size.height, role: "group", "aria-label": "tasks" });
+    const size = made.graph(), canvas = node("svg", { width: size.width * scale, height: size.height * scale, viewBox: `0 0 ${size.width} ${size.height}`, role: "group", "aria-label": "tasks" });
     for (const [from, to] of edges) {
       const points = made.edge(from, to).points;
       const heavy = critical.has(from) && critical.has(to);
-      canvas.append(node("path", { class: heavy ? "edge critical" : "edge", d: "M" + points.map((p) => `${p.x.toFixed(1)},${p.y.toFixed(1)}`).join("L"), "aria-hidden": "true" }));
+      canvas.append(node("path", { class: heavy ? "edge critical" : "edge", d: curve(points), "aria-hidden": "true" }));
     }
     for (const one of nodes) {
       const at = made.node(one.id);
       const name = `#${one.id}`, room = 24 - name.length, short = one.label.length > room ? one.label.slice(0, room - 1) + "…" : one.label;
-      const link = node("a", { class: `node ${one.status}${one.critical ? " critical" : ""}`, tabindex: "-1", role: "link", "aria-label": `${name} ${one.label}, ${one.status}${one.critical ? ", on the critical path" : ""}`, transform: `translate(${at.x - width / 2},${at.y - height / 2})` });
+      const link = node("a", { class: `node ${one.status}${one.critical ? " critical" : ""}`, tabindex: "-1", role: "link", transform: `translate(${at.x - width / 2},${at.y - height / 2})` });
       if (one.href) link.setAttribute("href", one.href);
       const text = node("text", { x: 8, y: 20, "aria-hidden": "true" });
       text.append(node("tspan", { class: "no" }, one.href ? name + " " : ""), node("tspan", {}, short));
-      link.append(node("title", {}, `${name} ${one.label}\n${one.status}`), node("rect", { width, height, rx: 4 }), text);
+      link.append(node("title", {}, `${one.href ? name + " " : ""}${one.label}, ${one.status}${one.critical ? ", on the critical path" : ""}`), node("rect", { width, height, rx: 4 }), text);
       canvas.append(link);
     }
     box.replaceChildren(canvas);
     const first = nodes.find((one) => one.critical) ?? nodes.find((one) => one.status !== "done");
     if (first) {
       const at = made.node(first.id);
-      box.scrollTo(Math.max(0, at.x - width), Math.max(0, at.y - box.clientHeight / 2));
+      box.scrollTo(Math.max(0, (at.x - width) * scale), Math.max(0, at.y * scale - box.clientHeight / 2));
     }
   };
 
