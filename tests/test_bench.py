@@ -37,6 +37,13 @@ def test_idle_agents_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (len(data["bars"]), code) == (3, 0 if all(data["bars"].values()) else 1)
 
 
+@pytest.mark.slow
+def test_an_open_page_is_measured(tmp_path: Path) -> None:
+    code, data = measured(tmp_path, "web", "--tasks", "20", "--seconds", "1")
+    assert data["rss_mib"] > 0
+    assert (len(data["bars"]), code) == (2, 0 if all(data["bars"].values()) else 1)
+
+
 def test_syncs_are_measured(tmp_path: Path) -> None:
     _, data = measured(tmp_path, "sync", "--tasks", "60", "--rounds", "3")
     assert data["first_import"]["taken_in"] == 60

@@ -1,4 +1,4 @@
-"""``python tests/bench cli|agent|dash|sync|merge|ways|screens``: measure on this machine."""
+"""``python tests/bench cli|agent|dash|web|sync|merge|ways|screens``: measure on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 if __name__ == "__main__":  # run as a directory: find this package as pytest finds it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import calls, dash, idle, merge, screens, sync, ways
+from bench import calls, dash, idle, merge, screens, sync, ways, web
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 where_option = click.option("--dir", "where", default="", metavar="DIR", help="Measure on the filesystem of DIR.")
@@ -71,6 +71,23 @@ def dash_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
         f"{tasks} tasks, over {data['seconds']} s",
         f"drawn after {data['first_seconds']} s, the last row {data['last_row_seconds']} s after its key",
         f"a change by another process is shown after {data['change_seconds']} s",
+        f"processor: {data['cpu_percent']} % of a core; memory: {data['rss_mib']} MiB resident",
+    ]
+    judge(data, lines, as_json)
+
+
+@bench.command("web")
+@click.option("--tasks", default=1000, type=click.IntRange(min=10), help="Tasks in the queue.")
+@click.option("--seconds", default=60.0, type=click.FloatRange(min=1), help="How long to watch it.")
+@where_option
+@json_option
+def web_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
+    """Measure an open page: drawing, a change, and what it costs while nothing happens."""
+    data = web.measure(tasks, seconds, where)
+    lines = [
+        f"{tasks} tasks, over {data['seconds']} s",
+        f"the board is there after {data['first_seconds']} s",
+        f"a change by another process is there after {data['change_seconds']} s",
         f"processor: {data['cpu_percent']} % of a core; memory: {data['rss_mib']} MiB resident",
     ]
     judge(data, lines, as_json)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from peercoord.screens.web.model import Source
 
 LEAST_SECONDS = 0.4  # between two looks, however much happens
-SHARE = 4  # a look that takes long comes so many times its own duration later, however much happens
+SHARE = 4  # after a look that took long, the next one begins so many times its own duration later
+MORE_SECONDS = 0.1  # after a change, for others that belong to it
 PING_SECONDS = 20.0  # between two signs of life to a page, so that a lost connection is noticed
 
 
@@ -77,8 +78,10 @@ class Live:
                 took = time.monotonic() - began
                 if self._loop is not None:
                     self._loop.call_soon_threadsafe(self._tell)
+                ended = time.monotonic()
                 watching.wait(watching.pause(took))
-                time.sleep(max(LEAST_SECONDS, SHARE * took))  # more changes may follow the first one
+                rest = max(LEAST_SECONDS, SHARE * took) - (time.monotonic() - ended)
+                time.sleep(max(MORE_SECONDS, rest))
         except RuntimeError:  # the loop is closed: the program ends
             return
         finally:

@@ -61,6 +61,7 @@ def serve(source: Source, port: int, opens: bool, do: Do | None, say: Callable[[
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.bind((HOST, port))
+        listening.listen()  # before the address is told: a browser that comes at once waits
     except OSError as error:
         listening.close()
         raise StorageError(f"port {port} cannot be used: {error.strerror}", "leave --port out") from None
