@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from peercoord.status.views import PeerView
 
 REST_SECONDS = 0.15  # between a change and the look at it: changes come in bursts
-BUSY_SHARE = 3  # a look that takes long is followed by a rest so many times as long
+WHOLE_SHARE = 9  # reading every task of a large team is followed by a rest from that so many times as long
 SAID_SECONDS = 10.0  # that the outcome of an action stands in place of the keys
 SETTLE_SECONDS = 0.12  # that a row stays chosen before its story is read
 NEEDS_MOST, EVENTS_LINES = 4, 3  # lines of these lists in a low window
@@ -158,17 +158,24 @@ class Dash(dash_acting.Acting, App[None]):
         if watching is None:
             return
         watching.renew()
+        due = 0.0  # when every task of a large team may be read again
         while not self._ends.is_set():
-            began = time.monotonic()
+            began, view = time.monotonic(), None
             try:
-                seen = self.Seen(self.source.view())
+                view = self.source.view()
+                took = time.monotonic() - began
+                self.post_message(self.Seen(view))
+                if self.source.lags and time.monotonic() >= due:
+                    begin = time.monotonic()
+                    self.post_message(self.Seen(self.source.catch_up(view)))
+                    due = time.monotonic() + WHOLE_SHARE * (time.monotonic() - begin)
             except PeercoordError as error:
-                seen = self.Seen(None, error.message)
-            took = time.monotonic() - began
-            self.post_message(seen)
-            watching.renew([peer.record for peer in seen.view.board.peers] if seen.view else [])
-            watching.wait(watching.pause(took))
-            self._ends.wait(max(REST_SECONDS, BUSY_SHARE * took))
+                took = time.monotonic() - began
+                self.post_message(self.Seen(None, error.message))
+            watching.renew([peer.record for peer in view.board.peers] if view else [])
+            pause = watching.pause(took)
+            watching.wait(max(0.0, min(pause, due - time.monotonic())) if self.source.lags else pause)
+            self._ends.wait(max(REST_SECONDS, took))
 
     def on_dash_seen(self, message: Seen) -> None:
         """Show what was read."""
@@ -182,7 +189,7 @@ class Dash(dash_acting.Acting, App[None]):
         self.view = view
         word = self.wanted.casefold()
         needs = [(i, one) for i, one in enumerate(view.needs) if _has(word, one.about, one.what, one.why, one.who)]
-        tasks = view.board.rows if self.closed else [row for row in view.board.rows if row.status not in CLOSED]
+        tasks = view.rows if self.closed else [row for row in view.rows if row.status not in CLOSED]
         if word:
             tasks = [row for row in tasks if _has(word, f"#{row.task}", row.title, row.status, row.holder)]
         peers = [one for one in view.peers if _has(word, one.name, one.branch, *self._holds(view, one))]

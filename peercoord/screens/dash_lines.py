@@ -12,7 +12,6 @@ from rich.text import Text
 
 from peercoord.foreign import plain
 from peercoord.review.items import local_time
-from peercoord.status import views
 from peercoord.status.dashboard import age, bar, percent
 from peercoord.status.needs import doing
 from peercoord.status.sentences import sentence
@@ -81,8 +80,7 @@ def fitted(left: Text, right: Text, width: int) -> Text:
 
 def header(view: View, now: str, width: int) -> Text:
     """The first line: the project, how far it is, who is needed."""
-    board, figures = view.board, views.summary(view.board.rows)
-    share, count = figures["overall_progress"], len(view.needs)
+    board, count = view.board, len(view.needs)
     needed = (
         (f" {count} need{'s' if count == 1 else ''} you ", "bold black on yellow") if count else ("all well", "dim")
     )
@@ -90,9 +88,9 @@ def header(view: View, now: str, width: int) -> Text:
         " ",
         (plain(board.project) or "project", "bold"),
         "  ",
-        (bar(share), "green"),
-        f" {percent(share)}  ",
-        (f"{figures['completed']}/{board.wanted} done", "dim"),
+        (bar(board.progress), "green"),
+        f" {percent(board.progress)}  ",
+        (f"{board.count('done')}/{board.wanted} done", "dim"),
         "  ",
         needed,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from peercoord.foreign import Json
     from peercoord.screens.overview import Overview
+    from peercoord.status.attempts import Attempt
     from peercoord.status.needs import Need
     from peercoord.status.views import Board, PeerView, Row
     from peercoord.store.root import Root
@@ -31,11 +32,13 @@ class View:
 
     Attributes:
         team: The team: its board, what needs a person, how branches stand.
+        rows: Every task that is known, in order. In a large team they are older than the board, but for those it names.
         events: What happened last, the newest first.
         reviews: By the place of a need in its list, the id of the change of the memory bank that it is about.
     """
 
     team: Overview
+    rows: Sequence[Row]
     events: Sequence[Json] = ()
     reviews: Mapping[int, str] = field(default_factory=dict)
 
@@ -52,7 +55,7 @@ class View:
     @property
     def standing(self) -> list[str]:
         """Lines on the whole team."""
-        none = [] if self.board.rows else ['No tasks yet: peercoord task add "…"']
+        none = [] if self.board.total else ['No tasks yet: peercoord task add "…"']
         return [*none, *self.team.standing]
 
     @cached_property
@@ -66,7 +69,11 @@ class View:
 
     def row(self, task: str) -> Row | None:
         """The task of an id; ``None`` if there is none."""
-        return self.board.by_task.get(task)
+        return self._by_task.get(task)
+
+    @cached_property
+    def _by_task(self) -> dict[str, Row]:
+        return {row.task: row for row in self.rows}
 
 
 class Source:
@@ -76,11 +83,18 @@ class Source:
         project: The project in the main checkout.
         root: Its coordination directory.
         actor: Who acts, as events name it.
+
+    Attributes:
+        lags: Whether tasks of a large team may have changed that the last look only counted.
     """
 
     def __init__(self, project: str, root: Root, actor: str = "person") -> None:
         self.project, self.root, self.actor = project, root, actor
         self.reader = Reader(Queue(root), lambda who: judge(root, who))
+        self.lags = False
+        self._rows: Sequence[Row] = ()  # of a large team, as they were read last
+        self._rows_mark: object = None
+        self._mark: object = None
         self._read: dict[str, tuple[tuple[int, int], list[Json]]] = {}
 
     @property
@@ -93,11 +107,28 @@ class Source:
         return self.root.clock.now()
 
     def view(self) -> View:
-        """Read everything, once."""
-        team = overview(self.reader, self.project)
+        """Look once. Of a large team, tasks that no list but that of all tasks names are counted, not read."""
+        team, events = overview(self.reader, self.project, brief=True), self._events()
         waiting = [index for index, need in enumerate(team.needs) if need.kind in ("conflict", "approval")]
         decisions = [str(one.get("id")) for one in team.board.deciding]
-        return View(team, self._events(), dict(zip(waiting, decisions, strict=False)))
+        rows = team.board.rows
+        if team.board.counted:
+            files = {path: mark for path, (mark, _) in self._read.items()}
+            self._mark = team.board.counted, [(row.task, row.status) for row in rows], files
+            rows = merged(self._rows, rows)
+        self.lags = bool(team.board.counted) and self._mark != self._rows_mark
+        return View(team, rows, events, dict(zip(waiting, decisions, strict=False)))
+
+    def catch_up(self, view: View) -> View:
+        """Read every task of a large team after a look, and return what that look shows with them."""
+        mark = self._mark
+        self._rows = self.reader.board().rows
+        self._rows_mark, self.lags = mark, False
+        return replace(view, rows=self._rows)
+
+    def attempts(self, view: View, row: Row) -> list[Attempt]:
+        """Return every attempt at a task."""
+        return self.reader.attempts(replace(view.board, rows=[row]), row.task)
 
     def _events(self) -> list[Json]:
         found: list[Json] = []
@@ -119,3 +150,10 @@ class Source:
                     continue  # being written, or cut by a crash
             self._read[path] = mark, found
         return self._read[path][1]
+
+
+def merged(known: Sequence[Row], named: Sequence[Row]) -> list[Row]:
+    """The tasks as they were, with those that a later look names; what was in hand then and is not now is left out."""
+    later = {row.task: row for row in named}
+    rows = [later.pop(row.task, row) for row in known if row.task in later or row.status != "in-progress"]
+    return sorted([*rows, *later.values()], key=lambda row: ids.natural(row.task)) if later else rows

@@ -125,7 +125,7 @@ def _state(row: Row) -> Text:
 
 def _definition(definition: Definition, view: View) -> Iterator[Text]:
     needs = ", ".join(f"#{plain(one)}" for one in definition.dependencies) or "nothing"
-    waiters = [row for row in view.board.rows if row.definition and definition.task in row.definition.dependencies]
+    waiters = [row for row in view.rows if row.definition and definition.task in row.definition.dependencies]
     waiting = [f"#{plain(row.task)}" for row in waiters[:8]] + (["…"] if len(waiters) > 8 else [])
     yield _fact("priority", paths.PRIORITIES[definition.level])
     yield _fact("needs", needs)
@@ -150,7 +150,7 @@ def _reported(row: Row) -> Iterator[Text]:
 
 def _attempts(source: Source, view: View, row: Row) -> Iterator[Text]:
     """Who held a task when, how it went, and what it took."""
-    found = source.reader.attempts(view.board, row.task)
+    found = source.attempts(view, row)
     if not found:
         return
     now = view.board.now

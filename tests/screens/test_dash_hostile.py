@@ -47,7 +47,9 @@ def view(text: str) -> View:
     need = Need("permission", text, text, [("peercoord", text)], who=text, why=text, since=text)
     forecast = Forecast(text, "main", 3, 1, "", (text, "b.py"))
     return View(
-        Overview(board, [need], None, {text: forecast}, [], "", ""), [{"at": text, "event": text, "peer": text}]
+        Overview(board, [need], None, {text: forecast}, [], "", ""),
+        board.rows,
+        [{"at": text, "event": text, "peer": text}],
     )
 
 
@@ -57,7 +59,7 @@ def drawn(shown: View, width: int) -> list[Text]:
         dash_lines.header(shown, scene.NOW, width),
         *dash_lines.need(shown.needs[0], scene.NOW, width),
         *dash_lines.peer(board.peers[0], shown, scene.NOW, width),
-        *(line for row in board.rows for line in dash_lines.task(row, width)),
+        *(line for row in shown.rows for line in dash_lines.task(row, width)),
         *dash_lines.event(shown.events[0], scene.NOW, width),
     ]
 
