@@ -26,5 +26,6 @@ def dash(call: Call, project: str) -> Reply:
     from peercoord.screens.dash import Dash
     from peercoord.screens.dash_source import Source
 
-    Dash(Source(str(call.place.project), call.root, call.actor)).run()
-    return Reply({}, [])
+    app = Dash(Source(str(call.place.project), call.root, call.actor))
+    app.run()
+    return Reply({}, [], code=app.return_code or 0)

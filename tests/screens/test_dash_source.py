@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from peercoord.cli import main as cli
 from peercoord.queue.placement import Location
 from peercoord.queue.queue import Queue
 from peercoord.screens.dash_source import EVENTS_MOST, Source, merged
@@ -67,3 +68,10 @@ def test_the_newest_events_come_first_and_broken_lines_are_passed_over(source: S
     found = source.view().events
     assert len(found) == EVENTS_MOST
     assert found[0].get("number") == EVENTS_MOST + 4
+
+
+def test_without_a_terminal_it_says_what_to_call(source: Source) -> None:
+    code, out, err = cli.serve(["-C", source.project, "dash"])
+    assert (code, out) == (2, b"")
+    assert b"the dash needs a terminal" in err
+    assert b"claude-coordination-status" in err
