@@ -169,9 +169,9 @@ class Dash(dash_acting.Acting, App[None]):
                     begin = time.monotonic()
                     self.post_message(self.Seen(self.source.catch_up(view)))
                     due = time.monotonic() + WHOLE_SHARE * (time.monotonic() - begin)
-            except PeercoordError as error:
+            except (PeercoordError, OSError) as error:
                 took = time.monotonic() - began
-                self.post_message(self.Seen(None, error.message))
+                self.post_message(self.Seen(None, str(error)))
             watching.renew([peer.record for peer in view.board.peers] if view else [])
             pause = watching.pause(took)
             watching.wait(max(0.0, min(pause, due - time.monotonic())) if self.source.lags else pause)
@@ -296,11 +296,14 @@ class Dash(dash_acting.Acting, App[None]):
         view = self.view
         if view is None or not kind:
             return Text()
-        if kind == "review":
-            return dash_story.review(self.source, name, width)
-        if kind == "need":
-            return Text("\n").join(dash_story.needed(view.needs[int(name)]))
-        lines = dash_story.task(self.source, view, name) if kind == "task" else dash_story.instance(view, name)
+        try:
+            if kind == "review":
+                return dash_story.review(self.source, name, width)
+            if kind == "need":
+                return Text("\n").join(dash_story.needed(view.needs[int(name)]))
+            lines = dash_story.task(self.source, view, name) if kind == "task" else dash_story.instance(view, name)
+        except (PeercoordError, OSError) as error:
+            return Text(plain(error), "yellow")
         return Text("\n").join(lines)
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
@@ -416,7 +419,11 @@ class Dash(dash_acting.Acting, App[None]):
 
     def attach(self, peer: PeerView) -> None:
         """Show the tmux window of an instance; leaving it comes back here."""
-        words = tmux.looked_at(str(peer.record.get("worktree") or ""))
+        try:
+            words = tmux.looked_at(str(peer.record.get("worktree") or ""))
+        except PeercoordError as error:
+            self.tell(f"✗ {error.message}", "red")
+            return
         if not words:
             self.tell(f"{peer.name} has no tmux window: {peer.record.get('worktree') or 'no worktree'}", "yellow")
         elif os.environ.get("TMUX"):

@@ -12,6 +12,7 @@ from peercoord.queue.queue import Queue
 from peercoord.screens.overview import overview
 from peercoord.status.board import Reader
 from peercoord.store import ids, paths, records
+from peercoord.store.root import open_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +108,12 @@ class Source:
         return self.root.clock.now()
 
     def view(self) -> View:
-        """Look once. Of a large team, tasks that no list but that of all tasks names are counted, not read."""
+        """Look once. Of a large team, tasks that no list but that of all tasks names are counted, not read.
+
+        Raises:
+            PeercoordError: The coordination directory is gone, is another one, or cannot be read.
+        """
+        open_root(self.root.files.place, self.root.store_id)  # one that is gone would look like a team without tasks
         team, events = overview(self.reader, self.project, brief=True), self._events()
         waiting = [index for index, need in enumerate(team.needs) if need.kind in ("conflict", "approval")]
         decisions = [str(one.get("id")) for one in team.board.deciding]

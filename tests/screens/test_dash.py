@@ -192,3 +192,24 @@ def test_a_change_by_another_process_is_shown_unasked(team: Project) -> None:
         assert not app._thread.is_alive()
 
     asyncio.run(run())
+
+
+def test_what_cannot_be_read_is_said_and_read_again_later(team: Project) -> None:
+    async def run() -> None:
+        app = Dash(scene.source(team))
+        async with app.run_test(size=(100, 30)) as pilot:
+            shown = Played(app, pilot)
+            while "TASKS  ready 1" not in shown.text():
+                await pilot.pause(0.02)
+            team.state.rename(team.state.with_name("away"))
+            app._watching.wake()
+            while "3 need you" in shown.text():
+                await pilot.pause(0.02)
+            assert "there is no" in shown.text() or "no coordination" in shown.text(), shown.text()
+            assert "TASKS  ready 1" in await shown.keys("3", "home", "enter", "escape"), "what was read last stays"
+            team.state.with_name("away").rename(team.state)
+            app._watching.wake()
+            while "3 need you" not in shown.text():
+                await pilot.pause(0.02)
+
+    asyncio.run(run())
