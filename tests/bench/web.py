@@ -32,12 +32,14 @@ class Served:
         self._place = (address[1], int(address[2]))
         signing_in = HTTPConnection(*self._place, timeout=FIRST_SECONDS)
         signing_in.request("GET", address[3])
-        self._headers = {"Cookie": str(signing_in.getresponse().headers["Set-Cookie"]).partition(";")[0]}
+        answer = signing_in.getresponse()
+        self._headers = {"Cookie": str(answer.headers["Set-Cookie"]).partition(";")[0]}
+        self._home = str(answer.headers["Location"]).rstrip("/")
         signing_in.close()
 
     def open(self, path: str) -> HTTPConnection:
         connection = HTTPConnection(*self._place, timeout=FIRST_SECONDS)
-        connection.request("GET", path, headers=self._headers)
+        connection.request("GET", f"{self._home}{path}", headers=self._headers)
         return connection
 
     def close(self) -> None:

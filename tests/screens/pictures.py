@@ -76,10 +76,11 @@ def pages(project: Project) -> None:
         page = browser.new_page(timezone_id="UTC")
         page.clock.set_fixed_time(scene.NOW)
         page.goto(link[0])
+        address = page.url.rstrip("/")
         for name, path, scheme, (width, height) in PAGES:
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            page.goto(f"{link[1]}{path}")
+            page.goto(f"{address}{path}")
             page.wait_for_selector("#connection.live")
             page.evaluate(SHORT, str(project.main.parent))
             page.screenshot(path=PICTURES / f"{name}.png")

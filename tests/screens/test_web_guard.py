@@ -8,7 +8,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from peercoord.queue.queue import Queue
-from peercoord.screens.web import guard
 from peercoord.screens.web.app import Page
 from peercoord.screens.web.guard import Door
 from peercoord.screens.web.model import Source
@@ -45,9 +44,9 @@ def page(source: Source, asked: list[list[str]]) -> Open:
     def made(*, acts: bool = False, signed_in: bool = True, codes: list[str] | None = None) -> tuple[TestClient, Page]:
         shown: list[str] = [] if codes is None else codes
         found = Page(source, Door(shown.append), PORT, do if acts else None)
-        client = TestClient(found.app, base_url=OWN, follow_redirects=False)
+        client = TestClient(found.app, base_url=f"{OWN}{found.door.home}", follow_redirects=False)
         if signed_in:
-            assert client.get(f"/in/{shown[-1]}").status_code == 303
+            assert client.get(f"{OWN}/in/{shown[-1]}").status_code == 303
         return client, found
 
     return made
@@ -55,12 +54,12 @@ def page(source: Source, asked: list[list[str]]) -> Open:
 
 def test_the_page_opens_once_for_each_code(page: Open) -> None:
     codes: list[str] = []
-    client, _ = page(signed_in=False, codes=codes)
-    answer = client.get(f"/in/{codes[0]}")
-    assert answer.headers["location"] == "/"
+    client, found = page(signed_in=False, codes=codes)
+    answer = client.get(f"{OWN}/in/{codes[0]}")
+    assert answer.headers["location"] == f"{found.door.home}/"
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in answer.headers["set-cookie"].split(";")}
     assert client.get("/").status_code == 200
-    again = client.get(f"/in/{codes[0]}")
+    again = client.get(f"{OWN}/in/{codes[0]}")
     assert again.status_code == 403
     assert len(set(codes)) == 2
 
@@ -68,19 +67,50 @@ def test_the_page_opens_once_for_each_code(page: Open) -> None:
 def test_a_typed_code_opens_the_page(page: Open) -> None:
     codes: list[str] = []
     client, _ = page(signed_in=False, codes=codes)
-    wrong = client.post("/in", data={"code": "nonsense"}, headers={"origin": OWN})
-    right = client.post("/in", data={"code": f" {codes[0].upper()} "}, headers={"origin": OWN})
+    wrong = client.post(f"{OWN}/in", data={"code": "nonsense"}, headers={"origin": OWN})
+    right = client.post(f"{OWN}/in", data={"code": f" {codes[0].upper()} "}, headers={"origin": OWN})
     assert (wrong.status_code, right.status_code) == (403, 303)
 
 
-def test_guessing_makes_a_new_code(page: Open) -> None:
+def test_guessing_keeps_nobody_out(page: Open) -> None:
+    """Any program of this machine can send wrong codes: the person's stays good, and their terminal stays quiet."""
     codes: list[str] = []
     client, _ = page(signed_in=False, codes=codes)
-    for number in range(guard.WRONG_MOST):
-        assert client.get(f"/in/guess{number}").status_code == 403
-    assert len(codes) == 2
-    assert client.get(f"/in/{codes[0]}").status_code == 403
-    assert client.get(f"/in/{codes[1]}").status_code == 303
+    for number in range(50):
+        assert client.get(f"{OWN}/in/guess{number}").status_code == 403
+    assert len(codes) == 1
+    assert client.get(f"{OWN}/in/{codes[0]}").status_code == 303
+
+
+def test_another_server_of_this_machine_gets_no_cookie(page: Open) -> None:
+    """A browser sends a cookie to all ports of a host: a person looks at the pages that an agent serves, too."""
+    client, found = page()
+    for host in (OWN, "http://127.0.0.1:3000", "http://localhost:3000"):
+        for path in ("/", "/tasks", "/in", f"{found.door.home}x"):
+            assert "cookie" not in client.build_request("GET", f"{host}{path}").headers
+    assert "cookie" in client.build_request("GET", "/tasks").headers
+    token = client.cookies[found.guard.cookie]
+    answer = client.get(f"{OWN}/", headers={"cookie": f"{found.guard.cookie}={token}"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/in"), "the cookie alone opens nothing"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/in", "/in/nonsense", "/in/a/b", "/static/none", "/static/", "/do/land", "/live"]
+)
+def test_nobody_else_learns_where_the_pages_lie(page: Open, path: str) -> None:
+    client, found = page(acts=True, signed_in=False)
+    answer = client.get(f"{OWN}{path}")
+    for told in (answer.text, str(answer.headers)):
+        assert found.door.home not in told
+        assert found.door.csrf not in told
+        assert ">app<" not in told, "the project's name"
+
+
+@pytest.mark.parametrize("other", ["a/b=1", 'x={"a": 1}', 'n="', "[x]=1", "=", ";;"])
+def test_cookies_of_other_servers_do_not_matter(page: Open, other: str) -> None:
+    client, found = page()
+    token = client.cookies[found.guard.cookie]
+    assert client.get("/", headers={"cookie": f"{other}; {found.guard.cookie}={token}"}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -90,7 +120,7 @@ def test_nothing_is_shown_without_signing_in(page: Open, path: str) -> None:
     client, _ = page(signed_in=False)
     answer = client.get(path)
     assert (answer.status_code, answer.headers["location"]) == (303, "/in")
-    assert "First" not in client.get("/in").text
+    assert "First" not in client.get(f"{OWN}/in").text
     assert client.get("/live?page=board").status_code == 401
 
 
@@ -101,7 +131,7 @@ def test_another_host_name_is_refused(page: Open, host: str) -> None:
     """A name of a foreign page that leads to this machine shows nothing (DNS rebinding)."""
     client, _ = page()
     assert client.get("/", headers={"host": host}).status_code == 421
-    assert client.get("/static/page.css", headers={"host": host}).status_code == 421
+    assert client.get(f"{OWN}/static/page.css", headers={"host": host}).status_code == 421
 
 
 @pytest.mark.parametrize(
@@ -121,15 +151,22 @@ def test_another_origin_is_refused(page: Open, headers: dict[str, str]) -> None:
 
 def test_every_answer_has_the_policy(page: Open) -> None:
     client, _ = page()
-    for path in ("/", "/in", "/static/page.js", "/nothing", "/task/404"):
+    for path in ("/", f"{OWN}/in", f"{OWN}/static/page.js", "/nothing", "/task/404"):
         answer = client.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["x-frame-options"] == "DENY"
-    assert client.get("/static/../app.py").status_code == 404
-    assert client.get("/static/%2e%2e/app.py").status_code == 404
+    for path in (
+        "%2e%2e/app.py",
+        "vendor/%2e%2e/%2e%2e/app.py",
+        "%2e%2e%2fapp.py",
+        "/etc/passwd",
+        "%00",
+        "..%5capp.py",
+    ):
+        assert client.get(f"{OWN}/static/{path}").status_code == 404
 
 
 def test_nothing_can_be_done_unless_it_was_allowed(page: Open, asked: list[list[str]]) -> None:

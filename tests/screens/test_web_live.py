@@ -30,8 +30,15 @@ class Stream:
     async def _run(self) -> None:
         token = self.page.door.exchange(self.page.door.code)
         headers = [(b"host", b"127.0.0.1:1"), (b"cookie", f"peercoord-1={token}".encode())]
-        scope = {"type": "http", "method": "GET", "path": "/live", "query_string": self.query.encode()}
-        scope |= {"headers": headers, "http_version": "1.1", "scheme": "http", "raw_path": b"/live", "root_path": ""}
+        path = f"{self.page.door.home}/live"
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": self.query.encode()}
+        scope |= {
+            "headers": headers,
+            "http_version": "1.1",
+            "scheme": "http",
+            "raw_path": path.encode(),
+            "root_path": "",
+        }
         await self.page.app({**scope, "asgi": {"version": "3.0", "spec_version": "2.3"}}, self._receive, self._send)
 
     async def _receive(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.screens.web import pages
 from peercoord.screens.web.actions import Actions
 from peercoord.screens.web.drawing import Site, draw
-from peercoord.screens.web.guard import SIGN_IN, Door, Guard
+from peercoord.screens.web.guard import SIGN_IN, Door, Guard, public
 from peercoord.screens.web.live import Live
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Page:
 
     def site(self, here: str, now: str = "") -> Site:
         """What the templates need to know about this page."""
-        return Site(actions=self.actions is not None, csrf=self.door.csrf, here=here, now=now)
+        return Site(actions=self.actions is not None, csrf=self.door.csrf, home=self.door.home, here=here, now=now)
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
@@ -107,10 +107,11 @@ class Page:
         return shown
 
     async def _show(self, request: Request, name: str, ident: str = "") -> Response:
-        here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+        path = f"{self.door.home}{request.url.path}"
+        here = f"{path}?{request.url.query}" if request.url.query else path
         query = dict(request.query_params)
         content = await run_in_threadpool(self.content, name, ident, query, here)
-        live = f"/live?{self._asked(name, ident, query, mark(content))}"
+        live = f"{self.door.home}/live?{self._asked(name, ident, query, mark(content))}"
         title = (ident and f"{'#' if name == 'task' else ''}{ident}") or Site().pages[name][1]
         return self._shell(content, title, name, here, live=live)
 
@@ -123,7 +124,7 @@ class Page:
     ) -> Response:
         text = draw(
             "shell.html",
-            self.site(here),
+            self.site(here) if signed_in else Site(),
             content=Markup(content),  # noqa: S704 - drawn by a template
             title=title,
             name=name,
@@ -143,7 +144,8 @@ class Page:
             raise NotFoundError("there is no such page", code="no-page")
         query = {key[2:]: value for key, value in asked.items() if key.startswith("q-")}
         known = request.headers.get("last-event-id") or asked.get("known", "")
-        here = {"task": f"/task/{ident}", "instance": f"/instance/{ident}"}.get(name) or Site().page(name, **query)
+        home = self.door.home
+        here = f"{home}/{name}/{ident}" if name in ("task", "instance") else self.site("").page(name, **query)
 
         async def events() -> AsyncIterator[str]:
             nonlocal known
@@ -171,7 +173,7 @@ class Page:
         token = self.door.exchange(code) if code else ""
         if token:
             return self.guard.let_in(token)
-        content = draw("signin.html", self.site("/"), wrong=bool(code))
+        content = draw("signin.html", Site(), wrong=bool(code))
         return self._shell(content, "Sign in", "", "/", signed_in=False, code=403 if code else 200)
 
     async def _do(self, request: Request) -> Response:
@@ -181,14 +183,16 @@ class Page:
             content = draw("lost.html", self.site("/"), heading="Not done", said="This form is not of this page.")
             return self._shell(content, "Not done", "", "/", code=403)
         code, said = await run_in_threadpool(self.actions.run, request.path_params["action"], fields)
-        back = fields.get("here", "/")
-        back = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
+        back = fields.get("here", "")
+        back = back if back.startswith(f"{self.door.home}/") else f"{self.door.home}/"
         content = draw("result.html", self.site(back), ok=code == 0, said=said, back=back)
         return self._shell(content, "Done" if code == 0 else "Not done", "", back)
 
-    async def _lost(self, _request: Request, _error: Exception) -> Response:
-        content = draw("lost.html", self.site("/"), heading="There is no such page", said="")
-        return self._shell(content, "Not found", "", "/", code=404)
+    async def _lost(self, request: Request, _error: Exception) -> Response:
+        signed_in = not public(request.url.path)
+        site = self.site("/") if signed_in else Site()
+        content = draw("lost.html", site, heading="There is no such page", said="")
+        return self._shell(content, "Not found", "", "/", signed_in=signed_in, code=404)
 
     async def _failed(self, _request: Request, error: Exception) -> Response:
         missing = isinstance(error, NotFoundError)

@@ -54,11 +54,13 @@ class Site:
     Attributes:
         report: Everything is in one file.
         actions: The page may change things; ``csrf`` is then the token of its forms.
+        home: The path that all pages lie below.
     """
 
     report: bool = False
     actions: bool = False
     csrf: str = ""
+    home: str = ""
     here: str = "/"
     now: str = ""
     tasks: frozenset[str] = field(default_factory=frozenset)
@@ -66,22 +68,24 @@ class Site:
     @property
     def pages(self) -> dict[str, tuple[str, str]]:
         """The pages in the menu."""
-        return {name: (f"#{name}" if self.report else path, word) for name, (path, word) in PAGES.items()}
+        return {
+            name: (f"#{name}" if self.report else f"{self.home}{path}", word) for name, (path, word) in PAGES.items()
+        }
 
     def page(self, name: str, **query: str) -> str:
         """The address of a page."""
         if self.report:
             return f"#{name}"
         asked = "&".join(f"{key}={quote(value)}" for key, value in query.items())
-        return PAGES[name][0] + (f"?{asked}" if asked else "")
+        return self.home + PAGES[name][0] + (f"?{asked}" if asked else "")
 
     def task(self, task: str) -> str:
         """The address of a task."""
-        return f"#task-{quote(task)}" if self.report else f"/task/{quote(task, safe='')}"
+        return f"#task-{quote(task)}" if self.report else f"{self.home}/task/{quote(task, safe='')}"
 
     def instance(self, name: str) -> str:
         """The address of an instance."""
-        return f"#instance-{quote(name)}" if self.report else f"/instance/{quote(name, safe='')}"
+        return f"#instance-{quote(name)}" if self.report else f"{self.home}/instance/{quote(name, safe='')}"
 
     def age(self, then: str) -> Markup:
         """The age of a moment, which a page keeps up to date."""

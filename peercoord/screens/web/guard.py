@@ -4,17 +4,20 @@ Every program of the same user reaches the loopback interface, coding agents too
 shown in the terminal alone and is good for one use; the browser gets a random token for it, in a cookie that no script
 can read. Neither stands in an argument, in the environment or in a file. A page of another origin gets nothing, also
 through a name that leads here (``Host``), and can cause nothing (``Origin``, and a second token in every form).
+
+A browser sends a cookie to every port of its host, so also to a server that an agent runs here and the person looks at.
+All pages therefore lie below a random path, and the cookie is for that path alone.
 """
 
 from __future__ import annotations
 
 import hmac
 import secrets
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
 CODE_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 CODE_LENGTH = 16  # 79 bits
-WRONG_MOST = 5  # wrong codes after which a new one is made
 SIGN_IN = "/in"
 CSRF = "csrf"
 POLICY = (
@@ -53,21 +55,20 @@ class Door:
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell = tell
         self.csrf = secrets.token_urlsafe(32)
+        self.home = f"/{secrets.token_urlsafe(16)}"  # the path that all pages lie below
         self._tokens: set[str] = set()
-        self._wrong = 0
         self._new_code()
 
     def _new_code(self) -> None:
         self.code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
-        self._wrong = 0
         self.tell(self.code)
 
     def exchange(self, code: str) -> str:
-        """Take a code; return a new browser's token, or nothing if the code is wrong. A code is good once."""
+        """Take a code; return a new browser's token, or nothing if the code is wrong. A code is good once.
+
+        Wrong codes change nothing: nobody guesses 79 bits, and nobody keeps the person out by trying.
+        """
         if not _same(code.strip().lower().replace("-", ""), self.code):
-            self._wrong += 1
-            if self._wrong >= WRONG_MOST:
-                self._new_code()
             return ""
         token = secrets.token_urlsafe(32)
         self._tokens.add(token)
@@ -94,7 +95,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, door: Door, port: int) -> None:
         self.app, self.door, self.port = app, door, port
-        self.cookie = f"peercoord-{port}"  # cookies are shared by all ports of a host
+        self.cookie = f"peercoord-{port}"
         self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"} | ({"127.0.0.1", "localhost"} if port == 80 else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +113,8 @@ class Guard:
             await send(message)
 
         refusal = self._refused(scope)
+        if scope["path"].startswith(f"{self.door.home}/"):
+            scope = {**scope, "path": scope["path"][len(self.door.home) :]}
         await (refusal or self.app)(scope, receive, send_with_headers)
 
     def _refused(self, scope: Scope) -> Response | None:
@@ -124,24 +127,30 @@ class Guard:
             return PlainTextResponse("A page of another origin may not do that.\n", 403)
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return PlainTextResponse("A page of another origin may not do that.\n", 403)
-        if path == SIGN_IN or path.startswith(("/static/", f"{SIGN_IN}/")):
+        if public(path):
             return None
-        cookies = SimpleCookie(headers.get("cookie", ""))
-        if self.cookie in cookies and self.door.knows(cookies[self.cookie].value):
+        cookies = cookie_parser(headers.get("cookie", ""))  # those of other servers of this host may look like anything
+        if path.startswith(f"{self.door.home}/") and self.door.knows(cookies.get(self.cookie, "")):
             return None
-        if path == "/live":
+        if path.endswith("/live"):
             return PlainTextResponse("Sign in first.\n", 401)
         return RedirectResponse(SIGN_IN, 303)
 
     def let_in(self, token: str) -> Response:
         """Answer a right code: with the cookie, and on to the page."""
-        response = RedirectResponse("/", 303)
-        response.set_cookie(self.cookie, token, httponly=True, samesite="strict", path="/")
+        home = f"{self.door.home}/"
+        response = RedirectResponse(home, 303)
+        response.set_cookie(self.cookie, token, httponly=True, samesite="strict", path=home)
         return response
 
     def may_change(self, given: object) -> bool:
         """Check the second token, of a form; cookie and origin were checked before."""
         return isinstance(given, str) and _same(given, self.door.csrf)
+
+
+def public(path: str) -> bool:
+    """Check whether a path is answered without a cookie, and so tells nothing of the team or of where its pages lie."""
+    return path == SIGN_IN or path.startswith(("/static/", f"{SIGN_IN}/"))
 
 
 def link(address: str, code: str) -> str:
