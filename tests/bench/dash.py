@@ -18,6 +18,7 @@ from peercoord.store import root as roots
 
 IDLE = 2.0  # per cent of a core
 FIRST_SECONDS = 120.0
+SETTLES = 25  # times the first drawing, until nothing happens any more
 TITLE = "a task that is seen"
 
 
@@ -60,7 +61,7 @@ def measure(tasks: int, seconds: float, where: str = "") -> dict[str, Any]:
         shown = Terminal(made.project)
         try:
             first = shown.read(FIRST_SECONDS, b"TASKS")
-            shown.read(max(5.0, first))  # the agent has joined, and all is drawn
+            shown.read(max(5.0, SETTLES * first))  # the agent has joined, and every task was read again after that
             process = psutil.Process(shown.running.pid)
             before, begin = sum(process.cpu_times()[:2]), time.monotonic()
             shown.read(seconds)
