@@ -34,6 +34,7 @@ _ESCAPES = (
     r"|\x9b[0-?]*[ -/]*[@-~]"
     r"|[\x90\x98\x9d-\x9f][^\x07\x9c]*(?:\x07|\x9c)"
 )
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-+_./@~")
 _BREAKS = "\r\n?|[\x0b\x0c\x85\u2028\u2029]"
 _RAW = (  # the same characters in UTF-8, without those that every JSON encoder escapes
     rb"\x7f|\xc2[\x80-\x9f\xad]|\xd8\x9c|\xe2\x80[\x8b\x8e\x8f\xa8-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf"
@@ -110,6 +111,12 @@ def block(text: object, indent: str = "  ") -> list[str]:
 def quoted(text: object) -> str:
     """Write a text within a line, in quotes that it cannot close."""
     return '"' + plain(text).replace('"', "'") + '"'
+
+
+def named(text: object) -> str:
+    """Write a name, a branch or a path within a line: as it is if it cannot be read as more, else in quotes."""
+    given = str(text)
+    return given if _NAME.issuperset(given) else quoted(given)
 
 
 def whole(value: object) -> int | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
-from peercoord.foreign import block, plain, quoted, shown
+from peercoord.foreign import block, named, plain, quoted
 from peercoord.status.dashboard import percent
 from peercoord.store import ids, paths
 from peercoord.worktree.reply import Reply
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHELL = f"./{paths.INSTANCE}/coordinate.sh"
 NOTHING_READY = 4
 NO_TASKS = 'add one with: peercoord task add "TITLE"'
+KEPT = "refs/peercoord/kept/"  # where what was not committed is kept
 QUOTE = "  > "  # before each line that people or other agents wrote
 CHECKS = {"testStrategy": "how to test it", "acceptanceCriteria": "it is done when"}
 """The keys of a definition that say when a task is done, and their headings for people."""
@@ -96,7 +97,7 @@ class TaskNotices:
 def _cancelled(definition: Definition) -> str:
     note, reason = definition.raw["cancelled"], definition.cancelled
     who = note.get("by") if isinstance(note, dict) else None
-    by = f" by {who if ids.is_id(who) else shown(who)}" if who else ""
+    by = f" by {named(who)}" if who else ""
     why = f" ({quoted(str(reason)[:400])})" if reason != "cancelled" else ""
     return f"task {definition.task} was cancelled{by}{why}"
 
@@ -122,7 +123,7 @@ def claim_lines(data: Json, peer: str) -> list[str]:
     base = data["base"]
     lines += [f"  {plain(base['note'])}: {base['command']}"] if base else []
     for missing in data["merge"]:
-        where = f" on {plain(missing['branch'])}" if missing["branch"] else ""
+        where = f" on {named(missing['branch'])}" if missing["branch"] else ""
         command = f": {missing['command']}" if missing["command"] else ""
         lines += [f"  task {missing['task_id']} was done{where}{command}"]
         lines += [f"    {plain(missing['note'])}"] if missing.get("note") else []
@@ -146,20 +147,21 @@ def _hand_over_lines(left: Json, peer: str) -> list[str]:
     """Return the lines that show what the last holder left; that may have been the same peer."""
     share = left.get("progress")
     came = f" at {percent(share)}" if isinstance(share, float) else ""
-    who = "you, earlier" if left.get("peer") == peer else f"before you: {plain(left.get('peer', 'someone'))}"
+    who = "you, earlier" if left.get("peer") == peer else f"before you: {named(left.get('peer', 'someone'))}"
     lines = [f"  {who}, {plain(left['outcome'])}{came}"] if "outcome" in left else []
     for key in ("achievements", "blockers"):
         lines += [f"    {key[:-1]}: {quoted(item)}" for item in left.get(key) or []]
-    where = [f"{key} {plain(left[key])}" for key in ("branch", "commit", "worktree") if left.get(key)]
+    where = [f"{key} {named(left[key])}" for key in ("branch", "commit", "worktree") if left.get(key)]
     lines += [f"    {', '.join(where)}"] if where else []
     dirty = left.get("dirty_files") or []
     lines += [f"    not committed there: {', '.join(map(quoted, dirty[:10]))}"] if dirty else []
-    if left.get("kept"):
-        lines += [f"    what was not committed is kept: git show {plain(left['kept'])}"]
-        lines += [f"    it is brought here by: git cherry-pick --no-commit {plain(left['kept'])}"]
+    kept = str(left.get("kept") or "")
+    if kept.startswith(KEPT) and named(kept) == kept:  # nothing else from a record stands in a command
+        lines += [f"    what was not committed is kept: git show {kept}"]
+        lines += [f"    it is brought here by: git cherry-pick --no-commit {kept}"]
         lines += ["    a program that the session had started may still run there and write"]
     for one in left.get("answers") or []:
-        asked = f" ({plain(one['asked_by'])})" if one.get("asked_by") else ""
+        asked = f" ({named(one['asked_by'])})" if one.get("asked_by") else ""
         lines += [f"  asked{asked}: {quoted(one['question'])}"] if one.get("question") else []
         lines += ["  answer:", *block(one["answer"], f"  {QUOTE}")]
     return lines
@@ -180,7 +182,7 @@ def nothing(peer: Peer, notes: list[str]) -> Reply:
     wait = _wait(left, states)
     data = {"finished": False, "ready": 0, "waiting_for": why, "not_done": len(left), "wait": wait}
     lines = [f"nothing is ready now; {len(left)} of {len(wanted)} tasks are not done:"]
-    lines += [f"  task {w['task_id']}: {plain(w['why'])}" for w in why]
+    lines += [f"  task {w['task_id']}: {_why_line(w)}" for w in why]
     lines += [_wait_line(entry) for entry in wait["for"]]
     again = f"ask again, and wait: {SHELL} request-task --wait"
     return Reply(data, [*lines, again if wait["helps"] else WAIT_FOR_PEOPLE], notes, code=NOTHING_READY)
@@ -237,6 +239,12 @@ def _why(peer: Peer, sighting: Location, states: Mapping[str, Location]) -> Json
     else:
         why = f"{sighting.state}: ask again"
     return {"task_id": ids.public(sighting.task), "state": sighting.state, "why": why}
+
+
+def _why_line(entry: Json) -> str:
+    """Why a task is not ready; the reason of one that is set aside is text of people and agents."""
+    word, colon, reason = entry["why"].partition(": ")
+    return f"{word}: {quoted(reason)}" if colon and entry["state"] == "parked" else plain(entry["why"])
 
 
 def whereabouts(path: str) -> str:

@@ -18,7 +18,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
-from peercoord.foreign import shown
+from peercoord.foreign import named
 from peercoord.store import ids, inspection, instance_records, landings, paths
 from peercoord.system import gitdirs
 from peercoord.system.git import TIPS, branches
@@ -133,7 +133,8 @@ class Search:
         if here and (whole or not work.commit):
             return None
         if not commit and (here or not tip):
-            whom = f"ask {work.record.get('peer') or 'its holder'}, or see what the task is to bring"
+            who = named(work.record["peer"]) if work.record.get("peer") else "its holder"
+            whom = f"ask {who}, or see what the task is to bring"
             return work.entry(work.commit, "", "its commit is gone and no branch has it", whom)
         peer = str(work.record.get("peer") or "")
         more = self.also(tip, peer) if tip else []
@@ -142,7 +143,7 @@ class Search:
             return work.entry(tip, self._line(branch, tip), why, *more)
         own, line = self.also(commit, peer), f"git merge {commit[:12]}"
         if not tip:
-            where = f"branch {shown(work.branch)} does not have this commit any more" if work.branch else ""
+            where = f"branch {named(work.branch)} does not have this commit any more" if work.branch else ""
             return work.entry(commit, line, where, *own)
         inside = self.contains(tip, commit)
         if inside and len(more) > len(own):
@@ -160,7 +161,7 @@ class Search:
         if self.brings(self.head, landing.after):
             return None
         many = f"{len(landing.tasks)} task{'' if len(landing.tasks) == 1 else 's'}"
-        note = f"work of {many} has landed on {shown(landing.branch)}, and this worktree lacks it"
+        note = f"work of {many} has landed on {named(landing.branch)}, and this worktree lacks it"
         return {"branch": landing.branch, "commit": tip, "command": self._line(landing.branch, tip), "note": note}
 
     def brings(self, tip: str, commit: str) -> bool:
