@@ -177,6 +177,7 @@ def _data(made: Outcome, offered: tuple[str, str] | None) -> Json:
 
 
 def _lines(project: Project, made: Outcome, offered: tuple[str, str] | None) -> list[str]:
+    from peercoord.landing.plan import FAILS_WITHOUT
     from peercoord.landing.works import named
 
     would = "would land" if made.dry_run else "landed"
@@ -196,7 +197,9 @@ def _lines(project: Project, made: Outcome, offered: tuple[str, str] | None) -> 
         drawn += [f"     nothing was committed for {_some(without)}"] if without else []
         drawn += [f"     {plain(note)}" for note in step.notes]
         drawn += [f"     | {plain(line)}" for line in step.output]
-        if step.state in ("check-failed", "refused"):
+        if step.detail == FAILS_WITHOUT:
+            drawn.append(f"     {plain(made.branch)} itself does not pass the check: mend that first")
+        elif step.state in ("check-failed", "refused"):
             drawn.append(f"     send it back to the queue: peercoord task reopen {step.work.tasks[0]}")
     end = _moved(made, would)
     conflicts = [line for step in made.having("conflict") for line in _conflict(project, made, step, offered)]

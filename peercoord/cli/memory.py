@@ -107,11 +107,20 @@ def merge(call: Call, term: int | None, as_json: bool) -> Reply:  # noqa: ARG001
     return Reply(data, lines, done.notes)
 
 
+WORDS = {
+    "applied": "merged",
+    "duplicates": "already there",
+    "candidates": "to decide (peercoord review)",
+    "waiting": "waiting for that decision",
+}
+"""What a merge did with contributions, where its key is not the word for it."""
+
+
 def _told(one: MergeSummary) -> Json:
     keys = ("applied", "duplicates", "superseded", "candidates", "waiting", "rejected")
     return {"file": one.document, "entry": one.entry or None, **{key: list(getattr(one, key)) for key in keys}}
 
 
 def _line(one: MergeSummary) -> str:
-    words = [f"{len(ids)} {word}" for word, ids in _told(one).items() if isinstance(ids, list) and ids]
+    words = [f"{len(ids)} {WORDS.get(key, key)}" for key, ids in _told(one).items() if isinstance(ids, list) and ids]
     return f"{plain(one.document)}: {', '.join(words) or 'left alone'}"

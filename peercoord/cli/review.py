@@ -164,8 +164,9 @@ def undo(call: Call, entry: str, named: str, as_json: bool) -> Reply:  # noqa: A
     one = known[pick(entry, known, "was merged")]
     made = queue.bank.undo(one.id, by)
     data = {"id": one.id, "entry": made.id, "file": one.document, "by": by.name}
-    return Reply(data, [f"✓ {one.id} is taken back: {plain(one.document)}   undo: peercoord review undo {made.id}"])
+    return Reply(data, [f"✓ {one.id} is taken back: {plain(one.document)}", f"  undo: peercoord review undo {made.id}"])
 
 
 def _told(done: Result, by: Decider) -> Reply:
-    return Reply(done.as_json(by.name), [plain(done.told)])
+    undo = [f"  undo: {done.undo}"] if done.undo else []
+    return Reply(done.as_json(by.name), [plain(done.told), *undo])

@@ -16,7 +16,7 @@ from peercoord.foreign import line, plain
 from peercoord.landing import branch as branches
 from peercoord.landing import plan, works
 from peercoord.landing.checkout import changes
-from peercoord.landing.plan import CONFLICT, FAILED, HERE, LANDED, REFUSED, STOPPED, WAITS, Step
+from peercoord.landing.plan import CONFLICT, FAILED, FAILS_WITHOUT, HERE, LANDED, REFUSED, STOPPED, WAITS, Step
 from peercoord.landing.trial import opened
 from peercoord.landing.works import named
 from peercoord.store import ids, inspection, landings
@@ -306,7 +306,7 @@ class Merger:
             passed, said = self.trial.check(self.command)
             if not passed:
                 self.trial.move_to(before)
-                why = "the check fails with it" if self._passes_without(before) else "the check fails without it too"
+                why = "the check fails with it" if self._passes_without(before) else FAILS_WITHOUT
                 return self._note(Step(step.work, FAILED, why, output=said))
         step.notes = self._brings(step.work)
         return self._note(step)

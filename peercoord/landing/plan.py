@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CONFLICT, FAILED, REFUSED, WAITS, STOPPED = "conflict", "check-failed", "refused", "waits", "not-tried"
 LANDED, HERE = "landed", "already-there"
+FAILS_WITHOUT = "the check fails without it too"
 
 
 @dataclass(frozen=True, slots=True)

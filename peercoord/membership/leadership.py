@@ -42,7 +42,7 @@ class Leadership:
 
     def take(self, above: int = 0) -> int | None:
         """Take the leadership at a new highest term; ``None`` if another peer has it."""
-        return self._take(paths.LEADER, above, "it lay free")
+        return self._take(paths.LEADER, above, "no instance led")
 
     def take_from(self, who: Incarnation, because: str, above: int = 0) -> int | None:
         """Take the leadership from a peer that has it and does not lead; return the term, ``None`` if it lost it."""

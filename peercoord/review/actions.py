@@ -56,8 +56,12 @@ class Result:
         """One line for people."""
         mark, word = ("·", "waits on") if self.action == PENDING else ("✓", self.action)
         detail = f" ({self.detail})" if self.detail else ""
-        undo = f"   undo: peercoord review undo {self.entry.id}" if self.entry and self.entry.edits else ""
-        return f"{mark} {self.item.called} {word}{detail}: {self.item.place}{undo}"
+        return f"{mark} {self.item.called} {word}{detail}: {self.item.place}"
+
+    @property
+    def undo(self) -> str:
+        """The command that takes the change back; empty if nothing changed."""
+        return f"peercoord review undo {self.entry.id}" if self.entry and self.entry.edits else ""
 
 
 def take(bank: Bank, item: Item, choice: str, by: Decider) -> Result:

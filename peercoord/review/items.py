@@ -213,7 +213,7 @@ def item_of(one: Waiting, number: int, contribution: Callable[[str], Contributio
         place=f"{candidate.document} › {place}" if candidate.section else candidate.document,
         why=f"{'critical: ' if candidate.critical and 'critical' not in candidate.why else ''}{candidate.why}",
         base=candidate.base,
-        base_about=f"base {base[:SHORT_HASH]}, {waits}" if base else f"base, {waits}",
+        base_about=f"base {base[:SHORT_HASH]}, {waits}" if base else waits,
         sides=tuple(_side(side, members, now) for side in sides),
         proposed=candidate.proposed if candidate.conflict else "",
         marker=marker_size(candidate.base, candidate.takes["both"]),

@@ -65,6 +65,8 @@ class Review:
             self.done.append(done)
             if done.action != PENDING:
                 self._say(done.told, "green")
+                if done.undo:
+                    self._say(f"  undo: {done.undo}", "dim")
 
     def summary(self, left: int) -> str:
         """Show in one line what was done, and how many items still wait."""

@@ -85,9 +85,8 @@ def approve(source: Source, ident: str, choice: str) -> Done:
     by = Decider(*actions.person(source.project, "", ["approve", ident]))
     queue = dash_story.review_queue(source)
     made = actions.take(queue.bank, queue.find(ident), choice, by)
-    told = plain(made.told.partition("   undo:")[0])
     entry = made.entry.id if made.entry and made.entry.edits else ""
-    return Done(told, (lambda: undo_merge(source, entry)) if entry else None, made.item.place)
+    return Done(plain(made.told), (lambda: undo_merge(source, entry)) if entry else None, made.item.place)
 
 
 def reject(source: Source, ident: str, reason: str) -> Done:

@@ -221,7 +221,9 @@ def _wait(left: Iterable[Location], states: Mapping[str, Location]) -> Json:
 def _wait_line(entry: Json) -> str:
     frees = [str(task) for task in entry["frees"]]
     more = ", …" if len(frees) > FREED_MOST else ""
-    what = f", and {', '.join(frees[:FREED_MOST])}{more} wait{'s' if len(frees) == 1 else ''} for it" if frees else ""
+    one = len(frees) == 1
+    these = f"task{'' if one else 's'} {', '.join(frees[:FREED_MOST])}{more}"
+    what = f", and {these} wait{'s' if one else ''} for it" if frees else ""
     return f"wait for {entry['held_by']}: it works on task {entry['task_id']}{what}"
 
 

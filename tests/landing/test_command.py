@@ -166,6 +166,15 @@ def test_a_failed_check_is_shown_with_what_to_type(scene: Scene, as_person: Pers
     ]
 
 
+def test_a_check_that_fails_on_the_branch_itself_blames_no_task(scene: Scene, as_person: Person) -> None:
+    scene.done(1, "1", {"good.txt": "1\n"})
+    code, out, _ = scene.call("land", "--check", "false")
+    assert code == 1
+    assert "the check fails without it too" in out
+    assert "main itself does not pass the check: mend that first" in out
+    assert "task reopen" not in out
+
+
 def test_a_conflict_is_settled_in_the_checkout_that_stands_on_the_branch(conflict: Scene, as_person: Person) -> None:
     conflict.repo.git("worktree", "add", "-q", "-b", "next", "../beside")
     said = conflict.call("land", "--onto", "next")[1]

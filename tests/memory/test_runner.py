@@ -210,6 +210,12 @@ def test_a_call_is_merged_by_a_call_from_any_worktree(real: Real) -> None:
     assert real.project("memory", "merge")[1] == "nothing to merge\n"
 
 
+def test_a_merge_says_what_a_person_has_to_decide(real: Real) -> None:
+    real.add(change("8 MB."), change("6 MB.", peer="two", time=1), note("- behind", time=2))
+    said = real.project("memory", "merge")[1]
+    assert said == f"{NAME}: 1 to decide (peercoord review), 1 waiting for that decision\n"
+
+
 def test_the_views_say_how_it_stands(real: Real) -> None:
     reader = Reader(real.project.queue, unknown)
     assert reader.board().memory["last_merge"] is None

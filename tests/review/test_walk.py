@@ -67,6 +67,7 @@ def test_a_key_takes_a_side_or_both(scene: Scene, review: Open, key: str, left: 
     person.type(key)
     code, said = person.end()
     assert (code, "1 approved, nothing waits any more" in said) == (0, True)
+    assert re.search(r"^  undo: peercoord review undo e-[0-9a-f]{16}$", said, re.MULTILINE), "a command on its own line"
     assert re.findall(r"Sessions .*after (\d+)", scene.text) == left
     assert scene.bank.waiting() == []
 

@@ -267,7 +267,7 @@ class TestForWhom:
         assert wait["for"] == [{"task_id": first, "held_by": "two", "frees": others}]
         said = crew.call("one", "request-task")[1]
         shown = ", ".join(map(str, others))
-        assert f"wait for two: it works on task {first}, and {shown} wait for it\n" in said
+        assert f"wait for two: it works on task {first}, and tasks {shown} wait for it\n" in said
         assert said.endswith("ask again, and wait: ./.claude-instance/coordinate.sh request-task --wait\n")
         busy.two.worker.park(busy.task, "blocked", "which?")
         code, out, _ = crew.call("one", "request-task", "--json")

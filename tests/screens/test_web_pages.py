@@ -231,4 +231,5 @@ def test_both_versions_of_a_memory_text_are_beside_each_other(hostile: Scene) ->
     assert len(cells) == 2
     assert f"after 30 {large.HOSTILE[0]} minutes" in cells[0]
     assert f"after 60 {large.HOSTILE[1]} minutes" in cells[1]
-    assert "review approve" in text
+    typed = re.findall(r'<code class="command">(peercoord review approve [^<]*)</code>', text)
+    assert [command.rpartition(" ")[2] for command in typed] == ["left", "right", "both"]

@@ -192,7 +192,6 @@ def instance(scene: Scene, site: Site, name: str) -> str:
         events=[*chosen(scene.history.events, peer=name)][-EVENTS_MOST:],
         wanted=[need for need in scene.overview.needs if need.who == name],
         took=effort((one for one in scene.history.attempts if one.peer == name), scene.board.now),
-        verdict=views.PEER_STATUS[found[0].verdict.state],
     )
 
 

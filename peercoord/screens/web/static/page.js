@@ -118,7 +118,7 @@
   };
 
   // -- charts ----------------------------------------------------------------------------------------------------
-  const plots = new Map();
+  const plots = new Map(), marks = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 43200].map((one) => one * 60);
   const last = (plot) => {  // where nothing is pointed at, the legend has the newest values
     const cells = all(".u-value", plot.root), at = plot.data[0].length - 1;
     plot.series.forEach((one, index) => {
@@ -126,7 +126,7 @@
       if (cells[index]) cells[index].textContent = index ? value : one.value(plot, value);
     });
   };
-  const chart = (box, series, data, extra) => {
+  const chart = (box, series, data, extra, least = 60) => {  // least: seconds between two marks of the axis
     const known = plots.get(box.id);
     if (known?.box === box && known.data === box.dataset.figures) return;
     known?.plot.destroy();
@@ -134,7 +134,7 @@
     const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
     const plot = new uPlot({
       width: Math.max(280, box.clientWidth), height: 240, series: [{ label: "at", value: (_, at) => (at == null ? "" : new Date(at * 1000).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false })) }, ...series], legend: { show: true, live: true },
-      axes: [{ ...axis, space: 90, values: (_, at) => at.map((one) => new Date(one * 1000).toLocaleString([], at.at(-1) - at[0] > 129600 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false })) },
+      axes: [{ ...axis, space: 90, incrs: marks.filter((one) => one >= least), values: (_, at) => at.map((one) => new Date(one * 1000).toLocaleString([], at.at(-1) - at[0] > 129600 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false })) },
              { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] }],
       scales: { y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.05))] } }, cursor: { drag: { x: true, y: false } },
       hooks: { setLegend: [(u) => { if (u.cursor.idx == null) last(u); }], ready: [last] }, ...extra,
@@ -153,7 +153,7 @@
     if (hourly?.clientWidth) {
       const f = JSON.parse(hourly.dataset.figures);
       chart(hourly, [{ label: "finished", stroke: colour("--accent"), fill: colour("--c0"), width: 1, paths: uPlot.paths.bars({ size: [0.8, 40], align: 1 }), points: { show: false } }],
-        [f.hours, f.finished], { scales: { x: { range: (_, low, high) => [low, high + 3600] }, y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.05))] } } });
+        [f.hours, f.finished], { scales: { x: { range: () => [Math.min(f.hours[0], f.hours.at(-1) - 18000), f.hours.at(-1) + 3600] }, y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.05))] } } }, 3600);
     }
   };
 
