@@ -154,8 +154,8 @@ def _session(project: Path) -> str:
     if mark in sessions:
         return sessions[mark]
     name = session_name(project, _tmux("list-sessions", "-F", "#{session_name}").splitlines())
-    loop = f'while clear; do "$@"; sleep {STATUS_SECONDS}; done'
-    status = _literal(["/bin/sh", "-c", loop, STATUS, *child.command(), "-C", str(project), "status"])
+    again = f'while :; do "$@"; sleep {STATUS_SECONDS}; done'  # also after it was left, and after the team was down
+    status = _literal(["/bin/sh", "-c", again, STATUS, *child.command(), "-C", str(project), "status", "--watch"])
     marks = [";", "set-option", "-t", f"={name}:", _SESSION, mark, ";", "set-option", "-w", "-t", f"={name}:"]
     _tmux("new-session", "-d", "-c", "/", "-s", name, "-n", STATUS, *status, *marks, _WINDOW, mark)
     return name

@@ -20,6 +20,7 @@ from typing import Any
 
 from peercoord.membership import membership as members
 from peercoord.membership.membership import judge
+from peercoord.queue.intake import ADDED
 from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
@@ -62,12 +63,13 @@ def _fill(project: str, tasks: int, seed: int) -> None:
     chance = random.Random(seed)
     # However often the holders of a task are killed: it is no poison, and has to be done.
     queue = Queue(roots.create(f"{project}/{paths.ROOT}", "race", {"max_attempts": 10**9}))
+    coming = []
     for number in range(tasks):
         needs = chance.sample(range(number), min(number, chance.choice((0, 0, 0, 0, 1, 2))))
-        definition = records.define(
-            str(number), f"Task {number}", priority=chance.choice(paths.PRIORITIES), dependencies=needs
-        )
-        queue.create(definition, number, durable=False)
+        priority = chance.choice(paths.PRIORITIES)
+        definition = records.define(str(number), f"Task {number}", priority=priority, dependencies=needs)
+        coming.append((definition, number, False))
+    assert len([made for _, made in queue.create_all(coming) if made == ADDED]) == tasks
 
 
 def _worker(project: str, name: str, seed: int, told: int, start: Callable[[], object]) -> None:
