@@ -66,6 +66,7 @@ def events(call: Call, last: int | None, since: str, peer: str, task: str, follo
 def _follow(root: Root, tail: sentences.Tail, found: list[Json], peer: str, task: str, as_json: bool) -> int:
     """Write events as they happen; as JSON, one in each line."""
     from peercoord.screens.watching import Watching
+    from peercoord.store.root import open_root
 
     watching = Watching(root)
     try:
@@ -81,6 +82,7 @@ def _follow(root: Root, tail: sentences.Tail, found: list[Json], peer: str, task
                 raise BrokenPipeError from error
             watching.wait(watching.pause(0))
             watching.renew()
+            open_root(root.files.place, root.store_id)  # in one that is gone nothing happens any more
             found = [*sentences.chosen(tail.new(), "", peer, task)]
     finally:
         watching.close()

@@ -300,7 +300,8 @@ class Dash(dash_acting.Acting, App[None]):
             if kind == "review":
                 return dash_story.review(self.source, name, width)
             if kind == "need":
-                return Text("\n").join(dash_story.needed(view.needs[int(name)]))
+                found = (one for one in view.needs if f"{one.kind} {one.about}" == name)
+                return Text("\n").join(line for one in found for line in dash_story.needed(one))
             lines = dash_story.task(self.source, view, name) if kind == "task" else dash_story.instance(view, name)
         except (PeercoordError, OSError) as error:
             return Text(plain(error), "yellow")

@@ -34,7 +34,7 @@ def about(view: View, index: int, need: Need) -> tuple[str, str]:
         return "review", view.reviews[index]
     if need.task:
         return "task", need.task
-    return ("peer", need.who) if view.peer(need.who) else ("need", str(index))
+    return ("peer", need.who) if view.peer(need.who) else ("need", f"{need.kind} {need.about}")
 
 
 def keys_for(app: Acting, kind: str, name: str) -> list[tuple[str, str]]:

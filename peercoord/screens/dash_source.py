@@ -12,7 +12,6 @@ from peercoord.queue.queue import Queue
 from peercoord.screens.overview import overview
 from peercoord.status.board import Reader
 from peercoord.store import ids, paths, records
-from peercoord.store.root import open_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,7 +112,6 @@ class Source:
         Raises:
             PeercoordError: The coordination directory is gone, is another one, or cannot be read.
         """
-        open_root(self.root.files.place, self.root.store_id)  # one that is gone would look like a team without tasks
         team, events = overview(self.reader, self.project, brief=True), self._events()
         waiting = [index for index, need in enumerate(team.needs) if need.kind in ("conflict", "approval")]
         decisions = [str(one.get("id")) for one in team.board.deciding]

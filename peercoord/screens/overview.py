@@ -13,6 +13,7 @@ from peercoord.status import brief as in_brief
 from peercoord.status import dashboard
 from peercoord.status.needs import THEN, Need, doing, needs
 from peercoord.store import down, landings, manifest
+from peercoord.store.root import open_root
 from peercoord.system.clock import moment
 
 if TYPE_CHECKING:
@@ -74,7 +75,11 @@ def overview(reader: Reader, project: str, brief: bool = False) -> Overview:
         reader: Reads its board.
         project: The path of its main checkout.
         brief: Of a large team, read only what the status screen names, and count the rest.
+
+    Raises:
+        PeercoordError: The coordination directory is gone, is another one, or cannot be read.
     """
+    open_root(reader.files.place, reader.root.store_id)  # one that is gone would look like a team without tasks
     board = in_brief.board(reader) if brief else reader.board()
     return Overview(
         board,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from screens import scene
 from screens.seen import Played, played
 from support.project import Project, git
 
-from peercoord.screens import dash_actions
+from peercoord.screens import dash_acting, dash_actions
 from peercoord.screens.dash import Dash
+from peercoord.status.needs import Need
 from peercoord.system import process
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -213,3 +215,16 @@ def test_what_cannot_be_read_is_said_and_read_again_later(team: Project) -> None
                 await pilot.pause(0.02)
 
     asyncio.run(run())
+
+
+def test_a_need_that_is_over_by_now_is_no_other_one(team: Project) -> None:
+    async def play(shown: Played) -> None:
+        first, second = (Need("quarantined", name, "cannot be read", [], why=f"why of {name}") for name in ("a", "b"))
+        view = shown.app.view
+        shown.app.show(replace(view, team=replace(view.team, needs=[first, second]), reviews={}))
+        kind, name = dash_acting.about(shown.app.view, 1, second)
+        assert "why of b" in str(shown.app.story(kind, name, 80))
+        shown.app.show(replace(view, team=replace(view.team, needs=[first]), reviews={}))
+        assert str(shown.app.story(kind, name, 80)) == ""
+
+    played(scene.source(team), play)

@@ -8,6 +8,7 @@ import pytest
 from support.project import Project, project
 
 from peercoord.cli import main as cli
+from peercoord.errors import NotFoundError
 from peercoord.membership.membership import judge
 from peercoord.screens.overview import overview
 from peercoord.status.board import Reader
@@ -17,6 +18,15 @@ from peercoord.team import tmux
 from peercoord.worktree import context
 
 __all__ = ["project"]
+
+
+def test_a_team_that_is_gone_is_no_team_without_tasks(project: Project) -> None:
+    project("task", "add", "One")
+    reader = Reader(project.queue, lambda who: judge(project.queue.root, who))
+    assert overview(reader, str(project.main), brief=True).board.wanted == 1
+    project.state.rename(project.state.with_name("away"))
+    with pytest.raises(NotFoundError):
+        overview(reader, str(project.main), brief=True)
 
 
 def test_a_launched_session_that_fires_no_hook_needs_a_look(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_a_page_that_knows_what_is_shown_is_not_drawn_again(page: Page, monkeypa
         return stream.text
 
     assert "data:" not in asyncio.run(scenario())
+
+
+def test_a_team_that_is_gone_is_said(page: Page) -> None:
+    async def scenario() -> None:
+        stream = Stream(page, "page=board&ident=&known=")
+        await stream.until("First")
+        shutil.rmtree(page.source.path)
+        await stream.until("It cannot be shown")
+        await stream.hang_up()
+
+    asyncio.run(scenario())
 
 
 def test_the_end_of_the_server_ends_the_streams(page: Page) -> None:
