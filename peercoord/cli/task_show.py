@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.queue.queue import Queue
     from peercoord.status.attempts import Effort
-    from peercoord.status.views import Row
+    from peercoord.status.views import Board, Row
 
 
 @click.command(short_help="List the tasks, and how they stand.", name="list")
@@ -47,21 +47,22 @@ def list_(call: Call, wanted: tuple[str, ...], search: str, tree: bool, as_json:
     rows = [row for row in board.rows if (not wanted or row.status in wanted) and _has(row, search.casefold())]
     picked = {row.task for row in rows}
     tasks = [entry for entry in views.task_queue(board)["tasks"] if str(entry["task_id"]) in picked] if as_json else []
-    return Reply({"tasks": tasks, "summary": views.summary(board.rows)}, _listed(rows, tree, bool(board.rows)))
+    return Reply({"tasks": tasks, "summary": views.summary(board.rows)}, _listed(rows, tree, board))
 
 
 def _has(row: Row, text: str) -> bool:
     return any(text in part.casefold() for part in (row.task, row.title, row.holder or row.finished_by))
 
 
-def _listed(rows: list[Row], tree: bool, there_are_some: bool) -> list[str]:
+def _listed(rows: list[Row], tree: bool, board: Board) -> list[str]:
     from peercoord.status import listing, screen
     from peercoord.worktree.handover import NO_TASKS
 
     if not rows:
-        return ["no task is like this"] if there_are_some else ["no tasks yet", NO_TASKS]
+        return ["no task is like this"] if board.rows else ["no tasks yet", NO_TASKS]
     width = terminal.width() if terminal.is_shown() else None
-    return screen.written((listing.tree if tree else listing.table)(rows, width), terminal.has_colours())
+    drawn = listing.tree(rows, width) if tree else listing.table(rows, width, board.waits_for)
+    return screen.written(drawn, terminal.has_colours())
 
 
 @click.command(short_help="Show one task, and what became of earlier attempts.")

@@ -13,9 +13,11 @@ from peercoord.status.screen import fit
 from peercoord.store import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from peercoord.status.views import Row
+
+    WaitsFor = Callable[[Row], Sequence[str]]
 
 HEADS = ("ID", "STATE", "PRIORITY", "HOLDER", "WAITS FOR", "TITLE")
 CELLS = (20, 11, 8, 20, 20)  # of each column but the last, at most
@@ -35,14 +37,15 @@ STYLES = {
 """The colour of how a task stands."""
 
 
-def table(rows: Sequence[Row], width: int | None = None) -> list[Text]:
+def table(rows: Sequence[Row], width: int | None = None, waits_for: WaitsFor | None = None) -> list[Text]:
     """Draw tasks as a table with a header; a column that would be empty is left out.
 
     Args:
         rows: The tasks, in order.
         width: The cells of a line; ``None``: titles are not cut.
+        waits_for: What a task waits for; ``None``: the dependency that its ticket names.
     """
-    cells = [_cells(row) for row in rows]
+    cells = [_cells(row, waits_for(row) if waits_for else row.waits_for) for row in rows]
     widths = [max((cell_len(line[at]) for line in cells), default=0) for at in range(len(CELLS))]
     widths = [max(wide, len(head)) if wide else 0 for wide, head in zip(widths, HEADS, strict=False)]
     lines = [_line(HEADS, widths, width, "bold", "bold")]
@@ -51,11 +54,11 @@ def table(rows: Sequence[Row], width: int | None = None) -> list[Text]:
     ]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, needed: Sequence[str]) -> tuple[str, ...]:
     level = paths.PRIORITIES[row.definition.level] if row.definition else "?"
     share = f" {percent(row.progress)}" if row.holder else ""
     holder = fit(row.holder or row.finished_by, CELLS[3] - len(share)) + share
-    waits = fit(", ".join(row.waits_for), CELLS[4])
+    waits = fit(", ".join(needed), CELLS[4])
     return fit(row.task, CELLS[0]), paths.PARKED_WORDS.get(row.status, row.status), level, holder, waits, row.title
 
 

@@ -192,6 +192,12 @@ class Board:
         """Each task by its id."""
         return {row.task: row for row in self.rows}
 
+    def waits_for(self, row: Row) -> list[str]:
+        """Return what a waiting task waits for: the dependency that its ticket names, then the others not done."""
+        needed = row.definition.dependencies if row.waits_for and row.definition else []
+        others = (self.by_task.get(task) for task in needed if task not in row.waits_for)
+        return row.waits_for + [other.task for other in others if other and other.status != "done"]
+
     @cached_property
     def lost_rows(self) -> list[Row]:
         """The tasks whose last holder was lost, and that no peer has claimed since."""

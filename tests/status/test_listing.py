@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_a_tree_names_each_task_once_also_in_circles_and_long_chains() -> None:
     for rows in (chain, ring, alone, [*ring, *chain, *alone]):
         lines = written(listing.tree(rows))
         assert sorted(line.split("#")[1].split()[0] for line in lines) == sorted(one.task for one in rows)
+
+
+def test_the_list_names_all_that_a_task_waits_for() -> None:
+    rows = [row("1", "One", "ready"), row("2", "Two", "done"), row("3", "Three", "in-progress", holder="instance-1")]
+    rows += [row("4", "Four", "waiting", "1", needed=["1", "2", "3"]), row("5", "Five", "ready", needed=["2"])]
+    board = replace(BOARDS["at-work"](), rows=rows)
+    lines = written(listing.table(rows, None, board.waits_for))
+    assert [line.split()[-2:] for line in lines[-2:]] == [["3", "Four"], ["medium", "Five"]]
+    assert "1, 3" in lines[-2]
 
 
 def test_a_tree_says_what_else_a_task_needs() -> None:
