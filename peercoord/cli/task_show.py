@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from peercoord.status.views import Board, Row
 
 
+LINKS = {"waiting": " for ", "claimed": " by "}
+"""What stands between the state of a ticket and its detail."""
+
+
 @click.command(short_help="List the tasks, and how they stand.", name="list")
 @click.option(
     "--state", "--status", "wanted", multiple=True, metavar="S", help="Only tasks that stand like this. Repeatable."
@@ -91,7 +95,7 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
         "definition": definition.raw,
     }
     word = paths.PARKED_WORDS.get(sighting.detail, sighting.detail) if spot else sighting.detail
-    detail = f" {word}" if word and sighting.state != "ready" else ""
+    detail = f"{LINKS.get(sighting.state, ' ')}{word}" if word and sighting.state != "ready" else ""
     reason = f": {plain(spot.reason)}" if spot and spot.reason else ""
     needs = ", ".join(definition.dependencies) or "nothing"
     lines = [
