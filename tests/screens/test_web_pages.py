@@ -233,3 +233,13 @@ def test_both_versions_of_a_memory_text_are_beside_each_other(hostile: Scene) ->
     assert f"after 60 {large.HOSTILE[1]} minutes" in cells[1]
     typed = re.findall(r'<code class="command">(peercoord review approve [^<]*)</code>', text)
     assert [command.rpartition(" ")[2] for command in typed] == ["left", "right", "both"]
+
+
+@pytest.mark.parametrize("then", ["2026-01-31T15:30:00Z\r\revent: x\rdata: y", "\r\u2028\x1b[2J", '"><script>'])
+def test_a_moment_steers_nothing(then: str) -> None:
+    """A carriage return would end a line of the stream of changes, too."""
+    site = Site(now="2026-02-01T00:00:00Z")
+    for drawn in (site.at(then), site.age(then), site.until(then)):
+        assert drawn == drawn.replace("\r", "").replace("\n", "")
+        assert str(drawn).isprintable()
+        assert "<script" not in drawn

@@ -92,15 +92,15 @@ class Site:
         said = dashboard.age(then, self.now)
         if not said:
             return Markup("")
-        return Markup('<time datetime="{}" title="{}" data-age>{}</time>').format(then, local(then), said)
+        return Markup('<time datetime="{}" title="{}" data-age>{}</time>').format(plain(then), local(then), said)
 
     def until(self, then: str) -> Markup:
         """When something ends, by the clock of this machine."""
-        return Markup('<time datetime="{}">{}</time>').format(then, local(then)[11:16])
+        return Markup('<time datetime="{}">{}</time>').format(plain(then), local(then)[11:16])
 
     def at(self, then: str) -> Markup:
         """A moment by the clock of this machine."""
-        return Markup('<time datetime="{}">{}</time>').format(then, local(then)) if then else Markup("")
+        return Markup('<time datetime="{}">{}</time>').format(plain(then), local(then)) if then else Markup("")
 
 
 def local(then: str) -> str:
