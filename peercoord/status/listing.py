@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HEADS = ("ID", "STATE", "PRIORITY", "HOLDER", "WAITS FOR", "TITLE")
 CELLS = (20, 11, 8, 20, 20)  # of each column but the last, at most
+INDENT = 36  # cells at most before a task in the tree: what lies deeper stands below one another
 STYLES = {
     "done": "green",
     "in-progress": "cyan",
@@ -106,7 +107,7 @@ def _branches(
         drawn.add(task)
         above = _above(known[task], known)
         yield _leaf(before + ("└─ " if last else "├─ ") if root or above else "", known[task], above, width)
-        deeper = before + ("   " if last else "│  ") if root or above else ""
+        deeper = before + ("   " if last else "│  ") if (root or above) and len(before) < INDENT else before
         left += [(one, deeper, is_last) for one, is_last in _marked(below.get(task, []))]
 
 

@@ -20,6 +20,8 @@ from peercoord.system.git import GitError
 from peercoord.team import plan as plans
 from peercoord.team.worktrees import WorktreeOptions, plan
 
+pytestmark = pytest.mark.slow
+
 # -- configuration -----------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ def test_a_tree_names_each_task_once_also_in_circles_and_long_chains() -> None:
     for rows in (chain, ring, alone, [*ring, *chain, *alone]):
         lines = written(listing.tree(rows))
         assert sorted(line.split("#")[1].split()[0] for line in lines) == sorted(one.task for one in rows)
+        assert max(map(len, lines)) < 80, "however deep a task lies, it can be read"
 
 
 def test_the_list_names_all_that_a_task_waits_for() -> None:
