@@ -99,6 +99,16 @@ def test_a_page_that_knows_what_is_shown_is_not_drawn_again(page: Page, monkeypa
     assert "data:" not in asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("name", ["name", "self", "here"])
+def test_a_question_of_any_name_is_streamed(page: Page, name: str) -> None:
+    async def scenario() -> None:
+        stream = Stream(page, f"page=tasks&ident=&known=&q-{name}=1")
+        await stream.until("First")
+        await stream.hang_up()
+
+    asyncio.run(scenario())
+
+
 def test_a_team_that_is_gone_is_said(page: Page) -> None:
     async def scenario() -> None:
         stream = Stream(page, "page=board&ident=&known=")

@@ -72,7 +72,7 @@ class Site:
             name: (f"#{name}" if self.report else f"{self.home}{path}", word) for name, (path, word) in PAGES.items()
         }
 
-    def page(self, name: str, **query: str) -> str:
+    def page(self, name: str, /, **query: str) -> str:
         """The address of a page."""
         if self.report:
             return f"#{name}"

@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 page.app,
-                log_level="warning",
+                log_level="error",  # warnings are about requests: any program of this machine could fill the terminal
                 access_log=False,
                 server_header=False,
                 date_header=False,
