@@ -34,7 +34,7 @@ def config(call: Call, key: str, value: str, as_json: bool) -> Reply:  # noqa: A
     """Show the shared settings, or set KEY to VALUE. Times are in seconds."""
     root = call.root
     if key and key not in DEFAULT_SETTINGS:
-        hint = f"those there are: {', '.join(DEFAULT_SETTINGS)}"
+        hint = f"known: {', '.join(DEFAULT_SETTINGS)}"
         raise UsageError(f"there is no setting {foreign.shown(key)}", hint)
     notes = _set(root, call, key, value) if value else []
     shown = {k: root.setting(k) for k in DEFAULT_SETTINGS if not key or k == key}

@@ -62,7 +62,7 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     if unknown:
         known = ", ".join(instance.peer for instance in stop.instances) or "none"
         text = f"there is no instance {plain(min(unknown))}"
-        raise NotFoundError(text, hint=f"those there are: {known}", code="no-peer")
+        raise NotFoundError(text, hint=f"known: {known}", code="no-peer")
     with ExitStack() as stack:
         busy = _alone(stack, found, dry_run)
         if purge:

@@ -117,7 +117,7 @@ def _peers(project: Project, queue: Queue, named: tuple[str, ...]) -> list[str]:
     unknown = next((name for name in peers if name not in known), "")
     if unknown:
         there = ", ".join(sorted(known - {"None"}, key=ids.natural)) or "none"
-        raise NotFoundError(f"there is no instance {plain(unknown)}", f"those there are: {there}", code="no-peer")
+        raise NotFoundError(f"there is no instance {plain(unknown)}", f"known: {there}", code="no-peer")
     return peers
 
 

@@ -232,7 +232,7 @@ coordinate_sh = Verbs(
     + [click.Option(["-C", "directory"], default="", hidden=True)],
     callback=cli.callback,
     context_settings=HELP,
-    help="""Work on the tasks of the team, from the worktree that this script lies in.
+    help="""Work on the tasks of the team, from the worktree of this script.
 
     Ask for a task, report on it, contribute to the memory bank. `VERB --help` says more of each.
 

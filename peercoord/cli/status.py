@@ -162,14 +162,12 @@ def instance(call: Call, instance_id: str, as_json: bool) -> Reply:  # noqa: ARG
     reported = [name.removesuffix(".json") for name in reader.queue.files.scan(paths.REPORTS)]
     wanted = ids.meant(instance_id, [*(p.name for p in board.peers), *reported]) or call.place.instance
     if not wanted:
-        raise UsageError(
-            "name an instance", hint=f"those there are: {', '.join(p.name for p in board.peers) or 'none'}"
-        )
+        raise UsageError("name an instance", hint=f"known: {', '.join(p.name for p in board.peers) or 'none'}")
     peer = next((p for p in [*board.peers, *board.lost] if p.name == wanted), None)
     report = Reports(reader.queue).read(wanted)
     if peer is None and not report["assigned_tasks"]:
         known = ", ".join(p.name for p in board.peers) or "none"
-        raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"those there are: {known}", code="no-peer")
+        raise NotFoundError(f"there is no instance {plain(wanted)}", hint=f"known: {known}", code="no-peer")
     _mark_returned(report, board, peer)
     needed, at = [need for need in seen.needs if need.who == wanted], _elsewhere(call)
     took = attempts.effort((one for one in reader.attempts(board) if one.peer == wanted), board.now)

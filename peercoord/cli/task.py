@@ -226,7 +226,7 @@ def answer(call: Call, task_id: str, text: str, as_json: bool) -> Reply:  # noqa
 @json_option
 @click.pass_obj
 def accept(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - read by the frame
-    """Accept TASK, which lies in review: it is done. To send it back, answer it."""
+    """Accept TASK, which is in review: it is done. To send it back, answer it."""
     wanted = ids.typed(task_id)
     call.queue.accept(wanted)
     return Reply({"task_id": ids.public(wanted), "status": "done"}, [f"task {wanted} is done"])

@@ -47,7 +47,7 @@ def list_(call: Call, wanted: tuple[str, ...], search: str, tree: bool, as_json:
     known = {row.status for row in board.rows}
     unknown = set(wanted) - known - {"ready", "waiting", "in-progress", "done", "missing", *paths.PARKED_WHY}
     if unknown:
-        raise UsageError(f"no task stands as {shown(min(unknown))}", f"those there are: {', '.join(sorted(known))}")
+        raise UsageError(f"no task stands as {shown(min(unknown))}", f"known: {', '.join(sorted(known))}")
     rows = [row for row in board.rows if (not wanted or row.status in wanted) and _has(row, search.casefold())]
     picked = {row.task for row in rows}
     tasks = [entry for entry in views.task_queue(board)["tasks"] if str(entry["task_id"]) in picked] if as_json else []

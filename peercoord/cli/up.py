@@ -216,7 +216,7 @@ def _options(count: int | None, wished: dict[str, Any]) -> SetupOptions:
 
 
 def _undo(found: Project, is_new: bool) -> str:
-    """Write the command that takes away what `up` made: of a team that was there before, what may go safely."""
+    """The command that takes away what `up` made; of an older team, only what is safe to remove."""
     return f"peercoord -C {pasted(found.directory)} down {'--purge' if is_new else '--remove'}"
 
 

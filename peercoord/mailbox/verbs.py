@@ -241,7 +241,7 @@ def report_progress(**given: Any) -> Verb:
 def update_memory(**given: Any) -> Verb:
     """Queue a contribution: merged with the others', never overwriting them.
 
-    With nothing but the command, what lies in .claude-instance/memory-contributions/ is queued.
+    Without options, everything in .claude-instance/memory-contributions/ is queued.
     """
     return UpdateMemory(**given)
 

@@ -56,7 +56,7 @@ class History:
 
 
 class Historian:
-    """Reads the history of one coordination directory, and no birth twice.
+    """Reads the history of one coordination directory, and each birth record once.
 
     Args:
         reader: Reads its board, and the attempts.

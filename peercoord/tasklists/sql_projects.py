@@ -175,7 +175,7 @@ def _unknown(
     known = ", ".join(shown(listed.get(value, value)) for value in sorted(there, key=str)[:_MAX_SHOWN])
     return UsageError(
         f"{schema.shown} keeps several projects, told apart by its column '{schema.project}', and none of them is "
-        f"{shown(name)}; those there are: {known}",
+        f"{shown(name)}; known: {known}",
         hint=f"say which one is meant{how}: peercoord sync --database {schema.word} --project NAME",
         code="no-project-row",
     )

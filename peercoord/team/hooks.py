@@ -38,7 +38,7 @@ def plan_hook(project: Project, instance: Instance) -> list[Action]:
         try:
             git.hook(instance.worktree, "post-checkout", "0" * len(head), head, "1")
         except GitError as error:
-            return f"{error.message}; the worktree is created even so"
+            return f"{error.message}; the worktree was created anyway"
         return ""
 
     return [Action(f"run the repository's post-checkout hook in {project.short(instance.worktree)}", run)]

@@ -50,7 +50,7 @@ class Choice:
         keys = [key.strip() for key in agents.split(",")] if agents else [CLAUDE.key]
         for key in keys:
             if key not in AGENTS:
-                raise UsageError(f"there is no coding agent {shown(key)}", f"those there are: {', '.join(AGENTS)}")
+                raise UsageError(f"there is no coding agent {shown(key)}", f"known: {', '.join(AGENTS)}")
         return cls(tuple(AGENTS[key] for key in keys), named=bool(agents))
 
     @classmethod

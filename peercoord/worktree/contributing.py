@@ -89,7 +89,7 @@ def hand_in(call: WorktreeCall) -> Reply:
     queued = [{"id": one.id, "file": one.document, "section": list(one.section)} for one in found.contributions]
     return Reply(
         {"queued": queued, "critical": any(one.critical for one in found.contributions)},
-        lines or [f"nothing lies in {collecting.FOLDER}"],
+        lines or [f"nothing to queue in {collecting.FOLDER}"],
         [*call.notes, *refused, *found.notes],
         code=1 if refused else 0,
     )

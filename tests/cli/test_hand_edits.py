@@ -299,7 +299,7 @@ def test_report_progress_alone_publishes_the_file_and_says_what(busy: Project, m
 
 
 def test_update_memory_alone_queues_what_lies_there_at_once_and_once(busy: Project) -> None:
-    assert busy("memory", "add")[1] == "nothing lies in .claude-instance/memory-contributions\n"
+    assert busy("memory", "add")[1] == "nothing to queue in .claude-instance/memory-contributions\n"
     contribute(busy, "techContext-additions.md", "- ruff\n")
     contribute(busy, "learnings.md", "# Learnings\n\nTests come first.\n")
     assert "techContext-additions.md: 1 contribution queued for techContext.md" in busy("memory", "add")[1]

@@ -254,7 +254,7 @@ def test_which_tag_is_read_and_none_is_guessed(tmp_path: Path, tags: list[str], 
 def test_a_project_of_a_shared_database_is_known_by_its_directory(tmp_path: Path) -> None:
     path = str(make_shared_database(tmp_path / "shared.db"))
     assert titles(read_source(path, home=tmp_path / "alpha")) == ["First"]
-    with pytest.raises(UsageError, match="none of them is 'x'; those there are: 'alpha', 'beta'"):
+    with pytest.raises(UsageError, match="none of them is 'x'; known: 'alpha', 'beta'"):
         read_source(path, home=tmp_path / "x")
 
 

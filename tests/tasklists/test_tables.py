@@ -169,7 +169,7 @@ def test_a_table_whose_rows_may_be_of_any_project_is_refused(lists: Lists, scrip
 
 def test_a_number_is_no_name_of_a_project(lists: Lists) -> None:
     lists.make(BY_NUMBER.format(key="PRIMARY KEY"))
-    with pytest.raises(UsageError, match="none of them is '8'; those there are: 'proj', 'x'") as caught:
+    with pytest.raises(UsageError, match="none of them is '8'; known: 'proj', 'x'") as caught:
         lists.sync(lists.store(team=Team("s70re", "8", lists.home)))
     assert "--project" in caught.value.hint
     assert lists.store(team=Team("s70re", "proj", lists.home, "8")).snapshot().digests.keys() == {"20"}
