@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from screens import large
@@ -16,6 +19,7 @@ from peercoord.screens.web.drawing import Site, draw, environment
 from peercoord.screens.web.model import Scene, Source
 from peercoord.store import paths, records, session_records
 from peercoord.store import root as roots
+from peercoord.system import clock
 from peercoord.system.sessions import PERMISSION
 
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
@@ -49,8 +53,22 @@ class Skeleton(HTMLParser):
         self.tags.append(("comment", data))
 
 
+MOMENT = time.time()
+
+
 def made(home: Path, texts: tuple[str, ...]) -> Scene:
-    """A small team; these texts stand in every field of its records that may hold text."""
+    """A small team; these texts stand in every field of its records that may hold text.
+
+    All teams are of one moment: one that is made in the next hour has a row more in its table of hours.
+    """
+    with (
+        mock.patch.object(large, "time", SimpleNamespace(time=lambda: MOMENT)),
+        mock.patch.object(clock.Clock, "now", return_value=clock.moment(MOMENT)),
+    ):
+        return filled(home, texts)
+
+
+def filled(home: Path, texts: tuple[str, ...]) -> Scene:
     home.mkdir()
     project = large.make(home, tasks=30, peers=9, texts=texts, branches=0)
     root = project.queue.root
