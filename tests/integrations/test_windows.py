@@ -28,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     """A tmux server of the test's own."""
     monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path_factory.mktemp("tmux")))
     monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setattr(windows, "SHOWN_SECONDS", 60.0)  # a busy machine shows a line late
     tmux("new-session", "-d", "-s", "other", "cat")
     yield
     subprocess.run(["tmux", "kill-server"], capture_output=True, check=False)
@@ -55,8 +56,8 @@ def test_a_line_is_typed_into_the_window_of_that_worktree_alone() -> None:
 def test_what_a_window_does_not_show_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dialog takes no paste, and the Enter after it would choose what is marked there."""
     monkeypatch.setattr(windows, "SHOWN_SECONDS", 0.2)
-    window("/w/one", f"stty -echo; touch {tmp_path}/silent; exec head -n 1 > {tmp_path}/entered")
-    until((tmp_path / "silent").exists)
+    window("/w/one", f"stty -echo; exec head -n 1 > {tmp_path}/entered")
+    until((tmp_path / "entered").exists)
     assert not windows.type_into("/w/one", "go on")
     assert (tmp_path / "entered").read_text() == ""
     tmux("send-keys", "-t", f"{tmux('list-windows', '-a', '-F', '#{window_id}').split()[-1]}", "Enter")
