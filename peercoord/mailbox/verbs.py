@@ -348,9 +348,15 @@ def usage_error(error: click.ClickException, name: str, given: Sequence[str], hi
     return found
 
 
+BEFORE = ("-q", "--quiet", "-C")
+"""The options of ``peercoord`` itself."""
+
+
 def _dash_hint(error: click.ClickException, ctx: click.Context | None, name: str, given: Sequence[str]) -> str:
     """Return where to put a text that begins with a dash, if an unknown option looks like such a text."""
     texts = [param for param in ctx.command.params if isinstance(param, click.Argument)] if ctx else []
+    if isinstance(error, click.NoSuchOption) and error.option_name in BEFORE and "coordinate.sh" not in name:
+        return f"it goes before the command: peercoord {error.option_name} …"
     if not isinstance(error, click.NoSuchOption) or not texts:
         return ""
     word = next((word for word in given if word.startswith(error.option_name)), error.option_name)

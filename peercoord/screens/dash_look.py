@@ -103,7 +103,7 @@ HELP = (
     ("Move", ""),
     ("↑ ↓  j k", "the next row, and on into the next list"),
     ("tab  1 2 3 4", "the next list; needs, instances, tasks, events"),
-    ("enter", "all of the chosen row; so does a double click"),
+    ("enter", "open the chosen row in full; so does a double click"),
     ("/  escape", "only rows with a word; all rows again"),
     ("d", "list done and cancelled tasks too"),
     ("", ""),

@@ -100,6 +100,12 @@ def test_a_status_may_be_said_in_other_words(held: Project, word: str, status: s
     assert held.data("report", "--status", word)["status"] == status
 
 
+@pytest.mark.parametrize("option", ["-q", "--quiet", "-C"])
+def test_an_option_of_peercoord_after_the_command_says_where_it_goes(project: Project, option: str) -> None:
+    code, _, err = project("task", "add", "Docs", option)
+    assert (code, f"hint: it goes before the command: peercoord {option} …" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
