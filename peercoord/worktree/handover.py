@@ -113,8 +113,8 @@ def claim_lines(data: Json, peer: str) -> list[str]:
         f"task {data['task_id']}: {quoted(data['title'])}{again}",
         f"  priority {data['priority']}, epoch {data['epoch']}",
     ]
-    for key in ("description", "details"):
-        lines += block(data[key], QUOTE) if data.get(key) else []
+    for key in ("description", "details"):  # lists that ask for a description repeat the title in it
+        lines += block(data[key], QUOTE) if data.get(key) and data[key] != data["title"] else []
     lines += [f"  [{'x' if s['done'] else ' '}] {s['id']} {quoted(s['title'])}" for s in data["steps"]]
     for key, name in CHECKS.items():
         lines += [f"  {name}:", *_listed(data[key])] if data.get(key) else []

@@ -268,6 +268,14 @@ def test_an_interrupt_is_exit_130(project: Project) -> None:
         assert call.returncode == 130
 
 
+def test_a_description_that_repeats_the_title_is_not_told_twice(project: Project) -> None:
+    project("task", "add", "Ship it", "--description", "Ship it")
+    assert project("request")[1].count("Ship it") == 1
+    project("release", "1")
+    project("task", "edit", "1", "--description", "Ship it by boat")
+    assert "> Ship it by boat" in project("request")[1]
+
+
 def test_tasks_and_instances_are_named_as_the_dashboard_shows_them(project: Project, second: Path) -> None:
     add(project, "a")
     project("task", "add", "b", "--depends-on", "#1")
