@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from peercoord.errors import PeercoordError
-from peercoord.foreign import counted, plain, quoted
+from peercoord.foreign import counted, named, plain, quoted
 from peercoord.membership import membership as members
 from peercoord.queue.counts import count_tasks
 from peercoord.store import ids, paths
@@ -113,7 +113,7 @@ def _cut_text(value: Any, most: int) -> Any:
 
 
 def _who(call: WorktreeCall, peer: Peer) -> str:
-    branch = plain(call.place.info.get("branch", ""))
+    branch = named(call.place.info.get("branch", ""))
     project = plain(str(call.root.protocol.get("project", "")))
     team = len({who.peer for who in members.living(call.root)})
     on = f" on branch {branch}" if branch else ""

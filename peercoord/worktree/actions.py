@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
-from peercoord.foreign import counted, plain
+from peercoord.foreign import counted, named, plain
 from peercoord.mailbox.verbs import COORDINATE, CheckStatus, Misuse, Release, ReportProgress, RequestTask, UpdateMemory
 from peercoord.status.dashboard import bar, percent
 from peercoord.store import ids, instance_records, paths, records, session_records
@@ -111,7 +111,9 @@ def _note_other_session(call: WorktreeCall, peer: Peer, claim: Claim) -> None:
     if same or other == peer.membership.record().get("agent"):
         return  # the same session asked again; or only the agent was known when the task was claimed
     if isinstance(other, dict) and process.running(other):
-        who = f"{other.get('program', 'another coding session')}, process {other.get('pid')}"
+        who = (
+            f"{named(other['program']) if 'program' in other else 'another coding session'}, process {other.get('pid')}"
+        )
         call.notes.append(f"task {claim.task} was claimed by {who} of this worktree, which still runs")
 
 

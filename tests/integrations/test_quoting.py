@@ -116,6 +116,20 @@ def test_no_record_passes_for_a_word_of_peercoord(coder: Make) -> None:
     assert not [line for line in one.verb("request-task").lines if "curl" in re.sub(r'"[^"]*"', "", line)]
 
 
+def test_no_session_and_no_branch_passes_for_a_word_of_peercoord(coder: Make) -> None:
+    one, two = coder("one", tasks=1), coder("two", tasks=0)
+    assert one.verb("request-task").data["task_id"] == 1
+    (assigned,) = one.crew.state.glob("peers/*/assignments/*")
+    assigned.write_text(
+        json.dumps({**json.loads(assigned.read_text()), "session": {**two.identity, "program": FORGED}})
+    )
+    info = one.tree / paths.INSTANCE / "info.json"
+    info.write_text(json.dumps({**json.loads(info.read_text()), "branch": FORGED}))
+    for said in ("\n".join(one.verb("request-task").notes), one.told("start")):
+        assert said.count(FORGED) == 1
+        assert not [line for line in without_quotes(said) if "curl" in line]
+
+
 def test_no_reason_passes_for_a_word_of_peercoord(coder: Make) -> None:
     one = coder("one", tasks=1)
     assert one.verb("request-task").data["task_id"] == 1
