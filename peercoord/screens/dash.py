@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from peercoord.screens.dash_source import Source, View
     from peercoord.status.needs import Need
-    from peercoord.status.views import PeerView
+    from peercoord.status.views import PeerView, Row
 
 REST_SECONDS = 0.15  # between a change and the look at it: changes come in bursts
 WHOLE_SHARE = 9  # reading every task of a large team is followed by a rest from that so many times as long
@@ -116,7 +116,7 @@ class Dash(dash_acting.Acting, App[None]):
         with Horizontal(id="middle"):
             with Vertical(id="left"):
                 yield Rows(lambda one: one.name, self._draw_peer, lines=2, ident="peers")
-                yield Rows(lambda one: one.task, lambda one, width: dash_lines.task(one, width), ident="tasks")
+                yield Rows(lambda one: one.task, self._draw_task, ident="tasks")
             with VerticalScroll(id="detail", can_focus=False):
                 yield Static(id="told")
         yield Static(id="memory")
@@ -248,6 +248,9 @@ class Dash(dash_acting.Acting, App[None]):
 
     def _draw_peer(self, one: PeerView, width: int) -> list[Text]:
         return dash_lines.peer(one, self.view, self.source.now(), width) if self.view else []
+
+    def _draw_task(self, one: Row, width: int) -> list[Text]:
+        return dash_lines.task(one, width, self.view.board.waits_for(one) if self.view else ())
 
     def _show_header(self) -> None:
         header = self.screen_stack[0].query_one("#header", Static)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from peercoord.status.needs import Need
     from peercoord.status.views import PeerView, Row
 
+NEEDED_MOST = 3  # of the tasks that another one waits for
 TONES = {
     "working": "green",
     "waiting": "blue",
@@ -166,18 +167,19 @@ def _tasks_of(one: PeerView, view: View, width: int) -> list[Text]:
     return [fitted(left, Text.assemble((bar(row.progress), "green"), f" {percent(row.progress):>4} "), width)]
 
 
-def task(row: Row, width: int) -> list[Text]:
-    """A task of the pipeline: its state, id and title; who holds it, or what it waits for."""
+def task(row: Row, width: int, needed: Sequence[str] = ()) -> list[Text]:
+    """A task of the pipeline: its state, id and title; who holds it, or what it waits for (``needed``)."""
     sign, tone = SIGNS.get(row.status, ("!", "yellow") if row.status != "deferred" else ("‖", "dim"))
     left = Text.assemble((f" {sign} ", tone), (f"#{row.task} ", "cyan"), plain(row.title))
-    return [fitted(left, _beside(row, tone), width)]
+    return [fitted(left, _beside(row, tone, needed), width)]
 
 
-def _beside(row: Row, tone: str) -> Text:
+def _beside(row: Row, tone: str, needed: Sequence[str]) -> Text:
     if row.holder:
         return Text.assemble((plain(row.holder), "dim"), f" {percent(row.progress):>4} ")
     if row.waits_for:
-        return Text(f"waits for #{', #'.join(map(plain, row.waits_for))} ", "dim")
+        more = " …" if len(needed) > NEEDED_MOST else ""
+        return Text(f"waits for #{', #'.join(map(plain, needed[:NEEDED_MOST] or row.waits_for))}{more} ", "dim")
     if row.status == "ready" and row.definition is not None:
         return Text(f"ready, {paths.PRIORITIES[row.definition.level]} ", tone)
     if row.finished_by:

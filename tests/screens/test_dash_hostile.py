@@ -59,7 +59,7 @@ def drawn(shown: View, width: int) -> list[Text]:
         dash_lines.header(shown, scene.NOW, width),
         *dash_lines.need(shown.needs[0], scene.NOW, width),
         *dash_lines.peer(board.peers[0], shown, scene.NOW, width),
-        *(line for row in shown.rows for line in dash_lines.task(row, width)),
+        *(line for row in shown.rows for line in dash_lines.task(row, width, row.waits_for * 5)),
         *dash_lines.event(shown.events[0], scene.NOW, width),
     ]
 
