@@ -129,13 +129,18 @@ class Shell:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Stop every agent for a while, so that what happens meanwhile happens whole."""
+        """Stop every agent and what it started for a while, so that what happens meanwhile happens whole."""
         agents = self.agents()
         for agent in agents:
             agent.suspend()
+        started = [child for agent in agents for child in agent.children(recursive=True)]  # none of them starts more
+        for child in started:
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
         yield
-        for agent in agents:
-            agent.resume()
+        for process in (*started, *agents):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @pytest.fixture
