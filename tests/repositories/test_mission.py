@@ -65,7 +65,7 @@ def test_every_line_of_the_example(sh: Shell) -> None:
 
     # each asks for a task: the most urgent whose dependencies are satisfied, and none of them twice
     said = [says(number, "request-task").splitlines()[0] for number in (1, 2, 3)]
-    assert said == [f"task {number}: {title}" for number, title in enumerate(TITLES[:3], 1)]
+    assert said == [f'task {number}: "{title}"' for number, title in enumerate(TITLES[:3], 1)]
     until(lambda: {"1", "2", "3"} <= reads(state / "state.json")["task_assignments"].keys())
     first = reads(state / "state.json")["active_instances"][0]
     assert (first["id"], first["worktree_path"], first["assigned_tasks"]) == ("instance-1", str(trees[0]), [1])

@@ -169,7 +169,7 @@ def test_a_running_team_goes_on_when_the_package_is_upgraded_under_it(team: Team
     team.verb(1, "report-progress", "1", "--status", "done")
     team.verb(2, "report-progress", "3", "--status", "done")
     for index, task in ((3, 4), (1, 5)):
-        assert f"task {task}: Task {task}" in team.verb(index, "request-task")
+        assert f'task {task}: "Task {task}"' in team.verb(index, "request-task")
         team.verb(index, "report-progress", str(task), "--status", "done")
     team("sync")
     assert team.statuses() == dict.fromkeys(range(1, 6), "done")
