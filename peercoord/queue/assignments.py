@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from peercoord.errors import StorageError
+from peercoord.errors import BrokenFileError, NotFoundError, StorageError
 from peercoord.membership import liveness
 from peercoord.store import ids, paths, records
 from peercoord.system import process
@@ -30,6 +30,13 @@ class Assignments:
 
     def write(self, ticket: Ticket, definition: Definition, **facts: object) -> None:
         """Write the record of a new claim, with these facts."""
+        self.files.put(paths.assignment(self.home, ticket), self._record(ticket, definition, **facts))
+
+    def write_awaited(self, ticket: Ticket, definition: Definition) -> None:
+        """Record that an answer assigned a task to a waiting caller, unless the caller was told of it by now."""
+        self.files.publish(paths.assignment(self.home, ticket), self._record(ticket, definition, awaited=True))
+
+    def _record(self, ticket: Ticket, definition: Definition, **facts: object) -> bytes:
         assignment = {
             "task_id": ids.public(ticket.task),
             "title": definition.title,
@@ -42,7 +49,7 @@ class Assignments:
             **self._claimant(),
             **facts,
         }
-        self.files.put(paths.assignment(self.home, ticket), records.encode_stored(assignment))
+        return records.encode_stored(assignment)
 
     def _claimant(self) -> Json:
         """Who claims: a coding session, or the program name of an unknown caller."""
@@ -57,6 +64,11 @@ class Assignments:
         """
         path = paths.assignment(self.home, ticket)
         record = self._read(ticket)
+        if not record:  # an answer that just moved the ticket here may be about to write that nobody was told
+            with suppress(BrokenFileError, NotFoundError, StorageError):
+                if self.files.publish(path, self._record(ticket, self.tasks.definition(ticket.task))):
+                    return False
+            record = self._read(ticket)
         awaited = bool(record.pop("awaited", False))
         session = self.caller.session if self.caller else None
         known = next(iter(liveness.known_sessions({"session": record.get("session")})), None)

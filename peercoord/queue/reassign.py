@@ -18,7 +18,7 @@ from peercoord.system import process
 
 if TYPE_CHECKING:
     from peercoord.queue.queue import Queue
-    from peercoord.store.paths import Incarnation, Ticket
+    from peercoord.store.paths import Incarnation
     from peercoord.store.records import Definition
 
 
@@ -34,7 +34,9 @@ def answer(queue: Queue, task: str, text: str) -> tuple[str, str]:
     mine = paths.parse_ticket(placed.rpartition("/")[2])
     if waiting is None or mine is None or not placed.startswith(f"{paths.claims_dir(home)}/"):
         return placed, ""
-    _record_assignment(queue, waiting, mine, queue.definition(task), awaited=True)
+    with suppress(StorageError):  # the record is for people; the ticket decides
+        Assignments(queue, waiting, home).write_awaited(mine, queue.definition(task))
+    queue.files.ring()
     return placed, waiting.peer
 
 
@@ -86,18 +88,11 @@ def reassign(queue: Queue, task: str, target: str) -> tuple[str, int]:
         if not root.files.move(location.path, claim):
             raise moved_meanwhile(task)
     root.files.sync_move(location.path, claim)
-    _record_assignment(queue, home, mine, definition)
+    with suppress(StorageError):  # the target alone writes its report, and opens the entry itself (decision 0066)
+        Assignments(queue, home, paths.peer_dir(home)).write(mine, definition)
+    queue.files.ring()
     root.event(queue.actor, "reassigned", task=task, epoch=mine.epoch, to=target, was=str(holder or ""))
     return (holder.peer if holder else "", mine.epoch)
-
-
-def _record_assignment(
-    queue: Queue, target: Incarnation, ticket: Ticket, definition: Definition, **facts: object
-) -> None:
-    """Write the assignment record. The target alone writes its report, and opens the entry itself (decision 0066)."""
-    with suppress(StorageError):  # the record is for people; the ticket decides
-        Assignments(queue, target, paths.peer_dir(target)).write(ticket, definition, **facts)
-    queue.files.ring()
 
 
 def _refuse_reassign(task: str, state: str, detail: str, same: bool) -> None:

@@ -104,3 +104,19 @@ def test_an_empty_block_is_removed_but_the_first_of_a_level_stays(world: World) 
     assert [world.files.read(path) for path in foreign] == [b"foreign"] * 2
     world.queue.reopen("t256")
     assert world.at("t256") == "queue/ready/2/000001/t256~1"
+
+
+def test_a_caller_told_before_an_answer_is_recorded_counts_as_told(world: World) -> None:
+    """CHG-4: an answer moves the ticket, then records that its caller waits; the task must not be taken from it."""
+    worker = world.join("w")
+    world.add("1")
+    ticket = Ticket("1", 1)
+    world.files.move(world.at("1"), paths.claim(worker.home, ticket))
+    assert not worker.assignments.bind(ticket), "the caller is told, and was promised nothing"
+    worker.assignments.write_awaited(ticket, world.queue.definition("1"))
+    assert not worker.assignments.is_awaited(ticket)
+    world.files.remove(paths.assignment(worker.home, ticket))
+    worker.assignments.write_awaited(ticket, world.queue.definition("1"))
+    assert worker.assignments.is_awaited(ticket)
+    assert worker.assignments.bind(ticket)
+    assert not worker.assignments.is_awaited(ticket)
