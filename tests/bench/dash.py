@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
+from bench.idle import SCREEN, watched
 from bench.scene import scene
 from peercoord.queue.queue import Queue
 from peercoord.store import paths, records
 from peercoord.store import root as roots
 
-IDLE = 2.0  # per cent of a core
 FIRST_SECONDS = 120.0
 SETTLES = 25  # times the first drawing, until nothing happens any more
 TITLE = "a task that is seen"
@@ -55,19 +56,12 @@ class Terminal:
 
 def measure(tasks: int, seconds: float, where: str = "") -> dict[str, Any]:
     """Measure an open dash on a queue of so many tasks."""
-    import psutil
-
     with scene(1, tasks, where) as made:
         shown = Terminal(made.project)
         try:
             first = shown.read(FIRST_SECONDS, b"TASKS")
             shown.read(max(5.0, SETTLES * first))  # the agent has joined, and every task was read again after that
-            process = psutil.Process(shown.running.pid)
-            before, begin = sum(process.cpu_times()[:2]), time.monotonic()
-            shown.read(seconds)
-            spent = time.monotonic() - begin
-            idle = 100 * (sum(process.cpu_times()[:2]) - before) / spent
-            resident = process.memory_info().rss / (1 << 20)
+            spent, idle, resident = watched(shown.running.pid, partial(shown.read, seconds))
             last = shown.press(b"3\x1b[F", f"#{tasks} ".encode())
             shown.seen = b""
             queue = Queue(roots.open_root(f"{made.project}/{paths.ROOT}"))
@@ -83,5 +77,5 @@ def measure(tasks: int, seconds: float, where: str = "") -> dict[str, Any]:
         "change_seconds": round(change, 2),
         "cpu_percent": round(idle, 3),
         "rss_mib": round(resident, 1),
-        "bars": {"under 2 % of a core while nothing happens": idle < IDLE},
+        "bars": {"under 2 % of a core while nothing happens": idle < SCREEN},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bench.scene import scene
@@ -11,6 +12,18 @@ from peercoord.agent import control
 SETTLE_SECONDS = 10.0  # joining, and noticing that the others join, is not idling
 ONE_CPU, ALL_CPU, MEMORY = 0.1, 3.0, 40.0  # per cent of one core; MiB
 MANY = 50
+SCREEN = 2.0  # per cent of one core that an open screen may use while nothing happens
+
+
+def watched(pid: int, wait: Callable[[], object]) -> tuple[float, float, float]:
+    """Watch a process during a wait: how long that took in seconds, its per cent of a core, its memory in MiB."""
+    import psutil
+
+    process = psutil.Process(pid)
+    before, begin = sum(process.cpu_times()[:2]), time.monotonic()
+    wait()
+    spent = time.monotonic() - begin
+    return spent, 100 * (sum(process.cpu_times()[:2]) - before) / spent, process.memory_info().rss / (1 << 20)
 
 
 def measure(agents: int, seconds: float, tasks: int = 15, where: str = "") -> dict[str, Any]:

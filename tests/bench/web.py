@@ -6,15 +6,16 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 
+from bench.idle import SCREEN, watched
 from bench.scene import scene
 from peercoord.queue.queue import Queue
 from peercoord.store import paths, records
 from peercoord.store import root as roots
 
-IDLE = 2.0  # per cent of a core
 CHANGE_SECONDS = 2.0
 FIRST_SECONDS = 120.0
 
@@ -49,8 +50,6 @@ class Served:
 
 def measure(tasks: int, seconds: float, where: str = "") -> dict[str, Any]:
     """Measure an open board of so many tasks."""
-    import psutil
-
     with scene(1, tasks, where) as made:
         served = Served(made.project)
         try:
@@ -64,12 +63,7 @@ def measure(tasks: int, seconds: float, where: str = "") -> dict[str, Any]:
             while not lines.readline().startswith(b"data:"):
                 pass
             time.sleep(5)  # the agent has joined
-            process = psutil.Process(served.running.pid)
-            before, begin = sum(process.cpu_times()[:2]), time.monotonic()
-            time.sleep(seconds)
-            spent = time.monotonic() - begin
-            idle = 100 * (sum(process.cpu_times()[:2]) - before) / spent
-            resident = process.memory_info().rss / (1 << 20)
+            spent, idle, resident = watched(served.running.pid, partial(time.sleep, seconds))
             Queue(roots.open_root(f"{made.project}/{paths.ROOT}")).add(records.define("seen", "a task that is seen"))
             begin = time.monotonic()
             while b"a task that is seen" not in lines.readline():
@@ -86,7 +80,7 @@ def measure(tasks: int, seconds: float, where: str = "") -> dict[str, Any]:
         "cpu_percent": round(idle, 3),
         "rss_mib": round(resident, 1),
         "bars": {
-            "under 2 % of a core while nothing happens": idle < IDLE,
+            "under 2 % of a core while nothing happens": idle < SCREEN,
             "a change is there within 2 s": change < CHANGE_SECONDS,
         },
     }
