@@ -82,7 +82,7 @@ def _follow(root: Root, tail: sentences.Tail, found: list[Json], peer: str, task
                 raise BrokenPipeError from error
             watching.wait(watching.pause(0))
             watching.renew()
-            open_root(root.files.place, root.store_id)  # in one that is gone nothing happens any more
+            open_root(root.files.place, root.store_id)  # a directory that is gone never changes again
             found = [*sentences.chosen(tail.new(), "", peer, task)]
     finally:
         watching.close()

@@ -116,7 +116,7 @@ def show(call: Call, task_id: str, as_json: bool) -> Reply:  # noqa: ARG001 - re
 
 
 def _effort(call: Call, task: str) -> Effort:
-    """What all attempts at a task took, with the one that goes on."""
+    """What all attempts at a task took, the current one included."""
     from peercoord.cli.status import reader_of
     from peercoord.status.attempts import effort
 

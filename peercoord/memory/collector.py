@@ -245,7 +245,7 @@ class Collector:
         known = dict.fromkeys(self.documents.names(), b"")
         aim = purpose(name, self.peer, known)
         if aim.document in known:  # the others count by their names alone
-            with suppress(BrokenFileError):  # one that cannot be read counts as empty
+            with suppress(BrokenFileError):  # a file that cannot be read counts as empty
                 now = self.documents.read(aim.document)
                 known[aim.document] = self.store.briefed(aim.document, now, told, self.peer) or b""
         origin = self.folder.origin(name) if aim.kind == "copy" else None

@@ -68,7 +68,7 @@ class BankDisk(Disk):
             raise OSError(number, os.strerror(number), target)
 
     def match(self, path: str, other: str) -> None:
-        """Give a file the mode of another one, if that is there."""
+        """Copy the mode of another file, if that one exists."""
         with suppress(FileNotFoundError):
             os.chmod(self.below + path, _stat.S_IMODE(os.lstat(self.below + other).st_mode))
 
