@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.worlds import World
 
 from peercoord.cli import main as cli
 from peercoord.errors import PeercoordError
@@ -20,10 +22,12 @@ from peercoord.queue.queue import Queue
 from peercoord.store import manifest, paths, records
 from peercoord.store.project import Project
 from peercoord.store.root import Root, create, open_root
+from peercoord.system.disk import Disk
 from peercoord.tasklists import runner
 from peercoord.tasklists.selection import Choice
-from peercoord.team import evidence, excludes, rebuild, safety, tasklist
+from peercoord.team import evidence, excludes, final_sync, rebuild, safety, tasklist
 from peercoord.team import plan as plans
+from peercoord.team.evidence import Evidence, Known
 from peercoord.team.removal import plan_purge, refuse_waiting
 from peercoord.team.repository import discover
 
@@ -265,6 +269,28 @@ def test_set_up_after_a_loss_keeps_to_the_database_that_was_named(kept: Kept) ->
     assert away.exists()
 
 
+@pytest.mark.parametrize(
+    ("here", "told", "state", "late"),
+    [
+        (3, 3, "open", False),  # the claim of epoch 3 left no result yet
+        (3, 2, "open", False),
+        (2, 3, "open", True),
+        (0, 1, "open", True),
+        (1, 1, "done", True),
+    ],
+)
+def test_tasks_of_which_the_worktrees_know_more(here: int, told: int, state: str, late: bool) -> None:
+    world = World.new()
+    world.add("1")
+    holder = world.join("instance-1")
+    for epoch in range(1, here + 1):
+        assert holder.request().task == "1"
+        if epoch < here:
+            holder.release("1")
+    known = Evidence(tasks={"1": Known(records.define("1", "One"), state, epoch=told)})
+    assert list(rebuild.behind(world.queue, known)) == (["1"] if late else [])
+
+
 # -- the team is purged ------------------------------------------------------------------------------------------
 
 
@@ -295,6 +321,25 @@ def test_a_purge_goes_on_without_the_database_only_if_a_person_says_so_and_warns
     assert "is not a SQLite database; it still says that it is this team's" in warning
     assert "--take-over" in warning
     assert not kept.state.exists()
+
+
+def test_tasks_that_cannot_be_kept_stop_the_purge(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    Queue(create(str(kept.state), "app")).add(records.define("alpha", "only here"))
+    [keep] = final_sync.plan_keep_tasks(kept.project, (), [])
+    create_file = Disk.create
+
+    def full(disk: Disk, path: str, *more: Any) -> None:
+        if path.startswith("peercoord-tasks-"):
+            raise OSError(errno.ENOSPC, "no space")
+        create_file(disk, path, *more)
+
+    monkeypatch.setattr(Disk, "create", full)
+    with pytest.raises(PeercoordError, match="the disk is full"):
+        plans.run([keep])
+    monkeypatch.undo()
+    plans.run([keep])
+    [file] = kept.project.common.glob("peercoord-tasks-*")
+    assert "only here" in file.read_text()
 
 
 def test_two_projects_of_one_repository_have_a_database_each(repo) -> None:
