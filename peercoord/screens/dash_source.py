@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError
 from peercoord.membership.membership import judge
 from peercoord.queue.queue import Queue
+from peercoord.screens.changes import Changes
 from peercoord.screens.overview import overview
 from peercoord.status.board import Reader
 from peercoord.store import ids, paths, records
@@ -91,6 +92,7 @@ class Source:
     def __init__(self, project: str, root: Root, actor: str = "person") -> None:
         self.project, self.root, self.actor = project, root, actor
         self.reader = Reader(Queue(root), lambda who: judge(root, who))
+        self.changes = Changes(project)
         self.lags = False
         self._rows: Sequence[Row] = ()  # of a large team, as they were read last
         self._rows_mark: object = None

@@ -17,8 +17,7 @@ from peercoord.status.attempts import HELD, effort
 from peercoord.status.dashboard import age, bar, percent
 from peercoord.status.needs import doing
 from peercoord.status.sentences import chosen, sentence
-from peercoord.store import inspection, paths, records
-from peercoord.system import gitdirs
+from peercoord.store import paths, records
 from peercoord.worktree import context
 
 if TYPE_CHECKING:
@@ -184,53 +183,19 @@ def usage(known: Usage) -> Iterator[str]:
 def _changes(source: Source, view: View, row: Row) -> Iterator[Text]:
     """What the branch of a task's holder changes, or what was recorded when the task was done."""
     record = (source.queue.result(row.task) or (0, "", {}))[2]
-    holder = view.peer(row.holder)
-    branch = holder.branch if holder else str(record.get("branch") or "")
-    tip = str(record.get("commit") or "") if not holder else ""
-    if not branch and not tip:
-        return
     try:
-        found = changed_files(source.project, branch, tip)
+        found = source.changes.of_task(view.peer(row.holder), record)
     except PeercoordError as error:
-        found = []
         yield Text(f"  {plain(error.message)}", "dim")
-    if not found:
         return
-    added, taken = sum(one[0] or 0 for one in found), sum(one[1] or 0 for one in found)
-    yield from _heading(f"{plain(branch) or 'commit'}: +{added} −{taken} in {len(found)} file{'s' * (len(found) != 1)}")
-    for plus, minus, path in found[:FILES_MOST]:
-        figures = "binary" if plus is None else f"+{plus} −{minus}"
+    if found is None:
+        return
+    yield from _heading(f"{plain(found.branch) or 'commit'}: {found.told}")
+    for added, removed, path in found.files[:FILES_MOST]:
+        figures = "binary" if added is None else f"+{added} −{removed}"
         yield Text.assemble((f"  {figures:<12}", "dim"), plain(path))
-    if len(found) > FILES_MOST:
-        yield Text(f"  … and {len(found) - FILES_MOST} more", "dim")
-
-
-def changed_files(project: str, branch: str, commit: str = "") -> list[tuple[int | None, int | None, str]]:
-    """List the lines added and removed in each file, since a branch or commit left the main checkout's branch.
-
-    Git runs isolated: no configuration, attribute or filter of the repository has a say.
-    """
-    main, git_dir, _ = gitdirs.repository(project)
-    base = gitdirs.line(f"{git_dir}/HEAD").removeprefix("ref: refs/heads/") if main else ""
-    if not base:
-        return []
-    with inspection.of_directory(main) as git:
-        words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-        ends = [commit or f"refs/heads/{branch}", f"refs/heads/{base}"]
-        tip, onto = (git.ask(*words, f"{end}^{{commit}}", ok=(0, 1)).out.strip() for end in ends)
-        if not tip or not onto:
-            return []
-        fork = git.ask("merge-base", onto, tip, ok=(0, 1)).out.strip()
-        if not fork or fork == tip:
-            return []
-        flags = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
-        fields = git.fields("diff", "--numstat", "-z", *flags, fork, tip)
-    found = (entry.split("\t", 2) for entry in fields)
-    return [(_number(one[0]), _number(one[1]), one[2]) for one in found if len(one) == 3]
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    if len(found.files) > FILES_MOST:
+        yield Text(f"  … and {len(found.files) - FILES_MOST} more", "dim")
 
 
 def _events(view: View, peer: str = "", task: str = "") -> Iterator[Text]:

@@ -12,6 +12,7 @@ from peercoord.errors import PeercoordError
 from peercoord.membership.membership import judge
 from peercoord.queue.queue import Queue
 from peercoord.screens import graph
+from peercoord.screens.changes import Changes
 from peercoord.screens.history import Historian, History
 from peercoord.screens.overview import Overview, overview
 from peercoord.status import needs
@@ -22,9 +23,10 @@ from peercoord.store.root import open_root
 if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.review.items import Item
+    from peercoord.screens.changes import Diff
     from peercoord.status.attempts import Attempt
     from peercoord.status.needs import Doing
-    from peercoord.status.views import Board, PeerView
+    from peercoord.status.views import Board, PeerView, Row
 
 FRESH_SECONDS = 0.5  # how long what was read serves other pages too
 
@@ -110,6 +112,7 @@ class Source:
         self.queue = Queue(self.root)
         self.reader = Reader(self.queue, lambda who: judge(self.root, who))
         self.historian = Historian(self.reader)
+        self.changes = Changes(project)
         self.lock = threading.RLock()
         """Held by a thread that reads: what was read is kept, and the readers are not made for two at a time."""
         self._scene: tuple[float, Scene] | None = None
@@ -120,6 +123,14 @@ class Source:
             if fresh or self._scene is None or time.monotonic() - self._scene[0] > FRESH_SECONDS:
                 self._scene = time.monotonic(), Scene(self, overview(self.reader, self.project))
             return self._scene[1]
+
+    def diff(self, scene: Scene, row: Row) -> tuple[Diff | None, str]:
+        """Return what the branch of a task changes, and why that cannot be told."""
+        holder = next((peer for peer, _ in scene.peers if row.holder and peer.name == row.holder), None)
+        try:
+            return self.changes.of_task(holder, (self.queue.result(row.task) or (0, "", {}))[2]), ""
+        except PeercoordError as error:
+            return None, error.message
 
     def result(self, attempt: Attempt) -> Json:
         """Read the whole record of an attempt that has ended; empty if it cannot be read."""

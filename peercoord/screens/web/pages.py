@@ -30,6 +30,7 @@ CARDS_MOST = 12  # in one column of the board
 NEEDS_MOST = 40
 ROWS_MOST = 2000  # tasks in one list
 EVENTS_MOST = 200
+FILES_MOST = 100  # of one branch
 COLUMNS = (
     ("waiting", "Waiting", ("waiting", "adding", "returning")),
     ("ready", "Ready", ("ready",)),
@@ -148,6 +149,7 @@ def task(scene: Scene, site: Site, ident: str) -> str:
     known = [rows[one] for one in row.definition.dependencies if one in rows] if row.definition else []
     tried = scene.attempts.get(ident, [])
     reported = row.entry.get("steps_done")
+    diff, untold = source.diff(scene, row)
     done = {step.step for step in steps if step.done} | set(map(str, reported if isinstance(reported, list) else []))
     return draw(
         "task.html",
@@ -165,6 +167,9 @@ def task(scene: Scene, site: Site, ident: str) -> str:
         events=scene.events.get(ident, [])[-EVENTS_MOST:],
         wanted=[need for need in scene.overview.needs if need.task == ident],
         took=effort(tried, scene.board.now),
+        diff=diff,
+        untold=untold,
+        files_most=None if site.report else FILES_MOST,
     )
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from peercoord.screens.web.model import Scene
 
 LIBRARIES = (("uPlot", "vendor/uPlot.iife.min.js"), ("dagre", "vendor/dagre.min.js"))
+GIT_SECONDS = 10.0  # for what the branches of all tasks change
 
 
 def draw(scene: Scene) -> str:
     """Draw the report."""
+    scene.source.changes.left = GIT_SECONDS
     site = Site(report=True, now=scene.board.now)
     sections = [(name, label, Markup(pages.PAGES[name](scene, site, {}))) for name, (_, label) in site.pages.items()]  # noqa: S704 - drawn by templates
     instances = [(peer.name, Markup(pages.instance(scene, site, peer.name))) for peer, _ in scene.peers]  # noqa: S704
