@@ -24,7 +24,8 @@ def state(crew: Crew) -> dict[str, object]:
 
 
 def tickets(crew: Crew) -> list[str]:
-    return [path.name for path in crew.state.rglob("leader~*")]
+    """The leader tickets, wherever they lie; a directory may go while it is read."""
+    return [name for _, _, names in os.walk(crew.state) for name in names if name.startswith("leader~")]
 
 
 def two(crew: Crew) -> tuple[str, str]:
