@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -23,12 +23,12 @@ from peercoord.store import ids, paths, records
 from peercoord.system import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from peercoord.queue.placement import Location
     from peercoord.status.board import Reader
     from peercoord.status.views import Board
     from peercoord.store.files import Files
-
-    Place = tuple[str, str, str]  # of a ticket: its directory, its state, and why it is parked
 
 LARGE = 2000  # tasks; the board of a smaller team is read as a whole
 NAMED = ("claimed", "departed", "new")  # the states whose tasks a screen names, or that pass at once
@@ -56,41 +56,54 @@ def brief(reader: Reader, born: set[str]) -> Board:
     """
     living = members.living(reader.root)
     reports = {who.peer: reader.report(who.peer) for who in living}
-    where = _directories(reader, born)
+    places = _places(reader, born)
+    seen, done = _tasks(places), _tasks(one for one in places if one.state == "done")
+    named = _tasks(one for one in places if one.state in NAMED or one.why in NEEDS_PERSON)
     newest = {task for entries in reports.values() for task in [*entries][-1:]}
-    named = {task for task, (_, state, why) in where.items() if state in NAMED or why in NEEDS_PERSON}
-    lost = {task for task in _ended(reader.files) & born if task in where and where[task][1] != "done"}
-    chosen = (named | lost | newest | (born - where.keys())) & born
-    counted = Counter[str](where[task][2] or where[task][1] for task in born - chosen)
+    chosen = named | ((_ended(reader.files) & seen) - done) | (newest & born) | (born - seen)
+    counted = Counter[str]()
+    for one in places:
+        counted[one.why or one.state] += len(one.tasks - chosen)
+    left = seen - done - chosen - _tasks(one for one in places if one.why == "cancelled")
     shares = Steps(reader).shares()
-    left = sum(share for task, share in shares.items() if task not in chosen and _is_left(where.get(task)))
-    return reader.assembled(
-        sorted(chosen, key=ids.natural), living, reports, _locations(reader, where, chosen), counted, left
-    )
+    progress = sum(share for task, share in shares.items() if task in left)
+    states = _locations(reader, places, chosen)
+    return reader.assembled(sorted(chosen, key=ids.natural), living, reports, states, +counted, progress)
 
 
-def _is_left(place: Place | None) -> bool:
-    return place is not None and place[1] != "done" and place[2] != "cancelled"
+class Place(NamedTuple):
+    """A directory of tickets."""
+
+    directory: str
+    state: str
+    why: str  # its tasks are parked; empty if they are not
+    tasks: set[str]
 
 
-def _directories(reader: Reader, born: set[str]) -> dict[str, Place]:
-    """Find the directory of each task's ticket by the names in it; without those that are seen twice or not at all."""
-    found: dict[str, Place] = {}
-    twice: set[str] = set()
-    for directory, state, detail in reader.queue.ticket_directories():
+def _places(reader: Reader, born: set[str]) -> list[Place]:
+    """List the directories of tickets by the names in them; tasks that are seen twice are left out."""
+    queue, found = reader.queue, []
+    for directory, state, detail in queue.ticket_directories():
         if state == "new":
-            names = {one.task for one in reader.queue.tickets_in(directory, state, detail, reader.files.scan)}
+            names = {one.task for one in queue.tickets_in(directory, state, detail, reader.files.scan)}
         else:
             names = {name.partition("~")[0] for name in reader.files.scan(directory)}
-        names &= born
-        twice |= names & found.keys()
-        found.update(dict.fromkeys(names, (directory, state, detail if state == "parked" else "")))
-    return {task: place for task, place in found.items() if task not in twice} if twice else found
+        if names := names & born:
+            found.append(Place(directory, state, detail if state == "parked" else "", names))
+    if sum(len(one.tasks) for one in found) > len(_tasks(found)):
+        times = Counter(task for one in found for task in one.tasks)
+        twice = {task for task, count in times.items() if count > 1}
+        return [one._replace(tasks=one.tasks - twice) for one in found]
+    return found
 
 
-def _locations(reader: Reader, where: dict[str, Place], chosen: set[str]) -> dict[str, Location]:
+def _tasks(places: Iterable[Place]) -> set[str]:
+    return set[str]().union(*(one.tasks for one in places))
+
+
+def _locations(reader: Reader, places: list[Place], chosen: set[str]) -> dict[str, Location]:
     """Read the tickets of some tasks where they were seen; look everywhere for those that are not there any more."""
-    queue, homes = reader.queue, {where[task][0] for task in chosen if task in where}
+    queue, homes = reader.queue, {one.directory for one in places if not chosen.isdisjoint(one.tasks)}
     told = [one for one in queue.ticket_directories() if one[0] in homes] if homes else []
     found = placement.fold((one for home in told for one in queue.tickets_in(*home, reader.files.scan)), chosen)
     missing = chosen - found.keys()
@@ -116,25 +129,22 @@ class Steps:
         """Return the shares, by task."""
         known, now = self._kept(), {}
         for shard in filter(paths.is_shard, self.files.scan(paths.TASKS)):
-            names = sorted(self.files.marks(f"{paths.TASKS}/{shard}"))
-            digest = hashlib.blake2b(repr(names).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-            found = known.get(shard, ("", {}))
-            now[shard] = found if found[0] == digest else (digest, self._read(shard, [name for name, *_ in names]))
+            home, found = f"{paths.TASKS}/{shard}", known.get(shard)
+            same = found is not None and found[0] == _digest(self.files.marks(home))
+            now[shard] = found if found is not None and same else self._read(home)
         if now != known:
             self._keep(now)
         return {task: share for _, found in now.values() for task, share in found.items()}
 
-    def _read(self, shard: str, names: list[str]) -> dict[str, float]:
-        found = {}
-        for name in names:
-            task, path = paths.parse_record(name), f"{paths.TASKS}/{shard}/{name}"
+    def _read(self, home: str) -> tuple[str, dict[str, float]]:
+        files, found = self.files.contents(home), {}
+        for mark, data in files:
+            task, path = paths.parse_record(mark[0]) if data and _NO_STEPS not in data else None, f"{home}/{mark[0]}"
             with suppress(BrokenFileError):  # a whole reading sets it aside and says so
-                data = (self.files.read(path) if task else None) or b""
-                if task and data and _NO_STEPS not in data:
-                    definition = records.Definition.read(records.decode(data, path), path, task)
-                    if share := records.steps_progress(definition, ()):
-                        found[task] = share
-        return found
+                definition = records.Definition.read(records.decode(data, path), path, task) if task else None
+                if definition and (share := records.steps_progress(definition, ())):
+                    found[definition.task] = share
+        return _digest(mark for mark, _ in files), found
 
     def _kept(self) -> dict[str, tuple[str, dict[str, float]]]:
         with suppress(OSError, ValueError, TypeError, AttributeError):
@@ -156,3 +166,7 @@ class Steps:
             with open(staged, "xb") as handle:
                 handle.write(orjson.dumps(shards))
             os.replace(staged, self.path)
+
+
+def _digest(marks: Iterable[tuple[str, int, int]]) -> str:
+    return hashlib.blake2b(repr(sorted(marks)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -98,6 +98,17 @@ class Files:
         found = ((name, self.stat(f"{path}/{name}")) for name in self.scan(path))
         return [(name, seen.modified_ns, seen.size) for name, seen in found if seen]
 
+    def contents(self, path: str) -> list[tuple[tuple[str, int, int], bytes]]:
+        """The marks of all that is in a directory, each with its content: none of what is too large, or no file."""
+        look = getattr(self.disk, "contents", None)
+        if look is not None:
+            return self._looked(lambda home: look(home, RECORD_BYTES), path, [])
+        found = []
+        for mark in self.marks(path):
+            with suppress(BrokenFileError):
+                found.append((mark, self.read(f"{path}/{mark[0]}") or b""))
+        return found
+
     def stat(self, path: str) -> Stat | None:
         """Return the state of a path; ``None`` if it does not exist."""
         return self._looked(self.disk.stat, path, None)

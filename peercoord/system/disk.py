@@ -93,6 +93,24 @@ class Disk:
                     found.append((entry.name, seen.st_mtime_ns, seen.st_size))
         return found
 
+    def contents(self, path: str, most: int) -> list[tuple[tuple[str, int, int], bytes]]:
+        """The marks of all that is in a directory, each with its content: none of what is no file, or is larger."""
+        home, found = os.open(self.below + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), []
+        try:
+            for name in os.listdir(home):
+                with suppress(FileNotFoundError):
+                    seen, data = os.stat(name, dir_fd=home, follow_symlinks=False), b""
+                    if _stat.S_ISREG(seen.st_mode) and seen.st_size <= most:
+                        handle = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=home)
+                        try:
+                            data = os.read(handle, seen.st_size)
+                        finally:
+                            os.close(handle)
+                    found.append(((name, seen.st_mtime_ns, seen.st_size), data))
+            return found
+        finally:
+            os.close(home)
+
     def read(self, path: str, most: int) -> bytes:
         """Content of a regular file, at most ``most`` bytes. Links are not followed; a FIFO or device is ENXIO."""
         return read_file(self.below + path, most)

@@ -148,9 +148,9 @@ def screens_(tasks: int, rounds: int, where: str, as_json: bool) -> None:
     """Time `status` on a large team, the first time and after."""
     data = screens.measure(tasks, rounds, where)
     lines = [
-        f"{tasks} tasks                    seconds",
-        f"status, the first time      {data['first_s']:9.2f}",
-        f"status, median of {rounds:<3}       {data['median_s']:9.2f}",
+        f"{tasks} tasks                    seconds   of a processor",
+        f"status, the first time      {data['first_s']:9.2f}   {data['first_cpu_s']:9.2f}",
+        f"status, median of {rounds:<3}       {data['median_s']:9.2f}   {data['median_cpu_s']:9.2f}",
     ]
     judge(data, lines, as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def test_it_draws_what_the_whole_board_draws(reader: Reader) -> None:
     assert {row.task for row in short.lost_rows} == {row.task for row in whole.lost_rows} == {"5"}
 
 
+def test_a_task_that_is_seen_twice_counts_once(reader: Reader) -> None:
+    ready = reader.queue.find("8").path
+    os.link(f"{reader.files.place}/{ready}", f"{reader.files.place}/{paths.PARKED}/held/{os.path.basename(ready)}")
+    short, whole = brief.brief(reader, set(reader.queue.all_tasks())), reader.board()
+    assert (short.total, short.count("ready", "held")) == (whole.total, whole.count("ready", "held")) == (9, 3)
+
+
 def test_a_small_team_is_read_as_a_whole(reader: Reader, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not overview(reader, str(project.main), brief=True).board.counted
     monkeypatch.setattr(brief, "LARGE", 5)
@@ -74,13 +82,14 @@ def test_what_was_kept_of_steps_is_read_again_when_a_file_changed(
 ) -> None:
     assert Steps(reader).shares() == {"8": 0.5}
     read: list[str] = []
-    real = Files.read
-    monkeypatch.setattr(Files, "read", lambda self, path: (read.append(path), real(self, path))[1])
+    real = Files.contents
+    monkeypatch.setattr(Files, "contents", lambda self, path: (read.append(path), real(self, path))[1])
     assert Steps(reader).shares() == {"8": 0.5}
-    assert [path for path in read if path.startswith("tasks/")] == []
+    assert read == []
     path = project.state / paths.definition("8")
     path.write_text(path.read_text().replace("pending", "done"), newline="")  # in place, as some editors write
     assert Steps(reader).shares() == {"8": 1.0}
+    assert read == [os.path.dirname(paths.definition("8"))]
     project("task", "add", "Another")
     assert Steps(reader).shares() == {"8": 1.0}
 

@@ -52,6 +52,18 @@ class TestLooking:
             assert not files.listed(path)
             assert not files.remove(path)
 
+    def test_a_directory_is_read_at_once_with_the_marks_of_its_files(self, tmp_path: Path) -> None:
+        files = made(Disk(str(tmp_path)))
+        files.put("queue/a", b"1")
+        files.put("queue/large", b"x" * (RECORD_BYTES + 1))
+        os.mkfifo(tmp_path / "queue" / "fifo")
+        (tmp_path / "queue" / "link").symlink_to(tmp_path / "queue" / "a")
+        files.make_dir("queue/home")
+        found = dict(files.contents("queue"))
+        assert sorted(found) == sorted(files.marks("queue")), "what is no file has a mark all the same"
+        assert {name: data for (name, *_), data in found.items() if data} == {"a": b"1"}
+        assert files.contents("none") == []
+
     def test_a_record_may_have_its_full_size_and_not_a_byte_more(self, files: Files) -> None:
         files.put("most", b"x" * RECORD_BYTES)
         files.put("more", b"x" * (RECORD_BYTES + 1))
