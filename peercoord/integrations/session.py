@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from peercoord.errors import PeercoordError
 from peercoord.foreign import plain, whole
 from peercoord.store import session_records
 from peercoord.system import process
@@ -93,8 +95,20 @@ class Session:
         self.record.pop("until", None)
         self.record |= {"state": state, "since": since, "why": plain(why)[:WHY_CHARS], **facts}
         if self.record != self._written:
+            before, self._written = self._written, dict(self.record)
             session_records.write(self.files, self.peer, self.record)
-            self._written = dict(self.record)
+            if (before.get("state") == LIMITED) != (state == LIMITED):
+                self._log_limit()
+
+    def _log_limit(self) -> None:
+        """Log that a rate limit began or is over: the record itself shows the present only."""
+        from peercoord.store.root import open_root
+
+        begins = self.state == LIMITED
+        known = {"until": self.record.get("until"), "reason": self.record["why"]} if begins else {}
+        facts = {key: value for key, value in known.items() if value}
+        with suppress(PeercoordError):  # work goes on without the note
+            open_root(self.files.place).event(self.peer, "limited" if begins else "limit-over", **facts)
 
     # -- what is remembered of it ----------------------------------------------------------------------------
 

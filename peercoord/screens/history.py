@@ -96,15 +96,28 @@ class Historian:
             elif event.get("event") == "reassigned":
                 to = str(event.get("to") or "")
                 yield Mark("reassigned", _at(event), was.peer if was else to, f"#{event.get('task')} to {to}")
-        for peer in board.peers:
-            since = moment(peer.said.get("since")) if peer.said.get("state") == LIMITED else ""
-            if since:
-                until = moment(peer.said.get("until"))
-                yield Mark("limited", since, peer.name, f"until {until}" if until else "")
+        yield from _limits(board, events)
         for landing in landings.listed(self.reader.root):
             if landing.state == landings.LANDED and moment(landing.at):
                 tasks = [f"#{ids.read(one.get('task_id'))}" for one in landing.tasks if isinstance(one, dict)]
                 yield Mark("landed", landing.at, "", f"{', '.join(tasks)} on {landing.branch}")
+
+
+def _limits(board: Board, events: Iterable[Json]) -> Iterable[Mark]:
+    """Mark when a session ran into a rate limit, and say when that ended or will reset."""
+    open_limits: dict[str, Json] = {}
+    for event in events:
+        peer = str(event.get("peer"))
+        if event.get("event") == "limited":
+            open_limits.setdefault(peer, event)
+        elif event.get("event") == "limit-over" and (began := open_limits.pop(peer, None)):
+            yield Mark("limited", _at(began), peer, f"until {_at(event)}")
+    said = {peer.name: peer.said for peer in board.peers if peer.said.get("state") == LIMITED}
+    for name in open_limits.keys() | said.keys():
+        at = _at(open_limits[name]) if name in open_limits else moment(said[name].get("since"))
+        until = moment({**open_limits.get(name, {}), **said.get(name, {})}.get("until"))
+        if at:
+            yield Mark("limited", at, name, f"until {until}" if until else "")
 
 
 def _at(event: Json) -> str:

@@ -107,6 +107,8 @@ _SENTENCES = {
     "landing-undone": "took the last landing on {branch} back",
     "leads": "leads",
     "left": "left",
+    "limit-over": "is no longer rate limited",
+    "limited": "ran into a rate limit",
     "merged": "merged contributions into {file}",
     "overruled": "kept {value} as {field} of #{task}: the other side had changed it too",
     "overtaken": "kept a version of {file} that was overwritten",

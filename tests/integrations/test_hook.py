@@ -16,7 +16,10 @@ from peercoord.integrations import hook
 from peercoord.integrations.agents import AGENTS
 from peercoord.membership import liveness
 from peercoord.queue.reassign import reassign
+from peercoord.status import sentences
+from peercoord.status.sentences import sentence
 from peercoord.store import down, paths, records, session_records
+from protocol import document
 
 Make = Callable[..., Coder]
 RECORDED = Path(__file__).parent / "recorded"
@@ -291,6 +294,30 @@ class TestSeen:
         one.tell("notification", notification_type="idle_prompt")
         assert one.state == "rate limited"
         assert one.crew.holder("1") == "one"
+
+    def test_a_rate_limit_is_logged_when_it_begins_and_when_it_is_over(self, coder: Make) -> None:
+        one = coder()
+        one.tell("start")
+        for _ in range(2):
+            one.tell("stop-failure", error="rate_limit", last_assistant_message="429: resets at 2099-01-01T10:00:00Z")
+        one.tell("notification", notification_type="idle_prompt")
+        for event in ("prompt", "tools"):
+            one.tell(event)
+        logged = [event for event in sentences.events(one.crew.root.files) if "limit" in event["event"]]
+        assert [event["event"] for event in logged] == ["limited", "limit-over"]
+        assert sentence(logged[0]) == "one ran into a rate limit: 429: resets at 2099-01-01T10:00:00Z"
+        assert sentence(logged[1]) == "one is no longer rate limited"
+        for event in logged:
+            document.valid("event", event)
+
+    def test_a_new_session_ends_the_limit_of_the_one_before(self, coder: Make) -> None:
+        one = coder()
+        one.tell("start")
+        one.tell("stop-failure", error="rate_limit", last_assistant_message="429")
+        one.ident = "another"
+        one.tell("start")
+        logged = [event["event"] for event in sentences.events(one.crew.root.files)]
+        assert logged.count("limited") == logged.count("limit-over") == 1
 
     def test_a_failed_turn_is_seen_with_its_error(self, coder: Make) -> None:
         one = coder()

@@ -63,6 +63,20 @@ def test_evictions_reassignments_and_landings_are_marked() -> None:
     ]
 
 
+def test_limits_are_marked_after_they_are_over() -> None:
+    world = busy()
+    world.root.event("birch", "limited", until="2099-01-01T00:00:00Z")
+    world.root.event("birch", "limited", until="2099-01-02T00:00:00Z")  # two hooks spoke at once
+    world.root.event("birch", "limit-over")
+    world.root.event("cedar", "limited", until="2099-01-03T00:00:00Z", reason="429")
+    board, history = told(world)
+    marks = [(mark.peer, mark.said) for mark in history.marks if mark.kind == "limited"]
+    over = next(str(event["at"]) for event in history.events if event["event"] == "limit-over")
+    assert marks == [("birch", f"until {over}"), ("cedar", "until 2099-01-03T00:00:00Z")]
+    drawn = lanes.timeline(history, ["birch", "cedar"], board.now)
+    assert [point.sign for point in drawn.points if point.mark.kind == "limited"] == ["‖", "‖"]
+
+
 def test_tasks_are_counted_over_time() -> None:
     world = busy()
     world.queue.reopen("1")
