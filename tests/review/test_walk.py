@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
+import queue
 import re
 import signal
 import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from review.conftest import Scene
@@ -221,22 +223,32 @@ def waits_for_a_key(line: int) -> bool:
 @pytest.mark.parametrize(
     "pieces", [[b"\x1b", b"[", b"2", b"~"], [b"\x1b", b"O", b"P"], [b"\x1b[1;5A"], [b"\xc3\xa9"], [b"8"]]
 )
-def test_an_arrow_key_that_comes_in_pieces_is_no_key(pieces: list[bytes], line: int) -> None:
+def test_an_arrow_key_that_comes_in_pieces_is_no_key(
+    pieces: list[bytes], line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the ``2`` in it would take a side."""
+    looks, look, left = queue.SimpleQueue[None](), keys._typed, [*pieces]
+
+    def looked() -> str:
+        looks.put(None)
+        return look()
+
+    def pause(_: float) -> None:  # the rest of the key comes meanwhile
+        while left:
+            os.write(line, left.pop(0))
+            os.read(line, 64)  # its echo: the system has passed it on
 
     def feed() -> None:
-        while not waits_for_a_key(line):
-            PACE.wait(0.001)
-        os.write(line, pieces[0])
-        for piece in pieces[1:]:  # while the rest of the sequence is waited for
-            while waits_for_a_key(line):
+        piece = b""
+        while piece != b"q":
+            looks.get()
+            while not waits_for_a_key(line):
                 PACE.wait(0.001)
+            piece = left.pop(0) if left else b"q"
             os.write(line, piece)
-        PACE.wait(2 * keys._ESCAPE_SECONDS)
-        os.write(line, b"q")
 
-    feeder = threading.Thread(target=feed)
-    feeder.start()
+    monkeypatch.setattr(keys, "_typed", looked)
+    monkeypatch.setattr(keys, "time", SimpleNamespace(sleep=pause))
+    threading.Thread(target=feed, daemon=True).start()
     assert keys.key({"1", "2", "q", "o", "p"}, lambda: None) == "q"
-    feeder.join()
     assert not waits_for_a_key(line)
