@@ -12,7 +12,7 @@ from rich.text import Text
 
 from peercoord.foreign import plain
 from peercoord.review.items import local_time
-from peercoord.status.dashboard import age, bar, percent
+from peercoord.status.dashboard import age, bar, overall, percent
 from peercoord.status.needs import doing
 from peercoord.status.sentences import sentence
 from peercoord.store import paths
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from peercoord.status.views import PeerView, Row
 
 NEEDED_MOST = 3  # of the tasks that another one waits for
+CLOCK_CELLS = 8  # at the right of the first line
 TONES = {
     "working": "green",
     "waiting": "blue",
@@ -85,16 +86,17 @@ def header(view: View, now: str, width: int) -> Text:
     needed = (
         (f" {count} need{'s' if count == 1 else ''} you ", "bold black on yellow") if count else ("all well", "dim")
     )
-    left = Text.assemble(
-        " ",
-        (plain(board.project) or "project", "bold"),
-        "  ",
-        (bar(board.progress), "green"),
-        f" {percent(board.progress)}  ",
-        (f"{board.count('done')}/{board.wanted} done", "dim"),
-        "  ",
-        needed,
-    )
+    for far in (overall(board), percent(board.progress)):
+        left = Text.assemble(
+            " ",
+            (plain(board.project) or "project", "bold"),
+            "  ",
+            (bar(board.progress), "green"),
+            f" {far}  ",
+            needed,
+        )
+        if left.cell_len < width - CLOCK_CELLS:
+            break
     count = len(board.peers)
     there = f"{count} instance{'' if count == 1 else 's'}"
     leads = f"led by {plain(board.leader)}" if board.leader else "nobody leads"

@@ -12,6 +12,7 @@ from peercoord.status import sentences
 from peercoord.status.needs import moment
 from peercoord.store import ids, landings, paths
 from peercoord.store.session_records import seconds
+from peercoord.system.clock import local
 from peercoord.system.sessions import LIMITED
 
 if TYPE_CHECKING:
@@ -111,13 +112,19 @@ def _limits(board: Board, events: Iterable[Json]) -> Iterable[Mark]:
         if event.get("event") == "limited":
             open_limits.setdefault(peer, event)
         elif event.get("event") == "limit-over" and (began := open_limits.pop(peer, None)):
-            yield Mark("limited", _at(began), peer, f"until {_at(event)}")
+            yield Mark("limited", _at(began), peer, _until(_at(event), _at(began)))
     said = {peer.name: peer.said for peer in board.peers if peer.said.get("state") == LIMITED}
     for name in open_limits.keys() | said.keys():
         at = _at(open_limits[name]) if name in open_limits else moment(said[name].get("since"))
         until = moment({**open_limits.get(name, {}), **said.get(name, {})}.get("until"))
         if at:
-            yield Mark("limited", at, name, f"until {until}" if until else "")
+            yield Mark("limited", at, name, _until(until, at))
+
+
+def _until(at: str, began: str) -> str:
+    """When a limit was over, or will be, by the clock of this machine; with its day if it began on another one."""
+    ends = local(at)[:16]
+    return f"until {ends.removeprefix(local(began)[:11])}" if ends else ""
 
 
 def _at(event: Json) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from peercoord.foreign import plain
 from peercoord.status.needs import TEXT, THEN
 from peercoord.store import ids
+from peercoord.system import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,10 +99,7 @@ def ago(then: str, now: str) -> str:
 
 def local_time(at: str, day: bool = False) -> str:
     """Write a moment as the time of day here, if wanted after its date; empty for other text."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S" if day else "%H:%M:%S", time.localtime(_seconds(at)))
-    except (ValueError, OverflowError):
-        return ""
+    return clock.local(at)[0 if day else 11 :]
 
 
 def all_done(board: Board) -> str:
@@ -158,3 +156,10 @@ def bar(share: float, cells: int = 10) -> str:
 def percent(share: float) -> str:
     """Write progress in whole percent; never 100 % before all is done."""
     return f"{min(99, int(share * 100 + 0.5)) if share < 1 else 100}%"
+
+
+def overall(board: Board) -> str:
+    """Write how far a team is: ``30% (2/9 tasks + work in progress)``; the sum is named where it makes a difference."""
+    done, wanted = board.count("done"), board.wanted
+    begun = " + work in progress" if wanted and percent(board.progress) != percent(done / wanted) else ""
+    return f"{percent(board.progress)} ({done}/{wanted} tasks{begun})"

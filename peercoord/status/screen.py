@@ -15,7 +15,7 @@ from rich.text import Text
 
 from peercoord.foreign import plain
 from peercoord.status import dashboard, needs, views
-from peercoord.status.dashboard import age, ago, bar, percent, tasks
+from peercoord.status.dashboard import age, ago, bar, overall, percent, tasks
 from peercoord.store import ids, paths
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def draw(
     peers = sorted([*board.peers, *board.lost], key=lambda peer: ids.natural(peer.name))
     standing = [Text(line, COMMAND if line.startswith(" ") else "bold") for line in above or _standing(board)]
     asked = [*needed(found, board.now, at, width), *(line for one in standing for line in _unbroken(one, width))]
-    share = board.progress
-    progress = f"📊 Overall Progress: {bar(share)} {percent(share)} ({board.count('done')}/{board.wanted} tasks)"
+    progress = f"📊 Overall Progress: {bar(board.progress)} {overall(board)}"
     blocks = [
         Text("🤖 Multi-Agent Progress Dashboard", "bold"),
         Text("=====================================", "dim"),

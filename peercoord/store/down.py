@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError, DownError
 from peercoord.foreign import visible
 from peercoord.store import paths, records
+from peercoord.system import clock
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
@@ -61,10 +62,10 @@ def error(files: Files, mark: Json) -> DownError:
 
 
 def since(mark: Json) -> str:
-    """When the team was taken down, and by whom."""
+    """When the team was taken down, by the clock of this machine, and by whom."""
     at, by = mark.get("at"), mark.get("by")
     who = f" by {visible(by)[:60]}" if isinstance(by, str) and by else ""
-    return (f"at {visible(at)[:40]}" if isinstance(at, str) and at else "at an unknown time") + who
+    return (f"at {clock.local(at) or visible(at)[:40]}" if isinstance(at, str) and at else "at an unknown time") + who
 
 
 def command(files: Files) -> str:

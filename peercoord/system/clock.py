@@ -26,6 +26,17 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def local(at: str) -> str:
+    """Write a moment as records have it by the clock of this machine: ``2026-01-31 16:30:00``; empty for other text."""
+    import calendar  # it is slow to import, and few calls write a moment
+
+    try:
+        seconds = calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (ValueError, OverflowError):
+        return ""
+
+
 class Clock:
     """The system's clocks."""
 

@@ -72,7 +72,7 @@ def test_limits_are_marked_after_they_are_over() -> None:
     board, history = told(world)
     marks = [(mark.peer, mark.said) for mark in history.marks if mark.kind == "limited"]
     over = next(str(event["at"]) for event in history.events if event["event"] == "limit-over")
-    assert marks == [("birch", f"until {over}"), ("cedar", "until 2099-01-03T00:00:00Z")]
+    assert marks == [("birch", f"until {over[11:16]}"), ("cedar", "until 2099-01-03 00:00")]
     drawn = lanes.timeline(history, ["birch", "cedar"], board.now)
     assert [point.sign for point in drawn.points if point.mark.kind == "limited"] == ["‖", "‖"]
 

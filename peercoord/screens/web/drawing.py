@@ -18,7 +18,7 @@ from peercoord.foreign import plain
 from peercoord.status import dashboard
 from peercoord.status.sentences import sentence
 from peercoord.store import paths
-from peercoord.store.session_records import seconds
+from peercoord.system import clock as system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,8 +105,7 @@ class Site:
 
 def local(then: str) -> str:
     """Write a moment by the clock of this machine."""
-    when = seconds(then)
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when)) if when else plain(then)
+    return system_clock.local(then) or plain(then)
 
 
 def lasted(start: str, end: str) -> str:
@@ -154,7 +153,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"percent": dashboard.percent, "share": share, "texts": texts}
+    made.filters |= {"percent": dashboard.percent, "overall": dashboard.overall, "share": share, "texts": texts}
     made.globals |= {"state_class": STATE_CLASS.get, "typed": dashboard.typed, "lasted": lasted}
     made.globals |= {"sentence": sentence, "duration": duration, "clock": clock, "parked": paths.PARKED_WHY}
     return made
