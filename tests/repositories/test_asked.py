@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -137,8 +138,7 @@ def test_what_the_doctor_prints_can_be_pasted(sh: Shell) -> None:
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 @pytest.mark.slow
 def test_on_a_terminal_it_asks_whether_to_start_the_sessions(sh: Shell, repo: Path) -> None:
-    sockets = Path(f"/tmp/peercoord-ask-{os.getpid()}")  # a socket's path has little room
-    sockets.mkdir(mode=0o700)
+    sockets = Path(tempfile.mkdtemp(prefix="peercoord-ask-", dir="/tmp"))  # a socket's path has little room
     sh.env["TMUX_TMPDIR"] = str(sockets)
     programs = sh.base / "bin"
     programs.mkdir()
@@ -172,4 +172,4 @@ def test_on_a_terminal_it_asks_whether_to_start_the_sessions(sh: Shell, repo: Pa
         assert sh.run(repo, "tmux", "list-windows", "-a", ok=False).stdout == ""
     finally:
         sh.run(repo, "tmux", "kill-server", ok=False)
-        shutil.rmtree(sockets)
+        shutil.rmtree(sockets, ignore_errors=True)  # the server removes its socket meanwhile

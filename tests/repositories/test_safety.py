@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +52,7 @@ def test_work_keeps_its_worktree_until_its_name_is_typed(sh: Shell, repo: Path) 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 @pytest.mark.slow
 def test_what_ran_in_a_session_that_is_closed_keeps_nothing(sh: Shell, repo: Path) -> None:
-    sockets = Path(f"/tmp/peercoord-i7-{os.getpid()}")  # a socket's path has little room
-    sockets.mkdir(mode=0o700)
+    sockets = Path(tempfile.mkdtemp(prefix="peercoord-i7-", dir="/tmp"))  # a socket's path has little room
     sh.env["TMUX_TMPDIR"] = str(sockets)
     slow = sh.base / "slow.sh"  # a program that takes its time to end
     slow.write_text("#!/bin/sh\ntrap 'sleep 0.5; exit' HUP TERM\necho ready >$1\nwhile :; do sleep 0.1; done\n")
@@ -66,7 +66,7 @@ def test_what_ran_in_a_session_that_is_closed_keeps_nothing(sh: Shell, repo: Pat
         assert not instances(made)[0].exists()
     finally:
         sh.run(repo, "tmux", "kill-server", ok=False)
-        shutil.rmtree(sockets)
+        shutil.rmtree(sockets, ignore_errors=True)  # the server removes its socket meanwhile
 
 
 # -- contributions -----------------------------------------------------------------------------------------------

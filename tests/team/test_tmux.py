@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,13 @@ sys.stdin.read()
 @pytest.fixture
 def server(tmp_path):
     """A tmux server of this test's own."""
-    home = Path(f"/tmp/peercoord-tmux-{os.getpid()}")  # a socket's path has little room
-    home.mkdir(mode=0o700)
+    home = Path(tempfile.mkdtemp(prefix="peercoord-tmux-", dir="/tmp"))  # a socket's path has little room
     patch = pytest.MonkeyPatch()
     patch.setenv("TMUX_TMPDIR", str(home))
     yield home
     subprocess.run(["tmux", "kill-server"], capture_output=True, check=False)
     patch.undo()
-    shutil.rmtree(home)
+    shutil.rmtree(home, ignore_errors=True)  # the server removes its socket meanwhile
 
 
 def run_tmux(*words: str) -> str:
