@@ -301,7 +301,8 @@ class TestPlugin:
             pytest.skip("no Node.js here")
         one = coder(agent="opencode")
         plugin, driver = tmp_path / "peercoord.mjs", tmp_path / "driver.mjs"
-        plugin.write_text(script.plugin(script.install(one.crew.root), ""))
+        patient = script.plugin(script.install(one.crew.root), "").replace("timeout: 3000", "timeout: 240000")
+        plugin.write_text(patient)
         driver.write_text(self.DRIVER)
         one.verb("request-task")
         one.crew.queue.add(records.define("9", "last"))
