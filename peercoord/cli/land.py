@@ -102,11 +102,7 @@ def _words(instances: tuple[str, ...], onto: str, check: str, offer: bool, undo:
 
 
 def _peers(project: Project, queue: Queue, named: tuple[str, ...]) -> list[str]:
-    """Return the instances that are meant: those of the team, and those that did a task.
-
-    Raises:
-        NotFoundError: There is none of that name.
-    """
+    """Return the instances that are meant: those of the team, and those that did a task."""
     from peercoord.team import repository
 
     if not named:

@@ -43,17 +43,11 @@ _PUT_OFF = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a branch is not moved.
+    """Why a branch is not moved."""
 
-    Attributes:
-        where: The checkout.
-        why: What is the matter with it.
-        command: What a person types there instead; empty if nothing helps but changing that.
-    """
-
-    where: Path
-    why: str
-    command: str
+    where: Path  # the checkout
+    why: str  # what is the matter with it
+    command: str  # what a person types there instead; empty if nothing helps but changing that
 
     @property
     def told(self) -> str:
@@ -90,20 +84,11 @@ def obstacles(project: Project, root: Root, name: str, trial: Trial, old: str) -
 
 
 def move(project: Project, root: Root, landing: Landing, trial: Trial, again: bool = False) -> list[Obstacle]:
-    """Move a branch as a landing's record says, and every checkout on it.
+    """Move a branch as a landing's record says, and every checkout on it; return what is in the way.
 
-    Args:
-        project: The project.
-        root: Its coordination directory.
-        landing: From ``before`` to ``after`` if it is ``MOVING``, back if it is ``UNDOING``.
-        trial: Its tree is at the commit to which the branch goes.
-        again: The branch has moved already, and its checkouts perhaps in part.
-
-    Returns:
-        What is in the way; then nothing was changed.
-
-    Raises:
-        LostError: The branch moved meanwhile; nothing was changed.
+    It goes from ``before`` to ``after`` if the landing is ``MOVING``, back if it is ``UNDOING``; the ``trial`` stands
+    there. If something is in the way, or the branch moved meanwhile (``LostError``), nothing is changed. ``again`` says
+    that the branch has moved already, and its checkouts perhaps in part.
     """
     old, new = _ends(landing)
     with ExitStack() as stack:
@@ -248,11 +233,7 @@ def unpin(project: Project) -> None:
 
 
 def settle(project: Project, root: Root) -> str:
-    """Finish or drop what the newest landing left: it was killed, or waits for a person; return a note on it.
-
-    Raises:
-        PeercoordError: It is half done, and something is in the way of the rest.
-    """
+    """Finish or drop what the newest landing left: it was killed, or waits for a person; return a note on it."""
     landing = landings.newest(root)
     if landing is None or landing.state in (LANDED, UNDONE):
         return ""

@@ -64,21 +64,13 @@ def changes(git: Inspection, old: str, new: str) -> list[Change]:
 
 @dataclass(slots=True)
 class Move:
-    """The move of one checkout.
+    """The move of one checkout."""
 
-    Attributes:
-        git: Asked about the checkout.
-        old: The commit that it is at.
-        new: The commit to which it goes.
-        own: Paths, from the checkout's root, where peercoord itself writes: a file, or a directory with all in it.
-        again: A move that was cut short: files may be as they were or as they are to be.
-    """
-
-    git: Inspection
-    old: str
-    new: str
-    own: Collection[str] = ()
-    again: bool = False
+    git: Inspection  # asked about the checkout
+    old: str  # the commit that it is at
+    new: str  # the commit to which it goes
+    own: Collection[str] = ()  # files and directories, from the checkout's root, in which peercoord itself writes
+    again: bool = False  # a move that was cut short: files may be as they were or as they are to be
     changes: list[Change] = field(init=False)
     staged: str = field(init=False)
 
@@ -168,8 +160,7 @@ class Move:
     def prepared(self, trial: Trial) -> Iterator[None]:
         """Stage the new files and hold git's lock of the index while the block moves the branch; then move the files.
 
-        Args:
-            trial: Its tree is what the checkout is to be.
+        The tree of the ``trial`` is what the checkout is to be.
         """
         self.sweep()
         with self.git.locked_index(_MARK) as write_index:

@@ -32,23 +32,14 @@ FILES_MOST = 20  # files in conflict that are kept of one branch
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What merging a branch would meet.
-
-    Attributes:
-        branch: The branch.
-        base: The branch it would be merged into.
-        ahead: Commits that it has and the base lacks.
-        behind: Commits that the base has and it lacks.
-        landed: How the base has its content all the same; empty if it does not.
-        conflicts: The files in conflict; ``None`` if git cannot tell.
-    """
+    """What merging a branch would meet."""
 
     branch: str
-    base: str
-    ahead: int
-    behind: int
-    landed: str = ""
-    conflicts: tuple[str, ...] | None = ()
+    base: str  # the branch it would be merged into
+    ahead: int  # commits that it has and the base lacks
+    behind: int  # commits that the base has and it lacks
+    landed: str = ""  # how the base has its content all the same; empty if it does not
+    conflicts: tuple[str, ...] | None = ()  # the files in conflict; ``None`` if git cannot tell
 
     @property
     def told(self) -> str:
@@ -76,16 +67,9 @@ class Forecast:
 
 
 def forecasts(root: Root, names: Iterable[str]) -> list[Forecast]:
-    """Look what merging each branch into that of the main checkout would meet.
+    """Forecast the merge of each branch into that of the main checkout.
 
-    Those that there was no time for are left out; all if the main checkout is on no branch.
-
-    Args:
-        root: The coordination directory, where answers are kept.
-        names: The branches.
-
-    Raises:
-        PeercoordError: Git cannot tell.
+    Branches that there was no time for are left out; all of them if the main checkout is on no branch.
     """
     main, git_dir, _ = gitdirs.repository(str(root.project))
     base = gitdirs.line(f"{git_dir}/HEAD").removeprefix("ref: refs/heads/") if main else ""

@@ -45,27 +45,16 @@ _TITLE_MOST = 60  # characters of a task's title in a merge commit's subject
 
 @dataclass(slots=True)
 class Outcome:
-    """What a landing did, or would do.
-
-    Attributes:
-        branch: The branch.
-        before: Its commit before.
-        after: Its commit after; the same if nothing landed.
-        steps: What became of each work, in order.
-        left: Work that does not land, and why.
-        obstacles: Checkouts that keep the branch from being moved: the result waits for a person.
-        notes: What else a person should know.
-        dry_run: Nothing was changed.
-    """
+    """What a landing did, or would do."""
 
     branch: str
-    before: str
-    after: str
-    steps: list[Step] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    obstacles: list[Obstacle] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    dry_run: bool = False
+    before: str  # its commit
+    after: str  # its commit then; the same if nothing landed
+    steps: list[Step] = field(default_factory=list)  # what became of each work, in order
+    left: list[Left] = field(default_factory=list)  # work that does not land, and why
+    obstacles: list[Obstacle] = field(default_factory=list)  # checkouts that cannot be moved: a person is asked
+    notes: list[str] = field(default_factory=list)  # what else a person should know
+    dry_run: bool = False  # nothing was changed
 
     def having(self, *states: str) -> list[Step]:
         """List the steps in some states."""
@@ -73,12 +62,7 @@ class Outcome:
 
 
 def target(project: Project, onto: str) -> tuple[str, str]:
-    """Return the branch to land on, and its commit: the one that is named, else that of the main checkout.
-
-    Raises:
-        NotFoundError: There is no such branch.
-        UsageError: None was named and the main checkout is on none, or it is an instance's branch.
-    """
+    """Return the branch to land on, and its commit: the one that is named, else that of the main checkout."""
     trees = repository.worktrees(project)
     name = onto or next((tree.branch for tree in trees if tree.path == project.main), "")
     if not name:
@@ -199,29 +183,19 @@ def _record(work: Work, task: str) -> Json:
 
 
 class Merger:
-    """Merges works one by one in a tree of its own.
-
-    Args:
-        queue: The tasks.
-        git: Asked about the main checkout.
-        trial: The tree; it stands on the branch's commit.
-        branch: The branch, for messages.
-        found: What there is to land.
-        check: A command to run after each merge.
-        say: Called with what is being done.
-    """
+    """Merges works one by one in a tree of its own, which stands on the branch's commit at first."""
 
     def __init__(
         self,
         queue: Queue,
-        git: Inspection,
+        git: Inspection,  # of the main checkout
         trial: Trial,
         branch: str,
         found: Found,
         check: str,
         say: Callable[[str], None],
     ) -> None:
-        self.git, self.trial, self.branch, self.found = git, trial, branch, found
+        self.trial, self.branch, self.found = trial, branch, found
         self.command, self.say = check, say
         self.base = trial.head
         self.search = merging.Search(queue, git)
@@ -337,12 +311,7 @@ def _message(work: Work, onto: str) -> str:
 
 
 def undo(project: Project, queue: Queue) -> Landing:
-    """Move the branch back to where it was before the newest landing.
-
-    Raises:
-        NotFoundError: Nothing has landed.
-        UsageError: Something came on top, or a checkout is in the way.
-    """
+    """Move the branch back to where it was before the newest landing, unless something came on top of that."""
     root = queue.root
     with branches.exclusive(root):
         branches.settle(project, root)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.foreign import line
-from peercoord.landing.trial import shown_files
 from peercoord.queue.reassign import reassign
 from peercoord.store import records
+from peercoord.system.git import shown_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,22 +24,15 @@ _FILES_MOST = 50
 def offer(
     queue: Queue, step: Step, branch: str, head: str, add: Callable[[Callable[[str], Definition]], str]
 ) -> tuple[str, str]:
-    """Add the task of settling a conflict, and put it into the hands of the instance whose work it is.
+    """Add the task of settling a conflict with a branch at ``head``, and assign it to the instance whose work it is.
 
-    Args:
-        queue: The tasks.
-        step: The conflict.
-        branch: The branch on which the work is to land.
-        head: Its commit.
-        add: Adds a task under a free id, given what makes its definition for an id; returns that id.
-
-    Returns:
-        The task's id, and the instance that has it; empty if that is no peer now and any may claim it.
+    ``add`` adds a task under a free id, given what makes its definition for an id; it returns that id. Return the
+    task's id, and the instance that has it; empty if that is no peer now and any may claim it.
     """
     work, title = step.work, _title(step, branch)
     description = (
         f"The work of task {work.tasks[0]} (commit {work.commit}) cannot be merged into {line(branch)}: "
-        f"{step.detail or 'both changed the same lines'} ({shown_files(step.files, _FILES_MOST)}).\n"
+        f"{step.detail or 'both changed the same lines'} ({shown_paths(step.files, _FILES_MOST)}).\n"
         f"First fetch this commit, if the worktree lacks it: git merge {work.commit[:12]}\n"
         f"Then merge the branch as it was then, settle the conflict, test, and commit: git merge {head[:12]}\n"
         f"Last, report this task done: the merge is what lands."

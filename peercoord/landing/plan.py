@@ -21,52 +21,30 @@ FAILS_WITHOUT = "the check fails without it too"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One recorded commit, with the tasks that were done with it.
+    """One recorded commit, with the tasks that were done with it."""
 
-    Attributes:
-        tasks: Their ids, in natural order.
-        title: The title of the first.
-        peer: The instance that did them.
-        branch: Its branch when they were done; empty if it was on none.
-        commit: The commit.
-        dependencies: Ids of the tasks that these depend on, without themselves.
-        inside: The commits of other works that this one contains.
-        at: When the first was done; for the order alone.
-        empty: Those of the tasks for which nothing was committed.
-    """
-
-    tasks: tuple[str, ...]
-    title: str
-    peer: str
-    branch: str
+    tasks: tuple[str, ...]  # their ids, in natural order
+    title: str  # the title of the first
+    peer: str  # the instance that did them
+    branch: str  # its branch when they were done; empty if it was on none
     commit: str
-    dependencies: frozenset[str] = frozenset()
-    inside: frozenset[str] = frozenset()
-    at: str = ""
-    empty: frozenset[str] = frozenset()
+    dependencies: frozenset[str] = frozenset()  # ids of the tasks that these depend on, without themselves
+    inside: frozenset[str] = frozenset()  # the commits of other works that this one contains
+    at: str = ""  # when the first was done; for the order alone
+    empty: frozenset[str] = frozenset()  # those of the tasks for which nothing was committed
 
 
 @dataclass(slots=True)
 class Step:
-    """What became of one work.
-
-    Attributes:
-        work: The work.
-        state: ``LANDED``, ``HERE``, ``CONFLICT``, ``FAILED``, ``REFUSED``, ``WAITS`` or ``STOPPED``.
-        detail: How it is there already, or why it does not land; for people.
-        commit: The merge commit, or the commit itself where nothing had to be merged; empty if it did not land.
-        files: The files in conflict.
-        notes: What else a person should know of it.
-        output: The last lines that a failed check wrote.
-    """
+    """What became of one work."""
 
     work: Work
-    state: str
-    detail: str = ""
-    commit: str = ""
-    files: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    output: list[str] = field(default_factory=list)
+    state: str  # ``LANDED``, ``HERE``, ``CONFLICT``, ``FAILED``, ``REFUSED``, ``WAITS`` or ``STOPPED``
+    detail: str = ""  # how it is there already, or why it does not land; for people
+    commit: str = ""  # the merge commit, or the commit itself where nothing had to be merged; empty if it did not land
+    files: list[str] = field(default_factory=list)  # the files in conflict
+    notes: list[str] = field(default_factory=list)  # what else a person should know of it
+    output: list[str] = field(default_factory=list)  # the last lines that a failed check wrote
 
 
 def grouped(works: Iterable[Work]) -> list[Work]:
@@ -103,11 +81,9 @@ def ordered(works: Sequence[Work]) -> list[Work]:
 def missing(work: Work, works: Iterable[Work], open_tasks: Collection[str], refused: Mapping[str, str]) -> str:
     """Return the task for which a work has to wait; empty if it can land.
 
-    Args:
-        work: The work.
-        works: All works. A dependency that was done again later, on top of this work, is not waited for.
-        open_tasks: Tasks whose work is not on the branch.
-        refused: By commit that does not land, its first task: neither does a commit that contains it.
+    ``open_tasks`` are those whose work is not on the branch. A dependency that was done again later, on top of this
+    work, is not waited for. ``refused`` has the commits that do not land, each with its first task: what contains one
+    does not land either.
     """
     inside = next((task for commit, task in refused.items() if commit in work.inside), "")
     later = {task for other in containing(work, works) for task in other.tasks}

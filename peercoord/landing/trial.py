@@ -20,10 +20,10 @@ from peercoord.store import inspection
 from peercoord.store.files import refused
 from peercoord.store.isolated_git import Checkout, Inspection
 from peercoord.system import git as plain_git
-from peercoord.system.git import GitError, shown_path
+from peercoord.system.git import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from peercoord.store.project import Project
 
@@ -36,29 +36,19 @@ _SCOPES = ("system", "global", "command")  # whose settings a coding agent canno
 
 @dataclass(slots=True)
 class Merge:
-    """What merging a commit gives.
+    """What merging a commit gives."""
 
-    Attributes:
-        tree: The merged tree; empty if it cannot be merged.
-        files: The files in conflict.
-        why: Why it cannot be merged, where it is no conflict of content.
-    """
-
-    tree: str = ""
-    files: list[str] = field(default_factory=list)
-    why: str = ""
+    tree: str = ""  # the merged tree; empty if it cannot be merged
+    files: list[str] = field(default_factory=list)  # the files in conflict
+    why: str = ""  # why it cannot be merged, where it is no conflict of content
 
 
 class Trial:
-    """A tree in which the branch is built up, commit by commit.
-
-    Args:
-        git: An inspection with that tree.
-        sub: The project's directory in the tree.
-    """
+    """A tree in which the branch is built up, commit by commit."""
 
     def __init__(self, git: Inspection, sub: str) -> None:
-        self.git, self.sub = git, sub
+        self.git = git  # of that tree
+        self.sub = sub  # the project's directory in it
         self.head = ""
 
     def move_to(self, commit: str) -> None:
@@ -141,12 +131,12 @@ def _signing() -> dict[str, str]:
 
 @contextmanager
 def opened(project: Project, commit: str) -> Iterator[Trial]:
-    """Make a tree of its own and check a commit out in it; nothing of it is left afterwards.
-
-    Raises:
-        PeercoordError: Git is too old, or there is no room.
-    """
-    require_version()
+    """Make a tree of its own and check a commit out in it; nothing of it is left afterwards."""
+    found = plain_git.version()
+    if found < MINIMUM:
+        had, wanted = (".".join(map(str, numbers)) for numbers in (found, MINIMUM))
+        text = f"git {had} cannot merge outside a checkout"
+        raise PeercoordError(text, f"install git {wanted} or later", code="old-git")
     with inspection.of_main(project) as main:
         try:
             made = tempfile.mkdtemp(prefix="peercoord-land-")
@@ -170,25 +160,3 @@ def _apart(main: Inspection, tree: str) -> Inspection:
         pointer.write(f"gitdir: {main.home}\n")
     checkout = Checkout(tree, main.checkout.git_dir, main.checkout.common)
     return Inspection(checkout, main.home, main.values, main.filters, main.config)
-
-
-def require_version() -> None:
-    """Refuse a git without ``merge-tree --write-tree``.
-
-    Raises:
-        PeercoordError: It is older.
-    """
-    found = plain_git.version()
-    if found < MINIMUM:
-        wanted = ".".join(map(str, MINIMUM))
-        raise PeercoordError(
-            f"git {'.'.join(map(str, found))} cannot merge outside a checkout",
-            f"install git {wanted} or later",
-            code="old-git",
-        )
-
-
-def shown_files(files: Sequence[str], most: int = 5) -> str:
-    """Write a list of files for people."""
-    rest = len(files) - most
-    return ", ".join(map(shown_path, files[:most])) + (f" and {rest} more" if rest > 0 else "")

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.landing.plan import Work, grouped, ordered
-from peercoord.landing.trial import shown_files
 from peercoord.store import ids, inspection, session_records
-from peercoord.system.git import TIPS, branches, lines
+from peercoord.system.git import TIPS, branches, lines, shown_paths
 from peercoord.team.repository import team_instances, worktrees
 from peercoord.worktree import landed, merging
 
@@ -30,50 +29,27 @@ _ENDS = {**merging.ENDS, "": "is in progress"}
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Work that does not land.
+    """Work that does not land."""
 
-    Attributes:
-        kind: ``uncommitted``, ``unfinished``, ``gone`` or ``unknown``.
-        peer: The instance whose work it is.
-        text: What it is, for people.
-        tasks: The tasks that it belongs to, where that is known.
-    """
-
-    kind: str
-    peer: str
-    text: str
-    tasks: tuple[str, ...] = ()
+    kind: str  # ``uncommitted``, ``unfinished``, ``gone`` or ``unknown``
+    peer: str  # the instance whose work it is
+    text: str  # what it is, for people
+    tasks: tuple[str, ...] = ()  # the tasks that it belongs to, where that is known
 
 
 @dataclass(slots=True)
 class Found:
-    """What there is to land on a branch.
+    """What there is to land on a branch."""
 
-    Attributes:
-        works: The recorded commits that are to land, in order.
-        here: By commit of those that are on the branch already, how.
-        left: What does not land.
-        open: Tasks that are not done.
-        unchosen: Works of instances that were not named.
-    """
-
-    works: list[Work] = field(default_factory=list)
-    here: dict[str, str] = field(default_factory=dict)
-    left: list[Left] = field(default_factory=list)
-    open: dict[str, str] = field(default_factory=dict)
-    unchosen: list[Work] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)  # the recorded commits that are to land, in order
+    here: dict[str, str] = field(default_factory=dict)  # by commit of those that are on the branch already, how
+    left: list[Left] = field(default_factory=list)  # what does not land
+    open: dict[str, str] = field(default_factory=dict)  # tasks that are not done
+    unchosen: list[Work] = field(default_factory=list)  # works of instances that were not named
 
 
 def collect(project: Project, queue: Queue, git: Inspection, base: str, peers: Collection[str] = ()) -> Found:
-    """Find what there is to land.
-
-    Args:
-        project: The project.
-        queue: Its tasks.
-        git: Asked about the main checkout.
-        base: The branch's commit.
-        peers: The instances whose work is to land; all if empty.
-    """
+    """Find what there is to land on a branch at ``base``; no ``peers`` means all. Git is that of the main checkout."""
     found = Found()
     recorded = _recorded(queue, found)
     known = _existing(git, [work.commit for work in recorded if work.commit])
@@ -250,7 +226,7 @@ def _left_in(
     if files:
         many = "1 file is" if len(files) == 1 else f"{len(files)} files are"
         held = tuple(task for task, end in _unfinished(queue, instance.peer).items() if end == _ENDS[""])
-        found.append(Left("uncommitted", instance.peer, f"{many} not committed: {shown_files(files)}", held))
+        found.append(Left("uncommitted", instance.peer, f"{many} not committed: {shown_paths(files, 5)}", held))
     return found
 
 

@@ -23,7 +23,7 @@ from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.foreign import shown, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path, PurePath
 
 MINIMUM = (2, 36)
@@ -246,6 +246,12 @@ def version() -> tuple[int, ...]:
     words = text("/", "version").split()
     numbers = words[2].split(".") if len(words) > 2 else []
     return tuple(int(number) for number in numbers[:2] if number.isdigit())
+
+
+def shown_paths(paths: Sequence[str], most: int = 3) -> str:
+    """Return the first of some paths for people, and how many more there are."""
+    rest = len(paths) - most
+    return ", ".join(map(shown_path, paths[:most])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_version() -> None:

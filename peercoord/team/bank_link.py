@@ -23,7 +23,7 @@ from peercoord.store.beneath import Beneath
 from peercoord.store.settings import DOCUMENT_BYTES
 from peercoord.system import git
 from peercoord.system.disk import read_file
-from peercoord.system.git import shown_path
+from peercoord.system.git import shown_paths
 from peercoord.team import excludes, files, repository
 from peercoord.team.plan import Action
 
@@ -111,8 +111,7 @@ def plan_link(project: Project, bank: Bank, tree: Path, git_dir: Path | None) ->
     if right and (not tracked or excludes.is_out(git_dir, f"{excludes.pattern(bank.path)}/")):
         return [], []
     if own:
-        some = ", ".join(map(shown_path, own[:3])) + (", …" if len(own) > 3 else "")
-        hint = f"hand it in (update-memory) or move it away, then run again to have the link: {some}"
+        hint = f"hand it in (update-memory) or move it away, then run again to have the link: {shown_paths(own)}"
         return [], [f"{bank.path} in {project.short(tree)} has work of its own; {hint}"]
     return [Action(words, lambda: link(project, bank, tree))], []
 

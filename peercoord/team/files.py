@@ -47,9 +47,8 @@ def plan_copies(project: Project, tree: Path, chosen: list[str]) -> list[Action]
     missing = [path for path in chosen if not os.path.lexists(tree / path)]
     if not missing:
         return []
-    some = ", ".join(git.shown_path(path) for path in missing[:3]) + (", …" if len(missing) > 3 else "")
     count = "1 file" if len(missing) == 1 else f"{len(missing)} files"
-    text = f"copy {count} by {FILE} into {project.short(tree)}: {some}"
+    text = f"copy {count} by {FILE} into {project.short(tree)}: {git.shown_paths(missing)}"
     return [Action(text, lambda: _copy_all(project, tree, missing))]
 
 

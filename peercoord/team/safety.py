@@ -20,7 +20,7 @@ from peercoord.store import inspection, isolated_git, manifest, paths, records
 from peercoord.store.settings import DOCUMENT_BYTES, RECORD_BYTES
 from peercoord.system import gitdirs
 from peercoord.system.disk import Disk, read_file
-from peercoord.system.git import shown_path
+from peercoord.system.git import shown_path, shown_paths
 from peercoord.team import files
 from peercoord.team.repository import instance_files, state_of, worktrees
 from peercoord.worktree import landed, progress_file
@@ -77,7 +77,7 @@ def _left_behind(project: Project, tree: Worktree) -> list[Reason]:
             words = ("diff-index", "--cached", "--name-only", "--ignore-submodules=none", "-z", "HEAD", "--")
             staged = git.fields(*words)
         if staged:
-            found.append(Reason("changed", f"its directory is gone, but this was staged: {_some(staged)}"))
+            found.append(Reason("changed", f"its directory is gone, but this was staged: {shown_paths(staged)}"))
     if (tree.git_dir / "modules").exists():
         found.append(Reason("submodule", "its directory is gone, but not the commits of its submodules"))
     return found
@@ -128,13 +128,8 @@ def _files(git: Inspection, main: Path, link: str, copied: dict[str, str]) -> li
         ("unknown", "git cannot tell whether it changed without running its filter", status.unsure),
     ):
         if some:
-            found.append(Reason(kind, f"{word}: {_some(some)}"))
+            found.append(Reason(kind, f"{word}: {shown_paths(some)}"))
     return found
-
-
-def _some(paths: list[str]) -> str:
-    rest = len(paths) - 3
-    return ", ".join(map(shown_path, paths[:3])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _new(tree: Path, main: Path, path: str, link: str, copied: dict[str, str]) -> Iterable[str]:

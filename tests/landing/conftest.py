@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,17 @@ from peercoord.landing import land as landing
 from peercoord.landing.land import Outcome
 from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
+from peercoord.review import actions
 from peercoord.store import paths, records
 from peercoord.store import root as roots
+from peercoord.system import process
 from peercoord.worktree import context
 
 __all__ = ["home", "repo", "team", "templates", "tracked"]
 
 
 class Scene:
-    """A team at work.
-
-    Args:
-        repo: The main checkout; the team is set up, with its coordination directory.
-    """
+    """A team at work in a repository, where it is set up with its coordination directory."""
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
@@ -98,12 +95,8 @@ def scene(repo: Repo) -> Scene:
     return Scene(repo)
 
 
-@pytest.fixture
-def as_person(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+@pytest.fixture(autouse=True)
+def as_person(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a call of the command line be a person's, wherever the tests run."""
-    from peercoord.review import actions
-    from peercoord.system import process
-
     monkeypatch.setattr(actions, "coding_session", lambda _: "")
     monkeypatch.setattr(process, "terminal", lambda: "/dev/pts/1")
-    return lambda: None

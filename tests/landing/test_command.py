@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from landing.conftest import Scene
 
@@ -14,8 +12,6 @@ from peercoord.store import landings, paths
 from peercoord.store.landings import Landing
 from peercoord.worktree import merging
 
-Person = Callable[[], None]
-
 
 @pytest.fixture
 def conflict(scene: Scene) -> Scene:
@@ -25,7 +21,7 @@ def conflict(scene: Scene) -> Scene:
     return scene
 
 
-def test_what_a_person_reads_after_a_conflict(conflict: Scene, as_person: Person) -> None:
+def test_what_a_person_reads_after_a_conflict(conflict: Scene) -> None:
     conflict.repo.instance(2).write("left.txt")
     two = conflict.tip("team/instance-2")
     code, out, err = conflict.call("land")
@@ -48,7 +44,7 @@ def test_what_a_person_reads_after_a_conflict(conflict: Scene, as_person: Person
     )
 
 
-def test_the_typed_line_settles_the_conflict(conflict: Scene, as_person: Person) -> None:
+def test_the_typed_line_settles_the_conflict(conflict: Scene) -> None:
     said = conflict.call("land")[1]
     line = next(line for line in said.splitlines() if "Merge it yourself" in line)
     conflict.repo.git(*line.partition(": git ")[2].split()[2:], ok=False)
@@ -59,7 +55,7 @@ def test_the_typed_line_settles_the_conflict(conflict: Scene, as_person: Person)
     assert "there is nothing to land" in out
 
 
-def test_a_task_without_a_commit_is_not_called_merged(scene: Scene, as_person: Person) -> None:
+def test_a_task_without_a_commit_is_not_called_merged(scene: Scene) -> None:
     scene.repo.git("commit", "-q", "--amend", "--no-edit", GIT_COMMITTER_DATE="2020-01-01T00:00:00Z")
     for number in (1, 2, 3):
         scene.repo.instance(number).git("reset", "-q", "--hard", "main")
@@ -75,7 +71,7 @@ def test_a_task_without_a_commit_is_not_called_merged(scene: Scene, as_person: P
     assert [one["without_commit"] for one in scene.data("land")["works"]] == [[1, 2], [], [4]]
 
 
-def test_a_changed_checkout_is_named_with_the_line_to_type(conflict: Scene, as_person: Person) -> None:
+def test_a_changed_checkout_is_named_with_the_line_to_type(conflict: Scene) -> None:
     conflict.repo.write("src/main.py", "mine\n")
     code, out, _ = conflict.call("land", "instance-1")
     assert code == 1
@@ -86,7 +82,7 @@ def test_a_changed_checkout_is_named_with_the_line_to_type(conflict: Scene, as_p
     assert "Merged work waits to come onto main: peercoord land\n" in conflict.call("status")[1]
 
 
-def test_answers_for_programs_are_what_the_schema_says(conflict: Scene, as_person: Person) -> None:
+def test_answers_for_programs_are_what_the_schema_says(conflict: Scene) -> None:
     assert conflict.data("land", "--dry-run")["moved"] is False
     landed = conflict.data("land", "--check", "true", "--offer")
     assert (landed["moved"], [one["state"] for one in landed["works"]]) == (True, ["landed", "conflict"])
@@ -109,7 +105,6 @@ def test_a_coding_session_does_not_land(conflict: Scene, monkeypatch: pytest.Mon
 
 
 def test_without_a_terminal_a_name_is_asked_for(conflict: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "coding_session", lambda _: "")
     monkeypatch.setattr("peercoord.system.process.terminal", lambda: "")
     assert "land --onto main --as NAME" in conflict.call("land", "--onto", "main")[2]
     assert conflict.call("land", "--as", "Ada", "instance-1")[0] == 0
@@ -140,12 +135,12 @@ def test_the_doctor_names_a_landing_that_is_not_over(scene: Scene, state: str, s
         (["--undo"], 3, "there is no landing to take back"),
     ],
 )
-def test_what_cannot_be_is_said(scene: Scene, as_person: Person, words: list[str], code: int, said: str) -> None:
+def test_what_cannot_be_is_said(scene: Scene, words: list[str], code: int, said: str) -> None:
     answer = scene.call("land", *words)
     assert (answer[0], said in answer[2]) == (code, True)
 
 
-def test_titles_and_branches_do_not_steer_the_terminal(scene: Scene, as_person: Person) -> None:
+def test_titles_and_branches_do_not_steer_the_terminal(scene: Scene) -> None:
     scene.repo.instance(1).git("checkout", "-q", "-b", "evil\u202ebranch")
     scene.done(1, "1", {"src/main.py": "1\n"}, title="t\x1b]0;x\x07itle")
     scene.repo.commit("src/main.py", "main\n")
@@ -155,7 +150,7 @@ def test_titles_and_branches_do_not_steer_the_terminal(scene: Scene, as_person: 
     assert "\u202e" not in out + err
 
 
-def test_a_failed_check_is_shown_with_what_to_type(scene: Scene, as_person: Person) -> None:
+def test_a_failed_check_is_shown_with_what_to_type(scene: Scene) -> None:
     scene.done(1, "1", {"bad.txt": "1\n"})
     code, out, _ = scene.call("land", "--check", "printf 'it is \\033[31mred\\n'; test ! -e bad.txt")
     assert code == 1
@@ -166,16 +161,17 @@ def test_a_failed_check_is_shown_with_what_to_type(scene: Scene, as_person: Pers
     ]
 
 
-def test_a_check_that_fails_on_the_branch_itself_blames_no_task(scene: Scene, as_person: Person) -> None:
+def test_a_check_that_fails_on_the_branch_itself_blames_no_task(scene: Scene) -> None:
     scene.done(1, "1", {"good.txt": "1\n"})
     code, out, _ = scene.call("land", "--check", "false")
     assert code == 1
     assert "the check fails without it too" in out
+    assert "main stays at " in out
     assert "main itself does not pass the check: mend that first" in out
     assert "task reopen" not in out
 
 
-def test_a_conflict_is_settled_in_the_checkout_that_stands_on_the_branch(conflict: Scene, as_person: Person) -> None:
+def test_a_conflict_is_settled_in_the_checkout_that_stands_on_the_branch(conflict: Scene) -> None:
     conflict.repo.git("worktree", "add", "-q", "-b", "next", "../beside")
     said = conflict.call("land", "--onto", "next")[1]
     assert f"  Merge it yourself on next: git -C {conflict.repo.beside('beside').path} merge " in said
@@ -186,7 +182,7 @@ def test_a_conflict_is_settled_in_the_checkout_that_stands_on_the_branch(conflic
 # -- a conflict as a task ----------------------------------------------------------------------------------------
 
 
-def test_an_offered_conflict_is_settled_by_its_instance_and_lands(conflict: Scene, as_person: Person) -> None:
+def test_an_offered_conflict_is_settled_by_its_instance_and_lands(conflict: Scene) -> None:
     out = conflict.call("land", "--offer")[1]
     assert "  It is task 3 now, and instance-2 has it; once that is done: peercoord land\n" in out
     assert "It is task 3 now" in conflict.call("land", "--offer")[1], "it is offered once"
@@ -207,7 +203,7 @@ def test_an_offered_conflict_is_settled_by_its_instance_and_lands(conflict: Scen
     assert (conflict.repo.path / "src/main.py").read_text() == "both\n"
 
 
-def test_a_person_is_asked_again_once_the_offered_task_is_blocked(conflict: Scene, as_person: Person) -> None:
+def test_a_person_is_asked_again_once_the_offered_task_is_blocked(conflict: Scene) -> None:
     conflict.call("land", "--offer")
     peer = conflict.peers[2]
     claim = peer.worker.request()
@@ -216,7 +212,7 @@ def test_a_person_is_asked_again_once_the_offered_task_is_blocked(conflict: Scen
     assert "NEEDS YOU: task 2" in conflict.call("land")[1]
 
 
-def test_a_conflict_with_work_that_has_not_landed_is_not_to_be_merged_yet(conflict: Scene, as_person: Person) -> None:
+def test_a_conflict_with_work_that_has_not_landed_is_not_to_be_merged_yet(conflict: Scene) -> None:
     out = conflict.call("land", "--dry-run")[1]
     assert "  Land task 1 first: peercoord land; it says then how to merge this one.\n" in out
     assert "git -C" not in out
@@ -224,7 +220,7 @@ def test_a_conflict_with_work_that_has_not_landed_is_not_to_be_merged_yet(confli
     assert "  Merge it yourself on main: git -C" in conflict.call("land", "--dry-run")[1]
 
 
-def test_a_conflict_of_an_instance_that_left_may_be_claimed_by_any(conflict: Scene, as_person: Person) -> None:
+def test_a_conflict_of_an_instance_that_left_may_be_claimed_by_any(conflict: Scene) -> None:
     conflict.peers[2].leave()
     assert "It is task 3 now, and the next instance that asks gets it" in conflict.call("land", "--offer")[1]
     claim = conflict.peers[1].worker.request()

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,7 @@ def test_files_of_every_name_and_mode_arrive(scene: Scene) -> None:
     assert not any((top / name).exists() for name in NAMES)
 
 
-def test_conflicts_name_files_of_every_name(scene: Scene, as_person: Callable[[], None]) -> None:
+def test_conflicts_name_files_of_every_name(scene: Scene) -> None:
     for number in (1, 2):
         (scene.repo.instance(number).path / RAW).write_text(f"{number}\n")
         scene.done(number, str(number), dict.fromkeys(NAMES, f"{number}\n"))
@@ -152,22 +151,6 @@ def test_conflicts_name_files_of_every_name(scene: Scene, as_person: Callable[[]
     assert sorted(made.steps[1].files) == sorted([*NAMES, RAW])
     assert scene.data("land", "--dry-run")["works"][1]["state"] == "conflict"
     assert "  in conflict: new\\nline.txt\n" in scene.call("land")[1]
-
-
-def test_a_directory_of_a_person_s_that_stands_where_a_file_goes_stays(scene: Scene) -> None:
-    scene.done(1, "1", {"build": "a file\n"})
-    mine = scene.repo.write("build/mine.txt")
-    made = scene.land()
-    assert [one.why for one in made.obstacles] == ["build is in the way there, and git does not track it"]
-    assert mine.exists()
-
-
-def test_a_link_of_a_person_s_is_not_followed_out_of_the_checkout(scene: Scene, tmp_path: Path) -> None:
-    (tmp_path / "outside").mkdir()
-    scene.done(1, "1", {"sub/file.txt": "1\n"})
-    os.symlink(tmp_path / "outside", scene.repo.path / "sub")
-    assert scene.land().obstacles
-    assert os.listdir(tmp_path / "outside") == []
 
 
 def test_line_ends_are_those_of_the_checkout(scene: Scene) -> None:
@@ -181,41 +164,30 @@ def test_line_ends_are_those_of_the_checkout(scene: Scene) -> None:
 # -- repositories ------------------------------------------------------------------------------------------------
 
 
-def team_in(repo: Repo) -> Scene:
-    repo.coordinated()
-    repo.up(2)
-    return Scene(repo)
+KINDS = {  # what is done in a repository with one commit, and the main checkout beside it that comes of it
+    "sha256": ("git init -q --object-format=sha256 ../x; git -C ../x commit -q --allow-empty -m first", "x"),
+    "bare": ("git clone -q --bare . ../bare.git; git -C ../bare.git worktree add -q ../x main", "x"),
+    "shallow": ('git commit -q --allow-empty -m second; git clone -q --depth=1 "file://$PWD" ../x', "x"),
+    "odd path": ('cp -R . "../my code\nand\u2028more: x"', "my code\nand\u2028more: x"),
+}
 
 
-def lands(scene: Scene) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_work_lands_in_a_repository_of_every_kind(repo: Repo, kind: str) -> None:
+    script, name = KINDS[kind]
+    subprocess.run(["sh", "-ec", script], cwd=repo.path, check=True)
+    main = repo.beside(name)
+    main.coordinated()
+    main.up(2)
+    scene = Scene(main)
     scene.done(1, "1", {"a.txt": "1\n"})
     scene.done(2, "2", {"b.txt": "2\n"})
     made = scene.land()
     assert scene.states(made) == {"1": "landed", "2": "landed"}
-    assert (scene.tip(), scene.repo.status()) == (made.after, "")
-    assert (scene.repo.path / "b.txt").read_text() == "2\n"
+    assert (scene.tip(), main.status()) == (made.after, "")
+    assert (main.path / "b.txt").read_text() == "2\n"
     scene.undo()
-    assert (scene.tip(), scene.repo.status()) == (made.before, "")
-
-
-def test_a_repository_of_sha256(tmp_path: Path) -> None:
-    repo = Repo(tmp_path / "app")
-    repo.path.mkdir()
-    repo.git("init", "-q", "--object-format=sha256")
-    repo.commit("first.txt")
-    lands(team_in(repo))
-
-
-def test_a_bare_main_repository_with_checkouts(tmp_path: Path, repo: Repo) -> None:
-    repo.git("clone", "-q", "--bare", str(repo.path), str(tmp_path / "bare.git"))
-    Repo(tmp_path / "bare.git").git("worktree", "add", "-q", "../app", "main")
-    lands(team_in(Repo(tmp_path / "app")))
-
-
-def test_a_path_with_spaces_newlines_and_a_separator(tmp_path: Path, repo: Repo) -> None:
-    place = tmp_path / "my code\nand\u2028more"
-    shutil.copytree(repo.path, place / "app: x")
-    lands(team_in(Repo(place / "app: x")))
+    assert (scene.tip(), main.status()) == (made.before, "")
 
 
 def test_a_project_in_a_directory_of_its_repository(repo: Repo, tmp_path: Path) -> None:
@@ -233,12 +205,6 @@ def test_a_project_in_a_directory_of_its_repository(repo: Repo, tmp_path: Path) 
     assert seen.read_text().split() == ["a.txt", "here.txt"], "a check runs in the project's directory"
     assert (part.path / "a.txt").exists()
     assert part.status() == ""
-
-
-def test_a_shallow_clone(tmp_path: Path, repo: Repo) -> None:
-    repo.commit("second.txt")
-    repo.git("clone", "-q", "--depth=1", f"file://{repo.path}", str(tmp_path / "app"))
-    lands(team_in(Repo(tmp_path / "app")))
 
 
 def test_history_that_shares_no_commit_is_named(scene: Scene) -> None:
