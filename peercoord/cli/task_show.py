@@ -141,9 +141,8 @@ def _took(took: Effort) -> str:
 
 def _attempts(queue: Queue, task: str) -> list[Json]:
     """Return each finished attempt at a task, from its results."""
-    found = sorted(r[1:] for r in map(paths.parse_result, queue.results(task)) if r and r[0] == task)
     attempts = []
-    for epoch, outcome in found:
+    for epoch, outcome in queue.outcomes(task):
         record = queue.read_record(paths.result(task, epoch, outcome)) or {}
         texts = {key: record.get(key) for key in ("peer", "at", "branch", "commit", "reason")}
         told: Json = {key: text for key, text in texts.items() if isinstance(text, str) and text}

@@ -13,7 +13,7 @@ from peercoord.foreign import whole
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.membership.membership import judge
-from peercoord.queue import placement, renaming
+from peercoord.queue import renaming
 from peercoord.queue.duplicates import remove_duplicates_of
 from peercoord.queue.progress import Reports
 from peercoord.queue.recovery import Janitor
@@ -100,7 +100,7 @@ def _missing(queue: Queue) -> list[str]:
 
 def _last_epoch(queue: Queue, task: str) -> int:
     """Return the highest epoch of a task in results, reports and assignments."""
-    known = [placement.highest_epoch(task, queue.results(task))]
+    known = [queue.highest_epoch(task)]
     reports = Reports(queue)
     for name in queue.files.scan(paths.REPORTS):
         entries = reports.read(name.removesuffix(".json"))["assigned_tasks"] if name.endswith(".json") else []

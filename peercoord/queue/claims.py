@@ -199,10 +199,8 @@ class Claims:
 
 def hand_over(tasks: Tasks, ticket: Ticket, definition: Definition) -> Json:
     """What the last holder that reported work left behind (else the last holder), and people's answers."""
-    ended = []
-    if ticket.epoch > 1:  # else no peer held it before
-        results = filter(None, map(paths.parse_result, tasks.results(ticket.task)))
-        ended = [(r[1], r[2] == "evicted", r[2]) for r in results if r[0] == ticket.task and 0 < r[1] < ticket.epoch]
+    known = tasks.outcomes(ticket.task) if ticket.epoch > 1 else []  # else no peer held it before
+    ended = [(epoch, outcome == "evicted", outcome) for epoch, outcome in known if 0 < epoch < ticket.epoch]
     newest: Json = {}
     for epoch, _, outcome in sorted(ended, reverse=True)[:_LOOK_BACK]:
         record = tasks.read_record(paths.result(ticket.task, epoch, outcome)) or {}

@@ -138,8 +138,7 @@ class Intake(Tasks):
             definition = self.definition(task)
         except (BrokenFileError, NotFoundError, StorageError):
             return None
-        note = definition.raw.get("parked")
-        if not isinstance(note, dict) or note.get("kind") != "cycle":
+        if definition.note.get("kind") != "cycle":
             return None
         return None if placement.cycle_through(task, self.dependencies_with(definition)) else definition
 

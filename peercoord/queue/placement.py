@@ -81,19 +81,23 @@ def location_of(definition: Definition, dependency_state: Callable[[str], str]) 
 # -- epochs and attempts -----------------------------------------------------------------------------------------
 
 
-def attempts(task: str, results: Iterable[str]) -> int:
-    """Count the attempts at a task that ended badly, from the names in its results shard.
+def outcomes(task: str, names: Iterable[str]) -> list[tuple[int, str]]:
+    """Epoch and outcome of each result of a task, oldest first, from the names in its results shard."""
+    found = (paths.parse_result(name) for name in names)
+    return sorted((r[1], r[2]) for r in found if r and r[0] == task)
+
+
+def attempts(ended: Iterable[tuple[int, str]]) -> int:
+    """Count the attempts that ended badly, from ``outcomes``.
 
     Attempts are not epochs: a release or a reassignment raises the epoch and is not a failure.
     """
-    found = (paths.parse_result(name) for name in results)
-    return len({r[1] for r in found if r and r[0] == task and r[2] in ("failed", "evicted")})
+    return len({epoch for epoch, outcome in ended if outcome in ("failed", "evicted")})
 
 
-def highest_epoch(task: str, results: Iterable[str]) -> int:
-    """The highest epoch that has a result, 0 if none has: a reopened task continues from it."""
-    found = (paths.parse_result(name) for name in results)
-    return max((r[1] for r in found if r and r[0] == task), default=0)
+def highest_epoch(ended: Iterable[tuple[int, str]]) -> int:
+    """The highest epoch in ``outcomes``, 0 if there is none: a reopened task continues from it."""
+    return max((epoch for epoch, _ in ended), default=0)
 
 
 # -- the order of claims -----------------------------------------------------------------------------------------

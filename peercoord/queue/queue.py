@@ -62,8 +62,8 @@ class Queue(Intake):
 
     def renamed_to(self, definition: Definition) -> str:
         """The second id of a task whose renaming a crash cut short; empty if it has one id."""
-        note = definition.raw.get("parked")
-        new = ids.read(note.get("to")) if isinstance(note, dict) and note.get("kind") == RENAMING else ""
+        note = definition.note
+        new = ids.read(note.get("to")) if note.get("kind") == RENAMING else ""
         mine, other = (self.birth(definition.task), self.birth(new)) if new else (None, None)
         return new if mine and other and other.definition.raw.get("renamed_from") == mine.mark else ""
 
@@ -139,8 +139,8 @@ class Queue(Intake):
 
     def _with_answer(self, location: Location, definition: Definition, answer: str) -> list[Json]:
         """The task's answers with a new one, to the question for which it is parked."""
-        task, note = location.task, definition.raw.get("parked")
-        note = note if isinstance(note, dict) and definition.set_aside and note.get("kind") != "cycle" else {}
+        task, note = location.task, definition.note
+        note = note if definition.set_aside and note.get("kind") != "cycle" else {}
         known = records.answers(definition.raw.get("answers"))
         if location.state == "parked" and self.is_answered(definition, location.epoch):
             note = {"reason": known[-1].get("question"), "by": known[-1].get("asked_by")}

@@ -42,8 +42,7 @@ def answer(queue: Queue, task: str, text: str) -> tuple[str, str]:
 
 def _waiting_asker(queue: Queue, task: str) -> Incarnation | None:
     """The peer that parked a task, if it waits for one now and holds none."""
-    note = queue.definition(task).raw.get("parked")
-    asker = note.get("by") if isinstance(note, dict) else None
+    asker = queue.definition(task).note.get("by")
     found = next((one for one in reversed(members.living(queue.root)) if one.peer == asker), None)
     record = members.read_record(queue.files, paths.peer_dir(found)) if found else None
     waiter = record.get("waiting") if record else None

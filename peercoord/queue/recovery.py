@@ -111,7 +111,7 @@ class Janitor:
             self.write_result(ticket, who, outcome, reason)
         if outcome != "released":
             most = self.root.number("max_attempts")
-            if placement.attempts(ticket.task, self.queue.results(ticket.task)) >= most:
+            if placement.attempts(self.queue.outcomes(ticket.task)) >= most:
                 target = paths.parked("failed", ticket)
                 if not self.files.move(path, target, make_home=True):
                     return ""

@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, UsageError
-from peercoord.queue import placement
 from peercoord.queue.intake import KNOWN
-from peercoord.queue.queue import RENAMING
+from peercoord.queue.queue import RENAMING, moved_meanwhile
+from peercoord.queue.tasks import no_task, no_ticket
 from peercoord.store import ids, paths, records
 from peercoord.store.paths import Ticket
 
@@ -41,7 +41,7 @@ def rename(queue: Queue, old: str, new: str) -> list[str]:
     with queue.root.intake():
         birth = queue.birth(old)
         if birth is None:
-            raise NotFoundError(f"there is no task {old}", hint="see what there is: peercoord task list")
+            raise no_task(old)
         definition = queue.definition(old)
         seen = queue.locate(old)
         moved = records.checked(_renamed(definition, birth, new, _before(queue, definition, seen)))
@@ -138,11 +138,11 @@ def _set_aside(queue: Queue, definition: Definition, seen: Location | None, move
     that need it stay ready.
     """
     old, new, known = definition.task, moved.task, _note(definition)
-    epoch = max(seen.epoch if seen else 0, placement.highest_epoch(old, queue.results(old)))
+    epoch = queue.highest_epoch(old, seen.epoch if seen else 0)
     done = bool(known.get("done")) or (seen is not None and seen.state == "done")
     if seen is None:
         if queue.birth(new) is None:
-            raise NotFoundError(f"the ticket of task {old} is nowhere", hint="peercoord doctor --fix", code="no-ticket")
+            raise no_ticket(old)
         return epoch, done  # a crash came after its removal
     if seen.state in ("claimed", "departed", "new"):
         holder = paths.parse_incarnation(seen.detail)
@@ -162,14 +162,14 @@ def _set_aside(queue: Queue, definition: Definition, seen: Location | None, move
     queue.files.put(path, records.encode_stored({**definition.raw, "parked": note}), durable=True)
     if seen.state != "done" and seen.path != target and not queue.files.move(seen.path, target, make_home=True):
         queue.files.put(path, records.encode_stored(definition.raw), durable=True)
-        raise LostError(f"task {old} moved meanwhile", hint=f"look again: peercoord task show {old}")
+        raise moved_meanwhile(old)
     return epoch, done
 
 
 def _note(definition: Definition) -> Json:
     """The note of a renaming that a crash cut short."""
-    note = definition.raw.get("parked")
-    return note if isinstance(note, dict) and note.get("kind") == RENAMING else {}
+    note = definition.note
+    return note if note.get("kind") == RENAMING else {}
 
 
 def _before(queue: Queue, definition: Definition, seen: Location | None) -> object:
@@ -210,12 +210,11 @@ def _step(step: Json, old: str, new: str) -> Json:
 
 
 def _copy_results(queue: Queue, old: str, new: str) -> None:
-    for task, epoch, outcome in filter(None, map(paths.parse_result, queue.results(old))):
-        if task == old:
-            record = queue.read_record(paths.result(old, epoch, outcome)) or {"epoch": epoch, "outcome": outcome}
-            steps = [_step({"id": step}, old, new)["id"] for step in records.notes(record.get("steps_done"))]
-            moved = {**record, "task_id": ids.public(new), **({"steps_done": steps} if steps else {})}
-            queue.files.publish(paths.result(new, epoch, outcome), records.encode_stored(moved), durable=True)
+    for epoch, outcome in queue.outcomes(old):
+        record = queue.read_record(paths.result(old, epoch, outcome)) or {"epoch": epoch, "outcome": outcome}
+        steps = [_step({"id": step}, old, new)["id"] for step in records.notes(record.get("steps_done"))]
+        moved = {**record, "task_id": ids.public(new), **({"steps_done": steps} if steps else {})}
+        queue.files.publish(paths.result(new, epoch, outcome), records.encode_stored(moved), durable=True)
 
 
 def _point(queue: Queue, old: str, new: str) -> list[str]:
@@ -244,9 +243,9 @@ def _remove(queue: Queue, old: str, new: str, epoch: int) -> None:
         reason = f"the task that had this id is task {new} now"
         record = queue.result_record(Ticket(old, epoch), "released", queue.actor, reason=reason)
         queue.files.put(paths.result(old, epoch, "released"), records.encode_stored(record), durable=True)
-    for parsed in filter(None, map(paths.parse_result, queue.results(old))):
-        if parsed[0] == old and parsed[1:] != (epoch, "released"):
-            queue.files.remove(paths.result(*parsed))
+    for end in queue.outcomes(old):
+        if end != (epoch, "released"):
+            queue.files.remove(paths.result(old, *end))
     if found is not None:
         queue.files.remove(found.path)
     queue.files.remove(paths.definition(old))

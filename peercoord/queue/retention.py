@@ -66,11 +66,11 @@ class Archivist:
         """Remove results older than ``old`` of done tasks, except the newest of each."""
         for shard in self.files.scan(paths.RESULTS):
             entries = self.files.scan(f"{paths.RESULTS}/{shard}")
-            done = set(self.files.scan(f"{paths.DONE}/{shard}"))
-            for name in entries:
-                result = paths.parse_result(name)
-                if result and result[0] in done and result[1] < placement.highest_epoch(result[0], entries):
-                    self._drop(f"{paths.RESULTS}/{shard}/{name}", old)
+            for task in self.files.scan(f"{paths.DONE}/{shard}"):
+                ended = placement.outcomes(task, entries)
+                for epoch, outcome in ended:
+                    if epoch < ended[-1][0]:
+                        self._drop(paths.result(task, epoch, outcome), old)
 
     def _drop(self, path: str, old: int) -> None:
         seen = self.files.stat(path)

@@ -154,20 +154,20 @@ class Tasks:
 
     # -- results ---------------------------------------------------------------------------------------------
 
-    def results(self, task: str) -> list[str]:
-        """Names in a task's results shard, including those of other tasks."""
-        return self.files.scan(paths.results_dir(task))
+    def outcomes(self, task: str) -> list[tuple[int, str]]:
+        """Epoch and outcome of each result of a task, oldest first."""
+        return placement.outcomes(task, self.files.scan(paths.results_dir(task)))
 
     def result(self, task: str) -> tuple[int, str, Json] | None:
         """Read a task's newest result: epoch, outcome, record. A record that cannot be read counts as empty.
 
         Of two outcomes at one epoch, the one that agrees with the ticket is returned.
         """
-        found = [r for r in map(paths.parse_result, self.results(task)) if r and r[0] == task]
-        if not found:
+        ended = self.outcomes(task)
+        if not ended:
             return None
         truth = "done" if self.is_done(task) else "evicted"  # a zombie may have written the other one
-        _, epoch, outcome = max(found, key=lambda r: (r[1], r[2] == truth, r[2] == "done", r[2]))
+        epoch, outcome = max(ended, key=lambda end: (end[0], end[1] == truth, end[1] == "done", end[1]))
         return epoch, outcome, self.read_record(paths.result(task, epoch, outcome)) or {}
 
     def result_record(self, ticket: Ticket, outcome: str, by: str, **more: object) -> Json:
@@ -184,9 +184,7 @@ class Tasks:
 
     def released_result(self, ticket: Ticket) -> Json:
         """Read the result of a claim whose only outcome is that its holder released it; empty for any other."""
-        found = filter(None, map(paths.parse_result, self.results(ticket.task)))
-        outcomes = [outcome for task, epoch, outcome in found if (task, epoch) == (ticket.task, ticket.epoch)]
-        if outcomes != ["released"]:
+        if [outcome for epoch, outcome in self.outcomes(ticket.task) if epoch == ticket.epoch] != ["released"]:
             return {}
         return self.read_record(paths.result(ticket.task, ticket.epoch, "released")) or {}
 
@@ -197,9 +195,9 @@ class Tasks:
         """
         return Ticket(ticket.task, self.highest_epoch(ticket.task, ticket.epoch)).claimed()
 
-    def highest_epoch(self, task: str, epoch: int) -> int:
+    def highest_epoch(self, task: str, epoch: int = 0) -> int:
         """The higher of a ticket's epoch and the highest epoch that has a result."""
-        return max(epoch, placement.highest_epoch(task, self.results(task)))
+        return max(epoch, placement.highest_epoch(self.outcomes(task)))
 
     # -- state -----------------------------------------------------------------------------------------------
 

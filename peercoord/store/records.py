@@ -146,12 +146,16 @@ class Definition(NamedTuple):
         return reason if isinstance(reason, str) and reason.strip() else "cancelled"
 
     @property
-    def set_aside(self) -> tuple[str, str] | None:
-        """Where and why the task is parked from the moment it is added: ``(why, reason)``."""
+    def note(self) -> Json:
+        """The note that parks the task, with ``why``, ``reason`` and who said so; empty if there is none."""
         note = self.raw.get("parked")
-        if isinstance(note, dict) and note.get("why") in paths.PARKED_WHY:
-            return str(note["why"]), str(note.get("reason", ""))
-        return None
+        return note if isinstance(note, dict) else {}
+
+    @property
+    def set_aside(self) -> tuple[str, str] | None:
+        """Where and why the task is parked: ``(why, reason)``; ``None`` if no known reason parks it."""
+        why = self.note.get("why")
+        return (str(why), str(self.note.get("reason", ""))) if why in paths.PARKED_WHY else None
 
     @classmethod
     def read(cls, raw: Json, where: str, task: str) -> Definition:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError, PeercoordError
 from peercoord.foreign import shown
-from peercoord.queue import placement
 from peercoord.queue.placement import Location
 from peercoord.store import ids, paths, records
 from peercoord.store.paths import Ticket
@@ -140,8 +139,7 @@ class Applier:
     def _moved(self, definition: Definition, place: Location, state: str | None, theirs: Json) -> bool:
         """Move a ticket from a place; ``False`` if it is not there any more."""
         task = definition.task
-        epoch = max(place.epoch, placement.highest_epoch(task, self.queue.results(task)))
-        ticket = Ticket(task, epoch)
+        ticket = Ticket(task, self.queue.highest_epoch(task, place.epoch))
         if state == TaskStatus.DONE:
             return place.state == "done" or self._done(place, ticket, theirs)
         if place.state not in _UNCLAIMED or (state is None and place.state == "done"):

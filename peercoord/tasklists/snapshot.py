@@ -199,9 +199,9 @@ class Tickets:
         eviction, or of a claim that is still held, never took effect.
         """
         said: dict[int, set[str]] = {}
-        for found in filter(None, map(paths.parse_result, self.queue.results(task))):
-            if found[0] == task and (place.state != "claimed" or found[1] != place.epoch):
-                said.setdefault(found[1], set()).add(found[2])
+        for epoch, outcome in self.queue.outcomes(task):
+            if place.state != "claimed" or epoch != place.epoch:
+                said.setdefault(epoch, set()).add(outcome)
         last, past = max(said, default=0), {}
         for epoch, words in sorted(said.items()):
             outcome = _outcome(words, place.state == "done" and epoch == last)
@@ -224,7 +224,7 @@ class Tickets:
             "task": ids.public(task),
             "store": self.queue.root.store_id,
             "epoch": epoch,
-            "attempts": placement.attempts(task, self.queue.results(task)),
+            "attempts": placement.attempts(self.queue.outcomes(task)),
             "state": words.get(place.state, place.state),
             **({"reason": why} if why else {}),
             **{key: last[key] for key in _RESULT_KEYS if last.get(key)},

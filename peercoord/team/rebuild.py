@@ -22,7 +22,6 @@ from peercoord.foreign import shown
 from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.memory import copy
-from peercoord.queue import placement
 from peercoord.queue.peer import Peer
 from peercoord.queue.queue import Queue
 from peercoord.store import ids, manifest, paths, records
@@ -304,14 +303,14 @@ def behind(queue: Queue, known: Evidence) -> dict[str, Known]:
     """Find the tasks about which the worktrees know more than the coordination directory."""
     found = {}
     for task, said in known.tasks.items():
-        sighting, results = queue.locate(task), queue.results(task)
+        sighting = queue.locate(task)
         if sighting is None:
             late = True
         elif said.state == "done" and sighting.state != "done" and said.epoch >= sighting.epoch:
             # a reopened task still has the result of its end; an older copy never had it
-            late = paths.result(task, said.epoch, "done").rpartition("/")[2] not in results
+            late = (said.epoch, "done") not in queue.outcomes(task)
         else:
-            late = max(sighting.epoch, placement.highest_epoch(task, results)) < said.epoch
+            late = queue.highest_epoch(task, sighting.epoch) < said.epoch
         if late:
             found[task] = said
     return found

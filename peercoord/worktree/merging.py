@@ -258,7 +258,7 @@ def past_claims(queue: Queue, peer: str) -> list[PastClaim]:
             began[task, epoch] = str(event.get("at") or "")
     found = []
     for (task, epoch), at in list(began.items())[-_CLAIMS_MOST:]:
-        ended = {r[2] for r in map(paths.parse_result, queue.results(task)) if r and r[:2] == (task, epoch)}
+        ended = {outcome for number, outcome in queue.outcomes(task) if number == epoch}
         outcome = next((word for word in ENDS if word in ended), "")
         record = (queue.read_record(paths.result(task, epoch, outcome)) or {}) if outcome else {}
         commit = str(record.get("commit") or "")

@@ -85,8 +85,8 @@ def _place(given: Given) -> Given:
 
 
 def _results(given: Given) -> Given:
-    task, found = given["task"], given["names"]
-    return {"attempts": placement.attempts(task, found), "highest_epoch": placement.highest_epoch(task, found)}
+    ended = placement.outcomes(given["task"], given["names"])
+    return {"attempts": placement.attempts(ended), "highest_epoch": placement.highest_epoch(ended)}
 
 
 def _cycle(given: Given) -> Given:

@@ -324,7 +324,7 @@ def trusting_a_listing() -> list[Patch]:
         seen = placement.fold(self.queue.locations())
         for task in self.queue.all_tasks():
             if task not in seen:
-                epoch = placement.highest_epoch(task, self.queue.results(task))
+                epoch = self.queue.highest_epoch(task)
                 self.files.ticket(paths.ready(records.MEDIUM, 0, Ticket(task, epoch)))
 
     return [(Janitor, "tidy", restoring)]

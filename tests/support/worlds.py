@@ -16,7 +16,7 @@ from peercoord.membership.membership import Membership
 from peercoord.queue.queue import Queue
 from peercoord.queue.recovery import Janitor
 from peercoord.queue.worker import Worker
-from peercoord.store import paths, records
+from peercoord.store import records
 from peercoord.store import root as roots
 from peercoord.store.files import Files
 from peercoord.store.paths import Incarnation, Ticket
@@ -162,8 +162,7 @@ class World:
 
     def outcomes(self, task: str) -> list[tuple[int, str]]:
         """Epoch and outcome of every result of a task."""
-        found = (paths.parse_result(name) for name in self.queue.results(task))
-        return sorted((r[1], r[2]) for r in found if r and r[0] == task)
+        return self.queue.outcomes(task)
 
     def taken(self, worker: Worker, task: str) -> Ticket:
         """Let a peer claim until it gets this very task."""
