@@ -14,7 +14,6 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from peercoord.errors import UsageError
@@ -77,18 +76,6 @@ class Section:
         return markdown.blocks_at(
             self.text, [(start - skipped, end - skipped, mark) for start, end, mark in self.spans]
         )
-
-    @property
-    def settled(self) -> int:
-        """Length of that part of ``core`` whose blocks nothing appended can change: all before its last one.
-
-        A block at the top level is read alike whatever stands above it, once that is closed. A list counts as one
-        with the block before it: which of its items goes on is not known here.
-        """
-        skipped = len(EOL.findall(self.lead))
-        line = next((start - skipped for start, _, mark in reversed(self.spans) if mark in ("", "table")), 0)
-        ends = islice(EOL.finditer(self.core), line)
-        return max((end.end() for end in ends), default=0)
 
 
 class Document:

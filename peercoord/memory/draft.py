@@ -192,9 +192,7 @@ class Draft:
 
     def _intact(self, node: Node, free: bool = False) -> bool:
         """Check whether a section, as it is now, is still one section and leaves the next its heading."""
-        known = _settled(node)
-        head = (node.head if node.level else b"") + node.lead if not known else b""
-        text = lf_text(head + node.core[known:] + node.tail)
+        text = lf_text((node.head if node.level else b"") + node.lead + node.core + node.tail)
         if node.next is None:
             text += "\n\n"
         following = lf_text(node.next.head) if node.next else markdown.SENTINEL
@@ -202,7 +200,7 @@ class Draft:
         own = [heading.text for heading in found[:-1]]
         if not found or found[-1].start != text.count("\n"):
             return False
-        wanted = [node.path[-1]] if node.level and not known else []
+        wanted = [node.path[-1]] if node.level else []
         return own[: len(wanted)] == wanted if free else own == wanted
 
 
@@ -221,12 +219,3 @@ def _rewritten(core: bytes, old: str, text: str, eol: bytes) -> bytes:
         return kept if head == len(before) else kept.removesuffix(b"\n").removesuffix(b"\r")
     gap = eol if middle and head == len(before) else b""
     return kept + gap + with_eol("\n".join(middle), eol) + (eol if middle and foot else b"") + rest
-
-
-def _settled(node: Node) -> int:
-    """Return the length of the part of a section that need not be parsed again, because text was only appended."""
-    was = node.was
-    if was is None or (node.head, node.lead) != (was.head, was.lead) or not node.core.startswith(was.core):
-        return 0
-    appended = node.core[len(was.core) : len(was.core) + 1]
-    return was.settled if not appended or appended in _EOL_END else 0

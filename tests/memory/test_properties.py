@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS, TECH, note, places, texts
 
 from peercoord.errors import UsageError
-from peercoord.memory import draft, markdown
 from peercoord.memory.document import BOM, fold_path, lf_text, split_document
 from peercoord.memory.journal import new_entry, undo_entry
 from peercoord.memory.merge import decide, merge
@@ -232,34 +231,3 @@ def test_over_many_merges_and_decisions_each_text_stands_once(merge3: Merge3, da
         if one.kind == "addition":
             stands = lf_text(document).split("\n").count(one.content)
             assert stands == (settled.get(one.id) in ("merged", "decided")), (one.content, settled.get(one.id))
-
-
-ENDS = (
-    *("```", "~~~ x", "===", "---", "    code", "\tx", "a | b", "|---|---|", "| - |", "<div>", "<!--", "-->", "- x"),
-    *("  y", "1. x", "2) x", "[a]:", "/url", "# h", "> q", ""),
-)
-
-
-@settings(RELAXED, max_examples=150)
-@given(st.data())
-def test_reading_the_last_block_judges_like_reading_all(data: st.DataObject) -> None:
-    document = split_document(data.draw(st.sampled_from([*DOCUMENTS.values(), *(OPEN + t.encode() for t in ENDS)])))
-    section = data.draw(st.sampled_from(document.sections))
-    new = data.draw(st.lists(st.sampled_from(ENDS), max_size=4))
-    text = "\n".join([section.text, *new]) if section.text else "\n".join(new)
-    found = []
-    for known in (draft._settled, lambda _: 0):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(draft, "_settled", known)
-            work = draft.Draft(document)
-            found.append((work.put(section.path, section.occurrence, text), work.join()))
-    assert found[0] == found[1]
-
-
-def test_a_long_text_that_is_appended_to_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    document = split_document(b"# T\n\n" + b"paragraph\n\n" * 100 + b"last\n\n## Next\n\nx\n")
-    read: list[str] = []
-    monkeypatch.setattr(markdown, "parse", lambda text, parse=markdown.parse: read.append(text) or parse(text))
-    section = document.sections[1]
-    assert draft.Draft(document).put(section.path, 1, f"{section.text}\n\nmore")
-    assert read == ["last\n\nmore\n\n## Next\n"]
