@@ -163,7 +163,10 @@ class _Work:
     def _group(self, one: Contribution) -> _Group:
         named = one.section or one.kind == "update"
         section = self.document.find(one.section, one.occurrence, one.base) if named else self.document.root
-        several = self.document.unclear(one.section) if section is None else []
+        is_new = not one.base and one.source.casefold() == one.document.casefold()  # in a copy, which names it in full
+        if is_new and section and section.folded != fold_path(one.section):
+            section = None
+        several = self.document.unclear(one.section) if section is None and not is_new else []
         if several:  # a person decides; what is proposed is the first of them
             listed = "; ".join(path_text(each.path, each.occurrence) for each in several[:4])
             section, self.unclear[one.id] = several[0], f"{len(several)} sections may be meant: {listed}"

@@ -46,8 +46,7 @@ def read(path: Path, tag: str | None = None, home: Path | None = None) -> Readin
     """Read the tasks of one tag, as ``source.read_source`` says."""
     lists = tagged(files.json_object(path), path)
     chosen = choose(lists, path, tag)
-    rows = [row(entry) if isinstance(entry, dict) else None for entry in lists[chosen]]
-    return build(rows, Origin(KIND, path, chosen, home))
+    return build(rows(lists[chosen]), Origin(KIND, path, chosen, home))
 
 
 # -- tags --------------------------------------------------------------------------------------------------------
@@ -118,6 +117,11 @@ def current_tag(path: Path) -> str | None:
 
 
 # -- tasks -------------------------------------------------------------------------------------------------------
+
+
+def rows(entries: list[Any]) -> list[Row | None]:
+    """Return the entries of a list as rows; ``None`` for one that is no object."""
+    return [row(entry) if isinstance(entry, dict) else None for entry in entries]
 
 
 def row(entry: Json) -> Row:

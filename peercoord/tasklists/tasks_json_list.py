@@ -199,7 +199,7 @@ class _Snapshot(ListSnapshot):
         }
 
     def _read(self) -> Reading:
-        return imported.build([tasks_json.row(found) for found in self.list if isinstance(found, dict)], self.origin)
+        return imported.build(tasks_json.rows(self.list), self.origin)
 
     def written(self) -> str:
         """Return the data as text in the style of the file; refuse to reformat a file that would lose something."""
