@@ -19,6 +19,9 @@ import pytest
 from hypothesis import settings
 from support.task_master import task_master  # noqa: F401 - a fixture for all tests
 
+from peercoord.landing import forecast
+from peercoord.screens import changes
+
 INSTALLED = ("java", "postgres", "psycopg", "PostgreSQL", "tla", "faketime", "tmux", "git-lfs", "mfusepy", "FUSE")
 INSTALLED += ("strace", "mkfs", "PEERCOORD_AGENTS", "bubblewrap", "network namespace")
 
@@ -30,6 +33,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of programs; each would compile the package
 sys.dont_write_bytecode = False
+
+forecast.SECONDS = changes.SECONDS = 60.0  # for git, whose answers a screen leaves out if they come late
 
 settings.register_profile("here", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("here")
