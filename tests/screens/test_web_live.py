@@ -25,6 +25,7 @@ class Stream:
 
     def __init__(self, page: Page, query: str) -> None:
         self.page, self.query = page, query
+        self.status = 0
         self.text, self.came, self.gone = "", asyncio.Event(), asyncio.Event()
         self.running = asyncio.create_task(self._run())
 
@@ -47,6 +48,7 @@ class Stream:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
+        self.status = message.get("status", self.status)
         self.text += message.get("body", b"").decode()
         self.came.set()
 
@@ -129,6 +131,25 @@ def test_the_end_of_the_server_ends_the_streams(page: Page) -> None:
             await stream.running
 
     asyncio.run(scenario())
+
+
+def test_no_more_pages_than_a_limit_are_kept_up_to_date(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STREAMS_MOST", 1)
+
+    async def scenario() -> tuple[Stream, Stream]:
+        first = Stream(page, "page=board&ident=&known=")
+        await first.until("First")
+        second = Stream(page, "page=tasks&ident=&known=")
+        await second.running
+        await first.hang_up()
+        third = Stream(page, "page=tasks&ident=&known=")
+        await third.until("First")
+        await third.hang_up()
+        return second, third
+
+    refused, served = asyncio.run(scenario())
+    assert (refused.status, served.status) == (503, 200)
+    assert "too many pages are open" in refused.text
 
 
 def test_a_stream_of_no_page_is_refused(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from pathlib import Path
@@ -11,7 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from peercoord.screens.web.actions import Do
@@ -38,6 +39,7 @@ STATIC = Path(__file__).parent / "static"
 SCRIPTS = {"progress": ["uPlot.iife.min.js"], "graph": ["dagre.min.js"]}
 """What a page loads besides the scripts of every page."""
 FORM_MOST = 64 * 1024  # bytes
+FORM_SECONDS = 20.0  # in which all of a form must have come
 _AGES = re.compile(r"<time [^>]*data-age>[^<]*</time>")
 
 
@@ -142,6 +144,8 @@ class Page:
         name, ident = asked.get("page", ""), asked.get("ident", "")
         if name not in ("task", "instance", *pages.PAGES):
             raise NotFoundError("there is no such page", code="no-page")
+        if self.live.full:  # as a stream, so that the page says it and tries again later
+            return Response(": too many pages are open\n\n", 503, media_type="text/event-stream")
         query = {key[2:]: value for key, value in asked.items() if key.startswith("q-")}
         known = request.headers.get("last-event-id") or asked.get("known", "")
         home = self.door.home
@@ -202,12 +206,16 @@ class Page:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Read the fields of a form; none of one that is too large."""
+    """Read the fields of a form; none of one that is too large, or does not come."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_MOST:
-            return {}
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_MOST:
+                    return {}
+    except (TimeoutError, ClientDisconnect):
+        return {}
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 

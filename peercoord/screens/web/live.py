@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LEAST_SECONDS = 0.4  # between two looks, however much happens
 SHARE = 4  # after a look that took long, the next one begins so many times its own duration later
 MORE_SECONDS = 0.1  # after a change, for others that belong to it
+STREAMS_MOST = 32  # open pages; a browser holds the stream of a page only while that is looked at
 PING_SECONDS = 20.0  # between two signs of life to a page, so that a lost connection is noticed
 
 
@@ -34,6 +35,11 @@ class Live:
         self._open: set[asyncio.Event] = set()
         self._watching: Watching | None = None
         self._ends = False
+
+    @property
+    def full(self) -> bool:
+        """Whether as many pages are open as may be."""
+        return len(self._open) >= STREAMS_MOST
 
     async def changes(self) -> AsyncIterator[bool]:
         """Yield at once, then after each look that follows a change; ``False`` if only time went by."""

@@ -7,12 +7,14 @@ import webbrowser
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from peercoord.errors import StorageError
 from peercoord.screens.web.app import Page
 from peercoord.screens.web.guard import Door, link
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import FrameType
 
@@ -21,6 +23,27 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 END_SECONDS = 2  # for requests that go on when it ends
+CONNECTIONS_MOST = 128
+
+
+class Connection(H11Protocol):
+    """A connection of a browser. Any program of this machine can open thousands: those that are idle make room."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; beyond the limit, end the oldest that is idle. If none is, what is asked now is answered with 503."""
+        super().connection_made(transport)
+        self.began = self.loop.time()
+        if len(self.connections) > CONNECTIONS_MOST:
+            others = (one for one in self.connections if isinstance(one, Connection) and one is not self)
+            idle = min((one for one in others if one.is_idle), key=lambda one: one.began, default=None)
+            if idle is not None:
+                idle.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no whole request to answer."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self.transport.is_closing()
 
 
 class Server(uvicorn.Server):
@@ -31,6 +54,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 page.app,
+                http=Connection,
+                limit_concurrency=CONNECTIONS_MOST + 1,  # from which on requests are refused
                 log_level="error",  # warnings are about requests: any program of this machine could fill the terminal
                 access_log=False,
                 server_header=False,

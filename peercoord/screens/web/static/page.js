@@ -212,8 +212,17 @@
     const shown = document.getElementById("connection");
     if (shown && shown.textContent !== word) { shown.textContent = word; shown.className = `connection ${kind}`; }
   };
-  document.addEventListener("htmx:sse:after:connection", () => connection("live", "live"));
-  document.addEventListener("htmx:sse:error", (event) => connection(event.detail?.status === 401 ? "signed out: load the page again" : "connection lost, trying again", "lost"));
+  const lost = { 401: "signed out: load the page again", 503: "not live: too many pages are open" };
+  const connected = (status) => {
+    if (status === 200) connection("live", "live"); else connection(lost[status] ?? "connection lost, trying again", "lost");
+  };
+  document.addEventListener("htmx:sse:after:connection", (event) => connected(event.detail?.connection?.status ?? 200));
+  document.addEventListener("htmx:sse:error", (event) => connected(event.detail?.status));
+  for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListener(name, () => {  // it never began
+    const stream = document.getElementById("stream");
+    connected(0);
+    setTimeout(() => htmx.ajax("GET", stream.getAttribute("hx-sse:connect"), { source: stream }), 4000);
+  });
   document.addEventListener("htmx:sse:after:message", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const one of plots.values()) one.data = ""; draw(); });
   let resizing = 0;

@@ -1,0 +1,93 @@
+"""However many connections other programs open, the person's browser is answered."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from peercoord.screens.web import app, server
+from peercoord.screens.web.app import Page
+from peercoord.screens.web.guard import Door
+from peercoord.screens.web.model import Source
+from peercoord.store import paths
+from peercoord.store import root as roots
+
+MOST = 6
+
+
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A page that is served, with a low limit."""
+    monkeypatch.setattr(server, "CONNECTIONS_MOST", MOST)
+    roots.create(str(tmp_path / paths.ROOT), "app")
+    listening = socket.create_server((server.HOST, 0))
+    found = listening.getsockname()[1]
+    served = server.Server(Page(Source(str(tmp_path), str(tmp_path / paths.ROOT)), Door(lambda _: None), found))
+    running = threading.Thread(target=served.run, args=[[listening]])
+    running.start()
+    yield found
+    served.should_exit = True
+    running.join()
+
+
+@pytest.fixture
+def opened(port: int) -> Iterator[Callable[[str], socket.socket]]:
+    """Opens a connection to the page, and sends this."""
+    with ExitStack() as kept:
+
+        def made(text: str) -> socket.socket:
+            one = kept.enter_context(socket.create_connection((server.HOST, port)))
+            one.sendall(text.replace("PORT", str(port)).encode())
+            return one
+
+        yield made
+
+
+def answer(made: socket.socket) -> str:
+    with made.makefile("rb") as file:
+        return file.readline().decode()
+
+
+def is_open(made: socket.socket) -> bool:
+    made.setblocking(False)
+    try:
+        return made.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
+GET = "GET /in HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n"
+FORM = "POST /in HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nOrigin: http://127.0.0.1:PORT\r\nContent-Length: 9\r\n"
+WHEN_READ = "Expect: 100-continue\r\n\r\n"  # the server says when it reads on
+
+
+def test_connections_that_ask_nothing_make_room(opened: Callable[[str], socket.socket]) -> None:
+    """Neither those that say nothing, nor those of which the end of a request never comes."""
+    made = [opened(text) for text in ("", GET) for _ in range(5 * MOST)]
+    assert "200" in answer(opened(f"{GET}\r\n"))
+    assert sum(map(is_open, made)) <= MOST
+
+
+def test_more_requests_than_the_limit_are_refused(opened: Callable[[str], socket.socket]) -> None:
+    """Forms of which the end never comes hold their connections for a while."""
+    made = [opened(f"{FORM}{WHEN_READ}") for _ in range(MOST)]
+    assert ["100" in answer(one) for one in made] == [True] * MOST
+    assert "503" in answer(opened(f"{GET}\r\n"))
+    made[0].close()
+    made[1].sendall(b"code=text")
+    assert made[1].recv(30).split()[1] == b"403"
+    assert "200" in answer(opened(f"{GET}\r\n"))
+
+
+def test_a_form_that_does_not_come_is_not_waited_for(
+    opened: Callable[[str], socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "FORM_SECONDS", 0.01)
+    assert "403" in answer(opened(f"{FORM}\r\n"))
