@@ -70,7 +70,7 @@ class Worktree:
         self._installed = _installed()
         self._place = place
         self._files = place.files()
-        self._noted = self._fingerprint_of("info.json")
+        place.seen = place.state()
         self._seen: _Fingerprint = _ABSENT
         self._git_dir = ""
         self._collector = CollectionJob(self.tree, self.place, log)
@@ -80,9 +80,9 @@ class Worktree:
 
         Project, instance and worktree stay as they were when this process began.
         """
-        state = self._fingerprint_of("info.json")
-        if state != self._noted:
-            self._noted = state
+        state = self._place.state()
+        if state != self._place.seen:
+            self._place.seen = state
             copy = context.read_copy(self._files)
             self._place.info.update({key: copy[key] for key in _NOTES if key in copy})
             self._place.info.update(self._joined(Files(Disk(self._place.coordination), clocks.token)))
@@ -126,7 +126,6 @@ class Worktree:
             self._record(root, place, me)
             self._git_dir = str(instance_records.read(root, place.instance).get("git_dir", ""))
             place.remember(incarnation=me, store_id=root.store_id)
-            self._noted = self._fingerprint_of("info.json")
             mine = {"schema_version": 1, **(self._identity or {}), "incarnation": me, "version": __version__}
             self._files.replace("agent.json", records.encode({**process.here(), **mine}))
             return peer
@@ -211,7 +210,8 @@ class Worktree:
         named = verbs.file_option(verb)
         if named:
             raise UsageError(f"the agent reads no file for a caller: {named}", "coordinate.sh sends what it holds")
-        call = WorktreeCall(self.place(), self._caller(request), request.number, late=late)
+        # ``standing`` has just looked whether another call changed what is noted
+        call = WorktreeCall(self._place, self._caller(request), request.number, late=late)
         try:
             reply = actions.answer(call, verb)
             served = reply.render(verb.as_json)

@@ -61,6 +61,7 @@ class Claims:
         self.janitor = Janitor(queue, self.me.peer)
         self.reports = progress.Reports(queue)
         self.assignments = Assignments(queue, self.me, self.home)
+        self.seen_held: list[Ticket] | None = None  # what it holds, if that is known without another look
 
     def request(self) -> Claim | None:
         """Claim the next task; ``None`` if none is ready. If this peer holds some, return the newest of them."""
@@ -81,7 +82,11 @@ class Claims:
                 entry = progress.entry_of(self.report_of([ticket]), ticket) or {}
                 return Claim(ticket, definition, before, entry, again=True)
             self.queue.place(paths.claim(self.home, ticket), ticket)
-        return self._claim_next()
+        self.seen_held = None
+        claim = self._claim_next()
+        if claim:
+            self.seen_held = [claim.ticket]  # what was held before has been placed elsewhere
+        return claim
 
     def _claim_next(self) -> Claim | None:
         """Claim the most urgent ticket that is still ready; place one that is not, and start the pass again."""
@@ -146,9 +151,9 @@ class Claims:
             entry = self._open_entry(mine, definition, report)
         return Claim(mine, definition, hand_over(self.queue, mine, definition), entry)
 
-    def report_of(self, tickets: Iterable[Ticket]) -> Json:
+    def report_of(self, tickets: Iterable[Ticket], report: Json | None = None) -> Json:
         """This peer's report, with an entry for each of these claims: a reassigner writes none (decision 0066)."""
-        report = self.reports.read(self.me.peer)
+        report = report or self.reports.read(self.me.peer)
         for ticket in tickets:
             if progress.entry_of(report, ticket) is None:
                 with suppress(StorageError):  # the report is for people; the ticket decides
@@ -178,7 +183,8 @@ class Claims:
                     self.janitor.finish(path, ticket, self.me)
             else:
                 mine.append(ticket)
-        return sorted(mine, key=self._claimed_at, reverse=True) if len(mine) > 1 else mine
+        self.seen_held = sorted(mine, key=self._claimed_at, reverse=True) if len(mine) > 1 else mine
+        return self.seen_held
 
     def _own_tickets(self) -> list[Ticket]:
         names = self.files.scan(paths.claims_dir(self.home))

@@ -35,6 +35,7 @@ class Reports:
     def __init__(self, tasks: Tasks) -> None:
         self.tasks = tasks
         self.root = tasks.root
+        self.written: Json | None = None  # the report as it was last written here
 
     def read(self, peer: str) -> Json:
         """Read a peer's report; an empty one if there is none."""
@@ -113,6 +114,7 @@ class Reports:
         while len(data) > RECORD_BYTES and _shortened(whole):
             data = records.encode(whole)
         self.root.files.put(paths.report(me.peer), records.within_limit(data))
+        self.written = whole
 
 
 def entry_of(report: Json, ticket: Ticket) -> Json | None:

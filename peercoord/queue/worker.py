@@ -94,6 +94,7 @@ class Worker(Claims):
 
     def reclaim(self, ticket: Ticket) -> bool:
         """Claim a task again that this peer released, with what it had reported; ``False`` if it is not free."""
+        self.seen_held = None
         path = self.queue.ready_path(ticket)
         mine = self._take(path, ticket) if path and self.files.stat(path) is not None else None
         claim = self._check(mine) if mine else None
@@ -227,6 +228,8 @@ class Worker(Claims):
         return ticket, {**entry, "status": status}
 
     def _write_result(self, ticket: Ticket, outcome: str, entry: Json, facts: Json | None, **more: object) -> Json:
+        """Write the result of a claim that is about to end."""
+        self.seen_held = None
         own = {"peer": self.me.peer, "incarnation": str(self.me)}
         own |= {"assigned_at": entry["started_at"]} if entry.get("started_at") else {}
         work = {key: entry[key] for key in HAND_OVER if key in entry}

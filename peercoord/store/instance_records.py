@@ -10,6 +10,8 @@ from peercoord.store import paths, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from peercoord.foreign import Json
     from peercoord.store.root import Root
 
@@ -31,13 +33,18 @@ def write(root: Root, peer: str, **facts: object) -> None:
 
 def of_worktree(root: Root, path: str) -> Json:
     """Return the record of the instance whose worktree is ``path``; empty if no instance has it."""
-    return next((record for record in all(root).values() if record["worktree"] == path), {})
+    return next((record for record in each(root) if record["worktree"] == path), {})
 
 
 def all(root: Root) -> dict[str, Json]:  # noqa: A001 - read as ``instances.all``
     """Return the records of all instances that can be read, by name."""
+    return {str(record["instance_id"]): record for record in each(root)}
+
+
+def each(root: Root) -> Iterator[Json]:
+    """Go over the records of the instances that can be read, each read when it is asked for."""
     peers = filter(None, map(paths.parse_record, root.files.scan(paths.INSTANCES)))
-    return {peer: record for peer in sorted(peers) if (record := read(root, peer))}
+    return filter(None, (read(root, peer) for peer in sorted(peers)))
 
 
 def remove(root: Root, peer: str) -> bool:

@@ -158,8 +158,9 @@ class WorktreeCall:
     def _mirror(self, peer: Peer) -> None:
         """Write the worktree's own copies: its progress, and the ids it holds."""
         with suppress(PeercoordError):
-            tickets = peer.worker.held()
-            report = peer.worker.report_of(tickets)
+            worker = peer.worker
+            tickets = worker.held() if worker.seen_held is None else worker.seen_held
+            report = worker.report_of(tickets, worker.reports.written)
             empty: Json = {"instance_id": peer.name, "assigned_tasks": [], "memory_contributions": []}
             self.progress.write({**empty, **report})
             held = [ticket.task for ticket in tickets]

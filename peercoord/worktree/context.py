@@ -53,6 +53,8 @@ class Place:
         self.stray = stray  # the worktree the call stands in, if that has not joined, or has left
         self.checkout = checkout or worktree  # the worktree's root: ``worktree`` itself, or above it
         self._files = files
+        self._noted: Json = {}
+        self.seen: tuple[int, ...] | None = None  # the ``state`` of ``info.json`` as this process knows it; an agent's
 
     @property
     def coordination(self) -> str:
@@ -101,12 +103,26 @@ class Place:
             hint = "call this in a worktree, or name one: peercoord -C WORKTREE …"
             raise NotFoundError(text, hint, code="no-instance")
 
+    def note(self, **facts: object) -> None:
+        """Take facts for the worktree's ``info.json`` that the next ``remember`` writes."""
+        self._noted |= facts
+
     def remember(self, **facts: object) -> None:
-        """Write facts into the worktree's ``info.json``, and keep the others."""
-        new = {**self.info, **facts}
+        """Write facts into the worktree's ``info.json``, with those that were noted, and keep the others."""
+        new = {**self.info, **self._noted, **facts}
         if new != self.info:
             self.files().replace("info.json", records.encode(new))
-            self.info = new
+            self.info, self._noted = new, {}
+            if self.seen is not None:
+                self.seen = self.state()
+
+    def state(self) -> tuple[int, ...]:
+        """Return what changes with each writing of ``info.json``, without reading it."""
+        try:
+            seen = self.files().beneath.lstat("info.json")
+        except OSError:
+            return ()
+        return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
 def find(start: str = "", given: str = "") -> Place:
@@ -281,7 +297,7 @@ def _known(project: str, worktree: str) -> Json:
     with what set-up noted there.
     """
     root = Root(_shared(project), {})
-    for known in instance_records.all(root).values():
+    for known in instance_records.each(root):
         if _is_at(known, worktree):
             return known
     git_dir, checkout = gitdirs.find(project, worktree)

@@ -39,12 +39,13 @@ def mark(place: Place) -> int | None:
 def told(place: Place, files: Files) -> list[str]:
     """Return what is new to a worktree's peer, and note that it was told.
 
-    A worktree that asks for the first time reads the current bank, so there is nothing to tell.
+    A worktree that asks for the first time reads the current bank, so there is nothing to tell: the call writes the
+    mark with what else it notes.
     """
     since = mark(place)
     if since is None:
         with suppress(StorageError):
-            place.remember(**{TOLD: max(news.latest(files), _changed(files, f"{paths.MEMORY}/rejected"))})
+            place.note(**{TOLD: max(news.latest(files), _changed(files, f"{paths.MEMORY}/rejected"))})
         return []
     changes = news.changes_since(files, since)
     declined = list(_rejected(files, since))

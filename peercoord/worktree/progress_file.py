@@ -35,6 +35,7 @@ class ProgressFile:
         self.files = files
         self.data = files.peek(NAME)  # its content when the call began; ``None`` if there was no file
         self.known = files.peek_record(KNOWN)  # the next call writes a broken one again
+        self.mark = "" if self.data is None else _mark(self.data)
         # what stays as it was typed: entries of tasks that cannot be reported, and contributions that were refused
         self.kept: list[Json] = _objects(self.known.get("kept"))
         self.refused: list[object] = _list(self.known.get("refused"))
@@ -44,7 +45,7 @@ class ProgressFile:
     def edited(self, published: Callable[[], bytes | None]) -> bool:
         """Check whether the file was edited since a call wrote it; version 0.1.0 wrote the published report into it."""
         data = self.data
-        if data is None or records.is_blank(data) or _mark(data) in _list(self.known.get("marks")):
+        if data is None or records.is_blank(data) or self.mark in _list(self.known.get("marks")):
             return False
         return data != published()
 
@@ -111,7 +112,7 @@ class ProgressFile:
             self.files.replace(NAME, data)
 
     def _remember(self, content: Json, data: bytes) -> None:
-        marks = [_mark(data), *([_mark(self.data)] if self.data is not None else [])]
+        marks = [_mark(data), *filter(None, [self.mark])]
         known = {
             "schema_version": records.SCHEMA_VERSION,
             "marks": list(dict.fromkeys(marks)),
@@ -125,10 +126,7 @@ class ProgressFile:
             self.known = known
 
     def _with_typed(self, published: Json) -> Json:
-        try:
-            said = self.content() if self.data is not None and not records.is_blank(self.data) else {}
-        except BrokenFileError:
-            said = {}
+        said = self._said()
         entries = []
         for entry in _objects(published.get(TASKS)):  # with the unknown keys that a person typed
             own = next((one for one in _objects(said.get(TASKS)) if same_claim(one, entry)), {})
@@ -142,6 +140,16 @@ class ProgressFile:
             MEMORY: [*_list(published.get(MEMORY)), *typed],
             **{key: said[key] for key in said if key not in published and key not in (TASKS, MEMORY)},
         }
+
+    def _said(self) -> Json:
+        """Return the content when the call began; empty if there is none."""
+        known = self.known.get("content")
+        if isinstance(known, dict) and self.mark in _list(self.known.get("marks"))[:1]:
+            return known
+        try:
+            return self.content() if self.data is not None and not records.is_blank(self.data) else {}
+        except BrokenFileError:
+            return {}
 
 
 def same_claim(typed: Json, entry: Json) -> bool:

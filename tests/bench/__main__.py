@@ -131,11 +131,11 @@ def merge_(kib: int, count: int, rounds: int, where: str, as_json: bool) -> None
 @where_option
 @json_option
 def ways_(cold: bool, where: str, as_json: bool) -> None:
-    """Count product files, calls and changes of file that five actions take."""
+    """Count product files, calls, changes of file and system calls that five actions take."""
     data = ways.measure(where, cold)
-    lines = [f"{'':32}  files   calls  changes of file"]
-    for name, one in data["actions"].items():
-        lines.append(f"{name:32}  {one['files']:5}  {one['calls']:6}  {one['changes']:6}")
+    kinds = list(next(iter(data["actions"].values())))
+    lines = [f"{'':24}{''.join(f'{kind:>17}' for kind in kinds)}"]
+    lines += [f"{name:24}{''.join(f'{one[kind]:17}' for kind in kinds)}" for name, one in data["actions"].items()]
     answer(data, lines, as_json)
 
 

@@ -1,12 +1,15 @@
-"""Count the product files, function calls and changes of file that five actions take.
+"""Count the product files, function calls, changes of file and system calls that five actions take.
 
 The actions run in this process, as ``python -m peercoord`` runs them, on projects that ``up`` made. So nothing here
 names a module of the product but ``SERVERS``. A first round on other projects imports all that is needed. Work in child
 processes (git) is not counted. The leader's agent merges and syncs by the same commands, in a child process.
 
+A call in the main checkout looks at what lies beside each directory above it: name an empty place with ``--dir``.
+
 - files: how many files of the product have a function that was called
 - calls: calls of functions of the product, as ``sys.setprofile`` reports them; each step of a generator is one
 - changes: calls whose nearest product caller is in another file
+- system: calls of the operating system by the product, imports left out; see ``SYSTEM`` for the kinds
 """
 
 from __future__ import annotations
@@ -35,6 +38,15 @@ VERBS = {
     "report-progress": ["report-progress", "1", "--progress", "0.5"],
     "update-memory": ["update-memory", "--file", "techContext.md", "--section", "Tools", "--content", "- ruff checks"],
 }
+SYSTEM = {  # what a call of the operating system counts as
+    "reads": ("read", "readlink"),
+    "listings": ("listdir", "scandir"),
+    "looks": ("stat", "lstat", "access"),
+    "changes on disk": ("write", "rename", "replace", "link", "symlink", "unlink", "mkdir", "rmdir", "utime"),
+    "flushes": ("fsync",),
+    "programs": ("fork_exec",),
+}
+KINDS = {name: kind for kind, names in SYSTEM.items() for name in names}
 TABLE = (
     "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT, status TEXT, priority TEXT,"
     " dependencies TEXT)"
@@ -71,9 +83,12 @@ class Counter:
         self.beneath = beneath
         self.files: set[str] = set()
         self.calls = self.changes = self._depth = 0
+        self.system = dict.fromkeys(SYSTEM, 0)
 
-    def hook(self, frame: FrameType, event: str, _: object) -> None:
+    def hook(self, frame: FrameType, event: str, called: object) -> None:
         """Take one event of ``sys.setprofile``."""
+        if event == "c_call":
+            self._system_call(frame, called)
         file = _product_file(frame)
         if not file or event not in ("call", "return"):
             return
@@ -88,10 +103,22 @@ class Counter:
             caller = caller.f_back
         self.changes += caller is not None and _product_file(caller) != file
 
+    def _system_call(self, frame: FrameType | None, called: object) -> None:
+        kind = KINDS.get(getattr(called, "__name__", ""), "")
+        if not kind or getattr(called, "__module__", "") not in ("posix", "_posixsubprocess"):
+            return
+        if self.beneath and not self._depth:
+            return
+        while frame is not None and not _product_file(frame):
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return
+            frame = frame.f_back
+        self.system[kind] += frame is not None
+
     def figures(self) -> dict[str, int]:
         """Return what was counted."""
         assert self.calls, f"nothing of the product ran in {self.beneath or PRODUCT}: were modules moved?"
-        return {"files": len(self.files), "calls": self.calls, "changes": self.changes}
+        return {"files": len(self.files), "calls": self.calls, "changes": self.changes, **self.system}
 
 
 def _product_file(frame: FrameType) -> str:
