@@ -33,34 +33,13 @@ from peercoord.system.schedule import FAULTS, Schedule, Step
 from peercoord.system.watch import Changes, events_come
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from collections.abc import Callable
 
-    from peercoord.agent.duties import Duty
+    from peercoord.agent.host import Worktree
     from peercoord.foreign import Json
     from peercoord.mailbox.protocol import Answer, Request
-    from peercoord.queue.peer import Peer
     from peercoord.store.beneath import InstanceFiles
-    from peercoord.store.paths import Ticket
     from peercoord.system.watch import Wakeups
-
-    class Host(Protocol):
-        """What the agent needs of its worktree; see ``agent.host``."""
-
-        def connect(self, sessions: Sequence[Json]) -> Peer: ...  # noqa: D102 - resumes the worktree's peer, or joins
-        def standing(self) -> tuple[str, Sequence[Ticket]]: ...  # noqa: D102 - incarnation and tickets now
-        def serve(self, request: Request) -> Answer: ...  # noqa: D102 - carries out a request
-        def closed(self, request: Request) -> Answer | None: ...  # noqa: D102 - the answer while the team is down
-        def late(self, request: Request) -> Answer | None: ...  # noqa: D102 - serves a statement about a claim given back
-        def signs_of_work(self) -> object: ...  # noqa: D102 - a fingerprint of work without a call
-        def type_into(self, text: str) -> bool: ...  # noqa: D102 - types a line into the window of the session
-        def work_left(self, ticket: Ticket) -> Json: ...  # noqa: D102 - what a session left; keeps what is not committed
-        def pick_up(self) -> float | None: ...  # noqa: D102 - takes in edits; seconds to the next look
-        def duties(self, peer: Peer, observer: Observer) -> Sequence[Duty]: ...  # noqa: D102 - the duties of a leader
-        def revive(self, worktree: str) -> None: ...  # noqa: D102 - starts another worktree's agent
-        def renewed(self) -> bool: ...  # noqa: D102 - a newer program is installed, and works
-        def log(self, message: str) -> None: ...  # noqa: D102 - writes a line for people
-
 
 STOP, GIVE_BACK, RENEW = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1
 VANISH, REPLACED = -1, -2  # VANISH: end as if killed, but resign. REPLACED: leave everything to another agent
@@ -75,7 +54,7 @@ SLEPT_SECONDS = 1.0  # a shorter suspension is not worth a new look at everythin
 class Agent:
     """The background process of one worktree."""
 
-    def __init__(self, host: Host, instance: InstanceFiles, wake: Wakeups) -> None:
+    def __init__(self, host: Worktree, instance: InstanceFiles, wake: Wakeups) -> None:
         self.host, self.instance, self.wake = host, instance, wake
         wake.on_signals((STOP, signal.SIGINT, signal.SIGHUP, GIVE_BACK, RENEW))
         self.ending = 0
@@ -121,7 +100,7 @@ class Agent:
         beat = float(self.root.number("heartbeat_seconds"))
         often = RESCAN_SECONDS if self.events else POLL_SECONDS
         self.schedule = Schedule()
-        self.schedule.add(Step("heartbeat", beat, self.beat))
+        self.schedule.add(Step("heartbeat", beat, self.peer.membership.beat))
         pace = min(often, beat / 2, self.root.number("state_seconds"))
         self.schedule.add(Step("watching", pace, self.look))
         self.schedule.add(Step("door", often, self.rescan))
@@ -259,10 +238,6 @@ class Agent:
 
     # -- steps -----------------------------------------------------------------------------------------------
 
-    def beat(self) -> None:
-        """Renew this peer's heartbeat."""
-        self.peer.membership.beat()
-
     def look(self) -> None:
         """Judge the other peers, evict the dead, sweep, and take over the leadership if it is free."""
         led = self.leadership.term() is not None
@@ -276,7 +251,7 @@ class Agent:
         self._sweep()
         self._watch_exits()
         if any(beat and beat[1] for beat in map(paths.parse_beat, self.root.files.scan(self.peer.membership.home))):
-            self.beat()  # a challenge
+            self.peer.membership.beat()  # a challenge
 
     def _watch_exits(self) -> None:
         if not self.wake.watch_exits([*self._ends, *self.sessions.living]):

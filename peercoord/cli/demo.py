@@ -93,7 +93,7 @@ def _handed(show: Demo) -> list[Json]:
     who = show.victim
     return [
         {"task_id": h.task, "from": who, "to": h.done_by, "free_after": h.free_after, "held_after": h.again_after}
-        for h in show.handed.values()
+        for h in show.handed
     ]
 
 

@@ -46,17 +46,17 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
     A worktree with work that would be lost is named and kept, whatever is asked, unless you type its name: --discard.
     """
     from peercoord.team import down as downs
+    from peercoord.team import removal
     from peercoord.team.final_sync import TASKS
     from peercoord.team.plan import Plan
-    from peercoord.team.removal import MEMORY, left
-    from peercoord.team.repository import left_behind
+    from peercoord.team.repository import left_behind, team_instances
 
     try:
         found = _project(call)
         stop = downs.plan_stop(found)
     except PeercoordError as error:
         return _down_without_git(call, error, dry_run, as_json, more=remove or purge or bool(named))
-    words = [MEMORY, TASKS, *(instance.peer for instance in (*stop.instances, *left_behind(found)))]
+    words = [removal.MEMORY, TASKS, *(instance.peer for instance in (*stop.instances, *left_behind(found)))]
     named = tuple(ids.meant(name, words) for name in named)
     unknown = set(named) - set(words)
     if unknown:
@@ -71,9 +71,13 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
         clear = Plan()
         if remove or purge or named:
             _require_stopped(stop, busy)
-            clear = downs.plan_clear(found, named, purge, dry_run)
+            clear = (
+                removal.plan_purge(found, named, dry_run)
+                if purge
+                else removal.plan_remove(found, [*team_instances(found), *left_behind(found)], named)
+            )
         else:
-            clear.notes += left(found)
+            clear.notes += removal.left(found)
         warnings += carry_out(call, clear, dry_run, as_json)
     actions = [action.text for action in (*stop.actions, *clear.actions)]
     data: Json = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BAR_AFTER_SECONDS = 0.5
 LINE_EVERY_SECONDS = 5.0
 
-_bar: list[Bar] = []
+_views: list[Bar | Lines] = []
 
 
 class Bar:
@@ -52,6 +52,8 @@ class Bar:
 class Lines:
     """A line on standard error every few seconds."""
 
+    drawn = None
+
     def __init__(self) -> None:
         self.last = time.monotonic()
 
@@ -61,6 +63,9 @@ class Lines:
             self.last = time.monotonic()
             streams.say(f"peercoord: {what}: {done} of {total}\n".encode())
 
+    def close(self) -> None:
+        """Leave the lines."""
+
 
 @contextmanager
 def shown(quiet: bool) -> Iterator[None]:
@@ -68,28 +73,20 @@ def shown(quiet: bool) -> Iterator[None]:
     if quiet:
         yield
         return
-    if not (sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
-        lines = Lines()
-        progress.begin(lines.look)
-        try:
-            yield
-        finally:
-            progress.end(lines.look)
-        return
-    bar = Bar()
-    _bar.append(bar)
-    progress.begin(bar.look)
+    view = Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
+    _views.append(view)
+    progress.begin(view.look)
     try:
         yield
     finally:
-        progress.end(bar.look)
-        _bar.remove(bar)
-        bar.close()
+        progress.end(view.look)
+        _views.remove(view)
+        view.close()
 
 
 def say(text: str, error: bool = False) -> None:
     """Show a line above the bar, if there is one: on standard output, or on standard error."""
-    drawn = _bar[-1].drawn if _bar else None
+    drawn = _views[-1].drawn if _views else None
     if drawn is not None and (error or sys.stdout.isatty()):
         from rich.text import Text
 

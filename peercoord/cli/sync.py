@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,19 +30,6 @@ SHOWN = 60  # characters of a value in a line
 _WIDEST = 12
 
 
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """What the user asked for on the command line."""
-
-    database: str
-    project: str
-    tasks_file: str
-    tag: str | None
-    take_over: bool
-    restore: bool
-    take_edits: bool
-
-
 @click.command(short_help="Keep the list of tasks and the tickets in step.", name="sync")
 @click.option("--dry-run", is_flag=True, help="Show what would change, row by row, and change nothing.")
 @click.option("--explain", is_flag=True, help="Show which columns and words mean what, and who wins; change nothing.")
@@ -62,9 +48,13 @@ def sync_(
     /,
     dry_run: bool,
     explain: bool,
+    database: str,
+    project: str,
+    tasks_file: str,
+    tag: str | None,
     term: int | None,
     as_json: bool,
-    **given: object,
+    **asked: bool,
 ) -> Reply:
     """Bring the TaskMaster database and the tickets into step: both ways, at once.
 
@@ -72,25 +62,23 @@ def sync_(
     cancellations and "done" by hand come in; status, holder, progress and results go out.
     """
     root = call.root
-    options, looks = SyncOptions(**given), dry_run or explain  # type: ignore[arg-type]
+    looks = dry_run or explain
     notes: list[str] = []
-    choice = _choice(root, options, notes)
-    if options.database == selection.NONE:
+    choice = _choice(root, database, project, tasks_file, tag, notes)
+    if database == selection.NONE:
         data: Json = {"dry_run": looks, "database": None, "changed": False, "lists": []}
         if looks:
             return Reply(data, ["no database would be kept in step any more", "nothing was changed"])
         _remember(root, choice)
         return Reply(data, ["no database is kept in step any more"])
-    url = options.database if "://" in options.database else ""
-    asked = {"take_over": options.take_over, "restore": options.restore, "take_edits": options.take_edits}
+    url = database if "://" in database else ""
     lists = runner.Lists(root, call.actor, choice, url=url, **asked)
     if looks:
         return _look(lists, dry_run=dry_run, explain=explain)
-    _make(lists, named=bool(options.database) or not selection.Choice.of(root.protocol))
+    _make(lists, named=bool(database) or not selection.Choice.of(root.protocol))
     with progress.shown(as_json or call.quiet):
         found = runner.run(lists, term)
-    chosen = options.database or options.project or options.tasks_file
-    if chosen or choice.facts() != selection.Choice.of(root.protocol).facts():
+    if database or project or tasks_file or choice.facts() != selection.Choice.of(root.protocol).facts():
         _remember(root, choice)
     data = _data(lists, found)
     data["changed"] = any(comparison.changes for _, outcome in found for comparison in outcome.comparisons)
@@ -146,27 +134,28 @@ def _named(lists: runner.Lists) -> str:
     return ", ".join(plain(store.name) for store in lists.all)
 
 
-def _choice(root: Root, options: SyncOptions, notes: list[str]) -> selection.Choice:
+def _choice(
+    root: Root, database: str, project: str, tasks_file: str, tag: str | None, notes: list[str]
+) -> selection.Choice:
     """Return which lists are kept in step: the earlier choice, with what the user says now."""
     choice, home = selection.Choice.of(root.protocol), root.project
-    if options.project and not (options.database or choice):
+    if project and not (database or choice):
         hint = "name it too: peercoord sync --database PATH_OR_URL --project NAME"
         raise UsageError("--project goes with a database of several projects, and none is chosen", hint)
-    if options.database:
-        none = options.database == selection.NONE
-        choice.choose(selection.NONE if none else selection.noted(options.database, home))
-        if "://" in options.database and not none and choice.database != options.database:
+    if database:
+        none = database == selection.NONE
+        choice.choose(selection.NONE if none else selection.noted(database, home))
+        if "://" in database and not none and choice.database != database:
             notes.append("the password is not written down: agents find it in ~/.pgpass or PGPASSWORD")
     elif not choice:
         choice.database = _own(home)
-    if options.project:
-        choice.key = options.project
-    if options.tasks_file:
-        if not os.path.isfile(os.path.expanduser(options.tasks_file)):
-            raise NotFoundError(f"{shown(options.tasks_file, 300)} is not there", hint="name a tasks.json")
-        tag = tag_of(options.tasks_file, options.tag)
-        choice.choose_file(selection.noted(options.tasks_file, home), tag, Queue(root))
-    elif options.tag:
+    if project:
+        choice.key = project
+    if tasks_file:
+        if not os.path.isfile(os.path.expanduser(tasks_file)):
+            raise NotFoundError(f"{shown(tasks_file, 300)} is not there", hint="name a tasks.json")
+        choice.choose_file(selection.noted(tasks_file, home), tag_of(tasks_file, tag), Queue(root))
+    elif tag:
         raise UsageError("--tag goes with --tasks-file", hint="peercoord sync --tasks-file PATH --tag T")
     return choice
 

@@ -33,7 +33,6 @@ from peercoord.team.plan import Instance
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from peercoord.foreign import Json
     from peercoord.status.views import Board
 
 POLL_SECONDS = 0.02  # between looks at the killed instance's tasks, so that the printed times are close
@@ -60,7 +59,7 @@ class Demo:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.victim = ""
         self.killed_at = 0.0
-        self.handed: dict[str, Handed] = {}
+        self.handed: list[Handed] = []
 
     def set_up(self) -> None:
         """Make the repository, the database and the team."""
@@ -108,8 +107,6 @@ class Demo:
 
     def _strike(self, board: Board) -> None:
         """Kill one instance's agent and worker with SIGKILL, while it holds a task."""
-        if len(self.instances) < 2:
-            return
         held = [row for instance in board.peers for row in board.held_by(instance.incarnation) if row.progress > 0]
         if not held:
             return
@@ -122,24 +119,21 @@ class Demo:
         if agent:
             signals.send(agent, signal.SIGKILL)
         self.workers[self.victim].wait()
-        self.handed = {task: Handed(task, None, None, "") for task in mine}
+        self.handed = [Handed(task) for task in mine]
         self.say(f"!! kill -9: agent and worker of {self.victim}, in the middle of task {', '.join(mine)}")
 
     def _follow(self) -> None:
         """Record when the killed instance's tasks are free and held again."""
-        for task, handed in self.handed.items():
-            if handed.again_after is not None and handed.done_by:
+        for handed in (one for one in self.handed if one.again_after is None):
+            found, since = self.queue.locate(handed.task), time.monotonic() - self.killed_at
+            holder = paths.parse_incarnation(found.detail) if found and found.state == "claimed" else None
+            if found is None or (holder and holder.peer == self.victim):
                 continue
-            sighting = self.queue.locate(task)
-            since = time.monotonic() - self.killed_at
-            holder = paths.parse_incarnation(sighting.detail) if sighting and sighting.state == "claimed" else None
-            gone = sighting is not None and not (holder and holder.peer == self.victim)
-            free = handed.free_after if handed.free_after is not None else (since if gone else None)
-            again, by = handed.again_after, handed.done_by
-            if again is None and holder and holder.peer != self.victim:
-                again, by = since, holder.peer
-                self.say(f"   task {task} is free {free:.2f} s after the kill; {by} has it after {again:.2f} s")
-            self.handed[task] = Handed(task, free, again, by)
+            handed.free_after = since if handed.free_after is None else handed.free_after
+            if holder:
+                handed.again_after, handed.done_by = since, holder.peer
+                free, by = f"{handed.free_after:.2f}", holder.peer
+                self.say(f"   task {handed.task} is free {free} s after the kill; {by} has it after {since:.2f} s")
 
     def _verdict(self) -> list[Check]:
         alive = [instance for instance in self.instances if instance.peer != self.victim]
@@ -149,7 +143,7 @@ class Demo:
             except subprocess.TimeoutExpired:
                 self.workers[instance.peer].kill()
         trees = [self.project, *[instance.worktree for instance in alive]]
-        checks = final_checks(self.queue, self.tasks, self.victim, list(self.handed.values()), trees)
+        checks = final_checks(self.queue, self.tasks, self.victim, self.handed, trees)
         return [*checks, self._bank()]
 
     def _bank(self) -> Check:
@@ -229,8 +223,6 @@ BANK = {
     "progress.md": "# Progress\n\nNothing yet.\n",
 }
 
-_IDENTITY = ("-c", "user.name=peercoord demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
-
 
 def make_project(home: Path, tasks: int) -> tuple[Path, Path]:
     """Make the repository and the database."""
@@ -244,7 +236,7 @@ def make_project(home: Path, tasks: int) -> tuple[Path, Path]:
     for key, value in (("user.name", "peercoord demo"), ("user.email", "demo@localhost"), ("commit.gpgsign", "false")):
         git.ask(project, "config", key, value)
     git.set_up(project, "add", "-A")
-    git.set_up(project, *_IDENTITY, "commit", "-q", "-m", "A project to work on")
+    git.set_up(project, "commit", "-q", "-m", "A project to work on")
     database = home / "claude_memory.db"
     _make_database(database, tasks)
     return project, database
@@ -286,14 +278,14 @@ class Check:
     seen: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handed:
     """A task that the killed instance held, and where it went: seconds after the kill."""
 
     task: str
-    free_after: float | None
-    again_after: float | None
-    done_by: str
+    free_after: float | None = None
+    again_after: float | None = None
+    done_by: str = ""
 
 
 def final_checks(queue: Queue, tasks: int, victim: str, handed: Sequence[Handed], trees: Iterable[Path]) -> list[Check]:
@@ -310,7 +302,7 @@ def final_checks(queue: Queue, tasks: int, victim: str, handed: Sequence[Handed]
         Check("every task was done exactly once", set(results.values()) == {1}, f"{results.total()} done results"),
         Check(f"what {victim} held was done by others", reassigned, handed_to or "it held nothing"),
         views_agree(queue, tasks),
-        *_clean(trees),
+        _clean(trees),
     ]
 
 
@@ -329,17 +321,13 @@ def completions(queue: Queue) -> set[tuple[str, int]]:
 
 def views_agree(queue: Queue, tasks: int) -> Check:
     """Check that the published views have the mission's keys, and every task done."""
-    state = _view(queue, paths.STATE)
+    state = queue.files.record(paths.STATE) or {}
     missing = (STATE_KEYS - state.keys()) | (SUMMARY_KEYS - state.get("progress_summary", {}).keys())
     completed = state.get("progress_summary", {}).get("completed")
-    listed = len(_view(queue, paths.TASK_QUEUE).get("tasks", []))
+    listed = len((queue.files.record(paths.TASK_QUEUE) or {}).get("tasks", []))
     holds = not missing and completed == tasks and listed == tasks
     seen = f"completed {completed}, {listed} tasks listed" + (f", keys missing: {sorted(missing)}" if missing else "")
     return Check("state.json and task_queue.json say so too", holds, seen)
-
-
-def _view(queue: Queue, path: str) -> Json:
-    return queue.files.record(path) or {}
 
 
 def remembered(document: str, lines: Sequence[str]) -> Check:
@@ -351,7 +339,7 @@ def remembered(document: str, lines: Sequence[str]) -> Check:
     return Check("what was contributed is in the memory bank, each line once", not missing and not twice, seen)
 
 
-def _clean(trees: Iterable[Path]) -> list[Check]:
+def _clean(trees: Iterable[Path]) -> Check:
     """Check that ``git status`` is clean outside the memory bank."""
     dirty, count = [], 0
     for tree in trees:
@@ -359,4 +347,4 @@ def _clean(trees: Iterable[Path]) -> list[Check]:
             changed = git.changes().paths()
         dirty += [f"{tree.name}: {path}" for path in changed if not path.startswith(f"{paths.BANK}/")]
         count += 1
-    return [Check("git status is clean everywhere", not dirty, "; ".join(dirty) or f"{count} checkouts")]
+    return Check("git status is clean everywhere", not dirty, "; ".join(dirty) or f"{count} checkouts")

@@ -23,7 +23,7 @@ from peercoord.system import process
 from peercoord.system.clock import wait_until
 from peercoord.team import agents, final_sync, rebuild, removal, tmux
 from peercoord.team.plan import Action, Instance, Plan, apart, own
-from peercoord.team.repository import MOST, home, left_behind, team_instances
+from peercoord.team.repository import MOST, home, team_instances
 from peercoord.team.safety import unserved
 
 SERVE_SECONDS = 10.0
@@ -152,13 +152,6 @@ def plan_leave(project: Project, instance: Instance) -> Plan:
     if root is not None and not [who for who in members.living(root) if who.peer != instance.peer]:
         made.actions.append(_bring_up_to_date(project, root))
     return made
-
-
-def plan_clear(project: Project, named: Collection[str], purge: bool, dry_run: bool = False) -> Plan:
-    """Plan to remove what may go after sessions and agents have stopped: named worktrees, or every trace."""
-    if purge:
-        return removal.plan_purge(project, named, dry_run=dry_run)
-    return removal.plan_remove(project, [*team_instances(project), *left_behind(project)], named)
 
 
 def _stop(state: Path, instance: Instance) -> None:

@@ -58,9 +58,7 @@ class Evidence:
     tasks: dict[str, Known] = field(default_factory=dict)  # by id, in the order of their lists
     reports: dict[str, Json] = field(default_factory=dict)  # the worktrees' progress reports, by peer
     numbers: dict[str, int] = field(default_factory=dict)  # by peer: the last incarnation that its worktree remembers
-    claims: dict[str, int] = field(
-        default_factory=dict
-    )  # by task: the epoch of a current claim, maybe not reported yet
+    claims: dict[str, int] = field(default_factory=dict)  # by task: the epoch of a claim, perhaps not reported yet
     origins: list[str] = field(default_factory=list)  # where the tasks come from, for people
     notes: list[str] = field(default_factory=list)  # what could not be read
 

@@ -73,14 +73,14 @@ def plan_open(project: Path, wanted: Iterable[Window]) -> list[Action]:
 
 def open_windows(instances: Iterable[Instance]) -> dict[str, str]:
     """Map peers to their open windows, as ``tmux attach -t`` takes them."""
-    known = _windows() if shutil.which("tmux") else {}
+    known = _windows()
     there = {instance.peer: known.get(_mark(instance.directory)) for instance in instances}
     return {peer: f"{window.session}:{window.name}" for peer, window in there.items() if window is not None}
 
 
 def looked_at(worktree: str) -> tuple[str, ...]:
     """Return the command that shows the window of a worktree; empty if it has none."""
-    window = _windows().get(_mark(worktree)) if shutil.which("tmux") else None
+    window = _windows().get(_mark(worktree))
     verb = "switch-client" if os.environ.get("TMUX") else "attach"
     return ("tmux", verb, "-t", f"{window.session}:{window.name}") if window else ()
 
@@ -90,7 +90,7 @@ def hooks_due(worktrees: Iterable[str]) -> dict[str, float]:
 
     Whether a hook has fired the caller knows.
     """
-    known = _windows() if shutil.which("tmux") else {}
+    known = _windows()
     there = {tree: known[_mark(tree)].opened for tree in worktrees if _mark(tree) in known}
     return {tree: float(at) for tree, at in there.items() if at and clock.wall() - at >= START_SECONDS}
 
@@ -103,12 +103,12 @@ def started_again(project: Path, worktree: str) -> tuple[str, ...]:
 
 def session_of(project: Path) -> str:
     """Return the name of the team's session; empty if it has none."""
-    return _sessions().get(_mark(project), "") if shutil.which("tmux") else ""
+    return _sessions().get(_mark(project), "")
 
 
 def plan_close(instances: Iterable[Instance], project: Path | None = None) -> list[Action]:
     """Plan to close the windows of worktrees, and a project's status window, with all that runs in them."""
-    known = _windows() if shutil.which("tmux") else {}
+    known = _windows()
     marks = [_mark(instance.directory) for instance in instances]
     marks += [_mark(project)] if project is not None else []
     return [_close_action(known[mark]) for mark in marks if mark in known]
@@ -223,6 +223,9 @@ def _sessions() -> dict[str, str]:
 def _tmux(*words: str) -> str:
     import subprocess
 
+    asks = words[0] in ("list-sessions", "list-windows")
+    if asks and not shutil.which("tmux"):
+        return ""
     # from the root directory: a server started in a worktree would stay there and keep it from being removed
     try:
         done = subprocess.run(
@@ -239,7 +242,6 @@ def _tmux(*words: str) -> str:
         raise PeercoordError(text, "is it stopped? look with: pgrep -a tmux", code="tmux") from None
     if done.returncode == 0:
         return done.stdout
-    asks = words[0] in ("list-sessions", "list-windows")
     if asks and ("no server running" in done.stderr or "error connecting" in done.stderr):
         return ""
     said = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]

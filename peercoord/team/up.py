@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
     from peercoord.tasklists.imported import Reading
 
-SHELL_TEMPLATE = "coordinate.sh"
 SCRIPT = "coordinate.sh"
 DIRECTORIES = ("memory-contributions", "outbox", "inbox")
 
@@ -268,6 +267,6 @@ def coordinate_sh() -> bytes:
     """Return the ``coordinate.sh`` that calls this very installation."""
     from importlib.resources import files
 
-    template = files("peercoord.worktree").joinpath(SHELL_TEMPLATE).read_text(encoding="utf-8")
+    template = files("peercoord.worktree").joinpath(SCRIPT).read_text(encoding="utf-8")
     python, flag = child.command()[:2]
     return template.replace("@PYTHON@", shlex.quote(python)).replace("@FLAG@", flag).encode()

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
 
 DEFAULT_COUNT = 3
-BANK = "memory-bank"
 PREFIX = "team/"
 
 
@@ -52,7 +51,7 @@ class WorktreeOptions:
 
     base: str = ""  # what new branches start from; empty: where the main checkout stands
     branch_prefix: str | None = None  # before ``instance-<k>`` in a branch; ``None``: as last time, or ``PREFIX``
-    bank: str | None = None  # the memory bank's directory, empty for none; ``None``: as last time, or ``BANK``
+    bank: str | None = None  # the memory bank's directory, empty for none; ``None``: as last time, or ``memory-bank``
     setup: tuple[str, ...] = ()  # the words of a command to run in each new worktree; empty for none
 
 
@@ -117,8 +116,8 @@ class _Planner:
         known = manifest.read_project(project.common, project.sub)
         self.project, self.options, self.made = project, options, Plan()
         self.prefix = _chosen(options.branch_prefix, known.get("prefix"), PREFIX)
-        self.bank_name = _chosen(options.bank, known.get("bank"), BANK)
-        new = options.bank is None and "bank" not in known and not os.path.lexists(project.directory / BANK)
+        self.bank_name = _chosen(options.bank, known.get("bank"), paths.BANK)
+        new = options.bank is None and "bank" not in known and not os.path.lexists(project.directory / paths.BANK)
         if elsewhere := bank_link.find_elsewhere(project.directory) if new else "":
             self.bank_name = elsewhere
             self.made.notes.append(f"the memory bank is {elsewhere}/, as found (another one: --bank DIR)")
