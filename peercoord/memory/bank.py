@@ -19,7 +19,6 @@ from peercoord.foreign import shown
 from peercoord.memory import contribution, outcome
 from peercoord.memory.change import Changer
 from peercoord.memory.contribution import Contribution
-from peercoord.memory.document import split_document
 from peercoord.memory.documents import BankDisk, Documents
 from peercoord.memory.journal import Entry, Journal, undo_entry
 from peercoord.memory.merge import decide
@@ -113,8 +112,7 @@ class Bank:
             after = with_progress(before or b"", facts, section)
             if after == before:
                 return None
-            edits, texts = outcome.compare(split_document(before or b"", document), split_document(after, document))
-            return Outcome(document=after, edits=edits, texts=texts)
+            return outcome.changed(before or b"", after, document)
 
         with self.changer.exclusive():
             self.files.require()

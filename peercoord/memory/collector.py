@@ -42,9 +42,9 @@ _SCRATCH = ("~", ".swp", ".tmp", ".part", ".crdownload")
 class FolderScan:
     """What a look at the folder showed."""
 
-    ready: dict[str, bytes] = field(default_factory=dict)  # to read now; ``Folder.taken`` once all of it is published
+    ready: dict[str, bytes] = field(default_factory=dict)  # to read now
     deferred: dict[str, str] = field(default_factory=dict)  # still being written, and why they wait: look again
-    refused: dict[str, UsageError] = field(default_factory=dict)  # what is never taken as it is now; reported once
+    refused: dict[str, UsageError] = field(default_factory=dict)  # what is never taken as it is now, and why
 
 
 class Folder:
@@ -70,14 +70,15 @@ class Folder:
             seen = self.files.stat(f"{FOLDER}/{name}")
             if seen is None:
                 self._still.pop(name, None)
-            elif self._done.get(name) != seen and (why := self._look_at(name, seen, now, scan, finished)):
-                self._done[name] = seen
-                scan.refused[name] = why
+            elif self._done.get(name) != seen:
+                self._read[name] = seen
+                if why := self._look_at(name, seen, now, scan, finished):
+                    scan.refused[name] = why
         self._forget(listed, now)
         return scan
 
     def taken(self, name: str) -> None:
-        """Note that everything in a file of the last look is published, or refused for good."""
+        """Note that a file of the last look is published or refused: it is looked at again when it changes."""
         if name in self._read:
             self._done[name] = self._read[name]
 
@@ -156,7 +157,6 @@ class Folder:
             self._still.pop(name, None)
             scan.deferred[name] = "it changed while it was read"
         else:
-            self._read[name] = seen
             scan.ready[name] = data
         return None
 
@@ -178,9 +178,6 @@ class Folder:
                     self.disk.unlink(f"{ORIGINS}/{name}")
 
 
-STATES = (QUEUED, DONE, REJECTED)
-
-
 @dataclass(slots=True)
 class Collected:
     """What came of files."""
@@ -200,14 +197,10 @@ class Collector:
         self.store = MemoryStore(root)
         self.folder = Folder(worktree, root.files.token)
         self._known: dict[str, Contribution | None] = {}  # of all that is in the queue or settled, this peer's
-        self._untold: dict[str, UsageError] = {}  # refused, and not written down yet: a look shows it once
 
     def look(self, finished: bool = False) -> FolderScan:
         """Look for files to read, changing nothing; cheap while nothing changed. See ``Folder.look``."""
-        scan = self.folder.look(self.root.clock.monotonic(), finished)
-        self._untold.update(scan.refused)
-        scan.refused = dict(self._untold)
-        return scan
+        return self.folder.look(self.root.clock.monotonic(), finished)
 
     @staticmethod
     def again(scan: FolderScan) -> float | None:
@@ -228,7 +221,7 @@ class Collector:
         done = Collected()
         for name, why in scan.refused.items():
             self._refuse(name, why, done)
-            self._untold.pop(name, None)
+            self.folder.taken(name)
         for name, data in scan.ready.items():
             try:
                 self._take(name, data, task, done, told)
@@ -272,7 +265,7 @@ class Collector:
     def _earlier(self, name: str) -> list[Contribution]:
         """Return what this peer contributed from a file before, in whatever state it is."""
         there: set[str] = set()
-        for state in STATES:
+        for state in (QUEUED, DONE, REJECTED):
             for ident in self.store.idents(state):
                 there.add(ident)
                 if ident not in self._known:

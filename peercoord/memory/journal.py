@@ -19,7 +19,7 @@ from peercoord.errors import BrokenFileError, PeercoordError
 from peercoord.foreign import shown
 from peercoord.memory.document import Section, digest, fold_path, lf_text, path_text, split_document, trimmed
 from peercoord.memory.draft import Draft, Node, ends_blank
-from peercoord.memory.outcome import Edit, Merge3, Outcome, as_record, compare
+from peercoord.memory.outcome import Edit, Merge3, Outcome, as_record, changed
 from peercoord.store import ids
 
 if TYPE_CHECKING:
@@ -189,11 +189,11 @@ def undo_entry(
     """Compute a document without one of its merges."""
     now = document or b""
     if state_of(document) == entry.after and state_of(backup or b"") == (entry.before or digest(b"")):
-        return _outcome(now, backup or b"")
+        return changed(now, backup or b"")
     work = _Undo(now, texts, merge3, entry)
     for edit in reversed(entry.edits):
         work.take_back(edit)
-    return _outcome(now, work.finish())
+    return changed(now, work.finish())
 
 
 class _Undo:
@@ -302,8 +302,3 @@ def _without(text: str, part: str) -> str | None:
     head, tail = inside[:at].rstrip("\n"), inside[at + len(cut) :].strip("\n")
     tight = not inside[:at].endswith("\n") and not inside[at + len(cut) :].startswith("\n")
     return trimmed(head + ("\n" if tight else "\n\n") + tail)
-
-
-def _outcome(before: bytes, after: bytes) -> Outcome:
-    edits, texts = compare(split_document(before), split_document(after))
-    return Outcome(document=after, edits=edits, texts=texts)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError, UsageError
 from peercoord.memory import markdown
 from peercoord.memory.change import Changer, UnsettledError, stale_term
-from peercoord.memory.contribution import KNOWN
 from peercoord.memory.document import path_text
 from peercoord.memory.documents import Replacement
 from peercoord.memory.journal import Journal, settled_by
@@ -20,6 +19,7 @@ from peercoord.memory.merge import merge
 from peercoord.memory.outcome import Candidate, Merge3, Outcome
 from peercoord.memory.recovery import finish_replaced
 from peercoord.memory.store import DECIDED, SUPERSEDED, UNFIT, MemoryStore
+from peercoord.memory.targets import spelt
 from peercoord.queue.retention import TMP_SECONDS
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from peercoord.memory.contribution import Contribution
 
 MOST = 2000
-
-
-def spelt(document: str, *known: Collection[str]) -> str:
-    """Return a document's name as the bank spells it: capitals do not matter."""
-    same = (name for names in (*known, KNOWN) for name in names if name.casefold() == document.casefold())
-    return next(same, document)
 
 
 def batches(store: MemoryStore, document: str, queued: list[Contribution]) -> Iterator[list[Contribution]]:

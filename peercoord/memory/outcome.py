@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError
 from peercoord.foreign import shown
-from peercoord.memory.document import Document, Path, digest, fold_path, path_text
+from peercoord.memory.document import Document, Path, digest, fold_path, path_text, split_document
 from peercoord.store import ids
 
 if TYPE_CHECKING:
@@ -225,6 +225,12 @@ def compare(
             edits.append(Edit(named.path, named.occurrence, hashes[0], hashes[1], made_of))
             texts.update({digest(section.span): section.span for section in (left, right) if section})
     return edits, texts
+
+
+def changed(before: bytes, after: bytes, name: str = "the document") -> Outcome:
+    """Return the outcome that makes one text of a document of another."""
+    edits, texts = compare(split_document(before, name), split_document(after, name))
+    return Outcome(document=after, edits=edits, texts=texts)
 
 
 def as_record(fields: Json) -> Json:

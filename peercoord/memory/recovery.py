@@ -17,15 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peercoord.memory import outcome
-from peercoord.memory.document import digest, split_document
+from peercoord.memory.document import digest
 from peercoord.memory.journal import Entry, Journal, overwritten, settled_by, state_of
+from peercoord.memory.outcome import Outcome, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from peercoord.memory.documents import Documents
-    from peercoord.memory.outcome import Edit
     from peercoord.memory.store import MemoryStore
 
 SOMEONE = "someone"
@@ -119,15 +118,12 @@ def _revert(store: MemoryStore, entries: list[Entry], lost: Iterable[str]) -> li
 def _foreign(store: MemoryStore, tip: Entry, name: str, document: bytes | None) -> Entry:
     """Write an entry for a change by someone unknown."""
     old = b"" if not tip.after else store.backup(name, tip.after)
-    edits: list[Edit] = []
-    texts: dict[str, bytes] = {}
-    if old is not None:
-        edits, texts = outcome.compare(split_document(old, name), split_document(document or b"", name))
-    store.texts.keep(texts)
+    found = Outcome() if old is None else changed(old, document or b"", name)
+    store.texts.keep(found.texts)
     store.keep_backup(name, document)
     after = state_of(document)
     ident = "e-" + digest("\n".join((name, "foreign", tip.id, tip.after, after)).encode())[:16]
     now = store.root.clock.now()
-    entry = Entry(ident, name, "foreign", tip.id, tip.after, after, (), (), tuple(edits), "", SOMEONE, now)
+    entry = Entry(ident, name, "foreign", tip.id, tip.after, after, (), (), tuple(found.edits), "", SOMEONE, now)
     store.note(entry)
     return entry

@@ -58,15 +58,15 @@ class Piece:
 def purpose(file: str, peer: str, bank: Collection[str]) -> Purpose:
     """Return the purpose of a file in ``memory-contributions/``, by its name."""
     if file == "progress-report.md":
-        return Purpose(_spelt("progress.md", bank), "addition", (REPORTS, peer))
+        return Purpose(spelt("progress.md", bank), "addition", (REPORTS, peer))
     if file == "learnings.md":
-        own = _spelt(file, bank)
-        return Purpose(own, "addition") if own in bank else Purpose(_spelt(KNOWN[4], bank), "addition", (LEARNINGS,))
+        own = spelt(file, bank)
+        return Purpose(own, "addition") if own in bank else Purpose(spelt(KNOWN[4], bank), "addition", (LEARNINGS,))
     for ending, kind in (("-additions.md", "addition"), ("-updates.md", "update")):
         if file.endswith(ending):
-            return Purpose(_spelt(file.removesuffix(ending) + ".md", bank), kind)
-    if _spelt(file, bank) in bank:
-        return Purpose(_spelt(file, bank), "copy")
+            return Purpose(spelt(file.removesuffix(ending) + ".md", bank), kind)
+    if spelt(file, bank) in bank:
+        return Purpose(spelt(file, bank), "copy")
     raise UsageError(
         f"{shown(file)} is not a contribution: the memory bank has no document of that name",
         hint="name it <document>-additions.md, <document>-updates.md, learnings.md or progress-report.md",
@@ -137,5 +137,6 @@ def _words(text: str) -> set[str]:
     return {word.casefold() for word in spaced.split() if not word.isdigit()}
 
 
-def _spelt(name: str, bank: Collection[str]) -> str:
-    return next((known for known in (*bank, *KNOWN) if known.casefold() == name.casefold()), name)
+def spelt(name: str, *known: Collection[str]) -> str:
+    """Return a document's name as the bank spells it: capitals do not matter."""
+    return next((one for names in (*known, KNOWN) for one in names if one.casefold() == name.casefold()), name)

@@ -21,7 +21,7 @@ from peercoord.tasklists.sql_schema import OUTWARD, TASKS, Rows
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
-    from peercoord.tasklists.port import Agreed, Bases, Memo
+    from peercoord.tasklists.port import Agreed, Bases
     from peercoord.tasklists.sql_projects import ProjectFilter
 
 
@@ -36,9 +36,8 @@ class SqlSnapshot(ListSnapshot):
         agreed: Agreed,
         origin: Origin,
         bases: Bases,
-        memo: Memo,
     ) -> None:
-        super().__init__(term, agreed, origin, bases, memo)
+        super().__init__(term, agreed, origin, bases)
         self.projects, self.schema, self.tables = projects, projects.schema, tables
         self.records: dict[str, Sequence[Any]] = {}
         self._rows: dict[str, Row] | None = None
