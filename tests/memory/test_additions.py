@@ -87,20 +87,15 @@ HABITS = {
 @pytest.mark.parametrize("eol", ["\n", "\r\n"])
 @pytest.mark.parametrize("more", ["", "\n## Next\n\nx\n"])
 def test_additions_follow_the_section(merge3: Merge3, case: str, eol: str, more: str) -> None:
+    """And what was added is undone, also when something came below it since."""
     before, given, after = HABITS[case]
-    done = add(merge3, f"# T\n\n## S\n\n{before}{more}".replace("\n", eol), *given)
+    document = f"# T\n\n## S\n\n{before}{more}".replace("\n", eol)
+    done = add(merge3, document, *given)
     assert done.document.decode() == f"# T\n\n## S\n\n{after}{more}".replace("\n", eol)
-
-
-@pytest.mark.parametrize("case", HABITS)
-def test_an_addition_that_followed_the_section_is_undone(merge3: Merge3, case: str) -> None:
-    before, given, _ = HABITS[case]
-    document = f"# T\n\n## S\n\n{before}\n## Next\n\nx\n".encode()
-    done = add(merge3, document.decode(), *given)
-    if done.edits:
-        entry = new_entry(NAME, "merge", document, done, previous="", by="i", at="t")
-        later = done.document + b"\n## Later\n\ny\n"
-        assert undo_entry(entry, later, done.texts, merge3).document == document + b"\n## Later\n\ny\n"
+    if done.edits and more:
+        entry = new_entry(NAME, "merge", document.encode(), done, previous="", by="i", at="t")
+        later = f"{eol}## Later{eol}{eol}y{eol}".encode()
+        assert undo_entry(entry, done.document + later, done.texts, merge3).document == document.encode() + later
 
 
 def test_lines_that_stay_keep_their_own_line_endings(merge3: Merge3) -> None:

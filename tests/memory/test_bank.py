@@ -6,14 +6,12 @@ import errno
 import json
 
 import pytest
-from memory.banks import ANN, PLACE, Below, Scene, always, check_chain, litter, merge, places
+from memory.banks import ANN, PLACE, Below, Scene, check_chain, litter, merge, places
 from memory.helpers import LIMITS, TECH, note, text_of
 from support.memory import refuse
 
 from peercoord.errors import NotFoundError
-from peercoord.memory import news
 from peercoord.memory.document import path_text
-from peercoord.memory.progress_section import ProgressFacts
 from peercoord.queue.retention import TMP_SECONDS
 from peercoord.store import paths, records
 
@@ -77,24 +75,17 @@ def test_a_broken_record_is_set_aside_and_the_others_go_on(scene: Scene) -> None
     assert paths.entry(NAME, "e-fedcba9876543210") not in scene.disk.folders()
 
 
-def test_a_document_that_is_not_text_is_left_alone(scene: Scene) -> None:
+def test_a_document_that_is_not_text_is_left_alone_and_hides_no_other(scene: Scene) -> None:
     """MEM-13."""
-    scene.write(b"\xff\xfe", "notes.md")
-    scene.add(note("- x", (), document="notes.md"), note("- a fact"))
-    found = {one.document: one for one in scene.merge()}
-    assert "UTF-8" in found["notes.md"].note
-    assert found[NAME].applied
-    assert scene.document("notes.md") == b"\xff\xfe"
-
-
-def test_a_document_that_cannot_be_read_hides_no_other(scene: Scene) -> None:
     scene.add(note("- now", (), document="activeContext.md"))
     scene.merge()
     scene.write(b"\xff\xfe", "activeContext.md")
     scene.disk.mkdir(f"{paths.LEDGER}/not a document")
-    scene.add(note("- a fact"))
-    scene.merge()
-    assert b"- a fact" in (scene.document() or b"")
+    scene.add(note("- x", (), document="activeContext.md", time=1), note("- a fact"))
+    found = {one.document: one for one in scene.merge()}
+    assert "UTF-8" in found["activeContext.md"].note
+    assert found[NAME].applied
+    assert scene.document("activeContext.md") == b"\xff\xfe"
 
 
 def test_without_the_bank_nothing_is_merged_and_nothing_made(scene: Scene) -> None:
@@ -140,11 +131,6 @@ def test_without_its_backup_a_merge_is_undone_section_by_section(scene: Scene) -
     assert scene.document() == TECH
 
 
-def test_what_is_no_merge_cannot_be_undone(scene: Scene) -> None:
-    with pytest.raises(NotFoundError, match="no merge"):
-        scene.bank().undo("e-0123456789abcdef", ANN)
-
-
 def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> None:
     scene.disk.create(f"{PLACE}/.peercoord-old", b"half", False)
     scene.merge()
@@ -152,26 +138,6 @@ def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> 
     scene.disk.ticks += (TMP_SECONDS + 1) * 10**9
     scene.merge()
     assert litter(scene) == []
-
-
-def test_news_are_what_changed_since(scene: Scene) -> None:
-    files = scene.world.files
-    assert news.changes_since(files, 0) == []
-    scene.add(note("- a fact"), note("- b", TOOLS, time=1))
-    scene.merge()
-    found = news.changes_since(files, 0)
-    assert {(one.document, one.section, one.by) for one in found} == {
-        (NAME, LIMITS, "leader"),
-        (NAME, TOOLS, "leader"),
-    }
-    mark = max(one.mark for one in found)
-    assert mark == news.latest(files)
-    assert news.changes_since(files, mark) == []
-    scene.bank().progress(ProgressFacts(1, 0, 0, 0, 0.0), "leader", always)
-    assert news.changes_since(files, mark) == []
-    scene.add(note("- c", time=2))
-    scene.merge()
-    assert [one.section for one in news.changes_since(files, mark)] == [LIMITS]
 
 
 def test_a_merge_writes_an_event_for_each_document(scene: Scene) -> None:

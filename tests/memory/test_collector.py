@@ -11,7 +11,7 @@ from memory.helpers import TECH
 from support.faults import Call, Wrapper
 
 from peercoord.memory import cleanup
-from peercoord.memory.collector import FOLDER, SETTLE_SECONDS, Collected, Collector
+from peercoord.memory.collector import FOLDER, Collected, Collector
 from peercoord.memory.contribution import FILE_BYTES
 from peercoord.store import paths
 
@@ -212,16 +212,6 @@ def test_a_bad_file_is_refused_once_with_its_reason(tree: Worktree, name: str, d
     assert tree.queued() == {"- good": "addition"}
     assert [(one["kind"], one["by"], one["size"]) for one in tree.refused()] == [(code, "instance-1", len(data))]
     assert all(len(data) < 2000 for path, data in tree.scene.disk.files().items() if "rejected" in path)
-
-
-def test_a_file_that_is_still_being_written_waits(tree: Worktree) -> None:
-    tree.put("learnings.md", "- good\n")
-    gatherer = tree.gatherer()
-    scan = gatherer.look()
-    assert set(scan.deferred) == {"learnings.md"}
-    assert Collector.again(scan) == SETTLE_SECONDS + 0.1
-    assert gatherer.take(scan).contributions == []
-    assert tree.refused() == []
 
 
 def test_the_good_part_of_a_file_is_taken_and_the_rest_refused(tree: Worktree) -> None:

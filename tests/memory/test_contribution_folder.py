@@ -119,21 +119,6 @@ def test_a_file_too_large_is_refused_unread(tree: Worktree, monkeypatch: pytest.
     assert (why.code, str(50 << 20) in why.message, str(FILE_BYTES) in why.message) == ("too-large", True, True)
 
 
-def test_a_file_that_grows_beyond_what_is_allowed_is_refused_once(tree: Worktree) -> None:
-    """MEM-15."""
-    path, refused = tree.home / "learnings.md", 0
-    for size in range(5, 50, 5):
-        with path.open("ab") as handle:
-            handle.truncate(size << 20)
-        sight = tree.look(SETTLE_SECONDS / 2)
-        assert list(sight.deferred) == ["learnings.md"]
-        refused += len(sight.refused)
-    for _ in range(5):
-        refused += len(tree.look(SETTLE_SECONDS).refused)
-        tree.folder.taken("learnings.md")
-    assert refused == 1
-
-
 def test_only_plain_files_with_plain_names_are_taken(tree: Worktree) -> None:
     (tree.home / "folder.md").mkdir()
     os.mkfifo(tree.home / "pipe.md")

@@ -9,7 +9,7 @@ from support.memory import MemoryDisk
 from support.worlds import World
 
 from peercoord.errors import BrokenFileError, PeercoordError
-from peercoord.memory.journal import Entry, landed, new_entry, overwritten, settled_by, state_of, undo_entry
+from peercoord.memory.journal import Entry, landed, new_entry, overwritten, state_of, undo_entry
 from peercoord.memory.merge import merge
 from peercoord.memory.outcome import Outcome
 from peercoord.memory.store import MemoryStore
@@ -119,28 +119,6 @@ def test_an_entry_that_another_follows_was_not_overwritten(merge3: Merge3) -> No
     twin.merge(note("- by another", peer="instance-2"))
     lost = overwritten([*one.entries, *twin.entries], one.document, {**one.texts, **twin.texts})
     assert lost == twin.entries
-
-
-def test_what_a_stopped_leader_overwrote_is_merged_again(merge3: Merge3) -> None:
-    stopped, successor = History(merge3), History(merge3)
-    old, new = note("- from the stopped one"), note("- from its successor", peer="instance-2")
-    stopped.merge(old)
-    successor.merge(new)
-    entries = [*stopped.entries, *successor.entries]
-    store = {**stopped.texts, **successor.texts}
-    lost = overwritten(entries, stopped.document, store)
-    assert [one.contributions for one in lost] == [(new.id,)]
-    settled = settled_by([one for one in entries if one not in lost])
-    assert settled == {old.id: "merged"}
-    again = merge(NAME, stopped.document, [old, new], {}, merge3, settled=settled)
-    assert again.applied == [new.id]
-
-
-def test_a_reset_to_an_older_state_is_no_overwriting(history: History) -> None:
-    history.merge(note("- a"))
-    history.document = TECH
-    history.merge(note("- b", time=1))
-    assert overwritten(history.entries, history.document, history.texts) == []
 
 
 # -- undo --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from memory.helpers import DOCUMENTS, TECH, change, note, places, texts
 
-from peercoord.errors import UsageError
 from peercoord.memory.document import split_document
 from peercoord.memory.merge import merge
 from peercoord.memory.outcome import Candidate
@@ -72,8 +71,3 @@ def test_what_a_settled_contribution_replaced_stays_out(run) -> None:
     old = note("- old")
     new = note("- new", supersedes=(old.id,), time=1)
     assert run(old, new, settled={new.id}).superseded == {old.id: new.id}
-
-
-def test_a_document_that_is_no_utf8_is_left_alone(merge3: Merge3) -> None:
-    with pytest.raises(UsageError, match=r"techContext\.md is not valid UTF-8"):
-        merge(NAME, b"\xff\n", [note("- a")], {}, merge3)

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory.helpers import DOCUMENTS
 
-from peercoord.errors import UsageError
 from peercoord.memory import markdown
 from peercoord.memory.document import front_matter_end, lf_text
 from peercoord.memory.progress_section import (
@@ -116,11 +115,6 @@ def test_only_what_is_finished_is_a_hundred(share: float, text: str) -> None:
 )
 def test_estimates_and_parked_tasks_are_told_apart(facts: ProgressFacts, shown: str) -> None:
     assert shown in with_progress(b"", facts).decode()
-
-
-def test_a_document_that_is_no_utf8_is_refused() -> None:
-    with pytest.raises(UsageError, match="not valid UTF-8"):
-        with_progress(b"\xff", FACTS)
 
 
 # -- the current focus -------------------------------------------------------------------------------------------

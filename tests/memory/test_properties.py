@@ -75,11 +75,26 @@ def outside(document: bytes, outcome: Outcome) -> tuple[list[bytes], list[bytes]
     return before, after
 
 
-@RELAXED
-@given(situations())
-def test_each_contribution_is_in_one_place(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
+@settings(parent=RELAXED, max_examples=100)
+@given(situations(), st.randoms(use_true_random=False), st.booleans())
+def test_a_merge_keeps_its_promises(
+    merge3: Merge3, situation: tuple[bytes, list[Contribution]], chance: random.Random, with_backup: bool
+) -> None:
     document, made = situation
     outcome = run(document, made, merge3)
+    check_each_contribution_is_in_one_place(made, outcome)
+    check_only_sections_with_contributions_change(document, outcome)
+    shuffled = chance.sample(made, len(made))
+    other = run(document, shuffled, merge3)
+    assert (other.document, places(other), other.candidates) == (outcome.document, places(outcome), outcome.candidates)
+    check_nothing_is_applied_twice(document, made, outcome, merge3)
+    entry = new_entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
+    backup = document if with_backup else None
+    assert undo_entry(entry, outcome.document, outcome.texts, merge3, backup).document == document
+    check_a_decision_touches_its_section_alone(outcome)
+
+
+def check_each_contribution_is_in_one_place(made: list[Contribution], outcome: Outcome) -> None:
     assert places(outcome).keys() == {one.id for one in made}
     lines = {line.strip() for line in lf_text(outcome.document.removeprefix(BOM)).split("\n")}
     words = {BULLET.sub("", line) for line in lines}  # an item takes the bullet or the number of its section
@@ -91,69 +106,27 @@ def test_each_contribution_is_in_one_place(merge3: Merge3, situation: tuple[byte
             assert {line.strip() for line in one.content.split("\n")} <= lines | {""}
 
 
-@RELAXED
-@given(situations())
-def test_only_sections_with_contributions_change(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
-    document, made = situation
-    outcome = run(document, made, merge3)
+def check_only_sections_with_contributions_change(document: bytes, outcome: Outcome) -> None:
     before, after = outside(document, outcome)
     assert before == after
+    found = {(fold_path(s.path), s.occurrence): s.span for s in split_document(outcome.document).sections}
     for edit in outcome.edits:
         if not edit.contributions and edit.before:
             assert outcome.texts[edit.before].rstrip() == outcome.texts[edit.after].rstrip()
-    found = {(fold_path(s.path), s.occurrence): s.span for s in split_document(outcome.document).sections}
-    for edit in outcome.edits:
         assert found[fold_path(edit.section), edit.occurrence] == outcome.texts[edit.after]
 
 
-@RELAXED
-@given(situations(), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_does_not_matter(
-    merge3: Merge3, situation: tuple[bytes, list[Contribution]], chance: random.Random
-) -> None:
-    document, made = situation
-    shuffled = list(made)
-    chance.shuffle(shuffled)
-    one, two = run(document, made, merge3), run(document, shuffled, merge3)
-    assert one.document == two.document
-    assert places(one) == places(two)
-    assert one.candidates == two.candidates
-
-
-@RELAXED
-@given(situations())
-def test_nothing_is_applied_twice(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
-    document, made = situation
-    once = run(document, made, merge3)
+def check_nothing_is_applied_twice(document: bytes, made: list[Contribution], once: Outcome, merge3: Merge3) -> None:
     settled = {*once.applied, *once.duplicates, *once.superseded}
-    again = merge(
-        NAME, once.document, made, texts(document, once.document), merge3, candidates=once.candidates, settled=settled
-    )
-    assert again.document == once.document
-    assert again.standing == once.candidates
-    assert not again.candidates
-    assert not again.void
-    assert again.waiting == once.waiting
+    store = texts(document, once.document)
+    again = merge(NAME, once.document, made, store, merge3, candidates=once.candidates, settled=settled)
+    assert (again.document, again.standing, again.waiting) == (once.document, once.candidates, once.waiting)
+    assert (again.candidates, again.void) == ([], [])
     replayed = [one for one in made if one.kind == "addition" and one.id in once.applied]
-    bare = run(once.document, replayed, merge3)
-    assert bare.document == once.document
+    assert run(once.document, replayed, merge3).document == once.document
 
 
-@RELAXED
-@given(situations(), st.booleans())
-def test_undo_restores(merge3: Merge3, situation: tuple[bytes, list[Contribution]], with_backup: bool) -> None:
-    document, made = situation
-    outcome = run(document, made, merge3)
-    entry = new_entry(NAME, "merge", document, outcome, previous="", by="i", at="t")
-    back = undo_entry(entry, outcome.document, outcome.texts, merge3, document if with_backup else None)
-    assert back.document == document
-
-
-@RELAXED
-@given(situations())
-def test_a_decision_touches_its_section_alone(merge3: Merge3, situation: tuple[bytes, list[Contribution]]) -> None:
-    document, made = situation
-    outcome = run(document, made, merge3)
+def check_a_decision_touches_its_section_alone(outcome: Outcome) -> None:
     for candidate in outcome.candidates:
         try:
             done = decide(NAME, outcome.document, candidate, candidate.takes["right"])
