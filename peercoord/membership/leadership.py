@@ -42,13 +42,13 @@ class Leadership:
 
     def take(self, above: int = 0) -> int | None:
         """Take the leadership at a new highest term; ``None`` if another peer has it."""
-        return self._take(paths.LEADER, above, "no instance led")
+        return self._take(paths.LEADER, "no instance led", above)
 
-    def take_from(self, who: Incarnation, because: str, above: int = 0) -> int | None:
-        """Take the leadership from a peer that has it and does not lead; return the term, ``None`` if it lost it."""
-        return self._take(paths.peer_dir(who), above, because)
+    def take_from(self, who: Incarnation, because: str) -> int | None:
+        """Take the leadership from a peer that does not lead; return the new term, ``None`` if another was faster."""
+        return self._take(paths.peer_dir(who), because)
 
-    def _take(self, home: str, above: int, because: str) -> int | None:
+    def _take(self, home: str, because: str, above: int = 0) -> int | None:
         for term in sorted(paths.terms(self.files.scan(home)), reverse=True):
             if self.files.set_irregular_aside(paths.leader(home, term)):
                 continue

@@ -68,25 +68,31 @@ class Claims:
         down.require_up(self.files)
         self.membership.require()
         for ticket in self.held():
-            before: Json | None = None
-            try:
-                definition = self.queue.definition(ticket.task)
-                if definition.cancelled is None:
-                    before = hand_over(self.queue, ticket, definition)
-            except (BrokenFileError, NotFoundError):
-                pass
-            except StorageError as error:
-                if error.code not in DENIED:
-                    raise  # it may work again in a moment
-            if before is not None:  # the task is kept, though its holder's report may be refused
-                entry = progress.entry_of(self.report_of([ticket]), ticket) or {}
-                return Claim(ticket, definition, before, entry, again=True)
+            again = self._held_again(ticket)
+            if again:
+                return again
             self.queue.place(paths.claim(self.home, ticket), ticket)
         self.seen_held = None
         claim = self._claim_next()
         if claim:
             self.seen_held = [claim.ticket]  # what was held before has been placed elsewhere
         return claim
+
+    def _held_again(self, ticket: Ticket) -> Claim | None:
+        """A held task as a claim; ``None`` if it was cancelled, or its definition cannot be read."""
+        try:
+            definition = self.queue.definition(ticket.task)
+            if definition.cancelled is not None:
+                return None
+            before = hand_over(self.queue, ticket, definition)
+        except (BrokenFileError, NotFoundError):
+            return None
+        except StorageError as error:
+            if error.code not in DENIED:
+                raise  # it may work again in a moment
+            return None
+        entry = progress.entry_of(self.report_of([ticket]), ticket) or {}  # an error here leaves the task held
+        return Claim(ticket, definition, before, entry, again=True)
 
     def _claim_next(self) -> Claim | None:
         """Claim the most urgent ticket that is still ready; place one that is not, and start the pass again."""

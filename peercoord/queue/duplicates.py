@@ -34,13 +34,17 @@ def is_unique(tasks: Tasks, path: str, task: str, *, if_unseen: bool = False) ->
         tasks.set_irregular_aside(path)
         return False
     if seen.links > 1:
-        with tasks.root.intake():
-            remove_duplicates_of(tasks, task)
+        _remove_under_mutex(tasks, task)
         if _links(tasks, path) != 1:
             return False
     elif if_unseen:
         return True
     return tasks.files.listed(path)  # after the link count: a look may show a name that another peer just removed
+
+
+def _remove_under_mutex(tasks: Tasks, task: str) -> None:
+    with tasks.root.intake():
+        remove_duplicates_of(tasks, task)
 
 
 def remove_duplicates_of(tasks: Tasks, task: str) -> list[str]:
@@ -60,19 +64,14 @@ def remove_duplicates(tasks: Tasks) -> None:
     others = [found for found in directories if found[1] != "done"]  # a second name always lies in one of these
     seen = (location for found in others for location in tasks.tickets_in(*found, tasks.list_or_empty))
     for task in {location.task for location in seen if _is_double(tasks, location.path)}:
-        tasks.attempt(_remove_one, tasks, task)
+        tasks.attempt(_remove_under_mutex, tasks, task)
     tasks.attempt(remove_leader_duplicates, tasks)
-
-
-def _remove_one(tasks: Tasks, task: str) -> None:
-    with tasks.root.intake():
-        remove_duplicates_of(tasks, task)
 
 
 def remove_leader_duplicates(tasks: Tasks) -> None:
     """Remove the lower names of the leader's ticket."""
-    homes = [f"{base}/{name}" for base in (paths.PEERS, paths.DEPARTED) for name in tasks.list_or_empty(base)]
-    found = [f"{home}/{name}" for home in (paths.LEADER, *homes) for name in tasks.list_or_empty(home)]
+    homes = (paths.LEADER, *tasks.homes_or_none())
+    found = [f"{home}/{name}" for home in homes for name in tasks.list_or_empty(home)]
     lower = placement.lower_leader_names(path for path in found if "/leader~" in path and _is_double(tasks, path))
     if lower:
         with tasks.root.intake():

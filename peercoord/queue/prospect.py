@@ -1,4 +1,4 @@
-"""When a caller that waits for a task should ask again, from listings alone."""
+"""When a caller that waits for a task asks again, from listings alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEAF_SECONDS = 2.0  # if it is not
 
 
 class Prospect:
-    """The prospect of a task, for a caller that asked and got none."""
+    """Whether a caller that got no task may get one now."""
 
     def __init__(self, queue: Queue, home: str) -> None:
         self.queue, self.home = queue, home

@@ -156,12 +156,10 @@ class Janitor:
         for directory, state, _ in queue.ticket_directories(queue.list_or_empty):
             is_ticket = ids.is_id if state == "done" else paths.parse_new if state == "new" else paths.parse_ticket
             places.append((directory, is_ticket))
-        peers = [f"{base}/{name}" for base in (paths.PEERS, paths.DEPARTED) for name in queue.list_or_empty(base)]
-        places += [(home, lambda name: paths.parse_leader(name) is not None) for home in (paths.LEADER, *peers)]
+        homes = (paths.LEADER, *queue.homes_or_none())
+        places += [(home, lambda name: paths.parse_leader(name) is not None) for home in homes]
         for directory, is_named in places:
-            irregular: list[str] = []
-            queue.attempt(lambda found, where: found.extend(self.files.irregular(where)), irregular, directory)
-            for name in filter(is_named, irregular):
+            for name in filter(is_named, queue.list_or_empty(directory, self.files.irregular)):
                 queue.attempt(queue.set_irregular_aside, f"{directory}/{name}")
 
     def sweep_departed(self) -> None:

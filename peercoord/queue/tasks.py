@@ -361,11 +361,15 @@ class Tasks:
         """Tickets in a directory, for repair alone: none if it cannot be listed now."""
         return [ticket for ticket in map(paths.parse_ticket, self.list_or_empty(directory)) if ticket]
 
-    def list_or_empty(self, path: str) -> list[str]:
+    def list_or_empty(self, path: str, scan: Scan | None = None) -> list[str]:
         """Names in a directory, for repair alone: none if it cannot be listed now."""
         found: list[str] = []
-        self.attempt(lambda: found.extend(self.files.scan(path)))
+        self.attempt(lambda: found.extend((scan or self.files.scan)(path)))
         return found
+
+    def homes_or_none(self) -> list[str]:
+        """Every directory below ``peers/`` and ``departed/``, for repair alone."""
+        return [f"{base}/{name}" for base in (paths.PEERS, paths.DEPARTED) for name in self.list_or_empty(base)]
 
 
 def no_task(task: str) -> NotFoundError:

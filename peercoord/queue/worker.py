@@ -81,9 +81,11 @@ class Worker(Claims):
         return new
 
     def _updated(self, entry: Json, definition: Definition, said: Json) -> Json:
+        """The entry with what is said now, and the time since the claim."""
         return progress.measured(progress.updated(entry, definition, said), self.root.clock.now())
 
     def _entry(self, ticket: Ticket, definition: Definition) -> Json:
+        """The report's entry of a claim."""
         return progress.entry_of(self.report_of([ticket]), ticket) or self.reports.opened(ticket, definition)
 
     # -- a claim that was released ---------------------------------------------------------------------------
@@ -108,11 +110,8 @@ class Worker(Claims):
     def report_late(self, ticket: Ticket, said: Json, status: str) -> Json:
         """Add a late report of a released claim, with its status, to its result, for the task's next holder."""
         path = paths.result(ticket.task, ticket.epoch, "released")
-        record = self.queue.read_record(path) or {}
-        entry = {key: record[key] for key in WORK if key in record}
-        new = progress.updated(entry, self._readable(ticket.task), said)
         late = {"status": status, "at": self.root.clock.now()}
-        record |= {**{key: new[key] for key in WORK if key in new}, "reported_late": late}
+        record = {**self._amended(ticket.task, self.queue.read_record(path) or {}, said), "reported_late": late}
         self.files.put(path, records.encode_stored(record), durable=True)
         self.root.event(self.me.peer, "reported-late", task=ticket.task, epoch=ticket.epoch, status=status)
         self.files.ring()
@@ -135,10 +134,7 @@ class Worker(Claims):
                 raise
             self._sync_done(task, self.home)  # an earlier call may have been stopped before it did
             return self._complete_again(task, known, said or {}, facts or {})
-        definition = self._readable(task)
-        steps = [step.step for step in definition.steps]
-        entry = self._updated(self._entry(ticket, definition), definition, {**(said or {}), "steps": steps})
-        entry |= {"progress": 1.0, "status": "done"}
+        entry = self._last_entry(ticket, said, "done") | {"progress": 1.0}
         result = self._write_result(ticket, "done", entry, facts)
         mark = paths.claim(self.home, ticket.completed())
         if not self.files.move(paths.claim(self.home, ticket), mark):
@@ -169,14 +165,17 @@ class Worker(Claims):
         """Update the result of a completed task: its peer may have gone on, or amended its commit."""
         if not said and not facts:
             return known
-        entry = {key: known[key] for key in WORK if key in known}
-        new = progress.updated(entry, self._readable(task), said) | {"progress": 1.0}
-        record = {**known, **{key: new[key] for key in WORK if key in new}, **facts}
+        record = {**self._amended(task, known, said), "progress": 1.0, **facts}
         if record != known:
             epoch = (self.queue.result(task) or (0, "", {}))[0]
             self.files.put(paths.result(task, epoch, "done"), records.encode_stored(record), durable=True)
             self.files.ring()
         return record
+
+    def _amended(self, task: str, result: Json, said: Json) -> Json:
+        """A result with what its holder says of the work now."""
+        new = progress.updated({key: result[key] for key in WORK if key in result}, self._readable(task), said)
+        return {**result, **{key: new[key] for key in WORK if key in new}}
 
     def _sync_done(self, task: str, mark: str) -> None:
         """Make a completion survive a power cut, wherever its ticket lies."""
@@ -194,13 +193,15 @@ class Worker(Claims):
 
     def fail(self, task: str, reason: str, said: Json | None = None, facts: Json | None = None) -> str:
         """End a failed attempt: queue the task again, or park it after ``max_attempts``. Return the ticket's path."""
-        ticket, entry = self._last_report(task, said, "failed")
+        ticket = self.require(task)
+        entry = self._last_entry(ticket, said, "failed")
         self._write_result(ticket, "failed", entry, facts, reason=reason)
         return self._close(ticket, entry, "failed", reason)
 
     def release(self, task: str, reason: str = "released", facts: Json | None = None) -> str:
         """Give a task back, which is no failure. Its next holder is told how far it came. Return the ticket's path."""
-        ticket, entry = self._last_report(task, None, "released")
+        ticket = self.require(task)
+        entry = self._last_entry(ticket, None, "released")
         with suppress(StorageError):  # on a full disk the hand-over is lost, the release is not
             self._write_result(ticket, "released", entry, facts, reason=reason)
         return self._close(ticket, entry, "released", reason)
@@ -215,17 +216,19 @@ class Worker(Claims):
 
     def park(self, task: str, why: str, reason: str, said: Json | None = None, facts: Json | None = None) -> None:
         """Set a task aside for people: ``blocked`` or ``review``, with the reason and how far it came."""
-        ticket, entry = self._last_report(task, said, why)
+        ticket = self.require(task)
+        entry = self._last_entry(ticket, said, why)
         self._write_result(ticket, "released", entry, facts, reason=reason)
         if not self.queue.park(paths.claim(self.home, ticket), ticket, why, reason):
             raise self._moved(task)
         self._forget(ticket, entry)
 
-    def _last_report(self, task: str, said: Json | None, status: str) -> tuple[Ticket, Json]:
-        ticket = self.require(task)
-        definition = self._readable(task)
-        entry = self._updated(self._entry(ticket, definition), definition, said or {})
-        return ticket, {**entry, "status": status}
+    def _last_entry(self, ticket: Ticket, said: Json | None, status: str) -> Json:
+        """The report's entry of a claim as it ends; completing a task completes all of its steps."""
+        definition = self._readable(ticket.task)
+        steps = {"steps": [step.step for step in definition.steps]} if status == "done" else {}
+        entry = self._updated(self._entry(ticket, definition), definition, {**(said or {}), **steps})
+        return {**entry, "status": status}
 
     def _write_result(self, ticket: Ticket, outcome: str, entry: Json, facts: Json | None, **more: object) -> Json:
         """Write the result of a claim that is about to end."""

@@ -95,7 +95,7 @@ def take_up(common: Path, sub: str) -> None:
 
 
 def forget_project(common: Path, sub: str, left: Mapping[str, str] | None = None) -> bool:
-    """Take a project out of the team's record, but for branches that stay; return whether nothing is left on it."""
+    """Take a project out of the team's record, except branches that stay; return whether the record is empty now."""
     own = database(common, sub)
     for suffix in ("", "-wal", "-shm", "-journal"):
         own.with_name(f"{own.name}{suffix}").unlink(missing_ok=True)
@@ -129,7 +129,7 @@ def read_worktree(git_dir: Path) -> Json:
 
 
 def was_cut(git_dir: Path) -> bool:
-    """Check whether a worktree's record is there and a power cut left nothing whole of it."""
+    """Check whether a power cut left a worktree's record unreadable."""
     return not read_worktree(git_dir) and (git_dir / _WORKTREE).exists()
 
 
@@ -141,7 +141,7 @@ def note_worktree(git_dir: Path, **facts: object) -> None:
 
 
 def leave_worktree(git_dir: Path) -> None:
-    """Note of a worktree that it is not of the team any more, and that a team made it."""
+    """Record that a worktree, which a team made, has left that team."""
     known = read_worktree(git_dir)
     kept: Json = {key: known[key] for key in ("sub", "index", "peer", "made", "copied") if key in known}
     forget_worktree(git_dir)
@@ -191,7 +191,7 @@ def put(path: Path, data: bytes) -> None:
 
 
 def settle(*paths: Path) -> None:
-    """Make files that another program wrote survive a power cut, where they are there."""
+    """Make files that another program wrote survive a power cut; missing ones are left out."""
     for path in paths:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,6 +1,6 @@
-"""How far a long piece of work is, for whoever looks. What does the work tells it, and needs not know who looks.
+"""How far long work is. The code that does it goes over its items with ``track``; a command may show the count.
 
-Only a command that a person called looks, and it does one thing at a time; an agent never does.
+Only a command that a person called shows it, and it does one thing at a time; an agent never does.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    Look = Callable[[str, int, int], None]  # called with what is done, and how many of how many items are
+    Look = Callable[[str, int, int], None]  # called with the name of the work, the items done, and all items
 
 T = TypeVar("T")
 _looks: list[Look] = []
 
 
 def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """Go over items, and tell whoever looks how many are done."""
+    """Go over items, and report before each how many are done."""
     for count, item in enumerate(items):
         for look in _looks:
             look(what, count, total)
@@ -27,10 +27,10 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 
 def begin(look: Look) -> None:
-    """Have a function called for each item of all work, from now on."""
+    """Call a function for each item of all work, from now on."""
     _looks.append(look)
 
 
 def end(look: Look) -> None:
-    """Have it called no longer."""
+    """Call it no longer."""
     _looks.remove(look)

@@ -217,8 +217,8 @@ class Changes:
             self._observer.join(5)
 
 
-def events_come(disk: DiskLike, folder: str, token: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Test whether a change in a directory brings an event and only this machine can reach it."""
+def events_come(disk: DiskLike, folder: str, token: str) -> bool:
+    """Check whether a change in a directory brings an event, and only this machine can reach it."""
     path = f"{getattr(disk, 'root', '')}/{folder}".rstrip("/")
     if not path or not is_local(filesystem_type(os.path.realpath(path))):
         return False
@@ -229,7 +229,7 @@ def events_come(disk: DiskLike, folder: str, token: str, seconds: float = PROBE_
         if not changes.watch("probe", path):
             return False
         disk.create(probe, b"", False)
-        return came.wait(seconds)
+        return came.wait(PROBE_SECONDS)
     except OSError:
         return False
     finally:
