@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from support.project import Project, git, project
 
 from peercoord.agent import control
@@ -27,25 +26,6 @@ def test_it_is_found_for_a_worktree_and_for_a_directory_in_it(project: Project, 
     git(tmp_path, "init", "-q", "other")
     (project.worktree / ".git").write_text(f"gitdir: {tmp_path}/other/.git\n")
     assert git_dir_of(str(project.main), str(project.worktree)) == real, "what its own file says does not count"
-
-
-@pytest.mark.parametrize("kind", ["bare", "separate", "submodule"])
-def test_it_is_found_where_the_main_checkout_has_no_git_directory(tmp_path: Path, kind: str) -> None:
-    main, tree = tmp_path / "main", tmp_path / "tree"
-    git(tmp_path, "init", "-q", "lib")
-    git(tmp_path / "lib", "commit", "-q", "--allow-empty", "-m", "first")
-    if kind == "separate":
-        main = tmp_path / "lib"
-        git(main, "init", "-q", "--separate-git-dir", str(tmp_path / "store"))
-    elif kind == "bare":
-        git(tmp_path, "clone", "-q", "--bare", "lib", "lib.git")
-        git(tmp_path / "lib.git", "worktree", "add", "-q", str(main), "-b", "work")
-    else:
-        git(tmp_path, "init", "-q", "outer")
-        git(tmp_path / "outer", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../lib", "lib")
-        main = tmp_path / "outer" / "lib"
-    git(main, "worktree", "add", "-q", str(tree), "-b", "one")
-    assert git_dir_of(str(main), str(tree)) == own(tree)
 
 
 def test_an_agent_records_a_worktree_that_no_set_up_recorded(project: Project) -> None:

@@ -10,7 +10,7 @@ import pytest
 from peercoord.store import instance_records, manifest, paths
 from peercoord.store import root as roots
 from peercoord.team import plan as plans
-from peercoord.team.removal import plan_remove, remove
+from peercoord.team.removal import plan_remove
 from peercoord.team.repository import team_instances
 
 
@@ -119,13 +119,6 @@ def test_no_program_runs_in_a_worktree_of_a_lost_team(team, tmp_path):
     (git_dir(team) / "index").unlink()
     team.up()
     assert not ran.exists()
-
-
-def test_a_removed_worktree_is_gone_from_the_list_too(team):
-    project = team.project()
-    assert remove(project, team_instances(project)[0]) == ""
-    assert not team.instance(1).path.exists()
-    assert "instance-1" not in team.git("worktree", "list")
 
 
 @pytest.mark.parametrize("name", ["HEAD", "gitdir", "commondir", "locked"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -239,11 +238,3 @@ def test_a_checkout_inside_another_one_names_where_its_worktrees_show(repo: Repo
     repo.up(1)
     assert outer.status() == ""
     assert repo.plan(2).notes == []
-
-
-def test_a_repository_without_hooks_or_excludes_of_its_own_gets_none(repo: Repo) -> None:
-    shutil.rmtree(repo.path / ".git/info", ignore_errors=True)
-    repo.up(1)
-    repo.purge()
-    assert not (repo.path / ".git/info").exists()
-    assert not (repo.path / ".git/hooks").exists()

@@ -31,8 +31,6 @@ from peercoord.team.evidence import Evidence, Known
 from peercoord.team.removal import plan_purge, refuse_waiting
 from peercoord.team.repository import discover
 
-TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
-    status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]'{});"""
 LONG_AGO = "2026-01-31T15:30:00Z"
 COLUMNS = "id, title, description, status, priority, dependencies"
 
@@ -52,6 +50,15 @@ class Kept:
     @property
     def root(self) -> Root:
         return open_root(str(self.state))
+
+    def create(self, *rows: tuple[object, ...], more: str = "") -> None:
+        """Make the database."""
+        self.sql(
+            "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,"
+            f" status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]'{more})"
+        )
+        for row in rows:
+            self.sql(f"INSERT INTO tasks VALUES ({', '.join('?' * len(row))})", *row)
 
     def set_up(self) -> list[str]:
         """Do of a set-up what concerns tasks; give its notes."""
@@ -98,11 +105,8 @@ class Kept:
 @pytest.fixture
 def kept(team, tmp_path: Path) -> Kept:
     made = Kept(team.project(), tmp_path / "mine.db")
-    with closing(sqlite3.connect(made.path)) as connection, connection:
-        connection.executescript(TASKS.format(""))
-        connection.execute("INSERT INTO tasks VALUES (1, 'A', 'about A', 'pending', 'high', '[]')")
-        connection.execute("INSERT INTO tasks VALUES (2, 'B', 'about B', 'done', 'low', '[]')")
-        connection.execute("INSERT INTO tasks VALUES (3, 'C', 'about C', 'pending', 'low', '[1, 2]')")
+    a, b = (1, "A", "about A", "pending", "high", "[]"), (2, "B", "about B", "done", "low", "[]")
+    made.create(a, b, (3, "C", "about C", "pending", "low", "[1, 2]"))
     return made
 
 
@@ -244,10 +248,8 @@ def test_a_tasks_json_loses_nothing_either(kept: Kept, tmp_path: Path) -> None:
 
 def test_only_the_rows_of_the_project_are_read(team, tmp_path: Path) -> None:
     made = Kept(team.project(), tmp_path / "mine.db")
-    with closing(sqlite3.connect(made.path)) as connection, connection:
-        connection.executescript(TASKS.format(", project TEXT"))
-        connection.execute("INSERT INTO tasks VALUES (1, 'ours', 'about it', 'pending', 'high', '[]', 'app')")
-        connection.execute("INSERT INTO tasks VALUES (2, 'theirs', 'not ours', 'pending', 'high', '[]', 'other')")
+    ours = (1, "ours", "about it", "pending", "high", "[]", "app")
+    made.create(ours, (2, "theirs", "not ours", "pending", "high", "[]", "other"), more=", project TEXT")
     made.set_up()
     made.lose()
     made.rebuild()

@@ -74,11 +74,12 @@ def test_a_worktree_with_work_stays_and_is_named_with_the_reasons(team: Repo) ->
 def test_a_worktree_in_which_a_process_runs_stays_even_if_named(team: Repo) -> None:
     words = [sys.executable, "-c", "print('here', flush=True); input()"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, cwd=team.instance(1).path, **pipes) as process:
+    with subprocess.Popen(words, cwd=team.instance(1).path / "src", **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"here\n"
         made, _ = take_away(team, "instance-1")
-        assert f"process {process.pid} works there" in made.notes[0]
+        assert f"process {process.pid} works there: {sys.executable} -c" in made.notes[0]
+        assert not team.instance(2).path.exists(), "nothing runs there"
         assert team.instance(1).path.exists()
         process.communicate()
 

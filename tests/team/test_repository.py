@@ -9,6 +9,7 @@ import pytest
 
 from peercoord.errors import NotFoundError, PeercoordError
 from peercoord.store import manifest
+from peercoord.system.gitdirs import git_dir_of
 from peercoord.team.repository import commit, discover, worktrees
 
 
@@ -96,6 +97,7 @@ def test_a_bare_repository_with_worktrees(repo, tmp_path):
     found = discover(main)
     assert (found.main, found.common) == (main, bare)
     assert [tree.path for tree in worktrees(found)] == [main, other]
+    assert git_dir_of(str(main), str(other)) == str(bare / "worktrees/other")
     manifest.note_team(bare, main=str(main))
     assert {discover(place).main for place in (other, home, bare)} == {main}
     manifest.note_team(bare, main=str(repo.path))
@@ -120,5 +122,6 @@ def test_a_checkout_whose_git_directory_is_elsewhere(repo, tmp_path, kind):
     found = discover(main / "src")
     assert (found.main, found.common, found.shallow) == (main, common, kind == "shallow")
     assert [tree.path for tree in worktrees(found)] == [main, tmp_path / "two"]
+    assert git_dir_of(str(main), str(tmp_path / "two")) == str(common / "worktrees/two")
     manifest.note_team(found.common, main=str(main))
     assert discover(tmp_path / "two").main == main

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,6 @@ def kinds(repo: Repo, index: int = 1) -> list[str]:
 
 def texts(repo: Repo, index: int = 1) -> str:
     return " | ".join(reason.text for reason in removable(repo.project(), repo.instance(index).path))
-
-
-def kept_in(team: Repo, *without: str) -> str:
-    tip = team.git("rev-parse", "team/instance-1").strip()
-    return landed.kept_in(team.project(), tip, ["team/instance-1", *without])
 
 
 SHELL = """set -e
@@ -127,7 +121,8 @@ def test_what_is_kept_elsewhere_keeps_no_worktree(team: Repo, work: str) -> None
     script, where = KEEPS_NOT[work]
     act(team, script)
     assert (kinds(team), kinds(team, 2)) == ([], [])
-    assert not where or re.match(where, kept_in(team))
+    tip = team.git("rev-parse", "team/instance-1").strip()
+    assert not where or re.match(where, landed.kept_in(team.project(), tip, ["team/instance-1"]))
 
 
 def test_what_the_team_wrote_and_a_branch_without_commits_keep_no_worktree(team: Repo) -> None:
@@ -150,13 +145,6 @@ def test_a_change_hidden_from_git_status(team: Repo, flag: str) -> None:
     there.write("src/main.py", "print('local settings')\n")
     assert there.status() == ""
     assert kinds(team) == ["hidden"]
-
-
-def test_two_branches_on_one_commit_do_not_both_go(team: Repo) -> None:
-    team.instance(1).commit("one.txt")
-    team.instance(2).git("reset", "-q", "--hard", "team/instance-1")
-    assert kept_in(team) == "team/instance-2"
-    assert kept_in(team, "team/instance-2") == ""
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------
@@ -189,18 +177,6 @@ def test_an_operation_under_way(team: Repo) -> None:
         assert "under way" in texts(team)
         there.git(*end)
         assert kinds(team) == ["commits"]
-
-
-def test_a_process_that_works_there_with_its_number_and_command(team: Repo) -> None:
-    words = [sys.executable, "-c", "print('here', flush=True); input()"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, cwd=team.instance(1).path / "src", **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"here\n"
-        assert (kinds(team), kinds(team, 2)) == (["process"], [])
-        assert f"process {process.pid} works there: {sys.executable} -c" in texts(team)
-        process.communicate()
-    assert kinds(team) == []
 
 
 def test_a_worktree_whose_directory_is_gone_is_kept_for_what_was_staged(team: Repo) -> None:

@@ -18,8 +18,6 @@ from peercoord.team import tmux
 from peercoord.team.plan import Instance
 from peercoord.team.tmux import Window
 
-needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
-
 # Each program writes what it was given into a pipe that the test reads: reading waits for it, no time is guessed.
 SHOW = """\
 import json, os, sys
@@ -32,6 +30,8 @@ sys.stdin.read()
 @pytest.fixture
 def server(tmp_path):
     """A tmux server of this test's own."""
+    if not shutil.which("tmux"):
+        pytest.skip("tmux is not installed")
     home = Path(tempfile.mkdtemp(prefix="peercoord-tmux-", dir="/tmp"))  # a socket's path has little room
     patch = pytest.MonkeyPatch()
     patch.setenv("TMUX_TMPDIR", str(home))
@@ -50,9 +50,9 @@ def instance(directory: Path, index: int = 1) -> Instance:
     return Instance(index, f"instance-{index}", directory, directory, f"team/instance-{index}", made=True)
 
 
-def pipe(tmp_path: Path, name: str = "pipe") -> Path:
-    os.mkfifo(tmp_path / name)
-    return tmp_path / name
+def pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
 
 
 def names() -> list[str]:
@@ -63,16 +63,15 @@ def opened(project: Path, *instances: Instance) -> None:
     plans.run(tmux.plan_open(project, [Window(one, ["cat"]) for one in instances]))
 
 
-@needs_tmux
 @pytest.mark.parametrize("name", ["my app", "äpp 文", "a#{session_name}b", "x'$(touch pwned)\"", "a.b:c", "-x"])
 def test_each_worktree_has_a_window_in_its_directory_with_its_number(server, tmp_path, name):
-    os.mkfifo(tmp_path / "pipe")
+    told = pipe(tmp_path)
     project, here = tmp_path / "app", instance(tmp_path / name, 7)
     words = ["a b", "$HOME", "c;"]
     assert (tmux.open_windows([here]), tmux.plan_close([here])) == ({}, []), "no server runs yet"
-    command = [sys.executable, "-c", SHOW, str(tmp_path / "pipe"), *words]
+    command = [sys.executable, "-c", SHOW, str(told), *words]
     plans.run(tmux.plan_open(project, [Window(here, command, {"MORE": "d;"})]))
-    assert json.loads((tmp_path / "pipe").read_text()) == [str(here.directory), "7", "d;", words]
+    assert json.loads(told.read_text()) == [str(here.directory), "7", "d;", words]
     assert (tmux.open_windows([here]), tmux.session_of(project)) == ({"instance-7": "app:instance-7"}, "app")
     opened(project, instance(tmp_path / "two", 2))
     assert names() == ["app:instance-2", "app:instance-7", "app:status"]
@@ -80,7 +79,6 @@ def test_each_worktree_has_a_window_in_its_directory_with_its_number(server, tmp
     assert not (tmp_path / "pwned").exists()
 
 
-@needs_tmux
 def test_the_status_window_shows_the_team_again_and_again(server, tmp_path, monkeypatch):
     out = pipe(tmp_path)
     program = tmp_path / "program"
@@ -93,7 +91,6 @@ def test_the_status_window_shows_the_team_again_and_again(server, tmp_path, monk
         assert set(out.read_text().splitlines()) == {f"-C {tmp_path}/it's status --watch"}
 
 
-@needs_tmux
 def test_what_is_somebody_elses_is_neither_taken_nor_closed(server, tmp_path):
     run_tmux("new-session", "-d", "-s", "app", "-n", "instance-1", "cat")
     here, elsewhere = instance(tmp_path / "one/app-instance-1"), instance(tmp_path / "two/app-instance-1")
@@ -114,7 +111,6 @@ def test_what_is_somebody_elses_is_neither_taken_nor_closed(server, tmp_path):
     assert tmux.open_windows([elsewhere]).keys() == {"instance-1"}
 
 
-@needs_tmux
 def test_the_window_of_a_worktree_is_shown_by_one_command(server, tmp_path, monkeypatch):
     monkeypatch.delenv("TMUX", raising=False)
     one = instance(tmp_path / "a b")
@@ -127,7 +123,6 @@ def test_the_window_of_a_worktree_is_shown_by_one_command(server, tmp_path, monk
     assert tmux.looked_at(str(one.directory))[1] == "switch-client"
 
 
-@needs_tmux
 def test_a_first_hook_is_due_some_time_after_a_coding_agent_was_started(server, tmp_path, monkeypatch):
     one, two, project = instance(tmp_path / "a"), instance(tmp_path / "b", 2), tmp_path / "my app"
     monkeypatch.setattr(tmux.clock, "wall", lambda: 1000.5)
@@ -139,7 +134,6 @@ def test_a_first_hook_is_due_some_time_after_a_coding_agent_was_started(server, 
     assert tmux.hooks_due(trees) == {trees[0]: 1000.0}, "another program has no hooks"
 
 
-@needs_tmux
 def test_a_window_that_closed_is_opened_again_by_one_command(server, tmp_path):
     one, two, project = instance(tmp_path / "a"), instance(tmp_path / "b"), tmp_path / "my app"
     assert tmux.started_again(project, str(one.directory)) == (), "the team has no session"
@@ -148,13 +142,11 @@ def test_a_window_that_closed_is_opened_again_by_one_command(server, tmp_path):
     assert tmux.started_again(project, str(two.directory)) == ("peercoord", "up", "--launch", "tmux")
 
 
-@needs_tmux
 def test_a_long_command_is_shown_shortened(server, tmp_path):
     (action,) = tmux.plan_open(tmp_path / "app", [Window(instance(tmp_path / "a"), ["cat", "x" * 200])])
     assert action.text == f"open tmux window instance-1: cat {'x' * 96}… (tmux attach -t app)"
 
 
-@needs_tmux
 def test_a_session_that_lost_its_status_takes_new_windows(server, tmp_path):
     project, one, two = tmp_path / "app", instance(tmp_path / "a"), instance(tmp_path / "b", 2)
     opened(project, one)
@@ -163,7 +155,6 @@ def test_a_session_that_lost_its_status_takes_new_windows(server, tmp_path):
     assert names() == ["app:instance-1", "app:instance-2"]
 
 
-@needs_tmux
 def test_the_server_does_not_stand_in_a_worktree(server, tmp_path, monkeypatch):
     import psutil
 
@@ -173,7 +164,6 @@ def test_the_server_does_not_stand_in_a_worktree(server, tmp_path, monkeypatch):
     assert psutil.Process(int(run_tmux("display-message", "-p", "#{pid}"))).cwd() == "/"
 
 
-@needs_tmux
 def test_a_program_that_ends_at_once_is_a_warning(server, tmp_path, monkeypatch):
     tell = tmux._tmux
 
@@ -187,7 +177,6 @@ def test_a_program_that_ends_at_once_is_a_warning(server, tmp_path, monkeypatch)
     assert warnings == ["'cat' ended at once in the window of instance-1"]
 
 
-@needs_tmux
 def test_what_cannot_be_opened_is_an_error_with_its_reason(server, tmp_path, monkeypatch):
     there = instance(tmp_path / "app-instance-1")
     with pytest.raises(NotFoundError, match="no program 'no-such-agent'"):

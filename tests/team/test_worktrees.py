@@ -97,38 +97,50 @@ def test_set_up_runs_one_at_a_time(repo: Repo) -> None:
 
 # -- something in the way ----------------------------------------------------------------------------------------
 
-BLOCKED = {
-    "a directory": lambda repo: repo.instance(1).write("thesis.txt", "years of work\n"),
-    "a link": lambda repo: repo.instance(1).path.symlink_to("/"),
-    "a name in another case": lambda repo: repo.beside("App-Instance-1").path.mkdir(),
-    "a branch in another case": lambda repo: repo.git("branch", "Team/Instance-1"),
-    "a branch above": lambda repo: repo.git("branch", "team"),
-    "a branch below": lambda repo: repo.git("branch", "team/instance-1/old"),
-    "a branch in use": lambda repo: repo.git("worktree", "add", "-q", "../mine", "-b", "team/instance-1"),
-    "a tracked file of ours": lambda repo: repo.commit(".claude-coordination/state.json", "{}"),
+BLOCKED = {  # what stands in the way; what is said, and its code
+    "a directory": (
+        lambda repo: repo.instance(1).write("thesis.txt", "years of work\n"),
+        "app-instance-1 is there and is no worktree",
+        "place-taken",
+    ),
+    "a link": (lambda repo: repo.instance(1).path.symlink_to("/"), "app-instance-1 is there", "place-taken"),
+    "a name in another case": (
+        lambda repo: repo.beside("App-Instance-1").path.mkdir(),
+        "differs from app-instance-1 only in case",
+        "place-taken",
+    ),
+    "a branch in another case": (
+        lambda repo: repo.git("branch", "Team/Instance-1"),
+        "'Team/Instance-1' differs from 'team/instance-1' only in case",
+        "branch-blocked",
+    ),
+    "a branch above": (lambda repo: repo.git("branch", "team"), "'team' blocks 'team/instance-1'", "branch-blocked"),
+    "a branch below": (
+        lambda repo: repo.git("branch", "team/instance-1/old"),
+        "'team/instance-1/old' blocks 'team/instance-1'",
+        "branch-blocked",
+    ),
+    "a branch in use": (
+        lambda repo: repo.git("worktree", "add", "-q", "../mine", "-b", "team/instance-1"),
+        "'team/instance-1' is checked out in ../mine",
+        "branch-in-use",
+    ),
+    "a tracked file of ours": (
+        lambda repo: repo.commit(".claude-coordination/state.json", "{}"),
+        "tracks .claude-coordination/state.json",
+        "state-tracked",
+    ),
 }
 
 
-@pytest.mark.parametrize(
-    ("what", "message", "code"),
-    [
-        ("a directory", "app-instance-1 is there and is no worktree", "place-taken"),
-        ("a link", "app-instance-1 is there", "place-taken"),
-        ("a name in another case", "differs from app-instance-1 only in case", "place-taken"),
-        ("a branch in another case", "'Team/Instance-1' differs from 'team/instance-1' only in case", "branch-blocked"),
-        ("a branch above", "'team' blocks 'team/instance-1'", "branch-blocked"),
-        ("a branch below", "'team/instance-1/old' blocks 'team/instance-1'", "branch-blocked"),
-        ("a branch in use", "'team/instance-1' is checked out in ../mine", ""),
-        ("a tracked file of ours", "tracks .claude-coordination/state.json", ""),
-    ],
-)
-def test_what_is_in_the_way_is_named_and_left_alone(repo: Repo, what: str, message: str, code: str) -> None:
-    BLOCKED[what](repo)
+@pytest.mark.parametrize("what", BLOCKED)
+def test_what_is_in_the_way_is_named_and_left_alone(repo: Repo, what: str) -> None:
+    make, message, code = BLOCKED[what]
+    make(repo)
     before = sorted(path for path in repo.path.parent.rglob("*"))
     with pytest.raises(PeercoordError) as caught:
         repo.plan(2)
-    assert message in caught.value.message
-    assert not code or caught.value.code == code
+    assert (message in caught.value.message, caught.value.code) == (True, code), caught.value.message
     assert sorted(path for path in repo.path.parent.rglob("*")) == before
     if "blocks" in message:
         assert "--branch-prefix" in caught.value.hint
