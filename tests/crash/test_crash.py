@@ -66,15 +66,6 @@ def test_a_call_repeated_after_a_crash_is_done_once_or_refused(scene: Scene) -> 
         check_repaired(play.world, scene, play)
 
 
-@pytest.mark.parametrize("scene", PLAYED, ids=repr)
-def test_an_undisturbed_call_keeps_its_promise(scene: Scene) -> None:
-    world, counting = crashes.played(scene)
-    assert scene.holds(world)
-    assert counting.changes
-    tree.check(world.memory)
-    assert not [path for path in world.memory.files() if path.startswith("tmp/")]
-
-
 def faulty(scene: Scene, fault: Fault, *, reads: bool, lasting: bool = False) -> Iterator[tuple[World, Call, bool]]:
     """Play a scene with one call answered wrongly: the first, the second …; or all that write from there on."""
     at, met = 0, True
@@ -127,6 +118,7 @@ def test_a_link_in_place_of_any_file_ends_in_no_error_of_the_system(scene: Scene
 
 @pytest.mark.parametrize("scene", PLAYED, ids=repr)
 def test_a_repair_during_any_call_does_not_disturb_it(scene: Scene) -> None:
+    """In the last round no call is left: an undisturbed call keeps its promise, and leaves no litter."""
     at = 0
     while True:
         at += 1
@@ -136,6 +128,7 @@ def test_a_repair_during_any_call_does_not_disturb_it(scene: Scene) -> None:
         assert error is None, f"{pausing.last}: {error}"
         assert scene.holds(world), pausing.last
         if pausing.last is None:
+            assert not [path for path in world.memory.files() if path.startswith("tmp/")]
             break
         check_repaired(world, scene, pausing.last)
 

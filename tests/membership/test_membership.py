@@ -143,7 +143,6 @@ class TestHeartbeat:
 
 STEPS: dict[str, Callable[[Worker], object]] = {  # the others are in tests/crash
     "update": lambda worker: worker.membership.update(session={"pid": 1}),
-    "report": lambda worker: worker.report("1", {"progress": 0.5}),
     "record": lambda worker: worker.assignments.write(paths.Ticket("1", 1), worker.queue.definition("1")),
 }
 
@@ -206,14 +205,3 @@ class TestRecords:
         assert world.files.scan(paths.QUARANTINE) == []
         me.membership.update(session=7)
         assert me.membership.record()["session"] == 7
-
-    def test_foreign_names_are_no_peers(self, world: World) -> None:
-        me = world.join("w")
-        for name in ("README", ".DS_Store", "w", "w~", "w~01.x", "w~1", "w~1.x~y~2.z"):
-            world.files.put(f"foreign-{name}", b"")
-            world.disk.rename(f"foreign-{name}", f"peers/{name}")
-            world.disk.mkdir(f"departed/{name}") if name != "w~1.x~y~2.z" else None
-        assert members.living(world.root) == [me.me]
-        assert members.departed(world.root) == []
-        world.janitor().tidy()
-        assert members.living(world.root) == [me.me]

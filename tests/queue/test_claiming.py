@@ -22,17 +22,6 @@ def test_of_two_claims_the_newest_is_returned_first(world: World) -> None:
     assert world.taken(worker, "2") == Ticket("2", 1)
 
 
-def test_a_claim_writes_the_records_for_people(world: World) -> None:
-    worker = world.working("w", "7")
-    record = worker.queue.read_record(paths.assignment(worker.home, Ticket("7", 1)))
-    assert record is not None
-    expected = {"task_id": 7, "title": "Task 7", "assigned_to": "w", "status": "in-progress"}
-    assert record.items() >= {**expected, "dependencies_satisfied": True}.items()
-    entry = worker.reports.entry("w", Ticket("7", 1))
-    assert entry is not None
-    assert (entry["task_id"], entry["progress"], entry["status"]) == (7, 0.0, "in-progress")
-
-
 def test_the_cost_of_a_claim_does_not_grow_with_the_list(world: World) -> None:
     costs = []
     for block in range(20):
@@ -74,19 +63,14 @@ def test_a_file_in_a_foreign_directory_is_not_a_ticket(world: World, strange: st
     assert all(map(world.files.listed, (strange, *folders)))
 
 
-def test_a_held_task_that_cannot_be_read_for_a_moment_stays_held(world: World) -> None:
-    worker = world.working("w")
-    passing = Failing(world.disk, lambda c: Fault(errno.EIO) if c.path == paths.definition("1") else None)
-    with pytest.raises(StorageError):
-        world.on(passing).resume(worker.me).request()
-    assert world.taken(worker, "1") == Ticket("1", 1)
-
-
-def test_a_held_task_whose_report_may_not_be_read_stays_held(world: World) -> None:
+@pytest.mark.parametrize(
+    ("path", "number"), [(paths.definition("1"), errno.EIO), (paths.report("w"), errno.EACCES)], ids=["task", "report"]
+)
+def test_a_held_task_that_cannot_be_read_for_a_moment_stays_held(world: World, path: str, number: int) -> None:
     me = world.working("w").me
-    denied = Failing(world.disk, lambda c: Fault(errno.EACCES) if c.path == paths.report("w") else None)
-    with pytest.raises(StorageError, match=f"^{paths.report('w')}"):
-        world.on(denied).resume(me).request()
+    passing = Failing(world.disk, lambda c: Fault(number) if c.path == path else None)
+    with pytest.raises(StorageError, match=f"^{path}"):
+        world.on(passing).resume(me).request()
     assert world.at("1") == f"peers/{me}/claims/1~1"
 
 

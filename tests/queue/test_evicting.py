@@ -41,16 +41,6 @@ class TestSweep:
         assert (record["incarnation"], record["by"]) == (str(zombie.me), "boss")
         assert record["reason"] == f"{zombie.me} was evicted by {boss.me}"
 
-    @pytest.mark.parametrize("by_itself", [False, True])
-    def test_anyone_finishes_a_sweep_that_a_crash_cut_short(self, world: World, by_itself: bool) -> None:
-        zombie, boss, _ = pair(world)
-        by = zombie.me if by_itself else boss.me
-        world.files.move(zombie.home, paths.departed_dir(zombie.me, by))
-        assert world.state("1") == ("departed", f"{zombie.me}~{by}")
-        world.janitor("third").tidy()
-        assert world.state("1") == ("ready", "2")
-        assert world.outcomes("1") == [(1, "released" if by_itself else "evicted")]  # leaving is not a failed attempt
-
     def test_a_torn_birth_record_stops_nothing_and_is_noted(self, world: World) -> None:
         for task in ("1", "2"):
             world.add(task)
@@ -75,14 +65,11 @@ STEPS: dict[str, Callable[[Worker], object]] = {
     "fail": lambda worker: worker.fail("1", "x"),
     "park": lambda worker: worker.park("1", "review", "x"),
     "report": lambda worker: worker.report("1", {}),
-    "request": lambda worker: worker.request(),
-    "beat": lambda worker: worker.membership.beat(),
-    "update": lambda worker: worker.membership.update(x=1),
 }
 
 
 class TestZombies:
-    @pytest.mark.parametrize("step", ["complete", "release", "fail", "park", "report"])
+    @pytest.mark.parametrize("step", STEPS)
     def test_a_zombie_is_told_who_holds_its_task(self, world: World, step: str) -> None:
         zombie, boss, _ = pair(world)
         world.evict(zombie.me, boss.me)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import peercoord
-from peercoord import EvictedError, LostError, NotFoundError, Peer, UsageError
+from peercoord import EvictedError, LostError, Peer, UsageError
 from peercoord.membership import membership as members
 from peercoord.queue.queue import Queue
 from peercoord.queue.reassign import reassign
@@ -82,12 +82,6 @@ def test_a_name_is_free_once_its_process_has_ended(tmp_path: Path, queue: Queue)
         assert peer.membership.me.number == 2
         assert where(queue, "1") == ("ready", "2", 1)
         assert (queue.result("1") or ())[1] == "evicted"
-
-
-def test_joining_sets_up_no_project(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="is no coordination directory"):
-        Peer.join(tmp_path, "w")
-    assert os.listdir(tmp_path) == []
 
 
 def test_the_public_names_exist_and_no_others() -> None:

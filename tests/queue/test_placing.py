@@ -51,18 +51,13 @@ class TestPlacing:
             costs.append(len(counting.calls))
         assert costs[1] <= costs[0]
 
-    def test_an_unknown_dependency_of_an_import_blocks_until_it_is_added(self, world: World) -> None:
-        world.queue.create(records.define("2", "imported", dependencies=["1"]), 0)
-        assert world.state("2") == ("parked", "blocked")
-        world.add("1")
-        world.janitor().place_again()
-        assert world.state("2") == ("waiting", "1")
-
     @pytest.mark.parametrize(
         ("home", "epoch"), [("ready/0/000000", 1), *((f"parked/{why}", 0) for why in ("blocked", "failed", "review"))]
     )
     def test_a_ticket_without_a_task_stops_nothing(self, world: World, home: str, epoch: int) -> None:
+        """ADD-5: an unknown dependency of an import blocks it until that task is added."""
         world.queue.create(records.define("2", "imported", dependencies=["1"]), 0)
+        assert world.state("2") == ("parked", "blocked")
         world.files.ticket(f"queue/{home}/ghost~0")
         world.add("1")
         worker = world.join("w")

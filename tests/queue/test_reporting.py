@@ -112,19 +112,6 @@ def test_a_release_hands_over_the_work_to_the_next_holder(world: World) -> None:
     assert claim.hand_over.items() >= {"peer": "w", "epoch": 1, "progress": 0.4, "achievements": ["half"]}.items()
 
 
-@pytest.mark.parametrize("why", ["blocked", "review"])
-def test_parking_keeps_the_reason_and_the_work(world: World, why: str) -> None:
-    worker = world.working("w")
-    worker.park("1", why, "cannot go on", {"progress": 0.3})
-    assert world.state("1") == ("parked", why)
-    assert world.queue.definition("1").set_aside == (why, "cannot go on")
-    assert world.outcomes("1") == [(1, "released")]
-    world.queue.reopen("1")
-    claim = worker.request()
-    assert claim is not None
-    assert (claim.hand_over["progress"], claim.hand_over["reason"]) == (0.3, "cannot go on")
-
-
 def test_completing_again_with_a_newer_commit_replaces_the_result(world: World) -> None:
     """CMP-3."""
     worker = world.working("w")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from protocol.test_schemas import SHARED, check_tree, layout
+from protocol.test_layout import SHARED, check_tree, layout
 from review.conftest import Scene
 from review.terminal import Program
 

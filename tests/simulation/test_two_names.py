@@ -135,22 +135,6 @@ def twice_claimed(world: World) -> tuple[Worker, Worker, str]:
     return amber, birch, mine
 
 
-def test_a_claim_counts_only_once_its_ticket_has_no_other_name(world: World) -> None:
-    """ASM-10, CLM-4: the other name can still be taken; so it goes first, and then the claim counts."""
-    amber, birch = world.join("amber"), world.join("birch")
-    world.disk.link(world.at("1"), paths.claim(birch.home, Ticket("1", 1)))  # where birch's machine died
-    assert amber.request() is None
-    assert [str(ticket) for ticket in birch.held()] == ["1~1"]
-    assert tree.tickets(world.memory)["1"] == [paths.claim(birch.home, Ticket("1", 1))]
-
-
-def test_of_two_claims_at_one_epoch_the_later_incarnation_keeps_it(world: World) -> None:
-    """ASM-10."""
-    amber, birch, _ = twice_claimed(world)
-    assert amber.held() == []
-    assert [str(ticket) for ticket in birch.held()] == ["1~1"]
-
-
 class Remembering(Wrapper):
     """A network client whose ``stat`` still shows removed files."""
 

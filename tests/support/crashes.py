@@ -10,7 +10,7 @@ from peercoord.errors import PeercoordError
 from peercoord.membership import membership as members
 from peercoord.store import paths as names
 from support import tree
-from support.faults import CHANGES, Call, Counting, Wrapper
+from support.faults import CHANGES, Call, Wrapper
 from support.memory import MemoryDisk
 from support.scenes import SURVIVOR, Scene
 from support.worlds import World
@@ -65,14 +65,6 @@ def repair(world: World, scene: Scene) -> None:
         if who != scene.survivor:
             janitor.evict(who, scene.survivor, "it is dead")
     janitor.tidy()
-
-
-def played(scene: Scene) -> tuple[World, Counting]:
-    """Play a scene to its end, undisturbed."""
-    world = scene.world.twin()
-    counting = Counting(world.disk)
-    scene.run(world.on(counting))
-    return world, counting
 
 
 def finish(world: World, scene: Scene) -> None:

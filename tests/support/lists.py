@@ -33,7 +33,7 @@ from peercoord.tasklists.sql_projects import Team
 from peercoord.tasklists.sql_store import SqlTaskList
 from peercoord.tasklists.sync import Sync
 from peercoord.tasklists.tasks_json_list import TasksJson
-from support.worlds import Ticking, unknown
+from support.worlds import PROTOCOL, Ticking, unknown
 
 TASKS = """CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT NOT NULL, description TEXT,
     status TEXT DEFAULT 'pending', priority TEXT DEFAULT 'medium', dependencies TEXT DEFAULT '[]');"""
@@ -64,15 +64,7 @@ class Lists:
         if not where.exists():
             where.mkdir()
             files = Files(Disk(str(where)), clocks.token)
-            protocol = {
-                "schema_version": 1,
-                "protocol": {"version": 1, "least_reader": 1, "least_writer": 1},
-                "store_id": "s70re",
-                "project": "proj",
-                "created": "2026-01-31T15:30:00Z",
-                "settings": {},
-            }
-            roots.build(files, "", protocol)
+            roots.build(files, "", {**PROTOCOL, "project": "proj"})
         self.disk = disk or Disk(str(where))
         files = Files(self.disk, clocks.token)
         data = files.read(paths.PROTOCOL)
