@@ -46,6 +46,14 @@ def teams(repo: Path) -> Iterator[Callable[[int], Team]]:
 
 
 @pytest.fixture
+def busy(project: Project) -> Project:
+    """Instance "one" holds task 1, the only one."""
+    project("task", "add", "t")
+    project("request")
+    return project
+
+
+@pytest.fixture
 def asked(project: Project) -> Project:
     """Task 1 was reported as blocked by instance "one"; task 2 is ready."""
     project("task", "add", "One")

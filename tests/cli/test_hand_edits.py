@@ -33,13 +33,6 @@ def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEERCOORD_NO_AGENT", "1")
 
 
-@pytest.fixture
-def busy(project: Project) -> Project:
-    project("task", "add", "t")
-    project("request")
-    return project
-
-
 def path(of: Project) -> Path:
     return of.worktree / ".claude-instance" / "progress.json"
 

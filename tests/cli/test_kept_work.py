@@ -31,10 +31,14 @@ def evicted(project: Project, second: Path) -> None:
 def test_the_work_of_an_evicted_instance_is_kept_when_its_task_is_handed_out(project: Project, second: Path) -> None:
     project("task", "add", "One")
     project("request")
+    project("report", "--progress", "0.6", "--achievement", "half of it")
     (project.worktree / "half.txt").write_text("half\n")
     evicted(project, second)
     handed = project.data("request", at=second)["hand_over"]
     assert (handed["outcome"], handed["dirty_files"], handed["kept"]) == ("evicted", ["half.txt"], REF)
+    assert (handed["progress"], handed["achievements"]) == (0.6, ["half of it"])
+    tip = git(project.worktree, "rev-parse", "HEAD").strip()
+    assert (handed["worktree"], handed["branch"], handed["commit"]) == (str(project.worktree), "one", tip)
     lines = project("request", at=second)[1]
     assert f"git show {REF}" in lines
     git(second, "cherry-pick", "--no-commit", REF)

@@ -184,6 +184,7 @@ def test_a_worktree_that_is_gone_is_named_only_where_that_can_be_seen(project: P
 # -- what an instance does ---------------------------------------------------------------------------------------
 
 
+ENDED = {"at": "2026-05-26T15:33:00Z", "gave_back": []}
 RECORDED = ("silent_since", "session_ended", "last_call", "session")
 
 
@@ -204,15 +205,8 @@ def peer(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) ->
         (peer(stopped=4711), "! stuck: it is stopped"),
         (peer(waits=True, active="2026-05-26T15:34:48Z"), "◌ waits for a task"),
         (peer(silent_since="2026-05-26T15:17:00Z"), "! silent 18m: its session runs"),
-        (peer(session=views.NONE, session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": [9]}), "✕ session gone 2m"),
-        (
-            peer(
-                session=views.NONE,
-                session_ended={"at": "2026-05-26T15:33:00Z", "gave_back": []},
-                said={"state": "working", "since": "2026-05-26T15:32:00Z"},
-            ),
-            "✕ session gone 2m",
-        ),
+        (peer(session=views.NONE, session_ended={**ENDED, "gave_back": [9]}), "✕ session gone 2m"),
+        (peer(session=views.NONE, session_ended=ENDED, said={"state": "working"}), "✕ session gone 2m"),
     ],
 )
 def test_what_an_instance_does_is_said_with_its_age(one: PeerView, said: str) -> None:
@@ -251,42 +245,30 @@ def test_an_instance_that_is_silent_is_named_with_what_ends_that(
 
 
 LOCAL_15, LOCAL_18 = (dashboard.local_time(f"2026-05-26T{hour}:00:00Z")[:5] for hour in (15, 18))
-SAID = {"state": "working", "since": "2026-05-26T15:34:00Z", "why": ""}
+
+
+def said(state: str, **more: str) -> dict[str, str]:
+    return {"state": state, "since": "2026-05-26T15:34:00Z", "why": "", **more}
 
 
 @pytest.mark.parametrize(
     ("said", "shown", "kind", "about"),
     [
-        ({}, "● working, 1m ago", "", ""),
-        (
-            {"state": "needs permission", "why": "Bash: make"},
-            "? needs permission 1m: Bash: make",
-            "permission",
-            "Bash: make",
-        ),
-        ({"state": "asks a question", "why": "Which?"}, "? asks a question 1m: Which?", "asks", "Which?"),
-        ({"state": "turn failed", "why": "500"}, "✗ turn failed 1m: 500", "turn", "500"),
-        (
-            {"state": "rate limited", "until": "2026-05-26T18:00:00Z"},
-            f"‖ rate limited until {LOCAL_18}",
-            "",
-            "",
-        ),
-        (
-            {"state": "rate limited", "until": "2026-05-26T15:00:00Z"},
-            f"‖ rate limited until {LOCAL_15}",
-            "limit",
-            "",
-        ),
-        ({"state": "waiting for work"}, "◌ waits for a task 1m", "", ""),
-        ({"state": "idle"}, "○ idle 1m", "", ""),
-        ({"state": "idle", "why": HOSTILE}, f"○ idle 1m: {plain(HOSTILE)}", "", ""),
+        (said("working"), "● working, 1m ago", "", ""),
+        (said("needs permission", why="Bash: make"), "? needs permission 1m: Bash: make", "permission", "Bash: make"),
+        (said("asks a question", why="Which?"), "? asks a question 1m: Which?", "asks", "Which?"),
+        (said("turn failed", why="500"), "✗ turn failed 1m: 500", "turn", "500"),
+        (said("rate limited", until="2026-05-26T18:00:00Z"), f"‖ rate limited until {LOCAL_18}", "", ""),
+        (said("rate limited", until="2026-05-26T15:00:00Z"), f"‖ rate limited until {LOCAL_15}", "limit", ""),
+        (said("waiting for work"), "◌ waits for a task 1m", "", ""),
+        (said("idle"), "○ idle 1m", "", ""),
+        (said("idle", why=HOSTILE), f"○ idle 1m: {plain(HOSTILE)}", "", ""),
     ],
 )
 def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
     said: dict[str, str], shown: str, kind: str, about: str
 ) -> None:
-    one = peer(said={**SAID, **said}, silent_since="2026-05-26T15:17:00Z" if kind == "permission" else None)
+    one = peer(said=said, silent_since="2026-05-26T15:17:00Z" if kind == "permission" else None)
     board = Board("p", NOW, NOW, [], [one], {})
     assert dashboard.state(needs.doing(board, one), NOW) == shown
     assert shown.partition(": ")[0] in drawn(board)
@@ -295,22 +277,22 @@ def test_what_a_session_says_of_itself_is_shown_and_a_person_called_if_need_be(
 
 
 def test_a_long_reason_stands_at_the_top_alone() -> None:
-    one = peer(said={**SAID, "state": "needs permission", "why": "Bash: python3 -m parts.p1"})
+    one = peer(said=said("needs permission", why="Bash: python3 -m parts.p1"))
     held = Row("9", None, Location("9", "claimed", "a~1.x", 1, ""), holder="a")
     shown = screen.written(screen.draw(Board("p", NOW, NOW, [held], [one], {})))
     assert ["parts.p1" in line for line in shown if "needs permission 1m" in line] == [True, False]
 
 
 def test_a_session_that_cannot_be_seen_from_here_is_believed_until_its_instance_is_gone() -> None:
-    said = {**SAID, "state": "needs permission"}
-    far = peer(session=views.UNSEEN, said=said)
+    asks = said("needs permission")
+    far = peer(session=views.UNSEEN, said=asks)
     assert needs.doing(Board("p", NOW, NOW, [], [far], {}), far).state == "permission"
-    for gone in (peer(liveness.DEAD, said=said), peer(session=views.ENDED, said=said)):
+    for gone in (peer(liveness.DEAD, said=asks), peer(session=views.ENDED, said=asks)):
         assert needs.doing(Board("p", NOW, NOW, [], [gone], {}), gone).state == "gone"
 
 
 def test_a_session_that_ended_in_the_middle_of_a_turn_is_a_failed_turn() -> None:
-    one = peer(session=views.ENDED, said={**SAID, "state": "ended", "failed": True})
+    one = peer(session=views.ENDED, said={**said("ended"), "failed": True})
     assert needs.doing(Board("p", NOW, NOW, [], [one], {}), one).word == "turn failed"
 
 

@@ -73,31 +73,24 @@ def test_an_unknown_word_names_the_verbs_to_programs_too_and_other_mistakes_do_n
     assert b"hint" not in main.serve(["task", "show"])[2]
 
 
-@pytest.fixture
-def held(project: Project) -> Project:
-    project("task", "add", "t")
-    project("request")
-    return project
-
-
-def test_progress_may_be_a_percentage_and_anything_else_is_refused_with_what_to_type(held: Project) -> None:
+def test_progress_may_be_a_percentage_and_anything_else_is_refused_with_what_to_type(busy: Project) -> None:
     for word, share in (("50%", 0.5), ("50 %", 0.5), ("0.5", 0.5), ("100%", 1.0), ("0", 0.0), ("1", 1.0)):
-        assert held.data("report", "--progress", word)["progress"] == share, word
+        assert busy.data("report", "--progress", word)["progress"] == share, word
     for word in ("50", "half", "-1", "-0.1", "1.5", "150%", "nan", "inf", "%"):
-        code, _, err = held("report", "--progress", word)
+        code, _, err = busy("report", "--progress", word)
         assert (code, err.endswith("hint: write 0.7 or 70%\n")) == (2, True), word
-    assert held.data("check")["assigned_tasks"][0]["progress"] == 1.0
+    assert busy.data("check")["assigned_tasks"][0]["progress"] == 1.0
 
 
 @pytest.mark.parametrize(("word", "status"), [("completed", "done"), ("Done", "done"), ("in review", "review")])
-def test_a_status_may_be_said_in_other_words(held: Project, word: str, status: str) -> None:
+def test_a_status_may_be_said_in_other_words(busy: Project, word: str, status: str) -> None:
     for other in ("in_progress", "in-progress", "started", "doing"):
-        assert held.data("report", "--status", other, "--progress", "0.2")["status"] == "in-progress"
-        assert [t["task_id"] for t in held.data("task", "list", "--status", other)["tasks"]] == [1]
+        assert busy.data("report", "--status", other, "--progress", "0.2")["status"] == "in-progress"
+        assert [t["task_id"] for t in busy.data("task", "list", "--status", other)["tasks"]] == [1]
     for unknown, hint in (("pending", "release TASK"), ("banana", "one of in-progress, done, blocked, review, failed")):
-        code, _, err = held("report", "--status", unknown)
+        code, _, err = busy("report", "--status", unknown)
         assert (code, hint in err) == (2, True)
-    assert held.data("report", "--status", word)["status"] == status
+    assert busy.data("report", "--status", word)["status"] == status
 
 
 @pytest.mark.parametrize("option", ["-q", "--quiet", "-C"])

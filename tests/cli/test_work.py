@@ -173,19 +173,6 @@ def test_the_next_holder_is_told_how_far_the_last_one_came(project: Project, sec
     assert "  before you: one, released at 60%\n" in project("request", at=second)[1]
 
 
-def test_what_a_dead_holder_left_is_shown_from_its_worktree(project: Project, second: Path) -> None:
-    add(project, "t")
-    project("request")
-    project("report", "--progress", "0.6", "--achievement", "half of it")
-    (project.worktree / "draft.py").write_text("x = 1")
-    evict(project)
-    left = project.data("request", at=second)["hand_over"]
-    assert (left["outcome"], left["progress"], left["achievements"]) == ("evicted", 0.6, ["half of it"])
-    tip = git(project.worktree, "rev-parse", "HEAD").strip()
-    assert (left["worktree"], left["branch"], left["commit"]) == (str(project.worktree), "one", tip)
-    assert left["dirty_files"] == ["draft.py"]
-
-
 def test_a_worktree_that_comes_back_gets_what_it_held_before_anything_more_urgent(project: Project) -> None:
     project("task", "add", "low one", "--priority", "low")
     project("request")

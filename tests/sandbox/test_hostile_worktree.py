@@ -16,7 +16,7 @@ from support.project import Project, git, project
 
 from peercoord.agent import client, control
 from peercoord.cli import main as cli
-from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError, StorageError
+from peercoord.errors import BrokenFileError, NotFoundError, StorageError
 from peercoord.mailbox import verbs
 from peercoord.mailbox.protocol import Answer, Request
 from peercoord.mailbox.server import Outbox
@@ -105,7 +105,10 @@ def test_an_agent_that_was_told_its_project_needs_no_info_json(team: Team) -> No
     assert (info["project"], info["instance_id"]) == (str(crew.project), "one")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"instance_id": "../x", "project": "/"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"instance_id": "../x", "project": "/"}', '{"instance_id": "two", "worktree_path": "/w"}'],
+)
 def test_a_project_beside_that_recorded_the_worktree_is_found_without_info_json(project: Project, content: str) -> None:
     own(project.worktree, "info.json").write_text(content)
     place = context.find(str(project.worktree))
@@ -134,8 +137,9 @@ def test_a_project_in_the_worktree_itself_is_refused(project: Project, away: Pat
         says(away, "one", place)
         with pytest.raises(NotFoundError, match="which knows no such worktree"):
             context.find(str(away))
-    with pytest.raises(NotFoundError, match="knows no worktree"):
-        context.at(str(inside), str(away))
+    for of, tree in ((inside, away), (project.main, project.main)):
+        with pytest.raises(NotFoundError, match="knows no worktree"):
+            context.at(str(of), str(tree))
 
 
 def test_what_an_agent_runs_for_its_project_does_not_ask_the_worktree_for_it(
@@ -325,15 +329,6 @@ def test_a_progress_file_that_is_a_link_or_a_fifo_is_not_read(project: Project, 
         assert project("check")[0] == 0  # and is replaced by what is published
         assert path.is_file()
         path.unlink()
-
-
-def test_worktrees_of_one_team_do_not_stand_in_for_each_other(team: Team) -> None:
-    crew = team()
-    crew.tree("two")
-    forge(crew.tree("one"), instance_id="two", worktree_path=str(crew.tree("two")))
-    assert context.find(str(crew.tree("one"))).instance == "one"
-    with pytest.raises(PeercoordError):
-        context.at(str(crew.project), str(crew.project))
 
 
 # -- a person's commands -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from agent.crew import Crew
 
 from peercoord.agent import control, host
-from peercoord.errors import PeercoordError, StorageError
+from peercoord.errors import StorageError
 from peercoord.mailbox import protocol
 from peercoord.mailbox.server import Outbox
 from peercoord.store.files import refused
@@ -213,16 +213,6 @@ class TestHostile:
     ) -> None:
         answer = box.mine.serve(protocol.Request("r", words))
         assert (answer.code, said in answer.err, b"root:" in answer.out + answer.err) == (code, True, False)
-
-    def test_a_link_in_place_of_the_outbox_is_not_followed(self, team: Team, tmp_path: Path) -> None:
-        crew = team()
-        other = tmp_path / "other"
-        other.mkdir()
-        (other / "id_rsa").write_text("secret")
-        (crew.tree("one") / ".claude-instance" / "outbox").symlink_to(other)
-        with pytest.raises(PeercoordError):
-            crew.agent("one")
-        assert (other / "id_rsa").read_text() == "secret"
 
     def test_what_is_no_request_holds_nobody_up(self, team: Team, tmp_path: Path) -> None:
         crew = team()
