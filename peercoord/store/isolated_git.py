@@ -90,6 +90,8 @@ class Checkout:
 class Changes:
     """What ``git status`` says of a checkout."""
 
+    commit: str = ""  # the one that is checked out; empty if there is none yet
+    branch: str = ""  # the one that is checked out; ``HEAD`` if none is
     entries: list[tuple[str, str]] = field(default_factory=list)  # two letters and a path for each file that differs
     unsure: list[str] = field(default_factory=list)  # files of which git cannot tell without running a filter
 
@@ -145,8 +147,13 @@ class Inspection:
     def changes(self, *words: str) -> Changes:
         """Compare commit, index and files; what lies in a submodule is not looked at."""
         modes = ("--untracked-files=normal", "--ignored=no", "--ignore-submodules=dirty", "--no-renames")
-        listed = self.fields("status", "--porcelain", "-z", *modes, *words)
-        found = Changes([(line[:2], line[3:]) for line in listed])
+        listed = self.fields("status", "--porcelain=v2", "--branch", "-z", *modes, *words)
+        at = dict(line.split(" ", 2)[1:] for line in listed if line[0] == "#")
+        found = Changes(
+            commit=at["branch.oid"].replace("(initial)", ""),
+            branch=at["branch.head"].replace("(detached)", "HEAD"),
+            entries=[_entry(line) for line in listed if line[0] != "#"],
+        )
         edited = [path for marks, path in found.entries if marks[1] == "M"]
         same, unsure = self._judge(edited)
         if same or unsure:
@@ -279,6 +286,15 @@ class Inspection:
             if pointer:
                 found[one] = (pointer[1], int(pointer[2]))
         return found
+
+
+def _entry(line: str) -> tuple[str, str]:
+    """Read a line of ``git status --porcelain=v2``: two letters, as its first version writes them, and a path."""
+    kind, _, rest = line.partition(" ")
+    if kind in "?!":
+        return kind * 2, rest
+    facts = rest.split(" ", 9 if kind == "u" else 7)
+    return facts[0].replace(".", " "), facts[-1]
 
 
 def quoted(path: str) -> str:

@@ -44,6 +44,7 @@ ASKED = (
 )
 """The commands that ``ask`` runs: with hooks, monitor and transports off, none of them runs a configured program."""
 TIPS = "--format=%(refname) %(objectname)"
+MARKED_TIPS = "--format=%(HEAD)%(refname) %(objectname)"  # with ``*`` before the branch that is checked out, or a space
 _QUIET = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "advice.detachedHead=false")
 
 _HINTS = (

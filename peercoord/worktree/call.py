@@ -192,13 +192,16 @@ class WorktreeCall:
         facts: Json = {"worktree": tree}
         try:
             with inspection.of_instance(self.root, self.place.project, tree, self.place.instance if own else "") as git:
-                said = git.text("rev-parse", "HEAD", "--abbrev-ref", "HEAD")
-                facts["commit"], facts["branch"] = said.split("\n")
-                found, inner = git.changes(), inspection.submodule_changes(git)
-                root = git.checkout.tree
+                try:
+                    found = git.changes()
+                except PeercoordError:  # an index that cannot be read hides no commit
+                    facts["commit"], facts["branch"] = git.text("rev-parse", "HEAD", "--abbrev-ref", "HEAD").split("\n")
+                    raise
+                inner, root = inspection.submodule_changes(git), git.checkout.tree
         except PeercoordError as error:
             self._note_unknown(f"git could not be asked: {error.message}")
             return facts
+        facts |= {"commit": found.commit, "branch": found.branch} if found.commit else {"branch": found.branch}
         changed = [path for how, path in found.entries if how != "??" or not _is_placeholder(os.path.join(root, path))]
         facts["dirty_files"] = list(dict.fromkeys([*changed, *inner.paths()]))[:DIRTY_MOST]
         unsure = [*found.unsure, *inner.unsure]

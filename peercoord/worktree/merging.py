@@ -21,7 +21,7 @@ from peercoord.errors import PeercoordError
 from peercoord.foreign import named
 from peercoord.store import ids, inspection, instance_records, landings, paths
 from peercoord.system import gitdirs
-from peercoord.system.git import TIPS, branches
+from peercoord.system.git import MARKED_TIPS, tips
 from peercoord.worktree import landed
 
 if TYPE_CHECKING:
@@ -112,8 +112,11 @@ class Search:
 
     def __init__(self, queue: Queue, git: Inspection) -> None:
         self.queue, self.git = queue, git
-        self.head = git.text("rev-parse", "--verify", "--end-of-options", "HEAD^{commit}")
-        self.tips = branches(git.text("for-each-ref", TIPS, "refs/heads"))
+        marked = tips(git.text("for-each-ref", MARKED_TIPS, "refs/heads"))
+        self.tips = {name[1:].removeprefix("refs/heads/"): tip for name, tip in marked.items()}
+        self.head = next((tip for name, tip in marked.items() if name[0] == "*"), "") or git.text(
+            "rev-parse", "--verify", "--end-of-options", "HEAD^{commit}"
+        )
         main = gitdirs.line(os.path.join(git.checkout.common, "HEAD")).removeprefix("ref: refs/heads/")
         shared = (self.head, self.tips.get(main, ""))
         self.common = [f"^{tip}" for tip in shared if tip]  # commits that belong to no task
@@ -203,7 +206,7 @@ class Search:
         return self.git.ask("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).status == 0
 
     def _contains(self, tip: str, commit: str) -> bool:
-        return self.git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
+        return tip == commit or self.git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
 
     # -- what else would come ------------------------------------------------------------------------------------
 

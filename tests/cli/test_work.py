@@ -116,6 +116,15 @@ def test_not_knowing_what_is_committed_is_refused_where_uncommitted_work_is(proj
     assert (code, "git could not be asked" in err) == (0, True)
 
 
+def test_an_index_that_cannot_be_read_hides_no_commit(project: Project) -> None:
+    add(project, "t")
+    project("request")
+    commit = git(project.worktree, "rev-parse", "HEAD").strip()
+    Path(git(project.worktree, "rev-parse", "--git-path", "index").strip()).write_bytes(b"no index")
+    done = project.data("report", "1", "--status", "done")
+    assert (done["commit"], done["branch"], done["epoch"]) == (commit, "one", 1)
+
+
 def test_only_the_worktree_of_an_instance_is_inspected_for_a_hand_over(
     project: Project, second: Path, tmp_path: Path
 ) -> None:

@@ -399,3 +399,21 @@ def test_a_set_up_command_is_taken_from_no_record(team, canary):
     made, _ = team.up()
     assert made.notes == ["set-up of ../app-instance-1 did not succeed; to run it again name it: --setup COMMAND"]
     assert canary.ran() == ""
+
+
+def test_changes_of_a_conflict_and_a_detached_head_are_those_that_git_lists(team):
+    tree = team.instance(1)
+    tree.git("checkout", "-q", "-b", "other")
+    tree.write("src/main.py", "theirs\n")
+    tree.git("commit", "-qam", "theirs")
+    tree.git("checkout", "-q", "--detach", "HEAD~")
+    tree.write("src/main.py", "ours\n")
+    tree.git("commit", "-qam", "ours")
+    subprocess.run(["git", "-C", str(tree.path), "merge", "-q", "other"], capture_output=True, check=False)
+    tree.write("a name\nin two lines", "x")
+    tree.git("add", "-N", "a name\nin two lines")
+    listed = tree.git("status", "--porcelain", "-z", "--no-renames").split("\0")[:-1]
+    found = changes(team)
+    assert sorted(found.entries) == sorted((line[:2], line[3:]) for line in listed)
+    assert ("UU", "src/main.py") in found.entries
+    assert (found.commit, found.branch) == (tree.git("rev-parse", "HEAD").strip(), "HEAD")
