@@ -29,7 +29,7 @@ _REOPENED = ("done", "blocked", "review", "deferred", "cancelled", "failed", "he
 
 
 def about(view: View, index: int, need: Need) -> tuple[str, str]:
-    """What a need is about, as ``Dash.target`` names it."""
+    """What a need is about, as ``TeamScreen.target`` names it."""
     if index in view.reviews:
         return "review", view.reviews[index]
     if need.task:
@@ -37,9 +37,8 @@ def about(view: View, index: int, need: Need) -> tuple[str, str]:
     return ("peer", need.who) if view.peer(need.who) else ("need", f"{need.kind} {need.about}")
 
 
-def keys_for(app: Acting, kind: str, name: str) -> list[tuple[str, str]]:
+def keys_for(view: View | None, kind: str, name: str) -> list[tuple[str, str]]:
     """The keys that act on one thing, with what they do."""
-    view = app.view
     if kind == "review":
         return [("a", "approve"), ("x", "reject")]
     if view is None or kind not in ("task", "peer"):
@@ -65,7 +64,6 @@ class Acting:
     """What the dash does on a key. Mixed into the app."""
 
     source: Source
-    view: View | None
     _undo: tuple[Callable[[], Done], str] | None = None
     push_screen: Any
     run_worker: Any
@@ -74,7 +72,11 @@ class Acting:
     target: Callable[[], tuple[str, str]]
     attach: Callable[[PeerView], None]
     open: Callable[[str, str], None]
-    look: Callable[[], None]
+
+    @property
+    def view(self) -> View | None:
+        """What is shown."""
+        raise NotImplementedError
 
     @property
     def undoable(self) -> bool:

@@ -38,6 +38,21 @@ LOG = "agent.log"
 UNREADABLE = "It cannot be read: "
 
 
+def of(source: Source, view: View | None, kind: str, name: str, width: int) -> RenderableType:
+    """All of one thing; see ``TeamScreen.target`` for its kinds."""
+    if view is None or not kind:
+        return Text()
+    try:
+        if kind == "review":
+            return review(source, name, width)
+        if kind == "need":
+            found = (one for one in view.needs if f"{one.kind} {one.about}" == name)
+            return Text("\n").join(line for one in found for line in needed(one))
+        return Text("\n").join(task(source, view, name) if kind == "task" else instance(view, name))
+    except (PeercoordError, OSError) as error:
+        return Text(plain(error), "yellow")
+
+
 def task(source: Source, view: View, name: str) -> list[Text]:
     """The story of a task: what it is, what it needs, who held it when, what its branch changes."""
     row = view.row(name)

@@ -36,7 +36,7 @@ class Played:
 
     async def look(self) -> str:
         """Read everything again, as after a change."""
-        self.app.show(self.app.source.view())
+        self.app.team.show(self.app.source.view())
         await self.settled()
         return self.text()
 

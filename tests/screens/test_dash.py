@@ -11,7 +11,7 @@ from screens import scene
 from screens.seen import Played, played
 from support.project import Project, git
 
-from peercoord.screens import dash_acting, dash_actions
+from peercoord.screens import dash_acting, dash_actions, dash_story
 from peercoord.screens.dash import Dash
 from peercoord.status.needs import Need
 from peercoord.system import process
@@ -190,8 +190,8 @@ def test_a_change_by_another_process_is_shown_unasked(team: Project) -> None:
             while "TASKS  ready 2" not in shown.text():
                 await pilot.pause(0.02)
             assert [row.title for row in app.rows("tasks").items if row.task == "10"] == ["Seen at once"]
-        assert app._thread is not None
-        assert not app._thread.is_alive()
+        assert app.looking is not None
+        assert not app.looking.thread.is_alive()
 
     asyncio.run(run())
 
@@ -204,13 +204,13 @@ def test_what_cannot_be_read_is_said_and_read_again_later(team: Project) -> None
             while "TASKS  ready 1" not in shown.text():
                 await pilot.pause(0.02)
             team.state.rename(team.state.with_name("away"))
-            app._watching.wake()
+            app.looking.wake()
             while "3 need you" in shown.text():
                 await pilot.pause(0.02)
             assert "there is no" in shown.text() or "no coordination" in shown.text(), shown.text()
             assert "TASKS  ready 1" in await shown.keys("3", "home", "enter", "escape"), "what was read last stays"
             team.state.with_name("away").rename(team.state)
-            app._watching.wake()
+            app.looking.wake()
             while "3 need you" not in shown.text():
                 await pilot.pause(0.02)
 
@@ -221,10 +221,10 @@ def test_a_need_that_is_over_by_now_is_no_other_one(team: Project) -> None:
     async def play(shown: Played) -> None:
         first, second = (Need("quarantined", name, "cannot be read", [], why=f"why of {name}") for name in ("a", "b"))
         view = shown.app.view
-        shown.app.show(replace(view, team=replace(view.team, needs=[first, second]), reviews={}))
+        shown.app.team.show(replace(view, team=replace(view.team, needs=[first, second]), reviews={}))
         kind, name = dash_acting.about(shown.app.view, 1, second)
-        assert "why of b" in str(shown.app.story(kind, name, 80))
-        shown.app.show(replace(view, team=replace(view.team, needs=[first]), reviews={}))
-        assert str(shown.app.story(kind, name, 80)) == ""
+        assert "why of b" in str(dash_story.of(shown.app.source, shown.app.view, kind, name, 80))
+        shown.app.team.show(replace(view, team=replace(view.team, needs=[first]), reviews={}))
+        assert str(dash_story.of(shown.app.source, shown.app.view, kind, name, 80)) == ""
 
     played(scene.source(team), play)
