@@ -19,6 +19,7 @@ from peercoord.agent.duties import Duties
 from peercoord.agent.home import Home, Rules
 from peercoord.agent.monitor import Observer
 from peercoord.agent.sessions import LOCK_SECONDS, SessionWatch
+from peercoord.agent.usage import SETTLES_SECONDS, UsageWatch
 from peercoord.errors import DownError, EvictedError, PeercoordError
 from peercoord.mailbox import protocol
 from peercoord.mailbox.server import Outbox
@@ -62,6 +63,7 @@ class Agent:
         self.duties: Duties | None = None
         self._sealed: set[str] = set()
         self.sessions = SessionWatch(instance, host.log, host.signs_of_work, host.work_left, host.type_into)
+        self.usage = UsageWatch(instance)
         self._ends: list[Json] = []
         self._join()
         self.outbox = Outbox(instance, self._serve, host.standing, self.clock.monotonic, host.closed, host.late)
@@ -77,6 +79,7 @@ class Agent:
         self.peer = peer = self.host.connect(self.sessions.living)
         self.root, self.clock = peer.root, peer.root.clock
         self.sessions.joined(peer)
+        self.usage.joined(peer)
         self._slept = self.clock.asleep()
         self.leadership = Leadership(peer.membership)
         self.janitor = Janitor(peer.queue, peer.name)
@@ -107,6 +110,7 @@ class Agent:
         self.schedule.add(Step(WAITERS, RESCAN_SECONDS, self.serve_waiting, WAITERS_LEAST))
         self.schedule.add(Step("hand edits", often, self.host.pick_up, SETTLE_SECONDS))
         self.schedule.add(Step("session", RESCAN_SECONDS, self.check_sessions))
+        self.schedule.add(Step("usage", RESCAN_SECONDS, self.usage.check))
         self.schedule.add(Step("tidying", beat, self.janitor.tidy))
         self.schedule.add(Step("assignment records", beat, self.clear, CLEAR_LEAST))
         self.schedule.add(Step("home", min(homes.LOOK_SECONDS, self.root.number("state_seconds")), self.stay))
@@ -172,6 +176,7 @@ class Agent:
         if "claims" in happened:
             self._shielded("what requests should name", self.outbox.write_current)
             self.schedule.soon("assignment records", now)
+            self.schedule.soon("usage", now + SETTLES_SECONDS)
         if "outbox" in happened:
             self.schedule.soon("door", now)
         if self.outbox.waiting and happened & {"door", "outbox", "bell", "peers", "claims"}:

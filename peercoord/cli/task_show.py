@@ -132,11 +132,7 @@ def _took(took: Effort) -> str:
     """Say what attempts took: the time in hand, and tokens and cost if the coding agent told them."""
     held = "an unknown time" if took.seconds is None else lasting(took.seconds)
     said = f"in hand for {held}, {took.attempts} attempt{'' if took.attempts == 1 else 's'}"
-    usage = took.usage
-    tokens = [(usage.input_tokens, "tokens in"), (usage.output_tokens, "tokens out")]
-    parts = [f"{count} {what}" for count, what in tokens if count is not None]
-    parts += [f"{usage.cost_usd:.2f} USD"] if usage.cost_usd is not None else []
-    return f"{said}, {', '.join(parts) or 'tokens and cost unknown'}"
+    return f"{said}, {took.usage.words}"
 
 
 def _attempts(queue: Queue, task: str) -> list[Json]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from peercoord.worktree.context import Place
 
 INPUT_BYTES = 64 << 20  # read of what an agent tells; more is not looked at
-MESSAGE_CHARS = 2000
+MESSAGE_CHARS, PATH_CHARS = 2000, 4096
 ONGOING = ("clear", "resume")  # reasons of an end after which the same process goes on
 ASKING = ("agent_needs_input", "elicitation_dialog")
 RING = "-"  # rung at the agent's door: no request has this id
@@ -136,6 +136,7 @@ class Hook:
         else:
             self.session.begin(self.now, model=text(self.said, "model")[:80])
             self._becomes(IDLE)
+            quiet.trim_costs(self.files, self.place)
         return Answer(self.agent.context(agents.START, told, **self._title()))
 
     def _whole_context(self) -> str:
@@ -219,6 +220,8 @@ class Hook:
     def _becomes(self, state: str, why: str = "", **facts: object) -> None:
         if not self.session.is_known:
             self.session.begin(self.now)
+        path, source = text(self.said, "transcript_path")[:PATH_CHARS], text(self.said, "source")[:80]
+        self.session.note_transcript(path, self.now, source)
         begins = not self.session.state
         with suppress(StorageError):  # a full disk: the agent is answered, and people see less
             self.session.becomes(state, self.now, why, **facts)

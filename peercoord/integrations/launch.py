@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from peercoord import __version__
+from peercoord.agent.transcripts import opened
 from peercoord.integrations import script, settings
 from peercoord.integrations.agents import CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE
 from peercoord.store import paths
@@ -37,20 +38,23 @@ PROMPT = (
     "session tells which task is yours and how it is reported. If it says nothing, "
     f"ask for a task: {COORDINATE} request-task"
 )
-_CLAUDE, _POLICY, _OPENCODE, _COPILOT = "claude.json", "gemini.toml", "opencode.json", "copilot"
+_CLAUDE, _CLAUDE_COSTS = "claude.json", "claude-costs.json"
+_POLICY, _OPENCODE, _COPILOT = "gemini.toml", "opencode.json", "copilot"
 
 
-def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT) -> list[str]:
+def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT, worktree: str = "") -> list[str]:
     """Return the command that starts a coding agent in a worktree.
 
     Args:
         agent: The coding agent.
         hooks: Absolute path of the directory with the settings.
         prompt: The first prompt; empty if a person types it.
+        worktree: Absolute path of the worktree, whose own settings may have a status line.
     """
     first = [prompt] if prompt else []
     if agent is CLAUDE:  # the default mode asks a server, and stops at a dialog behind a gateway
-        return ["claude", "--settings", f"{hooks}/{_CLAUDE}", "--permission-mode", "acceptEdits", *first]
+        chosen = _CLAUDE if _has_status_line(hooks, worktree) else _CLAUDE_COSTS
+        return ["claude", "--settings", f"{hooks}/{chosen}", "--permission-mode", "acceptEdits", *first]
     if agent is CODEX:  # the hooks come with the command: a person reviews them once for all worktrees
         words = ["codex"]
         for event, groups in settings.hooks(CODEX, f"{hooks}/{Path(paths.HOOK_SCRIPT).name}")["hooks"].items():
@@ -74,6 +78,22 @@ def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT) -> list[str]:
             *(["--interactive", prompt] if prompt else []),
         ]
     return ["opencode", *(["--prompt", prompt] if prompt else [])]
+
+
+def _has_status_line(hooks: str, worktree: str) -> bool:
+    """Check whether a person's or the project's settings of Claude Code have a status line, which ours would hide."""
+    own = os.environ.get("CLAUDE_CONFIG_DIR") or f"{Path.home()}/.claude"
+    places = [own, *(f"{tree}/.claude" for tree in (worktree, str(Path(hooks).parents[1])) if tree)]
+    for path in (f"{place}/{name}" for place in places for name in ("settings.json", "settings.local.json")):
+        try:
+            with opened(path) as (handle, seen):
+                if b"statusLine" in os.pread(handle, seen.st_size, 0):
+                    return True
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return True  # who knows what it says
+    return False
 
 
 def environment(agent: CodingAgent, hooks: str, worktree: str) -> dict[str, str]:
@@ -120,6 +140,7 @@ def files(hook: str, project: str, bank: str) -> dict[str, str]:
     }
     return {
         _CLAUDE: _json(claude),
+        _CLAUDE_COSTS: _json({**claude, "statusLine": {"type": "command", "command": settings.status_line(hook)}}),
         f"{_COPILOT}/plugin.json": _json({"name": "peercoord", "version": __version__, "hooks": "hooks.json"}),
         f"{_COPILOT}/hooks.json": _json(settings.hooks(COPILOT, hook)),
         _POLICY: "\n".join(policy),

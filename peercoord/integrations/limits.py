@@ -81,7 +81,3 @@ def _used_up(limits: Json, now: float) -> float:
     ]
     resets = [float(at) for one in full if (at := whole(one.get("resets_at"))) is not None]
     return max((at for at in resets if now < at <= now + LONGEST_SECONDS), default=0.0)
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0

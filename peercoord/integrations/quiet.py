@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from peercoord.worktree.context import Place
 
 DUE_SECONDS = 60
+COSTS_MOST = 1 << 20  # bytes, about 20,000 answers of a model
 SLACK_SECONDS = 2  # some shells compare whole seconds only
 
 
@@ -49,6 +50,15 @@ def note(files: Files, place: Place, peer: Peer, held: Iterable[str]) -> None:
         made = os.lstat(f"{place.coordination}/{home}/{HEARD}").st_mtime
         for name, by in ((HEARD, -SLACK_SECONDS), (DUE, DUE_SECONDS)):
             os.utime(f"{place.coordination}/{home}/{name}", (made + by, made + by), follow_symlinks=False)
+
+
+def trim_costs(files: Files, place: Place) -> None:
+    """Remove what status lines noted of the sessions before, if it became long."""
+    path = f"{paths.quiet(place.worktree)}/{paths.COSTS}"
+    with suppress(StorageError):
+        seen = files.stat(path)
+        if seen is not None and seen.size > COSTS_MOST:
+            files.remove(path)
 
 
 def forget(files: Files, place: Place) -> None:

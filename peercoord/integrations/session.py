@@ -70,7 +70,8 @@ class Session:
 
     def begin(self, now: str, **facts: object) -> None:
         """Put this session on record in place of the one before."""
-        kept: Json = {key: self.record[key] for key in ("worked", "asked") if self.is_known and key in self.record}
+        own = ("worked", "asked") if self.is_known else ()
+        kept: Json = {key: self.record[key] for key in (*own, "transcripts") if key in self.record}
         self.record = {
             "agent": self.agent.key,
             "session_id": self.ident,
@@ -109,6 +110,20 @@ class Session:
         facts = {key: value for key, value in known.items() if value}
         with suppress(PeercoordError):  # work goes on without the note
             open_root(self.files.place).event(self.peer, "limited" if begins else "limit-over", **facts)
+
+    def note_transcript(self, path: str, now: str, source: str) -> None:
+        """Remember the file that its program keeps of it: the worktree's agent reads there what it used.
+
+        Args:
+            path: Where the file is, as a hook names it; may be empty.
+            now: The present moment, RFC 3339.
+            source: How the session began, as its program says at the start.
+        """
+        found = self.record.get("transcripts")
+        known = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        if path and path not in [one.get("path") for one in known]:
+            own = {"agent": self.agent.key, "session_id": self.ident, "path": path, "since": now, "source": source}
+            self.record["transcripts"] = [*known, own][-session_records.TRANSCRIPTS_MOST :]
 
     # -- what is remembered of it ----------------------------------------------------------------------------
 

@@ -45,6 +45,11 @@ def hooks(agent: CodingAgent, script: str, worktree: str = "") -> Json:
     return {"version": 1, "hooks": entries} if agent is COPILOT else {"hooks": entries}
 
 
+def status_line(script: str) -> str:
+    """Return the command that notes what a session of Claude Code cost, and shows nothing."""
+    return shlex.join([script, "status", CLAUDE.key])
+
+
 def is_handler(entry: Json, script: str) -> bool:
     """Check whether an entry of someone's settings is a handler that calls a script."""
     for key in ("command", "bash"):

@@ -16,11 +16,11 @@ In this order:
 from __future__ import annotations
 
 import os
-import stat
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from peercoord.agent.transcripts import opened
 from peercoord.foreign import plain
 from peercoord.integrations import context, limits
 from peercoord.store import ids
@@ -151,14 +151,8 @@ def _used_up(said: Json) -> float:
     if not isinstance(path, str) or not os.path.basename(path).startswith("rollout-"):
         return 0.0
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (OSError, ValueError):
+        with opened(path) as (handle, seen):
+            tail = os.pread(handle, TAIL_BYTES, max(0, seen.st_size - TAIL_BYTES))
+    except OSError:
         return 0.0
-    try:
-        seen = os.fstat(handle)
-        if not stat.S_ISREG(seen.st_mode):
-            return 0.0
-        tail = os.pread(handle, TAIL_BYTES, max(0, seen.st_size - TAIL_BYTES))
-    finally:
-        os.close(handle)
     return limits.in_rollout(tail, time.time())

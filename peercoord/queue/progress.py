@@ -82,6 +82,10 @@ class Reports:
         running = [e for e in others if e.get("status") == "in-progress"]
         self._put(me, {**report, "assigned_tasks": [*ended, *running, entry]})
 
+    def note(self, me: Incarnation, report: Json) -> None:
+        """Write a report in whose entries something was noted. That is no news of the work: no entry's time changes."""
+        self._put(me, report)
+
     def interrupt(self, peer: str) -> None:
         """Mark the claims of a peer that has left as released."""
         report = self.tasks.read_record(paths.report(peer))

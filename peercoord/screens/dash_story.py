@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from peercoord.review.items import Item
     from peercoord.screens.dash_source import Source, View
-    from peercoord.status.attempts import Usage
     from peercoord.status.needs import Need
     from peercoord.status.views import PeerView, Row
     from peercoord.store.records import Definition
@@ -169,7 +168,7 @@ def _attempts(source: Source, view: View, row: Row) -> Iterator[Text]:
         return
     now = view.board.now
     total = effort(found, now)
-    parts = [f"{len(found)} attempt{'s' * (len(found) != 1)}", spent(total.seconds), *usage(total.usage)]
+    parts = [f"{len(found)} attempt{'s' * (len(found) != 1)}", spent(total.seconds), total.usage.words]
     yield from _heading(f"Who held it: {', '.join(filter(None, parts))}")
     for one in found:
         span = f"{_when(one.began, now) or '?'}–{_when(one.ended, now):<5}"
@@ -185,14 +184,6 @@ def spent(seconds: int | None) -> str:
         return ""
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours}h {minutes}m in hand" if hours else f"{minutes}m in hand" if minutes else f"{seconds}s in hand"
-
-
-def usage(known: Usage) -> Iterator[str]:
-    """What agents said that their work took; nothing if they said nothing."""
-    if known.input_tokens is not None and known.output_tokens is not None:
-        yield f"{known.input_tokens + known.output_tokens:,} tokens"
-    if known.cost_usd is not None:
-        yield f"${known.cost_usd:.2f}"
 
 
 def _changes(source: Source, view: View, row: Row) -> Iterator[Text]:

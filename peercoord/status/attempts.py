@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peercoord.status.views import Row
 
 HELD = "held"  # the outcome of an attempt that goes on
+LEAST_SHOWN = 0.01  # dollars
 TOKENS_MOST, COST_MOST = 10**15, 10**9  # what is more, makes no sense
 
 
@@ -36,9 +37,22 @@ class Usage:
         """Whether the agent said anything."""
         return (self.input_tokens, self.output_tokens, self.cost_usd) != (None, None, None)
 
+    @property
+    def words(self) -> str:
+        """What is known and what is not, for people: ``1,200 tokens in, 300 out, 0.35 USD``."""
+        counts = [(self.input_tokens, "tokens in"), (self.output_tokens, "out")]
+        known = [f"{count:,} {what}" if count is not None else f"unknown {what}" for count, what in counts]
+        tokens = ", ".join(known) if (self.input_tokens, self.output_tokens) != (None, None) else "tokens unknown"
+        cost = "cost unknown" if self.cost_usd is None else _dollars(self.cost_usd)
+        return f"{tokens}, {cost}" if self.known else "tokens and cost unknown"
+
     def as_json(self) -> Json:
         """Return it for programs."""
         return {key: getattr(self, key) for key in ("input_tokens", "output_tokens", "cost_usd")}
+
+
+def _dollars(cost: float) -> str:
+    return "under 0.01 USD" if 0 < cost < LEAST_SHOWN else f"{cost:,.2f} USD"
 
 
 UNKNOWN = Usage()

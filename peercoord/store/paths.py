@@ -45,6 +45,7 @@ SESSIONS = "sessions"  # what each coding session last said of itself; likewise
 HOOKS = "hooks"  # the script that hooks of coding agents run, and its marks; likewise
 HOOK_SCRIPT = "hooks/hook.sh"
 QUIET_HEARD, QUIET_DUE, QUIET_BEAT = "heard", "due", "beat"  # the marks of one worktree: see ``integrations.quiet``
+COSTS = "costs"  # beside them, what status lines were told that sessions cost
 LANDINGS = "landings"  # made with the first landing
 FORECAST = "landings/forecast.json"  # what merges would meet, by commits: a note, made again if lost
 LANDING_LOCK = "locks/landing"

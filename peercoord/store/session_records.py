@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.store.files import Files
 
+TRANSCRIPTS_MOST = 20  # files of sessions that are remembered
 LONGEST_SECONDS = 8 * 86400  # until a limit resets; a later time comes from a wrong clock
 
 

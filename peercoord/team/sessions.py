@@ -113,7 +113,7 @@ def _window(project: Project, instance: Instance, choice: Choice, prompt: str = 
         return Window(instance, choice.command)
     agent, hooks = choice.agent_of(instance), str(project.directory / paths.ROOT / paths.HOOKS)
     env = launch.environment(agent, hooks, str(instance.directory))
-    return Window(instance, launch.command(agent, hooks, prompt), env)
+    return Window(instance, launch.command(agent, hooks, prompt, str(instance.directory)), env)
 
 
 def plan_settings(project: Project) -> list[Action]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from fnmatch import fnmatch
@@ -32,7 +33,8 @@ def test_settings_of_claude_fit_their_schema_and_name_every_hook() -> None:
     import jsonschema
 
     claude = json.loads(FILES["claude.json"])
-    jsonschema.validate(claude, schema("claude-code-settings.schema.json"))
+    for name in ("claude.json", "claude-costs.json"):
+        jsonschema.validate(json.loads(FILES[name]), schema("claude-code-settings.schema.json"))
     assert claude["hooks"] == settings.hooks(CLAUDE, f"{HOOKS}/hook.sh")["hooks"]
 
 
@@ -92,6 +94,27 @@ def test_a_prompt_comes_only_where_nobody_types_one() -> None:
     for agent in AGENTS.values():
         assert launch.command(agent, HOOKS)[-1] == launch.PROMPT
         assert launch.PROMPT not in launch.command(agent, HOOKS, "")
+
+
+@pytest.mark.parametrize("where", ["person", "worktree", "project", "fifo", "nowhere"])
+def test_a_status_line_of_a_persons_is_not_hidden(tmp_path, monkeypatch, where) -> None:
+    home, tree, project = tmp_path / "home", tmp_path / "tree", tmp_path / "project"
+    for place in (home, tree / ".claude", project / ".claude"):
+        place.mkdir(parents=True)
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(home))
+    (home / "settings.json").write_text('{"theme": "dark"}')
+    own = json.dumps({"statusLine": {"type": "command", "command": "mine"}})
+    names = {"person": home / "settings.json", "worktree": tree / ".claude/settings.local.json"}
+    names["project"] = project / ".claude/settings.json"
+    if where in names:
+        names[where].write_text(own)
+    elif where == "fifo":
+        os.mkfifo(tree / ".claude/settings.json")
+    words = launch.command(CLAUDE, f"{project}/.claude-coordination/hooks", "", str(tree))
+    given = json.loads(FILES[words[words.index("--settings") + 1].rpartition("/")[2]])
+    assert ("statusLine" in given) is (where == "nowhere")
+    given.pop("statusLine", None)
+    assert given == json.loads(FILES["claude.json"]), "all else is the same"
 
 
 def test_hooks_of_a_person_speak_where_ours_cannot() -> None:

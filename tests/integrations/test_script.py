@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from agent.crew import until
 from integrations.coder import Coder
 
-from peercoord.integrations import script
+from peercoord.integrations import quiet, script
 from peercoord.store import down, paths, records
 
 Make = Callable[..., Coder]
@@ -82,6 +83,70 @@ class TestAnswers:
         answer = run(one, "wait")
         assert answer.returncode == 2
         assert b"The rate limit has reset" in answer.stderr
+
+
+STATUS = {  # as Claude Code tells it
+    "session_id": "7f979666-11c0-4ca3-87d1-42bf6226062b",
+    "cwd": '/home/me/"total_cost_usd":9',
+    "model": {"id": "claude-opus-5-5", "display_name": "Opus 5.5"},
+    "cost": {"total_cost_usd": 0.0022, "total_duration_ms": 106695, "total_lines_added": 0},
+    "context_window": {"total_input_tokens": 10, "used_percentage": 0},
+}
+
+
+class TestStatusLine:
+    def noted(self, one: Coder) -> list[str]:
+        path = one.crew.state / paths.quiet(str(one.tree)) / paths.COSTS
+        return path.read_text().splitlines() if path.exists() else []
+
+    def tell(self, one: Coder, data: bytes, shell: str = "sh") -> None:
+        called = without_program(one)
+        words = [shell, str(one.crew.state / paths.HOOK_SCRIPT), "status", "claude"]
+        env = {**os.environ, "PEERCOORD_WORKTREE": str(one.tree)}
+        done = subprocess.run(words, input=data, env=env, cwd="/", capture_output=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), "nothing is shown"
+        assert not called.exists(), "no program is started"
+
+    @pytest.mark.parametrize("shell", ["dash", "bash", "zsh"])
+    def test_it_notes_what_the_session_cost(self, coder: Make, shell: str) -> None:
+        from shutil import which
+
+        if which(shell) is None:
+            pytest.skip(f"no {shell} here")
+        one = coder()
+        one.tell("tools")
+        before = int(time.time())
+        for cost in (0.0022, 12, 1e-07):
+            told = {**STATUS, "cost": {"total_cost_usd": cost, "total_duration_ms": 106695}}
+            self.tell(one, json.dumps(told, separators=(",", ":")).encode(), shell)
+        noted = [line.split(" ") for line in self.noted(one)]
+        assert [rest for _, *rest in noted] == [[STATUS["session_id"], cost] for cost in ("0.0022", "12", "1e-07")]
+        assert all(before <= int(at) <= time.time() for at, *_ in noted)
+        assert not (one.crew.state / "hooks" / "fired-claude").exists(), "it is no hook"
+
+    def test_what_says_no_cost_is_not_noted(self, coder: Make) -> None:
+        one = coder()
+        one.tell("tools")
+        for data in (b"", b"{}", b"[1]", b'{"cost":{"total_cost_usd":1}}', b"\xff" * 9):
+            self.tell(one, data)
+        assert self.noted(one) == []
+
+    def test_a_worktree_without_a_session_gets_no_marks(self, coder: Make) -> None:
+        one = coder()
+        self.tell(one, json.dumps(STATUS, separators=(",", ":")).encode())
+        assert not (one.crew.state / paths.quiet(str(one.tree))).exists()
+
+    def test_long_notes_go_when_another_session_begins(self, coder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        one = coder()
+        one.tell("tools")
+        (one.crew.state / paths.quiet(str(one.tree)) / paths.COSTS).write_text("1 a 0.5\n")
+        one.tell("start")
+        assert self.noted(one) == ["1 a 0.5"]
+        monkeypatch.setattr(quiet, "COSTS_MOST", 3)
+        one.tell("start", source="compact")
+        assert self.noted(one) == ["1 a 0.5"], "the session goes on"
+        one.tell("start")
+        assert self.noted(one) == []
 
 
 class TestNothingToSay:

@@ -89,6 +89,20 @@ def test_effort_is_a_sum_or_unknown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (UNKNOWN, "tokens and cost unknown"),
+        (Usage(1200, 30), "1,200 tokens in, 30 out, cost unknown"),
+        (Usage(1200, 30, 1234.5), "1,200 tokens in, 30 out, 1,234.50 USD"),
+        (Usage(5, None, 0.0), "5 tokens in, unknown out, 0.00 USD"),
+        (Usage(cost_usd=0.0004), "tokens unknown, under 0.01 USD"),
+    ],
+)
+def test_what_is_not_known_is_said_beside_what_is(known: Usage, words: str) -> None:
+    assert known.words == words
+
+
+@pytest.mark.parametrize(
     ("said", "read"),
     [
         ({"input_tokens": 5, "output_tokens": 6.0, "cost_usd": 1}, Usage(5, 6, 1.0)),
@@ -119,5 +133,5 @@ def test_what_work_took_is_said_or_said_to_be_unknown(project: Project) -> None:
     told = {"usage": {"input_tokens": 1200, "cost_usd": 0.5}}
     project.queue.files.put(path, records.encode({**(project.queue.read_record(path) or {}), **told}))
     assert project.data("task", "show", "1")["effort"]["input_tokens"] == 1200
-    assert "1 attempt, 1200 tokens in, 0.50 USD\n" in project("task", "show", "1")[1]
+    assert "1 attempt, 1,200 tokens in, unknown out, 0.50 USD\n" in project("task", "show", "1")[1]
     assert project.data("status")["efforts"]["instances"]["one"]["cost_usd"] is None, "that of task 2 is not known"
