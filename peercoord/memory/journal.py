@@ -106,15 +106,7 @@ def state_of(document: bytes | None) -> str:
 
 
 def new_entry(
-    name: str,
-    kind: str,
-    before: bytes | None,
-    outcome: Outcome,
-    *,
-    previous: str,
-    by: str,
-    at: str,
-    undoes: str = "",
+    name: str, kind: str, before: bytes | None, outcome: Outcome, *, previous: str, by: str, at: str, undoes: str = ""
 ) -> Entry:
     """Return the entry to write before a document is replaced by what an outcome says."""
     settled = (*outcome.applied, *outcome.duplicates)
@@ -180,11 +172,7 @@ def _lines(text: bytes) -> Counter[str]:
 
 
 def undo_entry(
-    entry: Entry,
-    document: bytes | None,
-    texts: Mapping[str, bytes],
-    merge3: Merge3,
-    backup: bytes | None = None,
+    entry: Entry, document: bytes | None, texts: Mapping[str, bytes], merge3: Merge3, backup: bytes | None = None
 ) -> Outcome:
     """Compute a document without one of its merges."""
     now = document or b""

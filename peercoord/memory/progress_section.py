@@ -45,10 +45,7 @@ class GeneratedSection:
 
 PROGRESS = GeneratedSection("Progress of all instances", "Progress", BEGIN, END)
 FOCUS = GeneratedSection(
-    "Current focus of all instances",
-    "Active context",
-    "<!-- peercoord: focus -->",
-    "<!-- peercoord: end of focus -->",
+    "Current focus of all instances", "Active context", "<!-- peercoord: focus -->", "<!-- peercoord: end of focus -->"
 )
 ALL = (PROGRESS, FOCUS)
 

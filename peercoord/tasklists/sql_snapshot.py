@@ -29,13 +29,7 @@ class SqlSnapshot(ListSnapshot):
     """What a database holds at one moment."""
 
     def __init__(
-        self,
-        projects: ProjectFilter,
-        tables: dict[str, Rows],
-        term: int,
-        agreed: Agreed,
-        origin: Origin,
-        bases: Bases,
+        self, projects: ProjectFilter, tables: dict[str, Rows], term: int, agreed: Agreed, origin: Origin, bases: Bases
     ) -> None:
         super().__init__(term, agreed, origin, bases)
         self.projects, self.schema, self.tables = projects, projects.schema, tables

@@ -146,8 +146,4 @@ def test_a_merge_writes_an_event_for_each_document(scene: Scene) -> None:
     scene.merge()
     lines = scene.disk.files()["events/leader.jsonl"].splitlines()
     (event,) = [raw for raw in map(json.loads, lines) if raw["event"] == "merged"]
-    assert (event["file"], event["sections"], event["contributions"]) == (
-        NAME,
-        [path_text(LIMITS)],
-        [one.id],
-    )
+    assert (event["file"], event["sections"], event["contributions"]) == (NAME, [path_text(LIMITS)], [one.id])

@@ -10,16 +10,7 @@ from contextlib import suppress
 from itertools import count
 
 import pytest
-from memory.banks import (
-    CHANGES,
-    Below,
-    always,
-    check_chain,
-    intents,
-    litter,
-    merge,
-    places,
-)
+from memory.banks import CHANGES, Below, always, check_chain, intents, litter, merge, places
 from memory.crashes import (
     NAME,
     SAVED,

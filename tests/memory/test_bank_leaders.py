@@ -6,26 +6,8 @@ from contextlib import suppress
 from itertools import count
 
 import pytest
-from memory.banks import (
-    Below,
-    Plain,
-    Scene,
-    always,
-    intents,
-    merge,
-    places,
-    stands,
-)
-from memory.crashes import (
-    FACTS,
-    MORE,
-    NAME,
-    SAVED,
-    TOOLS,
-    check_merged,
-    queued,
-    replacing,
-)
+from memory.banks import Below, Plain, Scene, always, intents, merge, places, stands
+from memory.crashes import FACTS, MORE, NAME, SAVED, TOOLS, check_merged, queued, replacing
 from memory.helpers import TECH, change, note
 from support.faults import Call, Crash, Crashing, Pausing
 

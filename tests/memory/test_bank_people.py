@@ -8,18 +8,7 @@ from functools import partial
 from itertools import count
 
 import pytest
-from memory.banks import (
-    ANN,
-    PLACE,
-    Act,
-    Below,
-    Plain,
-    Scene,
-    always,
-    litter,
-    merge,
-    places,
-)
+from memory.banks import ANN, PLACE, Act, Below, Plain, Scene, always, litter, merge, places
 from memory.helpers import TECH, note
 from support.faults import Call, Pausing
 

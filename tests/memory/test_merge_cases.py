@@ -86,11 +86,7 @@ def test_a_merge_gives_what_its_file_says(path: Path, merge3: Merge3, request: p
         path.write_text(case.written(outcome))
     assert path.read_text() == case.written(outcome)
     other = case.merge(merge3, *reversed(case.given))
-    assert (other.document, places(other), other.candidates) == (
-        outcome.document,
-        places(outcome),
-        outcome.candidates,
-    )
+    assert (other.document, places(other), other.candidates) == (outcome.document, places(outcome), outcome.candidates)
     applied = [one for one in case.given if one.id in outcome.applied and one.kind == "addition"]
     assert case.merge(merge3, *applied, document=outcome.document).document == outcome.document
     if outcome.edits:

@@ -62,8 +62,7 @@ def test_an_unwritable_disk_gives_no_numbers_but_all_else(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "error"),
-    [("k-01234", None), ("k-0123", UsageError), ("e-", UsageError), ("k-9999", NotFoundError)],
+    ("word", "error"), [("k-01234", None), ("k-0123", UsageError), ("e-", UsageError), ("k-9999", NotFoundError)]
 )
 def test_a_prefix_names_one_or_none(word: str, error: type[PeercoordError] | None) -> None:
     known = ["k-0123456789abcdef", "k-0123ffffffffffff", "e-0123456789abcdef"]

@@ -95,11 +95,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize(("typed", "taken"), [("y\n", True), ("\n", False), (None, False)])
 def test_the_shared_database_is_taken_only_after_a_yes(
-    fresh: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    typed: str | None,
-    taken: bool,
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str | None, taken: bool
 ) -> None:
     shared = make_database(tmp_path / "home/Workspace/tools/claude/memory/claude_memory.db", (1, "Shared", "pending"))
     before = shared.read_bytes()
