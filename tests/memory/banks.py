@@ -63,6 +63,8 @@ class Exchange(Call):
 class Below(Wrapper):
     """A directory of a disk, as a disk that can do all that the memory bank asks for."""
 
+    place = PLACE
+
     def exchange(self, source: str, target: str) -> None:
         Exchange(self.disk, f"{PLACE}/{source}", f"{PLACE}/{target}").run()
 
@@ -74,7 +76,7 @@ class Below(Wrapper):
 
     def around(self, call: Call) -> Any:
         count = {"link": 2, "rename": 2, "flush": 0}.get(call.name, 1)
-        paths = [f"{PLACE}/{path}" if path else PLACE for path in call.args[:count]]
+        paths = [f"{self.place}/{path}" if path else self.place for path in call.args[:count]]
         return getattr(self.disk, call.name)(*paths, *call.args[count:])
 
 

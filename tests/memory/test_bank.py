@@ -89,12 +89,15 @@ def test_a_document_that_is_not_text_is_left_alone_and_hides_no_other(scene: Sce
 
 
 def test_without_the_bank_nothing_is_merged_and_nothing_made(scene: Scene) -> None:
-    scene.write(None)
-    scene.disk.rmdir(PLACE)
+    """MEM-17: its branch is not checked out, or its filesystem not mounted."""
+    scene.disk.rename(PLACE, "elsewhere")
     scene.add(note("- a fact"))
     with pytest.raises(NotFoundError, match="not there"):
         scene.merge()
     assert PLACE not in scene.disk.folders()
+    scene.disk.rename("elsewhere", PLACE)
+    scene.merge()
+    assert (scene.document() or b"").count(b"- a fact") == 1
 
 
 def test_very_many_are_merged_in_several_entries(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from memory.helpers import TECH, change, note
 from memory.real import NAME, Real, real
 from support.project import git, project, second
 
-from peercoord.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, StorageError
+from peercoord.errors import BrokenFileError, LostError, PeercoordError
 from peercoord.memory import change as bank_change
 from peercoord.memory import documents, runner
 from peercoord.memory.change import Changer
@@ -53,22 +53,6 @@ def test_a_stash_that_comes_back_is_merged_once(real: Real) -> None:
         real.merge()
     assert real.text().count("- a fact") == 1
     assert [entry.kind for entry in real.bank().entries()] == ["merge", "foreign", "foreign"]
-
-
-def test_a_branch_without_the_bank_is_left_alone(real: Real) -> None:
-    """MEM-17."""
-    git(real.main, "branch", "bare", "HEAD~1")
-    real.add(note("- a fact"))
-    real.merge()
-    real.commit("merged")
-    git(real.main, "switch", "-q", "bare")
-    real.add(note("- later", time=5))
-    with pytest.raises(NotFoundError, match="not there"):
-        real.merge()
-    assert not real.file.exists()
-    git(real.main, "switch", "-q", "main")
-    real.merge()
-    assert (real.text().count("- a fact"), real.text().count("- later")) == (1, 1)
 
 
 # -- the document as a file --------------------------------------------------------------------------------------
@@ -261,18 +245,6 @@ def test_a_document_not_written_lately_is_merged_at_once(
     real.add(note("- more", time=9))
     real.merge()
     assert slept == []
-
-
-def test_a_folder_without_write_permission_says_so(real: Real) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    real.file.parent.chmod(0o555)
-    real.add(note("- a fact"))
-    with pytest.raises(StorageError, match="permission"):
-        real.merge()
-    real.file.parent.chmod(0o755)
-    real.merge()
-    assert real.text().count("- a fact") == 1
 
 
 def test_threads_that_merge_and_decide_at_once(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from memory.banks import Cutting, Scene, places
+from memory.banks import Below, Cutting, Scene, places
 from memory.helpers import TECH
-from support.faults import Call, Wrapper
 
 from peercoord.memory import cleanup
 from peercoord.memory.collector import FOLDER, Collected, Collector
@@ -24,13 +23,10 @@ TREE = "tree"
 pytestmark = pytest.mark.usefixtures("shared")
 
 
-class Tree(Wrapper):
+class Tree(Below):
     """The worktree, on the same disk in memory."""
 
-    def around(self, call: Call) -> object:
-        count = {"link": 2, "rename": 2, "flush": 0}.get(call.name, 1)
-        paths = [f"{TREE}/{path}" if path else TREE for path in call.args[:count]]
-        return getattr(self.disk, call.name)(*paths, *call.args[count:])
+    place = TREE
 
 
 class Worktree:
