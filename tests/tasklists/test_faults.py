@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -17,7 +16,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from support.lists import Lists, statements
-from support.project import Project, project
+from support.project import project
 
 from peercoord.doctor.checks import examine_lists
 from peercoord.errors import BrokenFileError, LostError, NotFoundError, PeercoordError, StorageError, UsageError
@@ -286,14 +285,6 @@ def test_the_doctor_looks_at_the_lists_as_they_are_now(busy: Lists, chosen: runn
     busy.root.protocol["tasks_file"] = {"path": "tasks.json"}
     [one] = examine_lists(busy.root)
     assert (one.state, "tasks.json" in one.text) == ("bad", True)
-
-
-def test_doctor_shows_a_broken_database(project: Project) -> None:
-    project("sync", "--database", str(project.main / "other.db"))
-    (project.main / "other.db").write_bytes(b"not a database at all")
-    code, out, _ = project("doctor", "--json")
-    found = [one for one in json.loads(out)["data"]["checks"] if one["check"] == "database"]
-    assert (code, [one["state"] for one in found]) == (1, ["bad"])
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------
