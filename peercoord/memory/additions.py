@@ -1,4 +1,4 @@
-"""Additions: each statement goes into its section once, in the way of that section.
+"""Additions: each statement goes into its section once, in that section's style.
 
 Text is compared block by block (a paragraph, a fence, one item of a list), so that two peers who report the same thing
 add it once. Of a list the new items go in; of rows for the table that ends the section, or of a table with that head,

@@ -68,11 +68,11 @@ class Bank:
         return self.files.read(document)
 
     def waiting(self, document: str | None = None) -> list[Waiting]:
-        """What waits for a person, oldest first."""
+        """Return what waits for a person, oldest first."""
         return [one for one in self.store.waiting() if document is None or one.candidate.document == document]
 
     def entries(self, document: str | None = None) -> list[Entry]:
-        """What was done to one document, or to all, oldest first."""
+        """Return the journal of one document, or of all, oldest entry first."""
         if document is not None:
             return self.store.entries(contribution.check_document(document))
         return ordered(one for name in self.store.documents() for one in self.store.entries(name))
@@ -82,7 +82,7 @@ class Bank:
         return self.store.contribution(ident)
 
     def foreign(self) -> list[Entry]:
-        """Changes by someone unknown, as the merges after them found them; oldest first."""
+        """Return the changes by someone unknown, oldest first. The next merge after each one noted it."""
         return [one for one in self.entries() if one.kind == "foreign"]
 
     # -- merging ---------------------------------------------------------------------------------------------
@@ -90,8 +90,15 @@ class Bank:
     def merge(self, by: str, leads: Callable[[], bool], documents: Collection[str] | None = None) -> list[MergeSummary]:
         """Merge what is queued, in all documents or those named; return what was done where something was.
 
-        ``leads`` is asked before anything that counts is written: a ``LostError`` says that another peer leads than
-        ``by``. Where the filesystem refuses, the next merge finishes what was begun.
+        Args:
+            by: Who merges, for the journal.
+            leads: Whether ``by`` still leads; called before each write that counts.
+            documents: File names; all documents if left out.
+
+        Raises:
+            LostError: Another peer leads now.
+            NotFoundError: The bank's directory is missing.
+            StorageError: The filesystem refused; the next merge finishes what was begun.
         """
         with self.changer.exclusive(), merger() as merge3:
             return Merging(self.changer, merge3, by, leads).run(documents)
@@ -104,7 +111,15 @@ class Bank:
         document: str = "progress.md",
         section: GeneratedSection = PROGRESS,
     ) -> Entry | None:
-        """Refresh a section that the leader keeps; ``None`` if it says so already, or the document was taken away."""
+        """Refresh a section that the leader keeps; ``None`` if it is up to date, or the document was removed.
+
+        Args:
+            facts: What the section is to say.
+            by: Who refreshes it, for the journal.
+            leads: Whether ``by`` still leads; a ``LostError`` says that it does not.
+            document: The document that the section is in; created if it is missing.
+            section: Which section.
+        """
 
         def refreshed(before: bytes | None, journal: Journal) -> Outcome | None:
             if before is None and journal.removed:
@@ -144,7 +159,11 @@ class Bank:
         return entry
 
     def reject(self, candidate_id: str, reason: str, decider: Decider) -> None:
-        """Decline a candidate: its contributions go to the rejected ones, with the reason."""
+        """Decline a candidate: its contributions go to the rejected ones, with the reason.
+
+        Raises:
+            NotFoundError: It waits no longer.
+        """
         with self.changer.exclusive():
             candidate = self._candidate(candidate_id)
             record = self._record("reject", candidate.id, candidate.document, decider, reason=reason)

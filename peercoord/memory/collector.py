@@ -58,10 +58,7 @@ class Folder:
         self._gone: dict[str, float] = {}
 
     def look(self, now: float, finished: bool = False) -> FolderScan:
-        """Look at the folder at a time of the monotonic clock.
-
-        With ``finished``, files that changed a moment ago are taken as well: their author says that they are whole.
-        """
+        """Look at the folder at a time of the monotonic clock, in seconds."""
         scan = FolderScan()
         listed = self._names(scan)
         for name in sorted(listed):
@@ -180,7 +177,7 @@ class Folder:
 
 @dataclass(slots=True)
 class Collected:
-    """What came of files."""
+    """What was collected from files."""
 
     contributions: list[Contribution] = field(default_factory=list)  # those that are new in the queue
     withdrawn: list[str] = field(default_factory=list)  # ids of earlier ones that their author took back
@@ -199,7 +196,10 @@ class Collector:
         self._known: dict[str, Contribution | None] = {}  # of all that is in the queue or settled, this peer's
 
     def look(self, finished: bool = False) -> FolderScan:
-        """Look for files to read, changing nothing; cheap while nothing changed. See ``Folder.look``."""
+        """Look for files to read, changing nothing; cheap while nothing changed.
+
+        With ``finished``, files that changed a moment ago are taken as well: their author says that they are whole.
+        """
         return self.folder.look(self.root.clock.monotonic(), finished)
 
     @staticmethod

@@ -195,11 +195,11 @@ class Outcome:
     document: bytes = b""  # the document after the merge; the very same bytes if nothing was applied
     applied: list[str] = field(default_factory=list)  # ids whose text is in it now
     duplicates: list[str] = field(default_factory=list)  # ids whose text was there already; nothing was added
-    superseded: dict[str, str] = field(default_factory=dict)  # ids that a later one of the same author replaces, which
+    superseded: dict[str, str] = field(default_factory=dict)  # by id, the later one of its author that replaces it
     candidates: list[Candidate] = field(default_factory=list)  # new candidates; their members wait in them
     standing: list[Candidate] = field(default_factory=list)  # candidates given that still hold, with their members
     void: list[str] = field(default_factory=list)  # candidates that no longer hold; their members were merged again
-    waiting: dict[str, str] = field(default_factory=dict)  # ids that queue behind a candidate of their section, which
+    waiting: dict[str, str] = field(default_factory=dict)  # by id, the candidate of its section that it waits behind
     rejected: dict[str, str] = field(default_factory=dict)  # ids that cannot be taken, and why
     edits: list[Edit] = field(default_factory=list)  # what changed, by section
     texts: dict[str, bytes] = field(default_factory=dict)  # by hash, the bytes that ``edits`` names: kept for undo

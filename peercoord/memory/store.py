@@ -68,7 +68,7 @@ class Texts(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
     def keep(self, texts: Mapping[str, bytes]) -> None:
-        """Keep texts, durable once this returns; those that are kept already cost a look."""
+        """Keep texts, durable once this returns. A text that is kept already is read, not written."""
         disk, there = self.files.disk, self._known
         new = {key: data for key, data in texts.items() if key not in there and read(disk, paths.text(key)) != data}
         for name, data in new.items():
@@ -85,19 +85,19 @@ class MemoryStore:
         self.root = root
         self.files = root.files
         self.texts = Texts(root)
-        self.requeued = False  # since somebody last looked
+        self.requeued = False  # ``requeue`` was called; the reader of the queue resets it
         self._contributions: dict[str, Contribution] = {}
         self._entries: dict[str, Entry] = {}
 
     # -- contributions ---------------------------------------------------------------------------------------
 
     def idents(self, state: str) -> set[str]:
-        """Ids of what lies in a state."""
+        """Return the ids of the contributions or candidates in a state."""
         found = self.files.scan(f"{paths.MEMORY}/{state}")
         return {name.removesuffix(_JSON) for name in found if name.endswith(_JSON)}
 
     def queued(self) -> list[Contribution]:
-        """Contributions that are not settled; of those that are, a copy left in ``queued/`` is removed."""
+        """Return the contributions that are not settled; a copy in ``queued/`` of a settled one is removed."""
         queued, settled = self.idents(QUEUED), self.idents(DONE) | self.idents(REJECTED)
         for ident in queued & settled:
             self.files.remove(paths.contribution(QUEUED, ident))
@@ -257,7 +257,7 @@ class MemoryStore:
     # -- whole documents, decisions --------------------------------------------------------------------------
 
     def keep_backup(self, document: str, data: bytes | None) -> None:
-        """Keep a document as it is; the oldest of very many are let go."""
+        """Keep a document as it is; beyond ``BACKUPS_MOST``, the oldest backups are removed."""
         if data is None:
             return
         path = paths.backup(document, digest(data))

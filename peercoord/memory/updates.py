@@ -20,7 +20,7 @@ class Fold:
     text: str  # the section's text with ``members`` applied
     members: list[Contribution] = field(default_factory=list)  # those that changed it
     same: list[Contribution] = field(default_factory=list)  # those that say what it says already
-    overruled: dict[str, str] = field(default_factory=dict)  # ids that a later one of the same author replaces, which
+    overruled: dict[str, str] = field(default_factory=dict)  # by id, the later one of its author that replaces it
     clash: Contribution | None = None  # the first that did not merge cleanly; those after it were not looked at
     merged: Merged = field(default_factory=lambda: Merged([]))  # how ``clash`` merged with ``text``
 

@@ -65,7 +65,13 @@ class Result:
 
 
 def take(bank: Bank, item: Item, choice: str, by: Decider) -> Result:
-    """Approve one of an item's texts: ``left``, ``right``, ``both`` or, where the sides do not differ, ``proposed``."""
+    """Approve one of an item's texts: ``left``, ``right``, ``both`` or, where the sides do not differ, ``proposed``.
+
+    Raises:
+        UsageError: The sides differ, and none was chosen.
+        NotFoundError: It waits no longer.
+        LostError: The section changed since.
+    """
     if item.conflict and choice in ("", "proposed"):
         raise UsageError(
             f"{item.called} has two sides that differ: {' and '.join(side.label for side in item.sides)}",
@@ -78,7 +84,7 @@ def take(bank: Bank, item: Item, choice: str, by: Decider) -> Result:
 
 
 def reject(bank: Bank, item: Item, reason: str, by: Decider) -> Result:
-    """Reject an item, for a reason."""
+    """Reject an item, for a reason; a ``UsageError`` if that is empty, a ``NotFoundError`` if it waits no longer."""
     if not reason.strip():
         raise UsageError("say why: the authors are told", f"peercoord review reject {item.ident} --reason TEXT")
     bank.reject(item.ident, reason, by)

@@ -93,7 +93,12 @@ class ReviewQueue:
         return item_of(self.waiting[ident], self.numbers.get(ident, 0), self.bank.contribution, self.now, self.days)
 
     def find(self, word: str) -> Item:
-        """Find the item that a person names: ``4``, ``#4``, an id, or the unique beginning of an id."""
+        """Find the item that a person names: ``4``, ``#4``, an id, or the unique beginning of an id.
+
+        Raises:
+            NotFoundError: Nothing was ever listed under it, or it waits no longer.
+            UsageError: The beginning of an id is too short or not unique.
+        """
         number = paths.number(word.removeprefix("#"))
         if number is None:
             return self.item(pick(word, self.waiting, "waits"))

@@ -39,7 +39,7 @@ class RowUpdate:
 
 
 Bases = Callable[[Sequence[str]], tuple[Mapping[str, "Json"], set[str]]]
-"""Reads what both sides last agreed on for some tasks, and which of them another leader has agreed on since."""
+"""Reads what both sides last agreed on for some tasks, and which of these another leader has updated since."""
 
 
 class ListSnapshot(ABC):

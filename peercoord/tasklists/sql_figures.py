@@ -1,7 +1,7 @@
 """Figures for other programs that read the database: progress and time of change of a task, the state of a project.
 
-They go into columns and rows that the schema has for them, and are never read to decide anything. What the database
-does not take is left as it was: no task is held up by its figures.
+They go into columns and rows that the schema has for them, and are never read to decide anything. A cell that the
+database refuses keeps its value, and its task is written all the same.
 """
 
 from __future__ import annotations

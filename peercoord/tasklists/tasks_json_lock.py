@@ -35,7 +35,7 @@ class Hold:
         self._seen = _changed(disk, name)
 
     def refresh(self) -> None:
-        """Mark the lock as still in use; an error if it was taken away because this process stood still."""
+        """Mark the lock as still in use; a ``LostError`` if it was taken away while this process stood still."""
         self.require()
         root = getattr(self._disk, "root", None)
         if root:
@@ -44,7 +44,7 @@ class Hold:
         self._seen = _changed(self._disk, self._name)
 
     def require(self) -> None:
-        """Go on only while it is held."""
+        """Raise a ``LostError`` if it is no longer held."""
         if not self.is_held:
             raise LostError(f"the lock {self._name} was taken away meanwhile", hint="try again")
 

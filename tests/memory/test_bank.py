@@ -124,16 +124,6 @@ def test_a_decision_says_who_decided_and_an_unchanged_candidate_keeps_its_age(sc
     assert (record["what"], record["by"], record["source"]) == ("approve", "ann", {"host": "h", "pid": 1})
 
 
-def test_without_its_backup_a_merge_is_undone_section_by_section(scene: Scene) -> None:
-    scene.add(note("- a fact"))
-    (summary,) = scene.merge()
-    for path in scene.disk.files():
-        if path.startswith(paths.BACKUPS):
-            scene.disk.unlink(path)
-    scene.bank().undo(summary.entry, ANN)
-    assert scene.document() == TECH
-
-
 def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> None:
     scene.disk.create(f"{PLACE}/.peercoord-old", b"half", False)
     scene.merge()

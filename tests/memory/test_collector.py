@@ -81,24 +81,6 @@ def tree() -> Worktree:
     return Worktree()
 
 
-def test_the_kinds_of_files_are_merged_and_their_bases_kept(tree: Worktree) -> None:
-    """MEM-15."""
-    tree.put("techContext-additions.md", "## Limits\n\n- Names are long.\n")
-    tree.put("techContext-updates.md", "## Tools\n\nUse ruff and mypy.\n")
-    tree.put("progress-report.md", "The API is done.\n")
-    tree.put("learnings.md", "- Read before writing.\n")
-    tree.put("techContext.md", TECH.replace(b"- Python 3.11", b"- Python 3.12"))
-    done = tree.gather()
-    assert {one.document for one in done.contributions} == {"techContext.md", "progress.md", "activeContext.md"}
-    assert ({one.task for one in done.contributions}, done.refused) == ({"7"}, [])
-    kept = tree.scene.bank().store.texts
-    assert all(kept[one.base] for one in done.contributions if one.kind == "update")
-    tree.scene.merge()
-    for text in ("- Names are long.", "Use ruff and mypy.", "- Python 3.12"):
-        assert text in tree.document()
-    assert set(places(tree.scene).values()) == {"merged"}
-
-
 def test_an_edited_copy_is_compared_with_what_it_was_copied_from(tree: Worktree) -> None:
     """What others merged since is no wish to take it back, however late the copy is edited."""
     tree.put("techContext.md", TECH)
@@ -208,10 +190,3 @@ def test_a_bad_file_is_refused_once_with_its_reason(tree: Worktree, name: str, d
     assert tree.queued() == {"- good": "addition"}
     assert [(one["kind"], one["by"], one["size"]) for one in tree.refused()] == [(code, "instance-1", len(data))]
     assert all(len(data) < 2000 for path, data in tree.scene.disk.files().items() if "rejected" in path)
-
-
-def test_the_good_part_of_a_file_is_taken_and_the_rest_refused(tree: Worktree) -> None:
-    tree.put("techContext-additions.md", "## Tools\n\nFine.\n\n## Limits\n\n<!-- open\n")
-    tree.gather()
-    assert tree.queued() == {"Fine.": "addition"}
-    assert [one["kind"] for one in tree.refused()] == ["open-block"]

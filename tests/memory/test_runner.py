@@ -13,11 +13,9 @@ from memory.helpers import LIMITS, TECH, change, note, text_of
 from memory.real import NAME, PATH, Real, real
 from support.poison import ATTRIBUTES, Canary
 from support.project import add_worktree, git, project
-from support.worlds import unknown
 
 from peercoord.memory import cleanup, runner
 from peercoord.queue.retention import DAY_SECONDS
-from peercoord.status.board import Reader
 from peercoord.store import paths
 from peercoord.store.root import open_root
 
@@ -214,17 +212,6 @@ def test_a_merge_says_what_a_person_has_to_decide(real: Real) -> None:
     real.add(change("8 MB."), change("6 MB.", peer="two", time=1), note("- behind", time=2))
     said = real.project("memory", "merge")[1]
     assert said == f"{NAME}: 1 to decide (peercoord review), 1 waiting for that decision\n"
-
-
-def test_the_views_say_how_it_stands(real: Real) -> None:
-    reader = Reader(real.project.queue, unknown)
-    assert reader.board().memory["last_merge"] is None
-    real.add(change("8 MB."), change("6 MB.", peer="two", time=1), note("- behind", time=2))
-    assert reader.board().memory["pending"] == 3
-    runner.run(real.root, "leader")
-    memory = reader.board().memory
-    assert (memory["pending"], memory["conflicts"], memory["approvals"], memory["queued"]) == (1, 1, 0, 3)
-    assert memory["last_merge"] == runner.health(real.root)["at"]
 
 
 def test_a_merge_that_fails_is_shown_by_doctor(real: Real) -> None:
