@@ -84,8 +84,7 @@ def decide(name: str, document: bytes | None, candidate: Candidate, text: str) -
             hint="see the new state with: peercoord review list",
         )
     text = trimmed(lf_text(text.encode()))
-    size = outcome.marker_size(candidate.base, candidate.takes["both"])  # shorter ones are the document's own
-    if candidate.conflict and any(line.startswith(("<" * size, ">" * size)) for line in text.split("\n")):
+    if candidate.conflict and outcome.has_markers(text, candidate.marker):
         raise UsageError("the text still holds conflict markers", hint=f"peercoord review edit {candidate.id}")
     if not work.draft.put(candidate.section, candidate.occurrence, text, free=True):
         raise UsageError(f"this text cannot stand there: {_WHY_OPEN}", hint=f"peercoord review edit {candidate.id}")

@@ -89,6 +89,11 @@ def marker_size(*texts: str) -> int:
     return longest + 1
 
 
+def has_markers(text: str, size: int) -> bool:
+    """Check whether a text holds conflict markers of this length."""
+    return any(line.startswith(("<" * size, ">" * size)) for line in text.split("\n"))
+
+
 def parse_marked(marked: str, size: int) -> Merged:
     """Take marked text apart."""
     starts = tuple(char * size for char in _CHARS)
@@ -147,6 +152,11 @@ class Candidate:
     def proposed(self) -> str:
         """The text to approve or to edit."""
         return self.takes["proposed"]
+
+    @property
+    def marker(self) -> int:
+        """The length of its conflict markers; shorter ones are the document's own."""
+        return marker_size(self.base, self.takes["both"])
 
     def record(self, at: str) -> Json:
         """Return the record to write, made ``at`` (RFC 3339, UTC)."""

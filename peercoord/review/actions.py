@@ -100,6 +100,8 @@ def edit(bank: Bank, item: Item, by: Decider, ask: Callable[[str], bool]) -> Res
     The file is removed when its text has arrived or was not wanted. After any failure it stays, and the error says
     where. ``ask`` asks the person a question of yes or no.
     """
+    from peercoord.memory.outcome import has_markers
+
     proposed = item.takes["proposed"]
     try:
         home = tempfile.mkdtemp(prefix="peercoord-review-")
@@ -109,7 +111,7 @@ def edit(bank: Bank, item: Item, by: Decider, ask: Callable[[str], bool]) -> Res
     except OSError as error:
         raise StorageError(f"no place for the text to edit: {error.strerror}", "set TMPDIR") from None
     kept = f"your text is kept in {path}"
-    while has_markers(item, text := _edited(path, kept)):
+    while has_markers(text := _edited(path, kept), item.marker) and item.conflict:
         if text.strip() == proposed.strip():
             shutil.rmtree(home, ignore_errors=True)
             return Result(item, PENDING, "unchanged")
@@ -131,12 +133,6 @@ def edit(bank: Bank, item: Item, by: Decider, ask: Callable[[str], bool]) -> Res
         raise
     shutil.rmtree(home, ignore_errors=True)
     return Result(item, "approved", "edited", entry)
-
-
-def has_markers(item: Item, text: str) -> bool:
-    """Check whether a text still holds the conflict markers of the proposal."""
-    size = item.marker
-    return item.conflict and any(line.startswith(("<" * size, ">" * size)) for line in text.split("\n"))
 
 
 def _edited(path: str, kept: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import LostError, NotFoundError, StorageError, UsageError
 from peercoord.foreign import plain, shown
 from peercoord.memory.document import path_text
-from peercoord.memory.outcome import BANK, marker_size
+from peercoord.memory.outcome import BANK
 from peercoord.store import ids, paths
 from peercoord.store.lock import held
 
@@ -221,7 +221,7 @@ def item_of(one: Waiting, number: int, contribution: Callable[[str], Contributio
         base_about=f"base {base[:SHORT_HASH]}, {waits}" if base else waits,
         sides=tuple(_side(side, members, now) for side in sides),
         proposed=candidate.proposed if candidate.conflict else "",
-        marker=marker_size(candidate.base, candidate.takes["both"]),
+        marker=candidate.marker,
         takes=candidate.takes,
         days=days,
     )

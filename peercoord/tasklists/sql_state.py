@@ -18,10 +18,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from peercoord.errors import UsageError
 from peercoord.foreign import shown
@@ -79,15 +78,14 @@ class SyncState:
     project: str  # its project's name, for people
     shown: str  # the database's name in messages
     word: str  # its name in a command
-    _seen: WeakSet[Connection] = field(default_factory=WeakSet, compare=False, repr=False)
 
     def exists(self, connection: Connection) -> bool:
         """Check whether the tables are there; each connection, which is one transaction, is asked once."""
         from sqlalchemy import inspect
 
-        if connection not in self._seen and inspect(connection).has_table(TABLES[0]):
-            self._seen.add(connection)
-        return connection in self._seen
+        if not connection.info.get(TABLES[0]):
+            connection.info[TABLES[0]] = inspect(connection).has_table(TABLES[0])
+        return bool(connection.info[TABLES[0]])
 
     def missing(self, connection: Connection) -> list[str]:
         """Return those of the tables that have yet to be made."""
