@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from peercoord.status.needs import Need
     from peercoord.status.views import PeerView, Row
 
-BINDINGS = [Binding(key, f"act('{key}')", show=False) for key in ("a", "x", "r", "R", "o", "t", "m", "l", "u")]
+BINDINGS = [Binding(key, f"act('{key}')", show=False) for key in ("a", "e", "x", "r", "R", "o", "t", "m", "l", "u")]
 _WAITS = ("blocked", "failed")  # states of a task that an answer ends
 _REOPENED = ("done", "blocked", "review", "deferred", "cancelled", "failed", "held", "unreadable")
 
@@ -40,7 +40,7 @@ def about(view: View, index: int, need: Need) -> tuple[str, str]:
 def keys_for(view: View | None, kind: str, name: str) -> list[tuple[str, str]]:
     """The keys that act on one thing, with what they do."""
     if kind == "review":
-        return [("a", "approve"), ("x", "reject")]
+        return [("a", "approve"), ("e", "edit"), ("x", "reject")]
     if view is None or kind not in ("task", "peer"):
         return []
     found = []
@@ -67,6 +67,7 @@ class Acting:
     _undo: tuple[Callable[[], Done], str] | None = None
     push_screen: Any
     run_worker: Any
+    suspend: Any
     call_from_thread: Any
     tell: Callable[..., None]
     target: Callable[[], tuple[str, str]]
@@ -95,6 +96,8 @@ class Acting:
             self._undo_last()
         elif key == "m":
             self._first_review()
+        elif kind == "review" and key == "e":
+            self._edit(name)
         elif kind == "review" and key in "ax":
             self._decide(key, name)
         elif self.view is not None:
@@ -200,6 +203,16 @@ class Acting:
             command = f"peercoord review approve {ident}"
             question = f"Approve the change of {place} by {plain(item.sides[0].label)}?"
             self._ask(question, lambda: actions.approve(self.source, ident, ""), command)
+
+    def _edit(self, ident: str) -> None:
+        """Leave the terminal to the person's editor, and approve what was written."""
+        try:
+            with self.suspend():
+                done = actions.edit(self.source, ident)
+        except PeercoordError as error:
+            self._failed(error)
+        else:
+            self._succeeded(done)
 
     def _plan_landing(self) -> None:
         self.tell("looking what would land …", "cyan")

@@ -12,7 +12,7 @@ from peercoord.landing import plan
 from peercoord.landing.works import named
 from peercoord.memory.bank import Decider
 from peercoord.queue import reassign as queue_reassign
-from peercoord.review import actions
+from peercoord.review import actions, terminal
 from peercoord.screens import dash_story
 from peercoord.store import ids
 from peercoord.team import repository
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from peercoord.landing.land import Outcome
+    from peercoord.review.actions import Result
     from peercoord.screens.dash_source import Source
 
 SIGNS = {plan.LANDED: "✓", plan.HERE: "·", plan.WAITS: "○", plan.STOPPED: "○"}
@@ -84,7 +85,17 @@ def approve(source: Source, ident: str, choice: str) -> Done:
     """Approve a change of the memory bank: ``left``, ``right``, ``both``, or empty for the only proposal."""
     by = Decider(*actions.person(source.project, "", ["approve", ident]))
     queue = dash_story.review_queue(source)
-    made = actions.take(queue.bank, queue.find(ident), choice, by)
+    return _decided(source, actions.take(queue.bank, queue.find(ident), choice, by))
+
+
+def edit(source: Source, ident: str) -> Done:
+    """Open the proposed text in the person's editor, on a terminal that is free for it, and approve the result."""
+    by = Decider(*actions.person(source.project, "", ["edit", ident]))
+    queue = dash_story.review_queue(source)
+    return _decided(source, actions.edit(queue.bank, queue.find(ident), by, terminal.yes))
+
+
+def _decided(source: Source, made: Result) -> Done:
     entry = made.entry.id if made.entry and made.entry.edits else ""
     return Done(plain(made.told), (lambda: undo_merge(source, entry)) if entry else None, made.item.place)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
+    from textual import events
     from textual.app import ComposeResult
 
 
@@ -159,8 +160,9 @@ class Story(ModalScreen[str]):
         """Scroll by some lines."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
-    def on_key(self, event: object) -> None:
-        """Close with a key that acts."""
-        key = getattr(event, "character", None)
-        if key in self._acts:
-            self.dismiss(key)
+    def on_key(self, event: events.Key) -> None:
+        """Close with a key that acts; it has no other meaning then."""
+        if event.character and event.character in self._acts:
+            event.stop()
+            event.prevent_default()
+            self.dismiss(event.character)

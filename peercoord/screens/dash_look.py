@@ -80,6 +80,8 @@ Rows {
 Rows:focus { border-top: solid $primary; border-title-color: $primary; }
 Rows > .rows--chosen { background: $surface; }
 Rows:focus > .rows--chosen { background: $chosen; }
+Rows:nocolor:focus { border-title-style: bold reverse; }
+Rows:nocolor:focus > .rows--chosen { text-style: reverse; }
 #needs { border-title-color: $warning; }
 #needs.quiet { border-title-color: $text-muted; border-title-style: none; }
 Confirm, Choose, Ask, Notice { align: center middle; background: $background 60%; }
@@ -110,7 +112,7 @@ HELP = (
     ("Act on the chosen row; each asks first", ""),
     ("a", "answer a blocked task, accept one in review,"),
     ("", "approve a change of the memory bank"),
-    ("x", "reject a change of the memory bank"),
+    ("e  x", "edit a change of the memory bank in your editor; reject it"),
     ("r  R", "reassign a task; release it to the queue"),
     ("o", "reopen a task that is done or parked"),
     ("t", "show the tmux window of the instance"),

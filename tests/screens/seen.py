@@ -40,10 +40,11 @@ class Played:
         await self.settled()
         return self.text()
 
-    def text(self) -> str:
-        """The screen as text, without colours."""
+    def text(self, whole: bool = False) -> str:
+        """The screen as text, without colours; ``whole``: with the blanks at the ends of lines."""
         lines = self.app.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines) + "\n"
+        found = ("".join(segment.text for segment in line) for line in lines)
+        return "\n".join(line if whole else line.rstrip() for line in found) + "\n"
 
 
 def played(source: Source, play: Callable[[Played], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,10 +141,34 @@ def test_a_change_of_the_memory_bank_is_approved_and_taken_back(team: Project) -
     played(scene.source(team), play, (100, 60))
 
 
+@pytest.mark.usefixtures("person")
+def test_a_change_of_the_memory_bank_is_edited_in_the_persons_editor(
+    team: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = team.main / "memory-bank" / "techContext.md"
+    before = document.read_text()
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf "Sessions expire after 45 minutes.\\n" > "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    monkeypatch.setattr(Dash, "suspend", lambda _: nullcontext())  # a test has no terminal to leave
+
+    async def play(shown: Played) -> None:
+        await shown.keys("m")
+        assert "✓ #1 approved (edited)" in await shown.keys("e")
+        assert "after 45 minutes" in document.read_text()
+        await shown.keys("u")
+        assert "is taken back: techContext.md" in await shown.keys("y")
+        assert document.read_text() == before
+
+    played(scene.source(team), play, (100, 60))
+
+
 def test_a_coding_session_may_neither_approve_nor_reject_nor_land(
     team: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLAUDECODE", "1")
+    monkeypatch.setattr(Dash, "suspend", lambda _: nullcontext())
     before = git(team.main, "rev-parse", "main")
 
     async def play(shown: Played) -> None:
@@ -152,6 +177,7 @@ def test_a_coding_session_may_neither_approve_nor_reject_nor_land(
         await shown.keys("enter", "m", "x")
         await shown.typed("no")
         assert "this is a person's decision" in await shown.keys("enter")
+        assert "this is a person's decision" in await shown.keys("enter", "m", "e")
         await shown.keys("enter", "l")
         assert "this is a person's decision" in await shown.keys("y")
 
