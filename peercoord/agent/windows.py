@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from peercoord.system.clock import wait_until
 
 if TYPE_CHECKING:
+    import subprocess
+
     from rich.text import Text
 
 OPTION = "@peercoord"
@@ -90,10 +92,27 @@ def _shown(pane: str) -> str:
 
 def _tmux(*words: str) -> str | None:
     """Ask tmux; ``None`` if it is missing, refuses or hangs."""
+    try:
+        done = run_tmux(*words)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def run_tmux(*words: str) -> subprocess.CompletedProcess[str]:
+    """Call tmux; a ``TimeoutError``, which is an ``OSError``, says that its server does not answer."""
     import subprocess
 
+    # from the root directory: a server started in a worktree would stay there and keep it from being removed
     try:
-        done = subprocess.run(["tmux", *words], capture_output=True, check=False, timeout=ANSWER_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return os.fsdecode(done.stdout) if done.returncode == 0 else None
+        return subprocess.run(
+            ["tmux", *words],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=ANSWER_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"tmux {words[0]}: its server has not answered for {ANSWER_SECONDS:.0f} s") from None

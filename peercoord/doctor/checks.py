@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import leader_name
 from peercoord.membership.membership import judge
-from peercoord.store import ids, instance_records, landings, paths, records, settings
+from peercoord.store import ids, instance_records, landings, paths, records, session_records, settings
 from peercoord.store.settings import LOOKS
 from peercoord.system import process
 from peercoord.tasklists import runner, selection
@@ -162,22 +163,13 @@ def _views(root: Root) -> Iterator[Finding]:
     except BrokenFileError as error:
         yield warning("views", error.message, _again(root))
         return
-    age = _age(str(state.get("updated_at", "")))
+    age = time.time() - session_records.seconds(state.get("updated_at"))
     if not state:
         yield warning("views", "there are none yet", _again(root))
     elif age > STALE_VIEWS * root.number("state_seconds"):
         yield warning("views", f"state.json was published {age:.0f} s ago: no peer leads", _again(root))
     else:
         yield good("views", f"published {max(0, age):.0f} s ago")
-
-
-def _age(stamp: str) -> float:
-    from datetime import UTC, datetime
-
-    try:
-        return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
-    except (TypeError, ValueError):
-        return float("inf")
 
 
 def _tickets(queue: Queue) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from peercoord.store.lock import held
 from peercoord.system import git, gitdirs
 from peercoord.system.git import GitError, shown_path
 from peercoord.team import repository
+from peercoord.worktree import landed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,9 +258,8 @@ def settle(project: Project, root: Root) -> str:
 
 
 def _settle_beside(project: Project, root: Root, landing: Landing, now: str) -> str:
-    words = ("merge-base", "--is-ancestor", landing.after, now)
     with inspection.of_main(project) as inspected:
-        moved = bool(now) and inspected.ask(*words, ok=(0, 1, 128)).status == 0
+        moved = bool(now) and landed.contains(inspected, now, landing.after)
     if moved:
         landing.state = LANDED
         landings.write(root, landing)

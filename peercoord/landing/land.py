@@ -25,7 +25,7 @@ from peercoord.system import git as plain_git
 from peercoord.system import progress
 from peercoord.system.git import GitError
 from peercoord.team import repository
-from peercoord.worktree import merging
+from peercoord.worktree import landed, merging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -233,10 +233,10 @@ class Merger:
         waits = plan.missing(work, self.found.works, self.open, self.refused)
         if waits:
             return self._note(Step(work, WAITS, self._why(waits)))
-        if self._contains(self.trial.head, work.commit):
+        if landed.contains(self.trial.git, self.trial.head, work.commit):
             return self._note(Step(work, LANDED, "came with later work", self.trial.head))
         self.say(f"merging {named(work)}")
-        if self._contains(work.commit, self.trial.head):
+        if landed.contains(self.trial.git, work.commit, self.trial.head):
             return self._take(Step(work, LANDED, "", work.commit))
         merged = self.trial.merge(work.commit)
         if not merged.tree:
@@ -245,10 +245,6 @@ class Merger:
             return self._note(Step(work, HERE, "same content"))
         commit = self.trial.commit(merged.tree, work.commit, _message(work, self.branch))
         return self._take(Step(work, LANDED, "merged" if self.trial.git.objects else f"merged as {commit[:7]}", commit))
-
-    def _contains(self, commit: str, other: str) -> bool:
-        words = ("merge-base", "--is-ancestor", other, commit)
-        return self.trial.git.ask(*words, ok=(0, 1)).status == 0
 
     def _why(self, task: str) -> str:
         other = next((work for work in self.found.unchosen if task in work.tasks), None)

@@ -21,6 +21,7 @@ from peercoord.store.files import refused
 from peercoord.store.isolated_git import Checkout, Inspection
 from peercoord.system import git as plain_git
 from peercoord.system.git import GitError
+from peercoord.worktree import landed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,14 +84,11 @@ class Trial:
         base = self.git.text("merge-base", self.head, commit, ok=(0, 1)) if drivers else ""
         if not base:
             return []
-        ours, theirs = (set(self._changed(base, one)) for one in (self.head, commit))
+        ours, theirs = (landed.changed_paths(self.git, base, one) for one in (self.head, commit))
         named = "".join(f"{path}\0" for path in sorted(ours & theirs))
         facts = self.git.ask("check-attr", "-z", "--stdin", "merge", data=named).out.split("\0")
         found = zip(*[iter(facts)] * 3, strict=False)
         return [path for path, _, value in found if value not in _BUILT_IN and value in drivers]
-
-    def _changed(self, old: str, new: str) -> list[str]:
-        return self.git.fields("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
 
     def commit(self, tree: str, second: str, message: str) -> str:
         """Make the merge commit of the tree's own commit and another one."""

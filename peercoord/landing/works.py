@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from peercoord.store.project import Project
     from peercoord.team.plan import Instance
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ENDS = {**merging.ENDS, "": "is in progress"}
 
 
@@ -95,11 +93,9 @@ def _recorded(queue: Queue, found: Found) -> list[Work]:
 
 def _work(queue: Queue, task: str, record: Json) -> Work | None:
     """Make the work of a done task; ``None`` if it was not done in a worktree."""
-    commit, branch = record.get("commit"), record.get("branch")
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        if not isinstance(record.get("worktree"), str):
-            return None
-        commit = ""
+    commit, branch = merging.recorded_commit(record), record.get("branch")
+    if commit is None:
+        return None
     try:
         definition = queue.definition(task)
         title, needs = definition.title, frozenset(definition.dependencies) - {task}
@@ -157,12 +153,12 @@ def _with_history(git: Inspection, works: list[Work], base: str, found: Found) -
 
 def _recognise(git: Inspection, works: list[Work], base: str, tips: Mapping[str, str], found: Found) -> None:
     """Find the works that are on the branch in another form, or come rewritten with a later one."""
-    changed = cache(partial(_changed, git))  # since a common commit
+    changed = cache(partial(landed.changed_paths, git))  # since a common commit
 
     def contained(commit: str) -> str:
         """Return how the branch contains a commit; not asked in full where the two touch no file in common."""
         start = git.text("merge-base", base, commit, ok=(0, 1))
-        mine = _changed(git, start, commit) if start else set()
+        mine = changed(start, commit) if start else set()
         return landed.how_contained(git, base, commit) if not mine or mine & changed(start, base) else ""
 
     contained = cache(contained)
@@ -172,7 +168,7 @@ def _recognise(git: Inspection, works: list[Work], base: str, tips: Mapping[str,
         later = next((one for one in works if work.commit in one.inside and one.commit in found.here), None)
         how = found.here[later.commit] if later else contained(work.commit)
         tip = tips.get(work.branch, "")
-        on_it = bool(tip) and _contains(git, tip, work.commit)
+        on_it = bool(tip) and landed.contains(git, tip, work.commit)
         if not how and on_it:
             how = contained(tip)
         if not how and tip and not on_it:
@@ -181,21 +177,13 @@ def _recognise(git: Inspection, works: list[Work], base: str, tips: Mapping[str,
             found.here[work.commit] = how
 
 
-def _changed(git: Inspection, old: str, new: str) -> set[str]:
-    return set(git.fields("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new))
-
-
 def _rewritten(git: Inspection, works: list[Work], work: Work, tip: str) -> str:
     """Name the work of the same instance, still on its branch, that has a rewritten version of this one."""
     for other in works:
-        on_it = other is not work and other.peer == work.peer and _contains(git, tip, other.commit)
+        on_it = other is not work and other.peer == work.peer and landed.contains(git, tip, other.commit)
         if on_it and merging.has_rewritten(git, other.commit, work.commit):
             return f"rewritten since, comes with task {other.tasks[0]}"
     return ""
-
-
-def _contains(git: Inspection, tip: str, commit: str) -> bool:
-    return git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
 
 
 # -- what is left ------------------------------------------------------------------------------------------------

@@ -38,7 +38,6 @@ _OPENED = "@peercoord-opened"  # when a window was opened for a coding agent wit
 STATUS = "status"
 STATUS_SECONDS = 5
 COMMAND_CHARS = 100  # shown of a command that a window runs
-ANSWER_SECONDS = 10.0  # for a tmux server to answer
 END_SECONDS = 5.0  # for what runs in a window to end once it is closed
 START_SECONDS = 20  # for a coding agent to fire its first hook
 
@@ -221,25 +220,13 @@ def _sessions() -> dict[str, str]:
 
 
 def _tmux(*words: str) -> str:
-    import subprocess
-
     asks = words[0] in ("list-sessions", "list-windows")
     if asks and not shutil.which("tmux"):
         return ""
-    # from the root directory: a server started in a worktree would stay there and keep it from being removed
     try:
-        done = subprocess.run(
-            ["tmux", *words],
-            cwd="/",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=ANSWER_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        text = f"tmux {words[0]}: its server has not answered for {ANSWER_SECONDS:.0f} s"
-        raise PeercoordError(text, "is it stopped? look with: pgrep -a tmux", code="tmux") from None
+        done = windows.run_tmux(*words)
+    except TimeoutError as error:
+        raise PeercoordError(str(error), "is it stopped? look with: pgrep -a tmux", code="tmux") from None
     if done.returncode == 0:
         return done.stdout
     if asks and ("no server running" in done.stderr or "error connecting" in done.stderr):

@@ -60,6 +60,16 @@ def own_commits(project: Project, tip: str) -> int:
         return int(git.text("rev-list", "--count", f"HEAD..{tip}"))
 
 
+def contains(git: Inspection, tip: str, commit: str) -> bool:
+    """Check whether the history of ``tip`` contains a commit."""
+    return tip == commit or git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
+
+
+def changed_paths(git: Inspection, old: str, new: str) -> set[str]:
+    """Return the paths that differ between two commits."""
+    return set(git.fields("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new))
+
+
 def _targets(git: Inspection, not_these: Collection[str]) -> list[tuple[str, str]]:
     """List the target branches, with their commits."""
     on = git.text("rev-parse", "--symbolic-full-name", "HEAD")

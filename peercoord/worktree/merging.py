@@ -99,12 +99,16 @@ def missing(
 def _work(queue: Queue, task: str) -> _Work | None:
     """Return a dependency's work; ``None`` if it was not done in a worktree."""
     record = (queue.result(task) or (0, "", {}))[2]
-    commit, branch = record.get("commit"), record.get("branch")
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        if not isinstance(record.get("worktree"), str):
-            return None
-        commit = ""
-    return _Work(task, record, commit, branch if isinstance(branch, str) else "")
+    commit, branch = recorded_commit(record), record.get("branch")
+    return None if commit is None else _Work(task, record, commit, branch if isinstance(branch, str) else "")
+
+
+def recorded_commit(result: Json) -> str | None:
+    """Return the commit of a done task; empty if none was noted, ``None`` if it was not done in a worktree."""
+    commit = result.get("commit")
+    if isinstance(commit, str) and _COMMIT.fullmatch(commit):
+        return commit
+    return "" if isinstance(result.get("worktree"), str) else None
 
 
 class Search:
@@ -122,7 +126,7 @@ class Search:
         self.common = [f"^{tip}" for tip in shared if tip]  # commits that belong to no task
         self.is_here = cache(partial(landed.how_contained, git, self.head))
         self.is_known = cache(self._is_known)
-        self.contains = cache(self._contains)
+        self.contains = cache(partial(landed.contains, git))
         self.claims = cache(partial(past_claims, queue))
         self.also = cache(self._also)
 
@@ -204,9 +208,6 @@ class Search:
 
     def _is_known(self, commit: str) -> bool:
         return self.git.ask("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).status == 0
-
-    def _contains(self, tip: str, commit: str) -> bool:
-        return tip == commit or self.git.ask("merge-base", "--is-ancestor", commit, tip, ok=(0, 1, 128)).status == 0
 
     # -- what else would come ------------------------------------------------------------------------------------
 
