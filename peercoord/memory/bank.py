@@ -24,7 +24,7 @@ from peercoord.memory.journal import Entry, Journal, undo_entry
 from peercoord.memory.merge import decide
 from peercoord.memory.merging import MergeSummary, Merging, rejected
 from peercoord.memory.outcome import Candidate, Outcome
-from peercoord.memory.progress_section import PROGRESS, GeneratedSection, ProgressFacts, with_progress
+from peercoord.memory.progress_section import PROGRESS, GeneratedSection, with_progress
 from peercoord.memory.store import MemoryStore, Waiting, ordered
 from peercoord.memory.textmerge import merger
 from peercoord.store import records
@@ -105,7 +105,7 @@ class Bank:
 
     def progress(
         self,
-        facts: ProgressFacts,
+        table: str,
         by: str,
         leads: Callable[[], bool],
         document: str = "progress.md",
@@ -114,7 +114,7 @@ class Bank:
         """Refresh a section that the leader keeps; ``None`` if it is up to date, or the document was removed.
 
         Args:
-            facts: What the section is to say.
+            table: The text of the section, see ``progress_section``.
             by: Who refreshes it, for the journal.
             leads: Whether ``by`` still leads; a ``LostError`` says that it does not.
             document: The document that the section is in; created if it is missing.
@@ -124,7 +124,7 @@ class Bank:
         def refreshed(before: bytes | None, journal: Journal) -> Outcome | None:
             if before is None and journal.removed:
                 return None
-            after = with_progress(before or b"", facts, section)
+            after = with_progress(before or b"", table, section)
             if after == before:
                 return None
             return outcome.changed(before or b"", after, document)

@@ -18,9 +18,7 @@ from peercoord.status import views
 from peercoord.store import records
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from peercoord.status.views import Board, PeerView, Row
+    from peercoord.status.views import Board, Row
 
 BEGIN = "<!-- peercoord: progress -->"
 END = "<!-- peercoord: end of progress -->"
@@ -50,42 +48,14 @@ FOCUS = GeneratedSection(
 ALL = (PROGRESS, FOCUS)
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLine:
-    """What one peer does."""
-
-    peer: str  # its name
-    state: str  # what it is doing, in a word or two: ``working``, ``waits for a person``, ``gone``
-    task: str = ""  # id of the task it holds, ``""`` if none
-    title: str = ""  # the task's title
-    progress: float = 0.0  # 0 … 1
-    estimated: bool = False  # the progress is the peer's own estimate, not steps done of all
-    note: str = ""  # its newest achievement or blocker
-    since: str = ""  # when it claimed the task, RFC 3339; ``""`` if that is not known
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressFacts:
-    """The aggregated progress."""
-
-    total: int  # tasks not cancelled
-    done: int  # of these, done
-    in_progress: int  # of these, held now
-    blocked: int  # of these, waiting for others
-    overall: float  # mean progress of all, 0 … 1
-    lines: Sequence[PeerLine] = ()  # the peers, in the order to show
-    parked: int = 0  # of all tasks, set aside
-
-
-def with_progress(document: bytes, facts: ProgressFacts, kept: GeneratedSection = PROGRESS) -> bytes:
-    """Return a document with its kept section as the facts are now.
+def with_progress(document: bytes, table: str, kept: GeneratedSection = PROGRESS) -> bytes:
+    """Return a document with this text (lines that end with ``LF``) in its kept section.
 
     Where the markers are missing, the section is added at the end (at the beginning, if the end lies in an open
     code fence); a document without any text gets a title too.
     """
     first = EOL.search(document)
     eol = first.group() if first else b"\n"
-    table = _focus(facts) if kept is FOCUS else _table(facts)
     text = with_eol(table, eol)
     place = _between(document, kept)
     if place:
@@ -129,34 +99,41 @@ def _between(document: bytes, kept: GeneratedSection) -> tuple[int, int] | None:
     return None
 
 
-def _focus(facts: ProgressFacts) -> str:
-    held = [line for line in facts.lines if line.task]
-    if not held:
+def focus(board: Board) -> str:
+    """Write who works on what: a row for each task that is held now."""
+    rows = [(peer, row) for peer in board.peers for row in board.held_by(peer.incarnation)]
+    if not rows:
         return "No instance works on a task now.\n"
-    rows = ["| Instance | Works on | Since | Newest |\n", "| --- | --- | --- | --- |\n"]
-    for line in held:
-        since = line.since.replace("T", " ").removesuffix("Z")[:16]
-        state = "" if line.state == "working" else f" ({escaped(line.state)})"
-        task = f"{escaped(line.task)} {escaped(line.title)}".strip()
-        cells = (escaped(line.peer) + state, task, f"{escaped(since)} UTC" if since else "–", escaped(line.note) or "–")
-        rows.append(f"| {' | '.join(cells)} |\n")
-    return "".join(rows)
+    lines = ["| Instance | Works on | Since | Newest |\n", "| --- | --- | --- | --- |\n"]
+    for peer, row in rows:
+        since = str(row.assignment.get("assigned_at") or row.entry.get("started_at") or "")
+        since = since.replace("T", " ").removesuffix("Z")[:16]
+        doubt = _DOUBTED.get(peer.verdict.state)
+        who = f"{escaped(peer.name)} ({doubt})" if doubt else escaped(peer.name)
+        lines.append(f"| {who} | {_named(row)} | {f'{escaped(since)} UTC' if since else '–'} | {_newest(row)} |\n")
+    return "".join(lines)
 
 
-def _table(facts: ProgressFacts) -> str:
-    parked = f" · {facts.parked} parked" if facts.parked else ""
-    rows = [
-        f"**{percent(facts.overall)}** · {facts.done} of {facts.total} tasks done · "
-        f"{facts.in_progress} in progress · {facts.blocked} blocked{parked}\n"
+def progress(board: Board) -> str:
+    """Write the progress of all: counts of tasks, and a row for each peer, or for each task that it holds."""
+    figures = views.summary(board.rows)
+    parked = figures["parked"] - figures["cancelled"]
+    more = f" · {parked} parked" if parked else ""
+    lines = [
+        f"**{percent(figures['overall_progress'])}** · {figures['completed']} of {board.wanted} tasks done · "
+        f"{figures['in_progress']} in progress · {board.count('waiting')} blocked{more}\n"
     ]
-    if facts.lines:
-        rows += ["\n| Instance | State | Task | Progress | Newest |\n", "| --- | --- | --- | --- | --- |\n"]
-    for line in facts.lines:
-        task = f"{escaped(line.task)} {escaped(line.title)}".strip() if line.task else "–"
-        share = f"{'~' * line.estimated}{percent(line.progress)}" if line.task else "–"
-        cells = (escaped(line.peer), escaped(line.state), task, share, escaped(line.note) or "–")
-        rows.append(f"| {' | '.join(cells)} |\n")
-    return "".join(rows)
+    if board.peers:
+        lines += ["\n| Instance | State | Task | Progress | Newest |\n", "| --- | --- | --- | --- | --- |\n"]
+    for peer in board.peers:
+        name, held, doubt = escaped(peer.name), board.held_by(peer.incarnation), _DOUBTED.get(peer.verdict.state)
+        if not held:
+            lines.append(f"| {name} | {doubt or 'idle'} | – | – | – |\n")
+        for row in held:
+            estimated = "~" if row.definition and not row.definition.steps else ""
+            share = f"{estimated}{percent(row.progress)}"
+            lines.append(f"| {name} | {doubt or 'working'} | {_named(row)} | {share} | {_newest(row)} |\n")
+    return "".join(lines)
 
 
 def percent(share: float) -> str:
@@ -176,41 +153,12 @@ def escaped(text: str) -> str:
 _DOUBTED = {liveness.SUSPECT: "not heard of lately", liveness.DEAD: "gone"}
 
 
-def facts_of(board: Board) -> ProgressFacts:
-    """Gather the facts of all peers and their tasks."""
-    figures = views.summary(board.rows)
-    return ProgressFacts(
-        total=board.wanted,
-        done=figures["completed"],
-        in_progress=figures["in_progress"],
-        blocked=board.count("waiting"),
-        parked=figures["parked"] - figures["cancelled"],
-        overall=figures["overall_progress"],
-        lines=[line for peer in board.peers for line in _lines(board, peer)],
-    )
-
-
-def _lines(board: Board, peer: PeerView) -> list[PeerLine]:
-    doubt = _DOUBTED.get(peer.verdict.state)
-    held = board.held_by(peer.incarnation)
-    if not held:
-        return [PeerLine(peer.name, doubt or "idle")]
-    return [
-        PeerLine(
-            peer.name,
-            doubt or "working",
-            row.task,
-            row.title,
-            row.progress,
-            estimated=row.definition is not None and not row.definition.steps,
-            note=_newest(row),
-            since=str(row.assignment.get("assigned_at") or row.entry.get("started_at") or ""),
-        )
-        for row in held
-    ]
+def _named(row: Row) -> str:
+    return f"{escaped(row.task)} {escaped(row.title)}".strip()
 
 
 def _newest(row: Row) -> str:
     """Return the newest blocker, since it may need a person; else the newest achievement."""
     blockers = records.notes(row.entry.get("blockers"))
-    return f"blocked: {blockers[-1]}" if blockers else next(iter(records.notes(row.entry.get("achievements"))[-1:]), "")
+    said = f"blocked: {blockers[-1]}" if blockers else "".join(records.notes(row.entry.get("achievements"))[-1:])
+    return escaped(said) or "–"

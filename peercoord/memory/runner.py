@@ -121,16 +121,19 @@ def _refresh(bank: Bank, by: str, leads: Callable[[], bool], notes: list[str]) -
     from peercoord.memory import progress_section
     from peercoord.status.board import Reader
 
-    root, sections = bank.root, {PROGRESS: progress_section.PROGRESS, FOCUS: progress_section.FOCUS}
-    wanted = _wanted(bank, list(sections), notes)
+    kept = {
+        PROGRESS: (progress_section.progress, progress_section.PROGRESS),
+        FOCUS: (progress_section.focus, progress_section.FOCUS),
+    }
+    root, wanted = bank.root, _wanted(bank, list(kept), notes)
     if not wanted:
         return []
     board = Reader(Queue(root, by), lambda who: judge(root, who)).board()
     changed = []
     for document in wanted if board.rows else ():  # with nothing to tell of, a bank is not touched
+        written, section = kept[document]
         try:
-            facts = progress_section.facts_of(board)
-            if bank.progress(facts, by, leads, document, sections[document]) is not None:
+            if bank.progress(written(board), by, leads, document, section) is not None:
                 changed.append(document)
         except PeercoordError as error:
             notes.append(f"{document} was not refreshed: {error.message}")

@@ -28,7 +28,6 @@ from memory.helpers import TECH, change, note
 from support.faults import Call, Crash, Crashing, Failing
 
 from peercoord.errors import LostError
-from peercoord.memory.progress_section import ProgressFacts
 from peercoord.store import paths
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def undo(bank: Bank) -> None:
 
 
 def progress(bank: Bank) -> object:
-    return bank.progress(ProgressFacts(2, 1, 1, 0, 0.5), "first", always)
+    return bank.progress("1 of 2\n", "first", always)
 
 
 SCENES: dict[str, tuple[Callable[[], Scene], Act]] = {

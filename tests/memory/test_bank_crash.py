@@ -32,7 +32,6 @@ from support.faults import Call, Crash, Crashing, Failing, Fault
 
 from peercoord.errors import PeercoordError
 from peercoord.memory.document import digest
-from peercoord.memory.progress_section import ProgressFacts
 
 pytestmark = pytest.mark.usefixtures("shared")
 
@@ -161,7 +160,7 @@ def test_a_displaced_text_is_put_back_whatever_the_crash() -> None:
     assert litter(play) == []
     check_chain(play.bank().entries(NAME))
     play = displaced().twin()
-    play.bank().progress(ProgressFacts(1, 0, 0, 0, 0.0), "second", always, NAME)
+    play.bank().progress("0 of 1\n", "second", always, NAME)
     assert b"says Ann" in (play.document() or b"")
 
 

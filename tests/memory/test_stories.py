@@ -18,7 +18,6 @@ from support import golden
 from peercoord.errors import PeercoordError
 from peercoord.memory.document import parse_path, path_text, split_document
 from peercoord.memory.journal import state_of
-from peercoord.memory.progress_section import PeerLine, ProgressFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,8 +115,7 @@ class Story:
         bank.undo(bank.entries()[int(number) - 1].id, ANN)
 
     def progress(self, done: str, _: str) -> None:
-        facts = ProgressFacts(3, int(done), 1, 0, 0.4, [PeerLine("instance-1", "working", "2", "API", 0.5)])
-        self.scene.bank().progress(facts, "leader", always)
+        self.scene.bank().progress(f"{done} of 3 tasks done\n", "leader", always)
 
     # -- what is shown ---------------------------------------------------------------------------------------
 
