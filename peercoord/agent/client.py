@@ -21,7 +21,7 @@ from peercoord.mailbox.protocol import Answer, Request
 from peercoord.mailbox.server import Outbox, refusal
 from peercoord.membership import membership as members
 from peercoord.store import down, ids, paths, records
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.system import clock as clocks
 from peercoord.system import process

@@ -16,7 +16,7 @@ from peercoord import __version__
 from peercoord.errors import NotFoundError, PeercoordError, StoppedError
 from peercoord.foreign import plain
 from peercoord.mailbox.verbs import COORDINATE, HELP, Verb, usage_error
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import streams
 from peercoord.worktree import context
 from peercoord.worktree.reply import Reply

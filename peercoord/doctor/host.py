@@ -15,7 +15,7 @@ from peercoord.errors import PeercoordError
 from peercoord.foreign import counted
 from peercoord.mailbox import protocol
 from peercoord.store import paths
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import git, gitdirs
 from peercoord.team import repository
 from peercoord.team.up import SCRIPT, coordinate_sh, write_script

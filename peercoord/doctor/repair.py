@@ -14,7 +14,7 @@ from peercoord.doctor.checks import BAD, FIX, Finding, good
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.queue.queue import Queue
 from peercoord.store import inspection, manifest, paths
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.store.root import open_root, rewrite_command
 from peercoord.system import git
 from peercoord.system.git import pasted, shown_path

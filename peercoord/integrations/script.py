@@ -8,7 +8,7 @@ from importlib.resources import files as resources
 from typing import TYPE_CHECKING
 
 from peercoord.store import paths
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import child
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from stat import S_ISDIR, S_ISLNK
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import clock, gitdirs
 from peercoord.system.disk import read_file
 from peercoord.system.git import shown_path

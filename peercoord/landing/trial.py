@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.store import inspection
-from peercoord.store.files import refused
 from peercoord.store.isolated_git import Checkout, Inspection
+from peercoord.store.refusals import refused
 from peercoord.system import git as plain_git
 from peercoord.system.git import GitError
 from peercoord.worktree import landed

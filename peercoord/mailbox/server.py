@@ -21,7 +21,7 @@ from peercoord.mailbox import protocol, verbs
 from peercoord.mailbox.doors import LEAST_READY, READY, Doors, last_count
 from peercoord.mailbox.protocol import Answer, Request
 from peercoord.store import ids, records
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

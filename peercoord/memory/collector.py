@@ -23,7 +23,8 @@ from peercoord.memory.reader import from_file
 from peercoord.memory.store import DONE, QUEUED, REFUSED, REJECTED, WITHDRAWN, MemoryStore, read
 from peercoord.memory.targets import purpose
 from peercoord.store import ids, paths
-from peercoord.store.files import ABSENT, NO_FILE, Files, refused
+from peercoord.store.files import Files
+from peercoord.store.refusals import ABSENT, NO_FILE, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

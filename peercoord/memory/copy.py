@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError, PeercoordError
 from peercoord.store import paths
-from peercoord.store.files import refused
 from peercoord.store.lock import held
+from peercoord.store.refusals import refused
 from peercoord.system import clock
 from peercoord.system.disk import Disk, open_file, remove_tree
 

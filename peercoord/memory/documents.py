@@ -25,7 +25,7 @@ from peercoord.errors import BrokenFileError, NotFoundError, StorageError
 from peercoord.memory.contribution import check_document
 from peercoord.memory.journal import state_of
 from peercoord.store import ids
-from peercoord.store.files import ABSENT, NO_FILE, refused
+from peercoord.store.refusals import ABSENT, NO_FILE, refused
 from peercoord.store.settings import DOCUMENT_BYTES
 from peercoord.system.disk import Disk
 

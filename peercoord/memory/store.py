@@ -19,7 +19,7 @@ from peercoord.memory.journal import Entry
 from peercoord.memory.outcome import Candidate
 from peercoord.queue.queue import Queue
 from peercoord.store import ids, paths, records
-from peercoord.store.files import ABSENT, refused
+from peercoord.store.refusals import ABSENT, refused
 from peercoord.store.settings import BACKUPS_MOST, DOCUMENT_BYTES
 
 if TYPE_CHECKING:

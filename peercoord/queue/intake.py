@@ -205,17 +205,20 @@ class Intake(Tasks):
 
     def _create_staged(self, birth: Birth, done: bool, staged: str, durable: bool) -> str:
         task, (home, _, name) = birth.task, paths.birth(birth.task).rpartition("/")
-        listed = self.files.scan(home)
+        new, listed = paths.new_ticket(task, birth.nonce), self.files.scan(home)
         try:
             self.refuse_case_twin(task, listed)
-        except UsageError:
+            if name not in listed:  # after staging, which has shown that the disk is not full
+                self.files.ticket(new)
+                if durable:
+                    self.files.sync(paths.NEW)
+        except (StorageError, UsageError):
             self.files.drop(staged)
             raise
         if name in listed:
             self.files.drop(staged)
             return self._create_again(birth, done) if self.is_lost(task) else KNOWN
-        new = paths.new_ticket(task, birth.nonce)
-        if not self.files.publish(paths.birth(task), b"", durable, ticket=new, staged=staged):
+        if not self.files.publish_staged(staged, paths.birth(task), durable):
             winner = self.birth(task)
             if winner is None:
                 return KNOWN  # the name is taken and its record cannot be seen: a later repair finds out whose it is

@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError, StorageError
-from peercoord.store.files import Files, refused
+from peercoord.store.files import Files
+from peercoord.store.refusals import refused
 from peercoord.system import clock
 from peercoord.system.disk import Stat, create_file, irregular, open_file, read_file, shown, write_all
 

@@ -1,4 +1,4 @@
-"""The one door to the coordination directory; each errno gets its meaning here, once.
+"""The one door to the coordination directory.
 
 - *Everything appears whole.* A file is written under ``tmp/``, flushed if that matters, then linked (only if the name
   is free) or renamed into place. A crash leaves the old state, the new one, or litter in ``tmp/``.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from peercoord.errors import BrokenFileError, StorageError
 from peercoord.foreign import clean
 from peercoord.store import paths, records
+from peercoord.store.refusals import ABSENT, NO_FILE, refused
 from peercoord.store.settings import EVENTS_BYTES, RECORD_BYTES
 from peercoord.system import cksum
 
@@ -31,32 +32,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 A = TypeVar("A")
-ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
-NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EMLINK)  # something else stands where a file should be
 _GONE = tuple(errno.errorcode[number].lower() for number in ABSENT)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
 _TRIES = 16  # attempts to use a directory that other peers remove whenever it is empty
-
-_WHY = {
-    errno.ENOSPC: ("the disk is full", "free some space; claims, releases and heartbeats go on meanwhile"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space; claims, releases and heartbeats go on meanwhile"),
-    errno.EROFS: ("the filesystem is read-only", "mount it read-write, or work through the background agent"),
-    errno.EACCES: ("permission denied", "check the owner and mode of that path: peercoord doctor"),
-    errno.EPERM: ("not permitted", "check the owner, mode and mount options of that path: peercoord doctor"),
-    errno.ENOENT: ("its directory is gone", "look with: peercoord doctor"),
-    errno.ENXIO: ("something that is no file stands where a file should be", "remove it: peercoord doctor"),
-    errno.EISDIR: ("a directory stands where a file should be", "move it away: peercoord doctor"),
-    errno.EMLINK: ("the file has a second name, which may lie outside", "replace it by a copy"),
-    errno.ELOOP: ("a symbolic link stands where a file should be", "remove the link: peercoord doctor"),
-    errno.EXDEV: ("the coordination directory spans two filesystems", "keep all of it on one: peercoord doctor"),
-}
-
-
-def refused(error: OSError, path: str) -> StorageError:
-    """Turn an ``OSError`` about a path into an error that says what to do."""
-    reason, hint = _WHY.get(error.errno or 0, (error.strerror or str(error), "look with: peercoord doctor"))
-    return StorageError(f"{path}: {reason}", hint, code=errno.errorcode.get(error.errno or 0, "EIO").lower())
 
 
 def parent(path: str) -> str:
@@ -193,25 +172,17 @@ class Files:
         if durable:
             self.sync(parent(path))
 
-    def publish(self, path: str, data: bytes, durable: bool = False, ticket: str = "", staged: str = "") -> bool:
+    def publish(self, path: str, data: bytes, durable: bool = False) -> bool:
         """Create a file as a whole, and its directory; ``False`` if its name is taken.
 
-        Where links cannot be counted, it may be ``False`` for the call's own file after a lost reply; callers for whom
-        that matters put a nonce into the content.
-
-        Args:
-            path: Where.
-            data: The content.
-            durable: It survives a power cut once this returns.
-            ticket: A ticket to make before the link, equally durable, once the disk has shown that it is not full.
-            staged: Where ``stage`` put the content; empty if it is to be written now.
+        What is ``durable`` survives a power cut once this returns. Where links cannot be counted, it may be ``False``
+        for the call's own file after a lost reply; callers for whom that matters put a nonce into the content.
         """
-        staged = staged or self.stage(data, durable)
+        return self.publish_staged(self.stage(data, durable), path, durable)
+
+    def publish_staged(self, staged: str, path: str, durable: bool = False) -> bool:
+        """Create a file as ``publish`` does, from what ``stage`` wrote."""
         try:
-            if ticket:
-                self.ticket(ticket)
-                if durable:
-                    self.sync(parent(ticket))
             made = self._linked(staged, path)
         finally:
             self.drop(staged)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.store import manifest
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import clock, git, gitdirs
 from peercoord.system.git import shown_path
 

@@ -52,7 +52,7 @@ def drop(root: Root, landing: Landing) -> None:
 
 def numbers(root: Root) -> list[int]:
     """Return the numbers of all landings, also of those whose record cannot be read, the newest first."""
-    found = map(paths.parse_landing, root.files.scan(paths.LANDINGS))
+    found = (paths.number(paths.parse_record(name) or "") for name in root.files.scan(paths.LANDINGS))
     return sorted((number for number in found if number is not None), reverse=True)
 
 

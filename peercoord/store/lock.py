@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system.clock import wait_until
 from peercoord.system.disk import open_file
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError
 from peercoord.store import lock, records
 from peercoord.store.beneath import Beneath, InstanceFiles
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.system import clock
 from peercoord.system.disk import Disk, read_file

@@ -384,12 +384,6 @@ def landing(count: int) -> str:
     return f"{LANDINGS}/{count}.json"
 
 
-def parse_landing(name: str) -> int | None:
-    """Read the number of a landing from the name of its record."""
-    stem = name.removesuffix(".json")
-    return number(stem) if stem != name else None
-
-
 def may_be_bank(name: str) -> bool:
     """Check whether a path can be the memory bank's: below the project and not reserved."""
     parts = [part for part in name.split("/") if part not in ("", ".")]

@@ -23,7 +23,7 @@ import orjson
 
 from peercoord.errors import BrokenFileError, LostError, NotFoundError
 from peercoord.store import ids
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import clock as clocks
 from peercoord.system.disk import Disk
 from peercoord.tasklists import files, imported, normalize, reconcile, tasks_json

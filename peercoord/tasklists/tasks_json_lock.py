@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from peercoord.errors import LostError, StorageError
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import clock as clocks
 from peercoord.system.clock import wait_until
 

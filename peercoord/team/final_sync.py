@@ -21,7 +21,7 @@ from peercoord.queue.progress import Reports
 from peercoord.queue.queue import Queue
 from peercoord.status.board import Reader
 from peercoord.store import down, ids, manifest, paths
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import process
 from peercoord.system.disk import Disk
 from peercoord.tasklists import export, reconcile, runner, selection

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import progress
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from peercoord.errors import PeercoordError
 from peercoord.store import inspection, instance_records, isolated_git, manifest, paths
 from peercoord.store import root as roots
-from peercoord.store.files import refused
 from peercoord.store.landings import PINNED
+from peercoord.store.refusals import refused
 from peercoord.system import git
 from peercoord.system.disk import remove_tree
 from peercoord.system.git import shown_path

@@ -20,7 +20,7 @@ from peercoord.memory import copy
 from peercoord.queue.queue import Queue
 from peercoord.store import down, instance_records, manifest, paths, records
 from peercoord.store import root as roots
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import child
 from peercoord.system.clock import Clock
 from peercoord.system.disk import Disk

@@ -13,7 +13,7 @@ from peercoord.foreign import counted, named, plain
 from peercoord.mailbox.verbs import COORDINATE, CheckStatus, Misuse, Release, ReportProgress, RequestTask, UpdateMemory
 from peercoord.status.dashboard import bar, percent
 from peercoord.store import ids, instance_records, paths, records, session_records
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.system import process
 from peercoord.worktree import handover, reporting
 from peercoord.worktree.handover import NEXT_HOLDER, NOT_CONTINUED, NOTHING_READY, claim_lines, nothing, whereabouts

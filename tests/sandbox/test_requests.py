@@ -16,7 +16,7 @@ from peercoord.agent import control, host
 from peercoord.errors import StorageError
 from peercoord.mailbox import protocol
 from peercoord.mailbox.server import Outbox
-from peercoord.store.files import refused
+from peercoord.store.refusals import refused
 from peercoord.worktree import actions, reply
 
 Team = Callable[..., Crew]

@@ -335,12 +335,18 @@ def birth_before_the_ticket() -> list[Patch]:
     """Put the task on record first, then make its ticket."""
     from peercoord.store.files import Files
 
-    publish = Files.publish
+    ticket, publish, due = Files.ticket, Files.publish_staged, dict[Files, str]()
 
-    def late(self: Files, path: str, data: bytes, durable: bool = False, ticket: str = "", staged: str = "") -> bool:
-        made = publish(self, path, data, durable, staged=staged)
-        if ticket and made:
-            self.ticket(ticket)
+    def later(self: Files, path: str) -> bool:
+        if not path.startswith(f"{paths.NEW}/"):
+            return ticket(self, path)
+        due[self] = path
+        return True
+
+    def late(self: Files, staged: str, path: str, durable: bool = False) -> bool:
+        made, new = publish(self, staged, path, durable), due.pop(self, "")
+        if made and new:
+            ticket(self, new)
         return made
 
-    return [(Files, "publish", late)]
+    return [(Files, "ticket", later), (Files, "publish_staged", late)]
