@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import unicodedata
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -53,6 +54,36 @@ class Skeleton(HTMLParser):
         self.tags.append(("comment", data))
 
 
+class Bare(HTMLParser):
+    """The texts from right to left that stand in no element which isolates them."""
+
+    ALONE = ("br", "img", "input", "link", "meta", "rect", "circle", "col")
+    CANNOT = ("title", "option", "script", "style")  # these hold text alone
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.open: list[tuple[str, bool]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.ALONE:
+            self.open.append((tag, tag == "bdi" or dict(attrs).get("dir") == "auto"))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not any(unicodedata.bidirectional(letter) == "R" for letter in data):
+            return
+        if self.open[-1][0] in self.CANNOT:
+            return
+        if not any(one[1] for one in self.open) or re.match(r"\s*#\d", data):  # a number would stand at the other end
+            self.texts.append(f"{self.open[-1][0]}: {data.strip()}")
+
+
 MOMENT = time.time()
 
 
@@ -84,6 +115,14 @@ def filled(home: Path, texts: tuple[str, ...]) -> Scene:
             "since": texts[3],
         }
         session_records.write(root.files, str(record["peer"]), said)
+    asked = {"question": texts[0], "answer": texts[1], "by": texts[2], "at": root.clock.now(), "asked_by": "ann"}
+    told = {**(root.files.record(paths.definition("1")) or {}), "answers": [asked]}
+    root.files.put(paths.definition("1"), records.encode(told))
+    born = {**(root.files.record(paths.birth("1")) or {}), "added_by": texts[2]}
+    root.files.put(paths.birth("1"), records.encode(born))
+    for path in (f"{paths.results_dir('1')}/{name}" for name in root.files.scan(paths.results_dir("1"))):
+        noted = {"branch": texts[0], "achievements": [texts[1]], "blockers": [texts[2]], "reason": texts[3]}
+        root.files.put(path, records.encode({**(root.files.record(path) or {}), **noted}))
     sync = {"ok": False, "message": texts[0], "hint": texts[1], "database": texts[2], "at": root.clock.now()}
     refused = [{"what": texts[3], "why": texts[4]}]
     root.files.put(paths.SYNC, records.encode({**sync, "refused": refused}))
@@ -136,6 +175,15 @@ def test_hostile_text_makes_no_tag_and_no_attribute(shown: dict[str, str], plain
     for name, text in shown.items():
         if name != "memory":  # words that differ between two versions are marked there
             assert Skeleton(text).tags == Skeleton(ours[name]).tags, name
+
+
+def test_every_foreign_text_is_isolated(plain: Scene, tmp_path: Path) -> None:
+    """A title from right to left turns nothing around that stands before or after it."""
+    hebrew = tuple(f"אב {number} (ג" for number in range(len(large.HOSTILE)))
+    found = made(tmp_path / "hebrew", hebrew)
+    for name, text in [*drawn(found), ("report", report.draw(found))]:
+        assert Bare(text).texts == [], name
+    assert len(hebrew) == len({text for text in hebrew if text in report.draw(found)})
 
 
 def test_no_page_names_an_address_of_another_place(shown: dict[str, str]) -> None:
