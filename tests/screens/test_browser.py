@@ -20,7 +20,7 @@ import pytest
 from screens import large, programs
 from support.project import Project
 
-from peercoord.screens.web import server
+from peercoord.screens.web import live, server
 from peercoord.screens.web.drawing import PAGES
 from peercoord.screens.web.model import Source
 
@@ -119,6 +119,10 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
+SIDEWAYS = """() => [...document.querySelectorAll("body *")].filter(one => one.scrollWidth > one.clientWidth + 1
+  && ["auto", "scroll"].includes(getComputedStyle(one).overflowX)).map(one => one.id || one.className)"""
+
+
 def serious(page: Page, source: str) -> list[str]:
     """What axe-core finds on a page that keeps someone from using it."""
     page.evaluate(source)
@@ -168,7 +172,61 @@ def test_every_page_is_reached_and_used_by_keyboard_alone(served: Served) -> Non
     page.locator(".scroll").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.matches('[data-bar]')")
+    first = page.locator(".told").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".told").inner_text() != first
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == page.locator(".told").inner_text()
+    page.keyboard.press("g")
+    page.keyboard.press("g")
+    heading(page, "Graph")
+    page.locator("#drawn-graph").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    heading(page, "#")
     served.quiet()
+
+
+def test_pointing_and_focus_tell_the_same(served: Served) -> None:
+    page = served.open()
+    for path, parts in (
+        ("/timeline", ("[data-bar]", ".k-evicted", ".k-reassigned", ".k-limited")),
+        ("/graph", (".node",)),
+    ):
+        page.goto(f"{served.address}{path}")
+        page.wait_for_selector(parts[0], state="attached")
+        for part in parts:
+            one, told = page.locator(part).first, page.locator(".told")
+            one.scroll_into_view_if_needed()
+            page.mouse.move(0, 0)
+            one.hover(force=True)
+            pointed = told.inner_text()
+            told.evaluate("one => one.textContent = ''")
+            one.focus()
+            assert told.inner_text() == pointed, part
+            assert re.search(r"#\d+|instance-\d+", pointed), part
+
+
+def test_the_pipeline_is_one_column_on_a_phone(served: Served) -> None:
+    page = served.open()
+    page.set_viewport_size({"width": 390, "height": 844})
+    shown = page.locator(".column:visible")
+    assert [one.get_attribute("data-column") for one in shown.all()] == ["in-progress"]
+    page.locator("#pick-in-progress").focus()
+    page.keyboard.press("ArrowRight")
+    assert [one.get_attribute("data-column") for one in shown.all()] == ["parked"]
+    served.quiet()
+
+
+def test_a_node_that_is_next_stays_outlined_on_the_critical_path(served: Served) -> None:
+    page = served.open()
+    page.goto(f"{served.address}/graph")
+    page.wait_for_selector("#drawn-graph .node")
+    page.locator(".node.critical").first.wait_for(state="attached")
+    width = "(name) => parseFloat(getComputedStyle(document.querySelector(name)).strokeWidth)"
+    assert page.evaluate(width, ".edge.critical") > page.evaluate(width, ".edge:not(.critical)")
+    assert page.evaluate(width, ".node.ready .box") > page.evaluate(width, ".node.waiting:not(.critical) .box")
+    assert page.locator(".node").count() <= 300
+    assert "drawn together" in page.locator(".line").inner_text()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +245,9 @@ def test_every_page_fits_and_is_accessible(served: Served, scheme: Any, size: st
         page.wait_for_selector("#connection.live")
         if path == "/graph":
             page.wait_for_selector("#drawn-graph .node")
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert fits(page), path
+        assert set(page.evaluate(SIDEWAYS)) <= {"drawn-graph"}, f"{path}: only a map is moved sideways"
         if kept:
             name = path.strip("/").replace("/", "-") or "board"
             page.screenshot(path=f"{kept}/{name}-{size}-{scheme}.png")
@@ -211,11 +271,55 @@ def test_a_claim_of_another_process_shows(served: Served, team: Project) -> None
     served.quiet()
 
 
+def test_motion_is_off_for_those_who_want_none(served: Served) -> None:
+    page = served.open()
+    moves = "() => getComputedStyle(document.querySelector('.card')).transitionDuration"
+    assert 0 < float(page.evaluate(moves).removesuffix("s")) <= 0.2
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(moves) == "0s"
+
+
+def test_what_a_person_opened_stays_open(served: Served, team: Project) -> None:
+    page = served.open()
+    page.goto(f"{served.address}/timeline")
+    page.wait_for_selector("#connection.live")
+    page.locator(".as-list summary").click()
+    before = page.locator(".as-list tr").count()
+    words = [sys.executable, "-c", CLAIM, str(team.state), "instance-5"]
+    subprocess.run(words, check=True, capture_output=True)
+    page.wait_for_function("before => document.querySelectorAll('.as-list tr').length !== before", arg=before)
+    assert page.locator(".as-list").evaluate("one => one.open")
+    served.quiet()
+
+
 def test_a_lost_connection_is_told(served: Served) -> None:
     page = served.open()
     served.process.terminate()
     page.wait_for_selector("#connection.lost")
     assert "connection lost" in page.locator("#connection").inner_text()
+
+
+def test_a_page_too_many_says_so_and_repairs_itself(
+    team: Project, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "STREAMS_MOST", 0)
+    told: queue.Queue[str] = queue.Queue()
+    source = Source(str(team.main), str(team.state))
+    threading.Thread(target=server.serve, args=[source, 0, False, None, told.put], daemon=True).start()
+    told.get()
+    link = re.search(r"http://[^/]+/in/\w+", told.get())
+    assert link
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(LONG_MS)
+    page.goto(link[0])
+    page.wait_for_selector("#connection.lost")
+    assert page.locator("#connection").inner_text() == "not live: too many pages are open"
+    heading_is = page.locator("h1").inner_text()
+    monkeypatch.setattr(live, "STREAMS_MOST", 1)
+    page.wait_for_selector("#connection.live")
+    assert page.locator("h1").inner_text() == heading_is == "Board"
+    context.close()
 
 
 def test_the_address_opens_one_browser_only(served: Served, browser: Browser) -> None:

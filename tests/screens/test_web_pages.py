@@ -287,7 +287,7 @@ def test_the_story_of_a_task_has_every_attempt(plain: Scene) -> None:
     text = pages.task(plain, site, task)
     for one in plain.attempts[task]:
         assert f'href="/instance/{one.peer}"' in text
-        assert f's-{one.outcome}">{one.outcome}</span>' in text
+        assert f's-{one.outcome}">{"in hand" if one.outcome == "held" else one.outcome}</span>' in text
         assert one.reason in text
 
 

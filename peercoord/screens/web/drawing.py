@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from peercoord.foreign import plain
 from peercoord.status import dashboard
+from peercoord.status.attempts import HELD
 from peercoord.status.sentences import sentence
 from peercoord.store import paths
 from peercoord.system import clock as system_clock
@@ -113,6 +114,14 @@ def lasted(start: str, end: str) -> str:
     return dashboard.age(start, end) if start and end else ""
 
 
+def span(began: str, ended: str) -> str:
+    """When something began and ended, by the clock of this machine: ``2026-11-29 22:10–23:05``."""
+    start, end = local(began)[:16], local(ended)[:16] if ended else ""
+    if not end:
+        return f"since {start}"
+    return start if end == start else f"{start}–{end.removeprefix(start[:11])}"
+
+
 def duration(count: int) -> str:
     """Write how long something took: ``2h 5m``."""
     hours, minutes = divmod(count // 60, 60)
@@ -154,8 +163,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"percent": dashboard.percent, "overall": dashboard.overall, "share": share, "texts": texts}
-    made.globals |= {"state_class": STATE_CLASS.get, "typed": dashboard.typed, "lasted": lasted}
-    made.globals |= {"sentence": sentence, "duration": duration, "clock": clock, "parked": paths.PARKED_WHY}
+    made.filters |= {"outcome": lambda outcome: "in hand" if outcome == HELD else outcome}
+    made.globals |= {"state_class": STATE_CLASS.get, "typed": dashboard.typed, "lasted": lasted, "span": span}
+    made.globals |= {"sentence": sentence, "duration": duration, "clock": clock, "counted": dashboard.tasks}
+    made.globals |= {"parked": paths.PARKED_WHY}
     return made
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from peercoord.status.attempts import Attempt
 
 LANE, TOP = 32, 28  # pixels: the height of a lane, and of the axis above
-ZOOMS = (("10 minutes", 600), ("1 hour", 3600), ("6 hours", 21600), ("1 day", 86400), ("All", 0))
+ZOOMS = (("10 min", 600), ("1 h", 3600), ("6 h", 21600), ("1 day", 86400), ("All", 0))
 SIGNS = {"evicted": "✕", "reassigned": "⇄", "limited": "‖", "landed": "⬆"}
+WORDS = {"evicted": "evicted", "reassigned": "reassigned", "limited": "rate limited", "landed": "landed"}
 COLOURS = 8
 STEP_SECONDS = 60  # the right edge moves on by so much, so that a page is not drawn again for nothing
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from peercoord.screens.web.model import Scene
 
 CARDS_MOST = 12  # in one column of the board
-NEEDS_MOST = 40
+NEEDS_FIRST, NEEDS_MOST = 9, 100  # those that are shown at once, and all
 ROWS_MOST = 2000  # tasks in one list
 EVENTS_MOST = 200
 FILES_MOST = 100  # of one branch
@@ -50,7 +50,8 @@ def board(scene: Scene, site: Site, _: Mapping[str, str]) -> str:
             rows = sorted(rows, key=lambda row: str(row.entry.get("updated_at") or ""), reverse=True)
         columns.append((word, heading, rows[:CARDS_MOST], len(rows)))
     most = None if site.report else NEEDS_MOST
-    return draw("board.html", site, **shared(scene), columns=columns, wanted=scene.overview.needs[:most])
+    facts = {"columns": columns, "wanted": scene.overview.needs[:most], "first_needs": NEEDS_FIRST}
+    return draw("board.html", site, **shared(scene), **facts)
 
 
 def tasks(scene: Scene, site: Site, query: Mapping[str, str]) -> str:
@@ -74,7 +75,8 @@ def timeline(scene: Scene, site: Site, _: Mapping[str, str]) -> str:
     """Who worked on what, and when."""
     names = [peer.name for peer, _ in scene.peers]
     drawn = lanes.timeline(scene.history, names, scene.board.now)
-    return draw("timeline.html", site, **shared(scene), drawn=drawn, titles=_titles(scene), zooms=lanes.ZOOMS)
+    facts = {"drawn": drawn, "titles": _titles(scene), "zooms": lanes.ZOOMS, "words": lanes.WORDS, "signs": lanes.SIGNS}
+    return draw("timeline.html", site, **shared(scene), **facts)
 
 
 def progress(scene: Scene, site: Site, _: Mapping[str, str]) -> str:
@@ -218,6 +220,7 @@ def shared(scene: Scene) -> dict[str, object]:
         "board": seen.board,
         "summary": views.summary(seen.board.rows),
         "peers": scene.peers,
+        "gone": sum(doing.state == "gone" for _, doing in scene.peers),
         "forecasts": seen.forecasts,
         "needs": seen.needs,
         "standing": seen.standing,

@@ -34,19 +34,31 @@
     const next = items[at < 0 ? (by > 0 ? 0 : items.length - 1) : Math.min(items.length - 1, Math.max(0, at + by))];
     if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
   };
-  const rove = (box, by) => {
-    const items = all("a[tabindex]", box);
-    const at = items.indexOf(document.activeElement);
-    const next = items[Math.min(items.length - 1, Math.max(0, at + by))];
+  const middle = (one) => { const r = one.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; };
+  const rove = (box, right, down) => {  // to the nearest in that direction; what lies across counts for more
+    const items = all("[tabindex]", box), from = items.includes(document.activeElement) ? document.activeElement : null;
+    const [x, y] = from ? middle(from) : [0, 0];
+    let next = from ? null : items[0], least = Infinity;
+    for (const one of from ? items : []) {
+      const [at, level] = middle(one), along = (at - x) * right + (level - y) * down, across = Math.abs(right ? level - y : at - x);
+      if (along > 1 && along + 4 * across < least) { least = along + 4 * across; next = one; }
+    }
     if (next) { next.focus({ preventScroll: true }); next.scrollIntoView({ block: "nearest", inline: "nearest" }); }
   };
+  const tell = (event) => {  // pointing and focus tell the same
+    const one = event.target.closest?.("[data-roving] [tabindex]");
+    const told = one?.closest(".page")?.querySelector(".told");
+    if (told) told.textContent = one.getAttribute("aria-label") ?? one.querySelector("title").textContent;
+  };
+  document.addEventListener("pointerover", tell);
+  document.addEventListener("focusin", tell);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target;
     if (target.closest("input, select, textarea, dialog")) return;
     const box = target.closest("[data-roving]");
-    const along = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (box && along) { event.preventDefault(); rove(box, along); return; }
+    const along = { ArrowRight: [1, 0], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowUp: [0, -1] }[event.key];
+    if (box && along) { event.preventDefault(); rove(box, ...along); return; }
     if (before === "g") {
       const link = document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
       before = "";
@@ -112,6 +124,12 @@
         if (x < width - 40) ticks.push(node("text", { x: x + 4, y: 16 }, step >= 86400 ? day : clock));
       }
       axis.replaceChildren(...ticks);
+      for (const one of all("[data-bar]", drawn)) {  // a number that would be cut is left out
+        const bar = one.querySelector("svg"), text = bar.querySelector("text");
+        const room = parseFloat(bar.getAttribute("width")) / 100 * width;
+        text.setAttribute("visibility", room < 10 + 7.5 * text.textContent.length ? "hidden" : "visible");
+      }
+      for (const one of all("[data-left]", drawn)) one.setAttribute("x", Math.min(width - 10, Math.max(10, one.dataset.left / 100 * width)));
       for (const one of all("[data-zoom]")) one.setAttribute("aria-pressed", String(Number(one.dataset.zoom) === span));
       if (moved) scroll.scrollLeft = scroll.scrollWidth;
     }
@@ -152,13 +170,14 @@
     }
     if (hourly?.clientWidth) {
       const f = JSON.parse(hourly.dataset.figures);
-      chart(hourly, [{ label: "finished", stroke: colour("--accent"), fill: colour("--c0"), width: 1, paths: uPlot.paths.bars({ size: [0.8, 40], align: 1 }), points: { show: false } }],
+      chart(hourly, [{ label: "finished", stroke: colour("--accent"), fill: colour("--c0"), width: 1, paths: uPlot.paths.bars({ size: [0.8, 96], align: 1 }), points: { show: false } }],
         [f.hours, f.finished], { scales: { x: { range: () => [Math.min(f.hours[0], f.hours.at(-1) - 18000), f.hours.at(-1) + 3600] }, y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.05))] } } }, 3600);
     }
   };
 
   // -- graph -----------------------------------------------------------------------------------------------------
   let drawnGraph = "", scale = 1;
+  const signs = { ready: "○", "in-progress": "●", done: "✓", blocked: "!", review: "!", failed: "!", missing: "!", unreadable: "!" };
   const curve = (points) => {  // smooth, through the middle of each pair of points
     const at = (p) => `${p.x.toFixed(1)},${p.y.toFixed(1)}`, middle = (p, q) => ({ x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 });
     let path = `M${at(points[0])}`;
@@ -185,12 +204,16 @@
     }
     for (const one of nodes) {
       const at = made.node(one.id);
-      const name = `#${one.id}`, room = 24 - name.length, short = one.label.length > room ? one.label.slice(0, room - 1) + "…" : one.label;
+      const sign = signs[one.status] ?? "", name = `#${one.id}`, room = 24 - name.length - 3 * sign.length, short = one.label.length > room ? one.label.slice(0, room - 1) + "…" : one.label;
+      const title = (text) => `\u2068${text}\u2069`;  // isolated: it may run from right to left
+      const said = `${one.href ? `${name} ` : ""}${title(one.label)}: ${one.status.replace("-", " ")}${one.critical ? ", on the critical path" : ""}`;
       const link = node("a", { class: `node ${one.status}${one.critical ? " critical" : ""}`, tabindex: "-1", role: "link", transform: `translate(${at.x - width / 2},${at.y - height / 2})` });
       if (one.href) link.setAttribute("href", one.href);
       const text = node("text", { x: 8, y: 20, "aria-hidden": "true" });
-      text.append(node("tspan", { class: "no" }, one.href ? name + " " : ""), node("tspan", {}, short));
-      link.append(node("title", {}, `${one.href ? name + " " : ""}${one.label}, ${one.status}${one.critical ? ", on the critical path" : ""}`), node("rect", { width, height, rx: 4 }), text);
+      text.append(node("tspan", { class: "no" }, one.href ? name + " " : ""), node("tspan", {}, title(short)));
+      link.append(node("title", {}, said), node("rect", { class: "box", width, height, rx: 4 }), text);
+      if (one.critical) link.append(node("rect", { class: "spine", width: 5, height, rx: 2 }));
+      if (sign) link.append(node("text", { x: width - 8, y: 20, "text-anchor": "end", "aria-hidden": "true" }, sign));
       canvas.append(link);
     }
     box.replaceChildren(canvas);
