@@ -12,8 +12,9 @@ from rich.text import Text
 
 from peercoord.foreign import plain
 from peercoord.review.items import local_time
-from peercoord.status.dashboard import age, bar, overall, percent
+from peercoord.status.dashboard import age, bar, overall, percent, words
 from peercoord.status.needs import doing
+from peercoord.status.screen import fit, in_order
 from peercoord.status.sentences import sentence
 from peercoord.store import paths
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NEEDED_MOST = 3  # of the tasks that another one waits for
 CLOCK_CELLS = 8  # at the right of the first line
+NAME_CELLS = 24  # of the project's name there, at least, if that line is not very short
 TONES = {
     "working": "green",
     "waiting": "blue",
@@ -72,7 +74,7 @@ KEYS = {
 
 def fitted(left: Text, right: Text, width: int) -> Text:
     """One line of exactly this width: the left part is cut with ``…`` where the right part needs the room."""
-    left, right = left.copy(), right.copy()
+    left, right = in_order(left.copy()), in_order(right.copy())
     right.truncate(max(0, width - 1), overflow="ellipsis")
     room = max(0, width - right.cell_len - (1 if right.cell_len else 0))
     left.truncate(room, overflow="ellipsis")
@@ -86,15 +88,10 @@ def header(view: View, now: str, width: int) -> Text:
     needed = (
         (f" {count} need{'s' if count == 1 else ''} you ", "bold black on yellow") if count else ("all well", "dim")
     )
-    for far in (overall(board), percent(board.progress)):
-        left = Text.assemble(
-            " ",
-            (plain(board.project) or "project", "bold"),
-            "  ",
-            (bar(board.progress), "green"),
-            f" {far}  ",
-            needed,
-        )
+    project = plain(board.project) or "project"
+    for far in (overall(board), percent(board.progress), ""):
+        name = (f" {fit(project, max(NAME_CELLS, width // 4) if far else NAME_CELLS // 2)}  ", "bold")
+        left = Text.assemble(name, (bar(board.progress) if far else "", "green"), f" {far}  " if far else "", needed)
         if left.cell_len < width - CLOCK_CELLS:
             break
     count = len(board.peers)
@@ -123,11 +120,9 @@ def peer(one: PeerView, view: View, now: str, width: int) -> list[Text]:
     """An instance in two lines: what it does and how its branch stands; its task and how far that is."""
     does = doing(view.board, one)
     tone = TONES.get(does.state, "yellow")
-    since = age(does.since, now)
-    said = does.word if since else does.word.removesuffix(",")
-    ago = f" {since} ago" if since and does.state == "working" else f" {since}" if since else ""
+    said = words(does, now)
     crown = ("*", "dim") if one.leads else ""
-    left = Text.assemble((f" {does.sign} ", tone), (plain(one.name), "bold"), crown, "  ", (f"{said}{ago}", tone))
+    left = Text.assemble((f" {does.sign} ", tone), (plain(one.name), "bold"), crown, "  ", (said, tone))
     ends = branch(one, view.team.forecasts.get(one.branch))
     end = next((end for end in ends if left.cell_len + end.cell_len + 3 <= width), ends[-1])
     if does.why and left.cell_len + end.cell_len + 9 < width:

@@ -14,7 +14,7 @@ from peercoord.review import screen
 from peercoord.review.items import ReviewQueue, local_time
 from peercoord.screens import dash_lines
 from peercoord.status.attempts import HELD, effort
-from peercoord.status.dashboard import age, bar, percent
+from peercoord.status.dashboard import age, bar, percent, state
 from peercoord.status.needs import doing
 from peercoord.status.sentences import chosen, sentence
 from peercoord.store import paths, records
@@ -78,13 +78,11 @@ def instance(view: View, name: str) -> list[Text]:
     if one is None:
         return [Text(f"There is no instance {plain(name)}.")]
     does = doing(view.board, one)
-    why = f": {plain(does.why)}" if does.why else ""
-    since = f" {age(does.since, view.board.now)}" if does.since else ""
     tone = dash_lines.TONES.get(does.state, "yellow")
     leads = ", leads the team" if one.leads else ""
     lines = [
         Text(plain(one.name), "bold"),
-        Text(f"{does.sign} {does.word.removesuffix(',')}{since}{why}", tone),
+        Text(state(does, view.board.now), tone),
         Text(f"{one.verdict.state}: {plain(one.verdict.because)}{leads}", "dim"),
         Text(),
         _fact("branch", dash_lines.branch(one, view.team.forecasts.get(one.branch))[0].plain or "none"),

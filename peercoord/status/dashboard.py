@@ -65,11 +65,16 @@ def typed(words: Sequence[str], at: str = "", home: str = "") -> str:
 
 def state(doing: Doing, now: str, why: bool = True) -> str:
     """Write what an instance does: ``● working, 12s ago``; with the reason, if there is one."""
+    return f"{doing.sign} {words(doing, now)}{f': {plain(doing.why)}' if doing.why and why else ''}"
+
+
+def words(doing: Doing, now: str) -> str:
+    """Write what an instance does without its sign and reason: ``working, 12s ago``."""
     said = age(doing.since, now)
     ended = f" {said} ago" if said and doing.state == "working" else f" {said}" if said else ""
     word = doing.word if said else doing.word.removesuffix(",")
     until = f" until {local_time(doing.until)[:5]}" if doing.until else ""
-    return f"{doing.sign} {word}{ended}{until}{f': {plain(doing.why)}' if doing.why and why else ''}"
+    return f"{word}{ended}{until}"
 
 
 def age(then: str, now: str) -> str:

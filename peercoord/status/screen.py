@@ -6,6 +6,7 @@ cells that it takes on a terminal, and never broken inside a word.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -53,6 +54,10 @@ STYLES = {
 RED = ("gone", "turn", "failed", "unreadable", "missing", "worktree")  # kinds of needs: something is lost or broken
 COMMAND = "cyan"
 
+MARK = "\u200e"  # left-to-right mark; in text from outside it is made visible
+_LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+_RIGHT_TO_LEFT = re.compile(f"{_LETTER}(?:[^A-Za-z█░]*{_LETTER})*")  # words, and what stands between them
+
 _WRAPS = Console(width=1000, force_terminal=False)  # breaks lines and reads styles; nothing is printed on it
 
 
@@ -89,7 +94,10 @@ def draw(
         Text(progress, "bold"),
         Text(),
         Text("🎯 Active Instances:", "bold"),
-        *([line for peer in peers for line in _peer(board, peer, branches or {}, width)] or [Text("   none", "dim")]),
+        *(
+            [in_order(line) for peer in peers for line in _peer(board, peer, branches or {}, width)]
+            or [Text("   none", "dim")]
+        ),
         Text(),
         Text("📋 Task Pipeline:", "bold"),
         Text(f"   ✅ Completed: {tasks(board.count('done'))}"),
@@ -126,6 +134,17 @@ def fit(text: object, cells: int) -> str:
     return f"{cut.plain[:-1].rstrip()}…"
 
 
+def in_order(line: Text) -> Text:
+    """Keep what follows right-to-left words in its place: a terminal that reorders them would draw bars among them.
+
+    An invisible mark of the writing direction ends each run of such words. Commands get none: people paste them.
+    """
+    if line.plain.isascii():
+        return line
+    ends = [found.end() for found in _RIGHT_TO_LEFT.finditer(line.plain)]
+    return Text(MARK, end=line.end, no_wrap=line.no_wrap).join(line.divide(ends)) if ends else line
+
+
 def _unbroken(line: Text, width: int) -> list[Text]:
     """Break a line between words, unless it is a command, which people paste: that begins with blanks."""
     return [line] if line.plain.startswith(" ") else _wrapped(line, width, 2)
@@ -154,7 +173,7 @@ def _header(board: Board, width: int, changed: str) -> list[Text]:
     name = fit(board.project or "project", max(room, TITLE_CELLS_LEAST))
     left = Text.assemble((name, "bold"), rest)
     if left.cell_len + len(clock) + 2 <= width:
-        return [left + Text(" " * (width - left.cell_len - len(clock))) + Text(clock, "dim")]
+        return [in_order(left) + Text(" " * (width - left.cell_len - len(clock))) + Text(clock, "dim")]
     return [*_wrapped(left, width, 2), Text(clock, "dim")]
 
 
@@ -188,7 +207,7 @@ def _need(need: Need, now: str, at: str, width: int) -> list[Text]:
     said = _wrapped(line, width, 4)
     if len(said) > WHY_LINES:
         said = [*said[: WHY_LINES - 1], Text(fit(f"{said[WHY_LINES - 1].plain} {' ' * width}", width))]
-    commands = dashboard.commands(need, at)
+    said, commands = [in_order(line) for line in said], dashboard.commands(need, at)
     if len(commands) == 1 and said[-1].cell_len + 2 + cell_len(commands[0]) <= width and width >= NARROW:
         return [*said[:-1], said[-1] + _right(commands[0], width - said[-1].cell_len)]
     if width < NARROW:

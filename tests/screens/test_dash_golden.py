@@ -21,6 +21,7 @@ from peercoord.landing.forecast import Forecast
 from peercoord.screens.dash_source import Source, View
 from peercoord.screens.overview import Overview
 from peercoord.status.needs import needs
+from peercoord.status.screen import MARK
 from peercoord.store import paths
 from peercoord.store import root as roots
 from peercoord.store.records import Definition
@@ -97,7 +98,7 @@ def test_a_team_is_drawn(
     async def play(shown: Played) -> None:
         await shown.keys("3")
         assert {cell_len(line) for line in shown.text(whole=True).splitlines()} == {size[0]}
-        drawn = coloured(shown)
+        drawn = coloured(shown).replace(MARK, "⟨LRM⟩")
         assert bool(COLOUR.search(drawn)) == colour
         assert colour or REVERSE.search(drawn), "the chosen row is seen without a colour"
         if request.config.getoption("--regenerate"):

@@ -30,6 +30,7 @@ EVIL = (
 )
 TITLES = (EVIL, "表" * 150, "👩‍💻 émigré 🇨🇭 " * 20, "ملاحظات الإصدار " * 20, "x" * 300, "", "a\tb")
 STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+OWN = re.compile("(?<=[\u0600-\u06ff])\u200e")  # the dash's own marks, behind right-to-left words
 WIDTHS = (20, 41, 80, 120)
 
 
@@ -69,7 +70,7 @@ def drawn(shown: View, width: int) -> list[Text]:
 def test_every_line_fits_and_is_plain(text: str, width: int) -> None:
     for line in drawn(view(text), width):
         assert cell_len(line.plain) == width, line.plain
-        assert not STEERING.search(line.plain)
+        assert not STEERING.search(OWN.sub("", line.plain))
         assert all(isinstance(span.style, str) and "@click" not in span.style for span in line.spans)
 
 

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 
 from peercoord.foreign import plain
 from peercoord.status import dashboard, screen
-from peercoord.status.screen import draw, fit, written
+from peercoord.status.screen import MARK, draw, fit, written
 from status.boards import BOARDS, BRANCHES, HOSTILE
 
 HERE = Path(__file__).parent / "screens"
@@ -33,7 +33,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def same_as_kept(lines: list[str], name: str, request: pytest.FixtureRequest) -> None:
     kept = HERE / f"{name}.txt"
-    said = "".join(f"{line}\n" for line in lines).replace("\x1b", "␛")
+    said = "".join(f"{line}\n" for line in lines).replace("\x1b", "␛").replace(MARK, "⟨LRM⟩")
     if request.config.getoption("--regenerate"):
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(said)
@@ -70,8 +70,33 @@ def test_no_text_from_outside_steers_the_terminal_or_forges_a_line(colour: bool)
     assert [line for line in lines if line.startswith("NEEDS YOU (0)")] == []
     for line in lines:
         bare = re.sub(r"\x1b\[[0-9;]*m", "", line) if colour else line
+        bare = re.sub(f"(?<=[\u0590-\u05ff]){MARK}", "", bare)  # the screen's own
         assert bare == plain(bare)
     assert sum("[bold red]x[/]" in line for line in lines) >= 2, "markup is shown, not read"
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("#3 תכנון מסד ████ 40%", "#3 תכנון מסד> ████ 40%"),
+        ('"שלום 5 דקות (API 2)" blocked: עוד 3 7m', '"שלום 5 דקות> (API 2)" blocked: עוד> 3 7m'),
+        ("ملاحظات الإصدار", "ملاحظات الإصدار>"),
+        ("#3 設計 ████ 40%", "#3 設計 ████ 40%"),
+    ],
+)
+def test_right_to_left_words_move_nothing_after_them(text: str, marked: str) -> None:
+    line = screen.in_order(screen.Text(text, "bold"))
+    assert line.plain.replace(MARK, ">") == marked
+    assert line.cell_len == cell_len(text)
+    assert all(span.style == "bold" for span in line.spans) or line.style == "bold"
+
+
+def test_a_command_has_no_invisible_mark() -> None:
+    work = BOARDS["at-work"]()
+    peers = [replace(peer, record={**peer.record, "worktree": "/code/פרויקט 2"}) for peer in work.peers]
+    asked = screen.needed(screen.needs.needs(replace(work, peers=peers)), work.now, "", 80)
+    commands = [line.plain for line in asked if "cd " in line.plain]
+    assert any(line.endswith("cd '/code/פרויקט 2'") for line in commands), commands
 
 
 def test_a_text_is_cut_by_its_cells() -> None:
