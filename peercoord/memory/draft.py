@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from peercoord.memory.document import Document, Path, Section
 
-_ENDS_BLANK = re.compile(rb"(?:\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)[ \t]*\Z")
+_ENDS_BLANK = re.compile(rb"(?:\r\n|\r(?!\n)|\n)[ \t]*(?:\r\n|\r|\n)[ \t]*\Z")
 _EOL_END = (b"\n", b"\r")
 
 

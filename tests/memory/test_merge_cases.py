@@ -79,7 +79,7 @@ class Case:
 
 @golden.files(Path(__file__).parent / "merges")
 def test_a_merge_gives_what_its_file_says(path: Path, merge3: Merge3, request: pytest.FixtureRequest) -> None:
-    """Also in another order, and a second time; and it can be undone."""
+    """Also in another order, with other line ends, and a second time; and it can be undone, now or later."""
     case = Case(path)
     outcome = case.merge(merge3, *case.given)
     if request.config.getoption("--regenerate"):
@@ -89,6 +89,13 @@ def test_a_merge_gives_what_its_file_says(path: Path, merge3: Merge3, request: p
     assert (other.document, places(other), other.candidates) == (outcome.document, places(outcome), outcome.candidates)
     applied = [one for one in case.given if one.id in outcome.applied and one.kind == "addition"]
     assert case.merge(merge3, *applied, document=outcome.document).document == outcome.document
+    before, after = case.before or b"", outcome.document
+    if before and len(applied) == len(case.given):
+        dos = case.merge(merge3, *case.given, document=before.replace(b"\n", b"\r\n"))
+        assert dos.document == after.replace(b"\n", b"\r\n")
     if outcome.edits:
         entry = new_entry(case.document, "merge", case.before, outcome, previous="", by="i", at="t")
-        assert undo_entry(entry, outcome.document, outcome.texts, merge3).document == (case.before or b"")
+        assert undo_entry(entry, after, outcome.texts, merge3).document == before
+        later = b"\n## Later\n\ny\n"
+        if before.endswith(b"\n"):
+            assert undo_entry(entry, after + later, outcome.texts, merge3).document == before + later
