@@ -38,6 +38,11 @@ def test_what_is_merged_takes_the_line_endings_of_its_document(run) -> None:
     assert done.document == document.replace(b"20", b"30").replace(b"unique", b"short")
 
 
+def test_lines_that_stay_keep_their_own_line_endings(run) -> None:
+    done = run(note("- c", ("S",)), document=b"# T\n\n## S\n\n- a\r\n- b\n\n---\r\n")
+    assert done.document == b"# T\n\n## S\n\n- a\r\n- b\n- c\n\n---\r\n"
+
+
 def test_git_is_only_asked_where_texts_differ() -> None:
     def never(*given: str) -> Merged:
         raise AssertionError(given)

@@ -60,6 +60,26 @@ def test_a_call_is_refused_whole(content: str, more: dict[str, str], code: str) 
     assert caught.value.code == code
 
 
+TWICE = b"# P\n\n## Back\n\n### Status\n\n- green\n\n## Front\n\n### Status\n\n- red\n"
+TWINS = b"# P\n\n## Status\n\n- green\n\n## Status\n\n- red\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "said", "found"),
+    [(TWICE, "Front › Status", "P › Front › Status"), (TWINS, "Status (2)", "P › Status (2)")],
+)
+def test_a_call_that_names_several_sections_is_refused_with_their_paths(document: bytes, said: str, found: str) -> None:
+    """And the path that the refusal shows is understood."""
+    for kind in ("addition", "update"):
+        with pytest.raises(UsageError) as caught:
+            call("- amber", "Status", briefed=document, kind=kind)
+        assert caught.value.code == "unclear-section"
+        assert "2 sections" in caught.value.message
+        assert found in caught.value.message
+        assert "--section" in caught.value.hint
+    assert brief(call("- amber", said, briefed=document)) == [("addition", found, "- amber")]
+
+
 # -- what a file is for ------------------------------------------------------------------------------------------
 
 

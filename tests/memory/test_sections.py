@@ -116,6 +116,33 @@ def test_a_section_is_found_as_people_name_it(wanted: tuple[str, ...], found: st
     assert (section and path_text(section.path)) == found
 
 
+@pytest.mark.parametrize(
+    ("heading", "said", "same"),
+    [
+        *(
+            (heading, "Tools", True)
+            for heading in ("🚀 Tools", "1. Tools", "2.3 Tools", "Tools:", "Tools (in progress)")
+        ),
+        ("Tools ✅", "tools", True),
+        ("Résumé", "Resume", True),
+        ("CI/CD – set-up", "CI CD set up", True),
+        ("Tools", "🛠 Tools", True),
+        ("C", "C++", False),
+        ("C#", "C", False),
+        ("Phase 1", "Phase 2", False),
+        ("1. Tools", "2. Tools", False),
+    ],
+)
+def test_headings_are_found_as_people_say_them(heading: str, said: str, same: bool) -> None:
+    found = split_document(f"# T\n\n## {heading}\n\nx\n\n## Other\n\ny\n".encode()).find((said,))
+    assert (found and found.path) == (("T", markdown.heading_text(heading)) if same else None)
+
+
+def test_the_closest_match_wins() -> None:
+    document = split_document(b"# T\n\n## 1. Tools\n\nx\n\n## Tools\n\ny\n")
+    assert [section.path for section in document.matching(("tools",))] == [("T", "Tools")]
+
+
 def test_base_then_number_tell_equal_headings_apart() -> None:
     document = split_document(DOCUMENTS["duplicate_headings"])
     path = ("Decisions", "Decision")
