@@ -147,24 +147,6 @@ def test_a_copy_of_each_document_of_the_corpus_is_no_contribution() -> None:
 # -- marks and titles of files -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("front", "critical"),
-    [
-        ("---\ncritical: true\n---\n", True),
-        ("---\nCriticality: 'critical'\n---\n\n", True),
-        ("+++\ncritical = true  # a person shall look\n+++\n", True),
-        ("---\ncritical: perhaps\n---\n", True),
-        ("---\n# no\ncritical: no\n---\n", False),
-        ("", False),
-    ],
-)
-def test_a_file_may_be_marked_critical(front: str, critical: bool) -> None:
-    found = read("techContext-additions.md", f"{front}## Limits\n\n- a\n\n## New\n\n- b\n")
-    assert found.refused == []
-    assert [one.critical for one in found.contributions] == [critical, critical]
-    assert [one.content for one in found.contributions] == ["- a", "- b"]
-
-
 SYSTEM = {"systemPatterns.md": b"# System patterns\n\nHow it is built.\n", "activeContext.md": b"# Active context\n"}
 
 
