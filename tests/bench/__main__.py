@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,7 @@ def bench() -> None:
 @json_option
 def cli_(rounds: int, tasks: int, where: str, as_json: bool) -> None:
     """Time the verbs of coordinate.sh beside a Python process that does nothing (B)."""
-    data = calls.measure(rounds, tasks, where)
-    lines = [f"{'':24}  median ms      B   bar"]
-    for name, one in data["commands"].items():
-        bar = f"≤ {one['bar']} {'holds' if one['holds'] else 'FAILS'}" if "bar" in one else ""
-        lines.append(f"{name:24}  {one['median_ms']:9.2f}  {one['b']:5.2f}   {bar}")
-    hook = data["hook"]
-    holds = "holds" if hook["holds"] else "FAILS"
-    lines.append(f"{'hook above an empty shell':24} {hook['above_sh_ms']:9.2f}          ≤ {hook['bar']} ms {holds}")
-    answer(data, lines, as_json, holds=all(one.get("holds", True) for one in [hook, *data["commands"].values()]))
+    answer(calls.measure(rounds, tasks, where), as_json)
 
 
 @bench.command("agent")
@@ -49,14 +42,7 @@ def cli_(rounds: int, tasks: int, where: str, as_json: bool) -> None:
 @json_option
 def agent_(agents: int, seconds: float, tasks: int, where: str, as_json: bool) -> None:
     """Measure processor time and memory of idle agents."""
-    data = idle.measure(agents, seconds, tasks, where)
-    cpu, rss, own = data["cpu_percent"], data["rss_mib"], data["own_mib"]
-    lines = [
-        f"{agents} idle agent(s) over {data['seconds']} s",
-        f"processor, % of a core:  {cpu['mean']} each (most {cpu['most']}), {cpu['together']} together",
-        f"memory, MiB:             {rss['mean']} resident (most {rss['most']}), {own['mean']} of its own",
-    ]
-    judge(data, lines, as_json)
+    answer(idle.measure(agents, seconds, tasks, where), as_json)
 
 
 @bench.command("dash")
@@ -66,14 +52,7 @@ def agent_(agents: int, seconds: float, tasks: int, where: str, as_json: bool) -
 @json_option
 def dash_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
     """Measure an open dash: drawing, a key, a change, and what it costs while nothing happens."""
-    data = dash.measure(tasks, seconds, where)
-    lines = [
-        f"{tasks} tasks, over {data['seconds']} s",
-        f"drawn after {data['first_seconds']} s, the last row {data['last_row_seconds']} s after its key",
-        f"a change by another process is shown after {data['change_seconds']} s",
-        f"processor: {data['cpu_percent']} % of a core; memory: {data['rss_mib']} MiB resident",
-    ]
-    judge(data, lines, as_json)
+    answer(dash.measure(tasks, seconds, where), as_json)
 
 
 @bench.command("web")
@@ -83,14 +62,7 @@ def dash_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
 @json_option
 def web_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
     """Measure an open page: drawing, a change, and what it costs while nothing happens."""
-    data = web.measure(tasks, seconds, where)
-    lines = [
-        f"{tasks} tasks, over {data['seconds']} s",
-        f"the board is there after {data['first_seconds']} s",
-        f"a change by another process is there after {data['change_seconds']} s",
-        f"processor: {data['cpu_percent']} % of a core; memory: {data['rss_mib']} MiB resident",
-    ]
-    judge(data, lines, as_json)
+    answer(web.measure(tasks, seconds, where), as_json)
 
 
 @bench.command("sync")
@@ -100,14 +72,7 @@ def web_(tasks: int, seconds: float, where: str, as_json: bool) -> None:
 @json_option
 def sync_(tasks: int, rounds: int, where: str, as_json: bool) -> None:
     """Time syncs with a TaskMaster database beside bare reads and writes of as much."""
-    data = sync.measure(tasks, rounds, where)
-    nothing, first = data["nothing_to_do"], data["first_import"]
-    lines = [
-        f"{tasks} tasks                       bare ms    sync ms   ratio",
-        f"nothing to do (stat, SELECT)   {nothing['bare_ms']:9.1f}  {nothing['sync_ms']:9.1f}  {nothing['ratio']:6.2f}",
-        f"first import (files, flush)    {first['bare_ms']:9.1f}  {first['import_ms']:9.1f}  {first['ratio']:6.2f}",
-    ]
-    judge(data, lines, as_json)
+    answer(sync.measure(tasks, rounds, where), as_json)
 
 
 @bench.command("merge")
@@ -118,12 +83,7 @@ def sync_(tasks: int, rounds: int, where: str, as_json: bool) -> None:
 @json_option
 def merge_(kib: int, count: int, rounds: int, where: str, as_json: bool) -> None:
     """Time merges of the memory bank beside one parse of the document and bare git."""
-    data = merge.measure(kib * 1000, count, rounds, where)
-    lines = [f"{count} contributions, {kib} kB    reading ms     git ms   merge ms   readings beside git"]
-    for name, one in data["shapes"].items():
-        figures = f"{one['parse_ms']:10.1f} {one['git_ms']:10.1f} {one['merge_ms']:10.1f}  {one['ratio']:8.2f}"
-        lines.append(f"{name:32}{figures}   (git {one['git_calls']} times)")
-    judge(data, lines, as_json)
+    answer(merge.measure(kib * 1000, count, rounds, where), as_json)
 
 
 @bench.command("ways")
@@ -132,11 +92,7 @@ def merge_(kib: int, count: int, rounds: int, where: str, as_json: bool) -> None
 @json_option
 def ways_(cold: bool, where: str, as_json: bool) -> None:
     """Count product files, calls, changes of file and system calls that five actions take."""
-    data = ways.measure(where, cold)
-    kinds = list(next(iter(data["actions"].values())))
-    lines = [f"{'':24}{''.join(f'{kind:>17}' for kind in kinds)}"]
-    lines += [f"{name:24}{''.join(f'{one[kind]:17}' for kind in kinds)}" for name, one in data["actions"].items()]
-    answer(data, lines, as_json)
+    answer(ways.measure(where, cold), as_json)
 
 
 @bench.command("screens")
@@ -146,25 +102,31 @@ def ways_(cold: bool, where: str, as_json: bool) -> None:
 @json_option
 def screens_(tasks: int, rounds: int, where: str, as_json: bool) -> None:
     """Time `status` on a large team, the first time and after."""
-    data = screens.measure(tasks, rounds, where)
-    lines = [
-        f"{tasks} tasks                    seconds   of a processor",
-        f"status, the first time      {data['first_s']:9.2f}   {data['first_cpu_s']:9.2f}",
-        f"status, median of {rounds:<3}       {data['median_s']:9.2f}   {data['median_cpu_s']:9.2f}",
-    ]
-    judge(data, lines, as_json)
+    answer(screens.measure(tasks, rounds, where), as_json)
 
 
-def judge(data: dict[str, Any], lines: list[str], as_json: bool) -> None:
-    """Print a measurement and which of its bars hold."""
-    bars = [f"{'holds' if holds else 'FAILS'}: {what}" for what, holds in data["bars"].items()]
-    answer(data, [*lines, *bars], as_json, holds=all(data["bars"].values()))
+def answer(data: dict[str, Any], as_json: bool) -> None:
+    """Print a measurement; exit 1 if one of its bars fails."""
+    click.echo(json.dumps(data, ensure_ascii=False) if as_json else "\n".join(shown(data)))
+    raise SystemExit(0 if holds(data) else 1)
 
 
-def answer(data: dict[str, Any], lines: list[str], as_json: bool, holds: bool = True) -> None:
-    """Print a measurement, and exit 1 if a bar fails."""
-    click.echo(json.dumps(data, ensure_ascii=False) if as_json else "\n".join(lines))
-    raise SystemExit(0 if holds else 1)
+def shown(data: dict[str, Any]) -> Iterator[str]:
+    """A measurement in lines: a row for each of several like things, bars with whether they hold."""
+    for key, value in data.items():
+        if not isinstance(value, dict):
+            yield f"{key}: {value}"
+        elif all(isinstance(one, bool) for one in value.values()):
+            yield from (f"{'holds' if good else 'FAILS'}: {what}" for what, good in value.items())
+        else:
+            rows = value if all(isinstance(one, dict) for one in value.values()) else {key: value}
+            yield from (f"{name:32}  {', '.join(f'{k} {v}' for k, v in row.items())}" for name, row in rows.items())
+
+
+def holds(data: dict[str, Any]) -> bool:
+    """Check whether no bar of a measurement fails."""
+    inner = [one for one in data.values() if isinstance(one, dict)]
+    return data.get("holds", True) and all(data.get("bars", {}).values()) and all(map(holds, inner))
 
 
 if __name__ == "__main__":
