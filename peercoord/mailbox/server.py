@@ -10,7 +10,6 @@ no caller knows of. A statement is served whenever it is found, unless it is out
 
 from __future__ import annotations
 
-import os
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -102,25 +101,8 @@ class Outbox:
         incarnation, tickets = self._standing()
         line = " ".join([incarnation, *map(str, tickets)]).encode() + b"\n"
         if line != self._current:
-            try:
-                self.files.replace(protocol.CURRENT, line)
-            except StorageError as error:
-                if error.code not in FULL:
-                    raise
-                self._overwrite(protocol.CURRENT, line)
+            self.files.overwrite(protocol.CURRENT, line)  # a request that read half of it is outdated, and repeated
             self._current = line
-
-    def _overwrite(self, path: str, data: bytes) -> None:
-        """Overwrite a file in place, on a full disk. A request that read half a line is outdated and repeated."""
-        try:
-            handle = self.files.beneath.open(path, os.O_WRONLY)
-            try:
-                os.pwrite(handle, data, 0)
-                os.ftruncate(handle, len(data))
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise refused(error, f"{self.root}/{path}") from None
 
     def close(self) -> None:
         """Remove the doors; a caller that waits at one reads the end of the file."""

@@ -122,7 +122,7 @@ class ProgressFile:
             **({"notes": self.notes[-NOTES_MOST:]} if self.notes else {}),
         }
         if known != self.known:
-            self.files.replace(KNOWN, records.encode(known))
+            self.files.overwrite(KNOWN, records.encode(known))
             self.known = known
 
     def _with_typed(self, published: Json) -> Json:

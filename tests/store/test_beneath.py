@@ -228,6 +228,35 @@ def test_a_file_is_staged_under_a_name_that_nobody_can_guess(tree: Beneath) -> N
     assert tree.listdir("real") == ["mine"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [(b"a longer one", b"short       ", True), (b"a", b"short", True), (b"x" * 9000, b"short", False)],
+)
+def test_a_file_is_overwritten_in_place_unless_it_is_much_longer(
+    tree: Beneath, before: bytes, after: bytes, same: bool
+) -> None:
+    path = Path(tree.top, "real", "mine")
+    path.write_bytes(before)
+    number = path.stat().st_ino
+    InstanceFiles(tree).overwrite("real/mine", b"short")
+    assert (path.read_bytes(), path.stat().st_ino == number) == (after, same)
+
+
+@pytest.mark.parametrize("made", ["link", "second name", "fifo", "directory", "nothing"])
+def test_what_is_no_file_of_one_name_is_replaced_not_overwritten(tree: Beneath, outside: Path, made: str) -> None:
+    path = Path(tree.top, "real", "new")
+    ways: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(outside / "file"),
+        "second name": lambda: path.hardlink_to(outside / "mine"),
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+        "nothing": lambda: None,
+    }
+    ways[made]()
+    InstanceFiles(tree).overwrite("real/new", b"text")
+    assert (path.is_symlink(), path.read_bytes(), path.stat().st_nlink) == (False, b"text", 1)
+
+
 def test_a_directory_is_claimed_whatever_stands_in_its_place(tree: Beneath, outside: Path) -> None:
     files = InstanceFiles(tree)
     tree.make_fifo("fifo")
