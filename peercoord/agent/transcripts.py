@@ -87,7 +87,7 @@ class Transcript:
         self._within = self._late = False  # in the middle of a line, or of the file
         self._answers: dict[str, tuple[str, Counts]] = {}  # by the answer's id: its second and counts
         self._number = 0  # of the last answer without an id
-        self._total: Counts | None = (0, 0)  # of a program that says the sum of a session; ``None`` if not known
+        self._total = (0, 0)  # of a program that says the sum of a session
 
     def follow(self) -> bool:
         """Read what was added, up to a bounded part; return whether all of it was read."""
@@ -98,7 +98,6 @@ class Transcript:
                     self._file = seen.st_dev, seen.st_ino
                     self._offset = max(0, seen.st_size - FIRST_BYTES)
                     self._late = self._within = self._offset > 0
-                    self._total = None if self._late else (0, 0)
                 part = os.pread(handle, PART_BYTES, self._offset) if seen.st_size > self._offset else b""
         except OSError:
             self._begin()
@@ -136,7 +135,7 @@ class Transcript:
             self._late, self.since = False, at
         if self.agent in _SUMS:
             before, self._total = self._total, counts
-            if before is None or counts == before:
+            if counts == before:
                 return
             begins = counts[0] < before[0] or counts[1] < before[1]  # of a conversation that was continued elsewhere
             counts = counts if begins else (counts[0] - before[0], counts[1] - before[1])

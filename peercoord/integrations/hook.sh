@@ -40,7 +40,8 @@ costs() { # note when the session had cost how much; see agent/usage.py
   case $told in *'"session_id":"'*'"total_cost_usd":'*) ;; *) return ;; esac
   session=${told#*'"session_id":"'} cost=${told#*'"total_cost_usd":'}
   session=${session%%\"*} cost=${cost%%[!0-9.e-]*}
-  [ ! -d "$marks" ] || echo "$(/bin/date +%s) $session $cost" >>"$marks/costs"
+  case $session$cost in *[!0-9A-Za-z.-]*) return ;; esac
+  [ ! -d "$marks" ] || exec /bin/date "+%s $session $cost" >>"$marks/costs"
 } 2>/dev/null
 
 if [ "$event" = status ]; then

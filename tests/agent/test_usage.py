@@ -127,6 +127,13 @@ class TestFiles:
         assert found.used(at(6)[:19] + "Z", ENDED) == (3, 30, 3)
         assert found.used(BEGAN, ENDED) is None, "what was not read may have used more"
 
+    def test_a_sum_whose_beginning_was_not_read_is_only_counted_from(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = [codex(at(minute), 1000 + minute, 50 + minute) for minute in range(5)]
+        monkeypatch.setattr(transcripts, "FIRST_BYTES", len("\n".join(lines[2:])) + 5)
+        assert self.file(tmp_path, "codex", *lines).used(at(2)[:19] + "Z", ENDED) == (2, 2, 2)
+
     def test_of_very_many_answers_the_oldest_are_not_known_any_more(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -135,7 +142,7 @@ class TestFiles:
         assert found.used(BEGAN, ENDED) is None
         assert found.used(at(2)[:19] + "Z", ENDED) == (3, 30, 3)
 
-    @pytest.mark.parametrize("what", ["fifo", "link", "directory", "device", "null byte"])
+    @pytest.mark.parametrize("what", ["fifo", "link", "directory", "device", "null byte", "another's"])
     def test_only_a_regular_file_of_this_user_is_opened(self, tmp_path: Path, what: str) -> None:
         real, path = tmp_path / "real", tmp_path / "transcript"
         real.write_text(claude(at(1), 10, 1) + "\n")
@@ -145,6 +152,11 @@ class TestFiles:
             path.symlink_to(real)
         elif what == "directory":
             path.mkdir()
+        elif what == "another's":
+            if os.geteuid() != 0:
+                pytest.skip("only root gives a file away")
+            real.rename(path)
+            os.chown(path, 65534, -1)
         name = {"device": "/dev/zero", "null byte": f"{real}\0"}.get(what, str(path))
         found = Transcript(name, "claude")
         assert found.follow()
@@ -229,11 +241,14 @@ class World:
         with place.open("a") as file:
             file.writelines(f"{begin + minute * 60} {IDENT} {cost}\n" for minute, cost in said)
 
-    def look(self) -> float | None:
+    def watch(self) -> UsageWatch:
         watch = UsageWatch(self.coder.place.files())
         with WorktreeCall(self.coder.place).peer() as peer:
             watch.joined(peer)
-        return watch.check()
+        return watch
+
+    def look(self) -> float | None:
+        return self.watch().check()
 
     def result(self, task: str = "1") -> dict[str, Any]:
         return self.root.files.record(paths.result(task, 1, "done")) or {}
@@ -341,6 +356,30 @@ class TestTasks:
         world.note("1", started_at="2026-01-31T15:25:00Z")
         world.look()
         assert world.entry()["usage"] == {"input_tokens": 20, "output_tokens": 2}
+
+    def test_sessions_that_are_not_listed_any_more_leave_it_unknown(self, world: World) -> None:
+        world.claim()
+        world.say(claude(at(10), 10, 1))
+        said = world.coder.record()
+        said["transcripts"] *= session_records.TRANSCRIPTS_MOST
+        for since, known in (("2026-01-31T14:00:00Z", True), ("2026-01-31T15:05:00Z", False)):
+            for one in said["transcripts"]:
+                one["since"] = since
+            session_records.write(world.root.files, "one", said)
+            world.look()
+            assert ("usage" in world.entry()) is known
+
+    def test_a_task_that_ended_is_looked_at_once(self, world: World) -> None:
+        world.say(claude(at(10), 10, 1))
+        world.claim()
+        world.done()
+        watch = world.watch()
+        watch.check()
+        assert world.result().pop("usage")
+        without = {key: value for key, value in world.result().items() if key != "usage"}
+        world.root.files.put(paths.result("1", 1, "done"), records.encode(without))
+        watch.check()
+        assert "usage" not in world.result()
 
     def test_subagents_count_too(self, world: World) -> None:
         world.claim()
