@@ -260,6 +260,10 @@ def test_a_claim_of_another_process_shows(served: Served, team: Project) -> None
     page = served.open()
     page.locator('[data-column="in-progress"] .card').first.focus()
     focused = page.evaluate("document.activeElement.getAttribute('href')")
+    tasks = served.open()
+    tasks.goto(f"{served.address}/tasks")
+    tasks.wait_for_selector("#connection.live")
+    tasks.evaluate("document.querySelector('h1').title = 'as it was'")
     before = page.locator("#column-in-progress .count").inner_text()
     words = [sys.executable, "-c", CLAIM, str(team.state), "instance-6"]
     task = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
@@ -267,6 +271,11 @@ def test_a_claim_of_another_process_shows(served: Served, team: Project) -> None
         "before => document.querySelector('#column-in-progress .count').textContent !== before", arg=before
     )
     assert page.locator(f'.peer a[href$="/task/{task}"]').count() == 1
+    tasks.wait_for_function(
+        "row => document.getElementById(row).textContent.includes('in progress')", arg=f"row-{task}"
+    )
+    assert tasks.locator("#tasks-list tr").count() == 1000
+    assert tasks.locator("h1").get_attribute("title") == "as it was", "only fragments came"
     assert page.evaluate("document.activeElement.getAttribute('href')") == focused
     served.quiet()
 

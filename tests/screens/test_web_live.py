@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from peercoord.queue.queue import Queue
-from peercoord.screens.web import live
+from peercoord.screens.web import live, parts
 from peercoord.screens.web.app import Page
 from peercoord.screens.web.guard import Door
 from peercoord.screens.web.model import Source
@@ -80,6 +80,9 @@ def test_a_change_of_another_process_reaches_an_open_page(page: Page) -> None:
         await asyncio.to_thread(other.add, records.define("2", "Second"))
         await stream.until("Second")
         assert stream.text.count("id: ") >= 2
+        assert stream.text.count("<h1>Board</h1>") == 1, "only what has changed was sent then"
+        assert "<hx-partial hx-target=\"[id='tasks-ready']\"" in stream.text
+        assert "id='tasks-done'" not in stream.text
         await stream.hang_up()
 
     asyncio.run(scenario())
@@ -88,9 +91,7 @@ def test_a_change_of_another_process_reaches_an_open_page(page: Page) -> None:
 
 def test_a_page_that_knows_what_is_shown_is_not_drawn_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "PING_SECONDS", 0.01)
-    from peercoord.screens.web.app import mark
-
-    known = mark(page.content("board", "", {}, "/"))
+    known = parts.mark(page.content("board", "", {}, "/"))
 
     async def scenario() -> str:
         stream = Stream(page, f"page=board&ident=&known={known}")

@@ -15,9 +15,9 @@ import pytest
 from screens import large
 
 from peercoord.screens.web import pages, report
-from peercoord.screens.web.app import mark
 from peercoord.screens.web.drawing import Site, draw, environment
 from peercoord.screens.web.model import Scene, Source
+from peercoord.screens.web.parts import mark
 from peercoord.store import paths, records, session_records
 from peercoord.store import root as roots
 from peercoord.system import clock

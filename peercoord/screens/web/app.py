@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
@@ -18,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from peercoord.errors import NotFoundError, PeercoordError
-from peercoord.screens.web import pages
+from peercoord.screens.web import pages, parts
 from peercoord.screens.web.actions import Actions
 from peercoord.screens.web.drawing import Site, draw
 from peercoord.screens.web.guard import SIGN_IN, Door, Guard, public
@@ -40,7 +38,6 @@ SCRIPTS = {"progress": ["uPlot.iife.min.js"], "graph": ["dagre.min.js"]}
 """What a page loads besides the scripts of every page."""
 FORM_MOST = 64 * 1024  # bytes
 FORM_SECONDS = 20.0  # in which all of a form must have come
-_AGES = re.compile(r"<time [^>]*data-age>[^<]*</time>")
 
 
 class Page:
@@ -113,9 +110,9 @@ class Page:
         here = f"{path}?{request.url.query}" if request.url.query else path
         query = dict(request.query_params)
         content = await run_in_threadpool(self.content, name, ident, query, here)
-        live = f"{self.door.home}/live?{self._asked(name, ident, query, mark(content))}"
+        live = f"{self.door.home}/live?{self._asked(name, ident, query, parts.mark(content))}"
         title = (ident and f"{'#' if name == 'task' else ''}{ident}") or Site().pages[name][1]
-        return self._shell(content, title, name, here, live=live)
+        return self._shell(parts.whole(content), title, name, here, live=live)
 
     @staticmethod
     def _asked(name: str, ident: str, query: Mapping[str, str], known: str) -> str:
@@ -153,16 +150,19 @@ class Page:
 
         async def events() -> AsyncIterator[str]:
             nonlocal known
+            shown: parts.Shown | None = None
             async for changed in self.live.changes():
                 try:
                     content = await run_in_threadpool(self.content, name, ident, query, here) if changed else ""
                 except PeercoordError as error:
                     content = draw("lost.html", self.site(here), heading="It cannot be shown", said=str(error))
-                if not content or mark(content) == known:
+                now = parts.mark(content) if content else known
+                if now == known:
+                    shown = parts.shown(content) if content else shown
                     yield ": still here\n\n"
                     continue
-                known = mark(content)
-                lines = "".join(f"data: {line}\n" for line in content.split("\n"))
+                known, told, shown = now, parts.changed(shown, content), parts.shown(content)
+                lines = "".join(f"data: {line}\n" for line in told.split("\n"))
                 yield f"id: {known}\n{lines}\n"
 
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -217,8 +217,3 @@ async def _fields(request: Request) -> dict[str, str]:
     except (TimeoutError, ClientDisconnect):
         return {}
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-
-
-def mark(content: str) -> str:
-    """A short text that tells two states of a page apart; ages alone make no difference."""
-    return hashlib.sha256(_AGES.sub("", content).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from peercoord.screens.web import drawing, pages
 from peercoord.screens.web.app import STATIC
 from peercoord.screens.web.drawing import Site
+from peercoord.screens.web.parts import whole
 
 if TYPE_CHECKING:
     from peercoord.screens.web.model import Scene
@@ -23,7 +24,8 @@ def draw(scene: Scene) -> str:
     """Draw the report."""
     scene.source.changes.left = GIT_SECONDS
     site = Site(report=True, now=scene.board.now)
-    sections = [(name, label, Markup(pages.PAGES[name](scene, site, {}))) for name, (_, label) in site.pages.items()]  # noqa: S704 - drawn by templates
+    drawn = {name: whole(pages.PAGES[name](scene, site, {})) for name in site.pages}
+    sections = [(name, label, Markup(drawn[name])) for name, (_, label) in site.pages.items()]  # noqa: S704 - by templates
     instances = [(peer.name, Markup(pages.instance(scene, site, peer.name))) for peer, _ in scene.peers]  # noqa: S704
     tasks = [(row.task, Markup(pages.task(scene, site, row.task))) for row in scene.board.rows]  # noqa: S704
     scripts = [f"/*!\n{name}\n\n{_read(f'vendor/{name}.LICENSE')}\n*/\n{_read(file)}" for name, file in LIBRARIES]
