@@ -20,10 +20,11 @@ from peercoord.screens.notify import Notifier
 from peercoord.screens.overview import Overview, overview
 from peercoord.status import attempts, dashboard, screen, views
 from peercoord.status.board import Reader
-from peercoord.status.dashboard import bar, percent
+from peercoord.status.dashboard import bar
 from peercoord.status.needs import doing
 from peercoord.status.views import Board, PeerView
 from peercoord.store import ids, paths, records
+from peercoord.store.records import percent
 from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
 

@@ -12,8 +12,9 @@ from peercoord.foreign import block, plain, shown
 from peercoord.mailbox import verbs
 from peercoord.mailbox.verbs import json_option
 from peercoord.membership import membership as members
-from peercoord.status.dashboard import lasting, percent
+from peercoord.status.dashboard import lasting
 from peercoord.store import ids, paths, records
+from peercoord.store.records import percent
 from peercoord.system import terminal
 from peercoord.worktree.reply import Reply
 

@@ -16,6 +16,7 @@ from peercoord.membership import liveness
 from peercoord.memory.document import EOL, front_matter_end, html_comments, with_eol
 from peercoord.status import views
 from peercoord.store import records
+from peercoord.store.records import percent
 
 if TYPE_CHECKING:
     from peercoord.status.views import Board, Row
@@ -134,11 +135,6 @@ def progress(board: Board) -> str:
             share = f"{estimated}{percent(row.progress)}"
             lines.append(f"| {name} | {doubt or 'working'} | {_named(row)} | {share} | {_newest(row)} |\n")
     return "".join(lines)
-
-
-def percent(share: float) -> str:
-    """Write 0 … 1 as a percentage; only what is finished is 100."""
-    return f"{min(int(share * 100 + 0.5), 99 if share < 1 else 100)} %"
 
 
 def escaped(text: str) -> str:

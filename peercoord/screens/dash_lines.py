@@ -12,11 +12,12 @@ from rich.text import Text
 
 from peercoord.foreign import plain
 from peercoord.review.items import local_time
-from peercoord.status.dashboard import age, bar, overall, percent, words
+from peercoord.status.dashboard import age, bar, overall, words
 from peercoord.status.needs import doing
 from peercoord.status.screen import fit, in_order
 from peercoord.status.sentences import sentence
 from peercoord.store import paths
+from peercoord.store.records import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from peercoord.errors import BrokenFileError
 from peercoord.membership.membership import judge
 from peercoord.queue.queue import Queue
 from peercoord.screens.changes import Changes
 from peercoord.screens.overview import overview
 from peercoord.status.board import Reader
-from peercoord.store import ids, paths, records
+from peercoord.status.needs import moment
+from peercoord.status.sentences import Tail
+from peercoord.store import ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +98,9 @@ class Source:
         self._rows: Sequence[Row] = ()  # of a large team, as they were read last
         self._rows_mark: object = None
         self._mark: object = None
-        self._read: dict[str, tuple[tuple[int, int], list[Json]]] = {}
+        self._tail = Tail(root.files, EVENTS_MOST)
+        self._events: list[Json] = []
+        self._count = 0  # of the events that were read
 
     @property
     def queue(self) -> Queue:
@@ -114,13 +117,12 @@ class Source:
         Raises:
             PeercoordError: The coordination directory is gone, is another one, or cannot be read.
         """
-        team, events = overview(self.reader, self.project, brief=True), self._events()
+        team, events = overview(self.reader, self.project, brief=True), self._newest()
         waiting = [index for index, need in enumerate(team.needs) if need.kind in ("conflict", "approval")]
         decisions = [str(one.get("id")) for one in team.board.deciding]
         rows = team.board.rows
         if team.board.counted:
-            files = {path: mark for path, (mark, _) in self._read.items()}
-            self._mark = team.board.counted, [(row.task, row.status) for row in rows], files
+            self._mark = team.board.counted, [(row.task, row.status) for row in rows], self._count
             rows = merged(self._rows, rows)
         self.lags = bool(team.board.counted) and self._mark != self._rows_mark
         return View(team, rows, events, dict(zip(waiting, decisions, strict=False)))
@@ -136,26 +138,14 @@ class Source:
         """Return every attempt at a task."""
         return self.reader.attempts(replace(view.board, rows=[row]), row.task)
 
-    def _events(self) -> list[Json]:
-        found: list[Json] = []
-        for name in self.root.files.scan(paths.EVENTS):
-            if name.endswith(".jsonl"):
-                found += self._last(f"{paths.EVENTS}/{name}")
-        return sorted(found, key=lambda event: str(event.get("at")))[: -EVENTS_MOST - 1 : -1]
-
-    def _last(self, path: str) -> list[Json]:
-        """The newest events of one file, which is read again only after it changed."""
-        seen = self.root.files.stat(path)
-        mark = (seen.modified_ns, seen.size) if seen else (0, 0)
-        if self._read.get(path, ((-1, -1),))[0] != mark:
-            found = []
-            for line in self.root.files.read_tail(path).splitlines()[-EVENTS_MOST:]:
-                try:
-                    found.append(records.decode(line, path))
-                except BrokenFileError:
-                    continue  # being written, or cut by a crash
-            self._read[path] = mark, found
-        return self._read[path][1]
+    def _newest(self) -> list[Json]:
+        """What happened last, the newest first."""
+        added = self._tail.new()
+        self._count += len(added)
+        if added:
+            found = [*reversed(added), *self._events]
+            self._events = sorted(found, key=lambda event: moment(event.get("at")), reverse=True)[:EVENTS_MOST]
+        return self._events
 
 
 def merged(known: Sequence[Row], named: Sequence[Row]) -> list[Row]:

@@ -14,10 +14,11 @@ from peercoord.review import screen
 from peercoord.review.items import ReviewQueue, local_time
 from peercoord.screens import dash_lines
 from peercoord.status.attempts import HELD, effort
-from peercoord.status.dashboard import age, bar, percent, state
+from peercoord.status.dashboard import age, bar, state
 from peercoord.status.needs import doing
 from peercoord.status.sentences import chosen, sentence
 from peercoord.store import paths, records
+from peercoord.store.records import percent
 from peercoord.worktree import context
 
 if TYPE_CHECKING:

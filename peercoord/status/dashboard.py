@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from peercoord.foreign import plain
 from peercoord.status.needs import TEXT, THEN
 from peercoord.store import ids
+from peercoord.store.records import percent
 from peercoord.system import clock
 
 if TYPE_CHECKING:
@@ -156,11 +157,6 @@ def bar(share: float, cells: int = 10) -> str:
     """Draw progress as the mission's dashboard does: ``███████░░░``; full only when all is done."""
     full = min(cells if share >= 1 else cells - 1, max(0, int(share * cells + 0.5)))
     return "█" * full + "░" * (cells - full)
-
-
-def percent(share: float) -> str:
-    """Write progress in whole percent; never 100 % before all is done."""
-    return f"{min(99, int(share * 100 + 0.5)) if share < 1 else 100}%"
 
 
 def overall(board: Board) -> str:

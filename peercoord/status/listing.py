@@ -8,9 +8,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from peercoord.foreign import plain
-from peercoord.status.dashboard import percent
 from peercoord.status.screen import fit
 from peercoord.store import paths
+from peercoord.store.records import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from peercoord.foreign import plain
 from peercoord.status import dashboard, needs, views
-from peercoord.status.dashboard import age, ago, bar, overall, percent, tasks
+from peercoord.status.dashboard import age, ago, bar, overall, tasks
 from peercoord.store import ids, paths
+from peercoord.store.records import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

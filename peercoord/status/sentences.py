@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError
 from peercoord.foreign import plain, whole
-from peercoord.status.dashboard import percent
 from peercoord.status.needs import moment
 from peercoord.store import paths, records
+from peercoord.store.records import percent
 from peercoord.store.settings import RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -29,10 +29,15 @@ def events(files: Files) -> list[Json]:
 
 
 class Tail:
-    """Reads events, each once."""
+    """Reads events, each once.
 
-    def __init__(self, files: Files) -> None:
-        self.files = files
+    Args:
+        files: Of the coordination directory.
+        most: The newest events of each file that the first look returns; 0: all.
+    """
+
+    def __init__(self, files: Files, most: int = 0) -> None:
+        self.files, self._most = files, most
         self._read: dict[str, int] = {}  # the size up to which a file is read, by its name
 
     def new(self) -> list[Json]:
@@ -52,7 +57,7 @@ class Tail:
         data = self.files.grown(f"{paths.EVENTS}/{name}", before)
         lines, end, _ = data.rpartition(b"\n")  # the last line may be half written
         self._read[name] = before + len(lines) + len(end)
-        for line in (lines if before else lines[-RECORD_BYTES:]).splitlines():
+        for line in lines.splitlines() if before else lines[-RECORD_BYTES:].splitlines()[-self._most :]:
             with suppress(BrokenFileError):
                 yield records.decode(line, name)
 

@@ -340,6 +340,11 @@ def fraction(value: object) -> float:
     return share
 
 
+def percent(share: float) -> str:
+    """Write progress in whole percent; never 100 % before all is done."""
+    return f"{min(99, int(share * 100 + 0.5)) if share < 1 else 100}%"
+
+
 def steps_progress(definition: Definition, done: Iterable[str]) -> float | None:
     """A task's progress as steps done of all steps; ``None`` if it has no steps."""
     if not definition.steps:

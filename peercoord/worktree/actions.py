@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.foreign import counted, named, plain
 from peercoord.mailbox.verbs import COORDINATE, CheckStatus, Misuse, Release, ReportProgress, RequestTask, UpdateMemory
-from peercoord.status.dashboard import bar, percent
+from peercoord.status.dashboard import bar
 from peercoord.store import ids, instance_records, paths, records, session_records
+from peercoord.store.records import percent
 from peercoord.store.refusals import refused
 from peercoord.system import process
 from peercoord.worktree import handover, reporting

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import PeercoordError
 from peercoord.foreign import block, named, plain, quoted
-from peercoord.status.dashboard import percent
 from peercoord.store import ids, paths
+from peercoord.store.records import percent
 from peercoord.worktree.reply import Reply
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from peercoord import foreign
 from peercoord.errors import BrokenFileError, StorageError, UsageError
 from peercoord.foreign import plain
-from peercoord.status.dashboard import percent
 from peercoord.store import ids, records
+from peercoord.store.records import percent
 from peercoord.store.settings import RECORD_BYTES
 from peercoord.system.disk import read_named
 from peercoord.worktree.handover import NEXT_HOLDER, NOT_CONTINUED, SHELL, whereabouts

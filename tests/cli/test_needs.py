@@ -22,9 +22,10 @@ from peercoord.queue.placement import Location
 from peercoord.queue.recovery import Janitor
 from peercoord.status import dashboard, needs, screen, views
 from peercoord.status.board import Reader
-from peercoord.status.dashboard import bar, percent
+from peercoord.status.dashboard import bar
 from peercoord.status.views import Board, PeerView, Row
 from peercoord.store import paths, session_records
+from peercoord.store.records import percent
 from peercoord.system import process
 from peercoord.tasklists import runner
 

@@ -70,14 +70,14 @@ def test_a_new_document_gets_a_title_and_the_section() -> None:
     text = progress(board(*rest, one=("alive", [("14", "OAuth callback", report)]), two=(liveness.DEAD, [])))
     assert with_progress(b"", text).decode() == (
         "# Progress\n\n## Progress of all instances\n\n<!-- peercoord: progress -->\n"
-        "**44 %** · 1 of 4 tasks done · 1 in progress · 1 blocked · 1 parked\n\n"
+        "**44%** · 1 of 4 tasks done · 1 in progress · 1 blocked · 1 parked\n\n"
         "| Instance | State | Task | Progress | Newest |\n| --- | --- | --- | --- | --- |\n"
-        "| one | working | 14 OAuth callback | ~75 % | auth.py |\n| two | gone | – | – | – |\n"
+        "| one | working | 14 OAuth callback | ~75% | auth.py |\n| two | gone | – | – | – |\n"
         "<!-- peercoord: end of progress -->\n"
     )
     steps = [{"id": "1.1", "title": "s", "status": "done"}, {"id": "1.2", "title": "s"}]
     blocked = {"steps": steps, "progress": 0.5, "blockers": ["a key", "b"], "achievements": ["x"]}
-    assert "| one | working | 1 t | 50 % | blocked: b |" in progress(board(one=("alive", [("1", "t", blocked)])))
+    assert "| one | working | 1 t | 50% | blocked: b |" in progress(board(one=("alive", [("1", "t", blocked)])))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -140,7 +140,7 @@ def test_escaped_text_reads_as_it_was_written() -> None:
     assert MarkdownIt().render(escaped(words)) == ("<p>a*b_c`d[e](f)&lt;g&gt;&amp;amp;|#~!\\{}</p>\n")
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.005, "1 %"), (0.999, "99 %"), (1.0, "100 %")])
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0%"), (0.005, "1%"), (0.999, "99%"), (1.0, "100%")])
 def test_only_what_is_finished_is_a_hundred(share: float, text: str) -> None:
     assert percent(share) == text
 

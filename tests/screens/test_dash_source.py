@@ -67,7 +67,11 @@ def test_the_newest_events_come_first_and_broken_lines_are_passed_over(source: S
         handle.write(b'{"at": "2026-')
     found = source.view().events
     assert len(found) == EVENTS_MOST
-    assert found[0].get("number") == EVENTS_MOST + 4
+    newest = [one["number"] for one in found if one["peer"] == "one"]
+    assert newest[:2] == [EVENTS_MOST + 4, EVENTS_MOST + 3]
+    source.root.event("two", "joined", number=-1)
+    assert source.view().events[0].get("number") == -1, "only what was added is read"
+    assert len(source.view().events) == EVENTS_MOST
 
 
 def test_without_a_terminal_it_says_what_to_call(source: Source) -> None:

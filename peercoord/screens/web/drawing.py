@@ -19,6 +19,7 @@ from peercoord.status import dashboard
 from peercoord.status.attempts import HELD
 from peercoord.status.sentences import sentence
 from peercoord.store import paths
+from peercoord.store.records import percent
 from peercoord.system import clock as system_clock
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"percent": dashboard.percent, "overall": dashboard.overall, "share": share, "texts": texts}
+    made.filters |= {"percent": percent, "overall": dashboard.overall, "share": share, "texts": texts}
     made.filters |= {"outcome": lambda outcome: "in hand" if outcome == HELD else outcome}
     made.globals |= {"state_class": STATE_CLASS.get, "typed": dashboard.typed, "lasted": lasted, "span": span}
     made.globals |= {"sentence": sentence, "duration": duration, "clock": clock, "counted": dashboard.tasks}
