@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import LostError, PeercoordError
 from peercoord.membership import liveness
 from peercoord.store import ids, session_records
-from peercoord.system import process
+from peercoord.system import clock, process
 from peercoord.system.sessions import ENDED, LIMITED
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class SessionWatch:
         here = any(session_records.is_of(said, one) for one in living)
         if said.get("state") != LIMITED or said.get("waiter") is not False or not here or until in ("", self._typed):
             return None
-        left = session_records.seconds(until) + RESET_SECONDS - session_records.seconds(self.clock.now())
+        left = clock.seconds(until) + RESET_SECONDS - clock.seconds(self.clock.now())
         if 0 < left <= session_records.LONGEST_SECONDS + RESET_SECONDS:
             return left
         if not self.type_into(GO_ON):

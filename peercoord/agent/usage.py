@@ -14,8 +14,8 @@ from peercoord.agent.sessions import LOCK_SECONDS
 from peercoord.agent.transcripts import Transcript, files_of, is_named_so, opened
 from peercoord.store import ids, paths, records, session_records
 from peercoord.store.paths import Ticket
-from peercoord.store.session_records import seconds
 from peercoord.system import clock
+from peercoord.system.clock import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

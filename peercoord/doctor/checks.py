@@ -15,9 +15,9 @@ from peercoord.membership import liveness
 from peercoord.membership import membership as members
 from peercoord.membership.leadership import leader_name
 from peercoord.membership.membership import judge
-from peercoord.store import ids, instance_records, landings, paths, records, session_records, settings
+from peercoord.store import ids, instance_records, landings, paths, records, settings
 from peercoord.store.settings import LOOKS
-from peercoord.system import process
+from peercoord.system import clock, process
 from peercoord.tasklists import runner, selection
 from peercoord.team import files
 
@@ -163,7 +163,7 @@ def _views(root: Root) -> Iterator[Finding]:
     except BrokenFileError as error:
         yield warning("views", error.message, _again(root))
         return
-    age = time.time() - session_records.seconds(state.get("updated_at"))
+    age = time.time() - clock.seconds(state.get("updated_at"))
     if not state:
         yield warning("views", "there are none yet", _again(root))
     elif age > STALE_VIEWS * root.number("state_seconds"):

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from peercoord.foreign import whole
-from peercoord.store.session_records import LONGEST_SECONDS, seconds
+from peercoord.store.session_records import LONGEST_SECONDS
+from peercoord.system.clock import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import PeercoordError
 from peercoord.foreign import plain, whole
 from peercoord.store import session_records
-from peercoord.system import process
+from peercoord.system import clock, process
 from peercoord.system.sessions import LIMITED, STATES
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def limited_until(files: Files, peers: list[str], agent: str, now: float) -> flo
     """Return until when sessions of a kind of agent are limited, by what those of some instances said; 0 if none is."""
     found = [session_records.read(files, peer) for peer in peers]
     ends = [
-        session_records.seconds(one.get("until"))
+        clock.seconds(one.get("until"))
         for one in found
         if (one.get("agent"), one["state"] if one else "") == (agent, LIMITED)
     ]

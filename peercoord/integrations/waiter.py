@@ -102,7 +102,7 @@ class _Waiter:
     def _look(self) -> str:
         now = time.time()
         if self.session.state == LIMITED:
-            until = session_records.seconds(self.session.record.get("until"))
+            until = clock.seconds(self.session.record.get("until"))
             far = until > now + session_records.LONGEST_SECONDS  # the clock went back since
             return self._go_on() if far or now >= until + LATER_SECONDS else ""
         if self.session.state != WAITING or not self.prospect.is_there():

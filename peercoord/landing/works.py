@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
 from peercoord.landing.plan import Work, grouped, ordered
-from peercoord.store import ids, inspection, session_records
+from peercoord.store import ids, inspection
+from peercoord.system import clock
 from peercoord.system.git import TIPS, branches, lines, shown_paths
 from peercoord.team.repository import team_instances, worktrees
 from peercoord.worktree import landed, merging
@@ -119,7 +120,7 @@ def _without_commits(queue: Queue, git: Inspection, works: list[Work]) -> list[W
     said = git.ask(*words, data="".join(f"{work.commit}\n" for work in works)).out if works else ""
     made = {commit: int(at) for commit, _, at in (line.partition(" ") for line in lines(said))}
     began = {
-        (peer, claim.task): session_records.seconds(claim.began)
+        (peer, claim.task): clock.seconds(claim.began)
         for peer in {work.peer for work in works}
         for claim in merging.past_claims(queue, peer)
         if claim.outcome == "done"

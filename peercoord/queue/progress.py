@@ -13,6 +13,7 @@ from peercoord.errors import UsageError
 from peercoord.foreign import clean, shown
 from peercoord.store import ids, paths, records
 from peercoord.store.settings import NOTE_CHARS, RECORD_BYTES
+from peercoord.system import clock
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -201,15 +202,10 @@ def updated(entry: Json, definition: Definition, said: Json) -> Json:
 
 def measured(entry: Json, now: str) -> Json:
     """Return an entry with the time since its claim, by this peer's own clock, unless the peer reported one."""
-    from datetime import datetime
-
     if entry.get(MEASURED) is False or (entry.get("time_spent") and not entry.get(MEASURED)):
         return entry
-    try:
-        passed = datetime.fromisoformat(now) - datetime.fromisoformat(str(entry.get("started_at")))
-    except (TypeError, ValueError):
-        return entry
-    return {**entry, "time_spent": max(0, int(passed.total_seconds())), MEASURED: True}
+    began = clock.seconds(entry.get("started_at"))
+    return {**entry, "time_spent": max(0, int(clock.seconds(now) - began)), MEASURED: True} if began else entry
 
 
 def _seconds(value: object) -> int:

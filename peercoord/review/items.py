@@ -6,7 +6,6 @@ once and written down, so that a number typed later still means the item beside 
 
 from __future__ import annotations
 
-import calendar
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from peercoord.memory.document import path_text
 from peercoord.memory.outcome import BANK
 from peercoord.store import ids, paths
 from peercoord.store.lock import held
+from peercoord.system import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -237,12 +237,9 @@ def _side(side: Side, members: list[Contribution], now: str) -> ItemSide:
 
 def local_time(at: str, now: str) -> str:
     """Write a time by the reader's clock, with the day if that is not today."""
-    try:
-        moment, today = (
-            time.localtime(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))) for text in (at, now)
-        )
-    except ValueError:
+    if not clock.seconds(at):
         return plain(at)
+    moment, today = (time.localtime(clock.seconds(text)) for text in (at, now))
     return time.strftime("%H:%M" if moment[:3] == today[:3] else "%Y-%m-%d %H:%M", moment)
 
 

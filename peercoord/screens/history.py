@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from peercoord.status import sentences
 from peercoord.status.needs import moment
 from peercoord.store import ids, landings, paths
-from peercoord.store.session_records import seconds
-from peercoord.system.clock import local
+from peercoord.system.clock import local, seconds
 from peercoord.system.sessions import LIMITED
 
 if TYPE_CHECKING:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import calendar
 import os
 import shlex
-import time
 from typing import TYPE_CHECKING
 
 from peercoord.foreign import plain
@@ -92,10 +90,9 @@ def lasting(seconds: int) -> str:
 
 def ago(then: str, now: str) -> str:
     """Write how long ago a moment was, as people say it: ``5 minutes ago``; other text as it is, made safe."""
-    try:
-        seconds = _seconds(now) - _seconds(then)
-    except ValueError:
+    if not clock.seconds(then):
         return plain(then)
+    seconds = int(clock.seconds(now) - clock.seconds(then))
     for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             count = seconds // size
@@ -120,14 +117,8 @@ def tasks(count: int) -> str:
 
 def seconds_between(then: str, now: str) -> int | None:
     """The seconds from one moment to another, at least 0; ``None`` if one is no moment."""
-    try:
-        return max(0, _seconds(now) - _seconds(then))
-    except ValueError:
-        return None
-
-
-def _seconds(at: str) -> int:
-    return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
+    began, ended = clock.seconds(then), clock.seconds(now)
+    return max(0, int(ended - began)) if began and ended else None
 
 
 def _need(need: Need, now: str, at: str) -> list[str]:

@@ -36,14 +36,3 @@ def is_of(record: Json, process: Json) -> bool:
     if not isinstance(known, dict) or known.get("pid") is None:
         return False
     return bool((known["pid"], known.get("start")) == (process.get("pid"), process.get("start")))
-
-
-def seconds(at: object) -> float:
-    """Read a time as records have it, in seconds since the epoch; 0 for anything else."""
-    import calendar
-    import time
-
-    try:
-        return float(calendar.timegm(time.strptime(str(at)[:19], "%Y-%m-%dT%H:%M:%S")))
-    except (ValueError, OverflowError):
-        return 0.0

@@ -26,15 +26,21 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def seconds(at: object) -> float:
+    """Read a time as records have it, in seconds since the epoch; 0 for anything else."""
+    from datetime import datetime  # few calls read a time
+
+    text = str(at)[:19]
+    try:
+        return datetime.fromisoformat(f"{text}+00:00").timestamp() if text[10:11] == "T" else 0.0
+    except ValueError:
+        return 0.0
+
+
 def local(at: str) -> str:
     """Write a moment as records have it by the clock of this machine: ``2026-01-31 16:30:00``; empty for other text."""
-    import calendar  # it is slow to import, and few calls write a moment
-
-    try:
-        seconds = calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-    except (ValueError, OverflowError):
-        return ""
+    when = seconds(at)
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when)) if when else ""
 
 
 class Clock:

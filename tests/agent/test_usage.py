@@ -18,6 +18,7 @@ from peercoord.agent.usage import AGAIN_SECONDS, UsageWatch
 from peercoord.queue.reassign import reassign
 from peercoord.status.board import Reader
 from peercoord.store import paths, records, session_records
+from peercoord.system import clock
 from peercoord.worktree.call import WorktreeCall
 from protocol import document
 
@@ -237,7 +238,7 @@ class World:
         """Note costs, at minutes of the hour, as the status line is told them."""
         place = self.coder.crew.state / paths.quiet(str(self.coder.tree)) / paths.COSTS
         place.parent.mkdir(parents=True, exist_ok=True)
-        begin = int(session_records.seconds(BEGAN))
+        begin = int(clock.seconds(BEGAN))
         with place.open("a") as file:
             file.writelines(f"{begin + minute * 60} {IDENT} {cost}\n" for minute, cost in said)
 

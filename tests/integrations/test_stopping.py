@@ -145,7 +145,7 @@ class TestDecision:
         rollout = tmp_path / "rollout-1.jsonl"
         rollout.write_text(json.dumps({"payload": {"type": "token_count", "rate_limits": used}}) + "\n")
         assert one.tell("stop", transcript_path=str(rollout)) != {}, "no limit resets in a hundred years"
-        used["primary"]["resets_at"] = int(session_records.seconds(one.crew.root.clock.now())) + 3600
+        used["primary"]["resets_at"] = int(clock.seconds(one.crew.root.clock.now())) + 3600
         rollout.write_text(json.dumps({"payload": {"type": "token_count", "rate_limits": used}}) + "\n")
         assert one.tell("stop", transcript_path=str(rollout)) == {}
         assert one.state == "rate limited"

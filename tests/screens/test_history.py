@@ -11,7 +11,7 @@ from peercoord.screens.history import Historian, figures
 from peercoord.screens.web import lanes
 from peercoord.status.board import Reader
 from peercoord.store import landings
-from peercoord.store.session_records import seconds
+from peercoord.system.clock import seconds
 
 if TYPE_CHECKING:
     from peercoord.screens.history import History

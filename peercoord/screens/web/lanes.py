@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peercoord.status.attempts import HELD
-from peercoord.store.session_records import seconds
+from peercoord.system.clock import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
