@@ -12,7 +12,7 @@ import pytest
 from agent.crew import crew
 from integrations.coder import Coder
 
-from peercoord.agent import transcripts
+from peercoord.agent import transcripts, usage
 from peercoord.agent.transcripts import Transcript, is_named_so
 from peercoord.agent.usage import AGAIN_SECONDS, UsageWatch
 from peercoord.queue.reassign import reassign
@@ -28,8 +28,8 @@ Line = Callable[..., str]
 
 
 def claude(at: str, read: Any, wrote: Any, ident: str = "") -> str:
-    usage = {"input_tokens": read, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
-    message = {"id": ident or f"msg_{at}", "usage": {**usage, "output_tokens": wrote}}
+    used = {"input_tokens": read, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+    message = {"id": ident or f"msg_{at}", "usage": {**used, "output_tokens": wrote}}
     return json.dumps({"type": "assistant", "timestamp": at, "message": message})
 
 
@@ -194,6 +194,23 @@ class TestFiles:
         assert is_named_so("claude", IDENT, path, str(tmp_path / "another"))
 
 
+@pytest.mark.parametrize(
+    ("costs", "source", "known"),
+    [
+        ([(12, 0.75)], "startup", 0.75),
+        ([(12, 0.75)], "resume", None),  # what it had cost before is not known
+        ([(12, 0.75)], "clear", None),
+        ([(1, 0.5), (12, 0.75)], "resume", 0.25),
+        ([(1, 0.5), (12, 0.75), (25, 9.0)], "clear", 0.25),
+        ([(1, 0.5)], "startup", None),  # the status line was not told since
+        ([(1, 0.5), (12, 0.25)], "startup", None),  # it began to count again
+    ],
+)
+def test_no_cost_is_made_up(costs: list[tuple[int, float]], source: str, known: float | None) -> None:
+    told = [(f"2026-01-31T15:{minute:02}:00Z", cost) for minute, cost in costs]
+    assert usage._spent(told, {"source": source}, "2026-01-31T15:10:00Z", "2026-01-31T15:20:00Z") == known
+
+
 class World:
     """A worktree in which a session works, and its agent's watch."""
 
@@ -303,28 +320,12 @@ class TestTasks:
         world.look()
         assert world.result()["usage"] == {"input_tokens": 20, "output_tokens": 2, "cost_usd": 0.75}
 
-    @pytest.mark.parametrize(
-        ("costs", "source", "known"),
-        [
-            ([(12, "0.75")], "startup", 0.75),
-            ([(12, "0.75")], "resume", None),  # what it had cost before is not known
-            ([(12, "0.75")], "clear", None),
-            ([(1, "0.5"), (12, "0.75")], "resume", 0.25),
-            ([(1, "0.5")], "startup", None),  # the status line was not told since
-            ([(1, "0.5"), (12, "0.25")], "startup", None),  # it began to count again
-            ([(1, "nan"), (12, "-1"), (13, "inf"), (14, "1e30"), (15, "")], "startup", None),
-        ],
-    )
-    def test_no_cost_is_made_up(
-        self, world: World, costs: list[tuple[int, str]], source: str, known: float | None
-    ) -> None:
-        world.set_session(source=source)
-        world.cost(*costs)
+    def test_no_cost_is_made_up_of_what_makes_no_sense(self, world: World) -> None:
+        world.cost((1, "nan"), (12, "-1"), (13, "inf"), (14, "1e30"), (15, ""), (16, "1 2"))
         world.say(claude(at(11), 10, 1))
-        world.claim(began="2026-01-31T15:10:00Z")
-        world.done(ended="2026-01-31T15:20:00Z")
+        world.claim()
         world.look()
-        assert world.result()["usage"].get("cost_usd") == known
+        assert world.entry()["usage"] == {"input_tokens": 10, "output_tokens": 1}
 
     def test_two_tasks_in_hand_at_once_are_not_told_apart(self, world: World) -> None:
         world.say(claude(at(10), 10, 1), claude(at(30), 10, 1), claude(at(50), 10, 1))
