@@ -49,7 +49,7 @@ class UsageWatch:
     def check(self) -> float | None:
         """Note what held and ended claims took; return the seconds until the next look, if it is due sooner."""
         sessions = self._sessions()
-        if not sessions or not self._open(self.peer.worker.reports.read(self.peer.name)):
+        if not sessions or not self._unsettled(self.peer.worker.reports.read(self.peer.name)):
             return None
         whole = [file.follow() for session in sessions for file in self._transcripts(session)]
         if not all(whole):
@@ -69,7 +69,7 @@ class UsageWatch:
         agent = session["agent"]
         return [self._files.setdefault(path, Transcript(path, agent)) for path in files_of(session["path"], agent)]
 
-    def _open(self, report: Json) -> list[tuple[Ticket, Json]]:
+    def _unsettled(self, report: Json) -> list[tuple[Ticket, Json]]:
         """List the claims of a report that are held, or ended and were not looked at."""
         found = []
         for entry in report["assigned_tasks"]:
@@ -88,7 +88,7 @@ class UsageWatch:
         others = [*entries, *({"status": "in-progress"} for claim in held if claim not in reported)]
         now, news, waits = self.root.clock.now(), False, []
         self._costs = self._read_costs()
-        for ticket, entry in self._open(report):
+        for ticket, entry in self._unsettled(report):
             if (ticket.task, ticket.epoch) in held:
                 used = self._used(entry, others, sessions, now)
                 news |= used != entry.pop("usage", None)
@@ -179,6 +179,6 @@ def _spent(costs: Sequence[tuple[str, float]], session: Json, began: str, until:
     before = [cost for at, cost in costs if at <= began]
     within = [cost for at, cost in costs if began < at <= until]
     first = before[-1] if before else 0.0 if session["source"] == "startup" else None  # a resumed one goes on counting
-    if not within or first is None or within[-1] < first:
+    if not within or first is None or [first, *within] != sorted([first, *within]):  # or begins to count again
         return None
     return within[-1] - first

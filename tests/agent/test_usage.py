@@ -204,6 +204,7 @@ class TestFiles:
         ([(1, 0.5), (12, 0.75), (25, 9.0)], "clear", 0.25),
         ([(1, 0.5)], "startup", None),  # the status line was not told since
         ([(1, 0.5), (12, 0.25)], "startup", None),  # it began to count again
+        ([(1, 0.5), (12, 0.25), (15, 0.75)], "startup", None),
     ],
 )
 def test_no_cost_is_made_up(costs: list[tuple[int, float]], source: str, known: float | None) -> None:
