@@ -136,8 +136,7 @@ class Changer:
         if entry.before == entry.after:
             self.store.note(entry)
             return True
-        self.store.keep_backup(name, before)
-        self.store.keep_backup(name, after)
+        self.store.keep_backup(name, before, after)
         self.store.begin(entry)
         step = self.files.stage(name, before, after if entry.after else None)
         if not leads():

@@ -71,11 +71,13 @@ class Texts(Mapping[str, bytes]):
         """Keep texts, durable once this returns. A text that is kept already is read, not written."""
         disk, there = self.files.disk, self._known
         new = {key: data for key, data in texts.items() if key not in there and read(disk, paths.text(key)) != data}
-        for name, data in new.items():
-            self.files.put(paths.text(name), data, durable=len(new) <= _FEW)
-            self._known[name] = data
-        if len(new) > _FEW:
+        if len(new) <= _FEW:
+            self.files.put_all(paths.TEXTS, new)
+        else:
+            for name, data in new.items():
+                self.files.put(paths.text(name), data)
             self.files.flush()
+        self._known |= new
 
 
 class MemoryStore:
@@ -226,8 +228,9 @@ class MemoryStore:
 
     def begin(self, entry: Entry) -> None:
         """Write an entry, durable, before its document is replaced."""
-        self.files.put(paths.intent(entry.document, entry.id), records.encode_stored(entry.record()), durable=True)
-        self.files.sync(paths.LEDGER)  # and with it the one above: the first entry made this directory, not set-up
+        home, _, name = paths.intent(entry.document, entry.id).rpartition("/")
+        data = records.encode_stored(entry.record())
+        self.files.put_all(home, {name: data}, above=2)  # the first entry made the one above too, not set-up
 
     def land(self, entry: Entry) -> None:
         """Note that the document of an entry was replaced."""
@@ -256,16 +259,14 @@ class MemoryStore:
 
     # -- whole documents, decisions --------------------------------------------------------------------------
 
-    def keep_backup(self, document: str, data: bytes | None) -> None:
-        """Keep a document as it is; beyond ``BACKUPS_MOST``, the oldest backups are removed."""
-        if data is None:
+    def keep_backup(self, document: str, *texts: bytes | None) -> None:
+        """Keep a document as it is, in one or more versions; the oldest beyond ``BACKUPS_MOST`` are removed."""
+        home = f"{paths.BACKUPS}/{document}"
+        found = {digest(data): data for data in texts if data is not None}
+        new = {name: data for name, data in found.items() if self.files.stat(f"{home}/{name}") is None}
+        if not new:
             return
-        path = paths.backup(document, digest(data))
-        if self.files.stat(path) is not None:
-            return
-        self.files.put(path, data, durable=True)
-        self.files.sync(paths.BACKUPS)
-        home = path.rpartition("/")[0]
+        self.files.put_all(home, new, above=2)
         names = self.files.scan(home)
         if len(names) > BACKUPS_MOST:
             kept = [(seen.modified_ns, name) for name in names if (seen := self.files.stat(f"{home}/{name}"))]

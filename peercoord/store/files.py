@@ -25,7 +25,7 @@ from peercoord.store.settings import EVENTS_BYTES, RECORD_BYTES
 from peercoord.system import cksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from peercoord.foreign import Json
     from peercoord.system.disk import DiskLike, Stat
@@ -162,15 +162,28 @@ class Files:
 
         What is ``durable`` survives a power cut once this returns.
         """
-        staged = self.stage(data, durable)
+        self._put(self.stage(data, durable), path, data)
+        if durable:
+            self.sync(parent(path))
+
+    def put_all(self, directory: str, files: Mapping[str, bytes], above: int = 1) -> None:
+        """Replace files of one directory, by name, as ``put`` does: durable, with one flush of the directory.
+
+        ``above`` directories above it may be new too.
+        """
+        for name, data in files.items():
+            path = f"{directory}/{name}"
+            self._put(self.stage(data, durable=True), path, data)
+        if files:
+            self.sync(directory, above)
+
+    def _put(self, staged: str, path: str, data: bytes) -> None:
         try:
             self._into(path, self.disk.rename, staged, path)
         except StorageError:
             if not self._holds(path, data):
                 self.drop(staged)
                 raise
-        if durable:
-            self.sync(parent(path))
 
     def publish(self, path: str, data: bytes, durable: bool = False) -> bool:
         """Create a file as a whole, and its directory; ``False`` if its name is taken.
@@ -222,9 +235,12 @@ class Files:
         with suppress(OSError):
             self.disk.touch(paths.BELL_FILE)
 
-    def sync(self, path: str) -> None:
-        """Make the names in a directory survive a power cut, and its own name: the directory may be new."""
-        for home in dict.fromkeys((path, parent(path))):
+    def sync(self, path: str, above: int = 1) -> None:
+        """Make the names in a directory survive a power cut, and its own: it may be new, as may more of those above."""
+        homes = [path]
+        for _ in range(above):
+            homes.append(parent(homes[-1]))
+        for home in dict.fromkeys(homes):
             try:
                 self.disk.sync(home)
             except OSError as error:
