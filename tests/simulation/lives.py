@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from support.memory import MemoryDisk
+from support.memory import MemoryDisk, refuse
 
 from peercoord.agent.monitor import Observer
 from peercoord.errors import EvictedError, LostError, PeercoordError
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 
 class Worktree(MemoryDisk):
-    """A worktree in memory, which has one more call than a disk."""
+    """A worktree in memory, with two more calls than a disk."""
+
+    def open(self, path: str, flags: int) -> int:
+        raise refuse(errno.ENOTSUP, path)  # it has no descriptors: a file is replaced, not written in place
 
     def replace(self, path: str, staged: str, data: bytes, program: bool = False, durable: bool = False) -> None:
         home = path.rpartition("/")[0]
