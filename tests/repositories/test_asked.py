@@ -161,10 +161,10 @@ def test_on_a_terminal_it_asks_whether_to_start_the_sessions(sh: Shell, repo: Pa
     try:
         out, err = answered(b"n\n")
         assert "Start claude in tmux, a window each? They work unattended, which costs money. [y/N]" in err
-        assert f"claude --settings {repo}/.claude-coordination/hooks/claude.json" in out
+        assert f"claude --settings {repo}/.claude-coordination/hooks/claude-costs.json" in out
         out, _ = answered(b"y\n")
         one, settings = (sh.base / "started").read_text().split()
-        assert (one, settings) == (f"{repo}-instance-1", f"{repo}/.claude-coordination/hooks/claude.json")
+        assert (one, settings) == (f"{repo}-instance-1", f"{repo}/.claude-coordination/hooks/claude-costs.json")
         assert f"tmux attach -t {repo.name}\n" in out
         _, err = answered(b"")
         assert "Start claude" not in err, "they run"
