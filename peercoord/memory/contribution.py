@@ -32,7 +32,6 @@ FILE_BYTES = 4 << 20  # a contribution file larger than this is refused unread
 CONTENT_BYTES = 256 << 10  # one contribution; its record stays below the limit of all records
 DEPTH_MOST = 6  # headings have no more levels
 HEADING_CHARS = 500
-_ALLOWED = frozenset("\t\n")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,7 +203,7 @@ def check_text(text: str, what: str) -> str:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.isprintable():
             for char in line:
-                if (char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff") and char not in _ALLOWED:
+                if (char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff") and char != "\t":
                     raise UsageError(
                         f"{what} is not plain text: character {ord(char):#04x} in line {number}",
                         hint="contribute Markdown text, not a binary file or terminal output with colours",

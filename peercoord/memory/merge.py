@@ -77,7 +77,7 @@ def merge(
 
 def decide(name: str, document: bytes | None, candidate: Candidate, text: str) -> Outcome:
     """Put a person's decision into the document."""
-    work = _Work(name, document, {}, lambda ours, base, theirs: outcome.whole_conflict(ours, base, theirs))
+    work = _Work(name, document, {}, outcome.whole_conflict)
     if work.current(candidate.section, candidate.occurrence) != candidate.current:
         raise LostError(
             f"{name}, {path_text(candidate.section)} changed since {candidate.id} was made",
@@ -146,9 +146,9 @@ class _Work:
         self.result.standing.append(candidate)
 
     def groups(self, left: Iterable[Contribution]) -> list[_Group]:
-        """Sort contributions by section: those that exist first, then those to be made, outer ones first."""
+        """Group contributions by section: those that exist first, then those to be made, outer ones first."""
         found: dict[tuple[Path, int], _Group] = {}
-        for one in sorted(left, key=lambda c: c.order):
+        for one in left:
             section = self.document.find(one.section, one.occurrence)
             if is_generated(one.content):
                 self.result.rejected[one.id] = "it holds the marks of a section that the leader keeps"
