@@ -95,6 +95,7 @@ Confirm, Choose, Ask, Notice { align: center middle; background: $background 60%
 .buttons { height: 1; margin-top: 1; }
 .buttons Button { margin-right: 2; min-width: 10; background: $panel; color: $foreground; }
 .buttons Button:focus { background: $primary; color: $background; text-style: bold; }
+.buttons Button:nocolor:focus { text-style: bold reverse; }
 .story { background: $background; }
 .story .title { background: $panel; padding: 0 1; height: 1; }
 .story .keys { background: $surface; height: 1; }

@@ -80,11 +80,11 @@ def instance(view: View, name: str) -> list[Text]:
         return [Text(f"There is no instance {plain(name)}.")]
     does = doing(view.board, one)
     tone = dash_lines.TONES.get(does.state, "yellow")
-    leads = ", leads the team" if one.leads else ""
+    leads = " · leads the team" if one.leads else ""
     lines = [
         Text(plain(one.name), "bold"),
-        Text(state(does, view.board.now), tone),
-        Text(f"{one.verdict.state}: {plain(one.verdict.because)}{leads}", "dim"),
+        Text.assemble((state(does, view.board.now), tone), leads),
+        Text(f"{one.verdict.state}: {plain(one.verdict.because)}", "dim"),
         Text(),
         _fact("branch", dash_lines.branch(one, view.team.forecasts.get(one.branch))[0].plain or "none"),
         _fact("worktree", one.record.get("worktree") or "none"),
@@ -170,7 +170,8 @@ def _attempts(source: Source, view: View, row: Row) -> Iterator[Text]:
     parts = [f"{len(found)} attempt{'s' * (len(found) != 1)}", spent(total.seconds), total.usage.words]
     yield from _heading(f"Who held it: {', '.join(filter(None, parts))}")
     for one in found:
-        span = f"{_when(one.began, now) or '?'}–{_when(one.ended, now):<5}"
+        ended = "now" if one.outcome == HELD else _when(one.ended, now)
+        span = f"{_when(one.began, now) or '?'}–{ended:<5}"
         reached = f" at {percent(one.progress)}" if one.progress is not None and one.outcome != "done" else ""
         why = f": {plain(one.reason)}" if one.reason else ""
         word = "holds it" if one.outcome == HELD else one.outcome

@@ -16,6 +16,7 @@ from peercoord.screens import dash_acting, dash_actions, dash_story
 from peercoord.screens.dash import Dash
 from peercoord.status.needs import Need
 from peercoord.system import process
+from peercoord.team import tmux
 
 GOLDEN = Path(__file__).parent / "golden"
 pytestmark = pytest.mark.slow  # each makes a repository with three worktrees: two seconds
@@ -104,6 +105,22 @@ def test_a_task_is_reassigned_after_a_question(team: Project) -> None:
         return str(next(one for one in team.data("task", "list")["tasks"] if one["task_id"] == 3)["assigned_to"])
 
     played(scene.source(team), play)
+
+
+def test_one_key_shows_the_window_of_an_instance(
+    team: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+    windows = {str(scene.tree(team, 2)): ("sh", "-c", f"echo instance-2 > {seen}")}
+    monkeypatch.setattr(tmux, "looked_at", lambda place: windows.get(place, ()))
+    monkeypatch.setattr(Dash, "suspend", lambda _: nullcontext())
+
+    async def play(shown: Played) -> None:
+        await shown.keys("2", "down", "t")
+        assert seen.read_text() == "instance-2\n"
+        assert "instance-1 has no tmux window" in await shown.keys("up", "enter", "t")
+
+    played(scene.source(team), play, (200, 30))
 
 
 def test_a_task_is_released_answered_and_reopened(team: Project) -> None:
