@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from peercoord.foreign import Json
 
-PART_BYTES = 8 << 20  # read at a time
+PART_BYTES = 2 << 20  # read at a time
 FIRST_BYTES = 64 << 20  # of its end, if it is longer when it is first looked at
 ANSWERS_MOST = 20_000  # kept of one file
 COUNT_MOST = 10**12  # tokens of one answer: more makes no sense
