@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from support.faults import Counting
 
 from peercoord.queue.counts import count_tasks
@@ -28,14 +27,6 @@ class Project:
             self.queue.add(records.define(str(number), f"task {number}"))
 
 
-Make = Callable[[int], Project]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    return lambda tasks: Project(tmp_path, tasks)
-
-
 def settle(project: Project) -> None:
     """Let an hour pass since whatever changed."""
     for folder, _, _ in os.walk(project.state):
@@ -51,8 +42,8 @@ def told(project: Project) -> tuple[dict[str, int], list[str]]:
     return counts, [call.path for call in disk.calls if call.name == "listdir"]
 
 
-def test_the_figures_are_right_after_every_change(make: Make) -> None:
-    project = make(5)
+def test_the_figures_are_right_after_every_change(tmp_path: Path) -> None:
+    project = Project(tmp_path, 5)
     project.queue.add(records.define("6", "waits", dependencies=["1"]))
     deeds: list[tuple[Callable[[Peer], object], dict[str, int]]] = [
         (lambda peer: None, {"ready": 5, "waiting": 1, "total_tasks": 6}),
@@ -71,8 +62,8 @@ def test_the_figures_are_right_after_every_change(make: Make) -> None:
             told(project)
 
 
-def test_what_has_not_changed_is_not_listed_again(make: Make) -> None:
-    project = make(40)
+def test_what_has_not_changed_is_not_listed_again(tmp_path: Path) -> None:
+    project = Project(tmp_path, 40)
     settle(project)
     first, listed = told(project)
     again, seldom = told(project)
@@ -81,9 +72,9 @@ def test_what_has_not_changed_is_not_listed_again(make: Make) -> None:
     assert not [path for path in seldom if path.startswith((f"{paths.BIRTHS}/", f"{paths.READY}/2/", f"{paths.DONE}/"))]
 
 
-def test_what_changed_a_moment_ago_is_not_trusted(make: Make, tmp_path: Path) -> None:
+def test_what_changed_a_moment_ago_is_not_trusted(tmp_path: Path) -> None:
     """Two changes within one tick of the filesystem's clock leave the same time."""
-    project = make(3)
+    project = Project(tmp_path, 3)
     ready = next(path for path in (project.state / "queue" / "ready" / "2").iterdir())
     assert told(project)[0]["ready"] == 3
     seen = os.stat(ready)
