@@ -55,7 +55,7 @@ async def dash(source: object, keys: tuple[str, ...], size: tuple[int, int]) -> 
         return plain(app.export_screenshot(title="peercoord dash", simplify=True))
 
 
-PAGES = (("board", "/", "light", (1280, 1050)), ("timeline", "/timeline", "dark", (1280, 440)))
+PAGES = (("board", "/", "light", (1280, 960)), ("timeline", "/timeline", "dark", (1280, 440)))
 
 SHORT = "home => document.querySelectorAll('code').forEach(o => o.textContent = o.textContent.replace(home, '~/code'))"
 """Names the team's directory as a person would have it."""
