@@ -124,6 +124,11 @@ def test_a_decision_says_who_decided_and_an_unchanged_candidate_keeps_its_age(sc
     assert (record["what"], record["by"], record["source"]) == ("approve", "ann", {"host": "h", "pid": 1})
 
 
+def test_what_is_no_merge_cannot_be_undone(scene: Scene) -> None:
+    with pytest.raises(NotFoundError, match="no merge"):
+        scene.bank().undo("e-0123456789abcdef", ANN)
+
+
 def test_litter_beside_the_documents_is_cleared_when_it_is_old(scene: Scene) -> None:
     scene.disk.create(f"{PLACE}/.peercoord-old", b"half", False)
     scene.merge()

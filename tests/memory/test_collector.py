@@ -60,7 +60,7 @@ class Worktree:
         gatherer = gatherer or self.gatherer()
         for _ in range(5):
             sight = gatherer.look()
-            if not sight.deferred:
+            if gatherer.again(sight) is None:
                 break
         return gatherer.take(sight, "7")
 

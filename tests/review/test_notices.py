@@ -34,7 +34,8 @@ def test_each_worktree_is_told_once_of_every_change_but_its_own(scene: Scene, se
     assert (told(scene), told(scene, second)) == ([], []), "a new worktree reads the bank itself"
     entry, ada = scene.merged(peer="one"), Decider("Ada")
     assert (told(scene), told(scene, second, "request")) == ([], [f"{TECH}Language changed (one, task 7)"])
-    assert told(scene, second) == []
+    scene.bank.progress("1 of 2\n", "one", lambda: True)
+    assert told(scene, second) == [], "nor of the section that the leader keeps"
     scene.bank.approve(scene.critical(), "Use ruff.", ada)
     assert told(scene) == [], "the text is as it was"
     scene.bank.approve(scene.critical("- pylint"), "Use ruff, and pylint.", ada)
