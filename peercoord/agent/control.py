@@ -261,25 +261,19 @@ def opened(place: Place) -> Root | None:
         return None
 
 
-def records_of(root: Root | None, worktree: str, peer: str = "") -> list[Json]:
-    """Return the ``peer.json`` records of a worktree's agents; of ``peer``, also with the path from before a move."""
-    found: list[Json] = []
-    if root is None:
-        return found
-    for who in members.living(root):
-        record = members.record_of(root, who)
-        if liveness.agent_of(record) and (record.get("worktree") == worktree or who.peer == peer):
-            found.append({**record, "incarnation": str(who)})
-    return found
-
-
 def agents_of(root: Root | None, worktree: str, peer: str = "") -> list[Json]:
     """Return the records of a worktree's agents that run, or may run where they cannot be seen.
 
-    First the recorded ones; then agents seen by their command line alone, which have not joined yet.
+    First the recorded ones, of ``peer`` also with the path from before a move; then agents seen by their command line
+    alone, which have not joined yet.
     """
-    here, found = process.here(), []
-    for record in records_of(root, worktree, peer):
+    here = process.here()
+    found: list[Json] = []
+    joined = [(who, members.record_of(root, who)) for who in members.living(root)] if root else []
+    for who, known in joined:
+        if not liveness.agent_of(known) or (known.get("worktree") != worktree and who.peer != peer):
+            continue
+        record = {**known, "incarnation": str(who)}
         if liveness.elsewhere(record, here) is None:
             runs = process.running(record["agent"])
         else:
@@ -287,9 +281,9 @@ def agents_of(root: Root | None, worktree: str, peer: str = "") -> list[Json]:
             runs = not liveness.in_sight(record, here) and locked(worktree, str(checkout))
         if runs:
             found.append(record)
-    known = [record["agent"] for record in found]
+    agents = [record["agent"] for record in found]
     trees = {worktree, *(str(record.get("worktree")) for record in found)}
-    return found + [record for record in signals.visible(trees) if record["agent"] not in known]
+    return found + [record for record in signals.visible(trees) if record["agent"] not in agents]
 
 
 def status(worktree: str) -> Json:

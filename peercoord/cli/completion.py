@@ -5,12 +5,14 @@ A word is completed on a key press, so a project that cannot be read completes n
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from peercoord.cli.main import PROGRAMS, Call
 from peercoord.errors import PeercoordError
+from peercoord.foreign import plain
 from peercoord.store import ids
 from peercoord.store.settings import DEFAULT_SETTINGS, WORDS
 from peercoord.worktree.reply import Reply
@@ -47,41 +49,30 @@ def variable(program: str) -> str:
     return f"_{program.replace('-', '_').upper()}_COMPLETE"
 
 
-def _queue(ctx: click.Context) -> Queue | None:
-    """Open the task list of the project that the command line so far is about; ``None`` if there is none."""
+def _queue(ctx: click.Context) -> Queue:
+    """Open the task list of the project that the command line so far is about."""
     from peercoord.queue.queue import Queue
     from peercoord.store.root import open_root
 
     call = Call()
     call.directory = str(ctx.find_root().params.get("directory") or "")
-    try:
-        return Queue(open_root(call.place.coordination, call.place.store_id))
-    except (PeercoordError, OSError):
-        return None
+    return Queue(open_root(call.place.coordination, call.place.store_id))
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's
     """Complete a task's id."""
     from click.shell_completion import CompletionItem
 
-    queue, items = _queue(ctx), []
-    try:
-        found = [task for task in queue.all_tasks() if task.startswith(incomplete)] if queue else []
-        for task in sorted(found, key=ids.natural):
-            title = _title(queue, task) if queue and len(found) <= TITLES_MOST else None
+    items = []
+    with suppress(PeercoordError, OSError):
+        queue = _queue(ctx)
+        found = sorted((task for task in queue.all_tasks() if task.startswith(incomplete)), key=ids.natural)
+        for task in found:
+            title = None
+            with suppress(PeercoordError):  # a broken definition
+                title = plain(queue.definition(task).title)[:60] if len(found) <= TITLES_MOST else None
             items.append(CompletionItem(task, help=title))
-    except (PeercoordError, OSError):
-        return []
     return items
-
-
-def _title(queue: Queue, task: str) -> str | None:
-    from peercoord.foreign import plain
-
-    try:
-        return plain(queue.definition(task).title)[:60]
-    except PeercoordError:
-        return None
 
 
 def instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
@@ -89,11 +80,10 @@ def instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     from peercoord.membership.membership import living
     from peercoord.store import instance_records as known
 
-    queue = _queue(ctx)
-    try:
-        found = {*known.all(queue.root), *(who.peer for who in living(queue.root))} if queue else set()
-    except (PeercoordError, OSError):
-        return []
+    found = set[str]()
+    with suppress(PeercoordError, OSError):
+        root = _queue(ctx).root
+        found = {*known.all(root), *(who.peer for who in living(root))}
     return [name for name in sorted(found, key=ids.natural) if name.startswith(incomplete)]
 
 

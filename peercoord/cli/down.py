@@ -79,22 +79,25 @@ def down(call: Call, remove: bool, purge: bool, named: tuple[str, ...], dry_run:
         else:
             clear.notes += removal.left(found)
         warnings += carry_out(call, clear, dry_run, as_json)
-    actions = [action.text for action in (*stop.actions, *clear.actions)]
-    data: Json = {
-        "project": str(found.directory),
+    data = _data(str(found.directory), dry_run, stop, clear, warnings)
+    lines = [f"  {plain(note)}" for note in clear.notes]
+    end = "nothing was done (--dry-run)" if dry_run else "the team is down" if data["actions"] else "nothing to do"
+    if stop.failed:
+        end = f"the team is down, except {', '.join(map(plain, stop.failed))}"
+    notes = [*warnings, *failed_lines(stop, "not stopped")]
+    return Reply(data, [*lines, end], notes, code=1 if stop.failed else 0)
+
+
+def _data(project: str, dry_run: bool, stop: Plan, clear: Plan, warnings: list[str]) -> Json:
+    return {
+        "project": project,
         "dry_run": dry_run,
-        "actions": actions,
+        "actions": [action.text for action in (*stop.actions, *clear.actions)],
         "notes": clear.notes,
         "warnings": warnings,
         "kept": [instance_record(instance) for instance in clear.instances],
         "failed": failures(stop),
     }
-    lines = [f"  {plain(note)}" for note in clear.notes]
-    end = "nothing was done (--dry-run)" if dry_run else "the team is down" if actions else "nothing to do"
-    if stop.failed:
-        end = f"the team is down, except {', '.join(map(plain, stop.failed))}"
-    notes = [*warnings, *failed_lines(stop, "not stopped")]
-    return Reply(data, [*lines, end], notes, code=1 if stop.failed else 0)
 
 
 def _down_without_git(call: Call, error: PeercoordError, dry_run: bool, as_json: bool, more: bool) -> Reply:
@@ -102,6 +105,7 @@ def _down_without_git(call: Call, error: PeercoordError, dry_run: bool, as_json:
     from pathlib import Path
 
     from peercoord.team import down as downs
+    from peercoord.team.plan import Plan
 
     try:
         state = call.place.coordination
@@ -111,15 +115,7 @@ def _down_without_git(call: Call, error: PeercoordError, dry_run: bool, as_json:
     if more or not (stop.actions or stop.failed):
         raise error
     warnings = [*carry_out(call, stop, dry_run, as_json), f"only agents were stopped: {error.message}"]
-    data: Json = {
-        "project": call.place.project,
-        "dry_run": dry_run,
-        "actions": [action.text for action in stop.actions],
-        "notes": [],
-        "warnings": warnings,
-        "kept": [],
-        "failed": failures(stop),
-    }
+    data = _data(call.place.project, dry_run, stop, Plan(), warnings)
     return Reply(data, ["the agents on record are stopped"], [*warnings, *failed_lines(stop, "not stopped")], code=1)
 
 

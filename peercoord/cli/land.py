@@ -182,7 +182,10 @@ def _lines(project: Project, made: Outcome, offered: tuple[str, str] | None) -> 
         for task in step.work.tasks:
             here.setdefault("" if task in step.work.empty else step.detail, []).append(task)
     empty = here.pop("", [])
-    drawn = [f" · {_listed(tasks)} on {plain(made.branch)} already ({plain(how)})" for how, tasks in here.items()]
+    drawn = []
+    for how, tasks in here.items():
+        are = "is" if len(tasks) == 1 else "are"
+        drawn.append(f" · {_some(tasks)} {are} on {plain(made.branch)} already ({plain(how)})")
     drawn += [f" · nothing was committed for {_some(empty)}"] if empty else []
     for step in made.steps:
         if step.state == "already-there":
@@ -264,10 +267,6 @@ def _conflict(project: Project, made: Outcome, step: Step, offered: tuple[str, s
 def _some(tasks: list[str]) -> str:
     more = f" and {len(tasks) - _LISTED_MOST} more" if tasks[_LISTED_MOST:] else ""
     return f"task {tasks[0]}" if len(tasks) == 1 else f"tasks {', '.join(tasks[:_LISTED_MOST])}{more}"
-
-
-def _listed(tasks: list[str]) -> str:
-    return f"{_some(tasks)} {'is' if len(tasks) == 1 else 'are'}"
 
 
 def _tasks(tasks: list[str]) -> str:

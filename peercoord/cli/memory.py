@@ -45,7 +45,9 @@ def list_(call: Call, as_json: bool) -> Reply:  # noqa: ARG001 - read by the fra
     counts["queued"] += _what_for(queue, len(_listed(queue, "queued")))
     lines = list(counts.values())
     told = [*_listed(queue, "queued"), *_listed(queue, "rejected"), *_refused(queue)]
-    lines += [f"  {plain(one['id'])}  {plain(one['file'])}  {plain(one['by'])}{_why(one)}" for one in told]
+    for one in told:
+        why = f": {plain(one['reason'])}" if one.get("reason") else ""
+        lines.append(f"  {plain(one['id'])}  {plain(one['file'])}  {plain(one['by'])}{why}")
     lines.append(f"last merge: {plain(merged.get('at') or 'never')}")
     return Reply(found, lines)
 
@@ -61,10 +63,6 @@ def _what_for(queue: Queue, queued: int) -> str:
     said = [merge] if queued > held else []
     said += [f"{held} for a person: peercoord review"] if held else []
     return f" ({'; '.join(said)})" if said else ""
-
-
-def _why(one: Json) -> str:
-    return f": {plain(one['reason'])}" if one.get("reason") else ""
 
 
 def _listed(queue: Queue, state: str) -> list[Json]:

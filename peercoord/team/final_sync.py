@@ -104,11 +104,10 @@ def require_sync(project: Project, named: Collection[str]) -> None:
         sync_lists(project, root)
     except PeercoordError as error:
         began, queue = str(runner.health(root).get("last_ok_began") or ""), Queue(root)
-        ended = {task: last for task in queue.all_tasks() if (last := queue.result(task)) and last[0]}
-        done = [
-            task for task, (_, end, record) in ended.items() if end == "done" and str(record.get("at", "")) >= began
-        ]
-        lost = sorted(done, key=ids.natural)
+        lost = []
+        for task in sorted(queue.all_tasks(), key=ids.natural):
+            epoch, end, record = queue.result(task) or (0, "", {})
+            lost += [task] if epoch and end == "done" and str(record.get("at", "")) >= began else []
         some = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
         what = f"; tasks done here that it may not know: {some}" if lost else ""
         where = runner.Lists.shown(selection.Choice.of(root.protocol))
