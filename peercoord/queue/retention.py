@@ -73,24 +73,22 @@ class Archivist:
                         self._drop(paths.result(task, epoch, outcome), old)
 
     def _drop(self, path: str, old: int) -> None:
+        """Remove a file if it is older than ``old``."""
         seen = self.files.stat(path)
         if seen and not seen.is_dir and max(seen.modified_ns, seen.changed_ns) < old:
             self.files.remove(path)
 
     def _drop_tree(self, path: str, old: int) -> None:
-        """Remove a file, or a directory with its content, if it is old."""
+        """Remove a file, or a directory with its content, if it is older than ``old``."""
         seen = self.files.stat(path)
-        if seen is None or max(seen.modified_ns, seen.changed_ns) >= old:
-            return
-        if not seen.is_dir:
+        if seen and max(seen.modified_ns, seen.changed_ns) < old:
+            self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        seen = self.files.stat(path)
+        if seen is None or not seen.is_dir:
             self.files.remove(path)
             return
         for name in self.files.scan(path):
-            inner = self.files.stat(f"{path}/{name}")
-            if inner and inner.is_dir:
-                for leaf in self.files.scan(f"{path}/{name}"):
-                    self.files.remove(f"{path}/{name}/{leaf}")
-                self.files.remove_dir(f"{path}/{name}")
-            else:
-                self.files.remove(f"{path}/{name}")
+            self._remove(f"{path}/{name}")
         self.files.remove_dir(path)

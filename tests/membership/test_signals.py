@@ -239,7 +239,7 @@ ELSEWHERE = {
     "demo/demo.py": "scripted workers, children of its own that it has not collected",
     "integrations/check.py": "a program that it asked, a child of its own that it has not collected",
     "review/terminal.py": "itself, for Ctrl-Z",
-    **dict.fromkeys(("screens/dash.py", "screens/dash_acting.py"), "nothing: its drawing pauses while tmux runs"),
+    **dict.fromkeys(("screens/dash.py", "screens/dash_acting.py"), "its own drawing, while tmux or an editor runs"),
 }
 
 
