@@ -135,6 +135,16 @@ class TestStart:
         assert "report-progress 1 --status done" in told
         assert one.state == "working", "it goes on"
 
+    def test_of_many_steps_those_that_are_left_are_told(self, coder: Make) -> None:
+        one = coder(tasks=0)
+        steps = [{"id": number, "title": f"step {number} {'s' * 300}"} for number in range(1, 61)]
+        one.crew.queue.add(records.checked({"task_id": 1, "title": "Codes", "subtasks": steps}))
+        one.verb("request-task")
+        done = [word for number in range(1, 50) for word in ("--step", str(number))]
+        assert one.verb("report-progress", "1", *done).code == 0
+        told = one.told("start")
+        assert ('[ ] 1.50 "step 50 ' in told, "[x]" in told) == (True, False)
+
     def test_others_and_their_tasks_are_named(self, coder: Make) -> None:
         one, two = coder("one"), coder("two")
         assert two.verb("request-task").code == 0

@@ -173,6 +173,14 @@ def test_a_reused_request_number_does_not_get_the_old_answer(box: Box) -> None:
     assert box.served == ["1-a", "1-a"]
 
 
+def test_new_doors_have_numbers_above_all_that_are_there(box: Box) -> None:
+    """BOX-5: a number stands for one request and its answer."""
+    for number in ("00000003-b", "00000007-a"):
+        box.drop(number, "report-progress", "5")
+    box.outbox.open()
+    assert min(int(path.name[:8]) for path in (box.place / "inbox").glob("*.door")) == 8
+
+
 def test_a_question_that_nobody_waits_for_is_dropped(box: Box) -> None:
     """BOX-4."""
     box.outbox.open()
