@@ -155,6 +155,7 @@ def test_every_page_is_reached_and_used_by_keyboard_alone(served: Served) -> Non
         page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", "focus is visible"
     number = page.evaluate("document.activeElement.querySelector('.id').textContent")
     page.keyboard.press("Enter")
     heading(page, number)
@@ -245,6 +246,10 @@ def test_every_page_fits_and_is_accessible(served: Served, scheme: Any, size: st
         page.wait_for_selector("#connection.live")
         if path == "/graph":
             page.wait_for_selector("#drawn-graph .node")
+        if path == "/progress":
+            told = page.locator("#burn-up .u-legend").inner_text().lower()
+            assert all(word in told for word in ("total", "done", "in hand", "reopened")), told
+            assert page.locator("#throughput canvas").count() == 1
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert fits(page), path
         assert set(page.evaluate(SIDEWAYS)) <= {"drawn-graph"}, f"{path}: only a map is moved sideways"

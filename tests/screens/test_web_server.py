@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from peercoord.errors import StorageError
 from peercoord.screens.web import app, server
 from peercoord.screens.web.app import Page
 from peercoord.screens.web.guard import Door
@@ -33,6 +36,29 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     yield found
     served.should_exit = True
     running.join()
+
+
+def test_only_this_machine_can_connect() -> None:
+    with server.listen(0) as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(StorageError, match="cannot be used"):
+            server.listen(listening.getsockname()[1])
+
+
+def test_the_code_is_told_in_the_terminal_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents of the same user can read command lines, environments and files."""
+    roots.create(str(tmp_path / paths.ROOT), "app")
+    told: list[str] = []
+    opened: list[str] = []
+    monkeypatch.setattr(server.webbrowser, "open", opened.append)
+    monkeypatch.setattr(server.Server, "run", lambda _, sockets: sockets[0].close())
+    server.serve(Source(str(tmp_path), str(tmp_path / paths.ROOT)), 0, True, None, told.append)
+    code = told[-1].rpartition(" ")[2]
+    assert len(code) == 16
+    assert f"/in/{code} " in told[-1]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", opened[0])
+    assert code not in str(os.environ)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and code.encode() in path.read_bytes()]
 
 
 @pytest.fixture

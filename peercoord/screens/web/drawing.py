@@ -6,7 +6,7 @@ The same templates make the pages and the report; only where their links lead di
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -65,7 +65,6 @@ class Site:
     home: str = ""
     here: str = "/"
     now: str = ""
-    tasks: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def pages(self) -> dict[str, tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from peercoord.status.attempts import HELD
 from peercoord.system.clock import seconds
 
 if TYPE_CHECKING:
@@ -31,11 +30,6 @@ class Bar:
     width: float
     lane: int
     colour: int
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the attempt goes on."""
-        return self.attempt.outcome == HELD
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,22 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def listen(port: int) -> socket.socket:
+    """Listen on the loopback interface: before the address is told, so that a browser which comes at once waits.
+
+    Raises:
+        StorageError: The port cannot be used.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.bind((HOST, port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise StorageError(f"port {port} cannot be used: {error.strerror}", "leave --port out") from None
+    return listening
+
+
 def serve(source: Source, port: int, opens: bool, do: Do | None, say: Callable[[str], None]) -> None:
     """Serve the page; return after Ctrl-C or SIGTERM.
 
@@ -83,13 +99,7 @@ def serve(source: Source, port: int, opens: bool, do: Do | None, say: Callable[[
         do: Carries out what the page may do; ``None`` if it only shows.
         say: Prints a line in the terminal.
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listening.bind((HOST, port))
-        listening.listen()  # before the address is told: a browser that comes at once waits
-    except OSError as error:
-        listening.close()
-        raise StorageError(f"port {port} cannot be used: {error.strerror}", "leave --port out") from None
+    listening = listen(port)
     port = listening.getsockname()[1]
     address = f"http://{HOST}:{port}"
     project, may = source.root.protocol.get("project", ""), "with actions" if do else "read-only"
