@@ -165,12 +165,15 @@ class TestHostile:
     def test_what_requests_should_name_is_written_over_on_a_full_disk(
         self, box: Box, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        box.outbox.write_current()
-        box.mine.serve(protocol.Request("q", ["request-task"]))
-
         def fail(path: str, *_: object) -> None:
             raise refused(OSError(errno.ENOSPC, "no space"), path)
 
+        with monkeypatch.context() as full:
+            full.setattr(box.outbox.files, "replace", fail)
+            with pytest.raises(StorageError, match="the disk is full"):
+                box.outbox.write_current()
+        box.outbox.write_current()
+        box.mine.serve(protocol.Request("q", ["request-task"]))
         monkeypatch.setattr(box.outbox.files, "replace", fail)
         box.outbox.write_current()
         assert (box.home / protocol.CURRENT).read_text().endswith(" 1~1\n")
