@@ -24,8 +24,6 @@ from peercoord.store import down, instance_records, paths, records
 from peercoord.store import root as roots
 from peercoord.store.files import Files
 from peercoord.system import child, gitdirs, process
-from peercoord.system import clock as clocks
-from peercoord.system.disk import Disk
 from peercoord.system.schedule import FAULTS
 from peercoord.system.sessions import Caller
 from peercoord.worktree import actions, context
@@ -85,7 +83,7 @@ class Worktree:
             self._place.seen = state
             copy = context.read_copy(self._files)
             self._place.info.update({key: copy[key] for key in _NOTES if key in copy})
-            self._place.info.update(self._joined(Files(Disk(self._place.coordination), clocks.token)))
+            self._place.info.update(self._joined(self._place.shared_files()))
         return self._place
 
     def _joined(self, files: Files) -> Json:
@@ -168,8 +166,7 @@ class Worktree:
         me = place.incarnation
         if me is None:
             return "", []
-        files = Files(Disk(place.coordination), clocks.token)
-        claims = files.scan(paths.claims_dir(paths.peer_dir(me)))
+        claims = place.shared_files().scan(paths.claims_dir(paths.peer_dir(me)))
         tickets = sorted((t for t in map(paths.parse_ticket, claims) if t and not t.done), key=str)
         return str(me), tickets
 

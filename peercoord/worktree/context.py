@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from peercoord.errors import BrokenFileError, NotFoundError, PeercoordError
@@ -321,6 +322,7 @@ def _is_at(known: Json, worktree: str) -> bool:
     return os.path.normpath(f"{os.path.realpath(checkout)}/{inside}") == worktree
 
 
+@lru_cache(maxsize=8)
 def _shared(project: str) -> Files:
     return Files(Disk(f"{project}/{paths.ROOT}"), clocks.token)
 
