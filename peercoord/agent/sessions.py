@@ -1,4 +1,4 @@
-"""The coding sessions of one worktree: which run, what the last one held, since when nothing was heard of them."""
+"""The coding sessions of one worktree: which of them run, what the last one held, and since when it is silent."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ class SessionWatch:
     # -- silence ---------------------------------------------------------------------------------------------
 
     def _check_silence(self, record: Json, living: list[Json]) -> float | None:
-        """Note for people since when nothing was heard of who works here; return when to look again.
+        """Record since when the worktree is silent, for people; return when to look again.
 
-        No task is lost by it. A coding session that runs may be silent for ``silent_minutes``. An unknown caller that
+        It costs no task. A coding session that runs may be silent for ``silent_minutes``. An unknown caller that
         holds a task has no process to watch, so it is doubted after the time in which a peer's heartbeat would be
         missed.
         """

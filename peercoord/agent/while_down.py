@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def answer(files: Files, request: Request, mark: Json) -> Answer:
-    """Return what the caller of a request is told while the team is down."""
+    """Return the answer to a request while the team is down."""
     return refusal(error(files, request, mark), verbs.of(request).as_json)
 
 

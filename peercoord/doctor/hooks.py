@@ -58,9 +58,9 @@ def _launched(project: str) -> tuple[CodingAgent, ...]:
 
 
 def _silent(person: PersonalSetup, project: str, trees: list[str], agent: CodingAgent) -> Iterator[Finding]:
-    """Name the worktrees in which the hooks of a person's own sessions say nothing.
+    """Name the worktrees in which the hooks of a person's own sessions are silent.
 
-    Such a hook believes a project beside the worktree; of any other, only what the person has noted.
+    Such a hook believes a project beside the worktree, and any other one only if ``peercoord setup`` recorded it.
     """
     script, found = str(Path(project) / paths.ROOT / paths.HOOK_SCRIPT), []
     for tree in trees:

@@ -1,7 +1,7 @@
-"""What a landing would meet: for each branch how far it is ahead and behind, and whether it would conflict.
+"""Forecast a landing: how far each branch is ahead and behind, and whether merging it would conflict.
 
-Answers depend on two commits alone, so they are kept by them, in one file that is made again if it is lost. What is not
-kept is asked of git, for a second at most in one call; the rest is left for the next one.
+An answer depends on two commits alone, so answers are cached by them, in one file that may be lost at any time. For the
+others git is asked, for at most one second in a call; what is left then is asked by the next call.
 """
 
 from __future__ import annotations

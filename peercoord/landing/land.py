@@ -1,7 +1,7 @@
-"""Land finished work: merge it commit by commit in a tree of its own, then move the branch once.
+"""Land finished work: merge it commit by commit in a temporary tree, then move the branch once.
 
-A check that a person names runs after each merge; what fails it is taken back, and so is what depends on it. A conflict
-ends the merging. What was merged until then lands all the same.
+A check that a person names runs after each merge; work that fails it is taken back, and so is work that depends on it.
+A conflict ends the merging; what was merged before it still lands.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tree of its own in which work is merged and checked, outside every checkout.
+"""A temporary tree in which work is merged and checked, outside every checkout.
 
 Git runs here as an inspection runs it: no hook, filter, merge driver or monitor that the repository's configuration
 names, for a coding agent may have written it. The one exception is signing, where the person's own settings (not the
@@ -129,7 +129,7 @@ def _signing() -> dict[str, str]:
 
 @contextmanager
 def opened(project: Project, commit: str) -> Iterator[Trial]:
-    """Make a tree of its own and check a commit out in it; nothing of it is left afterwards."""
+    """Check a commit out in a temporary tree, which is removed afterwards."""
     found = plain_git.version()
     if found < MINIMUM:
         had, wanted = (".".join(map(str, numbers)) for numbers in (found, MINIMUM))

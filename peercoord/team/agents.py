@@ -1,7 +1,7 @@
-"""Which agents run for the worktrees of a team, also for one that was deleted, moved or cleaned.
+"""Find the agents that run for the worktrees of a team, also for a worktree that was deleted, moved or cleaned.
 
-An agent's lock lies in ``.claude-instance/``. If that directory goes, the lock goes too and the agent runs on, so a new
-one may be started beside it. Code that starts an agent or removes a worktree looks for these strays first.
+An agent's lock is a file in ``.claude-instance/``. If that directory is deleted, the lock is gone and the agent still
+runs, so a second one may be started. Code that starts an agent or removes a worktree looks for such strays first.
 """
 
 from __future__ import annotations

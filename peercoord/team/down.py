@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 def plan_stop(project: Project) -> Plan:
     """Plan to close sessions, stop every agent and release every claim.
 
-    What waits in an outbox is served first. Then the mark is written, so that nothing joins behind the agents that
-    are stopped; and at last everything that shows the team says what is true now.
+    First the outboxes are served. Then the mark is written, so that no agent joins while others are stopped. Last, the
+    lists, the memory bank and the views are brought up to date.
 
-    No action depends on another one: a failure is noted under the name of what it concerns, and the others go on.
+    No action depends on another one: a failure is recorded for what it concerns, and the others go on.
     """
     made = Plan(instances=team_instances(project))
     state = project.directory / paths.ROOT

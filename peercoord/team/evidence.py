@@ -1,4 +1,4 @@
-"""What is known of a project's tasks without its coordination directory: by the lists and the worktrees' own records.
+"""What the lists and the worktrees' own records know of a project's tasks, without its coordination directory.
 
 A list knows what a task is and whether it is done. A worktree keeps what its peer reported (``progress.json``) and the
 claims it holds: of several reports about one task the one of the highest epoch counts.

@@ -1,4 +1,4 @@
-"""What would be lost if a worktree were removed: looked for everywhere that git's own check does not look.
+"""Find what would be lost if a worktree were removed, also where git's own check does not look.
 
 Git refuses to remove a worktree with changed or untracked files. It ignores ignored files, commits of a detached head,
 stashes, submodules, files marked as unchanged, and running programs. A worktree may go only if none of these is found.

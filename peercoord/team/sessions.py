@@ -63,7 +63,7 @@ class Choice:
         return cls.read(",".join(known), "")
 
     def remember(self, project: Project) -> None:
-        """Note the coding agents for windows that are started later; another command is not noted."""
+        """Record the coding agents, so that the next ``up`` starts the same ones; a ``--command`` is not recorded."""
         if self.named and self.agents:
             keys = ",".join(agent.key for agent in self.agents)
             manifest.note_project(project.common, project.sub, **{_AGENTS: keys})
