@@ -32,7 +32,7 @@ pytestmark = pytest.mark.browser
 LONG_MS = 60_000  # nobody waits so long: a page that is not there by then has failed
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 KEYS = {name: ("a" if name == "tasks" else name[0]) for name in PAGES}
-CLAIM = """
+WORKER = """
 import sys
 from peercoord.queue.queue import Queue
 from peercoord.membership.membership import Membership, living
@@ -40,8 +40,10 @@ from peercoord.queue.worker import Worker
 from peercoord.store.root import open_root
 root = open_root(sys.argv[1])
 me = next(one for one in living(root) if one.peer == sys.argv[2])
-print(Worker(Queue(root, me.peer), Membership(root, me)).request().task)
+worker = Worker(Queue(root, me.peer), Membership(root, me))
 """
+CLAIM = f"{WORKER}print(worker.request().task)"
+REPORT = f"{WORKER}worker.report(sys.argv[3], {{'progress': 0.57}})"
 COMMAND = "from peercoord.cli.main import main; main()"
 
 
@@ -268,7 +270,6 @@ def test_a_claim_of_another_process_shows(served: Served, team: Project) -> None
     tasks = served.open()
     tasks.goto(f"{served.address}/tasks")
     tasks.wait_for_selector("#connection.live")
-    tasks.evaluate("document.querySelector('h1').title = 'as it was'")
     before = page.locator("#column-in-progress .count").inner_text()
     words = [sys.executable, "-c", CLAIM, str(team.state), "instance-6"]
     task = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
@@ -279,8 +280,11 @@ def test_a_claim_of_another_process_shows(served: Served, team: Project) -> None
     tasks.wait_for_function(
         "row => document.getElementById(row).textContent.includes('in progress')", arg=f"row-{task}"
     )
+    tasks.evaluate("document.querySelector('h1').title = 'as it was'")
+    subprocess.run([sys.executable, "-c", REPORT, str(team.state), "instance-6", task], check=True)
+    tasks.wait_for_function("row => document.getElementById(row).innerText.includes('57%')", arg=f"row-{task}")
     assert tasks.locator("#tasks-list tr").count() == 1000
-    assert tasks.locator("h1").get_attribute("title") == "as it was", "only fragments came"
+    assert tasks.locator("h1").get_attribute("title") == "as it was", "only a fragment came"
     assert page.evaluate("document.activeElement.getAttribute('href')") == focused
     served.quiet()
 
@@ -392,6 +396,7 @@ def test_the_report_is_read_without_a_network(team: Project, browser: Browser, t
     for width, height in SIZES.values():
         page.set_viewport_size({"width": width, "height": height})
         assert fits(page)
+        assert set(page.evaluate(SIDEWAYS)) <= {"drawn-graph", "scroll"}, "the graph, and the timeline that was zoomed"
     assert seen.heard == []
     assert seen.asked == [file.as_uri()]
     context.close()
