@@ -40,6 +40,8 @@ class RowUpdate:
 
 Bases = Callable[[Sequence[str]], tuple[Mapping[str, "Json"], set[str]]]
 """Reads what both sides last agreed on for some tasks, and which of these another leader has updated since."""
+Memo = dict[str, tuple[str, "Json | None"]]
+"""The values of rows by task, each with the digest of its row, kept from one snapshot to the next."""
 
 
 class ListSnapshot(ABC):
@@ -47,15 +49,14 @@ class ListSnapshot(ABC):
 
     entry = "row"  # what the list calls a row
 
-    def __init__(self, term: int, agreed: Agreed, origin: Origin, bases: Bases) -> None:
+    def __init__(self, term: int, agreed: Agreed, origin: Origin, bases: Bases, memo: Memo) -> None:
         self.term = term  # the highest term under which a leader wrote; -1 if none did
         self.agreed = agreed  # what both sides last agreed on
         self.origin = origin  # where tasks that are imported from here come from
         self.digests: dict[str, str] = {}  # of each task's row; ``reconcile.TWICE`` if two rows have its id
         self.has_rows_without_id = False  # some row has no id, and so no digest
         self.overtaken: set[str] = set()  # the tasks that another leader has agreed on since, filled by ``bases``
-        self._bases = bases
-        self._known: dict[str, Json | None] = {}  # the values of rows that were read
+        self._bases, self._memo = bases, memo  # the latter is kept by the list from one snapshot to the next
 
     @abstractmethod
     def _read(self) -> Reading:
@@ -77,11 +78,13 @@ class ListSnapshot(ABC):
 
     def row(self, task: str) -> Json | None:
         """Return the values of a task's row; ``None`` if it cannot be a task, or two rows have its id."""
-        if self.digests.get(task, TWICE) == TWICE:
+        digest = self.digests.get(task, TWICE)
+        if digest == TWICE:
             return None
-        if task not in self._known:
-            self._known[task] = self._values(task)
-        return self._known[task]
+        known = self._memo.get(task)
+        if known is None or known[0] != digest:
+            known = self._memo[task] = (digest, self._values(task))
+        return known[1]
 
     def incoming(self, tasks: Sequence[str]) -> Sequence[Imported]:
         """Return these tasks as they are to be imported."""

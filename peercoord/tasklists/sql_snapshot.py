@@ -21,7 +21,7 @@ from peercoord.tasklists.sql_schema import OUTWARD, TASKS, Rows
 
 if TYPE_CHECKING:
     from peercoord.foreign import Json
-    from peercoord.tasklists.port import Agreed, Bases
+    from peercoord.tasklists.port import Agreed, Bases, Memo
     from peercoord.tasklists.sql_projects import ProjectFilter
 
 
@@ -29,9 +29,16 @@ class SqlSnapshot(ListSnapshot):
     """What a database holds at one moment."""
 
     def __init__(
-        self, projects: ProjectFilter, tables: dict[str, Rows], term: int, agreed: Agreed, origin: Origin, bases: Bases
+        self,
+        projects: ProjectFilter,
+        tables: dict[str, Rows],
+        term: int,
+        agreed: Agreed,
+        origin: Origin,
+        bases: Bases,
+        memo: Memo,
     ) -> None:
-        super().__init__(term, agreed, origin, bases)
+        super().__init__(term, agreed, origin, bases, memo)
         self.projects, self.schema, self.tables = projects, projects.schema, tables
         self.records: dict[str, Sequence[Any]] = {}
         self._rows: dict[str, Row] | None = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from peercoord.foreign import Json
-    from peercoord.tasklists.port import Agreed, Bases, ListSnapshot, Refused, RowUpdate
+    from peercoord.tasklists.port import Agreed, Bases, ListSnapshot, Memo, Refused, RowUpdate
     from peercoord.tasklists.sql_engine import Database
 
 PLACE = ""
@@ -51,6 +51,7 @@ class SqlTaskList:
         address = database.address
         self.state = SyncState(team.store_id, team.project, address.shown, address.word)
         self.backup = ""
+        self._memo: Memo = {}
 
     @property
     def name(self) -> str:
@@ -90,7 +91,7 @@ class SqlTaskList:
             self.state.refuse_others(connection)
         tables, term = projects.read(connection, projects.schema.read_columns), self.state.term(connection)
         bases = bases or partial(self.bases_later, PLACE, agreed)
-        return SqlSnapshot(projects, tables, term, agreed, self.origin, bases)
+        return SqlSnapshot(projects, tables, term, agreed, self.origin, bases, self._memo)
 
     def _projects(self, connection: Connection) -> ProjectFilter:
         schema = reflect(connection, self.name, self.database.address.word)
@@ -124,6 +125,7 @@ class SqlTaskList:
             if any(update.outgoing for update in updates):
                 digests = self._snapshot(connection, projects).digests
             agreements.remember(updates, held, digests, writer.refused)
+            self._memo.clear()
             refused = [(f"task {task}", said) for task, said in writer.refused.items()]
             return refused + ([(f"table {shown(ASSIGNMENTS)}", f"the database refuses a row: {why}")] if why else [])
 

@@ -37,7 +37,7 @@ from peercoord.tasklists.tasks_json_lock import Hold, locked
 if TYPE_CHECKING:
     from peercoord.foreign import Json
     from peercoord.system.disk import DiskLike
-    from peercoord.tasklists.port import Agreed, Bases, Refused, RowUpdate
+    from peercoord.tasklists.port import Agreed, Bases, Memo, Refused, RowUpdate
     from peercoord.tasklists.sql_state import Agreements
     from peercoord.tasklists.sql_store import SqlTaskList
 
@@ -65,6 +65,7 @@ class TasksJson:
         home = memory.team.home
         near = path.relative_to(home) if path.is_relative_to(home) else path
         self.place = f"{near}#{self.key}"[-200:]
+        self.memo: Memo = {}
 
     @property
     def name(self) -> str:
@@ -166,7 +167,7 @@ class _Snapshot(ListSnapshot):
             raise NotFoundError(error.message, hint=f"{error.hint}: {command}", code=error.code) from None
         self.list = lists[self.tag]
         origin = Origin(tasks_json.KIND, file.path, self.tag, file.memory.team.home)
-        super().__init__(term, agreed, origin, bases)
+        super().__init__(term, agreed, origin, bases, file.memo)
         self.count()
 
     def count(self) -> None:

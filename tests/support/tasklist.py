@@ -97,7 +97,7 @@ class _Snapshot(ListSnapshot):
         def some(tasks: Sequence[str]) -> tuple[dict[str, Json], set[str]]:
             return {task: bases[task] for task in tasks if task in bases}, set()
 
-        super().__init__(term, agreed, ORIGIN, some)
+        super().__init__(term, agreed, ORIGIN, some, {})
         self.rows = rows
         for row in rows:
             task = normalize.identifier(row.get("id"))
