@@ -9,6 +9,7 @@ from support.worlds import World, unknown
 from peercoord.queue.reassign import reassign
 from peercoord.screens.history import Historian, figures
 from peercoord.screens.web import lanes
+from peercoord.status.attempts import HELD
 from peercoord.status.board import Reader
 from peercoord.store import landings
 from peercoord.system.clock import seconds
@@ -101,6 +102,6 @@ def test_bars_and_marks_lie_within_the_timeline() -> None:
     assert list(drawn.lanes) == ["amber", "birch", "cedar", "dogwood"]
     assert [bar.lane for bar in drawn.bars] == [0, 0, 1, 2]
     assert all(0 <= bar.left <= bar.left + bar.width <= 100 for bar in drawn.bars)
-    assert [bar.goes_on for bar in drawn.bars] == [False, False, False, True]
+    assert [bar.attempt.outcome == HELD for bar in drawn.bars] == [False, False, False, True]
     assert drawn.bars[-1].left + drawn.bars[-1].width == 100
     assert [(point.sign, point.lane) for point in drawn.points] == [("✕", 0), ("⇄", 1)]
