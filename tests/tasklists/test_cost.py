@@ -9,6 +9,7 @@ from support.lists import Lists, statements
 
 from peercoord.store import paths
 from peercoord.system.disk import Disk
+from peercoord.tasklists import imported
 
 
 @pytest.fixture
@@ -54,6 +55,15 @@ def test_one_change_reads_one_definition(settled: Lists) -> None:
     assert read == {paths.definition("7")}
     settled.sql("UPDATE tasks SET title = 'there' WHERE id = 8")
     assert [comparison.task for comparison in settled.sync().comparisons] == ["8"]
+
+
+def test_a_first_sync_reads_each_row_of_the_table_once(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists.plain(*[(n, f"T{n}", "", "pending", "medium", "[]") for n in (1, 2, 3)])
+    built: list[int] = []
+    build = imported.build
+    monkeypatch.setattr(imported, "build", lambda rows, *more: built.append(len(rows)) or build(rows, *more))
+    lists.sync()
+    assert built == [3], "not once more in the transaction"
 
 
 def test_a_directory_that_is_half_deleted_is_read_once_not_once_for_each_row(settled: Lists) -> None:
