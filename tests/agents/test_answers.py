@@ -16,7 +16,7 @@ from peercoord.integrations import settings
 from peercoord.integrations.agents import AGENTS, START, STOP, TOOLS, CodingAgent
 
 Json = dict[str, Any]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 HOOK = """\
 #!/bin/sh

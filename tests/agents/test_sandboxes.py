@@ -12,7 +12,7 @@ from support.project import git
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not shutil.which("bwrap") or not shutil.which("socat"), reason="bubblewrap or socat is missing"),
 ]
 PROMPT = "Do one task of this project: ./.claude-instance/coordinate.sh request-task"

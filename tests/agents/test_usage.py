@@ -11,7 +11,7 @@ from agents.offline import PATIENCE, Offline, offline
 from agents.test_setup import OPTIONS
 from agents.test_team import all_reported, install
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 READ, WROTE = 10, 20  # tokens of each answer of the scripted model
 STEPS = 6  # of each task, the report among them
 

@@ -201,7 +201,7 @@ def test_the_scene_is_worth_it(copies: Callable[[bool], Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("lists_file", [False, True], ids=["database", "database and file"])
 def test_killed_before_every_step(copies: Callable[[bool], Path], place: Path, lists_file: bool) -> None:
     assert gone_on_from(states(copies(lists_file), place / "left"), end(copies(lists_file))) > 40
