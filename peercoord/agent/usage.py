@@ -102,7 +102,8 @@ class UsageWatch:
             self._settled.add((ticket.task, ticket.epoch))
             used = self._used(entry, others, sessions, str(result.get("at"))) if result else None
             if used is not None and used != result.get("usage"):
-                self.root.files.put(path, records.encode_stored({**result, "usage": used}))
+                data = records.encode_stored({**result, "usage": used})
+                self.root.files.put(path, data, durable=True)  # the result that it replaces was flushed
         if news:
             self.peer.worker.reports.note(self.peer.membership.me, report)
         return min(waits, default=None)

@@ -372,6 +372,19 @@ class TestTasks:
             world.look()
             assert ("usage" in world.entry()) is known
 
+    def test_a_result_survives_a_power_cut_when_its_usage_is_noted(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.say(claude(at(10), 10, 1))
+        world.claim()
+        world.done()
+        flushed, fsync = set(), os.fsync
+        monkeypatch.setattr(os, "fsync", lambda handle: (flushed.add(os.fstat(handle).st_ino), fsync(handle))[1])
+        world.look()
+        assert world.result()["usage"]
+        path = world.coder.crew.state / paths.result("1", 1, "done")
+        assert {path.stat().st_ino, path.parent.stat().st_ino} <= flushed
+
     def test_a_task_that_ended_is_looked_at_once(self, world: World) -> None:
         world.say(claude(at(10), 10, 1))
         world.claim()
