@@ -40,6 +40,7 @@ PROMPT = (
 )
 _CLAUDE, _CLAUDE_COSTS = "claude.json", "claude-costs.json"
 _POLICY, _OPENCODE, _COPILOT = "gemini.toml", "opencode.json", "copilot"
+_SETTINGS_BYTES = 1 << 20  # of a person or a project; more is not looked at
 
 
 def command(agent: CodingAgent, hooks: str, prompt: str = PROMPT, worktree: str = "") -> list[str]:
@@ -87,7 +88,7 @@ def _has_status_line(hooks: str, worktree: str) -> bool:
     for path in (f"{place}/{name}" for place in places for name in ("settings.json", "settings.local.json")):
         try:
             with opened(path) as (handle, seen):
-                if b"statusLine" in os.pread(handle, seen.st_size, 0):
+                if seen.st_size > _SETTINGS_BYTES or b"statusLine" in os.pread(handle, _SETTINGS_BYTES, 0):
                     return True
         except FileNotFoundError:
             continue

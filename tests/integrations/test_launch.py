@@ -96,7 +96,7 @@ def test_a_prompt_comes_only_where_nobody_types_one() -> None:
         assert launch.PROMPT not in launch.command(agent, HOOKS, "")
 
 
-@pytest.mark.parametrize("where", ["person", "worktree", "project", "fifo", "nowhere"])
+@pytest.mark.parametrize("where", ["person", "worktree", "project", "fifo", "huge", "nowhere"])
 def test_a_status_line_of_a_persons_is_not_hidden(tmp_path, monkeypatch, where) -> None:
     home, tree, project = tmp_path / "home", tmp_path / "tree", tmp_path / "project"
     for place in (home, tree / ".claude", project / ".claude"):
@@ -110,6 +110,9 @@ def test_a_status_line_of_a_persons_is_not_hidden(tmp_path, monkeypatch, where) 
         names[where].write_text(own)
     elif where == "fifo":
         os.mkfifo(tree / ".claude/settings.json")
+    elif where == "huge":
+        with (tree / ".claude/settings.json").open("w") as file:
+            file.truncate(1 << 40)
     words = launch.command(CLAUDE, f"{project}/.claude-coordination/hooks", "", str(tree))
     given = json.loads(FILES[words[words.index("--settings") + 1].rpartition("/")[2]])
     assert ("statusLine" in given) is (where == "nowhere")
