@@ -85,10 +85,15 @@ class Archivist:
             self._remove(path)
 
     def _remove(self, path: str) -> None:
-        seen = self.files.stat(path)
-        if seen is None or not seen.is_dir:
-            self.files.remove(path)
-            return
-        for name in self.files.scan(path):
-            self._remove(f"{path}/{name}")
-        self.files.remove_dir(path)
+        """Remove a file, or a directory of any depth with its content. A link is removed, not followed."""
+        folders, left = [], [path]
+        while left:
+            one = left.pop()
+            seen = self.files.stat(one)
+            if seen and seen.is_dir:
+                folders.append(one)
+                left += [f"{one}/{name}" for name in self.files.scan(one)]
+            else:
+                self.files.remove(one)
+        for folder in reversed(folders):
+            self.files.remove_dir(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -79,3 +80,26 @@ def test_what_is_not_sealed_is_no_tombstone_yet(queue: Queue, tmp_path: Path, mo
     age(monkeypatch, 400)
     Archivist(queue.root).run()
     assert list((state / "departed").glob("*/claims/*"))
+
+
+def test_a_directory_of_any_depth_expires_and_a_link_in_it_is_not_followed(
+    queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "file").write_text("kept")
+    litter = tmp_path / paths.ROOT / paths.TMP
+    deep = litter / "deep"
+    deep.mkdir()
+    (deep / "link").symlink_to(foreign)
+    made = [f"{deep}{'/a' * depth}" for depth in range(1, 1201)]
+    for path in made:
+        os.mkdir(path)
+    age(monkeypatch, 1)
+    try:
+        Archivist(queue.root).litter()
+        assert list(litter.iterdir()) == []
+    finally:  # what pytest itself cannot remove
+        for path in filter(os.path.exists, reversed(made)):
+            os.rmdir(path)
+    assert (foreign / "file").read_text() == "kept"
