@@ -287,7 +287,7 @@ class InstanceFiles(Files):
             handle = self.beneath.open(path, os.O_WRONLY)
             try:
                 size = os.fstat(handle).st_size
-                if size <= 2 * len(data) + _SPARE and os.pwrite(handle, data.ljust(size), 0) >= len(data):
+                if size <= 2 * len(data) + _SPARE and os.pwrite(handle, data.ljust(size), 0) == max(size, len(data)):
                     return
             finally:
                 os.close(handle)

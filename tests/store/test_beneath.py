@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import stat
 import threading
@@ -240,6 +241,18 @@ def test_a_file_is_overwritten_in_place_unless_it_is_much_longer(
     number = path.stat().st_ino
     InstanceFiles(tree).overwrite("real/mine", b"short")
     assert (path.read_bytes(), path.stat().st_ino == number) == (after, same)
+
+
+def test_what_was_written_in_part_is_replaced(tree: Beneath, outside: Path) -> None:
+    path = Path(tree.top, "real", "mine")
+    path.write_bytes(b"x" * 4000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        InstanceFiles(tree).overwrite("real/mine", b"text")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"text"
 
 
 @pytest.mark.parametrize("made", ["link", "second name", "fifo", "directory", "nothing"])
