@@ -149,9 +149,10 @@ class Inspection:
         modes = ("--untracked-files=normal", "--ignored=no", "--ignore-submodules=dirty", "--no-renames")
         listed = self.fields("status", "--porcelain=v2", "--branch", "-z", *modes, *words)
         at = dict(line.split(" ", 2)[1:] for line in listed if line[0] == "#")
+        commit, branch = at["branch.oid"], at["branch.head"]
         found = Changes(
-            commit=at["branch.oid"].replace("(initial)", ""),
-            branch=at["branch.head"].replace("(detached)", "HEAD"),
+            commit="" if commit == "(initial)" else commit,
+            branch="HEAD" if branch == "(detached)" else branch,
             entries=[_entry(line) for line in listed if line[0] != "#"],
         )
         edited = [path for marks, path in found.entries if marks[1] == "M"]

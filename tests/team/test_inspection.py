@@ -249,6 +249,15 @@ def test_settings_that_say_how_files_compare_are_kept(team):
     assert changes(team).entries == [("??", "new.py")]
 
 
+@pytest.mark.parametrize("branch", ["fix(detached)", "(detached)x", "(initial)"])
+def test_a_branch_is_named_whatever_git_writes_for_none(team, branch):
+    tree = team.instance(1)
+    tree.git("checkout", "-q", "-b", branch)
+    assert (changes(team).branch, changes(team).commit) == (branch, tree.git("rev-parse", "HEAD").strip())
+    tree.git("checkout", "-q", "--detach")
+    assert changes(team).branch == "HEAD"
+
+
 def test_a_repository_with_other_object_names(tmp_path):
     tree = tmp_path / "sha256"
     subprocess.run(["git", "init", "-q", "--object-format=sha256", str(tree)], check=True)
