@@ -35,6 +35,9 @@ class ProgressFile:
         self.files = files
         self.data = files.peek(NAME)  # its content when the call began; ``None`` if there was no file
         self.known = files.peek_record(KNOWN)  # the next call writes a broken one again
+        content = self.known.get("content")
+        if isinstance(content, dict) and _mark(records.encode(content)) not in _list(self.known.get("marks"))[:1]:
+            del self.known["content"]  # a power cut left parts of two contents: it is written in place
         self.mark = "" if self.data is None else _mark(self.data)
         # what stays as it was typed: entries of tasks that cannot be reported, and contributions that were refused
         self.kept: list[Json] = _objects(self.known.get("kept"))

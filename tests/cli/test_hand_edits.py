@@ -307,3 +307,18 @@ def test_update_memory_alone_queues_what_lies_there_at_once_and_once(busy: Proje
     assert (code, "1 contribution queued" in out, "is not allowed" in err) == (1, True, True)
     code, _, err = busy("memory", "add", "--content", "x")
     assert (code, "name the bank's document" in err) == (2, True)
+
+
+def test_a_note_of_the_last_content_that_a_power_cut_tore_changes_no_word(busy: Project) -> None:
+    """The file of notes is written in place: pages of two states may stand in it, and still be JSON."""
+    known = path(busy).with_name("progress.known.json")
+    states = []
+    for letter in "ABC":
+        typed(busy, own=letter * 6000)
+        call(busy, "check")
+        states.append(known.read_bytes())
+    torn = states[2][:4096] + states[1][4096:]
+    assert {"B", "C"} <= set(json.loads(torn)["content"]["own"])
+    known.write_bytes(torn)
+    call(busy, "check")
+    assert read(busy)["own"] == "C" * 6000
