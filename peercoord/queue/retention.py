@@ -86,14 +86,13 @@ class Archivist:
 
     def _remove(self, path: str) -> None:
         """Remove a file, or a directory of any depth with its content. A link is removed, not followed."""
-        folders, left = [], [path]
+        left = [(path, False)]
         while left:
-            one = left.pop()
-            seen = self.files.stat(one)
-            if seen and seen.is_dir:
-                folders.append(one)
-                left += [f"{one}/{name}" for name in self.files.scan(one)]
+            one, is_empty = left.pop()
+            seen = None if is_empty else self.files.stat(one)
+            if is_empty:
+                self.files.remove_dir(one)
+            elif seen and seen.is_dir:
+                left += [(one, True), *((f"{one}/{name}", False) for name in reversed(self.files.scan(one)))]
             else:
                 self.files.remove(one)
-        for folder in reversed(folders):
-            self.files.remove_dir(folder)
