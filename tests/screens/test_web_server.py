@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from starlette.concurrency import run_in_threadpool
 
 from peercoord.errors import StorageError
 from peercoord.screens.web import app, server
@@ -61,13 +62,19 @@ def test_the_code_is_told_in_the_terminal_alone(tmp_path: Path, monkeypatch: pyt
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and code.encode() in path.read_bytes()]
 
 
+Opener = Callable[..., socket.socket]
+
+
 @pytest.fixture
-def opened(port: int) -> Iterator[Callable[[str], socket.socket]]:
-    """Opens a connection to the page, and sends this."""
+def opened(port: int) -> Iterator[Opener]:
+    """Opens a connection to the page, and sends this; it keeps at most ``room`` bytes of what it does not read."""
     with ExitStack() as kept:
 
-        def made(text: str) -> socket.socket:
-            one = kept.enter_context(socket.create_connection((server.HOST, port)))
+        def made(text: str, room: int = 0) -> socket.socket:
+            one = kept.enter_context(socket.socket())
+            if room:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            one.connect((server.HOST, port))
             one.sendall(text.replace("PORT", str(port)).encode())
             return one
 
@@ -94,26 +101,52 @@ FORM = "POST /in HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nOrigin: http://127.0.0.1:PO
 WHEN_READ = "Expect: 100-continue\r\n\r\n"  # the server says when it reads on
 
 
-def test_connections_that_ask_nothing_make_room(opened: Callable[[str], socket.socket]) -> None:
+def test_connections_that_ask_nothing_make_room(opened: Opener) -> None:
     """Neither those that say nothing, nor those of which the end of a request never comes."""
     made = [opened(text) for text in ("", GET) for _ in range(5 * MOST)]
     assert "200" in answer(opened(f"{GET}\r\n"))
     assert sum(map(is_open, made)) <= MOST
 
 
-def test_more_requests_than_the_limit_are_refused(opened: Callable[[str], socket.socket]) -> None:
-    """Forms of which the end never comes hold their connections for a while."""
+def test_forms_of_which_the_end_never_comes_make_room(opened: Opener) -> None:
     made = [opened(f"{FORM}{WHEN_READ}") for _ in range(MOST)]
     assert ["100" in answer(one) for one in made] == [True] * MOST
-    assert "503" in answer(opened(f"{GET}\r\n"))
-    made[0].close()
-    made[1].sendall(b"code=text")
-    assert made[1].recv(30).split()[1] == b"403"
+    assert "200" in answer(opened(f"{GET}\r\n"))
+    made[-1].sendall(b"code=text")
+    assert made[-1].recv(30).split()[1] == b"403", "the oldest made room"
+
+
+def test_connections_that_do_not_take_their_answers_make_room(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    full, pause = threading.Semaphore(0), server.Connection.pause_writing
+    monkeypatch.setattr(server.Connection, "pause_writing", lambda one: (pause(one), full.release()))
+    asked = f"{GET}\r\n".replace("/in", "/static/vendor/uPlot.iife.min.js") * 80
+    for _ in range(MOST):
+        opened(asked, 4096)
+        assert full.acquire(timeout=20)
     assert "200" in answer(opened(f"{GET}\r\n"))
 
 
-def test_a_form_that_does_not_come_is_not_waited_for(
-    opened: Callable[[str], socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_requests_than_the_limit_are_refused(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    made: list[socket.socket] = []
+
+    async def fields(_: object) -> dict[str, str]:
+        begun.release()
+        await run_in_threadpool(go_on.wait, 20)
+        return {}
+
+    monkeypatch.setattr(app, "_fields", fields)
+    try:
+        for _ in range(2 * MOST - 1):
+            made.append(opened(f"{FORM}\r\ncode=text"))
+            assert begun.acquire(timeout=20)
+        assert "503" in answer(opened(f"{GET}\r\n"))
+    finally:
+        go_on.set()
+    assert all("403" in answer(one) for one in made)
+    assert "200" in answer(opened(f"{GET}\r\n"))
+
+
+def test_a_form_that_does_not_come_is_not_waited_for(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "FORM_SECONDS", 0.01)
     assert "403" in answer(opened(f"{FORM}\r\n"))

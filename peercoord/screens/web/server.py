@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 END_SECONDS = 2  # for requests that go on when it ends
-CONNECTIONS_MOST = 128
+CONNECTIONS_MOST = 128  # from twice as many on, requests are refused
 
 
 class Connection(H11Protocol):
-    """A connection of a browser. Any program of this machine can open thousands: those that are idle make room."""
+    """A connection of a browser. Any program of this machine can open thousands: those that wait for it make room."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; beyond the limit, end the oldest that is idle. If none is, what is asked now is answered with 503."""
+        """Begin; beyond the limit, end the oldest that waits. If none does, what is asked now is answered with 503."""
         super().connection_made(transport)
         self.began = self.loop.time()
         if len(self.connections) > CONNECTIONS_MOST:
             others = (one for one in self.connections if isinstance(one, Connection) and one is not self)
-            idle = min((one for one in others if one.is_idle), key=lambda one: one.began, default=None)
-            if idle is not None:
-                idle.transport.abort()
+            oldest = min((one for one in others if one.waits), key=lambda one: one.began, default=None)
+            if oldest is not None:
+                oldest.transport.abort()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it has no whole request to answer."""
-        answered = self.cycle is None or self.cycle.response_complete
-        return answered and not self.transport.is_closing()
+    def waits(self) -> bool:
+        """Whether it waits for its other end: to ask, to send the rest of a form, or to take the answer."""
+        if self.transport.is_closing():
+            return False
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body or self.flow.write_paused
 
 
 class Server(uvicorn.Server):
@@ -55,7 +56,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 page.app,
                 http=Connection,
-                limit_concurrency=CONNECTIONS_MOST + 1,  # from which on requests are refused
+                limit_concurrency=2 * CONNECTIONS_MOST,  # one that asks ahead counts twice for a moment
                 log_level="error",  # warnings are about requests: any program of this machine could fill the terminal
                 access_log=False,
                 server_header=False,
