@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from peercoord.foreign import Json
 
 PART_BYTES = 2 << 20  # read at a time
-FIRST_BYTES = 64 << 20  # of its end, if it is longer when it is first looked at
+FIRST_BYTES = 64 << 20  # of its end, if more of it was not read
 ANSWERS_MOST = 20_000  # kept of one file
 COUNT_MOST = 10**12  # tokens of one answer: more makes no sense
 SUBAGENTS_MOST = 500  # of one session
@@ -93,7 +94,8 @@ class Transcript:
         """Read what was added, up to a bounded part; return whether all of it was read."""
         try:
             with opened(self.path) as (handle, seen):
-                if (seen.st_dev, seen.st_ino) != self._file or seen.st_size < self._offset:
+                added = seen.st_size - self._offset
+                if (seen.st_dev, seen.st_ino) != self._file or not 0 <= added <= FIRST_BYTES:
                     self._begin()
                     self._file = seen.st_dev, seen.st_ino
                     self._offset = max(0, seen.st_size - FIRST_BYTES)
@@ -144,6 +146,11 @@ class Transcript:
         self._answers[ident] = self._answers.get(ident, (at, counts))[0], counts
         if len(self._answers) > ANSWERS_MOST:
             self.since = self._answers.pop(next(iter(self._answers)))[0]
+
+    @property
+    def size(self) -> int:
+        """The number of answers that are kept of it."""
+        return len(self._answers)
 
     def used(self, after: str, until: str) -> tuple[int, int, int] | None:
         """Return the number of answers after a second, up to another, and their counts; ``None`` if not known."""
@@ -207,9 +214,9 @@ def files_of(path: str, agent: str) -> list[str]:
     found = [path]
     if agent == "claude":
         place = f"{path.removesuffix('.jsonl')}/subagents"
-        try:
-            names = sorted(os.listdir(place))
-        except OSError:
-            names = []
-        found += [f"{place}/{name}" for name in names[:SUBAGENTS_MOST] if name.endswith(".jsonl")]
+        with suppress(OSError), os.scandir(place) as entries:
+            names = [entry.name for entry in islice(entries, SUBAGENTS_MOST + 1)]
+            found += [f"{place}/{name}" for name in sorted(names) if name.endswith(".jsonl")]
+            if len(names) > SUBAGENTS_MOST:
+                found.append(place)  # no file: what is not read whole is not known
     return found

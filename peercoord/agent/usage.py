@@ -7,6 +7,7 @@ hand. What was not read whole is not known, and nothing is written then.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from peercoord import foreign
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from peercoord.store.beneath import InstanceFiles
 
 SETTLES_SECONDS = 3.0  # after the end of a task, until its session has written its last answer
-AGAIN_SECONDS = 0.1  # until more of a large file is read
+LOOK_SECONDS = 1.0  # for one look: the agent has other work
+AGAIN_SECONDS = 0.1  # until more is read
+ALL_ANSWERS_MOST = 200_000  # kept of all files of a worktree; nothing is known of more
 COSTS_BYTES = 4 << 20  # read of the end of the costs that a status line was told
 COST_MOST, LATEST = 10**9, 10**11  # dollars and seconds: more makes no sense
 _ENDS = ("done", "failed", "released")  # outcomes that a holder writes itself
@@ -51,9 +54,16 @@ class UsageWatch:
         sessions = self._sessions()
         if not sessions or not self._unsettled(self.peer.worker.reports.read(self.peer.name)):
             return None
-        whole = [file.follow() for session in sessions for file in self._transcripts(session)]
-        if not all(whole):
-            return AGAIN_SECONDS
+        files = [file for session in sessions for file in self._transcripts(session)]
+        self._files = {file.path: file for file in files}
+        ends, answers = time.monotonic() + LOOK_SECONDS, 0
+        for file in files:
+            if not file.follow() or time.monotonic() > ends:
+                return AGAIN_SECONDS
+            answers += file.size
+            if answers > ALL_ANSWERS_MOST:
+                self._files.clear()
+                return None
         with self.instance.held("call.lock", wait=LOCK_SECONDS):
             return self._note(sessions)
 

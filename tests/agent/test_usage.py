@@ -128,6 +128,18 @@ class TestFiles:
         assert found.used(at(6)[:19] + "Z", ENDED) == (3, 30, 3)
         assert found.used(BEGAN, ENDED) is None, "what was not read may have used more"
 
+    def test_of_a_file_that_grew_by_very_much_only_the_end_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = self.file(tmp_path, "claude", claude(at(1), 10, 1))
+        with Path(found.path).open("r+") as file:
+            file.seek(1 << 40)
+            file.writelines(f"\n{claude(at(minute), 20, 2)}\n" for minute in (5, 6))
+        monkeypatch.setattr(transcripts, "FIRST_BYTES", 600)
+        assert found.follow()
+        assert found.used(BEGAN, ENDED) is None
+        assert found.used(at(5)[:19] + "Z", ENDED) == (1, 20, 2)
+
     def test_a_sum_whose_beginning_was_not_read_is_only_counted_from(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -405,6 +417,42 @@ class TestTasks:
         (place / "agent-a.jsonl").write_text(claude(at(11), 500, 50) + "\n")
         world.look()
         assert world.entry()["usage"] == {"input_tokens": 510, "output_tokens": 51}
+
+    def test_what_is_too_much_is_not_known_and_not_kept(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.claim()
+        world.say(*(claude(at(minute), 10, 1) for minute in range(1, 6)))
+        monkeypatch.setattr(usage, "ALL_ANSWERS_MOST", 4)
+        watch = world.watch()
+        assert watch.check() is None
+        assert ("usage" in world.entry(), watch._files) == (False, {})
+        monkeypatch.setattr(usage, "ALL_ANSWERS_MOST", 5)
+        watch.check()
+        assert world.entry()["usage"] == {"input_tokens": 50, "output_tokens": 5}
+
+    def test_a_look_that_takes_long_is_gone_on_with_later(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.claim()
+        world.say(claude(at(10), 10, 1))
+        place = world.transcript.with_suffix("") / "subagents"
+        place.mkdir(parents=True)
+        (place / "agent-a.jsonl").write_text(claude(at(11), 500, 50) + "\n")
+        watch = world.watch()
+        with monkeypatch.context() as patch:
+            patch.setattr(usage, "LOOK_SECONDS", -1.0)
+            assert watch.check() == AGAIN_SECONDS
+        assert ([file.size for file in watch._files.values()], "usage" in world.entry()) == ([1, 0], False)
+        watch.check()
+        assert world.entry()["usage"] == {"input_tokens": 510, "output_tokens": 51}
+
+    def test_of_too_many_subagents_nothing_is_known(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.claim()
+        world.say(claude(at(10), 10, 1))
+        place = world.transcript.with_suffix("") / "subagents"
+        place.mkdir(parents=True)
+        for name in "abc":
+            (place / f"agent-{name}.jsonl").write_text(claude(at(11), 500, 50) + "\n")
+        monkeypatch.setattr(transcripts, "SUBAGENTS_MOST", 2)
+        world.look()
+        assert "usage" not in world.entry()
 
     def test_nothing_is_written_where_a_session_said_nothing(self, world: World) -> None:
         world.claim()
