@@ -35,7 +35,6 @@ WAITING = ("candidates", "approvals")
 WITHDRAWN, SUPERSEDED, DECIDED, UNFIT, REFUSED = "withdrawn", "superseded", "decided", "unfit", "refused"
 """Why a contribution, or (``REFUSED``) a file, lies in ``rejected/``."""
 _JSON, _INTENT = ".json", ".intent"
-_FEW = 8  # texts that are flushed one by one; more are flushed together
 
 
 class Waiting(NamedTuple):
@@ -71,12 +70,7 @@ class Texts(Mapping[str, bytes]):
         """Keep texts, durable once this returns. A text that is kept already is read, not written."""
         disk, there = self.files.disk, self._known
         new = {key: data for key, data in texts.items() if key not in there and read(disk, paths.text(key)) != data}
-        if len(new) <= _FEW:
-            self.files.put_all(paths.TEXTS, new)
-        else:
-            for name, data in new.items():
-                self.files.put(paths.text(name), data)
-            self.files.flush()
+        self.files.put_all(paths.TEXTS, new)
         self._known |= new
 
 

@@ -35,6 +35,7 @@ A = TypeVar("A")
 _GONE = tuple(errno.errorcode[number].lower() for number in ABSENT)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _ASIDE_BYTES = 200  # of a path, in a name under quarantine/; a name has 255, a token and ".why" follow
+_FEW = 8  # files that are flushed one by one; more are flushed together
 _TRIES = 16  # attempts to use a directory that other peers remove whenever it is empty
 
 
@@ -169,11 +170,17 @@ class Files:
     def put_all(self, directory: str, files: Mapping[str, bytes], above: int = 1) -> None:
         """Replace files of one directory, by name, as ``put`` does: durable, with one flush of the directory.
 
-        ``above`` directories above it may be new too.
+        ``above`` directories above it may be new too. A name is given to what was flushed alone: who finds it after a
+        crash of this process need not flush it again.
         """
-        for name, data in files.items():
-            path = f"{directory}/{name}"
-            self._put(self.stage(data, durable=True), path, data)
+        if len(files) <= _FEW:
+            for name, data in files.items():
+                self._put(self.stage(data, durable=True), f"{directory}/{name}", data)
+        else:
+            staged = {name: self.stage(data, durable=False) for name, data in files.items()}
+            self.flush()
+            for name, path in staged.items():
+                self._put(path, f"{directory}/{name}", files[name])
         if files:
             self.sync(directory, above)
 

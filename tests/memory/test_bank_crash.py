@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 
 import pytest
-from memory.banks import CHANGES, Below, always, check_chain, intents, litter, merge, places
+from memory.banks import CHANGES, Below, Scene, always, check_chain, intents, litter, merge, places
 from memory.crashes import (
     NAME,
     SAVED,
@@ -32,6 +32,7 @@ from support.faults import Call, Crash, Crashing, Failing, Fault
 
 from peercoord.errors import PeercoordError
 from peercoord.memory.document import digest
+from peercoord.store import paths
 
 pytestmark = pytest.mark.usefixtures("shared")
 
@@ -68,6 +69,24 @@ def test_a_call_that_is_answered_wrongly_loses_nothing(name: str, done: bool) ->
         if not failing.met:
             break
         check(settled(play, act), like, failing.met)
+
+
+@pytest.mark.parametrize("many", [3, 20])
+def test_a_text_that_a_dead_process_left_survives_a_power_cut(many: int) -> None:
+    """Its finder flushes it no more, and writes down that a merge stands on it."""
+    made = {digest(text): text for text in (b"text %d" % number for number in range(many))}
+    for at in count(1):
+        play = Scene()
+        crashing = Crashing(play.disk, at)
+        try:
+            play.bank(crashing).store.texts.keep(made)
+        except Crash:
+            play.bank().store.texts.keep(made)
+            left = play.disk.after_power_cut().files()
+            assert {name: left[paths.text(name)] for name in made} == made, crashing.last
+        else:
+            break
+    assert at > many
 
 
 def test_a_rejection_is_done_wholly_or_not_at_all() -> None:
