@@ -44,7 +44,9 @@ def project_of(error: NotFoundError, command: Sequence[str], peer: str, task: st
     words = shlex.join(command) if fitting else "status"
     hint = "; ".join(f"peercoord -C {shlex.quote(project)} {words}" for project in listed)
     text = f"{error.message}, and {which}: {places}"
-    raise NotFoundError(text, f"name the project: {hint}", "several-teams") from None
+    raise NotFoundError(
+        text, f"{'name the project' if fitting else 'look at one of them'}: {hint}", "several-teams"
+    ) from None
 
 
 def _teams() -> dict[str, Root]:

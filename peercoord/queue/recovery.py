@@ -90,7 +90,9 @@ class Janitor:
             self.finish(path, ticket, who)
         else:
             outcome = "released" if who == by else "evicted"
-            self.close(path, ticket, who, outcome, f"{who} left" if who == by else f"{who} was evicted by {by}")
+            self.close(
+                path, ticket, who, outcome, f"{who.peer} left" if who == by else f"{who.peer} was evicted by {by.peer}"
+            )
 
     def finish(self, path: str, ticket: Ticket, who: Incarnation) -> None:
         """Carry a ``~done`` ticket, completed by ``who``, to ``done/``, and place what waited for it. Repeatable."""

@@ -128,7 +128,7 @@ class Acting:
         elif key == "a" and row.status in _WAITS:
             self._answer(row, named)
         else:
-            self.tell(f"that does not go with #{row.task}, which is {row.status}", "yellow")
+            self.tell(f"that does not go with #{row.task}, which is {row.status.replace('-', ' ')}", "yellow")
 
     # -- each action -------------------------------------------------------------------------------------------
 
@@ -229,6 +229,7 @@ class Acting:
             if not lines:
                 self.tell("there is nothing to land", "yellow")
                 return
+            self.tell("")
             say = lambda text: self.call_from_thread(self.tell, f"{text} …", "cyan")  # noqa: E731
             question = "Land the finished work on the project's branch?"
             self._ask(question, lambda: actions.land(self.source, say), "peercoord land", lines)

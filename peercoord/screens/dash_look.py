@@ -113,7 +113,7 @@ HELP = (
     ("Act on the chosen row; each asks first", ""),
     ("a", "answer a blocked task, accept one in review,"),
     ("", "approve a change of the memory bank"),
-    ("e  x", "edit a change of the memory bank in your editor; reject it"),
+    ("e  x", "edit a change of the memory bank; reject it"),
     ("r  R", "reassign a task; release it to the queue"),
     ("o", "reopen a task that is done or parked"),
     ("t", "show the tmux window of the instance"),

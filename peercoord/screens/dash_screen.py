@@ -162,15 +162,14 @@ class TeamScreen(Screen[None]):
             for ident in ("needs", "peers", "events"):
                 self.rows(ident).tick()
         if self._told and time.monotonic() > self._told[1]:
-            self._told = None
-            self._show_keys()
+            self.tell("", "")
 
     def tell(self, text: str, tone: str) -> bool:
-        """Show the outcome of an action for a while in place of the keys; return whether it fits there."""
+        """Show the outcome of an action for a while in place of the keys, or them; return whether it fits there."""
         if cell_len(text) >= self.size.width:
             return False
         line = Text(f" {plain(text)}", f"bold {tone}", no_wrap=True, overflow="ellipsis")
-        self._told = line, time.monotonic() + TOLD_SECONDS
+        self._told = (line, time.monotonic() + TOLD_SECONDS) if text else None
         self._show_keys()
         return True
 

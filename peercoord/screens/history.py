@@ -154,7 +154,7 @@ def figures(history: History, now: str) -> Figures:
     last: dict[str, str] = {}
     for one in history.attempts:
         if one.outcome == "done" and one.ended:
-            last[one.task] = max(last.get(one.task, ""), one.ended)
+            last[one.task] = max(last.get(one.task, ""), one.accepted or one.ended)
     whole = [one for one in history.attempts if one.began]
     changes = [  # a moment, which figure, by how much
         *((_seconds(at), 0, 1) for at in history.added),

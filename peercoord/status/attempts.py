@@ -6,7 +6,7 @@ attempt that a crash cut short may have no beginning, and few coding agents say 
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 from peercoord.foreign import whole
@@ -72,6 +72,7 @@ class Attempt:
         reason: Why it ended so, in the words of its author; may be empty.
         progress: 0 … 1, as last reported; ``None`` if nothing was.
         usage: What the coding agent said that it took.
+        accepted: When a person accepted it, after its holder had parked the task for review; else empty.
     """
 
     task: str
@@ -84,6 +85,7 @@ class Attempt:
     reason: str = ""
     progress: float | None = None
     usage: Usage = UNKNOWN
+    accepted: str = ""
 
     def seconds(self, now: str) -> int | None:
         """How long the task was in hand; ``None`` if its beginning or end is not known."""
@@ -126,6 +128,18 @@ def ended(task: str, epoch: int, outcome: str, record: Json) -> Attempt:
         progress=float(share) if known and share is not None else None,
         usage=usage(record.get("usage")),
     )
+
+
+def of_results(results: Sequence[Attempt]) -> list[Attempt]:
+    """Return attempts by epoch, from their results: one that was released for review and then accepted has two."""
+    parked = {one.epoch: one for one in results if one.outcome == "released"}
+    accepted = {one.epoch for one in results if one.outcome == "done"} & parked.keys()
+    attempts = [
+        replace(one, ended=parked[one.epoch].ended, accepted=one.ended) if one.epoch in accepted else one
+        for one in results
+        if one.outcome != "released" or one.epoch not in accepted
+    ]
+    return sorted(attempts, key=lambda one: one.epoch)
 
 
 def held(row: Row) -> Attempt | None:

@@ -108,10 +108,7 @@ class Reader:
                     found.setdefault(result[0], []).append(self._attempt(f"{home}/{name}", *result))
         rows = [row for row in board.rows if task in ("", row.task)]
         return [
-            one
-            for row in rows
-            for one in (*sorted(found.get(row.task, []), key=lambda one: one.epoch), attempts.held(row))
-            if one
+            one for row in rows for one in (*attempts.of_results(found.get(row.task, [])), attempts.held(row)) if one
         ]
 
     def _attempt(self, path: str, task: str, epoch: int, outcome: str) -> Attempt:

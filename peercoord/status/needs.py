@@ -104,7 +104,9 @@ def doing(board: Board, peer: PeerView) -> Doing:
         return Doing("!", "silent", "silent", silent, "its session runs" if peer.session == views.RUNS else "")
     if held or (there and peer.said.get("state") == WORKING):
         return Doing("●", "working", "working,", peer.active or _text(peer.said.get("since")) or _claimed(held[0]))
-    ended = _ended(peer) or next((row.last for row in _dropped(board, peer)), {})
+    joined = moment(peer.record.get("joined_at"))  # what it lost before that, says nothing of the session it has now
+    lost = (row.last for row in _dropped(board, peer) if moment(row.last.get("at")) > joined)
+    ended = _ended(peer) or next(lost, {})
     if ended and peer.session in (views.NONE, views.UNSEEN):
         return Doing("✕", "gone", _end(peer), moment(ended.get("at")), _left(board, peer))
     if peer.session == views.NONE:

@@ -39,6 +39,7 @@ class Tail:
     def __init__(self, files: Files, most: int = 0) -> None:
         self.files, self._most = files, most
         self._read: dict[str, int] = {}  # the size up to which a file is read, by its name
+        self._ends: set[tuple[str, ...]] = set()
 
     def new(self) -> list[Json]:
         """Return every event that was not returned before, of all peers together, the oldest first."""
@@ -47,7 +48,17 @@ class Tail:
             if size < self._read.get(name, 0):  # it was moved aside, and another begun
                 self._read[f"{name}.1"] = self._read.pop(name)
         grown = [name for name, size in sizes.items() if size > self._read.get(name, 0)]
-        return sorted((e for name in grown for e in self._added(name)), key=lambda event: moment(event.get("at")))
+        found = sorted((e for name in grown for e in self._added(name)), key=lambda event: moment(event.get("at")))
+        return [event for event in found if self._is_news(event)]
+
+    def _is_news(self, event: Json) -> bool:
+        """Whether no other peer said it: several may give back what a departed one held, and each notes it."""
+        if event.get("event") not in ("done", "evicted", "released") or "task" not in event:
+            return True
+        end = tuple(str(event.get(key)) for key in ("event", "task", "epoch", "incarnation"))
+        seen = end in self._ends
+        self._ends.add(end)
+        return not seen
 
     def _stat(self, name: str) -> Stat | None:
         return self.files.stat(f"{paths.EVENTS}/{name}")

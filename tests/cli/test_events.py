@@ -78,6 +78,17 @@ def test_each_event_is_read_once_also_when_its_file_is_moved_aside(project: Proj
     assert new() == []
 
 
+def test_an_end_that_several_peers_noted_is_told_once(project: Project) -> None:
+    """All of them sweep a departed peer; the same task may be taken from the same instance again later."""
+    tail = Tail(project.queue.files)
+    taken = {"at": "2026-01-31T15:30:00Z", "event": "evicted", "task": "1", "epoch": 1, "incarnation": "two~1.aaaaaa"}
+    for peer, more in (("one", {}), ("three", {}), ("one", {"epoch": 2})):
+        project.queue.files.append(paths.events(peer), records.encode_line({**taken, "peer": peer, **more}))
+    assert sorted(event["epoch"] for event in tail.new()) == [1, 2]
+    project.queue.files.append(paths.events("four"), records.encode_line({**taken, "peer": "four"}))
+    assert tail.new() == [], "nor when it is noted later"
+
+
 @pytest.mark.slow
 def test_what_happens_is_followed(project: Project) -> None:
     project("task", "add", "One")

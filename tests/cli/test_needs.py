@@ -186,7 +186,7 @@ def test_a_worktree_that_is_gone_is_named_only_where_that_can_be_seen(project: P
 
 
 ENDED = {"at": "2026-05-26T15:33:00Z", "gave_back": []}
-RECORDED = ("silent_since", "session_ended", "last_call", "session")
+RECORDED = ("silent_since", "session_ended", "last_call", "session", "joined_at")
 
 
 def peer(state: str = liveness.ALIVE, session: str = views.RUNS, **more: Any) -> PeerView:
@@ -324,6 +324,17 @@ def test_a_session_that_died_is_named_with_how_to_start_it_until_all_is_done() -
     ended["program"] = "rm -rf ~"
     (need,) = needs.needs(Board("p", NOW, NOW, [back], [one], {}))
     assert dashboard.typed(need.commands[0]) == "cd /w", "only a program that is known"
+
+
+def test_an_instance_that_came_back_is_not_gone() -> None:
+    """What it lost before it joined again tells nothing of the session that it has now."""
+    last = {"peer": "a", "at": "2026-05-26T15:33:00Z", "reason": "a was evicted by b", "lost": True}
+    back = Row("9", None, Location("9", "ready", "2", 1, ""), last=last)
+    for joined, state in (("2026-05-26T15:32:00Z", "gone"), ("2026-05-26T15:34:00Z", "no-session")):
+        one = peer(session=views.NONE, joined_at=joined)
+        board = Board("p", NOW, NOW, [back], [one], {})
+        assert needs.doing(board, one).state == state
+        assert len(needs.needs(board)) == (state == "gone")
 
 
 # -- figures -----------------------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ def test_the_running_team_that_has_the_instance_is_meant(
     code, _, err = call("reassign", "77", lone)
     assert (code, str(project.main) in err) == (3, True)
     assert f"no running team has an instance '{lone}' and a task '77': " in err
+    assert "hint: look at one of them: " in err, "none of them is meant"
 
 
 def test_several_that_fit_are_listed_and_none_is_taken(

@@ -39,7 +39,7 @@ class TestSweep:
         record = world.queue.read_record(paths.result("1", 1, "evicted"))
         assert record is not None
         assert (record["incarnation"], record["by"]) == (str(zombie.me), "boss")
-        assert record["reason"] == f"{zombie.me} was evicted by {boss.me}"
+        assert record["reason"] == f"{zombie.me.peer} was evicted by {boss.me.peer}"
 
     def test_a_torn_birth_record_stops_nothing_and_is_noted(self, world: World) -> None:
         for task in ("1", "2"):

@@ -210,6 +210,7 @@ def test_finished_work_is_landed_after_a_look_and_taken_back(team: Project) -> N
     async def play(shown: Played) -> None:
         plan = await shown.keys("l")
         assert '✓ task 1 "Project setup" of instance-1: lands' in plan
+        assert "looking what would land" not in plan, "it has been found"
         assert git(team.main, "rev-parse", "main") == before
         said = await shown.keys("y")
         assert "landed on main" in said, said

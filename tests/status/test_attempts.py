@@ -53,6 +53,22 @@ def test_an_evicted_attempt_begins_with_its_claim(project: Project) -> None:
     assert (queue.read_record(paths.result("1", 1, "evicted")) or {})["assigned_at"]
 
 
+def test_an_accepted_attempt_counts_once_until_it_was_parked(project: Project) -> None:
+    """Its second result repeats what the first says of its usage, and tells when a person accepted it."""
+    project("task", "add", "One")
+    project("request-task")
+    project("report-progress", "1", "--status", "review", "--reason", "look")
+    path = paths.result("1", 1, "released")
+    record = {**(project.queue.read_record(path) or {}), "at": "2026-01-31T15:00:00Z", "usage": {"input_tokens": 7}}
+    project.queue.files.put(path, records.encode({**record, "assigned_at": "2026-01-31T14:00:00Z"}))
+    project("task", "accept", "1")
+    took = project.data("task", "show", "1")["effort"]
+    assert (took["attempts"], took["seconds_in_hand"], took["input_tokens"]) == (1, 3600, 7)
+    reader = Reader(project.queue, lambda who: members.judge(project.queue.root, who))
+    (one,) = reader.attempts(reader.board())
+    assert (one.outcome, one.ended, one.accepted > one.ended) == ("done", "2026-01-31T15:00:00Z", True)
+
+
 def test_a_result_is_read_again_when_a_late_report_changed_it(project: Project) -> None:
     project("task", "add", "One")
     project("request-task")
