@@ -30,6 +30,7 @@ LOOK_SECONDS = 1.0  # for one look: the agent has other work
 AGAIN_SECONDS = 0.1  # until more is read
 ALL_ANSWERS_MOST = 200_000  # kept of all files of a worktree; nothing is known of more
 COSTS_BYTES = 4 << 20  # read of the end of the costs that a status line was told
+NO_SESSION = "-"  # in place of a session in a line of the costs
 COST_MOST, LATEST = 10**9, 10**11  # dollars and seconds: more makes no sense
 _ENDS = ("done", "failed", "released")  # outcomes that a holder writes itself
 
@@ -151,7 +152,8 @@ class UsageWatch:
                 answers += some
                 tokens_in += sum(one[1] for one in counts)
                 tokens_out += sum(one[2] for one in counts)
-                part = _spent(self._costs.get(session["session_id"], []), session, began, until)
+                lost = max((when for when, _ in self._costs.get(NO_SESSION, [])), default="")
+                part = _spent(self._costs.get(session["session_id"], []), session, began, until, lost)
                 cost = None if cost is None or part is None else cost + part
         if not answers:
             return None
@@ -159,15 +161,20 @@ class UsageWatch:
         return {"input_tokens": tokens_in, "output_tokens": tokens_out, **known}
 
     def _read_costs(self) -> dict[str, list[tuple[str, float]]]:
-        """Read what status lines were told: by session, what it had cost at some seconds."""
+        """Read what status lines were told: by session, what it had cost at some seconds.
+
+        A line of no session says that there were lines before it.
+        """
         path = f"{self.root.files.place}/{paths.quiet(self._tree)}/{paths.COSTS}"
         found: dict[str, list[tuple[str, float]]] = {}
         try:
             with opened(path) as (handle, seen):
-                lines = os.pread(handle, COSTS_BYTES, max(0, seen.st_size - COSTS_BYTES)).split(b"\n")
+                lines = os.pread(handle, COSTS_BYTES, max(0, seen.st_size - COSTS_BYTES)).split(b"\n")[:-1]
         except OSError:
             return found
-        for line in lines[:-1]:
+        if seen.st_size > COSTS_BYTES:
+            lines[:1] = [b"%b %b 0" % (one.split(b" ")[0], NO_SESSION.encode()) for one in lines[1:2]]
+        for line in lines:
             words = line.decode("ascii", "replace").split(" ")
             try:
                 at, session, cost = words
@@ -185,11 +192,20 @@ def _overlaps(other: Json, began: str, until: str) -> bool:
     return str(other.get("started_at") or "") < until and began < end
 
 
-def _spent(costs: Sequence[tuple[str, float]], session: Json, began: str, until: str) -> float | None:
-    """Return what a session cost between two seconds; ``None`` if that is not known."""
+def _spent(costs: Sequence[tuple[str, float]], session: Json, began: str, until: str, lost: str = "") -> float | None:
+    """Return what a session cost between two seconds; ``None`` if that is not known.
+
+    Args:
+        costs: What it had cost at some seconds.
+        session: How and when it began.
+        began: The first second.
+        until: The last second.
+        lost: What was noted up to this second may be lost; empty if nothing is.
+    """
     before = [cost for at, cost in costs if at <= began]
     within = [cost for at, cost in costs if began < at <= until]
-    first = before[-1] if before else 0.0 if session["source"] == "startup" else None  # a resumed one goes on counting
+    is_new = session["source"] == "startup" and (not lost or lost <= session["since"])  # a resumed one goes on counting
+    first = before[-1] if before else 0.0 if is_new else None
     if not within or first is None or [first, *within] != sorted([first, *within]):  # or begins to count again
         return None
     return within[-1] - first

@@ -136,7 +136,7 @@ class Hook:
         else:
             self.session.begin(self.now, model=text(self.said, "model")[:80])
             self._becomes(IDLE)
-            quiet.trim_costs(self.files, self.place)
+            quiet.trim_costs(self.files, self.place, self.now)
         return Answer(self.agent.context(agents.START, told, **self._title()))
 
     def _whole_context(self) -> str:

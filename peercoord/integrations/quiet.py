@@ -17,6 +17,7 @@ from peercoord.store import paths
 from peercoord.store.paths import QUIET_BEAT as BEAT
 from peercoord.store.paths import QUIET_DUE as DUE
 from peercoord.store.paths import QUIET_HEARD as HEARD
+from peercoord.system import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,13 +53,13 @@ def note(files: Files, place: Place, peer: Peer, held: Iterable[str]) -> None:
             os.utime(f"{place.coordination}/{home}/{name}", (made + by, made + by), follow_symlinks=False)
 
 
-def trim_costs(files: Files, place: Place) -> None:
-    """Remove what status lines noted of the sessions before, if it became long."""
+def trim_costs(files: Files, place: Place, now: str) -> None:
+    """Remove what status lines noted of the sessions before, if it became long; a line of no session says when."""
     path = f"{paths.quiet(place.worktree)}/{paths.COSTS}"
     with suppress(StorageError):
         seen = files.stat(path)
         if seen is not None and seen.size > COSTS_MOST:
-            files.remove(path)
+            files.put(path, f"{clock.seconds(now):.0f} - 0\n".encode())
 
 
 def forget(files: Files, place: Place) -> None:

@@ -224,6 +224,13 @@ def test_no_cost_is_made_up(costs: list[tuple[int, float]], source: str, known: 
     assert usage._spent(told, {"source": source}, "2026-01-31T15:10:00Z", "2026-01-31T15:20:00Z") == known
 
 
+@pytest.mark.parametrize(("lost", "known"), [("", 6.0), ("14:00:00", 6.0), ("14:00:01", None)])
+def test_a_session_whose_first_costs_are_lost_did_not_begin_at_nothing(lost: str, known: float | None) -> None:
+    session = {"source": "startup", "since": "2026-01-31T14:00:00Z"}
+    at = lost and f"2026-01-31T{lost}Z"
+    assert usage._spent([("2026-01-31T15:30:00Z", 6.0)], session, BEGAN, ENDED, at) == known
+
+
 class World:
     """A worktree in which a session works, and its agent's watch."""
 
@@ -332,6 +339,19 @@ class TestTasks:
         world.done(ended="2026-01-31T15:20:00Z")
         world.look()
         assert world.result()["usage"] == {"input_tokens": 20, "output_tokens": 2, "cost_usd": 0.75}
+
+    def test_costs_that_are_too_long_ago_to_be_read_are_not_taken_for_none(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.cost((5, "5.0"), (12, "5.1"), (13, "5.2"), (14, "5.3"))
+        world.say(claude(at(11), 10, 1))
+        world.claim(began="2026-01-31T15:10:00Z")
+        with monkeypatch.context() as patch:
+            patch.setattr(usage, "COSTS_BYTES", 130)
+            world.look()
+            assert "cost_usd" not in world.entry()["usage"]
+        world.look()
+        assert world.entry()["usage"]["cost_usd"] == 0.3
 
     def test_no_cost_is_made_up_of_what_makes_no_sense(self, world: World) -> None:
         world.cost((1, "nan"), (12, "-1"), (13, "inf"), (14, "1e30"), (15, ""), (16, "1 2"))

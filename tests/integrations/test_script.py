@@ -145,8 +145,10 @@ class TestStatusLine:
         monkeypatch.setattr(quiet, "COSTS_MOST", 3)
         one.tell("start", source="compact")
         assert self.noted(one) == ["1 a 0.5"], "the session goes on"
+        before = int(time.time())
         one.tell("start")
-        assert self.noted(one) == []
+        [(at, *rest)] = [line.split(" ") for line in self.noted(one)]
+        assert (rest, before <= int(at) <= time.time()) == (["-", "0"], True), "it is known that there were others"
 
 
 class TestNothingToSay:
