@@ -41,7 +41,9 @@ costs() { # note when the session had cost how much; see agent/usage.py
   session=${told#*'"session_id":"'} cost=${told#*'"total_cost_usd":'}
   session=${session%%\"*} cost=${cost%%[!0-9.e-]*}
   case $session$cost in *[!0-9A-Za-z.-]*) return ;; esac
-  [ ! -d "$marks" ] || exec /bin/date "+%s $session $cost" >>"$marks/costs"
+  [ -d "$marks" ] || return
+  [ -f "$marks/costs" ] || [ ! -e "$marks/costs" ] || return # a FIFO would wait
+  exec /bin/date "+%s $session $cost" >>"$marks/costs"
 } 2>/dev/null
 
 if [ "$event" = status ]; then

@@ -103,7 +103,7 @@ class TestStatusLine:
         called = without_program(one)
         words = [shell, str(one.crew.state / paths.HOOK_SCRIPT), "status", "claude"]
         env = {**os.environ, "PEERCOORD_WORKTREE": str(one.tree)}
-        done = subprocess.run(words, input=data, env=env, cwd="/", capture_output=True, check=False)
+        done = subprocess.run(words, input=data, env=env, cwd="/", capture_output=True, check=False, timeout=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), "nothing is shown"
         assert not called.exists(), "no program is started"
 
@@ -130,6 +130,12 @@ class TestStatusLine:
         for data in (b"", b"{}", b"[1]", b'{"cost":{"total_cost_usd":1}}', b"\xff" * 9):
             self.tell(one, data)
         assert self.noted(one) == []
+
+    def test_a_fifo_in_place_of_the_notes_is_not_waited_for(self, coder: Make) -> None:
+        one = coder()
+        one.tell("tools")
+        os.mkfifo(one.crew.state / paths.quiet(str(one.tree)) / paths.COSTS)
+        self.tell(one, json.dumps(STATUS, separators=(",", ":")).encode())
 
     def test_a_worktree_without_a_session_gets_no_marks(self, coder: Make) -> None:
         one = coder()
