@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECONDS = 2.0  # for git, of one pair of commits
 FRESH_SECONDS = 0.5  # how long the commits of branches are believed
-KEPT_MOST = 2000  # answers that are kept
+KEPT_MOST, FILES_MOST = 2000, 100_000  # answers that are kept, and files in them
 _FLAGS = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
 
 
@@ -84,11 +84,11 @@ class Changes:
         onto, tip = tips.get(base, ""), commit or tips.get(branch, "")
         if not onto or not tip or onto == tip:
             return None
-        if (onto, tip) not in self._known:
-            self._known[onto, tip] = self._asked(main, onto, tip)
-            for old in [*self._known][:-KEPT_MOST]:
-                del self._known[old]
-        files = self._known[onto, tip]
+        files = self._known.get((onto, tip))
+        if files is None:
+            files = self._known[onto, tip] = self._asked(main, onto, tip)
+            while len(self._known) > KEPT_MOST or sum(map(len, self._known.values())) > FILES_MOST:
+                del self._known[next(iter(self._known))]
         return Diff(branch, files) if files else None
 
     def _branches(self) -> tuple[str, str, dict[str, str]]:

@@ -42,6 +42,21 @@ def test_a_branch_is_counted_from_where_it_left(
     assert len(asks) == 2
 
 
+@pytest.mark.parametrize(("answers", "files", "asked"), [(9, 3, 2), (9, 2, 4), (1, 9, 4)])
+def test_only_so_much_is_kept(
+    team: Project, asks: list[str], monkeypatch: pytest.MonkeyPatch, answers: int, files: int, asked: int
+) -> None:
+    monkeypatch.setattr(changes, "KEPT_MOST", answers)
+    monkeypatch.setattr(changes, "FILES_MOST", files)
+    found = Changes(str(team.main))
+    earlier = git(scene.tree(team, 1), "rev-parse", "HEAD~1").strip()
+    for commit, count in (("", 2), (earlier, 1)) * 2:
+        said = found.of("team/instance-1", commit)
+        assert said is not None
+        assert len(said.files) == count
+    assert len(asks) == asked
+
+
 def test_a_commit_stands_for_a_branch_that_went_on(team: Project) -> None:
     tip = git(scene.tree(team, 1), "rev-parse", "HEAD~1").strip()
     found = Changes(str(team.main)).of("team/instance-1", tip)
