@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from peercoord.errors import PeercoordError, StorageError
 from peercoord.store.files import Files
 from peercoord.store.refusals import refused
+from peercoord.store.settings import RECORD_BYTES
 from peercoord.system import clock
 from peercoord.system.disk import Stat, create_file, irregular, open_file, read_file, shown, write_all
 
@@ -287,7 +288,8 @@ class InstanceFiles(Files):
             handle = self.beneath.open(path, os.O_WRONLY)
             try:
                 size = os.fstat(handle).st_size
-                if size <= 2 * len(data) + _SPARE and os.pwrite(handle, data.ljust(size), 0) == max(size, len(data)):
+                fits = size <= min(2 * len(data) + _SPARE, RECORD_BYTES)  # a longer one is not read
+                if fits and os.pwrite(handle, data.ljust(size), 0) == max(size, len(data)):
                     return
             finally:
                 os.close(handle)

@@ -243,6 +243,14 @@ def test_a_file_is_overwritten_in_place_unless_it_is_much_longer(
     assert (path.read_bytes(), path.stat().st_ino == number) == (after, same)
 
 
+def test_blanks_make_no_record_too_large_to_be_read(tree: Beneath, outside: Path) -> None:
+    path = Path(tree.top, "real", "mine")
+    path.write_bytes(b"x" * (RECORD_BYTES + 1))
+    data = b"{}".ljust(RECORD_BYTES)
+    InstanceFiles(tree).overwrite("real/mine", data)
+    assert path.read_bytes() == data
+
+
 def test_what_was_written_in_part_is_replaced(tree: Beneath, outside: Path) -> None:
     path = Path(tree.top, "real", "mine")
     path.write_bytes(b"x" * 4000)
