@@ -201,9 +201,9 @@ def pipeline(view: View) -> str:
 def memory(view: View, now: str) -> Text:
     """The memory bank in one line."""
     counts, synced = view.board.memory, str(view.board.synced.get("last_ok") or "")
-    queued, conflicts = int(counts.get("queued", 0)), int(counts.get("conflicts", 0))
+    pending, conflicts = int(counts.get("pending", 0)), int(counts.get("conflicts", 0))
     merged = age(str(counts.get("last_merge") or ""), now)
-    parts = [f"{queued} to merge", f"{conflicts} in conflict" if conflicts else "no conflict"]
+    parts = [f"{pending} to merge", f"{conflicts} in conflict" if conflicts else "no conflict"]
     parts += [f"merged {merged} ago" if merged else "", f"synced {age(synced, now)} ago" if synced else ""]
     return Text.assemble((" MEMORY BANK ", "bold"), (" · ".join(filter(None, parts)), "dim"))
 

@@ -6,6 +6,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -299,6 +300,13 @@ def test_both_versions_of_a_memory_text_are_beside_each_other(hostile: Scene) ->
     assert f"after 60 {large.HOSTILE[1]} minutes" in cells[1]
     typed = re.findall(r'<code class="command">(peercoord review approve [^<]*)</code>', text)
     assert [command.rpartition(" ")[2] for command in typed] == ["left", "right", "both"]
+    (item,) = hostile.reviews
+    bank = replace(item, sides=[replace(item.sides[0], label="memory bank, as it stands"), item.sides[1]])
+    for one, first in ((item, "Take instance-1's"), (bank, "Keep it as it stands")):
+        with mock.patch.dict(vars(hostile), reviews=[one]):
+            drawn = pages.memory(hostile, Site(actions=True, csrf="token", now=hostile.board.now), {})
+        buttons = [button for button in Skeleton(drawn).texts if re.match("(Take|Keep) ", button)]
+        assert buttons == [first, "Take instance-2's", "Take both"]
 
 
 @pytest.mark.parametrize("then", ["2026-01-31T15:30:00Z\r\revent: x\rdata: y", "\r\u2028\x1b[2J", '"><script>'])
