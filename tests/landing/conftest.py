@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import answers
-from team.conftest import Repo, home, repo, team, templates, tracked
+from team.conftest import Repo, copy_of, home, repo, team, templates, tracked
 
 from peercoord.cli import main as cli
 from peercoord.landing import land as landing
@@ -88,11 +88,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(repo: Repo) -> Scene:
+def scene(tmp_path: Path, templates: Path) -> Scene:
     """A team of three in a repository whose main checkout is on main; nothing is done yet."""
-    repo.coordinated()
-    repo.up(3)
-    return Scene(repo)
+    return Scene(copy_of(templates / "coordinated", tmp_path / "work"))
 
 
 @pytest.fixture(autouse=True)

@@ -148,7 +148,11 @@ def at_home(settings: Path) -> pytest.MonkeyPatch:
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Repositories made once and copied: ``plain/app`` and ``team/app``, the second with a bank and two worktrees."""
+    """Repositories made once and copied.
+
+    ``plain/app`` has no team, ``coordinated/app`` a coordination directory and a team of three, and ``team/app`` a
+    memory bank and a team of two.
+    """
     base = tmp_path_factory.mktemp("templates").resolve()
     (base / "gitconfig").write_text(SETTINGS)
     patch = at_home(base / "gitconfig")
@@ -157,6 +161,10 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plain.write(".gitignore", ".env\n*.log\nbuild/\n")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
         plain.git(*words)
+    shutil.copytree(base / "plain", base / "coordinated")
+    coordinated = Repo(base / "coordinated" / "app")
+    coordinated.coordinated()
+    coordinated.up(3)
     shutil.copytree(base / "plain", base / "team")
     team = with_bank(Repo(base / "team" / "app"))
     team.write(".env", "SECRET=1\n")
@@ -190,9 +198,15 @@ def tracked(repo: Repo) -> Repo:
 @pytest.fixture
 def team(tmp_path: Path, templates: Path) -> Repo:
     """The same with a team of two, an ``.env`` that both worktrees have a copy of, and nothing left to do."""
-    shutil.copytree(templates / "team", tmp_path / "work", symlinks=True)
-    work = tmp_path / "work"
-    pointers = [*work.glob("*-instance-*/.git"), *work.glob("app/.git/worktrees/*/gitdir")]
-    for file in (*pointers, work / "app/.git/peercoord/team.json"):
-        file.write_text(file.read_text().replace(str(templates / "team"), str(work)))
+    return copy_of(templates / "team", tmp_path / "work")
+
+
+def copy_of(template: Path, work: Path) -> Repo:
+    """Copy a repository with its worktrees; what names its place names the new one."""
+    shutil.copytree(template, work, symlinks=True)
+    old, new = os.fsencode(template), os.fsencode(work)
+    for directory, _, names in os.walk(work):
+        for file in (Path(directory, name) for name in names):
+            if file.is_file() and not file.is_symlink() and old in (content := file.read_bytes()):
+                file.write_bytes(content.replace(old, new))
     return Repo(work / "app")
