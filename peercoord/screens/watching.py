@@ -20,7 +20,7 @@ CHANGED = "changed"
 SHOWN = (paths.BELL, paths.EVENTS, paths.REPORTS, paths.SESSIONS)  # every change that people see touches one of these
 LOOK_SECONDS = 15.0  # between two looks while nothing is noticed: a silent peer makes no change
 DEAF_SECONDS = 2.0  # the same where changes bring no events
-SHARE = 75  # a look that takes long comes so many times its own duration later
+SHARE = 150  # a look that takes long comes so many times its own duration later: it is drawn too
 
 
 class Watching:
