@@ -164,7 +164,7 @@ class Transcript:
 
 
 def _count(said: Json, *keys: str) -> int:
-    """Add up counts; one that is missing is 0, one that is none is refused."""
+    """Add up counts. A missing one is 0; a ``ValueError`` refuses what is no count."""
     counts = [whole(said.get(key, 0)) for key in keys]
     known = [count for count in counts if count is not None and count >= 0]
     if len(known) < len(counts):

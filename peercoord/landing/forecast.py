@@ -1,7 +1,7 @@
 """Forecast a landing: how far each branch is ahead and behind, and whether merging it would conflict.
 
-An answer depends on two commits alone, so answers are cached by them, in one file that may be lost at any time. For the
-others git is asked, for at most one second in a call; what is left then is asked by the next call.
+An answer depends on two commits alone, so answers are cached by them, in one file that may be lost at any time. A
+call asks git for the others, for one second at most; the next call goes on with the rest.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Outcome:
 
 
 def target(project: Project, onto: str) -> tuple[str, str]:
-    """Return the branch to land on, and its commit: the one that is named, else that of the main checkout."""
+    """Return the named branch, else the branch of the main checkout, with its commit: work lands on it."""
     trees = repository.worktrees(project)
     name = onto or next((tree.branch for tree in trees if tree.path == project.main), "")
     if not name:

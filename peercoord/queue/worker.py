@@ -81,7 +81,7 @@ class Worker(Claims):
         return new
 
     def _updated(self, entry: Json, definition: Definition, said: Json) -> Json:
-        """The entry with what is said now, and the time since the claim."""
+        """Return the entry with this report in it, and the time since the claim."""
         return progress.measured(progress.updated(entry, definition, said), self.root.clock.now())
 
     def _entry(self, ticket: Ticket, definition: Definition) -> Json:

@@ -51,7 +51,7 @@ class TeamScreen(Screen[None]):
     """The team: who needs a person, who does what, all tasks, what happened.
 
     Args:
-        source: Reads what is told of the chosen row.
+        source: Reads the details of the chosen row.
         settle: The seconds that a row stays chosen before its story is read.
     """
 
@@ -72,7 +72,7 @@ class TeamScreen(Screen[None]):
         self._word = ""  # the filter
         self._whole = False  # whether done and cancelled tasks are listed too
         self._told: tuple[Text, float] | None = None  # the outcome of an action, and until when it is shown
-        self._beside = ("", "")  # what is told of beside the lists
+        self._beside = ("", "")  # the chosen row whose details stand beside the lists
 
     def compose(self) -> ComposeResult:
         """Build the screen."""

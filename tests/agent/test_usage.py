@@ -271,6 +271,12 @@ class World:
         with self.transcript.open("a") as file:
             file.writelines(f"{line}\n" for line in lines)
 
+    def subagent(self, name: str) -> None:
+        """Let a subagent of the session have one answer, of 500 tokens in and 50 out."""
+        place = self.transcript.with_suffix("") / "subagents"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"agent-{name}.jsonl").write_text(claude(at(11), 500, 50) + "\n")
+
     def cost(self, *said: tuple[int, str]) -> None:
         """Note costs, at minutes of the hour, as the status line is told them."""
         place = self.coder.crew.state / paths.quiet(str(self.coder.tree)) / paths.COSTS
@@ -432,9 +438,7 @@ class TestTasks:
     def test_subagents_count_too(self, world: World) -> None:
         world.claim()
         world.say(claude(at(10), 10, 1))
-        place = world.transcript.with_suffix("") / "subagents"
-        place.mkdir(parents=True)
-        (place / "agent-a.jsonl").write_text(claude(at(11), 500, 50) + "\n")
+        world.subagent("a")
         world.look()
         assert world.entry()["usage"] == {"input_tokens": 510, "output_tokens": 51}
 
@@ -452,9 +456,7 @@ class TestTasks:
     def test_a_look_that_takes_long_is_gone_on_with_later(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         world.claim()
         world.say(claude(at(10), 10, 1))
-        place = world.transcript.with_suffix("") / "subagents"
-        place.mkdir(parents=True)
-        (place / "agent-a.jsonl").write_text(claude(at(11), 500, 50) + "\n")
+        world.subagent("a")
         watch = world.watch()
         with monkeypatch.context() as patch:
             patch.setattr(usage, "LOOK_SECONDS", -1.0)
@@ -466,10 +468,8 @@ class TestTasks:
     def test_of_too_many_subagents_nothing_is_known(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         world.claim()
         world.say(claude(at(10), 10, 1))
-        place = world.transcript.with_suffix("") / "subagents"
-        place.mkdir(parents=True)
         for name in "abc":
-            (place / f"agent-{name}.jsonl").write_text(claude(at(11), 500, 50) + "\n")
+            world.subagent(name)
         monkeypatch.setattr(transcripts, "SUBAGENTS_MOST", 2)
         world.look()
         assert "usage" not in world.entry()
