@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import queue
 import re
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +21,12 @@ if __name__ == "__main__":  # run as a file: find these packages as pytest finds
 from rich.console import Console
 from screens import programs, scene
 from screens.seen import Played
+from screens.serving import serve
 from support.project import Project
 
 from peercoord.membership.membership import judge
 from peercoord.screens.dash import Dash
 from peercoord.screens.overview import Overview, overview
-from peercoord.screens.web import server
-from peercoord.screens.web.model import Source
 from peercoord.status.board import Reader
 from peercoord.status.screen import draw
 
@@ -65,17 +62,12 @@ def pages(project: Project) -> None:
     """Take pictures of the page in a browser whose clock stands still too."""
     from playwright.sync_api import sync_playwright
 
-    told: queue.Queue[str] = queue.Queue()
-    page_of = Source(str(project.main), str(project.state))
-    threading.Thread(target=server.serve, args=[page_of, 0, False, None, told.put], daemon=True).start()
-    told.get()
-    link = re.search(r"(http://[^/]+)/in/\w+", told.get())
-    assert link
+    door = serve(project)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=programs.chromium(), args=["--no-sandbox"])
         page = browser.new_page(timezone_id="UTC")
         page.clock.set_fixed_time(scene.NOW)
-        page.goto(link[0])
+        page.goto(door.link)
         address = page.url.rstrip("/")
         for name, path, scheme, (width, height) in PAGES:
             page.set_viewport_size({"width": width, "height": height})

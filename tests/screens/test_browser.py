@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from screens import large, programs
+from screens.serving import serve
 from support.project import Project
 
-from peercoord.screens.web import live, server
+from peercoord.screens.web import live
 from peercoord.screens.web.drawing import PAGES
-from peercoord.screens.web.model import Source
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -321,16 +319,11 @@ def test_a_page_too_many_says_so_and_repairs_itself(
     team: Project, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "STREAMS_MOST", 0)
-    told: queue.Queue[str] = queue.Queue()
-    source = Source(str(team.main), str(team.state))
-    threading.Thread(target=server.serve, args=[source, 0, False, None, told.put], daemon=True).start()
-    told.get()
-    link = re.search(r"http://[^/]+/in/\w+", told.get())
-    assert link
+    door = serve(team)
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(LONG_MS)
-    page.goto(link[0])
+    page.goto(door.link)
     page.wait_for_selector("#connection.lost")
     assert page.locator("#connection").inner_text() == "not live: too many pages are open"
     heading_is = page.locator("h1").inner_text()
@@ -351,23 +344,18 @@ def test_the_address_opens_one_browser_only(served: Served, browser: Browser) ->
 
 def test_a_typed_code_and_a_form_work_in_a_browser(team: Project, browser: Browser) -> None:
     """A browser says of its own forms where they come from, as the guard asks."""
-    told: queue.Queue[str] = queue.Queue()
     asked: list[list[str]] = []
 
     def do(words: list[str]) -> tuple[int, str]:
         asked.append(words)
         return 0, "it is done"
 
-    source = Source(str(team.main), str(team.state))
-    threading.Thread(target=server.serve, args=[source, 0, False, do, told.put], daemon=True).start()
-    told.get()
-    link = re.search(r"(http://[^/]+)/in/(\w+)", told.get())
-    assert link
+    door = serve(team, do)
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(LONG_MS)
-    page.goto(f"{link[1]}/")
-    page.locator("input[name=code]").fill(link[2])
+    page.goto(f"{door.origin}/")
+    page.locator("input[name=code]").fill(door.code)
     page.locator("input[name=code]").press("Enter")
     heading(page, "Board")
     page.locator(".need input[name=text]").first.fill("yes <b>")
